@@ -1,0 +1,66 @@
+"""The door every job enters by: arguments in, exit code out, one clear line for what a user can mend."""
+
+import io
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from typing import TypeVar
+
+import tyro
+
+from cxr.errors import BadInput, StoreError
+
+DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+Args = TypeVar("Args")
+
+
+def run(args: type[Args], job: Callable[[Args], int]) -> None:
+    """Parses the command line into `args`, runs the job and exits with its code (see the README's table of codes)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `ray job stop` and Kubernetes stop as Ctrl-C does
+    try:
+        code = job(parse(args, sys.argv[1:], job.__doc__ or ""))
+    except (BadInput, StoreError) as error:
+        print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
+        code = BAD_INPUT
+    except KeyboardInterrupt:
+        print(
+            f"\n{program()}: stopped; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr
+        )
+        code = INTERRUPTED
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def parse(args: type[Args], argv: list[str], description: str) -> Args:
+    """tyro, with its usage errors told in one line.
+
+    Raises:
+        BadInput: the command line does not fit `args`.
+    """
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(args, args=argv, description=description, prog=program())
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise BadInput(f"{plain(said.getvalue())} (--help lists the options)") from None
+
+
+def plain(text: str) -> str:
+    """A boxed, coloured message as one line of words."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    text = re.sub(r"[╭╮╰╯│─]+|Got errors:|For full helptext,? (see|run).*", " ", text, flags=re.DOTALL)
+    return " ".join(text.split())
+
+
+def program() -> str:
+    return sys.argv[0].rsplit("/", 1)[-1]
+
+
+def again(*extra: str) -> str:
+    """The command line as typed, ready to paste, with more options behind it."""
+    return shlex.join(["python", *sys.argv, *extra])

@@ -1,0 +1,185 @@
+"""Everything that touches Ray: the session, and units of work over actors.
+
+A loop elsewhere takes iterables and callables; here they meet workers.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+
+from cxr.errors import BadInput, StoreError
+
+PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
+TRIES = 3  # at a unit that fails by itself, in the same actor
+
+Rows = list[dict[str, Any]]
+
+
+class Maker(Protocol):
+    """Makes units; lives in an actor and loads what it needs at its first unit."""
+
+    def rows(self, unit: int) -> Rows:
+        """What the unit is to hold, JSON-serialisable."""
+
+    def make(self, rows: Rows) -> np.ndarray:
+        """The pictures of the rows, uint8 [len(rows), H, W]."""
+
+
+Keeper = Callable[[int, Rows, np.ndarray | None, str], int]
+"""Stores a unit's pictures, or the error it was given up with; returns the bytes stored."""
+
+
+@dataclass(frozen=True)
+class UnitDone:
+    """What became of a unit: the `bytes` stored, or the `error` it was given up with."""
+
+    unit: int
+    images: int
+    bytes: int
+    seconds: float  # in the maker
+    cpu_seconds: float  # of the maker's process and of storing
+    error: str
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone.
+
+    Alone, Ray is told of one CPU more than there is, for the stages that only pass units on: makers may take the rest.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)
+    else:
+        ray.init(address="local", include_dashboard=False, num_cpus=(os.cpu_count() or 1) + 1, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def default_workers() -> int:
+    """One for each GPU; without any, one for each CPU but one."""
+    resources = ray.cluster_resources()
+    return int(resources.get("GPU", 0)) or max(1, int(resources.get("CPU", 1)) - 1)
+
+
+def run_units(
+    units: pa.Array, maker: Callable[[], Maker], keeper: Keeper, workers: int, threads: int
+) -> Iterator[UnitDone]:
+    """Makes the units over `workers` actors and stores them in a stage of its own; yields them as they are done.
+
+    A unit whose actor or node dies is made again elsewhere. One that fails by itself is tried again in place and then
+    handed to the keeper with its error; the others go on. One block holds one unit, so one unit is what is retried.
+
+    Args:
+        units: int32 numbers of the units to make.
+        threads: CPU threads of a maker where there is no GPU.
+
+    Raises:
+        BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
+    """
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    gpu = ray.cluster_resources().get("GPU", 0) > 0
+    done = (
+        ray.data.from_arrow(pa.table({"unit": units}))
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(
+            MakeStage,
+            fn_constructor_args=(maker,),
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=workers),
+            num_cpus=1 if gpu else threads,
+            num_gpus=1 if gpu else 0,
+        )
+        .map_batches(keep_stage, fn_args=(keeper,), batch_size=1, batch_format="pyarrow", num_cpus=PASSING_CPUS)
+    )
+    for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in table.to_pylist():
+            if fatal := row.pop("fatal"):
+                kind, message = fatal.split(" ", 1)
+                raise {"BadInput": BadInput, "StoreError": StoreError}[kind](message)
+            yield UnitDone(**row)
+
+
+class MakeStage:
+    """A Ray Data actor around a maker. What goes wrong travels on in columns: an exception would end the whole job."""
+
+    def __init__(self, maker: Callable[[], Maker]) -> None:
+        self.make_maker = maker
+        self.maker: Maker | None = None
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        start, cpu = time.monotonic(), time.process_time()
+        made = self.attempt(block["unit"][0].as_py())
+        seconds = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu}
+        return pa.table({name: [value] for name, value in {**made, **seconds}.items()}, schema=MADE)
+
+    def attempt(self, unit: int) -> dict[str, Any]:
+        rows, error, fatal = [], "", ""
+        for _ in range(TRIES):
+            try:
+                self.maker = self.maker or self.make_maker()
+                rows = rows or self.maker.rows(unit)
+                pictures = self.maker.make(rows)
+                return made_unit(unit, rows, pictures.tobytes(), list(pictures.shape))
+            except (BadInput, StoreError) as stop:
+                fatal = f"{type(stop).__name__} {stop}"
+                break
+            except Exception as failure:
+                error = f"{type(failure).__name__}: {failure}"
+        return made_unit(unit, rows, b"", [0, 0, 0], error, fatal)
+
+
+MADE = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("rows", pa.large_string()),  # JSON
+        ("pixels", pa.large_binary()),
+        ("shape", pa.list_(pa.int32())),
+        ("error", pa.string()),
+        ("fatal", pa.string()),
+        ("seconds", pa.float64()),
+        ("cpu_seconds", pa.float64()),
+    ]
+)
+
+
+def made_unit(unit: int, rows: Rows, pixels: bytes, shape: list[int], error: str = "", fatal: str = "") -> dict:
+    return {"unit": unit, "rows": json.dumps(rows), "pixels": pixels, "shape": shape, "error": error, "fatal": fatal}
+
+
+def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
+    """Stores one made unit."""
+    start = time.thread_time()
+    made = {name: block[name][0].as_py() for name in block.column_names if name != "pixels"}
+    rows, fatal, stored = json.loads(made["rows"]), made["fatal"], 0
+    if not fatal:
+        pixels = np.frombuffer(block["pixels"][0].as_buffer(), np.uint8).reshape(made["shape"])
+        try:
+            stored = keeper(made["unit"], rows, None if made["error"] else pixels, made["error"])
+        except (BadInput, StoreError) as stop:
+            fatal = f"{type(stop).__name__} {stop}"
+    done = {
+        "unit": made["unit"],
+        "images": 0 if made["error"] else len(rows),
+        "bytes": stored,
+        "seconds": made["seconds"],
+        "cpu_seconds": made["cpu_seconds"] + time.thread_time() - start,
+        "error": made["error"],
+        "fatal": fatal,
+    }
+    return pa.table({name: [value] for name, value in done.items()})

@@ -1,0 +1,230 @@
+"""Tables of prompts as files: CSV, TSV, JSONL, Parquet or plain text in, one record a row out.
+
+Text formats go through the standard library (`csv`, `json`) and not pyarrow's readers, because those infer types, skip
+rows and cannot name the line a user has to mend. Memory does not grow with the number of rows.
+"""
+
+import csv
+import difflib
+import json
+import re
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxr.errors import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("prompt", "finding", "negative_prompt", "count", "seed")
+MAX_LINE = 1 << 20  # characters; bounds memory when a file has no line ends
+
+Record = dict[str, object]  # known column -> value as the file holds it
+
+
+@dataclass
+class Place:
+    """Where the reading stands, so that an error can name it, and which columns it passes over."""
+
+    unit: str  # "line" or "row"
+    number: int = 0  # 1-based; 0 while the file as a whole is looked at
+    ignored: dict[str, None] = field(default_factory=dict)  # column names, in order of appearance
+
+
+def read_records(path: Path) -> tuple[Iterator[Record], Place]:
+    """The rows of a file as the file holds them, and the place that moves along as they are read.
+
+    Raises:
+        BadInput: at once, naming the file, for a path that is no such file; while reading, without the file's name
+            and the place, for what is wrong there.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise BadInput(f"{path}: prompts are read from {', '.join(_READERS)} files, not from {path.suffix or 'others'}")
+    _require_file(path)
+    place = Place(unit="row" if reader is _read_parquet else "line")
+    return reader(path, place), place
+
+
+def _require_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable name"
+        raise BadInput(f"{str(path)[:200]}: cannot read the prompts: {reason}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise BadInput(f"{path}: is {kind}; name one {', '.join(_READERS)} file")
+
+
+def _refuse_other_formats(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head:
+        raise BadInput("looks like UTF-16; save it as UTF-8")
+    for magic, what in ((b"PK\3\4", "a spreadsheet or zip archive"), (b"\x1f\x8b", "gzip"), (b"PAR1", "Parquet")):
+        if head.startswith(magic):
+            raise BadInput(f"is {what} inside, not text; export or unpack it, or correct the suffix")
+
+
+def _lines(path: Path, place: Place) -> Iterator[str]:
+    """Lines with their ends kept (quoted CSV cells may span some); \\n, \\r\\n and \\r all end a line."""
+    _refuse_other_formats(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
+                place.number = number
+                if len(line) == MAX_LINE:
+                    raise BadInput(f"is {MAX_LINE:,} characters or longer; does the file have line ends?")
+                yield line
+        except UnicodeDecodeError:
+            place.number = 0
+            raise BadInput(_first_undecodable(path)) from None
+
+
+def _first_undecodable(path: Path) -> str:
+    offset = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                where = f"line {number}: byte 0x{line[error.start]:02x} at offset {offset + error.start}"
+                return f"{where} is not UTF-8; save the file as UTF-8"
+            offset += len(line)
+    return "is not UTF-8; save the file as UTF-8"
+
+
+def _read_text(path: Path, place: Place) -> Iterator[Record]:
+    return ({"prompt": line} for line in _lines(path, place) if line.strip(" \t\r\n"))
+
+
+def _read_csv(path: Path, place: Place) -> Iterator[Record]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    rows = csv.reader(_lines(path, place), delimiter=delimiter, strict=True, skipinitialspace=True)
+    header = None
+    while True:
+        start = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            place.number = start
+            raise BadInput(f"{error}; is a quotation mark open or misplaced in this row?") from None
+        if row is None:
+            return
+        place.number = start
+        if not row:
+            continue
+        if header is None:
+            _refuse_other_delimiters(row, delimiter)
+            header, columns = row, _known_columns(row, place)
+        elif len(row) != len(header):
+            raise BadInput(f"has {len(row)} cells, the header has {len(header)}; quote text that holds {delimiter!r}")
+        else:
+            yield {name: row[index] for index, name in columns.items()}
+
+
+def _refuse_other_delimiters(header: list[str], delimiter: str) -> None:
+    if "prompt" in map(_fold, header):
+        return
+    for other, what in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
+        if other != delimiter and "prompt" in map(_fold, delimiter.join(header).split(other)):
+            raise BadInput(
+                f"the columns are separated by {what}, as some spreadsheets export them; save the file with commas "
+                "as .csv, with tabs as .tsv, or as .jsonl"
+            )
+
+
+def _read_jsonl(path: Path, place: Place) -> Iterator[Record]:
+    for line in _lines(path, place):
+        if not line.strip(" \t\r\n"):
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise BadInput('is not JSON; put one whole object on each line, as {"prompt": "..."}') from None
+        if not isinstance(row, dict):
+            raise BadInput(f'holds a JSON {type(row).__name__}, not an object as {{"prompt": "..."}}')
+        columns, values = _known_columns(list(row), place), list(row.values())
+        yield {name: values[index] for index, name in columns.items()}
+
+
+def _read_parquet(path: Path, place: Place) -> Iterator[Record]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            columns = {schema.field(i): name for i, name in _known_columns(schema.names, place).items()}
+            for stored, name in columns.items():
+                _require_type(stored.type, name)
+            for batch in file.iter_batches(batch_size=4096, columns=[stored.name for stored in columns]):
+                names = [columns[stored] for stored in batch.schema]
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    place.number += 1
+                    yield dict(zip(names, values, strict=True))
+            rows, stated = place.number, file.metadata.num_rows
+            if rows != stated:
+                place.number = 0
+                raise BadInput(f"is damaged: it holds {rows:,} rows and states {stated:,}; write it again")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"is not a readable Parquet file: {reason}") from None
+
+
+def _require_type(kind: "pa.DataType", column: str) -> None:
+    from pyarrow import types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    fits = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind)
+    if column in ("count", "seed"):
+        fits = fits or types.is_integer(kind) or types.is_floating(kind)
+    if not fits:
+        raise BadInput(f"column {column!r} holds {str(kind)[:60]}; store it as text or, for count and seed, integers")
+
+
+Reader = Callable[[Path, Place], Iterator[Record]]
+_READERS: dict[str, Reader] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+    ".txt": _read_text,
+}
+
+
+# --- columns ---
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().casefold())
+
+
+def _known_columns(names: Sequence[str], place: Place) -> dict[int, str]:
+    """Position -> known column; upper case, blanks and hyphens in a name do not matter."""
+    columns = _match(tuple(names))
+    if len(columns) < len(names) and len(place.ignored) < 20:
+        place.ignored.update(dict.fromkeys(n[:40] for i, n in enumerate(names) if i not in columns))
+    return columns
+
+
+@lru_cache(maxsize=64)  # every line of a JSONL file asks, mostly the same
+def _match(names: tuple[str, ...]) -> dict[int, str]:
+    folded = [_fold(name) for name in names]
+    columns = {i: name for i, name in enumerate(folded) if name in COLUMNS}
+    others = {name: i for i, name in enumerate(folded) if i not in columns and len(name) <= 40}
+    for known in COLUMNS:
+        if folded.count(known) > 1:
+            raise BadInput(f"column {known!r} is there twice; keep one")
+        close = difflib.get_close_matches(known, others, n=1, cutoff=0.75)
+        if known not in folded and close:
+            raise BadInput(f"column {names[others[close[0]]]!r} looks like {known!r}; rename it, or remove it")
+    if "prompt" not in folded:
+        there = ", ".join(repr(name[:40]) for name in names[:8]) or "none"
+        raise BadInput(f"has no column 'prompt'; columns there: {there}; columns known: {', '.join(COLUMNS)}")
+    return columns

@@ -1,0 +1,199 @@
+"""The user's own prompts: a table in, checked and cleaned rows out, one at a time."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cxr.data.prompt_formats import COLUMNS, Place, Record, read_records
+from cxr.errors import BadInput
+
+UNLABELLED = "unlabelled"  # the finding of a prompt that names none
+MAX_COUNT = 1_000_000  # images a row may ask for
+MAX_SEED = 2**63 - 1
+MAX_PROMPT = 10_000  # characters; far beyond any text encoder, so longer is a mistake in the file
+MAX_FINDING = 64  # characters
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One wish of the user: `count` images of `prompt`, filed under `finding`."""
+
+    prompt: str  # cleaned, 1 to MAX_PROMPT characters
+    finding: str  # safe as a folder name
+    negative_prompt: str  # cleaned; "" for none
+    count: int  # 1 to MAX_COUNT
+    seed: int | None  # 0 to MAX_SEED; None leaves the choice to the plan
+
+
+@dataclass
+class _Tally:
+    """What was seen on the way, for the notes."""
+
+    prompts: int = 0
+    marks: int = 0
+    marked_prompts: int = 0
+    spellings: dict[str, str] = field(default_factory=dict)  # case-folded finding -> its first spelling
+    clashes: dict[tuple[str, str], None] = field(default_factory=dict)
+
+
+def read_prompts(path: str | Path, notes: Callable[[str], None]) -> Iterator[PromptRow]:
+    """Reads a list of prompts row by row, in the order of the file.
+
+    Args:
+        path: .csv, .tsv, .jsonl, .parquet (columns `COLUMNS`, of which only prompt is required) or .txt (a prompt a
+            line); UTF-8, with or without byte order mark.
+        notes: gets a line for each thing the user should know, after the last row.
+
+    Raises:
+        BadInput: at once for a path that is no such file; while reading, for the first row that is wrong.
+    """
+    path = Path(path)
+    records, place = read_records(path)
+    return _rows(path, records, place, notes)
+
+
+def _rows(path: Path, records: Iterator[Record], place: Place, notes: Callable[[str], None]) -> Iterator[PromptRow]:
+    tally = _Tally()
+    try:
+        for record in records:
+            yield _parse(record, tally)
+        if not tally.prompts:
+            place.number = 0
+            raise BadInput("holds no prompts; put at least one into it" if path.stat().st_size else "is empty")
+    except BadInput as error:
+        where = f"{place.unit} {place.number}: " if place.number else ""
+        raise BadInput(f"{path}: {where}{error}") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or 'input/output error'}") from None
+    for line in _notes(tally, place):
+        notes(f"{path.name}: {line}")
+
+
+def _parse(record: Record, tally: _Tally) -> PromptRow:
+    prompt, marks = _clean(record, "prompt")
+    negative, negative_marks = _clean(record, "negative_prompt")
+    if not any(map(str.isalnum, prompt)):
+        why = "holds only de-identification marks" if marks else "is empty or holds no letter or digit"
+        raise BadInput(f"the prompt {why}; remove the row or write what to draw")
+    finding = safe_finding(_text(record, "finding").strip(" \t\r\n"))
+    row = PromptRow(
+        prompt=prompt,
+        finding=finding,
+        negative_prompt=negative,
+        count=_whole(record, "count", 1, MAX_COUNT, default=1),
+        seed=_whole(record, "seed", 0, MAX_SEED, default=None),
+    )
+    tally.prompts += 1
+    tally.marks += marks + negative_marks
+    tally.marked_prompts += bool(marks + negative_marks)
+    _watch_spelling(finding, tally)
+    return row
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, lone surrogates
+
+
+def _text(record: Record, column: str) -> str:
+    value = record.get(column)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadInput(f"{column} is {type(value).__name__}, not text")
+    if len(value) > MAX_PROMPT:
+        raise BadInput(f"{column} is {len(value):,} characters long; at most {MAX_PROMPT:,} are allowed")
+    if bad := _UNPRINTABLE.search(value):
+        raise BadInput(f"{column} holds the control character U+{ord(bad[0]):04X} at position {bad.start()}; remove it")
+    return value
+
+
+def _clean(record: Record, column: str) -> tuple[str, int]:
+    return clean_prompt(_text(record, column))
+
+
+def _whole(record: Record, column: str, low: int, high: int, default: int | None) -> int | None:
+    """A whole number; "3", "3.0" and 3.0 count as one, as tables with gaps store integers that way."""
+    value = record.get(column)
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):  # NaN is a gap too
+        return default
+    shown = repr(value)[:40] if isinstance(value, str | int | float) else type(value).__name__
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:  # beyond, floats skip integers
+        value = int(value)
+    is_number = isinstance(value, str | int) and not isinstance(value, bool)
+    digits = re.fullmatch(r"([+-]?[0-9]{1,30})(?:\.0*)?", str(value).strip()) if is_number else None
+    if digits is None or not low <= int(digits[1]) <= high:
+        raise BadInput(f"{column} is {shown}; give a whole number from {low:,} to {high:,}")
+    return int(digits[1])
+
+
+def safe_finding(name: str) -> str:
+    """The name as a folder, object key and class label: itself, or `UNLABELLED` for "".
+
+    Only ASCII letters, digits, `_`, `-` and blanks inside: other alphabets have several encodings of one visible name
+    (NFC, NFD, look-alikes), so one class could become two folders. It starts with a letter or digit because pyarrow and
+    Spark skip folders that start with `.` or `_`, and commands read a leading `-` as an option.
+
+    Raises:
+        BadInput: any other name.
+    """
+    if name == "":
+        return UNLABELLED
+    if not re.fullmatch(rf"[A-Za-z0-9](?:[A-Za-z0-9_ -]{{0,{MAX_FINDING - 2}}}[A-Za-z0-9_-])?", name):
+        raise BadInput(
+            f"finding {name[:60]!a} cannot be a folder name; use 1 to {MAX_FINDING} letters A-Z, digits, '_', '-' or "
+            "blanks inside, starting with a letter or digit"
+        )
+    return name
+
+
+# --- de-identification marks ---
+
+# Open-I writes XXXX (also inside words: "53XXXX"), MIMIC-CXR ___, MIMIC-III [**First Name 12**]. A joining hyphen or
+# slash goes too ("x-XXXX").
+_MARK = re.compile(r"[-/]{0,3}(?:X{2,}|_{2,}|\[\*\*[^\[\]]*\*\*\])[-/]{0,3}")
+_ORPHANS = (
+    (re.compile(r"\([\s,.;:]*\)|\[[\s,.;:]*\]|\"\s*\""), " "),  # brackets and quotes around nothing
+    (re.compile(r"\s+"), " "),
+    (re.compile(r" (?=[,;:!?)]|\.(?!\d))|(?<=\() "), ""),  # a blank before closing or after opening punctuation
+    (re.compile(r"[,;:](?=[,;:.!?)])|\.(?=\.)"), ""),  # of several in a row the last stays
+    (re.compile(r"^(?:[ ,;:!?)/-]|\.(?!\d))+|[ ,;:(/-]+$"), ""),  # what opens or closes the text
+)
+
+
+def clean_prompt(text: str) -> tuple[str, int]:
+    """Removes de-identification marks and the punctuation they leave alone; runs of white space become one blank.
+
+    Text without marks keeps its punctuation. Cleaning twice changes nothing more.
+
+    Returns:
+        The text, which holds no mark, and the number of marks that were removed.
+    """
+    removed = 0
+    while (found := _MARK.subn(" ", text))[1]:  # again, as removing the inner of two nested marks completes the outer
+        text, removed = found[0], removed + found[1]
+        for pattern, replacement in _ORPHANS:
+            text = pattern.sub(replacement, text)
+    return " ".join(text.split()), removed
+
+
+# --- notes ---
+
+
+def _watch_spelling(finding: str, tally: _Tally) -> None:
+    if len(tally.spellings) >= 10_000:  # bounds memory; that many are no classes any more
+        return
+    first = tally.spellings.setdefault(finding.casefold(), finding)
+    if first != finding and len(tally.clashes) < 20:
+        tally.clashes[(first, finding)] = None
+
+
+def _notes(tally: _Tally, place: Place) -> Iterator[str]:
+    if tally.marks:
+        marks = f"{tally.marks:,} de-identification mark{'s'[: tally.marks != 1]} (XXXX, ___, [**...**])"
+        prompts = f"{tally.marked_prompts:,} of {tally.prompts:,} prompts"
+        yield f"removed {marks} from {prompts}, because generators memorise them"
+    if place.ignored:
+        names = ", ".join(map(repr, place.ignored))
+        yield f"ignored columns {names}; columns known: {', '.join(COLUMNS)}"
+    for first, other in tally.clashes:
+        yield f"findings {first!r} and {other!r} differ only in upper and lower case; they become two classes"

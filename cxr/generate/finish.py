@@ -1,0 +1,160 @@
+"""The end of a generated set: catalog, metadata, card and contact sheet. Rows stream through, however many."""
+
+import io
+import json
+import mmap
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from cxr.data.catalog import CATALOG
+from cxr.generate.config import GenerateConfig
+from cxr.generate.plan import Plan, PlanReader
+from cxr.generate.writer import committed_images, read_pictures, shard_objects
+from cxr.store import Made, Store, Stored, digest_of
+
+CATALOG_KEY, CARD_KEY, SHEET_KEY, METADATA_KEY = (
+    "catalog.parquet", "README.md", "contact_sheet.png", "images/metadata.jsonl"
+)  # fmt: skip
+SHEET_COLUMNS = 8
+SHEET_SIDE = 128  # px of a picture on the contact sheet
+SHEET_FINDINGS = 20  # rows of the contact sheet at most
+LABEL_HEIGHT = 20  # px
+
+
+def finish(store: Store, config: GenerateConfig, plan: Plan, source: str, licence: str) -> tuple[Made, list[Stored]]:
+    """Writes what belongs to the finished set besides its pictures.
+
+    Returns:
+        What was made, and the objects that the catalog does not list.
+    """
+    reader = PlanReader(plan.path, config.unit_images)
+    with tempfile.TemporaryDirectory() as folder:
+        catalog, metadata = Path(folder, "catalog"), Path(folder, "metadata")
+        size = write_tables(store, config, plan, reader, catalog, metadata, source, licence)
+        objects = [put_file(store, CATALOG_KEY, catalog)]
+        if config.layout == "folder":
+            objects.append(put_file(store, METADATA_KEY, metadata))
+            digest = digest_of(keys_and_digests(catalog))
+        else:
+            shards = shard_objects(store, plan.units)
+            objects += shards
+            size, digest = sum(s.size for s in shards), digest_of((s.key, s.sha256) for s in shards)
+    objects.append(store.put(SHEET_KEY, contact_sheet(store, config, plan, reader)))
+    objects.append(store.put(CARD_KEY, card(config, plan, source, licence).encode()))
+    return Made(count=plan.images, bytes=size, digest=digest), objects
+
+
+def write_tables(
+    store: Store, config: GenerateConfig, plan: Plan, reader: PlanReader, catalog: Path, metadata: Path,
+    source: str, licence: str,
+) -> int:  # fmt: skip
+    """Writes catalog and metadata to local files, unit by unit; returns the bytes of the pictures (0 for shards)."""
+    size = 0
+    with pq.ParquetWriter(catalog, CATALOG, compression="zstd") as table, metadata.open("w", encoding="utf-8") as lines:
+        waiting: list[dict[str, Any]] = []
+        for unit, images in enumerate(committed_images(store, config.layout, plan.units)):
+            for row, image in zip(reader.rows(unit), images, strict=True):
+                size += image.size
+                waiting.append(catalog_row(row, image.key, image.sha256, source, licence))
+                told = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
+                lines.write(json.dumps(told, ensure_ascii=False) + "\n")
+            if len(waiting) >= 8192:
+                table.write_table(pa.Table.from_pylist(waiting, schema=CATALOG))
+                waiting = []
+        table.write_table(pa.Table.from_pylist(waiting, schema=CATALOG))
+    return size
+
+
+def catalog_row(row: dict[str, Any], key: str, sha256: str, source: str, licence: str) -> dict[str, Any]:
+    about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
+    return {**about, "key": key, "sha256": sha256, "source": source, "licence": licence}
+
+
+def put_file(store: Store, key: str, path: Path) -> Stored:
+    """Stores a local file without reading it into memory."""
+    if not path.stat().st_size:
+        return store.put(key, b"")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return store.put(key, data)
+
+
+def keys_and_digests(catalog: Path) -> Iterator[tuple[str, str]]:
+    for batch in pq.ParquetFile(catalog).iter_batches(columns=["key", "sha256"]):
+        yield from zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
+
+
+def contact_sheet(store: Store, config: GenerateConfig, plan: Plan, reader: PlanReader) -> bytes:
+    """A PNG: a row for each finding, under its name, of the first pictures in the plan."""
+    chosen = reader.first_of_each(list(plan.findings)[:SHEET_FINDINGS], SHEET_COLUMNS)
+    columns = max(map(len, chosen.values()))
+    height = SHEET_SIDE + LABEL_HEIGHT
+    sheet = Pillow.new("L", (columns * SHEET_SIDE, len(chosen) * height), 255)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for y, (finding, rows) in enumerate(chosen.items()):
+        draw.text((4, y * height + 1), finding.replace("_", " "), fill=0, font=font)
+        for x, picture in enumerate(thumbnails(read_pictures(store, config.layout, rows))):
+            sheet.paste(picture, (x * SHEET_SIDE, y * height + LABEL_HEIGHT))
+    data = io.BytesIO()
+    sheet.save(data, "PNG")
+    return data.getvalue()
+
+
+def thumbnails(files: Iterable[bytes]) -> Iterator[Pillow.Image]:
+    return (Pillow.open(io.BytesIO(file)).resize((SHEET_SIDE, SHEET_SIDE), Pillow.Resampling.LANCZOS) for file in files)
+
+
+def card(config: GenerateConfig, plan: Plan, source: str, licence: str) -> str:
+    """The dataset card, with the front matter that the Hugging Face hub reads."""
+    sampler = config.sampler
+    phantoms = "They imitate computer-drawn phantoms: no figure from them says anything about patients.\n"
+    data = (
+        "configs:\n- config_name: default\n  data_files: shards/*.parquet\n"
+        if config.layout == "shards"
+        else "configs:\n- config_name: default\n  data_dir: images\n  drop_labels: false\n"
+    )
+    opening = (
+        'datasets.load_dataset("parquet", data_files="shards/*.parquet")'
+        if config.layout == "shards"
+        else 'torchvision.datasets.ImageFolder("images")  # or datasets.load_dataset("imagefolder", data_dir="images")'
+    )
+    counts = "\n".join(f"| {finding} | {count} |" for finding, count in plan.findings.items())
+    return f"""---
+license: {"apache-2.0" if licence == "Apache-2.0" else "other"}
+task_categories:
+- image-classification
+- text-to-image
+tags:
+- medical
+- chest-x-ray
+- synthetic
+{data}---
+
+# {plan.images} synthetic chest X-rays
+
+Every picture was generated by a diffusion model from a text; none is of a patient. Not for clinical use.
+{phantoms if source == "tiny" else ""}
+![The first pictures of each finding](contact_sheet.png)
+
+| finding | pictures |
+| --- | --- |
+{counts}
+
+- Model: {source}{f" with LoRA {config.lora}" if config.lora else ""} (licence: {licence})
+- Sampler: DPM-Solver++, {sampler.steps} steps, guidance {sampler.guidance}, {sampler.size} x {sampler.size} pixels, \
+seed {config.seed}; no safety checker
+- Labels are what was asked for in the prompt; how well the pictures show it has to be measured.
+- Each PNG is 8-bit gray and carries its prompt and seed (text chunk `cxr`) and the IPTC mark for generated media.
+
+```python
+{opening}
+```
+
+`plan.parquet` is the order, `catalog.parquet` the result with a SHA-256 for each picture, `record.json` the recipe.
+"""

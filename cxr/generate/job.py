@@ -1,0 +1,201 @@
+"""What `jobs/generate.py` is made of, without Ray: from the command line's words to a plan, and a worker's part."""
+
+import json
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers import CLIPTokenizer
+
+from cxr.data.prompt_lists import read_prompts
+from cxr.errors import BadInput
+from cxr.generate.config import GenerateConfig, identity
+from cxr.generate.finish import finish
+from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
+from cxr.generate.writer import COMMITS, FAILED, SHARDS, listed_units, store_failure, store_unit, unit_key
+from cxr.store import Record, Store, commit_record, library_versions, recipe_digest, refuse_other, sha256
+from cxr.weights import Weights, resolve, resolve_lora
+
+KIND = "generated images"
+PLAN_KEY = "plan.parquet"
+BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is fixed before the first picture."""
+
+    store: Store
+    config: GenerateConfig
+    model: Weights
+    lora: Weights | None
+    plan: Plan
+    recipe: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return recipe_digest(self.recipe)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        return {
+            "model": self.model.digest,
+            "plan": self.plan.digest,
+            **({"lora": self.lora.digest} if self.lora else {}),
+        }
+
+
+def prepare(
+    store: Store, config: GenerateConfig, prompts: Path | None, folder: Path, note: Callable[[str], None]
+) -> Job:
+    """Resolves the weights and writes the plan to `folder`; nothing goes to the store yet.
+
+    Raises:
+        BadInput: model, prompts or place cannot be used.
+    """
+    model, lora = resolve(config.model), resolve_lora(config.lora) if config.lora else None
+    rows = read_prompts(prompts, note) if prompts else template_rows(config)
+    look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
+    plan = write_plan(folder / "plan.parquet", rows, config, look)
+    if too_long := count_too_long(plan, model.path / "tokenizer"):
+        note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
+    recipe = identity(config, model.digest, lora and lora.digest, plan.digest)
+    refuse_other(store, KIND, recipe)
+    return Job(store, config, model, lora, plan, recipe)
+
+
+def count_too_long(plan: Plan, tokenizer: Path) -> int:
+    """How many prompts have more tokens than the model's text encoder takes."""
+    clip = CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
+    longer = 0
+    for batch in pq.ParquetFile(plan.path).iter_batches(columns=["prompt"]):
+        lengths = clip(batch["prompt"].to_pylist(), truncation=False, verbose=False).input_ids
+        longer += sum(len(ids) > clip.model_max_length for ids in lengths)
+    return longer
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is."""
+
+    pending: pa.Array  # int32 numbers of the units to make, ascending
+    failed: set[int]  # given up earlier
+    stored_images: int
+
+
+def begin(job: Job, retry_failed: bool) -> State:
+    """Writes the plan, if it is not there, and finds out what is left to do."""
+    if not job.store.put_if_absent(PLAN_KEY, with_metadata(job.plan, job.recipe, job.digest)):
+        refuse_other(job.store, KIND, job.recipe)
+    failed = set(listed_units(job.store, FAILED))
+    if retry_failed:
+        job.store.delete(unit_key(FAILED, unit) for unit in failed)
+        failed = set()
+    stored = set(listed_units(job.store, SHARDS if job.config.layout == "shards" else COMMITS))
+    pending = pa.array((unit for unit in range(job.plan.units) if unit not in stored | failed), pa.int32())
+    last = job.plan.units - 1 in stored  # the one that may be short
+    short = job.plan.units * job.config.unit_images - job.plan.images
+    return State(pending, failed - stored, len(stored) * job.config.unit_images - (short if last else 0))
+
+
+def complete(job: Job, timings: dict[str, float]) -> Record:
+    """Writes what belongs beside the pictures, the record last, and sweeps up the unit commits."""
+    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence)
+    objects.append(job.store.read_back(PLAN_KEY))
+    record = commit_record(
+        job.store,
+        Record(
+            kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
+            seeds={"seed": job.config.seed}, versions=library_versions(), device=device(), timings=timings,
+            metrics={"findings": job.plan.findings},
+        ),
+    )  # fmt: skip
+    sweep(job)
+    return record
+
+
+def sweep(job: Job) -> None:
+    """Removes the unit commits of a finished set: its record speaks for them."""
+    job.store.delete(found.key for found in list(job.store.list(COMMITS)))
+
+
+def device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"
+
+
+def estimate(job: Job) -> str:
+    """What the job would make, in words; samples two short batches to time them, and stores nothing."""
+    from cxr.generate.sampler import Sampler
+
+    plan, config = job.plan, job.config
+    sampler = Sampler(job.model.path, job.lora and job.lora.path, config.sampler)
+    seconds = sampler.seconds_an_image() * plan.images
+    size = config.sampler.size**2 * BYTES_A_PIXEL * plan.images
+    return (
+        f"{plan.images} images in {plan.units} units, {len(plan.findings)} findings, seed {config.seed}\n"
+        f"about {timedelta(seconds=round(seconds))} on one worker like this machine's ({device()}), "
+        f"about {size / 1e6:.1f} MB; nothing was written to {job.store.uri}"
+    )
+
+
+@dataclass(frozen=True)
+class MakeMaker:
+    """Travels to an actor and builds the maker there: places and settings, no weights."""
+
+    store: Store
+    config: GenerateConfig
+    model_digest: str
+
+    def __call__(self) -> "PlannedMaker":
+        return PlannedMaker(self)
+
+
+class PlannedMaker:
+    """In an actor: reads the plan from the store and samples its units."""
+
+    def __init__(self, order: MakeMaker) -> None:
+        from cxr.generate.sampler import Sampler
+
+        model = resolve(order.config.model)
+        if model.digest != order.model_digest:
+            raise BadInput(f"--model {order.config.model}: this machine has other weights of that name than the driver")
+        lora = resolve_lora(order.config.lora) if order.config.lora else None
+        self.folder = tempfile.TemporaryDirectory()
+        plan = Path(self.folder.name, "plan.parquet")
+        plan.write_bytes(order.store.get(PLAN_KEY))
+        self.reader = PlanReader(plan, order.config.unit_images)
+        self.sampler = Sampler(model.path, lora and lora.path, order.config.sampler)
+
+    def rows(self, unit: int) -> list[dict[str, Any]]:
+        return self.reader.rows(unit)
+
+    def make(self, rows: list[dict[str, Any]]) -> np.ndarray:
+        return self.sampler(*([row[name] for row in rows] for name in ("prompt", "negative_prompt", "seed")))
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Travels to the storing stage."""
+
+    store: Store
+    layout: str
+    provenance: str  # JSON: what every picture's file says of its making
+
+    def __call__(self, unit: int, rows: list[dict[str, Any]], pictures: np.ndarray | None, error: str) -> int:
+        if pictures is None:
+            store_failure(self.store, unit, rows, error)
+            return 0
+        return store_unit(self.store, self.layout, unit, rows, pictures, self.provenance)
+
+
+def provenance(job: Job) -> str:
+    return json.dumps({"model": job.model.digest, "lora": job.lora and job.lora.digest,
+                       "sampler": job.config.sampler.model_dump(), "recipe_digest": job.digest})  # fmt: skip

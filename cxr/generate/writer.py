@@ -1,0 +1,144 @@
+"""From pictures to objects: a unit's PNG files and their commit, or one shard; and reading both back."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
+from cxr.generate.config import Layout
+from cxr.store import Store, Stored, sha256
+
+COMMITS, FAILED, SHARDS = "commits/", "failed/", "shards/"
+PUT_THREADS = 8
+READ_THREADS = 32
+
+SHARD_SCHEMA = pa.schema(
+    [
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),  # as `datasets` stores an image
+        ("image_id", pa.string()),
+        ("finding", pa.string()),
+        ("prompt", pa.string()),
+        ("negative_prompt", pa.string()),
+        ("seed", pa.int64()),
+        ("sha256", pa.string()),
+    ],
+)
+SHARD_FEATURES = {"image": {"_type": "Image"}} | {
+    name: {"dtype": "int64" if name == "seed" else "string", "_type": "Value"} for name in SHARD_SCHEMA.names[1:]
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A stored picture: where it is and what its PNG bytes are."""
+
+    image_id: str
+    key: str
+    size: int  # bytes
+    sha256: str
+
+
+def image_key(finding: str, image_id: str) -> str:
+    return f"images/{finding}/{image_id}.png"
+
+
+def unit_key(folder: str, unit: int) -> str:
+    return f"{folder}{unit:08d}{'.parquet' if folder == SHARDS else '.json'}"
+
+
+def unit_of(key: str) -> int:
+    return int(key.rsplit("/", 1)[-1].split(".")[0])
+
+
+def png_of(row: dict[str, Any], pixels: np.ndarray, provenance: str) -> bytes:
+    """A picture as its file: pixels, the mark of generated media, and what it was made from."""
+    made_from = {key: row[key] for key in ("image_id", "finding", "prompt", "negative_prompt", "seed")}
+    recipe = json.dumps({**made_from, **json.loads(provenance)}, sort_keys=True)
+    return encode_png(pixels, {XMP_KEYWORD: GENERATED_XMP, "cxr": recipe})
+
+
+def store_unit(store: Store, layout: Layout, unit: int, rows: Sequence[dict[str, Any]], pictures: np.ndarray,
+               provenance: str) -> int:  # fmt: skip
+    """Stores a unit's pictures, uint8 [len(rows), H, W], its commit last. Returns the bytes of the pictures."""
+    files = [png_of(row, pixels, provenance) for row, pixels in zip(rows, pictures, strict=True)]
+    if layout == "shards":
+        store.put(unit_key(SHARDS, unit), shard_of(rows, files))
+        return sum(map(len, files))
+    with ThreadPoolExecutor(PUT_THREADS) as threads:
+        stored = list(threads.map(store.put, [image_key(row["finding"], row["image_id"]) for row in rows], files))
+    images = [Image(row["image_id"], s.key, s.size, s.sha256) for row, s in zip(rows, stored, strict=True)]
+    store.put(unit_key(COMMITS, unit), json.dumps([asdict(image) for image in images]).encode())
+    return sum(image.size for image in images)
+
+
+def shard_of(rows: Sequence[dict[str, Any]], files: Sequence[bytes]) -> bytes:
+    """A Parquet file that `datasets` opens as pictures with their texts."""
+    table = pa.Table.from_pylist(
+        [
+            {
+                **{name: row[name] for name in SHARD_SCHEMA.names if name in row},
+                "image": {"bytes": file, "path": f"{row['image_id']}.png"},
+                "sha256": sha256(file),
+            }
+            for row, file in zip(rows, files, strict=True)
+        ],
+        schema=SHARD_SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": SHARD_FEATURES}})}),
+    )
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="none", row_group_size=100)  # PNG does not shrink; groups for streaming
+    return sink.getvalue()
+
+
+def store_failure(store: Store, unit: int, rows: Sequence[dict[str, Any]], error: str) -> None:
+    failure = {"unit": unit, "error": error, "rows": list(rows)}
+    store.put(unit_key(FAILED, unit), json.dumps(failure, indent=1).encode())
+
+
+def listed_units(store: Store, folder: str) -> Iterator[int]:
+    """The numbers of the units that have an object in `folder`."""
+    return (unit_of(found.key) for found in store.list(folder))
+
+
+def committed_images(store: Store, layout: Layout, units: int) -> Iterator[list[Image]]:
+    """Each unit's pictures, in the order of the plan; a few units in memory at a time."""
+    read = read_shard_images if layout == "shards" else read_commit
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        for start in range(0, units, READ_THREADS):
+            yield from threads.map(read, [store] * READ_THREADS, range(start, min(start + READ_THREADS, units)))
+
+
+def read_commit(store: Store, unit: int) -> list[Image]:
+    return [Image(**image) for image in json.loads(store.get(unit_key(COMMITS, unit)))]
+
+
+def read_shard_images(store: Store, unit: int) -> list[Image]:
+    """The names and digests in a shard, without its pictures."""
+    filesystem, root = store.arrow()
+    key = unit_key(SHARDS, unit)
+    table = pq.read_table(f"{root}/{key}", filesystem=filesystem, columns=["image_id", "sha256"])
+    return [Image(row["image_id"], key, 0, row["sha256"]) for row in table.to_pylist()]
+
+
+def read_pictures(store: Store, layout: Layout, rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """The PNG bytes of plan rows."""
+    for row in rows:
+        if layout == "folder":
+            yield store.get(image_key(row["finding"], row["image_id"]))
+        else:
+            filesystem, root = store.arrow()
+            path = f"{root}/{unit_key(SHARDS, row['unit'])}"
+            found = pq.read_table(path, filesystem=filesystem, filters=[("image_id", "=", row["image_id"])])
+            yield found["image"][0].as_py()["bytes"]
+
+
+def shard_objects(store: Store, units: int) -> list[Stored]:
+    """Size and digest of every shard, read back from the store."""
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        return list(threads.map(store.read_back, (unit_key(SHARDS, unit) for unit in range(units))))

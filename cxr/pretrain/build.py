@@ -1,0 +1,82 @@
+"""The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+
+from cxr.data.findings import FINDINGS, Attributes
+from cxr.data.phantom import Phantom, phantom
+from cxr.pretrain.config import PretrainConfig
+from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
+from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_tokenizer, warm_up_text_encoder
+from cxr.pretrain.vae import latent_moments, train_vae
+from cxr.progress import Advance, progress
+
+CORPUS = 20_000  # captions that the tokenizer is trained on
+VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's seed
+
+
+def draw_phantoms(
+    seed: int, count: int, size: int, findings: Sequence[str] = FINDINGS
+) -> tuple[np.ndarray, list[Attributes]]:
+    """The first `count` phantoms of a series: uint8 [count, size, size] and what each shows."""
+    pixels = np.empty((count, size, size), np.uint8)
+    attributes: list[Attributes] = []
+    arguments = ([seed] * count, range(count), [findings] * count, [size] * count)
+    with ProcessPoolExecutor() as pool, progress("phantoms", count, "pictures") as advance:
+        for i, drawn in enumerate(pool.map(small_phantom, *arguments, chunksize=50)):
+            pixels[i] = drawn.pixels
+            attributes.append(drawn.attributes)
+            advance()
+    return pixels, attributes
+
+
+def small_phantom(seed: int, number: int, findings: Sequence[str], size: int) -> Phantom:
+    return phantom(seed, number, findings, size)
+
+
+def build(config: PretrainConfig, folder: Path) -> None:
+    """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors."""
+    torch.manual_seed(config.seed)  # the networks' first weights, which their constructors draw from the global state
+    pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size)
+    vae = trained_vae(config, pixels, folder / "vae")
+    tokenizer, encoder, head = trained_text(config, folder / "tokenizer")
+    mean, std = latent_moments(vae, pixels)
+    scale = vae.config.scaling_factor
+    unet = make_unet(config.denoiser, config.vae.latent_channels, mean.shape[-1], config.text.width)
+    with progress("denoiser", config.denoiser.steps, "steps") as advance:
+        train_denoiser(
+            config.denoiser, tokenizer, encoder, head, (mean * scale, std * scale), attributes, unet,
+            np.random.default_rng([config.seed, DENOISER_STREAM]), told(advance),
+        )  # fmt: skip
+    pipe = StableDiffusionPipeline(
+        vae=vae, text_encoder=encoder, tokenizer=tokenizer, unet=unet, scheduler=make_scheduler(),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+def trained_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
+    if not (folder / "config.json").exists():
+        with progress("autoencoder", config.vae.steps, "steps") as advance:
+            vae = train_vae(config.vae, pixels, np.random.default_rng([config.seed, VAE_STREAM]), told(advance))
+        vae.save_pretrained(folder)
+    return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+
+
+def trained_text(config: PretrainConfig, folder: Path):
+    rng = np.random.default_rng([config.seed, TEXT_STREAM])
+    tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, rng)[0])
+    encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
+    with progress("text encoder", config.text.warmup_steps, "steps") as advance:
+        warm_up_text_encoder(config.text, tokenizer, encoder, head, rng, told(advance))
+    return tokenizer, encoder, head
+
+
+def told(advance: Advance):
+    """A `report` that shows the figures behind the progress."""
+    return lambda figures: advance(1, " ".join(f"{name} {value:.4f}" for name, value in figures.items()))

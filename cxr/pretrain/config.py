@@ -1,0 +1,54 @@
+"""How the embedded base model is made: sizes, data and the two trainings. Light: no torch."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """Frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VaeConfig(Config):
+    channels: tuple[int, ...] = (16, 32, 32)  # one a level; each level but the last halves the picture
+    latent_channels: int = 4
+    steps: int = 1300
+    batch: int = 16
+    crop: int = 64  # px; the network is convolutional, so crops teach it as much a pixel as whole pictures
+    learning_rate: float = 3e-3
+    kl_weight: float = 1e-5
+    edge_weight: float = 1.0  # of the L1 between finite differences: keeps ribs, wires and pleural lines sharp
+
+
+class TextConfig(Config):
+    vocabulary: int = 2048
+    length: int = 77  # tokens, as CLIP
+    width: int = 96
+    layers: int = 3
+    heads: int = 4
+    warmup_steps: int = 600  # on text alone, before any picture
+    warmup_batch: int = 64
+
+
+class DenoiserConfig(Config):
+    channels: tuple[int, ...] = (32, 48, 96, 128)
+    heads: int = 4
+    steps: int = 3300
+    batch: int = 32
+    learning_rate: float = 6e-4
+    warmup: int = 150
+    ema: float = 0.999
+    caption_dropout: float = 0.1  # empty captions, for classifier-free guidance
+    snr_gamma: float = 5.0  # Min-SNR weighting, Hang et al. 2023 (arXiv:2303.09556)
+    attribute_weight: float = 0.05  # of the text encoder's own loss: naming pattern, severity, side, zone
+
+
+class PretrainConfig(Config):
+    """The whole recipe of an embedded base model."""
+
+    seed: int = 0
+    size: int = 128  # px
+    phantoms: int = 12000
+    vae: VaeConfig = VaeConfig()
+    text: TextConfig = TextConfig()
+    denoiser: DenoiserConfig = DenoiserConfig()

@@ -1,0 +1,111 @@
+"""The embedded model's UNet, trained together with its text encoder on cached latents."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel, compute_snr
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from cxr.data.findings import Attributes
+from cxr.data.prompts import describe
+from cxr.pretrain.config import DenoiserConfig
+from cxr.pretrain.text import AttributeHead, tokens_of
+
+# Stable Diffusion's own noise schedule; v-prediction, because a small model then keeps brightness (arXiv:2202.00512).
+NOISE_SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "v_prediction",
+    "steps_offset": 1,
+}
+
+
+def make_unet(config: DenoiserConfig, latent_channels: int, latent_size: int, text_width: int) -> UNet2DConditionModel:
+    """Text enters at a quarter of the latent's side and below; at the finer levels it costs much and adds little."""
+    return UNet2DConditionModel(
+        sample_size=latent_size,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        block_out_channels=config.channels,
+        layers_per_block=1,
+        cross_attention_dim=text_width,
+        attention_head_dim=config.heads,
+        norm_num_groups=8,
+    )
+
+
+def make_scheduler() -> DPMSolverMultistepScheduler:
+    return DPMSolverMultistepScheduler(**NOISE_SCHEDULE, algorithm_type="dpmsolver++")
+
+
+def captions(attributes: Sequence[Attributes], dropout: float, rng: np.random.Generator) -> list[str]:
+    """A fresh caption for each picture every time it is seen; some are left empty."""
+    return ["" if rng.random() < dropout else describe(a, rng) for a in attributes]
+
+
+def denoising_loss(
+    unet: UNet2DConditionModel,
+    schedule: DDPMScheduler,
+    latents: Tensor,
+    hidden: Tensor,
+    gamma: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Min-SNR weighted squared error of the velocity; latents [B, C, H, W], hidden [B, length, width]."""
+    noise = torch.randn(latents.shape, generator=generator)
+    times = torch.randint(schedule.config.num_train_timesteps, (len(latents),), generator=generator)
+    predicted = unet(schedule.add_noise(latents, noise, times), times, hidden).sample
+    error = (predicted - schedule.get_velocity(latents, noise, times)).square().mean(dim=(1, 2, 3))
+    snr = compute_snr(schedule, times)
+    return (error * snr.clamp(max=gamma) / (snr + 1)).mean() * (gamma + 1) / gamma
+
+
+def train_denoiser(
+    config: DenoiserConfig,
+    tokenizer: CLIPTokenizer,
+    encoder: CLIPTextModel,
+    head: AttributeHead,
+    moments: tuple[Tensor, Tensor],
+    attributes: Sequence[Attributes],
+    unet: UNet2DConditionModel,
+    rng: np.random.Generator,
+    report: Callable[[dict[str, float]], None],
+) -> None:
+    """Trains UNet and text encoder in place and leaves their moving averages in them.
+
+    Args:
+        moments: scaled mean and standard deviation of the latents, each [N, C, H, W].
+        attributes: what each of the N pictures shows.
+    """
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    schedule = DDPMScheduler(**NOISE_SCHEDULE)
+    trained = [*unet.parameters(), *encoder.parameters()]
+    optimizer = torch.optim.AdamW([*trained, *head.parameters()], lr=config.learning_rate, weight_decay=0.01)
+    rate = get_cosine_schedule_with_warmup(optimizer, config.warmup, config.steps)
+    ema = EMAModel(trained, decay=config.ema, use_ema_warmup=True, power=0.75)
+    for _ in range(config.steps):
+        rows = rng.integers(len(attributes), size=config.batch)
+        seen = [attributes[i] for i in rows]
+        texts = captions(seen, config.caption_dropout, rng)
+        output = encoder(tokens_of(tokenizer, texts))
+        mean, std = moments[0][rows], moments[1][rows]
+        latents = mean + std * torch.randn(mean.shape, generator=generator)
+        loss = denoising_loss(unet, schedule, latents, output.last_hidden_state, config.snr_gamma, generator)
+        named = [i for i, text in enumerate(texts) if text]
+        naming = head.loss(output.pooler_output[named], [seen[i] for i in named])
+        optimizer.zero_grad()
+        (loss + config.attribute_weight * naming).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        rate.step()
+        ema.step(trained)
+        report({"loss": loss.item(), "naming": naming.item()})
+    ema.copy_to(trained)

@@ -1,0 +1,124 @@
+"""Tokenizer and text encoder of the embedded model, in CLIP's shape; the encoder first learns to name attributes."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from cxr.data.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, ZONES, Attributes, sample_attributes
+from cxr.data.prompts import describe
+from cxr.pretrain.config import TextConfig
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+ALL_PATTERNS = tuple(p for patterns in PATTERNS.values() for p in patterns)
+ATTRIBUTES = {"pattern": ALL_PATTERNS, "severity": SEVERITIES, "side": SIDES, "zone": ZONES}
+IGNORED = -100  # cross_entropy's mark for a target that does not apply
+
+
+def sample_captions(count: int, rng: np.random.Generator) -> tuple[list[str], list[Attributes]]:
+    """Draws attributes of any finding, patient and pattern, each with one caption in the standard phrasing."""
+    drawn = [
+        sample_attributes(FINDINGS[rng.integers(len(FINDINGS))], "FM"[rng.integers(2)], int(rng.integers(3, 95)), rng)
+        for _ in range(count)
+    ]
+    return [describe(a, rng) for a in drawn], drawn
+
+
+def train_tokenizer(config: TextConfig, corpus: Sequence[str]) -> CLIPTokenizer:
+    """Byte-level BPE with CLIP's splitting and end-of-word marks: any text can be written with it."""
+    clip = CLIPTokenizer()._tokenizer  # CLIP's own normalizer and splitting, with an empty vocabulary
+    words = Counter(
+        piece
+        for text in corpus
+        for piece, _ in clip.pre_tokenizer.pre_tokenize_str(clip.normalizer.normalize_str(text))
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # the pieces come split already
+    bpe.train_from_iterator(
+        (" ".join([word] * count) for word, count in sorted(words.items())),
+        trainers.BpeTrainer(
+            vocab_size=config.vocabulary - len(alphabet) - 2,
+            initial_alphabet=alphabet,
+            end_of_word_suffix="</w>",
+            show_progress=False,
+        ),
+    )
+
+    state = json.loads(bpe.to_str())["model"]
+    tokens = alphabet + [a + "</w>" for a in alphabet]
+    tokens += [t for t in sorted(state["vocab"], key=state["vocab"].get) if t not in set(tokens)]
+    vocabulary = {token: i for i, token in enumerate([*tokens, START, END])}
+    merges = [tuple(m) for m in state["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=config.length)
+
+
+def make_text_encoder(config: TextConfig, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.width,
+            intermediate_size=4 * config.width,
+            projection_dim=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            max_position_embeddings=config.length,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def tokens_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """int64 [len(texts), length], padded and cut to the encoder's length."""
+    return tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
+class AttributeHead(nn.Module):
+    """Reads the attributes off the end-of-text state; thrown away after training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.sizes = [len(values) for values in ATTRIBUTES.values()]
+        self.linear = nn.Linear(width, sum(self.sizes))
+
+    def loss(self, pooled: Tensor, attributes: Sequence[Attributes]) -> Tensor:
+        """Sum of the cross-entropies of the attributes; pooled [B, width]."""
+        total = pooled.new_zeros(())
+        for (name, values), logits in zip(
+            ATTRIBUTES.items(), self.linear(pooled).split(self.sizes, dim=1), strict=True
+        ):
+            drawn = [getattr(a, name) for a in attributes]
+            target = torch.tensor([IGNORED if v is None else values.index(v) for v in drawn])
+            if (target != IGNORED).any():
+                total = total + F.cross_entropy(logits, target, ignore_index=IGNORED)
+        return total
+
+
+def warm_up_text_encoder(
+    config: TextConfig,
+    tokenizer: CLIPTokenizer,
+    encoder: CLIPTextModel,
+    head: AttributeHead,
+    rng: np.random.Generator,
+    report: Callable[[dict[str, float]], None],
+) -> None:
+    """Teaches the encoder to name a caption's attributes: text alone is cheap, and the UNet then starts from sense."""
+    parameters = [*encoder.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=config.warmup_steps)
+    for _ in range(config.warmup_steps):
+        texts, attributes = sample_captions(config.warmup_batch, rng)
+        loss = head.loss(encoder(tokens_of(tokenizer, texts)).pooler_output, attributes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        report({"loss": loss.item()})

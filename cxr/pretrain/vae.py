@@ -1,0 +1,79 @@
+"""The embedded model's autoencoder: 128 x 128 gray pictures, in three equal channels, to 32 x 32 x 4 latents."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from cxr.pretrain.config import VaeConfig
+
+
+def make_vae(config: VaeConfig, size: int) -> AutoencoderKL:
+    levels = len(config.channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.channels,
+        layers_per_block=1,
+        latent_channels=config.latent_channels,
+        norm_num_groups=8,
+        sample_size=size,
+        mid_block_add_attention=False,
+    )
+
+
+def to_signal(pixels: np.ndarray) -> Tensor:
+    """uint8 [N, H, W] to float32 [N, 3, H, W] in [-1, 1], as every Stable Diffusion VAE takes it."""
+    gray = torch.from_numpy(pixels).float().div_(127.5).sub_(1.0)
+    return gray[:, None].expand(-1, 3, -1, -1)
+
+
+def crops(pixels: np.ndarray, count: int, crop: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` square crops, uint8 [count, crop, crop], from anywhere in any of the pictures."""
+    which = rng.integers(len(pixels), size=count)
+    top, left = rng.integers(pixels.shape[1] - crop + 1, size=(2, count))
+    return np.stack([pixels[i, y : y + crop, x : x + crop] for i, y, x in zip(which, top, left, strict=True)])
+
+
+def edge_error(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of the finite differences along both axes."""
+    error = a - b
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+def train_vae(
+    config: VaeConfig, pixels: np.ndarray, rng: np.random.Generator, report: Callable[[dict[str, float]], None]
+) -> AutoencoderKL:
+    """Trains on crops of `pixels` (uint8 [N, H, W]); sets scaling_factor so that the latents have unit variance."""
+    vae = make_vae(config, pixels.shape[1])
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.05
+    )
+    noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    for _ in range(config.steps):
+        batch = to_signal(crops(pixels, config.batch, config.crop, rng))
+        posterior = vae.encode(batch).latent_dist
+        decoded = vae.decode(posterior.sample(generator=noise)).sample
+        l1 = (decoded - batch).abs().mean()
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        loss = l1 + config.edge_weight * edge_error(decoded, batch) + config.kl_weight * kl
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        report({"loss": loss.item(), "l1": l1.item(), "kl": kl.item()})
+    vae.eval().requires_grad_(False)
+    mean, std = latent_moments(vae, pixels[:1024])
+    vae.register_to_config(scaling_factor=float(1.0 / torch.sqrt(mean.var() + std.square().mean())))
+    return vae
+
+
+@torch.no_grad()
+def latent_moments(vae: AutoencoderKL, pixels: np.ndarray, batch: int = 16) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every picture's posterior, each float32 [N, C, H / 4, W / 4]."""
+    posteriors = [vae.encode(to_signal(pixels[i : i + batch])).latent_dist for i in range(0, len(pixels), batch)]
+    return torch.cat([p.mean for p in posteriors]), torch.cat([p.std for p in posteriors])

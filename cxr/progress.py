@@ -1,0 +1,78 @@
+"""Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Advance(Protocol):
+    def __call__(self, count: int = 1, note: str = "") -> None:
+        """Says that `count` more are done; the note stands behind the numbers."""
+
+
+@contextmanager
+def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
+    """Shows `done` of `total` units and yields what advances it. Writes to stderr only."""
+    console = Console(stderr=True)
+    with bar(console, label, total, unit, done) if console.is_terminal else lines(label, total, unit, done) as advance:
+        yield advance
+
+
+@contextmanager
+def bar(console: Console, label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit + " · {task.fields[rate]} ·"),
+        TimeElapsedColumn(),
+        TextColumn("· left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    start, made = time.monotonic(), 0
+    with Progress(*columns, console=console) as shown:
+        task = shown.add_task(label, total=total, completed=done, rate="", note="")
+
+        def advance(count: int = 1, note: str = "") -> None:
+            nonlocal made
+            made += count
+            rate = made / max(time.monotonic() - start, 1e-9)
+            shown.update(task, advance=count, rate=f"{rate:.3g}/s", note=note)
+
+        yield advance
+
+
+@contextmanager
+def lines(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    start, made = time.monotonic(), 0
+    said = start
+
+    def advance(count: int = 1, note: str = "") -> None:
+        nonlocal made, said
+        made += count
+        now = time.monotonic()
+        if now - said < SECONDS_BETWEEN_LINES and done + made < total:
+            return
+        said = now
+        rate = made / max(now - start, 1e-9)
+        left = timedelta(seconds=round((total - done - made) / rate)) if rate else "?"
+        text = f"{label}: {done + made}/{total} {unit}, {rate:.3g}/s, {left} left {note}"
+        print(text.rstrip(), file=sys.stderr, flush=True)
+
+    yield advance

@@ -1,0 +1,57 @@
+"""Named complete configurations: a recipe is a function that returns one; the command line changes single fields."""
+
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from cxr.errors import BadInput, nearest
+from cxr.generate.config import GenerateConfig, SamplerConfig
+from cxr.pretrain.config import PretrainConfig
+
+
+def tiny() -> GenerateConfig:
+    """The embedded model on phantoms' findings: minutes on a CPU. Guidance as in the README's measurement."""
+    return GenerateConfig(model="tiny", sampler=SamplerConfig(size=128, guidance=3.0), per_finding=16)
+
+
+def sd15() -> GenerateConfig:
+    """Stable Diffusion 1.5 as it comes: knows photographs, so fine-tune it before its X-rays are worth anything."""
+    return GenerateConfig(model="sd15", sampler=SamplerConfig(size=512), per_finding=100)
+
+
+def sd21() -> GenerateConfig:
+    """Stable Diffusion 2.1-base as it comes."""
+    return GenerateConfig(model="sd21", sampler=SamplerConfig(size=512), per_finding=100)
+
+
+GENERATE: dict[str, Callable[[], GenerateConfig]] = {"tiny": tiny, "sd15": sd15, "sd21": sd21}
+PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {"tiny": PretrainConfig}
+
+
+def named(recipes: dict[str, Callable], name: str):
+    """The configuration that a recipe's name stands for.
+
+    Raises:
+        BadInput: there is no recipe of that name.
+    """
+    if name not in recipes:
+        raise BadInput(f"no recipe is called {name[:60]!r}; {nearest(name, recipes)}")
+    return recipes[name]()
+
+
+def changed(config: GenerateConfig, **fields: object) -> GenerateConfig:
+    """The configuration with other values for the fields that are not None; checked like a new one.
+
+    Raises:
+        BadInput: a value is out of its range.
+    """
+    values = config.model_dump()
+    for name, value in fields.items():
+        if value is not None:
+            (values["sampler"] if name in values["sampler"] else values)[name] = value
+    try:
+        return GenerateConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][-1]).replace("_", "-")
+        raise BadInput(f"{option} {str(first['input'])[:60]!r}: {first['msg']}") from None

@@ -1,0 +1,41 @@
+"""Where artifacts live: a local folder or S3 behind one small interface. Import from here.
+
+base.py      the interface, keys, digests
+local.py     the local folder
+s3.py        S3 (s3_client.py connects and explains its errors)
+place.py     from a URI to a store
+record.py    an artifact's record: what it is made of; its presence means complete
+verify.py    reads everything back
+"""
+
+from cxr.store.base import Listed, Store, Stored, check_key, digest_of, sha256
+from cxr.store.place import open_store
+from cxr.store.record import (
+    Made,
+    Record,
+    commit_record,
+    library_versions,
+    read_record,
+    recipe_digest,
+    refuse_other,
+)
+from cxr.store.verify import Verification, verify
+
+__all__ = [
+    "Listed",
+    "Made",
+    "Record",
+    "Store",
+    "Stored",
+    "Verification",
+    "check_key",
+    "commit_record",
+    "digest_of",
+    "library_versions",
+    "open_store",
+    "read_record",
+    "recipe_digest",
+    "refuse_other",
+    "sha256",
+    "verify",
+]

@@ -1,0 +1,163 @@
+"""An artifact's record: its recipe, its inputs, what was made. Written last, so its presence means complete."""
+
+import hashlib
+import json
+import sys
+from importlib import metadata
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from cxr.errors import BadInput, StoreError
+from cxr.store.base import Store, Stored
+
+RECORD_KEY = "record.json"
+PLAN_KEY = "plan.parquet"  # the first object of an artifact that is still in the making
+_LIBRARIES = ("cxr", "torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "ray", "numpy", "scipy",
+              "opencv-python-headless", "pyarrow", "boto3", "safetensors")  # fmt: skip
+
+
+class Made(BaseModel):
+    """What was made: number of items, their bytes, `digest_of` their (key, sha256) pairs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    bytes: int
+    digest: str
+
+
+class Record(BaseModel):
+    """An artifact's `record.json`.
+
+    `inputs` maps a name to the digest of what was read. `objects` names every object but `record.json` itself and
+    the images that `catalog.parquet` lists. `timings` are in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    recipe: dict[str, Any]
+    recipe_digest: str
+    inputs: dict[str, str] = {}
+    made: Made
+    objects: list[Stored]
+    seeds: dict[str, int] = {}
+    versions: dict[str, str] = {}
+    device: str = ""
+    timings: dict[str, float] = {}
+    metrics: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _digest_fits(self) -> "Record":
+        if self.recipe_digest != recipe_digest(self.recipe):
+            raise ValueError("recipe_digest is not that of recipe")
+        return self
+
+
+def recipe_digest(recipe: dict[str, Any]) -> str:
+    """The sha256 (hex) of the recipe's canonical JSON. The caller leaves the location out of the recipe."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Python's version and that of each installed library that a result depends on; imports none of them."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def refuse_other(store: Store, kind: str, recipe: dict[str, Any]) -> None:
+    """`BadInput` unless the place is empty or holds this recipe's artifact, finished or begun. Writes nothing."""
+    record = read_record(store)
+    if record is not None:
+        _refuse_if_other(store, kind, recipe, record.kind, record.recipe)
+    elif store.exists(PLAN_KEY):
+        _refuse_if_other(store, kind, recipe, kind, _begun_recipe(store))
+    elif next(iter(store.list()), None) is not None:
+        raise BadInput(f"{store.uri}: not empty and not one of ours; choose another --out")
+
+
+def read_record(store: Store) -> Record | None:
+    """The record of the finished artifact, or None if there is none; `BadInput` if it is damaged."""
+    try:
+        return Record.model_validate_json(store.get(RECORD_KEY))
+    except KeyError:
+        return None
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise BadInput(f"{store.uri}: {RECORD_KEY} is damaged ({why}); choose another location or restore it") from None
+
+
+def commit_record(store: Store, record: Record) -> Record:
+    """Finish the artifact with the last write to it. If another run of the same recipe was first, theirs is returned.
+
+    Raises:
+        BadInput: another recipe's artifact was finished here meanwhile.
+    """
+    store.tidy()
+    if store.put_if_absent(RECORD_KEY, (record.model_dump_json(indent=1) + "\n").encode()):
+        return record
+    theirs = read_record(store)
+    if theirs is None:
+        raise StoreError(f"{store.uri}: {RECORD_KEY} was there and vanished; run the same command again")
+    _refuse_if_other(store, record.kind, record.recipe, theirs.kind, theirs.recipe)
+    return theirs
+
+
+def _begun_recipe(store: Store) -> dict[str, Any]:
+    """The recipe in the plan's schema metadata; reads the file's footer, not its rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    filesystem, root = store.arrow()
+    try:
+        found = pq.read_schema(f"{root}/{PLAN_KEY}", filesystem=filesystem).metadata or {}
+        recipe = json.loads(found[b"cxr.recipe"])
+        if recipe_digest(recipe) == found[b"cxr.recipe_digest"].decode():
+            return recipe
+    except (pa.ArrowInvalid, KeyError, ValueError):
+        pass
+    except OSError as error:
+        raise StoreError(f"{store.uri}: {PLAN_KEY} cannot be read ({type(error).__name__})") from None
+    raise BadInput(f"{store.uri}: {PLAN_KEY} is damaged or not one of ours; choose another --out")
+
+
+def _refuse_if_other(store: Store, kind: str, recipe: dict[str, Any], held_kind: str, held: dict[str, Any]) -> None:
+    if held_kind != kind:
+        _refuse(store, f"holds a {held_kind} artifact, not a {kind} one")
+    if recipe_digest(held) != recipe_digest(recipe):
+        _refuse(store, f"holds another recipe's artifact ({_differences(held, recipe)})")
+
+
+def _refuse(store: Store, why: str) -> NoReturn:
+    raise BadInput(f"{store.uri}: {why}; choose another --out")
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], most: int = 4) -> str:
+    """`field old -> new` for the first fields that differ, nested ones with dots."""
+    before, after = _flat(old), _flat(new)
+    fields = [f for f in sorted(before | after) if before.get(f) != after.get(f)]
+    told = [f"{f} {_short(before, f)} -> {_short(after, f)}" for f in fields[:most]]
+    return ", ".join(told) + (f" and {len(fields) - most} more" if len(fields) > most else "")
+
+
+def _flat(recipe: dict[str, Any], path: str = "") -> dict[str, str]:
+    """Each leaf as compact JSON under its dotted name."""
+    flat = {}
+    for name, value in recipe.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{path}{name}.")
+        else:
+            flat[path + name] = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return flat
+
+
+def _short(flat: dict[str, str], field: str) -> str:
+    text = flat.get(field, "absent")
+    return text if len(text) <= 60 else text[:57] + "..."

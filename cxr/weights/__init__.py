@@ -1,0 +1,18 @@
+"""Base models and LoRAs by name: found or fetched once per machine, verified by digest, safetensors only.
+
+A name is an alias (`tiny`, `sd15`, `sd21`), a local folder, `owner/name@<40-hex commit>` on the Hugging Face hub, or
+`s3://bucket/prefix`. Only full-precision files are used, never `variant=` ones: fine-tuning needs them, a loader casts
+them, and a model keeps one digest whatever the device. Safety checker and feature extractor are left out.
+
+names.py     what a name can mean; the aliases with their mirrors and published digests
+found.py     from a name to verified files: `resolve`
+hub.py       over the Hugging Face hub, into its own cache
+bucket.py    from an S3 prefix, into our cache
+files.py     which files count, their digests, and what they are held against
+"""
+
+from cxr.weights.files import seal
+from cxr.weights.found import Weights, resolve, resolve_lora
+from cxr.weights.names import check_lora_spec, check_spec
+
+__all__ = ["Weights", "check_lora_spec", "check_spec", "resolve", "resolve_lora", "seal"]

@@ -1,0 +1,63 @@
+"""From an S3 prefix into our cache: one copy per content, whole or not there."""
+
+import shutil
+from pathlib import Path
+
+from cxr.errors import BadInput
+from cxr.store import Store, digest_of, open_store, sha256
+from cxr.weights.files import DIGEST, RECORD, Wanted, cache, disk_told, is_wanted, locked, verified
+
+_ARRIVED = "ARRIVED"  # in a copy: the digest it arrived with; last written, so a copy without it is none
+
+
+def from_bucket(spec: str, wanted: Wanted) -> tuple[Path, str]:
+    """The folder and the source in words. Listing, sizes and record name the copy, so a changed prefix is a new one.
+
+    Raises:
+        BadInput: no usable bucket, no such files, or files that are not those its record or DIGEST names.
+        StoreError: the bucket failed in between, or the disk is full.
+    """
+    store = open_store(spec)
+    store.check(write=False)
+    listed = sorted((key, size) for key, size in store.list() if is_wanted(key, wanted) or key in (RECORD, DIGEST))
+    promises = [sha256(store.get(key)) for key, _ in listed if key in (RECORD, DIGEST)]
+    folder = cache() / "s3" / sha256(f"{store.uri} {listed} {promises}".encode())[:32]
+    with locked(folder.name):
+        if folder.is_dir() and _damaged(folder, wanted):
+            shutil.rmtree(folder)
+        if not folder.is_dir():
+            _fetch(store, [key for key, _ in listed], folder, wanted)
+    return folder, store.uri
+
+
+def _damaged(folder: Path, wanted: Wanted) -> bool:
+    """Whether a copy is not what it was on arrival."""
+    try:
+        return (folder / _ARRIVED).read_text() != digest_of(verified(folder, wanted).items())
+    except (BadInput, OSError):
+        return True
+
+
+def _fetch(store: Store, keys: list[str], folder: Path, wanted: Wanted) -> None:
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with disk_told(store.uri):
+        part.mkdir(parents=True)
+        for key in keys:
+            _copy(store, key, part / key)
+    try:
+        hashes = verified(part, wanted)
+    except BadInput as error:
+        shutil.rmtree(part)
+        raise BadInput(f"{store.uri}: {str(error).replace(f'{part}', 'as fetched')}") from None
+    with disk_told(store.uri):
+        (part / _ARRIVED).write_text(digest_of(hashes.items()))
+        part.rename(folder)
+
+
+def _copy(store: Store, key: str, path: Path) -> None:
+    """Streamed through Arrow: a UNet of several GB does not pass through memory."""
+    filesystem, root = store.arrow()
+    path.parent.mkdir(exist_ok=True)
+    with filesystem.open_input_stream(f"{root}/{key}") as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, 16 << 20)

@@ -1,0 +1,186 @@
+"""Which files of a model count, their digests (remembered between starts), and what they are held against."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from cxr.errors import BadInput, StoreError
+from cxr.store import digest_of, open_store, read_record, sha256
+
+INDEX = "model_index.json"
+RECORD = "record.json"
+DIGEST = "DIGEST"  # beside a model: the digest that `seal` found; the embedded model ships with it
+UNUSED = ("safety_checker", "feature_extractor")
+_KINDS = ("*.json", "*.txt", "model.safetensors", "diffusion_pytorch_model.safetensors")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for: a word for messages and the only files ever fetched or accepted, as glob patterns."""
+
+    noun: str
+    patterns: tuple[str, ...]
+
+
+MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
+LORA = Wanted("LoRA", ("pytorch_lora_weights.safetensors",))
+
+
+def is_wanted(name: str, wanted: Wanted) -> bool:
+    """Whether the file (name below the folder, at most one folder deep) may be part of the model."""
+    part, *deeper = name.split("/")
+    return len(deeper) < 2 and part not in UNUSED and any(fnmatchcase(name, pattern) for pattern in wanted.patterns)
+
+
+def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
+    """The names of the files to load, sorted; `BadInput` if the folder does not hold a whole model or LoRA."""
+    if wanted is not MODEL:
+        name = wanted.patterns[0]
+        if not (folder / name).is_file():
+            raise BadInput(f"{folder}: no {name}; give the folder or the safetensors file that a LoRA was saved to")
+        return [name]
+    parts = _components(folder)
+    found = [f"{part}/{p.name}" for part in parts for p in (folder / part).glob("*") if p.is_file()]
+    names = [name for name in found if is_wanted(name, MODEL)]
+    for part in parts:
+        held = [name for name in names if name.startswith(f"{part}/")]
+        if not held or not (_is_config_only(part) or any(name.endswith(".safetensors") for name in held)):
+            raise BadInput(_no_weights(folder, part))
+    return sorted([INDEX, *names])
+
+
+def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
+    """The sha256 of each file to load; `BadInput` if one is not whole, or not what DIGEST or record.json names."""
+    names = wanted_files(folder, wanted)
+    for name in names:
+        if name.endswith(".safetensors"):
+            _check_whole(folder / name)
+    hashes = hashes_of(folder, names)
+    sealed = folder / DIGEST
+    if wanted is MODEL and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
+        raise BadInput(f"{folder}: damaged, its files are not those of {DIGEST}; fetch or install it again")
+    record = read_record(open_store(str(folder)))
+    promised = {stored.key: stored.sha256 for stored in record.objects} if record else hashes
+    wrong = [name for name, found in hashes.items() if promised.get(name) != found]
+    if wrong:
+        raise BadInput(f"{folder}: {wrong[0]} is not the file that {RECORD} names; fetch it again or choose another")
+    return hashes
+
+
+def seal(folder: Path) -> str:
+    """Write the model folder's digest beside it as DIGEST, so that damage is found from then on; returns it."""
+    digest = digest_of(hashes_of(folder, wanted_files(folder, MODEL)).items())
+    (folder / DIGEST).write_text(digest + "\n")
+    return digest
+
+
+def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of each file, remembered by size and modification time: a second start does not read gigabytes."""
+    memory = cache() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
+    known = _recall(memory)
+    marks = {name: _mark(folder / name) for name in names}
+    found = {name: [mark, _digest_unless(known.get(name), mark, folder / name)] for name, mark in marks.items()}
+    if known | found != known:
+        with contextlib.suppress(OSError):  # no writable cache: hash again next time
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            part = memory.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(known | found))
+            part.replace(memory)
+    return {name: digest for name, (_, digest) in found.items()}
+
+
+def cache() -> Path:
+    """Our folder for weights on this machine."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cxr" / "weights"
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Alone on this machine: others wait, then find what was fetched. The lock goes with its process."""
+    lock = FileLock(cache() / "locks" / name)
+    with disk_told(lock.lock_file):
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def disk_told(what: str) -> Iterator[None]:
+    """Trouble with the disk, or with Arrow's reading of a bucket, as one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(f"{what}: disk full; free space and run the same command again") from None
+        why = os.strerror(error.errno) if error.errno else "reading failed"
+        raise StoreError(f"{what}: {why}; XDG_CACHE_HOME names the folder for downloaded weights") from None
+
+
+def _components(folder: Path) -> list[str]:
+    """The parts that the pipeline loads, each a folder."""
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        return [part for part, made in index.items() if part not in UNUSED and isinstance(made, list) and all(made)]
+    except OSError:
+        raise BadInput(f"{folder}: no {INDEX}; give a model folder in diffusers' layout") from None
+    except (ValueError, AttributeError):
+        raise BadInput(f"{folder}: {INDEX} is damaged; fetch the model again") from None
+
+
+def _is_config_only(part: str) -> bool:
+    return part.startswith(("tokenizer", "scheduler"))
+
+
+def _no_weights(folder: Path, part: str) -> str:
+    held = sorted(p.name for p in (folder / part).glob("*"))
+    pickles = [name for name in held if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
+    variants = [name for name in held if name.endswith(".safetensors")]
+    again = f"load it and save it again with save_pretrained({str(folder)!r})"
+    if pickles:
+        return f"{folder}: {part}/ holds only pickles ({pickles[0]}), which can run code when loaded; {again}"
+    if variants:
+        return f"{folder}: {part}/ holds only a variant ({variants[0]}); {again} without variant"
+    return f"{folder}: {part}/ is missing or incomplete, {INDEX} names it; fetch the model again"
+
+
+def _check_whole(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):  # reads the header, compares it with the file's size
+            return
+    except (SafetensorError, OSError):
+        raise BadInput(
+            f"{path}: not a whole safetensors file (half a copy? a git-lfs pointer?); get it again"
+        ) from None
+
+
+def _recall(memory: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(memory.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _mark(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _digest_unless(known: Any, mark: list[int], path: Path) -> str:
+    if isinstance(known, list) and known[0] == mark:
+        return known[1]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

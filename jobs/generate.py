@@ -1,0 +1,141 @@
+"""Generate labelled X-rays from prompts: `python jobs/generate.py RECIPE --out URI`.
+
+Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` tries them again).
+"""
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from cxr import cli, recipes
+from cxr.data.findings import parse_findings
+from cxr.errors import BadInput
+from cxr.generate.config import GenerateConfig, Layout
+from cxr.progress import progress
+from cxr.store import open_store, read_record
+from cxr.weights import check_lora_spec, check_spec
+
+if TYPE_CHECKING:
+    from cxr.generate.job import Job
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (embedded, on a CPU), sd15 or sd21."""
+    out: str
+    """Where the set goes: a local folder or s3://bucket/prefix."""
+    prompts: Path | None = None
+    """Your own: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
+    findings: str | None = None
+    """`all` ten, or some separated by commas; with prompts from the templates."""
+    per_finding: int | None = None
+    """How many different prompts for each finding."""
+    seed: int | None = None
+    """Of the whole set; another seed gives other prompts and pictures."""
+    model: str | None = None
+    """tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
+    lora: str | None = None
+    """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
+    workers: int | None = None
+    """Samplers at work side by side; by default one for each GPU, or for each core. Does not change the pictures."""
+    layout: Layout | None = None
+    """folder: one PNG an image; shards: Parquet files of 1,000."""
+    size: int | None = None
+    """Pixels along each side."""
+    steps: int | None = None
+    """Denoising steps."""
+    guidance: float | None = None
+    """Classifier-free guidance scale."""
+    batch: int | None = None
+    """Pictures in one call of the network."""
+    compile: FlagCreatePairsOff[bool] = False
+    """torch.compile the UNet: minutes to start, faster afterwards."""
+    dry_run: FlagCreatePairsOff[bool] = False
+    """Only say what would be made, how long it would take and how large it would be."""
+    retry_failed: FlagCreatePairsOff[bool] = False
+    """Try the units again that failed before."""
+
+
+def main(args: Args) -> int:
+    """Generate labelled X-rays from prompts with Stable Diffusion, spread over workers, into a folder or a bucket."""
+    start = time.monotonic()
+    config = configured(args)
+    store = open_store(args.out)
+    store.check()
+    from cxr.generate import job  # heavy: only for input that can be used
+
+    with tempfile.TemporaryDirectory() as folder:
+        ready = job.prepare(store, config, args.prompts, Path(folder), note)
+        if args.dry_run:
+            print(job.estimate(ready))
+            return cli.DONE
+        if record := read_record(store):
+            job.sweep(ready)
+            print(f"already there: {record.made.count} images in {store.uri}")
+            return cli.DONE
+        failures = make_pictures(ready, args)
+        if failures:
+            return tell_failures(ready, failures)
+        record = job.complete(ready, {"total": time.monotonic() - start})
+    seconds = record.timings["total"]
+    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
+    print(f"look at {store.uri}/{job.SHEET_KEY}, read {store.uri}/{job.CARD_KEY}")
+    return cli.DONE
+
+
+def make_pictures(ready: "Job", args: Args) -> int:
+    """Makes every unit that is neither stored nor given up; returns how many units are given up by now."""
+    from cxr import cluster
+    from cxr.generate import job
+
+    state = job.begin(ready, args.retry_failed)
+    config, failures = ready.config, len(state.failed)
+    if not len(state.pending):
+        return failures
+    maker = job.MakeMaker(ready.store, config, ready.model.digest)
+    keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
+    with cluster.session(), progress("generate", ready.plan.images, "images", state.stored_images) as advance:
+        workers = args.workers or cluster.default_workers()
+        for done in cluster.run_units(state.pending, maker, keeper, workers, config.sampler.threads):
+            failures += bool(done.error)
+            advance(done.images, f"{failures} units failed" if failures else "")
+    return failures
+
+
+def tell_failures(ready: "Job", failures: int) -> int:
+    print(
+        f"{failures} of {ready.plan.units} units failed, the others are stored; {ready.store.uri}/failed/ says why.\n"
+        f"Try just those again:\n  {cli.again('--retry-failed')}",
+        file=sys.stderr,
+    )
+    return cli.SOME_FAILED
+
+
+def configured(args: Args) -> GenerateConfig:
+    """The recipe with the command line's changes, checked as far as needs no library and no network."""
+    if args.prompts and (args.findings or args.per_finding):
+        raise BadInput("--prompts brings its own findings and counts; leave out --findings and --per-finding")
+    if args.workers is not None and not 1 <= args.workers <= 10_000:
+        raise BadInput(f"--workers {args.workers}: give a number from 1 to 10000")
+    names = ("findings", "per_finding", "seed", "model", "lora", "layout", "size", "steps", "guidance", "batch")
+    given = {name: getattr(args, name) for name in names} | {"compile": args.compile or None}
+    config = recipes.changed(recipes.named(recipes.GENERATE, args.recipe), **given)
+    parse_findings(config.findings)
+    check_spec(config.model)
+    if config.lora:
+        check_lora_spec(config.lora)
+    return config
+
+
+def note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(Args, main)

@@ -1,0 +1,115 @@
+"""A tiny S3 endpoint on loopback that can misbehave, for what a healthy server never does."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cxr.store import conditions, s3_client
+
+SECRET = "canarysecret-do-not-print"
+
+
+class FakeS3(ThreadingHTTPServer):
+    """Keeps objects in memory. `faults` are used up one a request: an error code, "lose answer" or "cut body"."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.objects: dict[str, bytes] = {}
+        self.honours_conditions = True
+        self.faults: list[str] = []
+        self.always: str = ""
+        self.log: list[tuple[str, dict[str, str]]] = []
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def puts(self) -> int:
+        return sum(verb == "PUT" for verb, _ in self.log)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    statuses = {"SlowDown": 503, "ConditionalRequestConflict": 409, "NotImplemented": 501, "NoSuchKey": 404}  # noqa: RUF012
+    server: FakeS3
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        fault = self._begin()
+        if fault not in ("", "lose answer"):
+            return self._refuse(fault)
+        if hashlib.sha256(body).hexdigest() != self.headers["x-amz-content-sha256"]:
+            return self._refuse("XAmzContentSHA256Mismatch")
+        if self.server.honours_conditions and "If-None-Match" in self.headers and self.path in self.server.objects:
+            return self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        self.server.objects[self.path] = body
+        if fault == "lose answer":
+            self.close_connection = True
+            return None
+        return self._answer(200, b"")
+
+    def do_GET(self) -> None:
+        fault = self._begin()
+        if fault not in ("", "cut body"):
+            return self._refuse(fault)
+        if self.path not in self.server.objects:
+            return self._refuse("NoSuchKey")
+        return self._answer(200, self.server.objects[self.path], cut=fault == "cut body")
+
+    do_HEAD = do_GET
+
+    def _begin(self) -> str:
+        self.server.log.append((self.command, {name.lower(): value for name, value in self.headers.items()}))
+        return self.server.faults.pop(0) if self.server.faults else self.server.always
+
+    def _refuse(self, code: str) -> None:
+        self._answer(self.statuses.get(code, 403), f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode())
+
+    def _answer(self, status: int, body: bytes, cut: bool = False) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        self.close_connection |= cut
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[pytest.MonkeyPatch]:
+    """An environment with no AWS setting of the machine's, and nothing learned about endpoints."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _forget()
+    yield monkeypatch
+    _forget()
+
+
+@pytest.fixture
+def fake(aws: pytest.MonkeyPatch) -> Iterator[FakeS3]:
+    server = FakeS3()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    aws.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+    aws.setenv("AWS_ACCESS_KEY_ID", "key")
+    aws.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def _forget() -> None:
+    conditions._learned.clear()
+    conditions._warn_once.cache_clear()
+    s3_client.connect.cache_clear()
