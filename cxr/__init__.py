@@ -1,0 +1,17 @@
+"""cxr: do synthetic chest X-rays help a classifier, and are they safe to share?
+
+The pipeline, in the order data flows (README.md says which steps are there today):
+
+recipes     named complete configurations
+data        findings, prompts, the user's prompt lists, phantoms, pixels, the one catalog
+pretrain    the embedded base model: autoencoder, text encoder, UNet, trained on phantoms
+weights     base models and LoRAs by name: pinned, verified, fetched once
+generate    plan, sampler, writer, finish: from prompts to a labelled set
+classify    a classifier: whether pictures show what was asked
+store       where artifacts live: a folder or S3; records; verification
+cluster     everything that touches Ray
+assets      the embedded base model
+cli, progress, errors: the door of every job, its progress, and what a user can mend
+
+`jobs/` puts these together, one short file a job.
+"""

@@ -4,6 +4,7 @@ A loop elsewhere takes iterables and callables; here they meet workers.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ def session() -> Iterator[None]:
     Alone, Ray is told of one CPU more than there is, for the stages that only pass units on: makers may take the rest.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
     quiet = {"log_to_driver": False, "logging_level": "error"}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
@@ -90,8 +92,8 @@ def run_units(
         BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
     """
     context = ray.data.DataContext.get_current()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.enable_progress_bars = False
-    context.print_on_execution_start = False
     gpu = ray.cluster_resources().get("GPU", 0) > 0
     done = (
         ray.data.from_arrow(pa.table({"unit": units}))
@@ -101,7 +103,7 @@ def run_units(
             fn_constructor_args=(maker,),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=workers),
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(units))),
             num_cpus=1 if gpu else threads,
             num_gpus=1 if gpu else 0,
         )

@@ -14,8 +14,9 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
 from cxr.data.findings import parse_findings
+from cxr.data.prompt_lists import read_prompts
 from cxr.errors import BadInput
-from cxr.generate.config import GenerateConfig, Layout
+from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
 from cxr.progress import progress
 from cxr.store import open_store, read_record
 from cxr.weights import check_lora_spec, check_spec
@@ -68,7 +69,7 @@ def main(args: Args) -> int:
     config = configured(args)
     store = open_store(args.out)
     store.check()
-    from cxr.generate import job  # heavy: only for input that can be used
+    from cxr.generate import finish, job  # heavy: only for input that can be used
 
     with tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(store, config, args.prompts, Path(folder), note)
@@ -85,7 +86,7 @@ def main(args: Args) -> int:
         record = job.complete(ready, {"total": time.monotonic() - start})
     seconds = record.timings["total"]
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
-    print(f"look at {store.uri}/{job.SHEET_KEY}, read {store.uri}/{job.CARD_KEY}")
+    print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
 
 
@@ -130,7 +131,16 @@ def configured(args: Args) -> GenerateConfig:
     check_spec(config.model)
     if config.lora:
         check_lora_spec(config.lora)
+    if args.prompts:
+        check_prompts(args.prompts)
     return config
+
+
+def check_prompts(path: Path) -> None:
+    """Reads the user's list through once, so that its mistakes are told before anything heavy is loaded."""
+    asked = sum(row.count for row in read_prompts(path, lambda line: None))
+    if asked > MAX_IMAGES:
+        raise BadInput(f"{path}: asks for {asked:,} images, a set holds {MAX_IMAGES:,}; split it over several --out")
 
 
 def note(text: str) -> None:

@@ -22,10 +22,9 @@ Iptc4xmpExt:DigitalSourceType="{GENERATED}"/></rdf:RDF></x:xmpmeta>"""
 
 def encode_png(pixels: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
     """An 8-bit gray PNG of uint8 [H, W], lossless, with an international text chunk for each of `texts`."""
-    encoded, data = cv2.imencode(".png", pixels, PNG_OPTIONS)
-    if not encoded or pixels.ndim != 2 or pixels.dtype != np.uint8:
+    if pixels.ndim != 2 or pixels.dtype != np.uint8 or not pixels.size:
         raise ValueError(f"not an 8-bit gray picture: {pixels.dtype} {pixels.shape}")
-    png = data.tobytes()
+    png = cv2.imencode(".png", pixels, PNG_OPTIONS)[1].tobytes()
     chunks = b"".join(text_chunk(keyword, text) for keyword, text in (texts or {}).items())
     return png[:HEADER_END] + chunks + png[HEADER_END:]
 
@@ -42,7 +41,10 @@ def decode_gray(data: bytes, name: str) -> np.ndarray:
     Raises:
         BadInput: these are not the bytes of a picture.
     """
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # no bytes at all, or a header that promises billions of pixels
+        pixels = None
     if pixels is None:
         raise BadInput(f"{name}: not a picture that can be decoded; is it damaged?")
     return pixels

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Layout = Literal["folder", "shards"]
 SHARD_IMAGES = 1000
+MAX_IMAGES = 100_000_000  # of one set
 
 
 class Frozen(BaseModel):
@@ -34,8 +35,7 @@ class GenerateConfig(Frozen):
     lora: str | None = None
     sampler: SamplerConfig = SamplerConfig()
     findings: str = "all"
-    per_finding: int = Field(1, ge=1, le=10_000_000)
-    negative_prompt: str = ""
+    per_finding: int = Field(1, ge=1, le=100_000)  # the templates hold more than twice as many
     seed: int = Field(0, ge=0, lt=2**63)
     layout: Layout = "folder"
 
@@ -48,7 +48,7 @@ class GenerateConfig(Frozen):
 def identity(config: GenerateConfig, model_digest: str, lora_digest: str | None, plan_digest: str) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests of what they held."""
     return {
-        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding", "negative_prompt"}),
+        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding"}),
         "model": model_digest,
         "lora": lora_digest,
         "plan": plan_digest,

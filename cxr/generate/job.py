@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from transformers import CLIPTokenizer
 
 from cxr.data.prompt_lists import read_prompts
@@ -76,7 +75,7 @@ def count_too_long(plan: Plan, tokenizer: Path) -> int:
     """How many prompts have more tokens than the model's text encoder takes."""
     clip = CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
     longer = 0
-    for batch in pq.ParquetFile(plan.path).iter_batches(columns=["prompt"]):
+    for batch in pq.ParquetFile(plan.path).iter_batches(1024, columns=["prompt"]):
         lengths = clip(batch["prompt"].to_pylist(), truncation=False, verbose=False).input_ids
         longer += sum(len(ids) > clip.model_max_length for ids in lengths)
     return longer
@@ -128,6 +127,8 @@ def sweep(job: Job) -> None:
 
 
 def device() -> str:
+    import torch  # half a gigabyte: not before a driver needs it
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"
 
 
@@ -178,7 +179,16 @@ class PlannedMaker:
         return self.reader.rows(unit)
 
     def make(self, rows: list[dict[str, Any]]) -> np.ndarray:
-        return self.sampler(*([row[name] for row in rows] for name in ("prompt", "negative_prompt", "seed")))
+        import torch
+
+        try:
+            return self.sampler(*([row[name] for row in rows] for name in ("prompt", "negative_prompt", "seed")))
+        except torch.OutOfMemoryError:
+            look = self.sampler.config
+            raise BadInput(
+                f"out of GPU memory at {look.batch} pictures of {look.size} pixels; choose another --out and lower "
+                "--batch, then --size"
+            ) from None
 
 
 @dataclass(frozen=True)

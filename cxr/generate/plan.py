@@ -32,7 +32,6 @@ SCHEMA = pa.schema(
         ("seed", pa.int64()),
     ]
 )
-MAX_IMAGES = 100_000_000
 GROUP_IMAGES = 8192  # rows of a Parquet row group, about: a whole number of units
 
 
@@ -51,7 +50,7 @@ def template_rows(config: GenerateConfig) -> Iterator[PromptRow]:
     """`per_finding` different prompts for each finding of the config."""
     for finding in parse_findings(config.findings):
         for prompt in template_prompts(finding, config.per_finding, config.seed):
-            yield PromptRow(prompt, finding, config.negative_prompt, 1, None)
+            yield PromptRow(prompt, finding, "", 1, None)
 
 
 def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, look: str) -> Plan:
@@ -61,7 +60,7 @@ def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, lo
         look: digest of all that shapes a picture besides prompt and seed: weights and sampler settings.
 
     Raises:
-        BadInput: two rows ask for the same picture, there are too many, or there is none.
+        BadInput: two rows ask for the same picture, or there is none.
     """
     unit = config.unit_images
     whole = hashlib.sha256()
@@ -69,8 +68,6 @@ def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, lo
     images = 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for group in batched(images_of(rows, config.seed), max(1, GROUP_IMAGES // unit) * unit):
-            if images + len(group) > MAX_IMAGES:
-                raise BadInput(f"the prompts ask for more than {MAX_IMAGES:,} images; split them over several --out")
             table = pa.Table.from_pylist(
                 [
                     {
@@ -161,7 +158,8 @@ class PlanReader:
     def __init__(self, path: Path, unit_images: int) -> None:
         self.file = pq.ParquetFile(path)
         self.unit_images = unit_images
-        self.units_in_group = self.file.metadata.row_group(0).num_rows // unit_images or 1
+        rows = self.file.metadata.row_group(0).num_rows
+        self.units_in_group = -(-rows // unit_images)  # a single group may end with a short unit
         self.group = -1
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
@@ -176,7 +174,7 @@ class PlanReader:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in findings}
         for batch in self.file.iter_batches():
             for row in batch.to_pylist():
-                if len(found[row["finding"]]) < count:
+                if len(found.get(row["finding"], range(count))) < count:
                     found[row["finding"]].append(row)
             if all(len(rows) >= count for rows in found.values()):
                 break

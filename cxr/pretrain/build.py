@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from cxr.data.findings import FINDINGS, Attributes
 from cxr.data.phantom import Phantom, phantom
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
-from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_tokenizer, warm_up_text_encoder
+from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
 from cxr.pretrain.vae import latent_moments, train_vae
 from cxr.progress import Advance, progress
 
@@ -44,13 +45,13 @@ def build(config: PretrainConfig, folder: Path) -> None:
     torch.manual_seed(config.seed)  # the networks' first weights, which their constructors draw from the global state
     pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size)
     vae = trained_vae(config, pixels, folder / "vae")
-    tokenizer, encoder, head = trained_text(config, folder / "tokenizer")
+    tokenizer, encoder = trained_text(config)
     mean, std = latent_moments(vae, pixels)
     scale = vae.config.scaling_factor
     unet = make_unet(config.denoiser, config.vae.latent_channels, mean.shape[-1], config.text.width)
     with progress("denoiser", config.denoiser.steps, "steps") as advance:
         train_denoiser(
-            config.denoiser, tokenizer, encoder, head, (mean * scale, std * scale), attributes, unet,
+            config.denoiser, tokenizer, encoder, (mean * scale, std * scale), attributes, unet,
             np.random.default_rng([config.seed, DENOISER_STREAM]), told(advance),
         )  # fmt: skip
     pipe = StableDiffusionPipeline(
@@ -62,19 +63,19 @@ def build(config: PretrainConfig, folder: Path) -> None:
 
 def trained_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
     if not (folder / "config.json").exists():
-        with progress("autoencoder", config.vae.steps, "steps") as advance:
+        with progress("autoencoder", config.vae.steps + config.vae.decoder_steps, "steps") as advance:
             vae = train_vae(config.vae, pixels, np.random.default_rng([config.seed, VAE_STREAM]), told(advance))
         vae.save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
 
 
-def trained_text(config: PretrainConfig, folder: Path):
+def trained_text(config: PretrainConfig) -> tuple[CLIPTokenizer, CLIPTextModel]:
     rng = np.random.default_rng([config.seed, TEXT_STREAM])
     tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, rng)[0])
     encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
-    with progress("text encoder", config.text.warmup_steps, "steps") as advance:
-        warm_up_text_encoder(config.text, tokenizer, encoder, head, rng, told(advance))
-    return tokenizer, encoder, head
+    with progress("text encoder", config.text.steps, "steps") as advance:
+        train_text_encoder(config.text, tokenizer, encoder, head, rng, told(advance))
+    return tokenizer, encoder.eval().requires_grad_(False)
 
 
 def told(advance: Advance):

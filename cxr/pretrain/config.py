@@ -13,6 +13,7 @@ class VaeConfig(Config):
     channels: tuple[int, ...] = (16, 32, 32)  # one a level; each level but the last halves the picture
     latent_channels: int = 4
     steps: int = 1300
+    decoder_steps: int = 1500  # of the decoder alone behind them, when the latents stand still
     batch: int = 16
     crop: int = 64  # px; the network is convolutional, so crops teach it as much a pixel as whole pictures
     learning_rate: float = 3e-3
@@ -26,21 +27,23 @@ class TextConfig(Config):
     width: int = 96
     layers: int = 3
     heads: int = 4
-    warmup_steps: int = 600  # on text alone, before any picture
-    warmup_batch: int = 64
+    steps: int = 1000
+    jumbled: float = 0.7  # share of captions whose words are mixed up
+    batch: int = 64
+    learning_rate: float = 1e-3
 
 
 class DenoiserConfig(Config):
     channels: tuple[int, ...] = (32, 48, 96, 128)
     heads: int = 4
-    steps: int = 3300
+    steps: int = 2000
     batch: int = 32
     learning_rate: float = 6e-4
     warmup: int = 150
     ema: float = 0.999
-    caption_dropout: float = 0.1  # empty captions, for classifier-free guidance
+    caption_dropout: float = 0.1  # share of empty captions, for classifier-free guidance
+    jumbled: float = 0.4  # share of captions whose words are mixed up
     snr_gamma: float = 5.0  # Min-SNR weighting, Hang et al. 2023 (arXiv:2303.09556)
-    attribute_weight: float = 0.05  # of the text encoder's own loss: naming pattern, severity, side, zone
 
 
 class PretrainConfig(Config):

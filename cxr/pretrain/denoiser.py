@@ -1,4 +1,4 @@
-"""The embedded model's UNet, trained together with its text encoder on cached latents."""
+"""The embedded model's UNet, trained on cached latents beside a frozen text encoder, as Stable Diffusion's is."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from cxr.data.findings import Attributes
 from cxr.data.prompts import describe
 from cxr.pretrain.config import DenoiserConfig
-from cxr.pretrain.text import AttributeHead, tokens_of
+from cxr.pretrain.text import jumble, tokens_of
 
 # Stable Diffusion's own noise schedule; v-prediction, because a small model then keeps brightness (arXiv:2202.00512).
 NOISE_SCHEDULE = {
@@ -46,9 +46,12 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
     return DPMSolverMultistepScheduler(**NOISE_SCHEDULE, algorithm_type="dpmsolver++")
 
 
-def captions(attributes: Sequence[Attributes], dropout: float, rng: np.random.Generator) -> list[str]:
-    """A fresh caption for each picture every time it is seen; some are left empty."""
-    return ["" if rng.random() < dropout else describe(a, rng) for a in attributes]
+def captions(attributes: Sequence[Attributes], config: DenoiserConfig, rng: np.random.Generator) -> list[str]:
+    """A fresh caption for each picture every time it is seen; some are left empty, some have their words mixed up."""
+    texts = [describe(a, rng) for a in attributes]
+    draws = rng.random(len(texts))
+    empty, jumbled = config.caption_dropout, config.caption_dropout + config.jumbled
+    return ["" if u < empty else jumble(t, rng) if u < jumbled else t for t, u in zip(texts, draws, strict=True)]
 
 
 def denoising_loss(
@@ -72,14 +75,13 @@ def train_denoiser(
     config: DenoiserConfig,
     tokenizer: CLIPTokenizer,
     encoder: CLIPTextModel,
-    head: AttributeHead,
     moments: tuple[Tensor, Tensor],
     attributes: Sequence[Attributes],
     unet: UNet2DConditionModel,
     rng: np.random.Generator,
     report: Callable[[dict[str, float]], None],
 ) -> None:
-    """Trains UNet and text encoder in place and leaves their moving averages in them.
+    """Trains the UNet in place and leaves its moving average in it.
 
     Args:
         moments: scaled mean and standard deviation of the latents, each [N, C, H, W].
@@ -87,25 +89,23 @@ def train_denoiser(
     """
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     schedule = DDPMScheduler(**NOISE_SCHEDULE)
-    trained = [*unet.parameters(), *encoder.parameters()]
-    optimizer = torch.optim.AdamW([*trained, *head.parameters()], lr=config.learning_rate, weight_decay=0.01)
+    trained = list(unet.parameters())
+    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.01)
     rate = get_cosine_schedule_with_warmup(optimizer, config.warmup, config.steps)
     ema = EMAModel(trained, decay=config.ema, use_ema_warmup=True, power=0.75)
     for _ in range(config.steps):
         rows = rng.integers(len(attributes), size=config.batch)
-        seen = [attributes[i] for i in rows]
-        texts = captions(seen, config.caption_dropout, rng)
-        output = encoder(tokens_of(tokenizer, texts))
+        texts = captions([attributes[i] for i in rows], config, rng)
+        with torch.no_grad():
+            hidden = encoder(tokens_of(tokenizer, texts)).last_hidden_state
         mean, std = moments[0][rows], moments[1][rows]
         latents = mean + std * torch.randn(mean.shape, generator=generator)
-        loss = denoising_loss(unet, schedule, latents, output.last_hidden_state, config.snr_gamma, generator)
-        named = [i for i, text in enumerate(texts) if text]
-        naming = head.loss(output.pooler_output[named], [seen[i] for i in named])
+        loss = denoising_loss(unet, schedule, latents, hidden, config.snr_gamma, generator)
         optimizer.zero_grad()
-        (loss + config.attribute_weight * naming).backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         rate.step()
         ema.step(trained)
-        report({"loss": loss.item(), "naming": naming.item()})
+        report({"loss": loss.item()})
     ema.copy_to(trained)

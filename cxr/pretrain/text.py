@@ -1,6 +1,7 @@
-"""Tokenizer and text encoder of the embedded model, in CLIP's shape; the encoder first learns to name attributes."""
+"""Tokenizer and text encoder of the embedded model, in CLIP's shape."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -11,13 +12,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, ZONES, Attributes, sample_attributes
+from cxr.data.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, VIEWS, ZONES, Attributes, sample_attributes
 from cxr.data.prompts import describe
 from cxr.pretrain.config import TextConfig
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 ALL_PATTERNS = tuple(p for patterns in PATTERNS.values() for p in patterns)
-ATTRIBUTES = {"pattern": ALL_PATTERNS, "severity": SEVERITIES, "side": SIDES, "zone": ZONES}
+ATTRIBUTES = {
+    "pattern": ALL_PATTERNS,
+    "severity": SEVERITIES,
+    "side": SIDES,
+    "zone": ZONES,
+    "view": (*VIEWS, "lateral"),
+    "sex": ("F", "M"),
+}
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+WORD_SHIFT, WORD_LOSS, UNKNOWN_WORDS = 3.0, 0.1, 2.0  # places, share, number on average
 IGNORED = -100  # cross_entropy's mark for a target that does not apply
 
 
@@ -57,6 +67,21 @@ def train_tokenizer(config: TextConfig, corpus: Sequence[str]) -> CLIPTokenizer:
     vocabulary = {token: i for i, token in enumerate([*tokens, START, END])}
     merges = [tuple(m) for m in state["merges"]]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=config.length)
+
+
+def jumble(text: str, rng: np.random.Generator) -> str:
+    """The same words said otherwise: clauses in another order, words swapped, lost, and unknown ones thrown in.
+
+    Trained on tidy sentences alone, the encoder learns their shapes by heart and stumbles over a new one.
+    """
+    clauses = re.split(r"(?<=[.,:;])\s+", text)
+    words = " ".join(clauses[i] for i in rng.permutation(len(clauses))).split()
+    order = np.argsort(np.arange(len(words)) + WORD_SHIFT * rng.random(len(words)))
+    kept = [words[i] for i in order if rng.random() > WORD_LOSS]
+    unknown = ["".join(rng.choice(LETTERS, rng.integers(2, 9))) for _ in range(rng.poisson(UNKNOWN_WORDS))]
+    for word in unknown:
+        kept.insert(int(rng.integers(len(kept) + 1)), word)
+    return " ".join(kept)
 
 
 def make_text_encoder(config: TextConfig, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -102,7 +127,7 @@ class AttributeHead(nn.Module):
         return total
 
 
-def warm_up_text_encoder(
+def train_text_encoder(
     config: TextConfig,
     tokenizer: CLIPTokenizer,
     encoder: CLIPTextModel,
@@ -110,12 +135,13 @@ def warm_up_text_encoder(
     rng: np.random.Generator,
     report: Callable[[dict[str, float]], None],
 ) -> None:
-    """Teaches the encoder to name a caption's attributes: text alone is cheap, and the UNet then starts from sense."""
+    """Teaches the encoder to name what a caption says of a picture: text alone is cheap, and is all that it needs."""
     parameters = [*encoder.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=config.warmup_steps)
-    for _ in range(config.warmup_steps):
-        texts, attributes = sample_captions(config.warmup_batch, rng)
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps)
+    for _ in range(config.steps):
+        texts, attributes = sample_captions(config.batch, rng)
+        texts = [jumble(text, rng) if rng.random() < config.jumbled else text for text in texts]
         loss = head.loss(encoder(tokens_of(tokenizer, texts)).pooler_output, attributes)
         optimizer.zero_grad()
         loss.backward()

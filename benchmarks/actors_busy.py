@@ -1,0 +1,78 @@
+"""Claim: under Ray Data the sampler actors are busy at least 0.97 of their span, start-up apart.
+
+An actor's span runs from the end of its first unit (which includes loading the model) to the end of its last one; it is
+busy while it reads a unit's rows and samples them.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from _side_by_side import verdict
+
+from cxr import cluster, recipes
+from cxr.generate import job
+from cxr.store import open_store
+
+GOAL = 0.97
+PER_FINDING = 26  # of ten findings: 33 units of eight
+
+
+@dataclass(frozen=True)
+class MakeWatched:
+    """Builds the job's own maker in the actor, with a clock around it."""
+
+    make_maker: job.MakeMaker
+    log: Path  # a folder
+
+    def __call__(self) -> "Watched":
+        return Watched(self.make_maker(), self.log / f"{os.getpid()}.jsonl")
+
+
+class Watched:
+    def __init__(self, maker: job.PlannedMaker, log: Path) -> None:
+        self.maker, self.log = maker, log
+
+    def rows(self, unit: int) -> list[dict[str, Any]]:
+        self.start = time.monotonic()
+        return self.maker.rows(unit)
+
+    def make(self, rows: list[dict[str, Any]]) -> np.ndarray:
+        pictures = self.maker.make(rows)
+        with self.log.open("a") as log:
+            log.write(json.dumps([self.start, time.monotonic()]) + "\n")
+        return pictures
+
+
+def main(model: str = "tiny", workers: int = 2) -> None:
+    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
+    with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        log.mkdir()
+        ready = job.prepare(open_store(out), config, None, Path(folder), print)
+        pending = job.begin(ready, retry_failed=False).pending
+        maker = MakeWatched(job.MakeMaker(ready.store, config, ready.model.digest), log)
+        keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
+        with cluster.session():
+            made = sum(1 for _ in cluster.run_units(pending, maker, keeper, workers, config.sampler.threads))
+        spans = {file.stem: [json.loads(line) for line in file.open()] for file in log.iterdir()}
+    busy: dict[str, float] = defaultdict(float)
+    span: dict[str, float] = {}
+    for actor, units in spans.items():
+        busy[actor] = sum(end - start for start, end in units[1:])
+        span[actor] = units[-1][1] - units[0][1]
+        print(f"  actor {actor}: {len(units)} units, busy {busy[actor]:.2f} s of {span[actor]:.2f} s")
+    share = sum(busy.values()) / sum(span.values())
+    print(f"{made} units of {config.unit_images} images on {len(spans)} actors, model {model}")
+    verdict(share >= GOAL, f"busy {share:.4f} of their span (at least {GOAL})")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,129 @@
+"""What tests of whole jobs share: a model that samples within milliseconds, and jobs run as users run them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr.store import open_store
+
+JOBS = Path(__file__).parents[1] / "jobs"
+FINDINGS = ("Normal_Anatomy", "Medical_Devices")
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder in the embedded model's layout, for 64 px; its weights are the same in every session."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    from cxr.pretrain.config import DenoiserConfig, TextConfig, VaeConfig
+    from cxr.pretrain.denoiser import make_scheduler, make_unet
+    from cxr.pretrain.text import make_text_encoder, sample_captions, train_tokenizer
+    from cxr.pretrain.vae import make_vae
+
+    folder = tmp_path_factory.mktemp("model") / "random"
+    text = TextConfig(vocabulary=600, width=16, layers=1, heads=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tokenizer = train_tokenizer(text, sample_captions(50, np.random.default_rng(0))[0])
+        pipe = StableDiffusionPipeline(
+            vae=make_vae(VaeConfig(channels=(8, 8, 8)), 64),
+            text_encoder=make_text_encoder(text, tokenizer),
+            tokenizer=tokenizer,
+            unet=make_unet(DenoiserConfig(channels=(8, 8, 16, 16), heads=2), 4, 16, text.width),
+            scheduler=make_scheduler(),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Runs jobs in processes of their own. Only the AWS settings given in `env` reach them."""
+
+    model: Path
+    ray: Path  # where Ray keeps its sessions; short, because sockets lie below it
+    started: list[subprocess.Popen] = field(default_factory=list)
+
+    def generate(self, out: str | Path, *words: str | int, **options) -> subprocess.CompletedProcess[str]:
+        """Generates with the random model at 64 px; `words` are further options."""
+        return self.run(*self.words(out, *words), **options)
+
+    def verify(self, uri: str | Path, **options) -> subprocess.CompletedProcess[str]:
+        return self.run("verify.py", uri, **options)
+
+    def start(self, out: str | Path, *words: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """The generate job in the background, in a process group of its own, as a shell starts it."""
+        command = self.command(*self.words(out, *words))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        self.started.append(subprocess.Popen(command, env=self.env(env), start_new_session=True, **pipes))
+        return self.started[-1]
+
+    def end_started(self) -> None:
+        """Kills what a failed test has left at work."""
+        while self.started:
+            self.started.pop().kill()
+
+    def run(self, *words: str | Path | int, env: dict[str, str] | None = None, seconds: float = 300):
+        command = self.command(*words)
+        return subprocess.run(command, env=self.env(env), capture_output=True, text=True, timeout=seconds)
+
+    def words(self, out: str | Path, *words: str | int) -> tuple[str | Path | int, ...]:
+        return "generate.py", "tiny", "--out", out, "--model", self.model, "--size", 64, *words
+
+    def command(self, job: str, *words: str | Path | int) -> list[str]:
+        return [sys.executable, str(JOBS / job), *map(str, words)]
+
+    def env(self, given: dict[str, str] | None) -> dict[str, str]:
+        """Ray's workers are niced by default: beside anything else on the machine they starve."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RAY_"))}
+        return {**inherited, "RAY_worker_niceness": "0", "RAY_TMPDIR": str(self.ray), **(given or {})}
+
+    def sessions(self) -> set[str]:
+        """Names of all Ray sessions that jobs have started so far."""
+        return {path.name for path in self.ray.rglob("session_2*") if not path.is_symlink()}
+
+
+@pytest.fixture(scope="session")
+def jobs(random_model: Path) -> Iterator[Jobs]:
+    ray = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    yield Jobs(random_model, ray)
+    shutil.rmtree(ray, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """`contents(uri)`: every object but record.json, whose timings differ: {key: bytes}."""
+
+    def read(uri: str | Path) -> dict[str, bytes]:
+        store = open_store(str(uri))
+        return {key: store.get(key) for key, _ in store.list() if key != "record.json"}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def small() -> tuple[str | int, ...]:
+    """Options of a small set: 26 images of two findings in 7 units, the last one short."""
+    return "--findings", ",".join(FINDINGS), "--per-finding", 13, "--steps", 2, "--batch", 4
+
+
+@pytest.fixture(scope="session")
+def small_set(jobs: Jobs, small: tuple[str | int, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small set as one undisturbed worker makes it. For reading only."""
+    out = tmp_path_factory.mktemp("small") / "set"
+    done = jobs.generate(out, *small, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("26 images, ") and f"look at {out}/contact_sheet.png" in done.stdout
+    return out

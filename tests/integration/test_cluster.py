@@ -1,0 +1,132 @@
+"""Units over actors: each comes out once, whatever happens to it or to the process it is in."""
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ray import cloudpickle
+
+from cxr import cluster
+from cxr.errors import BadInput, StoreError
+from cxr.store import Store, open_store
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no worker can import a test module
+
+
+@dataclass(frozen=True)
+class Script:
+    """Makes a maker whose units make trouble as `trouble` says; every attempt leaves a line in `log`."""
+
+    log: Path
+    trouble: dict[int, str]
+
+    def __call__(self) -> "Script":
+        return self
+
+    def rows(self, unit: int) -> list[dict]:
+        return [{"unit": unit, "row": row} for row in range(2)]
+
+    def make(self, rows: list[dict]) -> np.ndarray:
+        unit = rows[0]["unit"]
+        with self.log.open("a") as log:
+            log.write(f"{unit}\n")
+        trouble, attempt = self.trouble.get(unit), self.attempts()[unit]
+        if trouble == "refuses":
+            raise BadInput(f"unit {unit}: no such weights")
+        if trouble == "always fails" or (trouble == "fails twice" and attempt <= 2):
+            raise ValueError(f"attempt {attempt} failed")
+        if trouble == "kills its process once" and attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.full((2, 3, 5), unit, np.uint8)
+
+    def attempts(self) -> Counter[int]:
+        return Counter(int(line) for line in self.log.read_text().splitlines())
+
+
+@dataclass(frozen=True)
+class KeepIn:
+    """Stores a unit under its number; may find the disk full, or be killed the first time, at one of them."""
+
+    store: Store
+    full_at: int = -1
+    killed_at: int = -1
+
+    def __call__(self, unit: int, rows: list[dict], pictures: np.ndarray | None, error: str) -> int:
+        if unit == self.full_at:
+            raise StoreError("disk full")
+        if unit == self.killed_at and self.store.put_if_absent("killed", str(os.getpid()).encode()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        data = error.encode() if pictures is None else pictures.tobytes()
+        return self.store.put(f"{'failed' if pictures is None else 'made'}/{unit}", data).size
+
+
+def picture(unit: int) -> bytes:
+    return bytes([unit]) * 30
+
+
+def run(script: Script, keeper: KeepIn, units: int) -> list[cluster.UnitDone]:
+    return list(cluster.run_units(pa.array(range(units), pa.int32()), script, keeper, workers=2, threads=1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_session() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with cluster.session():
+            yield
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory) -> tuple[Script, Store, dict[int, cluster.UnitDone]]:
+    """Ten units: one always fails, one fails twice, one kills its maker's process, one its keeper's."""
+    folder = tmp_path_factory.mktemp("troubled")
+    script = Script(folder / "log", {3: "always fails", 5: "fails twice", 7: "kills its process once"})
+    store = open_store(str(folder / "store"))
+    done = run(script, KeepIn(store, killed_at=1), 10)
+    assert sorted(d.unit for d in done) == list(range(10))
+    return script, store, {d.unit: d for d in done}
+
+
+def test_every_unit_but_the_failing_one_is_stored(troubled):
+    _, store, done = troubled
+    assert {key: store.get(key) for key, _ in store.list("made/")} == {
+        f"made/{unit}": picture(unit) for unit in range(10) if unit != 3
+    }
+    assert all(d.error == "" and (d.images, d.bytes) == (2, 30) for unit, d in done.items() if unit != 3)
+
+
+def test_a_unit_that_fails_by_itself_is_tried_three_times_and_handed_on_with_its_error(troubled):
+    script, store, done = troubled
+    assert script.attempts()[3] == 3
+    assert done[3].error == "ValueError: attempt 3 failed" and done[3].images == 0
+    assert store.get("failed/3") == b"ValueError: attempt 3 failed"
+    assert script.attempts()[5] == 3 and done[5].error == ""
+
+
+def test_dead_processes_cost_only_what_they_had_in_hand(troubled):
+    script, store, _ = troubled
+    assert store.exists("killed")
+    attempts = script.attempts()
+    assert attempts[7] == 2
+    assert sum(attempts.values()) - (10 + 2 + 2 + 1) <= 2  # units in the dying maker's queue may be made again
+
+
+@pytest.mark.parametrize(
+    ("trouble", "keeper", "error"),
+    [({6: "refuses"}, {}, BadInput("unit 6: no such weights")), ({}, {"full_at": 6}, StoreError("disk full"))],
+)
+def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, keeper, error, tmp_path):
+    script, store = Script(tmp_path / "log", trouble), open_store(str(tmp_path / "store"))
+    with pytest.raises(type(error), match=f"^{error}$"):
+        run(script, KeepIn(store, **keeper), 12)
+    made = {key: store.get(key) for key, _ in store.list()}
+    assert made and all(made[key] == picture(int(key[5:])) for key in made) and "made/6" not in made
+    assert script.attempts()[6] == 1

@@ -1,0 +1,242 @@
+"""Whatever dies in mid-run, the same command finishes the job, and the bytes are those of an undisturbed run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cxr.store import Verification, open_store, verify
+from cxr.store.s3_client import connect
+
+IMAGES, BATCH, UNITS = 52, 4, 13
+LONG = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", BATCH)
+Job = subprocess.Popen
+
+
+def committed(place: str | Path) -> set[int]:
+    """The units whose commit is stored."""
+    return {int(key[-13:-5]) for key, _ in open_store(str(place)).list("commits/")}
+
+
+def await_commits(job: Job, place: str | Path, count: int) -> set[int]:
+    """Waits until `count` units are committed; the job must still be at work then."""
+    end = time.monotonic() + 240
+    while len(found := committed(place)) < count:
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < end, "no unit is committed"
+        time.sleep(0.02)
+    return found
+
+
+def offspring(job: Job) -> list[psutil.Process]:
+    return psutil.Process(job.pid).children(recursive=True)
+
+
+def samplers(job: Job) -> list[psutil.Process]:
+    """The processes of the job's sampler actors."""
+    found = []
+    for process in offspring(job):
+        try:
+            found += [process] if process.cmdline()[:1] and "MapWorker" in process.cmdline()[0] else []
+        except psutil.Error:  # ended meanwhile
+            continue
+    return found
+
+
+def end_driver(job: Job, how: signal.Signals) -> tuple[str, str]:
+    """Signals the driver (all of its terminal's processes for Ctrl-C) and waits until all its processes are gone."""
+    family = offspring(job)
+    if how is signal.SIGKILL:
+        job.kill()
+    else:
+        os.killpg(job.pid, how)
+    said = job.communicate(timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive, alive
+    return said
+
+
+def finish(job: Job) -> str:
+    _, err = job.communicate(timeout=240)
+    assert job.returncode == 0, err
+    return err
+
+
+def moments(place: Path) -> dict[str, int]:
+    return {str(p.relative_to(place)): p.stat().st_mtime_ns for p in place.glob("images/*/*.png")}
+
+
+@pytest.fixture(autouse=True)
+def no_job_left_over(jobs) -> Iterator[None]:
+    yield
+    jobs.end_started()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(jobs, tmp_path_factory) -> tuple[Path, Verification]:
+    """The long set as one worker makes it, and what a reader found at the first sight of its record."""
+    place = tmp_path_factory.mktemp("undisturbed") / "set"
+    job = jobs.start(place, *LONG, "--workers", 1)
+    while not (place / "record.json").exists() and job.poll() is None:
+        time.sleep(0.002)
+    seen = verify(open_store(str(place)))
+    finish(job)
+    return place, seen
+
+
+def test_a_reader_never_sees_a_record_before_what_it_names(undisturbed):
+    _, seen = undisturbed
+    assert seen.checked == IMAGES + 5 and seen.missing == seen.damaged == []
+
+
+@pytest.fixture
+def whole(jobs, undisturbed, contents) -> Callable[..., None]:
+    """Checks that a place holds the undisturbed run's bytes, that verify agrees, and that no debris is left."""
+
+    def check(place: str | Path, env: dict[str, str] | None = None) -> None:
+        made, expected = contents(place), contents(undisturbed[0])
+        assert sorted(made) == sorted(expected)
+        assert [key for key in made if made[key] != expected[key]] == []
+        checked = jobs.verify(place, env=env)
+        assert checked.returncode == 0, checked.stdout
+        if isinstance(place, Path):
+            assert len([path for path in place.rglob("*") if path.is_file()]) == len(made) + 1
+
+    return check
+
+
+def test_ctrl_c_keeps_what_is_stored_and_failed_units_wait_for_retry_failed(jobs, whole, tmp_path):
+    place = tmp_path / "set"
+    job = jobs.start(place, *LONG, "--workers", 2)
+    await_commits(job, place, 2)
+    _, err = end_driver(job, signal.SIGINT)
+    assert job.returncode == 130, err
+    assert "stopped; what is stored stays, and the same command goes on:" in err and f"--out {place}" in err
+    assert "Traceback" not in err
+    kept = moments(place)
+    assert kept and not (place / "record.json").exists()
+    assert jobs.verify(place).returncode == 2
+
+    last = UNITS - 1
+    assert last not in committed(place)
+    open_store(str(place)).put(f"failed/{last:08d}.json", json.dumps({"unit": last, "error": "planted"}).encode())
+    done = jobs.generate(place, *LONG, "--workers", 2)
+    assert done.returncode == 3 and not done.stdout
+    hint = done.stderr[done.stderr.index("1 of 13 units failed") :]
+    assert "--retry-failed" in hint and f"{place}/failed/" in hint
+    assert committed(place) == set(range(last)) and not (place / "record.json").exists()
+
+    done = jobs.generate(place, *LONG, "--workers", 2, "--retry-failed")
+    assert done.returncode == 0, done.stderr
+    whole(place)
+    assert kept.items() <= moments(place).items()
+
+
+def test_a_killed_driver(jobs, whole, tmp_path):
+    place = tmp_path / "set"
+    job = jobs.start(place, *LONG, "--workers", 1)
+    await_commits(job, place, 3)
+    end_driver(job, signal.SIGKILL)
+    commits = [json.loads(path.read_text()) for path in (place / "commits").iterdir()]
+    kept = {image["key"] for commit in commits for image in commit}
+    before = moments(place)
+    assert not (place / "record.json").exists() and len(kept) >= 3 * BATCH
+
+    done = jobs.generate(place, *LONG, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    whole(place)
+    after = moments(place)
+    assert {key for key in before if before[key] != after[key]}.isdisjoint(kept)
+
+
+def test_a_killed_sampler(jobs, whole, tmp_path):
+    place = tmp_path / "set"
+    job = jobs.start(place, *LONG, "--workers", 2)
+    await_commits(job, place, 1)
+    victims = samplers(job)
+    assert len(victims) == 2
+    victims[0].kill()
+    finish(job)
+    whole(place)
+
+
+def test_a_killed_gateway(s3, jobs, whole):
+    place = f"s3://{s3.make_bucket()}/set"
+    job = jobs.start(place, *LONG, "--workers", 1, env=s3.env)
+    await_commits(job, place, 2)
+    s3.kill_gateway()
+    time.sleep(3)
+    s3.start_gateway()
+    finish(job)
+    whole(place, s3.env)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem that about half of the long set fits into."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no small filesystem can be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_stops_cleanly_and_goes_on_when_there_is_room(jobs, whole, small_disk):
+    place = small_disk / "set"
+    done = jobs.generate(place, *LONG, "--workers", 1)
+    told = [line for line in done.stderr.splitlines() if not line.startswith("generate: ")]
+    assert done.returncode == 2, done.stderr
+    assert told == [f"generate.py: {place}: disk full; free space and run the same command again"]
+    kept = moments(place)
+    assert 0 < len(committed(place)) < UNITS
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    done = jobs.generate(place, *LONG, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    whole(place)
+    assert len(kept.items() - moments(place).items()) <= BATCH
+
+
+MANY = ("--findings", "Pleural_Conditions", "--per-finding", 400, "--steps", 20, "--batch", BATCH)
+POINTS = ["driver"] * 5 + ["sampler"] * 4 + ["gateway"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_random_kill_points(s3, jobs, contents, tmp_path):
+    """Twelve kills at seeded random moments of one job into S3, each after at least one more unit was stored."""
+    done = jobs.generate(tmp_path / "undisturbed", *MANY, "--workers", 2, seconds=900)
+    assert done.returncode == 0, done.stderr
+    bucket, rng = s3.make_bucket(), random.Random(2)
+    place, points = f"s3://{bucket}/set", rng.sample(POINTS, len(POINTS))
+    words = (*MANY, "--workers", 2)
+    job = jobs.start(place, *words, env=s3.env)
+    for point in points:
+        await_commits(job, place, len(committed(place)) + 1)
+        time.sleep(rng.uniform(0, 1.5))
+        assert job.poll() is None, job.communicate()
+        if point == "driver":
+            end_driver(job, signal.SIGKILL)
+            job = jobs.start(place, *words, env=s3.env)
+        elif point == "sampler":
+            rng.choice(samplers(job)).kill()
+        else:
+            s3.kill_gateway()
+            time.sleep(rng.uniform(0, 4))
+            s3.start_gateway()
+            connect.cache_clear()
+    job.communicate(timeout=900)
+    assert job.returncode == 0
+    assert contents(place) == contents(tmp_path / "undisturbed")
+    assert jobs.verify(place, env=s3.env).returncode == 0
+    stored = [path for path, status in s3.requests(bucket) if status == 200 and path.startswith("/set/images/P")]
+    in_flight = 2 * 2 * BATCH  # with two workers: two units being sampled, and two being stored
+    assert len(set(stored)) == 400 and len(stored) - 400 <= len(points) * in_flight

@@ -1,0 +1,166 @@
+"""Bad input of the main job: one clear line, exit code 2, within two seconds of CPU time, nothing written."""
+
+import importlib.util
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cxr.errors import BadInput
+
+ROOT = Path(__file__).parents[2]
+JOB = ROOT / "jobs" / "generate.py"
+CPU_SECONDS = 2.0
+
+PROMPT_FILES: dict[str, bytes] = {
+    "empty.csv": b"",
+    "header.csv": b"prompt,finding\n",
+    "columns.csv": b"text,label\nclear lungs,normal\n",
+    "bytes.txt": b"clear lungs\n\xff\xfe\xfa\n",
+    "climbs.csv": b"prompt,finding\nclear lungs,../../x\n",
+    "slash.csv": b"prompt,finding\nclear lungs,a/b\n",
+    "long.csv": b"prompt,finding\nclear lungs," + b"x" * 300 + b"\n",
+    "nul.jsonl": b'{"prompt": "clear lungs", "finding": "a\\u0000b"}\n',
+    "none.csv": b"prompt,count\nclear lungs,0\n",
+    "minus.csv": b"prompt,count\nclear lungs,-4\n",
+    "absurd.csv": b"prompt,count\nclear lungs,1000000000000\n",
+    "altogether.csv": b"prompt,count\n" + b"clear lungs,1000000\n" * 101,
+    "seed.csv": b"prompt,seed\nclear lungs,-1\n",
+    "prompts.docx": b"PK\x03\x04",
+    "good.txt": b"clear lungs\n",
+}
+
+# What a user types behind the program's name -> what the one line must say. {tmp} is the test's folder.
+WRONG = {
+    "": "--out",
+    "tiny": "--out",
+    "tinny --out {tmp}/out": "did you mean tiny",
+    "sd16 --out {tmp}/out": "did you mean sd15 or sd21|did you mean sd21 or sd15",
+    "tiny --out {tmp}/out --findings Lung_Opacity": "did you mean Lung_Opacities",
+    "tiny --out {tmp}/out --findings normal,normal": "names a finding twice",
+    "tiny --out {tmp}/out --findings ../../x": "no finding is called '../../x'; known: Normal_Anatomy",
+    "tiny --out {tmp}/out --model tinny": "did you mean tiny",
+    "tiny --out {tmp}/out --model runwayml/stable-diffusion-v1-5": "use sd15",
+    "tiny --out {tmp}/out --model owner/name@main": "40 hex digits",
+    "tiny --out {tmp}/out --model {tmp}": "model_index.json",
+    "tiny --out {tmp}/out --model {tmp}/nowhere": "no such",
+    "tiny --out {tmp}/out --lora {tmp}/good.txt": "not a .safetensors file",
+    "tiny --out {tmp}/out --per-finding 0": "--per-finding '0'",
+    "tiny --out {tmp}/out --per-finding -3": "--per-finding '-3'",
+    "tiny --out {tmp}/out --per-finding 10000000000": "--per-finding '10000000000'",
+    "tiny --out {tmp}/out --per-finding many": "--per-finding",
+    "tiny --out {tmp}/out --workers 0": "--workers 0",
+    "tiny --out {tmp}/out --workers 1000000": "--workers 1000000",
+    "tiny --out {tmp}/out --batch 0": "--batch '0'",
+    "tiny --out {tmp}/out --size 100": "--size '100'",
+    "tiny --out {tmp}/out --layout tar": "--layout",
+    "tiny --out {tmp}/out --seed -1": "--seed '-1'",
+    "tiny --out {tmp}/out --wrokers 2": "--wrokers",
+    "tiny --out {tmp}/good.txt": "good.txt is a file, not a folder",
+    "tiny --out {tmp}/good.txt/below": "good.txt is a file, not a folder",
+    "tiny --out s3://a/b": "no valid bucket name",
+    "tiny --out gs://bucket/x": "give a local path or s3://bucket/prefix",
+    "tiny --out {tmp}/out --prompts {tmp}/good.txt --findings all": "leave out --findings",
+    "tiny --out {tmp}/out --prompts {tmp}/good.txt --per-finding 2": "leave out --findings",
+    "tiny --out {tmp}/out --prompts {tmp}/nowhere.csv": "nowhere.csv: cannot read the prompts",
+    "tiny --out {tmp}/out --prompts {tmp}": "is a folder|read from .csv",
+    "tiny --out {tmp}/out --prompts {tmp}/empty.csv": "empty.csv: is empty",
+    "tiny --out {tmp}/out --prompts {tmp}/header.csv": "header.csv: holds no prompts",
+    "tiny --out {tmp}/out --prompts {tmp}/columns.csv": "columns.csv: line 1: has no column 'prompt'",
+    "tiny --out {tmp}/out --prompts {tmp}/bytes.txt": "bytes.txt: line 2: byte 0xff",
+    "tiny --out {tmp}/out --prompts {tmp}/climbs.csv": "climbs.csv: line 2: finding '../../x'",
+    "tiny --out {tmp}/out --prompts {tmp}/slash.csv": "slash.csv: line 2: finding 'a/b'",
+    "tiny --out {tmp}/out --prompts {tmp}/long.csv": "long.csv: line 2: finding 'xxx",
+    "tiny --out {tmp}/out --prompts {tmp}/nul.jsonl": "nul.jsonl: line 1: finding holds the control character",
+    "tiny --out {tmp}/out --prompts {tmp}/none.csv": "none.csv: line 2: count is '0'",
+    "tiny --out {tmp}/out --prompts {tmp}/minus.csv": "minus.csv: line 2: count is '-4'",
+    "tiny --out {tmp}/out --prompts {tmp}/absurd.csv": "absurd.csv: line 2: count is",
+    "tiny --out {tmp}/out --prompts {tmp}/altogether.csv": "asks for 101,000,000 images",
+    "tiny --out {tmp}/out --prompts {tmp}/seed.csv": "seed.csv: line 2: seed is '-1'",
+    "tiny --out {tmp}/out --prompts {tmp}/prompts.docx": "not from .docx",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with every prompt file in it."""
+    for name, content in PROMPT_FILES.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def run(arguments: list[str]) -> tuple[subprocess.CompletedProcess, float]:
+    """The job's result and the CPU seconds of its process and theirs that it started."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, str(JOB), *arguments], capture_output=True, text=True, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("typed", WRONG)
+def test_bad_input_is_one_clear_line(place: Path, typed: str) -> None:
+    before = contents(place)
+    done, cpu_seconds = run([word.format(tmp=place) for word in typed.split()])
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("generate.py: ")
+    assert re.search(WRONG[typed], lines[0])
+    assert contents(place) == before
+    assert cpu_seconds < CPU_SECONDS
+
+
+def test_help_answers_at_once() -> None:
+    done, cpu_seconds = run(["--help"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--per-finding" in done.stdout
+    assert cpu_seconds < CPU_SECONDS
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_that_is_not_writable_is_refused(place: Path) -> None:
+    place.chmod(0o555)
+    done, _ = run(["tiny", "--out", str(place / "out")])
+    assert done.returncode == 2
+    assert "is not writable for this user" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def job() -> ModuleType:
+    """jobs/generate.py as a module: what needs a model is asked in this process, which has loaded torch once."""
+    spec = importlib.util.spec_from_file_location("generate_job", JOB)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def refusal(job: ModuleType, **fields: object) -> str:
+    with pytest.raises(BadInput) as caught:
+        job.main(job.Args("tiny", **fields))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_one_picture_asked_for_twice_is_refused(job: ModuleType, random_model: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "twins.csv"
+    prompts.write_text("prompt,seed\nclear lungs,4\nclear lungs,4\n")
+    said = refusal(job, out=str(tmp_path / "out"), prompts=prompts, model=str(random_model), size=64)
+    assert "2 times for one picture: seed 4 with prompt 'clear lungs'" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_refused(job: ModuleType, random_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    said = refusal(job, out=str(tmp_path), findings="normal", per_finding=1, model=str(random_model), size=64)
+    assert "not empty and not one of ours" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]

@@ -1,0 +1,148 @@
+"""The door of every job: exit codes, one line for what a user can mend, and no traceback for it."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cxr import cli
+from cxr.errors import BadInput, StoreError
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: str
+    """Which one."""
+    count: int = 3
+    """How many."""
+
+
+def run(monkeypatch: pytest.MonkeyPatch, job, *argv: str) -> int:
+    """The exit code of `job` under `cli.run`; signal handling is put back as it was."""
+    monkeypatch.setattr(sys, "argv", ["jobs/some_job.py", *argv])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli.run(Args, job)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return stop.value.code or 0
+
+
+def raising(error: BaseException):
+    def job(args: Args) -> int:
+        raise error
+
+    return job
+
+
+def test_the_job_gets_its_arguments_and_gives_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    got = []
+    assert run(monkeypatch, lambda args: got.append(args) or 3, "--recipe", "tiny", "--count", "7") == 3
+    assert got == [Args("tiny", 7)]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["--recipe"],
+        ["--recipe", "a", "--count", "many"],
+        ["--recipe", "a", "--cuont", "3"],
+        ["--recipe", "a", "extra"],
+        ["--recipe", "a", "--count", ""],
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_is_one_line(monkeypatch, capsys: pytest.CaptureFixture, argv: list[str]) -> None:
+    assert run(monkeypatch, raising(AssertionError("the job must not run")), *argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("some_job.py: ") and said.err.endswith("(--help lists the options)\n")
+    assert said.err.count("\n") == 1
+    assert not set("╭│╰─\x1b") & set(said.err)
+
+
+def test_a_usage_error_names_the_option(monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    run(monkeypatch, raising(AssertionError()), "--recipe", "a", "--count", "many")
+    assert "--count" in capsys.readouterr().err
+
+
+def test_help_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def job(args: Args) -> int:
+        """What the job is for."""
+        raise AssertionError
+
+    assert run(monkeypatch, job, "--help") == 0
+    said = capsys.readouterr()
+    assert "What the job is for." in said.out and "--count" in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("kind", [BadInput, StoreError])
+def test_what_a_user_can_mend_is_one_line_and_2(monkeypatch, capsys: pytest.CaptureFixture, kind: type) -> None:
+    assert run(monkeypatch, raising(kind("x.csv: line 3:\n  is wrong")), "--recipe", "a") == 2
+    assert capsys.readouterr().err == "some_job.py: x.csv: line 3: is wrong\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["jobs/some_job.py", "--recipe", "a"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            cli.run(Args, raising(ZeroDivisionError()))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    assert run(monkeypatch, raising(KeyboardInterrupt()), "--recipe", "my recipe") == 130
+    said = capsys.readouterr().err
+    assert "the same command goes on" in said
+    assert said.endswith("  python jobs/some_job.py --recipe 'my recipe'\n")
+
+
+@pytest.mark.parametrize("words", [["a b"], ["it's", "$HOME", "`x`"], ["", "*", 'say "no"'], ["ünï\ncode", "--x=1;2"]])
+def test_the_command_to_go_on_survives_the_shell(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["jobs/x.py", *words])
+    assert shlex.split(cli.again("--retry-failed")) == ["python", "jobs/x.py", *words, "--retry-failed"]
+    shown = [sys.executable, "-c", "import sys; print(ascii(sys.argv[1:]))"]
+    line = cli.again().replace("python", shlex.join(shown), 1)
+    said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == ascii(["jobs/x.py", *words])
+
+
+SLOW_JOB = """
+import time
+from dataclasses import dataclass
+from cxr import cli
+
+@dataclass(frozen=True)
+class Args:
+    out: str
+
+def main(args):
+    print("started", flush=True)
+    time.sleep(500)
+
+cli.run(Args, main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_stopped_job_ends_with_130_and_no_traceback(tmp_path: Path, number: signal.Signals) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW_JOB)
+    command = [sys.executable, str(script), "--out", "a place"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout.readline() == "started\n"
+        os.kill(job.pid, number)
+        _, said = job.communicate(timeout=300)
+    assert job.returncode == 130
+    assert "Traceback" not in said
+    assert said.strip().endswith("slow.py --out 'a place'")

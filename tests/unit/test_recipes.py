@@ -1,0 +1,58 @@
+"""Recipes by name, and single fields changed from the command line."""
+
+import pytest
+
+from cxr.data.findings import parse_findings
+from cxr.errors import BadInput
+from cxr.recipes import GENERATE, changed, named
+from cxr.weights import check_spec
+
+
+@pytest.mark.parametrize("name", GENERATE)
+def test_every_recipe_is_complete(name: str) -> None:
+    config = named(GENERATE, name)
+    check_spec(config.model)
+    assert parse_findings(config.findings)
+    assert config == named(GENERATE, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("tinny", "tiny"), ("SD15", "sd15"), ("sd-21", "sd21"), ("quux", "known: tiny, sd15, sd21")]
+)
+def test_an_unknown_recipe_is_refused_with_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(BadInput, match=f"no recipe is called '{name}'; .*{hint}"):
+        named(GENERATE, name)
+
+
+def test_fields_of_the_set_and_of_its_sampler_are_changed_alike() -> None:
+    before = named(GENERATE, "tiny")
+    after = changed(before, seed=9, steps=4, layout="shards", guidance=None, model=None)
+    assert (after.seed, after.sampler.steps, after.layout) == (9, 4, "shards")
+    assert (after.sampler.guidance, after.sampler.size, after.model) == (before.sampler.guidance, 128, "tiny")
+    assert before == named(GENERATE, "tiny")
+
+
+def test_no_change_is_no_change() -> None:
+    config = named(GENERATE, "sd15")
+    assert changed(config, seed=None, steps=None) == config
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"per_finding": 0}, r"--per-finding '0': .*greater than or equal to 1"),
+        ({"per_finding": -5}, r"--per-finding '-5': "),
+        ({"per_finding": 10**12}, r"--per-finding '1000000000000': .*less than or equal to"),
+        ({"seed": -1}, r"--seed '-1': "),
+        ({"seed": 2**63}, r"--seed '9223372036854775808': "),
+        ({"batch": 0}, r"--batch '0': "),
+        ({"steps": 10**9}, r"--steps '1000000000': "),
+        ({"size": 100}, r"--size '100': .*multiple of 8"),
+        ({"guidance": float("nan")}, r"--guidance 'nan': "),
+        ({"layout": "tar"}, r"--layout 'tar': .*'folder' or 'shards'"),
+    ],
+)
+def test_a_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
+    with pytest.raises(BadInput, match=line) as caught:
+        changed(named(GENERATE, "tiny"), **fields)
+    assert "\n" not in str(caught.value)
