@@ -52,10 +52,11 @@ class UnitDone:
 
 
 @contextmanager
-def session() -> Iterator[None]:
+def session(cpus: int = 0) -> Iterator[None]:
     """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone.
 
-    Alone, Ray is told of one CPU more than there is, for the stages that only pass units on: makers may take the rest.
+    Alone, Ray is told of one CPU more than there is, or than the `cpus` that the makers will take together, for the
+    stages that only pass units on: without it they would wait for the makers, and the makers for them.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
@@ -63,7 +64,7 @@ def session() -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
     else:
-        ray.init(address="local", include_dashboard=False, num_cpus=(os.cpu_count() or 1) + 1, **quiet)
+        ray.init(address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, cpus) + 1, **quiet)
     try:
         yield
     finally:
@@ -89,12 +90,16 @@ def run_units(
         threads: CPU threads of a maker where there is no GPU.
 
     Raises:
+        BadInput: the cluster has no room for so many workers.
         BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
     """
     context = ray.data.DataContext.get_current()
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.enable_progress_bars = False
-    gpu = ray.cluster_resources().get("GPU", 0) > 0
+    resources = ray.cluster_resources()
+    gpu, room = resources.get("GPU", 0) > 0, int(resources["CPU"] - 1) // threads
+    if not gpu and workers > room:
+        raise BadInput(f"--workers {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")
     done = (
         ray.data.from_arrow(pa.table({"unit": units}))
         .repartition(target_num_rows_per_block=1)

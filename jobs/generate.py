@@ -101,9 +101,13 @@ def make_pictures(ready: "Job", args: Args) -> int:
         return failures
     maker = job.MakeMaker(ready.store, config, ready.model.digest)
     keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
-    with cluster.session(), progress("generate", ready.plan.images, "images", state.stored_images) as advance:
+    threads = config.sampler.threads
+    with (
+        cluster.session((args.workers or 0) * threads),
+        progress("generate", ready.plan.images, "images", state.stored_images) as advance,
+    ):
         workers = args.workers or cluster.default_workers()
-        for done in cluster.run_units(state.pending, maker, keeper, workers, config.sampler.threads):
+        for done in cluster.run_units(state.pending, maker, keeper, workers, threads):
             failures += bool(done.error)
             advance(done.images, f"{failures} units failed" if failures else "")
     return failures

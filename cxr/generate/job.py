@@ -122,8 +122,9 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
 
 
 def sweep(job: Job) -> None:
-    """Removes the unit commits of a finished set: its record speaks for them."""
-    job.store.delete(found.key for found in list(job.store.list(COMMITS)))
+    """Removes the unit commits of a finished set, and failures of units that were made after all: its record speaks."""
+    for folder in (COMMITS, FAILED):
+        job.store.delete([found.key for found in job.store.list(folder)])
 
 
 def device() -> str:

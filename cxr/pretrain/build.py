@@ -1,5 +1,6 @@
 """The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -59,11 +60,20 @@ def build(config: PretrainConfig, folder: Path) -> None:
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    forget_place(folder)
+
+
+def forget_place(folder: Path) -> None:
+    """Takes out the path of this machine, which diffusers writes into the configurations: the digest covers them."""
+    for path in (folder / "model_index.json", *folder.glob("*/config.json")):
+        settings = json.loads(path.read_text())
+        settings.pop("_name_or_path", None)
+        path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def trained_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
     if not (folder / "config.json").exists():
-        with progress("autoencoder", config.vae.steps + config.vae.decoder_steps, "steps") as advance:
+        with progress("autoencoder", config.vae.steps, "steps") as advance:
             vae = train_vae(config.vae, pixels, np.random.default_rng([config.seed, VAE_STREAM]), told(advance))
         vae.save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)

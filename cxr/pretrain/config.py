@@ -13,7 +13,6 @@ class VaeConfig(Config):
     channels: tuple[int, ...] = (16, 32, 32)  # one a level; each level but the last halves the picture
     latent_channels: int = 4
     steps: int = 1300
-    decoder_steps: int = 1500  # of the decoder alone behind them, when the latents stand still
     batch: int = 16
     crop: int = 64  # px; the network is convolutional, so crops teach it as much a pixel as whole pictures
     learning_rate: float = 3e-3

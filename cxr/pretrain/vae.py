@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
 from cxr.pretrain.config import VaeConfig
 
@@ -43,68 +43,33 @@ def edge_error(a: Tensor, b: Tensor) -> Tensor:
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
-def reconstruction_error(decoded: Tensor, batch: Tensor, edge_weight: float) -> Tensor:
-    return (decoded - batch).abs().mean() + edge_weight * edge_error(decoded, batch)
-
-
 def train_vae(
     config: VaeConfig, pixels: np.ndarray, rng: np.random.Generator, report: Callable[[dict[str, float]], None]
 ) -> AutoencoderKL:
     """Trains on crops of `pixels` (uint8 [N, H, W]); sets scaling_factor so that the latents have unit variance."""
     vae = make_vae(config, pixels.shape[1])
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.05
+    )
     noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-
-    def whole(batch: Tensor) -> Tensor:
+    for _ in range(config.steps):
+        batch = to_signal(crops(pixels, config.batch, config.crop, rng))
         posterior = vae.encode(batch).latent_dist
-        error = reconstruction_error(vae.decode(posterior.sample(generator=noise)).sample, batch, config.edge_weight)
-        return error + config.kl_weight * posterior.kl().mean() / posterior.mean[0].numel()
-
-    descend(list(vae.parameters()), whole, config, config.steps, pixels, rng, report)
-    mean, std = latent_moments(vae, pixels[:1024])
-    vae.register_to_config(scaling_factor=float(1.0 / torch.sqrt(mean.var() + std.square().mean())))
-    refine_decoder(vae, config, pixels, rng, report)
-    return vae
-
-
-def refine_decoder(
-    vae: AutoencoderKL,
-    config: VaeConfig,
-    pixels: np.ndarray,
-    rng: np.random.Generator,
-    report: Callable[[dict[str, float]], None],
-) -> None:
-    """Trains the decoder on while the latents stand still: fine lines come last, and half the step is saved."""
-    noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-
-    def decoding(batch: Tensor) -> Tensor:
-        with torch.no_grad():
-            latents = vae.encode(batch).latent_dist.sample(generator=noise)
-        return reconstruction_error(vae.decode(latents).sample, batch, config.edge_weight)
-
-    parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
-    descend(parameters, decoding, config, config.decoder_steps, pixels, rng, report)
-
-
-def descend(
-    parameters: list[nn.Parameter],
-    loss_of: Callable[[Tensor], Tensor],
-    config: VaeConfig,
-    steps: int,
-    pixels: np.ndarray,
-    rng: np.random.Generator,
-    report: Callable[[dict[str, float]], None],
-) -> None:
-    """Takes `steps` steps of AdamW down `loss_of` batches of random crops."""
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.05)
-    for _ in range(steps):
-        loss = loss_of(to_signal(crops(pixels, config.batch, config.crop, rng)))
+        decoded = vae.decode(posterior.sample(generator=noise)).sample
+        l1 = (decoded - batch).abs().mean()
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        loss = l1 + config.edge_weight * edge_error(decoded, batch) + config.kl_weight * kl
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        report({"loss": loss.item()})
+        report({"loss": loss.item(), "l1": l1.item(), "kl": kl.item()})
+    vae.eval().requires_grad_(False)
+    mean, std = latent_moments(vae, pixels[:1024])
+    vae.register_to_config(scaling_factor=float(1.0 / torch.sqrt(mean.var() + std.square().mean())))
+    return vae
 
 
 @torch.no_grad()
