@@ -75,7 +75,7 @@ class Jobs:
         while self.started:
             self.started.pop().kill()
 
-    def run(self, *words: str | Path | int, env: dict[str, str] | None = None, seconds: float = 300):
+    def run(self, *words: str | Path | int, env: dict[str, str] | None = None, seconds: float = 550):
         command = self.command(*words)
         return subprocess.run(command, env=self.env(env), capture_output=True, text=True, timeout=seconds)
 
