@@ -24,9 +24,13 @@ class Sides:
         return statistics.median(self.theirs)
 
     @property
+    def ratios(self) -> list[float]:
+        """How many times as long theirs takes, in each turn, ascending."""
+        return sorted(b / a for a, b in zip(self.ours, self.theirs, strict=True))
+
+    @property
     def ratio(self) -> float:
-        """How many times as long theirs takes: the median of the turns' ratios."""
-        return statistics.median(b / a for a, b in zip(self.ours, self.theirs, strict=True))
+        return statistics.median(self.ratios)
 
 
 def side_by_side(ours: Callable[[], object], theirs: Callable[[], object], turns: int = TURNS) -> Sides:

@@ -65,6 +65,7 @@ def main(model: str = "tiny") -> None:
         f"{IMAGES} images of {config.sampler.size} px, {config.sampler.steps} steps, {torch.get_num_threads()} thread"
     )
     print(f"  ours {IMAGES / sides.our_median:.3f} images/s, notebook {IMAGES / sides.their_median:.3f} images/s")
+    print(f"  ratio of each turn: {', '.join(f'{ratio:.2f}' for ratio in sides.ratios)}")
     print(f"  largest difference {max(apart):.2f} gray levels")
     verdict(sides.ratio >= GOAL, f"{sides.ratio:.2f} times the notebook's images/s (at least {GOAL})")
 

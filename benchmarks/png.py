@@ -31,6 +31,7 @@ def main() -> None:
     print(
         f"  Pillow {sides.their_median * milliseconds:.2f} ms, {sum(map(len, theirs)) / len(pictures) / 1024:.1f} KiB"
     )
+    print(f"  ratio of each turn: {', '.join(f'{ratio:.2f}' for ratio in sides.ratios)}")
     verdict(
         sides.ratio >= GOAL and size <= LARGEST,
         f"{sides.ratio:.2f} times as fast (at least {GOAL}), {size:.3f} times the size (at most {LARGEST})",
