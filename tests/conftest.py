@@ -30,10 +30,10 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cxr.pretrain.vae import make_vae
 
     folder = tmp_path_factory.mktemp("model") / "random"
-    text = TextConfig(vocabulary=600, width=16, layers=1, heads=2)
+    text = TextConfig(vocabulary=1200, width=16, layers=1, heads=2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        tokenizer = train_tokenizer(text, sample_captions(50, np.random.default_rng(0))[0])
+        tokenizer = train_tokenizer(text, sample_captions(300, np.random.default_rng(0))[0])
         pipe = StableDiffusionPipeline(
             vae=make_vae(VaeConfig(channels=(8, 8, 8)), 64),
             text_encoder=make_text_encoder(text, tokenizer),
