@@ -121,6 +121,7 @@ def whole(jobs, undisturbed, contents) -> Callable[..., None]:
     return check
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_stored_and_failed_units_wait_for_retry_failed(jobs, whole, tmp_path):
     place = tmp_path / "set"
     job = jobs.start(place, *LONG, "--workers", 2)
@@ -148,6 +149,7 @@ def test_ctrl_c_keeps_what_is_stored_and_failed_units_wait_for_retry_failed(jobs
     assert kept.items() <= moments(place).items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("units", [3, UNITS])
 def test_a_killed_driver(jobs, whole, tmp_path, units):
     """In the middle, and while it writes catalog and record."""
@@ -198,6 +200,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_cleanly_and_goes_on_when_there_is_room(jobs, whole, small_disk):
     place = small_disk / "set"
     done = jobs.generate(place, *LONG, "--workers", 1)
