@@ -16,8 +16,8 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 
 from cxr import recipes
+from cxr.data.catalog import image_key
 from cxr.generate import job
-from cxr.generate.writer import image_key
 from cxr.store import open_store
 
 GOAL = 1.4

@@ -56,7 +56,7 @@ def follow(folder: Path, per_finding: int, seed: int):
     from cxr.pretrain.build import draw_phantoms, told
 
     sampler_config = recipes.GENERATE["tiny"]().sampler
-    training, shown = draw_phantoms(seed + 101, 6000, sampler_config.size)
+    training, shown = draw_phantoms(seed + 101, 12_000, sampler_config.size)
     fresh, fresh_shown = draw_phantoms(seed + 202, 1000, sampler_config.size)
     torch.manual_seed(seed)
     classifier, settings = SmallCnn(len(FINDINGS)), ClassifyConfig()

@@ -43,17 +43,15 @@ def small_phantom(seed: int, number: int, findings: Sequence[str], size: int) ->
 
 def build(config: PretrainConfig, folder: Path) -> None:
     """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors."""
-    torch.manual_seed(config.seed)  # the networks' first weights, which their constructors draw from the global state
     pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size)
     vae = trained_vae(config, pixels, folder / "vae")
-    tokenizer, encoder = trained_text(config)
+    tokenizer, encoder = trained_text(config, folder)
     mean, std = latent_moments(vae, pixels)
-    scale = vae.config.scaling_factor
+    scale, rng = vae.config.scaling_factor, stage_rng(config, DENOISER_STREAM)
     unet = make_unet(config.denoiser, config.vae.latent_channels, mean.shape[-1], config.text.width)
     with progress("denoiser", config.denoiser.steps, "steps") as advance:
         train_denoiser(
-            config.denoiser, tokenizer, encoder, (mean * scale, std * scale), attributes, unet,
-            np.random.default_rng([config.seed, DENOISER_STREAM]), told(advance),
+            config.denoiser, tokenizer, encoder, (mean * scale, std * scale), attributes, unet, rng, told(advance)
         )  # fmt: skip
     pipe = StableDiffusionPipeline(
         vae=vae, text_encoder=encoder, tokenizer=tokenizer, unet=unet, scheduler=make_scheduler(),
@@ -71,21 +69,35 @@ def forget_place(folder: Path) -> None:
         path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
+def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:
+    """A stage's own draws; also seeds torch, whose constructors draw the first weights from its global state.
+
+    So a stage gives the same weights whether the stages before it ran just now or were found finished.
+    """
+    torch.manual_seed(config.seed)
+    return np.random.default_rng([config.seed, stream])
+
+
 def trained_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
     if not (folder / "config.json").exists():
+        rng = stage_rng(config, VAE_STREAM)
         with progress("autoencoder", config.vae.steps, "steps") as advance:
-            vae = train_vae(config.vae, pixels, np.random.default_rng([config.seed, VAE_STREAM]), told(advance))
-        vae.save_pretrained(folder)
+            train_vae(config.vae, pixels, rng, told(advance)).save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
 
 
-def trained_text(config: PretrainConfig) -> tuple[CLIPTokenizer, CLIPTextModel]:
-    rng = np.random.default_rng([config.seed, TEXT_STREAM])
-    tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, rng)[0])
-    encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
-    with progress("text encoder", config.text.steps, "steps") as advance:
-        train_text_encoder(config.text, tokenizer, encoder, head, rng, told(advance))
-    return tokenizer, encoder.eval().requires_grad_(False)
+def trained_text(config: PretrainConfig, folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    words, states = folder / "tokenizer", folder / "text_encoder"
+    if not (states / "config.json").exists():
+        rng = stage_rng(config, TEXT_STREAM)
+        tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, rng)[0])
+        encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
+        with progress("text encoder", config.text.steps, "steps") as advance:
+            train_text_encoder(config.text, tokenizer, encoder, head, rng, told(advance))
+        tokenizer.save_pretrained(words)
+        encoder.save_pretrained(states)
+    encoder = CLIPTextModel.from_pretrained(states, local_files_only=True)
+    return CLIPTokenizer.from_pretrained(words, local_files_only=True), encoder.eval().requires_grad_(False)
 
 
 def told(advance: Advance):

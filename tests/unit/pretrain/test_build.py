@@ -1,0 +1,45 @@
+"""The whole of pretraining in small: the pipeline loads, and a restart gives what one go gives."""
+
+from pathlib import Path
+
+import pytest
+
+from cxr.generate.config import SamplerConfig
+from cxr.generate.sampler import Sampler
+from cxr.pretrain.build import build
+from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
+from cxr.weights import seal
+
+SMALL = PretrainConfig(
+    size=64,
+    phantoms=12,
+    vae=VaeConfig(channels=(8, 8, 8), steps=2),
+    text=TextConfig(vocabulary=700, width=32, layers=1, steps=2, batch=4),
+    denoiser=DenoiserConfig(channels=(8, 8, 16, 16), heads=2, steps=2, batch=4, warmup=1),
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    build(SMALL, folder)
+    return folder
+
+
+def test_the_pipeline_samples_what_its_own_size_says(built):
+    seal(built)
+    sampler = Sampler(built, None, SamplerConfig(size=64, steps=2, batch=2))
+    pictures = sampler(["clear lungs", "a nodule", "a mass"], [""] * 3, [1, 2, 3])
+    assert pictures.shape == (3, 64, 64) and pictures.std() > 0
+
+
+def test_a_restart_after_the_autoencoder_gives_the_same_model(built, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("cxr.pretrain.build.train_text_encoder", killed)
+        build(SMALL, tmp_path)
+    assert (tmp_path / "vae" / "config.json").exists() and not (tmp_path / "model_index.json").exists()
+    build(SMALL, tmp_path)
+    assert seal(tmp_path) == seal(built)
