@@ -3,7 +3,8 @@
 The pipeline, in the order data flows (README.md says which steps are there today):
 
 recipes     named complete configurations
-data        findings, prompts, the user's prompt lists, phantoms, pixels, the one catalog
+data        findings, prompts, the user's prompt lists, phantoms, sources, pixels, splits, the one catalog
+ingest      from a source of real X-rays to a split set
 pretrain    the embedded base model: autoencoder, text encoder, UNet, trained on phantoms
 weights     base models and LoRAs by name: pinned, verified, fetched once
 generate    plan, sampler, writer, finish: from prompts to a labelled set

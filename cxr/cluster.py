@@ -23,6 +23,7 @@ PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse th
 TRIES = 3  # at a unit that fails by itself, in the same actor
 
 Rows = list[dict[str, Any]]
+Told = dict[str, Any]  # what a unit's work has to say, JSON-serialisable
 
 
 class Maker(Protocol):
@@ -71,6 +72,12 @@ def session(cpus: int = 0) -> Iterator[None]:
         ray.shutdown()
 
 
+def quiet() -> None:
+    """Ray Data's own bars and notes are off: jobs show their own."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+
 def default_workers() -> int:
     """One for each GPU; without any, one for each CPU but one."""
     resources = ray.cluster_resources()
@@ -93,9 +100,7 @@ def run_units(
         BadInput: the cluster has no room for so many workers.
         BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
     """
-    context = ray.data.DataContext.get_current()
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context.enable_progress_bars = False
+    quiet()
     resources = ray.cluster_resources()
     gpu, room = resources.get("GPU", 0) > 0, int(resources["CPU"] - 1) // threads
     if not gpu and workers > room:
@@ -116,10 +121,50 @@ def run_units(
     )
     for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():
-            if fatal := row.pop("fatal"):
-                kind, message = fatal.split(" ", 1)
-                raise {"BadInput": BadInput, "StoreError": StoreError}[kind](message)
+            stop_if_fatal(row.pop("fatal"))
             yield UnitDone(**row)
+
+
+def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], Told], workers: int) -> Iterator[Told]:
+    """Calls `work(unit, rows)` for every unit, `workers` at a time on a CPU each; yields what it tells, as it comes.
+
+    A unit whose worker or node dies is done again elsewhere, so `work` must store the same whenever it is called.
+
+    Raises:
+        BadInput, StoreError: the work raised it.
+    """
+    quiet()
+    numbers, rows = zip(*units, strict=True)
+    table = pa.table({"unit": pa.array(numbers, pa.int32()), "rows": pa.array(rows, pa.large_binary())})
+    done = (
+        ray.data.from_arrow(table)
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(
+            work_stage, fn_args=(work,), batch_size=1, batch_format="pyarrow", num_cpus=1,
+            compute=ray.data.TaskPoolStrategy(size=workers),
+        )
+    )  # fmt: skip
+    for told in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in told.to_pylist():
+            stop_if_fatal(row["fatal"])
+            yield json.loads(row["told"])
+
+
+def work_stage(block: pa.Table, work: Callable[[int, bytes], Told]) -> pa.Table:
+    """Does one unit's work."""
+    told, fatal = {}, ""
+    try:
+        told = work(block["unit"][0].as_py(), block["rows"][0].as_py())
+    except (BadInput, StoreError) as stop:
+        fatal = f"{type(stop).__name__} {stop}"
+    return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
+
+
+def stop_if_fatal(fatal: str) -> None:
+    """Raises what a worker raised: its kind and message, travelled in a column."""
+    if fatal:
+        kind, message = fatal.split(" ", 1)
+        raise {"BadInput": BadInput, "StoreError": StoreError}[kind](message)
 
 
 class MakeStage:

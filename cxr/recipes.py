@@ -1,12 +1,16 @@
 """Named complete configurations: a recipe is a function that returns one; the command line changes single fields."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cxr.errors import BadInput, nearest
 from cxr.generate.config import GenerateConfig, SamplerConfig
+from cxr.ingest.config import IngestConfig
 from cxr.pretrain.config import PretrainConfig
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def tiny() -> GenerateConfig:
@@ -28,6 +32,13 @@ GENERATE: dict[str, Callable[[], GenerateConfig]] = {"tiny": tiny, "sd15": sd15,
 PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {"tiny": PretrainConfig}
 
 
+INGEST: dict[str, Callable[[], IngestConfig]] = {
+    "tiny": lambda: IngestConfig(size=128),
+    "sd15": IngestConfig,
+    "sd21": IngestConfig,
+}
+
+
 def named(recipes: dict[str, Callable], name: str):
     """The configuration that a recipe's name stands for.
 
@@ -39,18 +50,19 @@ def named(recipes: dict[str, Callable], name: str):
     return recipes[name]()
 
 
-def changed(config: GenerateConfig, **fields: object) -> GenerateConfig:
+def changed(config: Config, **fields: object) -> Config:
     """The configuration with other values for the fields that are not None; checked like a new one.
 
     Raises:
         BadInput: a value is out of its range.
     """
     values = config.model_dump()
+    sampler = values.get("sampler", {})
     for name, value in fields.items():
         if value is not None:
-            (values["sampler"] if name in values["sampler"] else values)[name] = value
+            (sampler if name in sampler else values)[name] = value
     try:
-        return GenerateConfig.model_validate(values)
+        return type(config).model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][-1]).replace("_", "-")

@@ -19,3 +19,8 @@ CATALOG = pa.schema(
         ("sha256", pa.string()),  # of the picture's file
     ]
 )
+
+
+def image_key(finding: str, image_id: str) -> str:
+    """Where a picture lies in a set that has a file for each."""
+    return f"images/{finding}/{image_id}.png"

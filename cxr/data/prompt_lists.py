@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxr.data.prompt_formats import COLUMNS, Place, Record, read_records
+from cxr.data.reports import remove_marks as clean_prompt
+from cxr.data.tables import Place, Record, Schema, read_records
 from cxr.errors import BadInput
 
 UNLABELLED = "unlabelled"  # the finding of a prompt that names none
@@ -13,6 +14,8 @@ MAX_COUNT = 1_000_000  # images a row may ask for
 MAX_SEED = 2**63 - 1
 MAX_PROMPT = 10_000  # characters; far beyond any text encoder, so longer is a mistake in the file
 MAX_FINDING = 64  # characters
+COLUMNS = ("prompt", "finding", "negative_prompt", "count", "seed")
+SCHEMA = Schema("prompts", COLUMNS, watched=COLUMNS, numbers=("count", "seed"), plain_text=True)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def read_prompts(path: str | Path, notes: Callable[[str], None]) -> Iterator[Pro
         BadInput: at once for a path that is no such file; while reading, for the first row that is wrong.
     """
     path = Path(path)
-    records, place = read_records(path)
+    records, place = read_records(path, SCHEMA)
     return _rows(path, records, place, notes)
 
 
@@ -76,7 +79,7 @@ def _parse(record: Record, tally: _Tally) -> PromptRow:
     if not any(map(str.isalnum, prompt)):
         why = "holds only de-identification marks" if marks else "is empty or holds no letter or digit"
         raise BadInput(f"the prompt {why}; remove the row or write what to draw")
-    finding = safe_finding(_text(record, "finding").strip(" \t\r\n"))
+    finding = safe_finding(text_cell(record, "finding").strip(" \t\r\n"))
     row = PromptRow(
         prompt=prompt,
         finding=finding,
@@ -94,7 +97,8 @@ def _parse(record: Record, tally: _Tally) -> PromptRow:
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, lone surrogates
 
 
-def _text(record: Record, column: str) -> str:
+def text_cell(record: Record, column: str) -> str:
+    """The cell's text, "" for an empty one; `BadInput` if it is no text, too long or holds control characters."""
     value = record.get(column)
     if value is None:
         return ""
@@ -108,7 +112,7 @@ def _text(record: Record, column: str) -> str:
 
 
 def _clean(record: Record, column: str) -> tuple[str, int]:
-    return clean_prompt(_text(record, column))
+    return clean_prompt(text_cell(record, column))
 
 
 def _whole(record: Record, column: str, low: int, high: int, default: int | None) -> int | None:
@@ -144,36 +148,6 @@ def safe_finding(name: str) -> str:
             "blanks inside, starting with a letter or digit"
         )
     return name
-
-
-# --- de-identification marks ---
-
-# Open-I writes XXXX (also inside words: "53XXXX"), MIMIC-CXR ___, MIMIC-III [**First Name 12**]. A joining hyphen or
-# slash goes too ("x-XXXX").
-_MARK = re.compile(r"[-/]{0,3}(?:X{2,}|_{2,}|\[\*\*[^\[\]]*\*\*\])[-/]{0,3}")
-_ORPHANS = (
-    (re.compile(r"\([\s,.;:]*\)|\[[\s,.;:]*\]|\"\s*\""), " "),  # brackets and quotes around nothing
-    (re.compile(r"\s+"), " "),
-    (re.compile(r" (?=[,;:!?)]|\.(?!\d))|(?<=\() "), ""),  # a blank before closing or after opening punctuation
-    (re.compile(r"[,;:](?=[,;:.!?)])|\.(?=\.)"), ""),  # of several in a row the last stays
-    (re.compile(r"^(?:[ ,;:!?)/-]|\.(?!\d))+|[ ,;:(/-]+$"), ""),  # what opens or closes the text
-)
-
-
-def clean_prompt(text: str) -> tuple[str, int]:
-    """Removes de-identification marks and the punctuation they leave alone; runs of white space become one blank.
-
-    Text without marks keeps its punctuation. Cleaning twice changes nothing more.
-
-    Returns:
-        The text, which holds no mark, and the number of marks that were removed.
-    """
-    removed = 0
-    while (found := _MARK.subn(" ", text))[1]:  # again, as removing the inner of two nested marks completes the outer
-        text, removed = found[0], removed + found[1]
-        for pattern, replacement in _ORPHANS:
-            text = pattern.sub(replacement, text)
-    return " ".join(text.split()), removed
 
 
 # --- notes ---

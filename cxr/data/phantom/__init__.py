@@ -71,11 +71,18 @@ def phantom(
     for name in findings:
         if name not in known:
             raise BadInput(f"findings: no finding is called {name[:60]!r}; {nearest(name, known)}")
+    return draw(*appointment(seed, number, findings, views_per_patient), size)
+
+
+def appointment(
+    seed: int, number: int, findings: Sequence[str] = FINDINGS, views_per_patient: int = 3
+) -> tuple[Patient, Attributes, np.random.Generator]:
+    """Who comes as `number` and what the picture will show, before it is drawn: the first arguments of `draw`."""
     patient = sample_patient(seed, number // views_per_patient)
     block, place = divmod(number, len(findings))
     order = np.random.default_rng([seed, block, ORDER]).permutation(len(findings))
     rng = np.random.default_rng([seed, number, PICTURE])
-    return draw(patient, sample_attributes(findings[order[place]], patient.sex, patient.age, rng), rng, size)
+    return patient, sample_attributes(findings[order[place]], patient.sex, patient.age, rng), rng
 
 
 def sample_patient(seed: int, number: int) -> Patient:

@@ -39,6 +39,7 @@ def test_a_list_comes_back_in_the_order_given(names: list[str], comma: str) -> N
         ("Lung_Opacity", "Lung_Opacities"),
         ("lung_opacities", "Lung_Opacities"),
         ("Pneumonia", "pneumonia"),
+        ("Lung", "did you mean Lung_Opacities?"),
         ("normal,Cardiac_Finding", "Cardiac_Findings"),
         ("../../x", "known: Normal_Anatomy"),
         ("", "known: Normal_Anatomy"),

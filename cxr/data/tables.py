@@ -1,4 +1,4 @@
-"""Tables of prompts as files: CSV, TSV, JSONL, Parquet or plain text in, one record a row out.
+"""Tables as files: CSV, TSV, JSONL, Parquet or plain text in, one record a row out.
 
 Text formats go through the standard library (`csv`, `json`) and not pyarrow's readers, because those infer types, skip
 rows and cannot name the line a user has to mend. Memory does not grow with the number of rows.
@@ -9,56 +9,85 @@ import difflib
 import json
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cxr.errors import BadInput
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("prompt", "finding", "negative_prompt", "count", "seed")
 MAX_LINE = 1 << 20  # characters; bounds memory when a file has no line ends
 
 Record = dict[str, object]  # known column -> value as the file holds it
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Which columns a table may have."""
+
+    noun: str  # what its rows are, for messages
+    columns: tuple[str, ...]  # the first is required
+    watched: tuple[str, ...]  # of these, a misspelt name is refused; others are passed over
+    numbers: tuple[str, ...]  # may be stored as numbers, the others as text only
+    plain_text: bool = False  # a .txt file with the first column's value on each line will do
+    advice: str = ""  # for a missing column
+    renamed: tuple[tuple[str, str], ...] = ()  # the table's own name, folded, and ours
+
+    @property
+    def required(self) -> str:
+        return self.columns[0]
+
+    @property
+    def suffixes(self) -> list[str]:
+        return [suffix for suffix in _READERS if self.plain_text or suffix != ".txt"]
+
+    def ours(self, name: str) -> str:
+        """The table's column name as ours. What stands under the name of a renamed column is not that column."""
+        folded, renamed = fold(name), dict(self.renamed)
+        taken = folded in renamed.values() and folded not in renamed
+        return f"{folded} (another)" if taken else renamed.get(folded, folded)
 
 
 @dataclass
 class Place:
     """Where the reading stands, so that an error can name it, and which columns it passes over."""
 
+    schema: Schema
     unit: str  # "line" or "row"
     number: int = 0  # 1-based; 0 while the file as a whole is looked at
     ignored: dict[str, None] = field(default_factory=dict)  # column names, in order of appearance
 
 
-def read_records(path: Path) -> tuple[Iterator[Record], Place]:
+def read_records(path: Path, schema: Schema) -> tuple[Iterator[Record], Place]:
     """The rows of a file as the file holds them, and the place that moves along as they are read.
 
     Raises:
         BadInput: at once, naming the file, for a path that is no such file; while reading, without the file's name
             and the place, for what is wrong there.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise BadInput(f"{path}: prompts are read from {', '.join(_READERS)} files, not from {path.suffix or 'others'}")
-    _require_file(path)
-    place = Place(unit="row" if reader is _read_parquet else "line")
+    if (suffix := path.suffix.lower()) not in schema.suffixes:
+        kinds = ", ".join(schema.suffixes)
+        raise BadInput(f"{path}: {schema.noun} are read from {kinds} files, not from {path.suffix or 'others'}")
+    _require_file(path, schema)
+    reader = _READERS[suffix]
+    place = Place(schema, unit="row" if reader is _read_parquet else "line")
     return reader(path, place), place
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Path, schema: Schema) -> None:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable name"
-        raise BadInput(f"{str(path)[:200]}: cannot read the prompts: {reason}") from None
+        raise BadInput(f"{str(path)[:200]}: cannot read the {schema.noun}: {reason}") from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise BadInput(f"{path}: is {kind}; name one {', '.join(_READERS)} file")
+        raise BadInput(f"{path}: is {kind}; name one {', '.join(schema.suffixes)} file")
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -100,7 +129,7 @@ def _first_undecodable(path: Path) -> str:
 
 
 def _read_text(path: Path, place: Place) -> Iterator[Record]:
-    return ({"prompt": line} for line in _lines(path, place) if line.strip(" \t\r\n"))
+    return ({place.schema.required: line} for line in _lines(path, place) if line.strip(" \t\r\n"))
 
 
 def _read_csv(path: Path, place: Place) -> Iterator[Record]:
@@ -120,7 +149,7 @@ def _read_csv(path: Path, place: Place) -> Iterator[Record]:
         if not row:
             continue
         if header is None:
-            _refuse_other_delimiters(row, delimiter)
+            _refuse_other_delimiters(row, delimiter, place.schema)
             header, columns = row, _known_columns(row, place)
         elif len(row) != len(header):
             raise BadInput(f"has {len(row)} cells, the header has {len(header)}; quote text that holds {delimiter!r}")
@@ -128,11 +157,11 @@ def _read_csv(path: Path, place: Place) -> Iterator[Record]:
             yield {name: row[index] for index, name in columns.items()}
 
 
-def _refuse_other_delimiters(header: list[str], delimiter: str) -> None:
-    if "prompt" in map(_fold, header):
+def _refuse_other_delimiters(header: list[str], delimiter: str, schema: Schema) -> None:
+    if schema.required in map(schema.ours, header):
         return
     for other, what in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
-        if other != delimiter and "prompt" in map(_fold, delimiter.join(header).split(other)):
+        if other != delimiter and schema.required in map(schema.ours, delimiter.join(header).split(other)):
             raise BadInput(
                 f"the columns are separated by {what}, as some spreadsheets export them; save the file with commas "
                 "as .csv, with tabs as .tsv, or as .jsonl"
@@ -146,9 +175,11 @@ def _read_jsonl(path: Path, place: Place) -> Iterator[Record]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            raise BadInput('is not JSON; put one whole object on each line, as {"prompt": "..."}') from None
+            example = json.dumps({place.schema.required: "..."})
+            raise BadInput(f"is not JSON; put one whole object on each line, as {example}") from None
         if not isinstance(row, dict):
-            raise BadInput(f'holds a JSON {type(row).__name__}, not an object as {{"prompt": "..."}}')
+            example = json.dumps({place.schema.required: "..."})
+            raise BadInput(f"holds a JSON {type(row).__name__}, not an object as {example}")
         columns, values = _known_columns(list(row), place), list(row.values())
         yield {name: values[index] for index, name in columns.items()}
 
@@ -162,7 +193,7 @@ def _read_parquet(path: Path, place: Place) -> Iterator[Record]:
             schema = file.schema_arrow
             columns = {schema.field(i): name for i, name in _known_columns(schema.names, place).items()}
             for stored, name in columns.items():
-                _require_type(stored.type, name)
+                _require_type(stored.type, name, place.schema)
             for batch in file.iter_batches(batch_size=4096, columns=[stored.name for stored in columns]):
                 names = [columns[stored] for stored in batch.schema]
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
@@ -177,15 +208,16 @@ def _read_parquet(path: Path, place: Place) -> Iterator[Record]:
         raise BadInput(f"is not a readable Parquet file: {reason}") from None
 
 
-def _require_type(kind: "pa.DataType", column: str) -> None:
+def _require_type(kind: "pa.DataType", column: str, schema: Schema) -> None:
     from pyarrow import types
 
     kind = kind.value_type if types.is_dictionary(kind) else kind
     fits = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind)
-    if column in ("count", "seed"):
+    if column in schema.numbers:
         fits = fits or types.is_integer(kind) or types.is_floating(kind)
     if not fits:
-        raise BadInput(f"column {column!r} holds {str(kind)[:60]}; store it as text or, for count and seed, integers")
+        numbers = " and ".join(schema.numbers)
+        raise BadInput(f"column {column!r} holds {str(kind)[:60]}; store it as text or, for {numbers}, integers")
 
 
 Reader = Callable[[Path, Place], Iterator[Record]]
@@ -201,30 +233,46 @@ _READERS: dict[str, Reader] = {
 # --- columns ---
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """Upper case, blanks and hyphens in a column's name do not matter."""
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
 def _known_columns(names: Sequence[str], place: Place) -> dict[int, str]:
-    """Position -> known column; upper case, blanks and hyphens in a name do not matter."""
-    columns = _match(tuple(names))
+    """Position -> our name of the column."""
+    columns = _match(tuple(names), place.schema)
     if len(columns) < len(names) and len(place.ignored) < 20:
         place.ignored.update(dict.fromkeys(n[:40] for i, n in enumerate(names) if i not in columns))
     return columns
 
 
 @lru_cache(maxsize=64)  # every line of a JSONL file asks, mostly the same
-def _match(names: tuple[str, ...]) -> dict[int, str]:
-    folded = [_fold(name) for name in names]
-    columns = {i: name for i, name in enumerate(folded) if name in COLUMNS}
-    others = {name: i for i, name in enumerate(folded) if i not in columns and len(name) <= 40}
-    for known in COLUMNS:
-        if folded.count(known) > 1:
+def _match(names: tuple[str, ...], schema: Schema) -> dict[int, str]:
+    ours = [schema.ours(name) for name in names]
+    columns = {i: name for i, name in enumerate(ours) if name in schema.columns}
+    others = {name: i for i, name in enumerate(ours) if i not in columns and len(name) <= 40}
+    for known in schema.columns:
+        if ours.count(known) > 1:
             raise BadInput(f"column {known!r} is there twice; keep one")
-        close = difflib.get_close_matches(known, others, n=1, cutoff=0.75)
-        if known not in folded and close:
+        close = difflib.get_close_matches(known, others, n=1, cutoff=0.75) if known in schema.watched else []
+        if known not in ours and close:
             raise BadInput(f"column {names[others[close[0]]]!r} looks like {known!r}; rename it, or remove it")
-    if "prompt" not in folded:
-        there = ", ".join(repr(name[:40]) for name in names[:8]) or "none"
-        raise BadInput(f"has no column 'prompt'; columns there: {there}; columns known: {', '.join(COLUMNS)}")
+    for known in (schema.required, *dict(schema.renamed).values()):
+        if known not in ours:
+            raise BadInput(_missing(known, names, schema))
     return columns
+
+
+def _missing(known: str, names: Sequence[str], schema: Schema) -> str:
+    theirs = next((name for name, ours in schema.renamed if ours == known), known)
+    there = ", ".join(repr(name[:40]) for name in names[:8]) or "none"
+    return (
+        f"has no column {theirs!r}; columns there: {there}; columns known: {', '.join(schema.columns)}{schema.advice}"
+    )
+
+
+def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` items, the last one shorter (itertools has it from Python 3.12 on)."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group

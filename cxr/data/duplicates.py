@@ -1,0 +1,85 @@
+"""Near-duplicate pictures: a perceptual hash nominates pairs, the correlation of their details decides.
+
+Chosen on nih-cxr (298,000 pairs of pictures, 129 of them altered): copies through JPEG quality 60, half size, noise or
+another exposure differ by at most 8 bits; of different patients 0.05 % of the pairs do. Subtracting a blurred copy
+leaves out what all chests share: different patients then correlate by at most 0.904 (0.959 without); copies cropped by
+2 % have a median of 0.970. Mirrored and rotated copies, and larger crops, are not looked for.
+"""
+
+import cv2
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+MAX_BITS = 8  # of 64 that may differ
+MIN_CORRELATION = 0.92
+BLUR = 2.5  # pixels of a 32x32 thumbnail
+MIN_CONTRAST = 1.0  # gray levels; what is flatter holds nothing to compare
+HASHES_AT_ONCE = 1 << 24  # pairs
+PAIRS_AT_ONCE = 1 << 14
+
+
+def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
+    """Group numbers, int [N] from 0: pictures linked directly or through others share one.
+
+    Compares every pair of hashes in blocks: 64-bit words are so quick to compare that an index over parts of the hash
+    (with 9 parts of 7 bits, half of them alike in all chests) gains little.
+
+    Args:
+        thumbnails: uint8 [N, 32, 32].
+    """
+    if thumbnails.dtype != np.uint8 or thumbnails.shape[1:] != (32, 32):
+        raise ValueError(f"not uint8 [N, 32, 32] thumbnails: {thumbnails.dtype} {thumbnails.shape}")
+    count = len(thumbnails)
+    groups = np.arange(count)
+    hashes, details = perceptual_hashes(thumbnails), _details(thumbnails)
+    step = max(1, HASHES_AT_ONCE // max(count, 1))
+    for start in range(0, count, step):
+        first, second = _candidates(hashes, start, start + step)
+        apart = groups[first] != groups[second]
+        first, second = first[apart], second[apart]
+        alike = _correlations(details, first, second) >= MIN_CORRELATION
+        groups = join(groups, first[alike], second[alike])
+    return groups
+
+
+def join(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Group numbers, int [N] from 0, once the groups of rows `first[k]` and `second[k]` are one for every k."""
+    count = int(groups.max()) + 1 if len(groups) else 0
+    links = coo_array((np.ones(len(first), bool), (groups[first], groups[second])), shape=(count, count))
+    return connected_components(links, directed=False)[1][groups] if count else groups
+
+
+def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """uint64 [N]: the 8x8 lowest DCT frequencies of each thumbnail, above their median or not.
+
+    C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, section 3.2.1 (pHash).
+    """
+    low = np.array([cv2.dct(t)[:8, :8].ravel() for t in thumbnails.astype(np.float32)]).reshape(-1, 64)
+    bits = low > np.median(low[:, 1:], axis=1, keepdims=True)  # the first frequency is the mean gray
+    return np.packbits(bits, axis=1).view(np.uint64).ravel()
+
+
+def _details(thumbnails: np.ndarray) -> np.ndarray:
+    """float32 [N, 1024] of mean 0 and norm 1 (0 for flat ones, which then correlate with nothing)."""
+    sharp = [t - cv2.GaussianBlur(t, (0, 0), BLUR) for t in thumbnails.astype(np.float32)]
+    flat = np.array(sharp, np.float32).reshape(-1, 32 * 32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(norm < MIN_CONTRAST * 32, 0, flat / np.maximum(norm, MIN_CONTRAST))
+
+
+def _candidates(hashes: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows start..stop paired with later rows whose hash is near."""
+    differing = np.bitwise_count(hashes[start:stop, None] ^ hashes[None, start:])
+    first, second = np.nonzero(differing <= MAX_BITS)
+    later = second > first
+    return first[later] + start, second[later] + start
+
+
+def _correlations(details: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    found = np.empty(len(first), np.float32)
+    for start in range(0, len(first), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        found[part] = np.einsum("nd,nd->n", details[first[part]], details[second[part]])
+    return found

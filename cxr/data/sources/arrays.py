@@ -1,0 +1,156 @@
+"""Pictures in arrays: MedMNIST's .npz and MNIST's IDX files, read one picture at a time."""
+
+import gzip
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from cxr.data.sources.files import require_folder
+from cxr.data.sources.row import SourceOptions, SourceRow
+from cxr.data.sources.words import SPLITS
+from cxr.errors import BadInput
+
+NAMES = {"pneumoniamnist": ("normal", "pneumonia")}
+LICENCES = {"pneumoniamnist": "CC BY 4.0"}
+LARGEST = 4096  # pixels along a side
+
+
+def npz_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
+    """Every picture of a MedMNIST file: arrays train_images, train_labels, val_... and test_..., gray or RGB.
+
+    Labels are normal and pneumonia in pneumoniamnist files and class_0, class_1, ... in others.
+
+    Raises:
+        BadInput: no such file, arrays that do not fit together or are no pictures, several labels a picture.
+    """
+    path = Path(place).expanduser()
+    known = path.stem.split("_")[0]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = {name.removesuffix(".npy") for name in archive.namelist()}
+            parts = [part for part in ("train", "val", "test") if f"{part}_images" in held]
+            if not parts:
+                raise BadInput(f"{path}: holds no train_images, val_images or test_images; give a MedMNIST file")
+            labels = {part: _labels(path, part) for part in parts}
+            for part in parts:
+                with archive.open(f"{part}_images.npy") as file:
+                    yield from _part(_pictures(file, len(labels[part])), labels[part], part, known)
+    except BadInput:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "no such file" if missing else " ".join(str(error).split())[:200]
+        raise BadInput(f"{path}: not a readable MedMNIST file: {why}") from None
+
+
+def _labels(path: Path, part: str) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as arrays:
+        labels = arrays[f"{part}_labels"]
+    if labels.ndim == 2 and labels.shape[1] != 1:
+        raise ValueError(f"{part}_labels has {labels.shape[1]} labels a picture; one is read")
+    if labels.ndim not in (1, 2) or labels.dtype.kind not in "iu":
+        raise ValueError(f"{part}_labels is {labels.dtype} {labels.shape}, not whole numbers")
+    return labels.ravel()
+
+
+def _pictures(file: IO[bytes], count: int) -> Iterator[np.ndarray]:
+    """The pictures of an .npy file, [count, H, W] or [count, H, W, 3], uint8 or uint16."""
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, kind = read_header(file)
+    is_picture = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
+    if not is_picture or by_columns or kind not in (np.uint8, np.uint16) or max(shape[1:]) > LARGEST:
+        raise ValueError(f"the pictures are {kind} {shape}, not uint8 or uint16 [N, H, W] or [N, H, W, 3]")
+    if shape[0] != count:
+        raise ValueError(f"{shape[0]} pictures have {count} labels")
+    size = int(np.prod(shape[1:])) * kind.itemsize
+    for _ in range(count):
+        data = file.read(size)
+        if len(data) < size:
+            raise EOFError("it ends before its last picture")
+        yield np.frombuffer(data, kind).reshape(shape[1:])
+
+
+def _part(pictures: Iterator[np.ndarray], labels: np.ndarray, part: str, known: str) -> Iterator[SourceRow]:
+    names = NAMES.get(known, ())
+    for number, (pixels, label) in enumerate(zip(pictures, labels.tolist(), strict=True)):
+        yield SourceRow(
+            name=f"{part}/{number:06d}",
+            load=partial(np.asarray, pixels),
+            finding=names[label] if 0 <= label < len(names) else f"class_{label}",
+            split=SPLITS[part],
+            source=f"MedMNIST {known}" if known in NAMES else "npz",
+            licence=LICENCES.get(known, "unstated"),
+        )
+
+
+def idx_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
+    """Every picture of MNIST's four IDX files, plain or .gz; findings digit_0 to digit_9.
+
+    Raises:
+        BadInput: files are missing, damaged or do not fit together.
+    """
+    folder = require_folder(place)
+    parts = [(part, split) for part, split in (("train", "train"), ("t10k", "test")) if _find(folder, part, "images")]
+    if not parts:
+        raise BadInput(f"{folder}: holds no train-images-idx3-ubyte(.gz); give the folder of the MNIST files")
+    for part, _ in parts:
+        _check(folder, part)
+    for part, split in parts:
+        images, labels = _find(folder, part, "images"), _find(folder, part, "labels")
+        with _opened(images) as file, _opened(labels) as label_file:
+            count, height, width = struct.unpack(">4xIII", file.read(16))
+            label_file.read(8)
+            for number in range(count):
+                yield SourceRow(
+                    name=f"{split}/{number:06d}",
+                    load=partial(np.asarray, np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)),
+                    finding=f"digit_{label_file.read(1)[0]}",
+                    split=split,
+                    source="MNIST (IDX files)",
+                )
+
+
+def _find(folder: Path, part: str, what: str) -> Path | None:
+    stem = f"{part}-{what}-idx{3 if what == 'images' else 1}-ubyte"
+    return next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _check(folder: Path, part: str) -> None:
+    """Reads both files of a part once: sizes as the headers say, and as many labels as pictures."""
+    images, labels = _find(folder, part, "images"), _find(folder, part, "labels")
+    if labels is None:
+        raise BadInput(f"{folder}: {images.name} has no {part}-labels-idx1-ubyte(.gz) beside it; add that file")
+    pictures, named = _check_size(images, 3), _check_size(labels, 1)
+    if pictures != named:
+        raise BadInput(f"{images}: {pictures} pictures have {named} labels; get both files again")
+
+
+def _check_size(path: Path, dimensions: int) -> int:
+    """The number of items; `BadInput` unless the file is unsigned bytes, as many as its header says."""
+    try:
+        with _opened(path) as file:
+            kind, *shape = struct.unpack(f">I{dimensions}I", file.read(4 + 4 * dimensions))
+            if kind != 0x800 + dimensions or max(shape[1:], default=1) > LARGEST or 0 in shape:
+                raise ValueError("its header is not that of such a file")
+            size, stated = 0, int(np.prod(shape, dtype=object))
+            while size <= stated and (chunk := file.read(1 << 20)):
+                size += len(chunk)
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+        why = str(error) if type(error) is ValueError else "damaged"
+        raise BadInput(f"{path}: not an IDX file: {why}; get it again") from None
+    if size != stated:
+        raise BadInput(
+            f"{path}: holds {'more' if size > stated else 'fewer'} bytes than its header states; get it again"
+        )
+    return shape[0]

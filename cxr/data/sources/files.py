@@ -1,0 +1,63 @@
+"""Files below a folder: nothing outside it is read, and what cannot be read is a reason, not a crash."""
+
+import os
+import stat
+from pathlib import Path
+
+from cxr.data.images import Rejected
+from cxr.errors import BadInput
+
+MAX_BYTES = 512 << 20  # of one picture's file
+LITTER = ("thumbs.db", "desktop.ini")  # what file managers leave
+
+
+def read_file(path: Path) -> bytes:
+    """The file's bytes; `Rejected` if it is none, too large or cannot be read."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Rejected("not a file")
+        if found.st_size > MAX_BYTES:
+            raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise Rejected("no such file") from None
+    except OSError as error:
+        raise Rejected(f"cannot be read: {error.strerror or 'input/output error'}") from None
+
+
+def require_folder(place: str) -> Path:
+    """The absolute folder; `BadInput` if it is none."""
+    try:
+        folder = Path(place).expanduser().absolute()
+        if folder.is_dir():
+            return folder
+        why = "not a folder" if folder.exists() else "no such folder"
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, ~nobody
+        why = "not a usable name"
+    raise BadInput(f"{place[:200]!a}: {why}; give the folder that holds the X-rays")
+
+
+def require_below(path: Path, root: Path, shown: str) -> Path:
+    """The path with its links followed; `BadInput` if that is outside the root, which has none."""
+    try:
+        real = path.resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise BadInput(f"{shown[:200]!a}: not a usable file name") from None
+    if not real.is_relative_to(root):
+        raise BadInput(f"{shown[:200]!a}: lies outside the folder of the X-rays; move it inside, or take it out")
+    return real
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Its folders in order, without hidden ones and those macOS leaves."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file at any depth in order, without hidden files and folders; linked folders are not entered."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        found += [Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in LITTER]
+    return sorted(found)

@@ -1,0 +1,131 @@
+"""Image-classification datasets of the Hugging Face hub, by pinned commit; or a folder that holds a copy."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxr.data.images import Rejected
+from cxr.data.sources.files import read_file
+from cxr.data.sources.row import DEFAULT_PLACES, SourceOptions, SourceRow
+from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name
+from cxr.errors import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import DatasetDict, Features
+
+# Of 2023-12-11, since unchanged; with the original file names, which tell the patients.
+PINNED = {DEFAULT_PLACES["hub"]: "c1a67c18df1a52ec332ffc00418f4eaa61a9f2bc"}
+
+
+def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
+    """One row for each picture of every split, in the dataset's order.
+
+    The pictures stay in the Arrow files that `datasets` keeps in its cache; a row's `load` reads its bytes from there.
+
+    Raises:
+        BadInput: not a dataset's name, not to be had, or without pictures and class labels.
+    """
+    folder, source = _fetched(place)
+    parts = _loaded(folder, place)
+    for split, part in parts.items():
+        image, label = _columns(part.features, place)
+        names = [finding_of(name) for name in part.features[label].names]
+        first = 0
+        for file in part.cache_files:
+            table = arrow_table(file["filename"])
+            labels = table.column(label).to_pylist()
+            for index, (path, number) in enumerate(zip(_paths(table.column(image)), labels, strict=True)):
+                yield SourceRow(
+                    name=f"{split}/{first + index:06d}",
+                    load=partial(_picture, file["filename"], image, index),
+                    finding=names[number] if number is not None and number >= 0 else finding_of(""),
+                    patient_id=patient_of_file_name(path or ""),
+                    split=SPLITS.get(split.casefold()),
+                    source=source,
+                    licence=_licence(folder),
+                )
+            first += len(labels)
+
+
+def _fetched(place: str) -> tuple[Path, str]:
+    """The folder with the dataset's files, and the source in words."""
+    if Path(place).expanduser().is_dir():
+        return Path(place).expanduser().absolute(), "a copy of a hub dataset"
+    found = re.fullmatch(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", place)
+    if not found:
+        raise BadInput(f"hub:{place[:200]}: no such folder and no dataset's name; write owner/name@revision")
+    from huggingface_hub import HfApi, snapshot_download
+
+    repo, revision = found[1], found[2] or PINNED.get(found[1])
+    try:
+        if not re.fullmatch("[0-9a-f]{40}", revision or ""):
+            revision = HfApi().dataset_info(repo, revision=revision, timeout=10).sha
+        folder = snapshot_download(repo, repo_type="dataset", revision=revision)
+    except Exception as error:  # of httpx, the hub's client, the disk: all mean that it is not to be had
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        why = f"HTTP {status}" if status else type(error).__name__
+        tried = f"{repo}@{revision or 'main'} in the hub's cache on this machine and on the hub"
+        raise BadInput(
+            f"hub:{place}: not to be had ({why}); tried {tried}; connect to the internet, or give a folder with a copy"
+        ) from None
+    return Path(folder), f"{repo}@{revision}"
+
+
+def _loaded(folder: Path, place: str) -> "DatasetDict":
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(str(folder))
+    except Exception as error:  # whatever a builder stumbles on in files of strangers
+        why = " ".join(str(error).replace(str(folder), "it").split())[:200]
+        raise BadInput(f"hub:{place}: `datasets` cannot read it ({why}); give another dataset") from None
+
+
+def _columns(features: "Features", place: str) -> tuple[str, str]:
+    """The names of the columns with the picture and with its class."""
+    import datasets
+
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    if not images or not labels:
+        there = ", ".join(f"{name} ({type(kind).__name__})" for name, kind in features.items())
+        raise BadInput(f"hub:{place[:200]}: needs an Image and a ClassLabel column, has {there}; give another dataset")
+    return images[0], "label" if "label" in labels else labels[0]
+
+
+@lru_cache(maxsize=4)
+def arrow_table(filename: str) -> "pa.Table":
+    """An Arrow file of `datasets`, mapped and not read into memory."""
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(pa.memory_map(filename)).read_all()
+
+
+def _paths(column: "pa.ChunkedArray") -> Iterator[str | None]:
+    """The file names beside the pictures' bytes, without touching these."""
+    for chunk in column.chunks:
+        yield from getattr(chunk, "storage", chunk).field("path").to_pylist()
+
+
+def _picture(filename: str, column: str, index: int) -> bytes:
+    stored: Mapping[str, Any] = arrow_table(filename).column(column)[index].as_py() or {}
+    if stored.get("bytes") is not None:
+        return stored["bytes"]
+    if stored.get("path"):
+        return read_file(Path(stored["path"]))
+    raise Rejected("no picture in this row")
+
+
+@lru_cache(maxsize=4)
+def _licence(folder: Path) -> str:
+    from huggingface_hub.repocard import metadata_load
+
+    try:
+        stated = (metadata_load(folder / "README.md") or {}).get("license")
+    except Exception:  # no card, or one that is no YAML
+        stated = None
+    return ", ".join(stated) if isinstance(stated, list) else str(stated or "unstated")

@@ -1,0 +1,78 @@
+"""The Indiana University chest X-rays (Open-I): each picture with its report."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from cxr.data.sources.archives import unpack
+from cxr.data.sources.files import files_below, read_file, require_folder
+from cxr.data.sources.openi_reports import REPORTS, Report, openi_reports
+from cxr.data.sources.row import SourceOptions, SourceRow
+from cxr.errors import BadInput
+
+PICTURES = "NLMCXR_png.tgz"
+SUFFIXES = (".png", ".jpg", ".jpeg")
+SOURCE = "Indiana University chest X-rays (Open-I)"
+LICENCE = "CC BY-NC-ND 4.0"  # as stated in every report
+
+
+def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
+    """One row for each picture that a report names; a picture that is not there is refused when it is read.
+
+    Args:
+        place: a folder with the two archives or with what was in them, the archive of reports with that of pictures
+            beside it, or the http(s) address below which both lie. Archives are unpacked into our cache.
+
+    Raises:
+        BadInput: no reports, no pictures, two reports naming one picture, or what archives and downloads raise.
+    """
+    if place.startswith(("http://", "https://")):
+        from cxr.data.sources.download import download
+
+        place = str(download(place, (REPORTS, PICTURES), cache(place), options.notes))
+    path = Path(place).expanduser()
+    folder = path.parent if path.is_file() else require_folder(place)
+    files = _pictures(folder)
+    if not files:
+        raise BadInput(f"{folder}: holds reports at most, no pictures; put {PICTURES} or the unpacked pictures there")
+    named: set[str] = set()
+    for report in openi_reports(folder / REPORTS if (folder / REPORTS).is_file() else path):
+        for row in _rows(report, files, folder):
+            if row.name in named:
+                raise BadInput(f"{folder}: two reports name the picture {row.name!r}; keep one of them")
+            named.add(row.name)
+            yield row
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> file."""
+    archive = folder / PICTURES
+    if archive.is_file():
+        found = archive.stat()
+        mark = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
+        folder = unpack(archive, cache(mark) / "pictures")
+    return {path.stem: path for path in files_below(folder) if path.suffix.lower() in SUFFIXES}
+
+
+def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[SourceRow]:
+    for image, view in report.images:
+        if not image.replace("-", "").replace("_", "").isalnum():
+            raise BadInput(f"{folder}: report {report.uid} names the picture {image[:60]!a}; get the report again")
+        yield SourceRow(
+            name=f"{image}.png",
+            load=partial(read_file, files.get(image, folder / f"{image}.png")),
+            finding=report.finding,
+            text=report.text,
+            patient_id=report.uid,
+            view=view,
+            source=SOURCE,
+            licence=LICENCE,
+        )
+
+
+def cache(key: str) -> Path:
+    """Our folder on this machine for what `key` names; in CXR's cache, as downloaded weights are."""
+    from cxr.weights.files import cache as weights
+
+    return weights().parent / "openi" / hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -1,0 +1,160 @@
+"""Open-I's radiology reports: one XML file a report, in a folder or in NLMCXR_reports.tgz."""
+
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from cxr.data.prompt_lists import UNLABELLED
+from cxr.data.reports import remove_marks
+from cxr.data.sources.archives import opened, safe_member
+from cxr.data.sources.files import files_below
+from cxr.data.sources.words import printable
+from cxr.errors import BadInput
+
+REPORTS = "NLMCXR_reports.tgz"
+MAX_XML = 1 << 20  # bytes; the longest is 14 kB
+
+# The first word group of a MeSH major term, or the beginning of the whole term, and the finding it shows. Terms of
+# bones, aorta, diaphragm and lung volume, calcifications and scars are none of the ten.
+HEADINGS = {
+    "normal": "Normal_Anatomy",
+    "cardiomegaly": "Cardiac_Findings",
+    "cardiac shadow": "Cardiac_Findings",
+    "heart": "Cardiac_Findings",
+    "heart atria": "Cardiac_Findings",
+    "heart failure": "Cardiac_Findings",
+    "heart ventricles": "Cardiac_Findings",
+    "pericardial effusion": "Cardiac_Findings",
+    "opacity": "Lung_Opacities",
+    "airspace disease": "Lung_Opacities",
+    "density": "Lung_Opacities",
+    "lung diseases, interstitial": "Lung_Opacities",
+    "markings": "Lung_Opacities",
+    "pulmonary atelectasis": "Lung_Opacities",
+    "pulmonary congestion": "Lung_Opacities",
+    "pulmonary edema": "Lung_Opacities",
+    "pulmonary fibrosis": "Lung_Opacities",
+    "consolidation": "Infectious_Patterns",
+    "infiltrate": "Infectious_Patterns",
+    "pneumonia": "Infectious_Patterns",
+    "tuberculosis": "Infectious_Patterns",
+    "costophrenic angle": "Pleural_Conditions",
+    "hydropneumothorax": "Pleural_Conditions",
+    "pleura": "Pleural_Conditions",
+    "pleural effusion": "Pleural_Conditions",
+    "pneumothorax": "Pleural_Conditions",
+    "thickening/pleura": "Pleural_Conditions",
+    "calcified granuloma": "Structural_Lesions",
+    "granuloma": "Structural_Lesions",
+    "granulomatous disease": "Structural_Lesions",
+    "mass": "Structural_Lesions",
+    "nodule": "Structural_Lesions",
+    "catheters, indwelling": "Medical_Devices",
+    "implanted medical device": "Medical_Devices",
+    "medical device": "Medical_Devices",
+    "stents": "Medical_Devices",
+    "surgical instruments": "Medical_Devices",
+    "sutures": "Medical_Devices",
+    "tube, inserted": "Medical_Devices",
+    "technical quality of image unsatisfactory": "Imaging_Artifacts",
+}
+_SEVERAL = r"\b(?:2|two|2v|views|frontal|and)\b"  # one caption stands at all pictures of a report
+_VIEWS = {"PA": r"\bPA\b", "AP": r"\bAP\b", "lateral": r"\blat(?:eral)?\b"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one report says; cleaned of de-identification marks."""
+
+    uid: str  # CXR1 to CXR3999, a patient each
+    text: str | None  # findings, then impression
+    finding: str  # one of the ten, or unlabelled
+    images: tuple[tuple[str, str | None], ...]  # name without suffix, view where the caption names just one
+
+
+def openi_reports(place: str | Path) -> Iterator[Report]:
+    """The reports in a folder (at any depth) or an archive, in its order.
+
+    Raises:
+        BadInput: nothing is there, an archive member escapes, or a file is not such a report.
+    """
+    path = Path(place)
+    found = False
+    for name, data in _folder_files(path) if path.is_dir() else _archive_files(path):
+        found = True
+        yield parse_report(data, name)
+    if not found:
+        raise BadInput(f"{path}: holds no reports (.xml); give the folder or the archive {REPORTS}")
+
+
+def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in files_below(folder):
+        if path.suffix.lower() == ".xml":
+            with path.open("rb") as file:
+                yield str(path), file.read(MAX_XML + 1)
+
+
+def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    with opened(path) as archive:
+        for member in archive:
+            if safe_member(member, path).isfile() and member.name.lower().endswith(".xml"):
+                yield f"{path}: {printable(member.name)}", _read(archive, member)
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read(MAX_XML + 1) if file else b""
+
+
+class _WithoutDoctype(ElementTree.TreeBuilder):
+    """A document type can define entities that grow without bounds or name files; no report has one."""
+
+    def doctype(self, *_: str | None) -> None:
+        raise ValueError("it has a document type")
+
+
+def parse_report(data: bytes, name: str) -> Report:
+    """One report; `name` is for messages.
+
+    Raises:
+        BadInput: not such a report.
+    """
+    try:
+        if len(data) > MAX_XML:
+            raise ValueError(f"it is longer than {MAX_XML:,} bytes")
+        root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_WithoutDoctype()))
+        uid = root.find("uId").get("id")
+        if not re.fullmatch(r"CXR\d+", uid or ""):
+            raise ValueError("its uId is not CXR and a number")
+    except (ElementTree.ParseError, ValueError, AttributeError) as error:
+        why = str(error) if type(error) is ValueError else "damaged, or another kind of XML"
+        raise BadInput(f"{name}: not a report of Open-I: {why}; remove it or get it again") from None
+    return Report(
+        uid=uid,
+        text=_text(root),
+        finding=finding_of_mesh([term.text or "" for term in root.findall("MeSH/major")]),
+        images=tuple((image.get("id", ""), view_of(image.findtext("caption"))) for image in root.iter("parentImage")),
+    )
+
+
+def _text(root: ElementTree.Element) -> str | None:
+    sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
+    return remove_marks(" ".join(sections.get(label) or "" for label in ("FINDINGS", "IMPRESSION")))[0] or None
+
+
+def finding_of_mesh(terms: list[str]) -> str:
+    """The finding of the first term that shows one of the ten."""
+    for term in terms:
+        words = [word.strip().casefold() for word in term.split("/")]
+        if finding := HEADINGS.get(words[0]) or HEADINGS.get("/".join(words[:2])):
+            return finding
+    return UNLABELLED
+
+
+def view_of(caption: str | None) -> str | None:
+    """The view, where the caption names just one: of "PA and lateral" nothing says which picture is which."""
+    named = [view for view, word in _VIEWS.items() if re.search(word, caption or "", re.IGNORECASE)]
+    return named[0] if len(named) == 1 and not re.search(_SEVERAL, caption or "", re.IGNORECASE) else None

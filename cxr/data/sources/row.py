@@ -1,0 +1,71 @@
+"""What every source gives: one row a picture; and how a user names a source."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cxr.errors import BadInput, nearest
+from cxr.progress import note
+
+Pixels = bytes | np.ndarray
+
+PLACES = {  # kind -> what its place is
+    "hub": "owner/name@revision of an image-classification dataset, or a folder that holds a copy",
+    "openi": "a folder with the Open-I archives or what was in them, or the http(s) address they lie below",
+    "folder": "a folder with one folder a finding, or train/, val/ and test/ of these",
+    "table": "a .csv, .tsv, .jsonl or .parquet file with a column 'file'",
+    "dicom": "a folder of DICOM files",
+    "npz": "a MedMNIST .npz file",
+    "idx": "the folder of the MNIST files",
+    "phantom": "a number of pictures, and a seed if you like: 200,7",
+}
+DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "phantom": "200"}
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One picture of a source. Pickles, so that workers elsewhere can load it."""
+
+    name: str  # unique in the source and safe to print
+    load: Callable[[], Pixels] = field(repr=False)
+    """A file's bytes, or pixels uint8 or uint16 [H, W] or [H, W, 3]; raises Rejected. Not shown: it may hold a path."""
+    finding: str  # passes safe_finding
+    text: str | None = None
+    patient_id: str | None = None
+    view: str | None = None
+    sex: str | None = None  # F or M
+    age: int | None = None  # years
+    split: str | None = None  # the publisher's own: train, validation or test
+    source: str = ""  # in words, without a local path
+    licence: str = "unstated"
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What sources may want to know beside their place; each takes what it needs."""
+
+    size: int = 512  # pixels along each side; phantoms are drawn so large
+    seed: int = 0  # of phantoms whose place names none
+    columns: str = ""  # of a table: "file=path,finding=label", ours=theirs
+    root: Path | None = None  # what a table's files are relative to; by default the table's folder
+    notes: Callable[[str], None] = note  # gets a line for each thing the user should know
+
+
+Source = Callable[[str, SourceOptions], Iterator[SourceRow]]
+
+
+def parse_source(text: str) -> tuple[str, str]:
+    """Splits KIND:PLACE.
+
+    Raises:
+        BadInput: the kind is unknown, or the place is missing where there is no default.
+    """
+    kind, _, place = text.partition(":")
+    if kind not in PLACES:
+        raise BadInput(f"--source {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, PLACES)}")
+    place = place.strip() or DEFAULT_PLACES.get(kind, "")
+    if not place:
+        raise BadInput(f"--source {kind}: names no place; write {kind}: and {PLACES[kind]}")
+    return kind, place

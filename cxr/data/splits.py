@@ -1,0 +1,179 @@
+"""Who is trained on, who is tested on: whole groups (patients with their near-duplicates), findings in balance."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr.data.duplicates import join
+from cxr.errors import BadInput
+
+PARTS = ("train", "validation", "test")
+SMALL_SHARE, SMALL_COUNT = 0.05, 50  # a validation part below either is called tiny
+
+
+@dataclass(frozen=True)
+class Split:
+    split: list[str]  # train, validation or test, one a row
+    fold: list[int | None]  # 0 to folds-1 in train, None elsewhere
+
+
+def merged_groups(patient_ids: Sequence[str | None], duplicates: np.ndarray) -> np.ndarray:
+    """Group numbers, int [N]: rows of one patient or one near-duplicate group share one, and so on through others.
+
+    Args:
+        patient_ids: None where no patient is known; such a row is a patient of its own.
+        duplicates: int [N] from 0, as `near_duplicates` gives them.
+    """
+    first_of: dict[str, int] = {}
+    known = [row for row, patient in enumerate(patient_ids) if patient is not None]
+    firsts = [first_of.setdefault(patient_ids[row], row) for row in known]
+    return join(np.asarray(duplicates), np.array(firsts, int), np.array(known, int))
+
+
+def assign(
+    findings: Sequence[str],
+    groups: Sequence[Hashable],
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    folds: int = 5,
+    seed: int = 0,
+) -> Split:
+    """Splits by group, every finding in every part and, where it has the groups, in every fold.
+
+    The groups, in drawn order, go where their findings are missing most. Not the largest first, which would balance
+    better: train would get the patients with many pictures, who are the sickest, and test those with one.
+    scikit-learn's StratifiedGroupKFold does that, and cannot meet fractions that are no k-fold. The result depends
+    on the seed and on who is grouped with whom, not on the order of the rows: groups must have names that stay, as
+    patients have (for `merged_groups`, the order of rows that make the numbers must be sorted first).
+
+    Raises:
+        BadInput: a finding has fewer groups than there are parts.
+    """
+    contents = _contents(findings, groups)
+    shares = {part: share for part, share in zip(PARTS, fractions, strict=True) if share > 0}
+    _require_groups(contents, len(shares))
+    part_of = _deal(contents, shares, f"split {seed}")
+    _require_every_finding(contents, part_of, shares)
+    trained = {group: found for group, found in contents.items() if part_of[group] == "train"}
+    fold_of = _deal(trained, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
+    return Split([part_of[group] for group in groups], [fold_of.get(group) for group in groups])
+
+
+def _contents(findings: Sequence[str], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
+    contents: dict[Hashable, Counter[str]] = {}
+    for finding, group in zip(findings, groups, strict=True):
+        contents.setdefault(group, Counter())[finding] += 1
+    return contents
+
+
+def _require_groups(contents: dict[Hashable, Counter[str]], parts: int) -> None:
+    patients = Counter(finding for found in contents.values() for finding in found)
+    for finding, count in sorted(patients.items()):
+        if count < parts:
+            raise BadInput(
+                f"finding {finding!r} has images of {count} patient{'s'[: count != 1]} (near-duplicates count as one); "
+                f"a split into {parts} parts needs at least {parts}; add patients, or leave the finding out"
+            )
+
+
+def _require_every_finding(contents: dict[Hashable, Counter[str]], part_of: dict, shares: dict[str, float]) -> None:
+    there = {(part_of[group], finding) for group, found in contents.items() for finding in found}
+    for finding in sorted({finding for found in contents.values() for finding in found}):
+        for part in shares:
+            if (part, finding) not in there:
+                raise BadInput(
+                    f"finding {finding!r} cannot be in {part} as well: its few patients have other findings that are "
+                    "needed elsewhere; add patients, or leave the finding out"
+                )
+
+
+def _deal(contents: dict[Hashable, Counter[str]], shares: dict, salt: str) -> dict:
+    """Group -> part: first each finding into each part, then the rest, all in drawn order."""
+    total: Counter[str] = sum(contents.values(), Counter())
+    waiting = dict.fromkeys(sorted(contents, key=lambda group: _draw(salt, group)))
+    held: dict = {part: Counter() for part in shares}
+    part_of: dict = {}
+
+    def give(group: Hashable, part: Hashable) -> None:
+        del waiting[group]
+        part_of[group] = part
+        held[part].update(contents[group])
+
+    def missing(part: Hashable, group: Hashable) -> float:
+        return sum(n * (shares[part] - held[part][finding] / total[finding]) for finding, n in contents[group].items())
+
+    for finding in sorted(total, key=lambda finding: (total[finding], finding)):
+        for part in shares:
+            group = next((g for g in waiting if finding in contents[g]), None)
+            if group is not None and not held[part][finding]:
+                give(group, part)
+    for group in list(waiting):
+        give(group, max(shares, key=lambda part: missing(part, group)))
+    return part_of
+
+
+def _draw(salt: str, group: Hashable) -> bytes:
+    return hashlib.sha256(f"{salt} {group}".encode()).digest()
+
+
+def official(
+    splits: Sequence[str | None],
+    findings: Sequence[str],
+    patient_ids: Sequence[str | None],
+    duplicates: np.ndarray,
+    folds: int = 5,
+    seed: int = 0,
+) -> tuple[Split, list[str]]:
+    """Keeps the publisher's split; folds of its train part are ours, by group.
+
+    Returns:
+        The split, and a line for each thing that is wrong with it.
+
+    Raises:
+        BadInput: a row without a split, or no train part.
+    """
+    split = ["" if part is None else part for part in splits]
+    if wrong := sorted(set(split) - set(PARTS)):
+        rows = sum(part in wrong for part in split)
+        raise BadInput(f"--split official: {rows:,} of {len(split):,} images have no known split; use --split patient")
+    train = [row for row, part in enumerate(split) if part == "train"]
+    if not train:
+        raise BadInput("--split official: the publisher's split has no train part; use --split patient")
+    groups = merged_groups(patient_ids, duplicates)
+    contents = _contents([findings[row] for row in train], [int(groups[row]) for row in train])
+    fold_of = _deal(contents, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
+    fold = [fold_of.get(int(group)) if part == "train" else None for group, part in zip(groups, split, strict=True)]
+    return Split(split, fold), list(_warnings(split, patient_ids, duplicates))
+
+
+def _warnings(split: Sequence[str], patient_ids: Sequence[str | None], duplicates: np.ndarray) -> Iterable[str]:
+    count = Counter(split)
+    for part in PARTS:
+        if not count[part]:
+            yield f"the publisher's split has no {part} part"
+    if 0 < count["validation"] < max(SMALL_COUNT, SMALL_SHARE * len(split)):
+        yield f"the validation part is tiny: {count['validation']:,} of {len(split):,} images; choices on it are noise"
+    if None in patient_ids:
+        rows = sum(patient is None for patient in patient_ids)
+        yield f"{rows:,} of {len(split):,} images name no patient; whether patients are on both sides cannot be seen"
+    known = [(patient, part) for patient, part in zip(patient_ids, split, strict=True) if patient is not None]
+    if both := _straddling(known):
+        yield f"{both:,} patients are in more than one part"
+    if both := _straddling(zip(duplicates.tolist(), split, strict=True)):
+        yield f"{both:,} groups of near-duplicates are in more than one part"
+
+
+def _straddling(pairs: Iterable[tuple[Hashable, str]]) -> int:
+    parts_of: dict[Hashable, set[str]] = {}
+    for group, part in pairs:
+        parts_of.setdefault(group, set()).add(part)
+    return sum(len(parts) > 1 for parts in parts_of.values())
+
+
+def manifest_digest(image_ids: Sequence[str], split: Sequence[str], fold: Sequence[int | None]) -> str:
+    """sha256 of the sorted lines `image_id split fold` (- for no fold): what later jobs carry."""
+    rows = zip(image_ids, split, fold, strict=True)
+    lines = sorted(f"{image} {part} {'-' if number is None else number}\n" for image, part, number in rows)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

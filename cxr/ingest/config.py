@@ -1,0 +1,33 @@
+"""How X-rays are brought in. Light: no torch, no decoder."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class IngestConfig(BaseModel):
+    """The recipe of an ingested set; with the digest of the source's rows it fixes catalog and splits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(512, ge=28, le=4096)  # px, height and width
+    aspect: Literal["keep", "square"] = "keep"  # keep: padded with black; square: stretched
+    split: Literal["patient", "official"] = "patient"
+    train: float = Field(0.7, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    folds: int = Field(5, ge=2, le=50)  # of the training part
+    seed: int = Field(0, ge=0, lt=2**63)
+    max_rejected: float = Field(0.05, ge=0, le=1)  # share of the source's pictures
+    unit_images: int = Field(64, ge=1, le=10_000)  # pictures that are read, stored and retried together
+
+    @model_validator(mode="after")
+    def _shares_fill_the_whole(self) -> "IngestConfig":
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train, validation and test must add up to 1")
+        return self
+
+
+def identity(config: IngestConfig, rows_digest: str) -> dict[str, Any]:
+    """The recipe as the record keeps it. How much may be rejected decides whether the set is made, not what it is."""
+    return {**config.model_dump(mode="json", exclude={"max_rejected"}), "rows": rows_digest}

@@ -1,0 +1,224 @@
+"""The end of an ingested set: duplicates, splits, catalog, report, card. In memory: about 5 kB an image."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr.data.baselines import baselines
+from cxr.data.catalog import CATALOG
+from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.data.duplicates import near_duplicates
+from cxr.data.images import THUMBNAIL
+from cxr.data.split_report import SplitReport, markdown, picture
+from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
+from cxr.ingest.job import COMMITS, KIND, Job, Kept, Refused, read_units, thumbnails_of
+from cxr.store import PLAN_KEY, Made, Record, Store, Stored, commit_record, digest_of, library_versions
+
+CATALOG_KEY, REJECTED_KEY, CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = (
+    "catalog.parquet", "rejected.jsonl", "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
+)  # fmt: skip
+DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
+
+
+@dataclass(frozen=True)
+class Read:
+    """All that came through the door, by image_id, each picture once."""
+
+    kept: list[Kept]
+    rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
+    repeated: list[str]  # names of pictures that are there already
+    orphans: list[str]  # keys of stored pictures that the catalog does not list
+    refused: list[Refused]
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+
+def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
+    """Splits what was read and writes what belongs beside the pictures, the record last; then sweeps up the commits.
+
+    Raises:
+        BadInput: what came through cannot be split as asked.
+    """
+    read = collect(job)
+    thumbnails = thumbnails_of(read.kept, THUMBNAIL)
+    near = near_duplicates(thumbnails)
+    groups = merged_groups(read.column("patient_id"), near)
+    split, warnings = divided(job, read, groups, near)
+    for line in warnings:
+        note(line)
+    report = reported(read, thumbnails, near, groups, split, warnings, job.config.seed)
+    job.store.delete(read.orphans)
+    catalog = catalog_of(read, split)
+    pieces = {
+        CATALOG_KEY: parquet(catalog),
+        REJECTED_KEY: rejected_lines(read),
+        REPORT_KEY: markdown(report).encode(),
+        PICTURE_KEY: picture(report),
+        SHEET_KEY: contact_sheet(first_pictures(job.store, catalog)),
+        CARD_KEY: card(job, read, split).encode(),
+    }
+    objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
+    record = commit_record(job.store, record_of(job, read, split, objects, timings))
+    sweep(job.store)
+    return record
+
+
+def collect(job: Job) -> Read:
+    """Puts the units together; of pictures with the same pixels the first stays."""
+    planned = pq.read_table(job.plan).to_pylist()
+    kept, repeated, refused, keys = {}, [], [], set()
+    for unit in read_units(job.store, range(job.units)):
+        refused += unit.refused
+        for found in unit.kept:
+            keys.add(found.key)
+            if found.image_id in kept:
+                repeated.append(planned[found.row]["name"])
+            else:
+                kept[found.image_id] = found
+    pictures = sorted(kept.values(), key=lambda found: found.image_id)  # splits do not follow the source's order
+    rows = [planned[found.row] for found in pictures]
+    return Read(pictures, rows, repeated, sorted(keys - {found.key for found in pictures}), refused)
+
+
+def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
+    """The split as configured, and what a user must know about it."""
+    config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
+    fractions = (config.train, config.validation, config.test)
+    if config.split == "official":
+        return official(read.column("split"), findings, patients, near, config.folds, config.seed)
+    warnings = []
+    if unknown := sum(patient is None for patient in patients):
+        warnings.append(
+            f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
+            "on both sides"
+        )
+    return assign(findings, groups, fractions, config.folds, config.seed), warnings
+
+
+def reported(
+    read: Read, thumbnails: np.ndarray, near: np.ndarray, groups: np.ndarray, split: Split, warnings: list[str],
+    seed: int,
+) -> SplitReport:  # fmt: skip
+    findings, views = read.column("finding"), read.column("view")
+    rng = np.random.default_rng(seed)
+    return SplitReport(
+        findings=findings,
+        split=split.split,
+        groups=groups.tolist(),
+        views=views,
+        sexes=read.column("sex"),
+        ages=read.column("age"),
+        rejected=len(read.refused),
+        repeated=len(read.repeated),
+        near_duplicates=int((np.bincount(near) > 1).sum()),
+        baselines=baselines(thumbnails, findings, views, groups.tolist(), split.split, rng),
+        warnings=warnings,
+    )
+
+
+def catalog_of(read: Read, split: Split) -> pa.Table:
+    rows = [
+        {
+            **{name: row[name] for name in DESCRIBED},
+            **{"image_id": kept.image_id, "key": kept.key, "sha256": kept.sha256, "split": part, "fold": fold},
+        }
+        for row, kept, part, fold in zip(read.rows, read.kept, split.split, split.fold, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=CATALOG)
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def rejected_lines(read: Read) -> bytes:
+    """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
+    refused = [{"name": r.name, "reason": r.reason} for r in read.refused]
+    repeated = [{"name": name, "reason": "same pixels as another picture"} for name in read.repeated]
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in refused + repeated).encode()
+
+
+def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
+    keys: dict[str, list[str]] = {}
+    for finding, key in zip(*(catalog[name].to_pylist() for name in ("finding", "key")), strict=True):
+        keys.setdefault(finding, []).append(key)
+    return {finding: [store.get(key) for key in keys[finding][:COLUMNS]] for finding in sorted(keys)[:ROWS]}
+
+
+def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings: dict[str, float]) -> Record:
+    ids = [kept.image_id for kept in read.kept]
+    return Record(
+        kind=KIND,
+        recipe=job.recipe,
+        recipe_digest=job.digest,
+        inputs={"rows": job.recipe["rows"]},
+        made=Made(
+            count=len(ids),
+            bytes=sum(kept.size for kept in read.kept),
+            digest=digest_of((kept.key, kept.sha256) for kept in read.kept),
+        ),
+        objects=objects,
+        seeds={"split": job.config.seed},
+        versions=library_versions(),
+        timings=timings,
+        metrics={
+            "splits": manifest_digest(ids, split.split, split.fold),
+            "findings": dict(Counter(read.column("finding"))),
+            "rejected": len(read.refused),
+            "repeated": len(read.repeated),
+        },
+    )
+
+
+def sweep(store: Store) -> None:
+    """Removes the unit commits of a finished set: its record speaks."""
+    store.delete([found.key for found in store.list(COMMITS)])
+
+
+def card(job: Job, read: Read, split: Split) -> str:
+    """The dataset card, with the front matter that the Hugging Face hub reads."""
+    parts = Counter(zip(read.column("finding"), split.split, strict=True))
+    table = "\n".join(
+        f"| {finding} | " + " | ".join(str(parts[finding, part]) for part in PARTS) + " |"
+        for finding in sorted(set(read.column("finding")))
+    )
+    sources = "\n".join(f"- {source} ({licence})" for source, licence in sorted(set(origins(read))))
+    return f"""---
+task_categories:
+- image-classification
+tags:
+- medical
+- chest-x-ray
+---
+
+# {len(read.kept)} chest X-rays of {len(set(read.column("finding")))} findings
+
+![The first pictures of each finding](contact_sheet.png)
+
+| finding | train | validation | test |
+| --- | --- | --- | --- |
+{table}
+
+- {job.config.size} x {job.config.size} pixels, 8-bit gray; {len(read.refused)} pictures were rejected and \
+{len(read.repeated)} were there twice (`rejected.jsonl` says which and why)
+- Splits: {job.config.split}; frozen in `catalog.parquet`; read `split_report.md` before you believe a result
+- Not for clinical use
+
+From:
+
+{sources}
+"""
+
+
+def origins(read: Read) -> list[tuple[str, str]]:
+    return list(zip(read.column("source"), read.column("licence"), strict=True))

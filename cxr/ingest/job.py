@@ -1,0 +1,209 @@
+"""What `jobs/ingest.py` is made of, without Ray: the source's rows as a plan, and a worker's part."""
+
+import base64
+import hashlib
+import json
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr.data.catalog import image_key
+from cxr.data.images import Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
+from cxr.data.sources import SourceRow
+from cxr.data.tables import batched
+from cxr.errors import BadInput
+from cxr.ingest.config import IngestConfig, identity
+from cxr.store import PLAN_KEY, Store, plan_marks, recipe_digest, refuse_other
+
+KIND = "ingested images"
+COMMITS = "commits/"
+READ_THREADS = 16
+TOLD_REASONS = 3
+
+ROWS = pa.schema(
+    [
+        ("name", pa.string()),
+        ("finding", pa.string()),
+        ("text", pa.string()),
+        ("patient_id", pa.string()),
+        ("view", pa.string()),
+        ("sex", pa.string()),
+        ("age", pa.int32()),
+        ("split", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is fixed before the first picture is read."""
+
+    store: Store
+    config: IngestConfig
+    folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
+    images: int
+    recipe: dict[str, Any]
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / PLAN_KEY
+
+    @property
+    def units(self) -> int:
+        return -(-self.images // self.config.unit_images)
+
+    @property
+    def digest(self) -> str:
+        return recipe_digest(self.recipe)
+
+
+def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folder: Path) -> Job:
+    """Lists the source into `folder`; nothing goes to the store yet.
+
+    Raises:
+        BadInput: the source or the place cannot be used.
+    """
+    whole, images, findings, names = hashlib.sha256(), 0, set(), set()
+    with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
+        for unit, group in enumerate(batched(rows, config.unit_images)):
+            told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
+            for row in told:
+                if row["name"] in names:
+                    raise BadInput(f"--source: {row['name']!r} is there twice; give each picture a name of its own")
+                names.add(row["name"])
+                whole.update(json.dumps(row, sort_keys=True).encode())
+            plan.write_table(pa.Table.from_pylist(told, schema=ROWS))
+            unit_file(folder, unit).write_bytes(pickle.dumps(group))
+            images += len(group)
+            findings.update(row.finding for row in group)
+    if len(findings) < 2:
+        held = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
+        raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
+    recipe = identity(config, whole.hexdigest())
+    refuse_other(store, KIND, recipe)
+    return Job(store, config, folder, images, recipe)
+
+
+def unit_file(folder: Path, unit: int) -> Path:
+    return folder / f"{unit:08d}.pickle"
+
+
+def commit_key(unit: int) -> str:
+    return f"{COMMITS}{unit:08d}.json"
+
+
+def begin(job: Job) -> list[int]:
+    """Stores the plan, if it is not there; returns the units that are not stored yet."""
+    sink = pa.BufferOutputStream()
+    marked = pq.read_table(job.plan).replace_schema_metadata(plan_marks(job.recipe, job.digest))
+    pq.write_table(marked, sink, compression="zstd")
+    if not job.store.put_if_absent(PLAN_KEY, sink.getvalue().to_pybytes()):
+        refuse_other(job.store, KIND, job.recipe)
+    stored = {int(found.key[len(COMMITS) : -len(".json")]) for found in job.store.list(COMMITS)}
+    return [unit for unit in range(job.units) if unit not in stored]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture that came through the door and is stored."""
+
+    row: int  # in the plan
+    image_id: str
+    key: str
+    size: int  # bytes of the PNG
+    sha256: str
+    thumbnail: str  # base64 of uint8 pixels, row by row
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A picture that did not come through the door, and why."""
+
+    row: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What became of a unit's pictures."""
+
+    kept: list[Kept]
+    refused: list[Refused]
+
+
+@dataclass(frozen=True)
+class Take:
+    """A worker's part; travels to it with places and settings."""
+
+    store: Store
+    config: IngestConfig
+
+    def __call__(self, unit: int, pickled: bytes) -> dict[str, Any]:
+        """Reads, stores and commits a unit; counts of what was kept and refused, and the reasons."""
+        rows: list[SourceRow] = pickle.loads(pickled)
+        first, done = unit * self.config.unit_images, Unit([], [])
+        for number, row in enumerate(rows, first):
+            try:
+                done.kept.append(self.take(number, row))
+            except Rejected as why:
+                done.refused.append(Refused(number, row.name, str(why)))
+        self.store.put(commit_key(unit), json.dumps(asdict(done)).encode())
+        reasons = Counter(refused.reason for refused in done.refused)
+        return {"unit": unit, "images": len(rows), "refused": len(done.refused), "reasons": reasons}
+
+    def take(self, number: int, row: SourceRow) -> Kept:
+        """Raises `Rejected` for a picture that cannot be used."""
+        pixels = fit(read_gray(row.load()), self.config.size, self.config.aspect)
+        name = image_id_of(pixels)
+        stored = self.store.put(image_key(row.finding, name), encode_png(pixels))
+        small = base64.b64encode(thumbnail(pixels).tobytes()).decode()
+        return Kept(number, name, stored.key, stored.size, stored.sha256, small)
+
+
+class TooManyRefused:
+    """Watches how many pictures are refused, and ends the job once it is certain that they are too many."""
+
+    def __init__(self, job: Job, earlier: Iterable[Unit]) -> None:
+        self.job, self.refused, self.reasons = job, 0, Counter()
+        for unit in earlier:
+            self.refused += len(unit.refused)
+            self.reasons.update(refused.reason for refused in unit.refused)
+
+    def add(self, done: dict[str, Any]) -> None:
+        """Raises `BadInput` once the share of the whole source is more than the configuration allows."""
+        self.refused += done["refused"]
+        self.reasons.update(done["reasons"])
+        images, most = self.job.images, self.job.config.max_rejected
+        if self.refused > most * images:
+            told = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common(TOLD_REASONS))
+            raise BadInput(
+                f"--source: {self.refused} of {images} pictures cannot be used ({told}); mend them, or allow more than "
+                f"{most:.0%} with --max-rejected"
+            )
+
+
+def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
+    """The commits of units, in that order."""
+
+    def read(unit: int) -> Unit:
+        told = json.loads(store.get(commit_key(unit)))
+        return Unit([Kept(**kept) for kept in told["kept"]], [Refused(**refused) for refused in told["refused"]])
+
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        yield from threads.map(read, units)
+
+
+def thumbnails_of(kept: Iterable[Kept], side: int) -> np.ndarray:
+    """uint8 [N, side, side]."""
+    return np.stack([np.frombuffer(base64.b64decode(k.thumbnail), np.uint8).reshape(side, side) for k in kept])

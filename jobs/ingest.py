@@ -1,0 +1,102 @@
+"""Bring real X-rays in: `python jobs/ingest.py RECIPE --source KIND:PLACE --out URI`.
+
+Exit code 0: all there. 2: bad input, or too many pictures that cannot be used.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from cxr import cli, recipes
+from cxr.data.sources import SOURCES, SourceOptions, parse_source
+from cxr.errors import BadInput
+from cxr.ingest.config import IngestConfig
+from cxr.progress import note, progress
+from cxr.store import open_store, read_record
+
+if TYPE_CHECKING:
+    from cxr.ingest.job import Job
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (128 px), sd15 or sd21 (512 px)."""
+    source: str
+    """KIND:PLACE. folder:, table:, dicom:, npz:, idx:, openi: and a path; hub:owner/name@revision; phantom:count."""
+    out: str
+    """Where the set goes: a local folder or s3://bucket/prefix."""
+    columns: str = ""
+    """For table: which column is what, e.g. file=path,finding=label,patient_id=subject."""
+    size: int | None = None
+    """Pixels along each side."""
+    aspect: Literal["keep", "square"] | None = None
+    """keep: padded with black; square: stretched."""
+    split: Literal["patient", "official"] | None = None
+    """patient: our own, no patient on both sides; official: the publisher's, checked."""
+    folds: int | None = None
+    """Folds of the training part, by patient."""
+    seed: int | None = None
+    """Of the split."""
+    max_rejected: float | None = None
+    """Share of pictures that may be refused before the job stops."""
+    workers: int | None = None
+    """Readers at work side by side; by default one for each core."""
+
+
+def main(args: Args) -> int:
+    """Bring X-rays of any usual form into one clean, catalogued, split set."""
+    start = time.monotonic()
+    config, (kind, place) = configured(args), parse_source(args.source)
+    store = open_store(args.out)
+    store.check()
+    from cxr.ingest import finish, job  # heavy: only for input that can be used
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
+        ready = job.prepare(store, config, rows, Path(folder))
+        if record := read_record(store):
+            finish.sweep(store)
+            print(f"already there: {record.made.count} images in {store.uri}")
+            return cli.DONE
+        take_pictures(ready, args.workers)
+        record = finish.complete(ready, {"total": time.monotonic() - start}, note)
+    seconds = record.timings["total"]
+    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
+    print(f"look at {store.uri}/{finish.PICTURE_KEY}, read {store.uri}/{finish.CARD_KEY}")
+    return cli.DONE
+
+
+def take_pictures(ready: "Job", workers: int | None) -> None:
+    """Reads and stores every unit that is not stored yet."""
+    from cxr import cluster
+    from cxr.ingest import job
+
+    pending = job.begin(ready)
+    stored = sorted(set(range(ready.units)) - set(pending))
+    watch = job.TooManyRefused(ready, job.read_units(ready.store, stored))
+    if not pending:
+        return
+    units = ((unit, job.unit_file(ready.folder, unit).read_bytes()) for unit in pending)
+    done_before = min(len(stored) * ready.config.unit_images, ready.images)
+    with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
+        work = job.Take(ready.store, ready.config)
+        for done in cluster.run_rows(units, work, workers or cluster.default_workers()):
+            watch.add(done)
+            advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")
+
+
+def configured(args: Args) -> IngestConfig:
+    """The recipe with the command line's changes."""
+    if args.workers is not None and not 1 <= args.workers <= 10_000:
+        raise BadInput(f"--workers {args.workers}: give a number from 1 to 10000")
+    names = ("size", "aspect", "split", "folds", "seed", "max_rejected")
+    return recipes.changed(recipes.named(recipes.INGEST, args.recipe), **{name: getattr(args, name) for name in names})
+
+
+if __name__ == "__main__":
+    cli.run(Args, main)

@@ -1,0 +1,244 @@
+"""DICOM files written with pydicom: right shades, nothing that identifies a person, a reason for what is refused."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
+
+from cxr.data.images import Rejected
+from cxr.data.sources.dicom import dicom_rows, load_dicom
+from cxr.data.sources.row import SourceOptions, SourceRow
+from cxr.errors import BadInput
+
+RAMP = np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)  # 12 bits
+PLANTED = ("Doe", "Jane", "ID4711", "OLD0815", "ACC2323", "Mercy", "Secret", "19501224", "House")
+
+
+def picture(pixels: np.ndarray = RAMP, **tags) -> Dataset:
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = SecondaryCaptureImageStorage
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = generate_uid()
+    image.Rows, image.Columns = pixels.shape[-2:]
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8 * pixels.itemsize, 12 if pixels.itemsize == 2 else 8, 0
+    image.HighBit = image.BitsStored - 1
+    image.PixelRepresentation = int(pixels.dtype.kind == "i")
+    image.PixelData = pixels.tobytes()
+    for tag, value in tags.items():
+        setattr(image, tag, value)
+    return image
+
+
+def save(image: Dataset, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save_as(path, enforce_file_format=True)
+    return path
+
+
+def shown(tmp_path: Path, pixels: np.ndarray = RAMP, **tags) -> np.ndarray:
+    return load_dicom(save(picture(pixels, **tags), tmp_path / "a.dcm"))
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(Rejected) as caught:
+        load_dicom(path)
+    return str(caught.value)
+
+
+def rows(root: Path) -> list[SourceRow]:
+    return list(dicom_rows(str(root), SourceOptions()))
+
+
+# --- shades ---
+
+
+def test_without_a_window_the_extremes_are_black_and_white(tmp_path: Path):
+    pixels = shown(tmp_path)
+    assert pixels.dtype == np.uint16 and pixels.shape == (16, 16)
+    np.testing.assert_allclose(pixels, RAMP / 4080 * 65535, atol=1)
+
+
+def test_monochrome1_is_inverted(tmp_path: Path):
+    inverted = shown(tmp_path, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_allclose(inverted, 65535 - RAMP / 4080 * 65535, atol=1)
+
+
+def test_window(tmp_path: Path):
+    pixels = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
+    assert (pixels[RAMP <= 1535] == 0).all() and (pixels[RAMP >= 2560] == 65535).all()
+    expected = ((RAMP - 2047.5) / 1023 + 0.5) * 65535  # PS3.3 C.11.2.1.2.1
+    np.testing.assert_allclose(pixels, np.clip(expected, 0, 65535), atol=2)
+
+
+def test_window_does_not_stretch_a_picture_that_fills_it_in_part(tmp_path: Path):
+    pixels = shown(tmp_path, RAMP // 4 + 1024, WindowCenter=2048, WindowWidth=4096)
+    assert 16000 < pixels.min() < 17000 and 32000 < pixels.max() < 33500
+
+
+def test_modality_rescale_comes_before_the_window(tmp_path: Path):
+    plain = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
+    scaled = shown(tmp_path, WindowCenter=2 * 2048 - 100, WindowWidth=2048, RescaleSlope=2, RescaleIntercept=-100)
+    np.testing.assert_allclose(scaled.astype(int), plain.astype(int), atol=60)
+
+
+def test_of_several_windows_the_first(tmp_path: Path):
+    one = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
+    np.testing.assert_array_equal(shown(tmp_path, WindowCenter=[2048, 100], WindowWidth=[1024, 50]), one)
+
+
+def test_voi_lut(tmp_path: Path):
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 16]
+    table.add_new("LUTData", "OW", (np.arange(4096, dtype=np.uint16)[::-1] * 16).tobytes())
+    pixels = shown(tmp_path, VOILUTSequence=[table])
+    np.testing.assert_allclose(pixels, (4095 - RAMP) * 16.0, atol=1)
+
+
+def test_signed_pixels(tmp_path: Path):
+    signed = RAMP.astype(np.int16) - 2048
+    np.testing.assert_array_equal(shown(tmp_path, signed), shown(tmp_path, RAMP))
+
+
+def test_unused_bits_do_not_count(tmp_path: Path):
+    np.testing.assert_array_equal(shown(tmp_path, RAMP | 0xF000), shown(tmp_path, RAMP))
+
+
+def test_eight_bits(tmp_path: Path):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(shown(tmp_path, pixels), pixels.astype(int) * 257)
+
+
+# --- what leaves the reader ---
+
+
+def planted(folder: Path, number: int, patient: str = "ID4711") -> Path:
+    image = picture(
+        PatientName="Doe^Jane", PatientID=patient, OtherPatientIDs="OLD0815", AccessionNumber="ACC2323",
+        InstitutionName="Mercy", PatientBirthDate="19501224", ReferringPhysicianName="House^Gregory",
+        PatientSex="F", PatientAge="045Y", ViewPosition="PA",
+    )  # fmt: skip
+    image.private_block(0x0099, "Secret Vendor", create=True).add_new(1, "LO", "Secret of Jane Doe")
+    return save(image, folder / f"Doe_Jane_ID4711_{number}.dcm")
+
+
+def test_nothing_that_identifies_a_person_leaves(tmp_path: Path):
+    for number in range(3):
+        planted(tmp_path / "pneumonia", number)
+    planted(tmp_path / "normal", 3, patient="ID4712")
+    (tmp_path / "normal" / "Doe_Jane_broken.dcm").write_bytes(b"Jane Doe")
+    found = rows(tmp_path)
+    assert [row.name for row in found] == [f"dicom-file-{n:06d}" for n in range(1, 6)]
+    seen = repr(found) + " ".join(str(value) for row in found for key, value in asdict(row).items() if key != "load")
+    for row in found:
+        try:
+            seen += row.load().tobytes().decode("latin-1")
+        except Rejected as why:
+            seen += str(why)
+    assert not [word for word in PLANTED if word in seen]
+    assert (found[0].view, found[0].sex, found[0].age) == ("PA", "F", 45)
+
+
+def test_patients_are_numbered_alike_in_any_order(tmp_path: Path):
+    for number, patient in enumerate(["ID1", "ID2", "ID1", "", "ID3"]):
+        planted(tmp_path / "a", number, patient)
+    ids = [row.patient_id for row in rows(tmp_path)]
+    assert ids[0] == ids[2] and ids[3] is None and len(set(ids) - {None}) == 3
+    assert set(ids) - {None} == {"dicom-000001", "dicom-000002", "dicom-000003"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({"PatientAge": "093Y"}, (90, None, None)),
+        ({"PatientAge": "018M", "PatientSex": "O"}, (1, None, None)),
+        ({"ViewPosition": "DOE JANE", "PatientSex": "M"}, (None, "M", None)),
+        ({"ViewPosition": "ll"}, (None, None, "LL")),
+    ],
+)
+def test_only_known_words_leave(tmp_path: Path, tags: dict, told: tuple):
+    save(picture(**tags), tmp_path / "x" / "a.dcm")
+    (row,) = rows(tmp_path)
+    assert (row.age, row.sex, row.view) == told
+
+
+@pytest.mark.parametrize("folder", ["Doe Jane", "id4711", "ID4711 chest"])
+def test_folders_named_after_patients_are_refused(tmp_path: Path, folder: str):
+    image = picture(PatientName="Doe^Jane", PatientID="ID4711")
+    save(image, tmp_path / folder / "a.dcm")
+    with pytest.raises(BadInput, match="is named after its patient") as caught:
+        rows(tmp_path)
+    assert folder not in str(caught.value)
+
+
+def test_findings_are_the_first_folders(tmp_path: Path):
+    for name in ("NORMAL/a.dcm", "mass/p1/s1/b.dcm", "c.dcm", "DICOMDIR"):
+        save(picture(), tmp_path / name)
+    assert [row.finding for row in rows(tmp_path)] == ["normal", "unlabelled", "mass"]
+
+
+def test_no_files_and_folders_that_are_no_findings(tmp_path: Path):
+    with pytest.raises(BadInput, match="holds no files"):
+        rows(tmp_path)
+    save(picture(), tmp_path / "1.2.840" / "a.dcm")
+    with pytest.raises(BadInput, match="has a name that no finding can have") as caught:
+        rows(tmp_path)
+    assert "1.2.840" not in str(caught.value)
+
+
+# --- what is refused ---
+
+
+def test_refused_pictures(tmp_path: Path):
+    without = picture()
+    del without.PixelData
+    several = picture(np.stack([RAMP, RAMP]), NumberOfFrames=2)
+    cases = {
+        "DICOM without pixels": without,
+        "burned-in annotation": picture(BurnedInAnnotation="YES"),
+        "several frames": several,
+        "not a gray DICOM": picture(PhotometricInterpretation="PALETTE COLOR"),
+        "HighBit": picture(HighBit=15),
+        "more than 64,000,000 pixels": picture(Rows=60000, Columns=60000),
+        "damaged or unusual DICOM": picture(Rows=17),
+    }
+    for told, image in cases.items():
+        assert told in reason(save(image, tmp_path / "a.dcm"))
+    assert load_dicom(save(picture(BurnedInAnnotation="NO"), tmp_path / "a.dcm")).shape == (16, 16)
+
+
+def test_no_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    image = picture()
+    image.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    image.PixelData = pydicom.encaps.encapsulate([b"\0" * 64])
+    image["PixelData"].VR = "OB"
+    path = save(image, tmp_path / "a.dcm")
+    monkeypatch.setattr("pydicom.pixels.common.CoderBase.is_available", property(lambda self: False))
+    assert reason(path) == "no decoder for JPEG 2000 Image Compression (Lossless Only) is installed"
+
+
+def test_files_that_are_no_dicom(tmp_path: Path):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"\x89PNG and so on" * 100)
+    assert reason(path) == "not a DICOM file"
+    assert reason(tmp_path / "gone.dcm") == "no such file"
+    assert rows(tmp_path)[0].patient_id is None
+
+
+def test_damaged_files_are_refused_and_never_crash(tmp_path: Path):
+    whole, path = save(picture(PatientName="Doe^Jane"), tmp_path / "a.dcm").read_bytes(), tmp_path / "a.dcm"
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(128, len(data), 8):
+            data[place] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(132, len(data))])
+        try:
+            assert load_dicom(path).dtype == np.uint16
+        except Rejected as why:
+            assert "Doe" not in str(why)

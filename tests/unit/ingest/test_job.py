@@ -1,0 +1,117 @@
+"""The ingest job without Ray: rows in, one split set out, whatever was refused or repeated on the way."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from cxr.data.findings import BINARY
+from cxr.data.images import encode_png
+from cxr.data.phantom import phantom
+from cxr.data.sources import SourceRow
+from cxr.errors import BadInput
+from cxr.ingest import finish, job
+from cxr.ingest.config import IngestConfig
+from cxr.store import open_store, verify
+
+CONFIG = IngestConfig(size=64, unit_images=16, folds=2, max_rejected=0.2)
+PATIENTS, BAD = 40, 3
+
+
+def phantom_bytes(number: int) -> bytes:
+    return encode_png(phantom(7, number, BINARY, 64).pixels)
+
+
+def rows() -> list[SourceRow]:
+    """Two pictures a patient, one of all pictures there twice, some that are no pictures."""
+    good = [
+        SourceRow(
+            name=f"{number}.png",
+            load=partial(phantom_bytes, number),
+            finding=BINARY[(number // 2) % 2],
+            patient_id=f"p{number // 2:03d}",
+            text="a text",
+            view="PA",
+            sex="F",
+            age=40,
+            source="here",
+        )
+        for number in range(2 * PATIENTS)
+    ]
+    twin = SourceRow(name="twin.png", load=partial(phantom_bytes, 5), finding=good[5].finding, patient_id="other")
+    bad = [
+        SourceRow(name=f"bad{i}.png", load=partial(bytes, b"text, not a picture"), finding="normal") for i in range(BAD)
+    ]
+    return [*good, twin, *bad]
+
+
+def make(out: Path, folder: Path, config: IngestConfig = CONFIG) -> job.Job:
+    """Everything the command does, with the units one after the other."""
+    folder.mkdir(exist_ok=True)
+    ready = job.prepare(open_store(str(out)), config, rows(), folder)
+    watch, work = job.TooManyRefused(ready, []), job.Take(ready.store, config)
+    for unit in job.begin(ready):
+        watch.add(work(unit, job.unit_file(folder, unit).read_bytes()))
+    return ready
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("ingest")
+    finish.complete(make(place / "set", place / "work"), {}, lambda line: None)
+    return place / "set"
+
+
+def test_the_catalog_lists_every_picture_once_with_its_split(made):
+    catalog = pq.read_table(made / "catalog.parquet").to_pylist()
+    assert len(catalog) == len({row["image_id"] for row in catalog}) == 2 * PATIENTS
+    sides: dict[str, set[str]] = {}
+    for row in catalog:
+        sides.setdefault(row["patient_id"], set()).add(row["split"])
+        assert (row["fold"] is not None) == (row["split"] == "train")
+        assert (row["text"], row["view"], row["sex"], row["age"], row["source"]) == ("a text", "PA", "F", 40, "here")
+    assert all(len(side) == 1 for side in sides.values())
+    assert {side for s in sides.values() for side in s} == {"train", "validation", "test"}
+
+
+def test_what_was_refused_or_repeated_is_named_with_its_reason(made):
+    lines = [json.loads(line) for line in (made / "rejected.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == [*(f"bad{i}.png" for i in range(BAD)), "twin.png"]
+    assert all(line["reason"] for line in lines) and lines[-1]["reason"] == "same pixels as another picture"
+
+
+def test_the_set_is_whole_and_without_debris(made):
+    found = verify(open_store(str(made)))
+    assert found.clean and not list((made / "commits").glob("*"))
+
+
+def test_a_restart_reads_only_what_is_missing_and_ends_the_same(made, tmp_path):
+    ready = make(tmp_path / "set", tmp_path / "work")
+    (tmp_path / "set" / "commits" / "00000002.json").unlink()
+    assert job.begin(ready) == [2]
+    again = make(tmp_path / "set", tmp_path / "work")
+    finish.complete(again, {}, lambda line: None)
+    for name in ("catalog.parquet", "rejected.jsonl", "split_report.md"):
+        assert (tmp_path / "set" / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_too_many_refused_pictures_stop_the_job_and_say_why(tmp_path):
+    with pytest.raises(BadInput, match=r"3 of 84 pictures cannot be used \(3 x .*--max-rejected"):
+        make(tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"max_rejected": 0.01}))
+
+
+def test_another_recipe_into_the_same_place_is_refused(made, tmp_path):
+    with pytest.raises(BadInput, match=r"another recipe's artifact.*size 64 -> 32"):
+        make(made, tmp_path / "work", CONFIG.model_copy(update={"size": 32}))
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"), [(0, "holds no pictures"), (1, "holds one class only"), (None, "is there twice")]
+)
+def test_a_source_that_cannot_make_a_set_is_refused_before_anything_is_written(tmp_path, taken, told):
+    given = rows()[:taken] if taken is not None else [*rows(), rows()[0]]
+    with pytest.raises(BadInput, match=told):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
+    assert not (tmp_path / "set").exists()
