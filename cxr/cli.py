@@ -19,7 +19,8 @@ Args = TypeVar("Args")
 
 def run(args: type[Args], job: Callable[[Args], int]) -> None:
     """Parses the command line into `args`, runs the job and exits with its code (see the README's table of codes)."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `ray job stop` and Kubernetes stop as Ctrl-C does
+    for stop in (signal.SIGINT, signal.SIGTERM):  # what `ray job stop` and Kubernetes send does as Ctrl-C does
+        signal.signal(stop, signal.default_int_handler)  # set, because shells have background jobs ignore SIGINT
     try:
         code = job(parse(args, sys.argv[1:], job.__doc__ or ""))
     except (BadInput, StoreError) as error:

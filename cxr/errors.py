@@ -13,10 +13,11 @@ class StoreError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest known ones, or all of them when none is near."""
+    """A hint for an unknown name: the known ones that hold it or are nearest, or all of them when none is near."""
     known = list(known)
-    folded = {k.casefold(): k for k in known}
-    close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)
+    folded, asked = {k.casefold(): k for k in known}, name.casefold()
+    holding = [k for k in folded if len(asked) > 2 and asked in k][:3]
+    close = holding or difflib.get_close_matches(asked, folded, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(folded[c] for c in close) + "?"
     return "known: " + ", ".join(known)

@@ -76,3 +76,8 @@ def lines(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         print(text.rstrip(), file=sys.stderr, flush=True)
 
     yield advance
+
+
+def note(text: str) -> None:
+    """A line that the user should know, on stderr."""
+    print(f"note: {text}", file=sys.stderr)

@@ -17,7 +17,7 @@ from cxr.data.findings import parse_findings
 from cxr.data.prompt_lists import read_prompts
 from cxr.errors import BadInput
 from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
-from cxr.progress import progress
+from cxr.progress import note, progress
 from cxr.store import open_store, read_record
 from cxr.weights import check_lora_spec, check_spec
 
@@ -145,10 +145,6 @@ def check_prompts(path: Path) -> None:
     asked = sum(row.count for row in read_prompts(path, lambda line: None))
     if asked > MAX_IMAGES:
         raise BadInput(f"{path}: asks for {asked:,} images, a set holds {MAX_IMAGES:,}; split it over several --out")
-
-
-def note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

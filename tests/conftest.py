@@ -30,15 +30,15 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cxr.pretrain.vae import make_vae
 
     folder = tmp_path_factory.mktemp("model") / "random"
-    text = TextConfig(vocabulary=1200, width=16, layers=1, heads=2)
+    text, vae = TextConfig(vocabulary=1200, width=16, layers=1, heads=2), VaeConfig(channels=(8, 8, 8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         tokenizer = train_tokenizer(text, sample_captions(300, np.random.default_rng(0))[0])
         pipe = StableDiffusionPipeline(
-            vae=make_vae(VaeConfig(channels=(8, 8, 8)), 64),
+            vae=make_vae(vae, 64),
             text_encoder=make_text_encoder(text, tokenizer),
             tokenizer=tokenizer,
-            unet=make_unet(DenoiserConfig(channels=(8, 8, 16, 16), heads=2), 4, 16, text.width),
+            unet=make_unet(DenoiserConfig(channels=(8, 8, 16, 16), heads=2), vae.latent_channels, 16, text.width),
             scheduler=make_scheduler(),
             safety_checker=None,
             feature_extractor=None,
@@ -65,7 +65,10 @@ class Jobs:
 
     def start(self, out: str | Path, *words: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """The generate job in the background, in a process group of its own, as a shell starts it."""
-        command = self.command(*self.words(out, *words))
+        return self.start_job(*self.words(out, *words), env=env)
+
+    def start_job(self, *words: str | Path | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        command = self.command(*words)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.started.append(subprocess.Popen(command, env=self.env(env), start_new_session=True, **pipes))
         return self.started[-1]

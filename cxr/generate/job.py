@@ -2,6 +2,8 @@
 
 import json
 import platform
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +22,10 @@ from cxr.generate.config import GenerateConfig, identity
 from cxr.generate.finish import finish
 from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
 from cxr.generate.writer import COMMITS, FAILED, SHARDS, listed_units, store_failure, store_unit, unit_key
-from cxr.store import Record, Store, commit_record, library_versions, recipe_digest, refuse_other, sha256
+from cxr.store import PLAN_KEY, Record, Store, commit_record, library_versions, recipe_digest, refuse_other, sha256
 from cxr.weights import Weights, resolve, resolve_lora
 
 KIND = "generated images"
-PLAN_KEY = "plan.parquet"
 BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
 
 
@@ -128,9 +129,10 @@ def sweep(job: Job) -> None:
 
 
 def device() -> str:
-    import torch  # half a gigabyte: not before a driver needs it
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"
+    """The GPU's name, else the CPU's kind. A child process asks: torch would cost this one half a gigabyte."""
+    ask = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout.strip()
+    return told or f"CPU, {platform.machine()}"
 
 
 def estimate(job: Job) -> str:

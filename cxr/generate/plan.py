@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ import pyarrow.parquet as pq
 from cxr.data.findings import parse_findings
 from cxr.data.prompt_lists import PromptRow
 from cxr.data.prompts import template_prompts
+from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
+from cxr.store import plan_marks
 
 SCHEMA = pa.schema(
     [
@@ -93,13 +94,6 @@ def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, lo
     return Plan(path, images, -(-images // unit), whole.hexdigest(), dict(findings))
 
 
-def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last one shorter (itertools has it from Python 3.12 on)."""
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
 def images_of(rows: Iterable[PromptRow], seed: int) -> Iterator[tuple[PromptRow, int]]:
     """Each row as often as its count says, each time with a seed of its own.
 
@@ -143,7 +137,7 @@ def refuse_twins(path: Path) -> None:
 
 def with_metadata(plan: Plan, recipe: dict[str, Any], digest: str) -> bytes:
     """The plan's file as it is stored: with the recipe in its schema metadata, by which a restart knows its own."""
-    schema = SCHEMA.with_metadata({"cxr.recipe": json.dumps(recipe, sort_keys=True), "cxr.recipe_digest": digest})
+    schema = SCHEMA.with_metadata(plan_marks(recipe, digest))
     sink = pa.BufferOutputStream()
     source = pq.ParquetFile(plan.path)
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:

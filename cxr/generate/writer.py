@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.generate.config import Layout
 from cxr.store import Store, Stored, sha256
@@ -43,10 +44,6 @@ class Image:
     key: str
     size: int  # bytes
     sha256: str
-
-
-def image_key(finding: str, image_id: str) -> str:
-    return f"images/{finding}/{image_id}.png"
 
 
 def unit_key(folder: str, unit: int) -> str:

@@ -11,10 +11,12 @@ verify.py    reads everything back
 from cxr.store.base import Listed, Store, Stored, check_key, digest_of, sha256
 from cxr.store.place import open_store
 from cxr.store.record import (
+    PLAN_KEY,
     Made,
     Record,
     commit_record,
     library_versions,
+    plan_marks,
     read_record,
     recipe_digest,
     refuse_other,
@@ -22,6 +24,7 @@ from cxr.store.record import (
 from cxr.store.verify import Verification, verify
 
 __all__ = [
+    "PLAN_KEY",
     "Listed",
     "Made",
     "Record",
@@ -33,6 +36,7 @@ __all__ = [
     "digest_of",
     "library_versions",
     "open_store",
+    "plan_marks",
     "read_record",
     "recipe_digest",
     "refuse_other",

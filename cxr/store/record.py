@@ -110,6 +110,11 @@ def commit_record(store: Store, record: Record) -> Record:
     return theirs
 
 
+def plan_marks(recipe: dict[str, Any], digest: str) -> dict[str, str]:
+    """The schema metadata of a stored plan, by which a restart knows its own."""
+    return {"cxr.recipe": json.dumps(recipe, sort_keys=True), "cxr.recipe_digest": digest}
+
+
 def _begun_recipe(store: Store) -> dict[str, Any]:
     """The recipe in the plan's schema metadata; reads the file's footer, not its rows."""
     import pyarrow as pa

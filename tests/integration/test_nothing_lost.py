@@ -60,14 +60,17 @@ def await_samplers(job: Job, count: int) -> list[psutil.Process]:
 
 
 def end_driver(job: Job, how: signal.Signals) -> tuple[str, str]:
-    """Signals the driver (all of its terminal's processes for Ctrl-C) and waits until all its processes are gone."""
-    family = offspring(job)
+    """Signals the driver (all of its terminal's processes for Ctrl-C) and waits until nothing of it can write any more.
+
+    Ray's agents, which only watch, may need a minute longer.
+    """
+    family = [process for process in offspring(job) if not process.name().endswith("Agent")]
     if how is signal.SIGKILL:
         job.kill()
     else:
         os.killpg(job.pid, how)
     said = job.communicate(timeout=60)
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive, alive
     return said
 
