@@ -14,6 +14,7 @@ import tyro
 from cxr.errors import BadInput, StoreError
 
 DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+MOST_WORKERS = 10_000
 Args = TypeVar("Args")
 
 
@@ -56,6 +57,12 @@ def plain(text: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     text = re.sub(r"[╭╮╰╯│─]+|Got errors:|For full helptext,? (see|run).*", " ", text, flags=re.DOTALL)
     return " ".join(text.split())
+
+
+def check_workers(workers: int | None) -> None:
+    """`BadInput` unless it is a number of workers that a cluster may have, or left to us."""
+    if workers is not None and not 1 <= workers <= MOST_WORKERS:
+        raise BadInput(f"--workers {workers}: give a number from 1 to {MOST_WORKERS}")
 
 
 def program() -> str:

@@ -6,9 +6,10 @@ A loop elsewhere takes iterables and callables; here they meet workers.
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ import ray.data
 from cxr.errors import BadInput, StoreError
 
 PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
+QUEUED = 4  # units at a worker, so that it need not wait for the driver
 TRIES = 3  # at a unit that fails by itself, in the same actor
 
 Rows = list[dict[str, Any]]
@@ -58,18 +60,20 @@ def session(cpus: int = 0) -> Iterator[None]:
 
     Alone, Ray is told of one CPU more than there is, or than the `cpus` that the makers will take together, for the
     stages that only pass units on: without it they would wait for the makers, and the makers for them.
+    Until it ends, what is printed goes to stderr: Ray prints its own messages on stdout, and that is the job's answer.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
     quiet = {"log_to_driver": False, "logging_level": "error"}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)
-    else:
-        ray.init(address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, cpus) + 1, **quiet)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            ray.init(address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, cpus) + 1, **quiet)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def quiet() -> None:
@@ -79,9 +83,13 @@ def quiet() -> None:
 
 
 def default_workers() -> int:
-    """One for each GPU; without any, one for each CPU but one."""
-    resources = ray.cluster_resources()
-    return int(resources.get("GPU", 0)) or max(1, int(resources.get("CPU", 1)) - 1)
+    """One for each GPU; without any, one for each CPU to spare."""
+    return int(ray.cluster_resources().get("GPU", 0)) or spare_cpus()
+
+
+def spare_cpus() -> int:
+    """CPUs but the one for stages that only pass units on."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
 
 
 def run_units(
@@ -134,15 +142,11 @@ def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], To
         BadInput, StoreError: the work raised it.
     """
     quiet()
-    numbers, rows = zip(*units, strict=True)
-    table = pa.table({"unit": pa.array(numbers, pa.int32()), "rows": pa.array(rows, pa.large_binary())})
-    done = (
-        ray.data.from_arrow(table)
-        .repartition(target_num_rows_per_block=1)
-        .map_batches(
-            work_stage, fn_args=(work,), batch_size=1, batch_format="pyarrow", num_cpus=1,
-            compute=ray.data.TaskPoolStrategy(size=workers),
-        )
+    schema = pa.schema([("unit", pa.int32()), ("rows", pa.large_binary())])
+    blocks = [pa.table([[unit], [rows]], schema=schema) for unit, rows in units]  # repartition feeds one CPU only
+    done = ray.data.from_arrow(blocks).map_batches(
+        WorkStage, fn_constructor_args=(work,), batch_size=1, batch_format="pyarrow", num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=QUEUED),
     )  # fmt: skip
     for told in done.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in told.to_pylist():
@@ -150,14 +154,19 @@ def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], To
             yield json.loads(row["told"])
 
 
-def work_stage(block: pa.Table, work: Callable[[int, bytes], Told]) -> pa.Table:
-    """Does one unit's work."""
-    told, fatal = {}, ""
-    try:
-        told = work(block["unit"][0].as_py(), block["rows"][0].as_py())
-    except (BadInput, StoreError) as stop:
-        fatal = f"{type(stop).__name__} {stop}"
-    return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
+class WorkStage:
+    """A Ray Data actor that does units' work. As a task it would stand still: their end is seen up to 0.2 s late."""
+
+    def __init__(self, work: Callable[[int, bytes], Told]) -> None:
+        self.work = work
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        told, fatal = {}, ""
+        try:
+            told = self.work(block["unit"][0].as_py(), block["rows"][0].as_py())
+        except (BadInput, StoreError) as stop:
+            fatal = f"{type(stop).__name__} {stop}"
+        return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
 
 
 def stop_if_fatal(fatal: str) -> None:

@@ -126,8 +126,7 @@ def configured(args: Args) -> GenerateConfig:
     """The recipe with the command line's changes, checked as far as needs no library and no network."""
     if args.prompts and (args.findings or args.per_finding):
         raise BadInput("--prompts brings its own findings and counts; leave out --findings and --per-finding")
-    if args.workers is not None and not 1 <= args.workers <= 10_000:
-        raise BadInput(f"--workers {args.workers}: give a number from 1 to 10000")
+    cli.check_workers(args.workers)
     names = ("findings", "per_finding", "seed", "model", "lora", "layout", "size", "steps", "guidance", "batch")
     given = {name: getattr(args, name) for name in names} | {"compile": args.compile or None}
     config = recipes.changed(recipes.named(recipes.GENERATE, args.recipe), **given)

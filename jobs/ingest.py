@@ -13,7 +13,6 @@ from tyro.conf import Positional
 
 from cxr import cli, recipes
 from cxr.data.sources import SOURCES, SourceOptions, parse_source
-from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig
 from cxr.progress import note, progress
 from cxr.store import open_store, read_record
@@ -85,15 +84,14 @@ def take_pictures(ready: "Job", workers: int | None) -> None:
     done_before = min(len(stored) * ready.config.unit_images, ready.images)
     with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
         work = job.Take(ready.store, ready.config)
-        for done in cluster.run_rows(units, work, workers or cluster.default_workers()):
+        for done in cluster.run_rows(units, work, workers or cluster.spare_cpus()):
             watch.add(done)
             advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")
 
 
 def configured(args: Args) -> IngestConfig:
     """The recipe with the command line's changes."""
-    if args.workers is not None and not 1 <= args.workers <= 10_000:
-        raise BadInput(f"--workers {args.workers}: give a number from 1 to 10000")
+    cli.check_workers(args.workers)
     names = ("size", "aspect", "split", "folds", "seed", "max_rejected")
     return recipes.changed(recipes.named(recipes.INGEST, args.recipe), **{name: getattr(args, name) for name in names})
 

@@ -10,9 +10,12 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import Ridge
 
+from cxr.data.images import fit
+
 Interval = tuple[float, float]
 ALPHAS = tuple(10.0**k for k in range(-1, 6))
 RESAMPLES = 500
+RIDGE_SIDE = 32  # pixels
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def baselines(
     """Fits each on train (ridge's penalty is chosen on validation) and measures it on test.
 
     Args:
-        thumbnails: uint8 [N, 32, 32].
+        thumbnails: uint8 [N, side, side], at least 32 pixels a side.
         groups: patients, which the bootstrap draws whole.
     """
     names, labels = np.unique(np.asarray(findings), return_inverse=True)
@@ -71,7 +74,8 @@ def _view_scores(
 
 
 def _ridge_scores(thumbnails: np.ndarray, labels: np.ndarray, rows: dict[str, np.ndarray], classes: int) -> np.ndarray:
-    pixels = thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255
+    small = np.array([fit(thumbnail, RIDGE_SIDE, "square") for thumbnail in thumbnails])
+    pixels = small.reshape(len(small), -1).astype(np.float32) / 255
     targets = np.where(np.eye(classes, dtype=bool)[labels], 1.0, -1.0)
     fits = [Ridge(alpha=alpha).fit(pixels[rows["train"]], targets[rows["train"]]) for alpha in ALPHAS]
     chooser = rows["validation"]

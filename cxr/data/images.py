@@ -55,7 +55,7 @@ _SIGNATURE = re.compile(
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 16  # pixels; the field's smallest sets, MNIST and MedMNIST, have 28
 ONE_VALUE = "all pixels have one value"
-THUMBNAIL = 32  # pixels on a side
+THUMBNAIL = 64  # pixels on a side
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 3
 
 # What is wrong with a file is said once, as Rejected, and not on the terminal.
@@ -220,7 +220,7 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def thumbnail(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [H, W] stretched to uint8 [32, 32], for finding duplicates and for the trivial baselines."""
+    """uint8 [H, W] stretched to uint8 [64, 64], for finding duplicates and for the trivial baselines."""
     return fit(pixels, THUMBNAIL, "square")
 
 

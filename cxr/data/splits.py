@@ -123,10 +123,15 @@ def official(
     findings: Sequence[str],
     patient_ids: Sequence[str | None],
     duplicates: np.ndarray,
+    groups: np.ndarray,
     folds: int = 5,
     seed: int = 0,
 ) -> tuple[Split, list[str]]:
     """Keeps the publisher's split; folds of its train part are ours, by group.
+
+    Args:
+        duplicates: int [N], `near_duplicates` of the pictures.
+        groups: int [N], `merged_groups` of both.
 
     Returns:
         The split, and a line for each thing that is wrong with it.
@@ -141,7 +146,6 @@ def official(
     train = [row for row, part in enumerate(split) if part == "train"]
     if not train:
         raise BadInput("--split official: the publisher's split has no train part; use --split patient")
-    groups = merged_groups(patient_ids, duplicates)
     contents = _contents([findings[row] for row in train], [int(groups[row]) for row in train])
     fold_of = _deal(contents, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
     fold = [fold_of.get(int(group)) if part == "train" else None for group, part in zip(groups, split, strict=True)]

@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,15 +14,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import CLIPTokenizer
 
 from cxr.data.prompt_lists import read_prompts
+from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig, identity
 from cxr.generate.finish import finish
 from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
-from cxr.generate.writer import COMMITS, FAILED, SHARDS, listed_units, store_failure, store_unit, unit_key
-from cxr.store import PLAN_KEY, Record, Store, commit_record, library_versions, recipe_digest, refuse_other, sha256
+from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
+from cxr.store import (
+    COMMITS,
+    PLAN_KEY,
+    Record,
+    Store,
+    commit_record,
+    library_versions,
+    listed_units,
+    recipe_digest,
+    refuse_other,
+    sha256,
+    unit_key,
+)
 from cxr.weights import Weights, resolve, resolve_lora
 
 KIND = "generated images"
@@ -65,21 +77,16 @@ def prepare(
     rows = read_prompts(prompts, note) if prompts else template_rows(config)
     look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
     plan = write_plan(folder / "plan.parquet", rows, config, look)
-    if too_long := count_too_long(plan, model.path / "tokenizer"):
+    if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
         note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, lora and lora.digest, plan.digest)
     refuse_other(store, KIND, recipe)
     return Job(store, config, model, lora, plan, recipe)
 
 
-def count_too_long(plan: Plan, tokenizer: Path) -> int:
-    """How many prompts have more tokens than the model's text encoder takes."""
-    clip = CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
-    longer = 0
+def planned_prompts(plan: Plan) -> Iterator[str]:
     for batch in pq.ParquetFile(plan.path).iter_batches(1024, columns=["prompt"]):
-        lengths = clip(batch["prompt"].to_pylist(), truncation=False, verbose=False).input_ids
-        longer += sum(len(ids) > clip.model_max_length for ids in lengths)
-    return longer
+        yield from batch["prompt"].to_pylist()
 
 
 @dataclass(frozen=True)

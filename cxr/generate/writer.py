@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.generate.config import Layout
-from cxr.store import Store, Stored, sha256
+from cxr.store import COMMITS, Store, Stored, sha256, unit_key
 
-COMMITS, FAILED, SHARDS = "commits/", "failed/", "shards/"
+FAILED, SHARDS = "failed/", "shards/"
 PUT_THREADS = 8
 READ_THREADS = 32
 
@@ -46,12 +46,8 @@ class Image:
     sha256: str
 
 
-def unit_key(folder: str, unit: int) -> str:
-    return f"{folder}{unit:08d}{'.parquet' if folder == SHARDS else '.json'}"
-
-
-def unit_of(key: str) -> int:
-    return int(key.rsplit("/", 1)[-1].split(".")[0])
+def shard_key(unit: int) -> str:
+    return unit_key(SHARDS, unit, ".parquet")
 
 
 def png_of(row: dict[str, Any], pixels: np.ndarray, provenance: str) -> bytes:
@@ -66,7 +62,7 @@ def store_unit(store: Store, layout: Layout, unit: int, rows: Sequence[dict[str,
     """Stores a unit's pictures, uint8 [len(rows), H, W], its commit last. Returns the bytes of the pictures."""
     files = [png_of(row, pixels, provenance) for row, pixels in zip(rows, pictures, strict=True)]
     if layout == "shards":
-        store.put(unit_key(SHARDS, unit), shard_of(rows, files))
+        store.put(shard_key(unit), shard_of(rows, files))
         return sum(map(len, files))
     with ThreadPoolExecutor(PUT_THREADS) as threads:
         stored = list(threads.map(store.put, [image_key(row["finding"], row["image_id"]) for row in rows], files))
@@ -98,11 +94,6 @@ def store_failure(store: Store, unit: int, rows: Sequence[dict[str, Any]], error
     store.put(unit_key(FAILED, unit), json.dumps(failure, indent=1).encode())
 
 
-def listed_units(store: Store, folder: str) -> Iterator[int]:
-    """The numbers of the units that have an object in `folder`."""
-    return (unit_of(found.key) for found in store.list(folder))
-
-
 def committed_images(store: Store, layout: Layout, units: int) -> Iterator[list[Image]]:
     """Each unit's pictures, in the order of the plan; a few units in memory at a time."""
     read = read_shard_images if layout == "shards" else read_commit
@@ -118,7 +109,7 @@ def read_commit(store: Store, unit: int) -> list[Image]:
 def read_shard_images(store: Store, unit: int) -> list[Image]:
     """The names and digests in a shard, without its pictures."""
     filesystem, root = store.arrow()
-    key = unit_key(SHARDS, unit)
+    key = shard_key(unit)
     table = pq.read_table(f"{root}/{key}", filesystem=filesystem, columns=["image_id", "sha256"])
     return [Image(row["image_id"], key, 0, row["sha256"]) for row in table.to_pylist()]
 
@@ -130,7 +121,7 @@ def read_pictures(store: Store, layout: Layout, rows: Iterable[dict[str, Any]]) 
             yield store.get(image_key(row["finding"], row["image_id"]))
         else:
             filesystem, root = store.arrow()
-            path = f"{root}/{unit_key(SHARDS, row['unit'])}"
+            path = f"{root}/{shard_key(row['unit'])}"
             found = pq.read_table(path, filesystem=filesystem, filters=[("image_id", "=", row["image_id"])])
             yield found["image"][0].as_py()["bytes"]
 
@@ -138,4 +129,4 @@ def read_pictures(store: Store, layout: Layout, rows: Iterable[dict[str, Any]]) 
 def shard_objects(store: Store, units: int) -> list[Stored]:
     """Size and digest of every shard, read back from the store."""
     with ThreadPoolExecutor(READ_THREADS) as threads:
-        return list(threads.map(store.read_back, (unit_key(SHARDS, unit) for unit in range(units))))
+        return list(threads.map(store.read_back, (shard_key(unit) for unit in range(units))))

@@ -19,7 +19,7 @@ class IngestConfig(BaseModel):
     folds: int = Field(5, ge=2, le=50)  # of the training part
     seed: int = Field(0, ge=0, lt=2**63)
     max_rejected: float = Field(0.05, ge=0, le=1)  # share of the source's pictures
-    unit_images: int = Field(64, ge=1, le=10_000)  # pictures that are read, stored and retried together
+    unit_images: int = Field(32, ge=1, le=10_000)  # pictures that are read, stored and retried together
 
     @model_validator(mode="after")
     def _shares_fill_the_whole(self) -> "IngestConfig":

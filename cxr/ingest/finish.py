@@ -18,8 +18,10 @@ from cxr.data.duplicates import near_duplicates
 from cxr.data.images import THUMBNAIL
 from cxr.data.split_report import SplitReport, markdown, picture
 from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
-from cxr.ingest.job import COMMITS, KIND, Job, Kept, Refused, read_units, thumbnails_of
-from cxr.store import PLAN_KEY, Made, Record, Store, Stored, commit_record, digest_of, library_versions
+from cxr.data.tokens import count_too_long
+from cxr.ingest.job import KIND, Job, Kept, Refused, read_units, thumbnails_of
+from cxr.store import COMMITS, PLAN_KEY, Made, Record, Store, Stored, commit_record, digest_of, library_versions
+from cxr.weights import resolve
 
 CATALOG_KEY, REJECTED_KEY, CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = (
     "catalog.parquet", "rejected.jsonl", "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
@@ -52,6 +54,7 @@ def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
     near = near_duplicates(thumbnails)
     groups = merged_groups(read.column("patient_id"), near)
     split, warnings = divided(job, read, groups, near)
+    warnings += too_long(read)
     for line in warnings:
         note(line)
     report = reported(read, thumbnails, near, groups, split, warnings, job.config.seed)
@@ -93,7 +96,7 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
     config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
-        return official(read.column("split"), findings, patients, near, config.folds, config.seed)
+        return official(read.column("split"), findings, patients, near, groups, config.folds, config.seed)
     warnings = []
     if unknown := sum(patient is None for patient in patients):
         warnings.append(
@@ -101,6 +104,17 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
             "on both sides"
         )
     return assign(findings, groups, fractions, config.folds, config.seed), warnings
+
+
+def too_long(read: Read) -> list[str]:
+    """A line on texts whose ends a text encoder will not see, if there are any."""
+    texts = [text for text in read.column("text") if text]
+    count = count_too_long(texts, resolve("tiny").path / "tokenizer") if texts else 0
+    told = (
+        f"{count} of {len(texts)} texts are longer than the 77 tokens that a text encoder reads (in the embedded "
+        "model's vocabulary; Stable Diffusion's needs fewer for most): their ends will not be seen"
+    )
+    return [told] if count else []
 
 
 def reported(

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,10 +22,9 @@ from cxr.data.sources import SourceRow
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
-from cxr.store import PLAN_KEY, Store, plan_marks, recipe_digest, refuse_other
+from cxr.store import COMMITS, PLAN_KEY, Store, listed_units, plan_marks, recipe_digest, refuse_other, unit_key
 
 KIND = "ingested images"
-COMMITS = "commits/"
 READ_THREADS = 16
 TOLD_REASONS = 3
 
@@ -98,10 +98,6 @@ def unit_file(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
-def commit_key(unit: int) -> str:
-    return f"{COMMITS}{unit:08d}.json"
-
-
 def begin(job: Job) -> list[int]:
     """Stores the plan, if it is not there; returns the units that are not stored yet."""
     sink = pa.BufferOutputStream()
@@ -109,7 +105,7 @@ def begin(job: Job) -> list[int]:
     pq.write_table(marked, sink, compression="zstd")
     if not job.store.put_if_absent(PLAN_KEY, sink.getvalue().to_pybytes()):
         refuse_other(job.store, KIND, job.recipe)
-    stored = {int(found.key[len(COMMITS) : -len(".json")]) for found in job.store.list(COMMITS)}
+    stored = set(listed_units(job.store))
     return [unit for unit in range(job.units) if unit not in stored]
 
 
@@ -151,6 +147,7 @@ class Take:
 
     def __call__(self, unit: int, pickled: bytes) -> dict[str, Any]:
         """Reads, stores and commits a unit; counts of what was kept and refused, and the reasons."""
+        cv2.setNumThreads(1)  # a worker has one CPU
         rows: list[SourceRow] = pickle.loads(pickled)
         first, done = unit * self.config.unit_images, Unit([], [])
         for number, row in enumerate(rows, first):
@@ -158,7 +155,7 @@ class Take:
                 done.kept.append(self.take(number, row))
             except Rejected as why:
                 done.refused.append(Refused(number, row.name, str(why)))
-        self.store.put(commit_key(unit), json.dumps(asdict(done)).encode())
+        self.store.put(unit_key(COMMITS, unit), json.dumps(asdict(done)).encode())
         reasons = Counter(refused.reason for refused in done.refused)
         return {"unit": unit, "images": len(rows), "refused": len(done.refused), "reasons": reasons}
 
@@ -197,7 +194,7 @@ def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
     """The commits of units, in that order."""
 
     def read(unit: int) -> Unit:
-        told = json.loads(store.get(commit_key(unit)))
+        told = json.loads(store.get(unit_key(COMMITS, unit)))
         return Unit([Kept(**kept) for kept in told["kept"]], [Refused(**refused) for refused in told["refused"]])
 
     with ThreadPoolExecutor(READ_THREADS) as threads:

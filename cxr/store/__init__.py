@@ -5,6 +5,7 @@ local.py     the local folder
 s3.py        S3 (s3_client.py connects and explains its errors)
 place.py     from a URI to a store
 record.py    an artifact's record: what it is made of; its presence means complete
+units.py     the commits of an artifact in the making
 verify.py    reads everything back
 """
 
@@ -21,9 +22,11 @@ from cxr.store.record import (
     recipe_digest,
     refuse_other,
 )
+from cxr.store.units import COMMITS, listed_units, unit_key
 from cxr.store.verify import Verification, verify
 
 __all__ = [
+    "COMMITS",
     "PLAN_KEY",
     "Listed",
     "Made",
@@ -35,11 +38,13 @@ __all__ = [
     "commit_record",
     "digest_of",
     "library_versions",
+    "listed_units",
     "open_store",
     "plan_marks",
     "read_record",
     "recipe_digest",
     "refuse_other",
     "sha256",
+    "unit_key",
     "verify",
 ]

@@ -53,5 +53,5 @@ def test_dark_and_flat_pictures_do_not_link_everything():
 
 
 def test_none_and_one():
-    assert near_duplicates(np.empty((0, 32, 32), np.uint8)).tolist() == []
+    assert near_duplicates(np.empty((0, 64, 64), np.uint8)).tolist() == []
     assert near_duplicates(thumbnail(scene(0))[None]).tolist() == [0]

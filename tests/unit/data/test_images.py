@@ -182,10 +182,10 @@ def test_growing_agrees_with_pillow() -> None:
 
 
 def test_a_thumbnail_is_the_mean_of_each_patch() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (128, 64), dtype=np.uint8)
-    means = pixels.reshape(32, 4, 32, 2).mean((1, 3))
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 128), dtype=np.uint8)
+    means = pixels.reshape(64, 4, 64, 2).mean((1, 3))
     assert np.abs(thumbnail(pixels) - means).max() <= 0.5
-    assert thumbnail(pixels[:28, :28]).shape == (32, 32)
+    assert thumbnail(pixels[:28, :28]).shape == (64, 64)
 
 
 def test_the_image_id_is_that_of_shape_and_pixels() -> None:

@@ -99,7 +99,9 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_is_counted():
     patients = [f"p{i}" for i in range(100)] + ["p0", "p1", "v2", "v3"] + [f"t{i}" for i in range(19)] + ["p2"]
     alike = np.arange(124)
     alike[103] = alike[50]
-    split, warnings = official(splits, ["normal", "pneumonia"] * 62, patients, alike, folds=5)
+    split, warnings = official(
+        splits, ["normal", "pneumonia"] * 62, patients, alike, merged_groups(patients, alike), folds=5
+    )
     assert split.split == splits
     assert [fold is None for fold in split.fold] == [False] * 100 + [True] * 24
     told = "\n".join(warnings)
@@ -110,7 +112,7 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_is_counted():
 @pytest.mark.parametrize(("splits", "told"), [(["train", None], "1 of 2 images"), (["test", "test"], "no train part")])
 def test_a_publishers_split_that_cannot_be_kept_is_refused(splits, told):
     with pytest.raises(BadInput, match=told):
-        official(splits, ["normal", "pneumonia"], [None, None], np.arange(2))
+        official(splits, ["normal", "pneumonia"], [None, None], np.arange(2), np.arange(2))
 
 
 def test_the_manifests_digest_follows_the_split_but_not_the_order():

@@ -10,18 +10,15 @@ import pytest
 from PIL import Image as Pillow
 
 from cxr.generate.writer import (
-    COMMITS,
     FAILED,
-    SHARDS,
     committed_images,
-    listed_units,
     read_pictures,
+    shard_key,
     shard_objects,
     store_failure,
     store_unit,
-    unit_key,
 )
-from cxr.store import open_store
+from cxr.store import COMMITS, listed_units, open_store
 
 from .conftest import pictures
 
@@ -143,6 +140,6 @@ def test_a_unit_with_fewer_pictures_than_rows_is_not_committed(make_set, tmp_pat
 
 
 def test_keys_sort_as_the_units_do() -> None:
-    keys = [unit_key(SHARDS, unit) for unit in (0, 9, 10, 99_999_999)]
+    keys = [shard_key(unit) for unit in (0, 9, 10, 99_999_999)]
     assert keys == sorted(keys)
     assert keys[0] == "shards/00000000.parquet"
