@@ -44,7 +44,7 @@ def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbour
         covered += int(inside.any(dim=1).sum())
         recalled += int((distances < synthetic_reach).any(dim=1).sum())
     return Neighbours(
-        precision=float((around > 0).float().mean()),
+        precision=int((around > 0).sum()) / len(y),
         recall=recalled / len(x),
         density=float(around.double().mean()) / k,
         coverage=covered / len(x),
