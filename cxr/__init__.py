@@ -8,10 +8,12 @@ ingest      from a source of real X-rays to a split set
 pretrain    the embedded base model: autoencoder, text encoder, UNet, trained on phantoms
 weights     base models and LoRAs by name: pinned, verified, fetched once
 generate    plan, sampler, writer, finish: from prompts to a labelled set
+evaluate    extractors, distances between sets of pictures, diversity, intervals
 classify    a classifier: whether pictures show what was asked
+networks    the small network that pretraining, evaluation and classification share
 store       where artifacts live: a folder or S3; records; verification
 cluster     everything that touches Ray
-assets      the embedded base model
+assets      the embedded base model and extractor
 cli, progress, errors: the door of every job, its progress, and what a user can mend
 
 `jobs/` puts these together, one short file a job.

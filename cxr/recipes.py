@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from cxr.errors import BadInput, nearest
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
-from cxr.pretrain.config import PretrainConfig
+from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -29,8 +29,10 @@ def sd21() -> GenerateConfig:
 
 
 GENERATE: dict[str, Callable[[], GenerateConfig]] = {"tiny": tiny, "sd15": sd15, "sd21": sd21}
-PRETRAIN: dict[str, Callable[[], PretrainConfig]] = {"tiny": PretrainConfig}
-
+PRETRAIN: dict[str, Callable[[], PretrainConfig | ExtractorConfig]] = {
+    "tiny": PretrainConfig,
+    "extractor": ExtractorConfig,
+}
 
 INGEST: dict[str, Callable[[], IngestConfig]] = {
     "tiny": lambda: IngestConfig(size=128),

@@ -1,6 +1,7 @@
-"""Make the embedded base model from phantoms: `python jobs/pretrain.py tiny --out FOLDER` (about 1.5 hours on 2 cores).
+"""Make what the package embeds, from phantoms; `python jobs/pretrain.py RECIPE --out FOLDER`.
 
-Goes on after its last finished stage when started again with the same folder.
+`tiny` is the base model (about 1.5 hours on 2 cores; goes on after its last finished stage when started again with the
+same folder), `extractor` the network behind the embedded distances (minutes).
 """
 
 from dataclasses import dataclass
@@ -10,59 +11,105 @@ from tyro.conf import Positional
 
 from cxr import cli, recipes
 from cxr.errors import BadInput
+from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 from cxr.progress import progress
 
 
 @dataclass(frozen=True)
 class Args:
     recipe: Positional[str]
-    """tiny."""
+    """tiny or extractor."""
     out: Path
-    """The folder for the model, in diffusers' layout."""
+    """The folder for what is made: tiny in diffusers' layout, extractor as model.safetensors."""
     per_finding: int = 50
-    """Pictures of each finding in the closing test of whether the model follows its text."""
+    """tiny: pictures of each finding in the closing test of whether the model follows its text."""
 
 
 def main(args: Args) -> int:
-    """Train autoencoder, text encoder and UNet on phantoms and their prompts, and measure whether text is followed."""
+    """Train the embedded model or the embedded extractor on phantoms, and measure how well it does."""
     config = recipes.named(recipes.PRETRAIN, args.recipe)
     if args.out.exists() and not args.out.is_dir():
         raise BadInput(f"--out {args.out}: is a file; give a folder")
     if args.per_finding < 1:
         raise BadInput(f"--per-finding {args.per_finding}: give at least 1")
+    if isinstance(config, ExtractorConfig):
+        return make_extractor(config, args.out)
+    return make_model(config, args.out, args.per_finding)
+
+
+def make_model(config: PretrainConfig, folder: Path, per_finding: int) -> int:
+    """Autoencoder, text encoder and UNet; then whether text is followed."""
     from cxr.pretrain.build import build
     from cxr.weights import seal
 
-    if not (args.out / "model_index.json").exists():
-        build(config, args.out)
-    digest = seal(args.out)
-    agreement = follow(args.out, args.per_finding, config.seed)
-    (args.out / "README.md").write_text(card(config, agreement, digest), encoding="utf-8")
-    print(f"asked finding seen in {agreement.share:.1%} of {agreement.counts.sum()} pictures: {args.out}/README.md")
+    if not (folder / "model_index.json").exists():
+        build(config, folder)
+    digest = seal(folder)
+    agreement = follow(folder, per_finding, config.seed)
+    (folder / "README.md").write_text(card(config, agreement, digest), encoding="utf-8")
+    print(f"asked finding seen in {agreement.share:.1%} of {agreement.counts.sum()} pictures: {folder}/README.md")
     return cli.DONE
+
+
+def make_extractor(config: ExtractorConfig, folder: Path) -> int:
+    """A classifier of phantoms in many appearances; what it computes before its last layer are the features."""
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from cxr.classify.config import ClassifyConfig
+    from cxr.classify.loop import predict
+    from cxr.pretrain.agreement import labels_of
+    from cxr.pretrain.appearance import varied
+    from cxr.pretrain.build import draw_phantoms
+    from cxr.weights import EXTRACTOR, seal
+
+    pixels, shown = draw_phantoms(config.seed + 404, config.phantoms, config.size)
+    labels, rng = labels_of(a.finding for a in shown), np.random.default_rng(config.seed)
+    pixels, settings = np.concatenate([pixels, varied(pixels, rng)]), ClassifyConfig(epochs=config.epochs)
+    network = trained_classifier(pixels, np.tile(labels, 2), settings, config.seed)
+    fresh, shown = draw_phantoms(config.seed + 505, config.fresh, config.size)
+    labels = labels_of(a.finding for a in shown)
+    named = [predict(network, pictures).argmax(axis=1) == labels for pictures in (fresh, varied(fresh, rng))]
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), folder / EXTRACTOR.patterns[0])
+    shares = tuple(float(hits.mean()) for hits in named)
+    (folder / "README.md").write_text(extractor_card(config, shares, seal(folder, EXTRACTOR)), encoding="utf-8")
+    print(f"names {shares[0]:.1%} of fresh phantoms, {shares[1]:.1%} in other appearances: {folder}/README.md")
+    return cli.DONE
+
+
+def trained_classifier(pixels, labels, settings, seed: int):
+    """A SmallCnn of the ten findings, trained by a ClassifyConfig on uint8 [N, H, W] and class numbers [N]."""
+    import numpy as np
+    import torch
+
+    from cxr.classify.loop import fit
+    from cxr.data.findings import FINDINGS
+    from cxr.networks import SmallCnn
+    from cxr.pretrain.build import told
+
+    torch.manual_seed(seed)
+    classifier = SmallCnn(len(FINDINGS))
+    with progress("classifier", settings.epochs * (len(pixels) // settings.batch), "steps") as advance:
+        fit(classifier, pixels, labels, settings, np.random.default_rng(seed), told(advance))
+    return classifier
 
 
 def follow(folder: Path, per_finding: int, seed: int):
     """Trains a classifier on phantoms of another series and asks it what the model's pictures show."""
-    import numpy as np
     import torch
 
     from cxr.classify.config import ClassifyConfig
-    from cxr.classify.loop import fit, predict
-    from cxr.classify.model import SmallCnn
+    from cxr.classify.loop import predict
     from cxr.data.findings import FINDINGS
     from cxr.generate.sampler import Sampler
     from cxr.pretrain.agreement import labels_of, measure
-    from cxr.pretrain.build import draw_phantoms, told
+    from cxr.pretrain.build import draw_phantoms
 
     sampler_config = recipes.GENERATE["tiny"]().sampler
     training, shown = draw_phantoms(seed + 101, 12_000, sampler_config.size)
     fresh, fresh_shown = draw_phantoms(seed + 202, 1000, sampler_config.size)
-    torch.manual_seed(seed)
-    classifier, settings = SmallCnn(len(FINDINGS)), ClassifyConfig()
-    with progress("classifier", settings.epochs * (len(training) // settings.batch), "steps") as advance:
-        labels = labels_of(a.finding for a in shown)
-        fit(classifier, training, labels, settings, np.random.default_rng(seed), told(advance))
+    classifier = trained_classifier(training, labels_of(a.finding for a in shown), ClassifyConfig(), seed)
     sampler = Sampler(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
 
@@ -97,6 +144,25 @@ Asked in sentences that no training prompt has, it shows the asked finding in **
 phantoms rightly. Rows: asked; columns: seen.
 
 {table(agreement)}
+
+Digest: `{digest}`
+"""
+
+
+def extractor_card(config: ExtractorConfig, shares: tuple[float, float], digest: str) -> str:
+    return f"""---
+license: apache-2.0
+---
+
+# tiny: an extractor of radiograph phantoms
+
+`SmallCnn` of `cxr/networks.py`, trained by `python jobs/pretrain.py extractor --out FOLDER` to name the ten findings \
+of {config.phantoms:,} computer-drawn phantoms, {config.size} x {config.size} pixels, each as it is and once more with \
+other brightness, contrast, gamma, noise, place and size. Its features are the 128 numbers before the last layer.
+
+It names **{shares[0]:.1%}** of {config.fresh:,} fresh phantoms rightly (chance 10 %), and {shares[1]:.1%} of the same \
+in another appearance. It has never seen a patient: a distance in its features compares pictures on a laptop, and is \
+no FID. Not for clinical use.
 
 Digest: `{digest}`
 """

@@ -4,15 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from cxr.classify.config import ClassifyConfig
-
-
-def to_input(pixels: np.ndarray) -> Tensor:
-    """uint8 [N, H, W] to float32 [N, 1, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(127.5).sub_(1.0)[:, None]
+from cxr.networks import to_input
 
 
 def fit(

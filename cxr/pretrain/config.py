@@ -54,3 +54,13 @@ class PretrainConfig(Config):
     vae: VaeConfig = VaeConfig()
     text: TextConfig = TextConfig()
     denoiser: DenoiserConfig = DenoiserConfig()
+
+
+class ExtractorConfig(Config):
+    """The recipe of the embedded extractor; what is not here is as in a classifier's own configuration."""
+
+    seed: int = 0
+    size: int = 128  # px
+    phantoms: int = 8000  # each is shown as it is and once more with another appearance
+    epochs: int = 4  # over both
+    fresh: int = 1000  # phantoms of another series, for the accuracy in the card

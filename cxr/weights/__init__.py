@@ -1,4 +1,6 @@
-"""Base models and LoRAs by name: found or fetched once per machine, verified by digest, safetensors only.
+"""Base models, LoRAs and extractors by name: found or fetched once per machine, verified by digest.
+
+Safetensors only, but for the published file of FID's network.
 
 A name is an alias (`tiny`, `sd15`, `sd21`), a local folder, `owner/name@<40-hex commit>` on the Hugging Face hub, or
 `s3://bucket/prefix`. Only full-precision files are used, never `variant=` ones: fine-tuning needs them, a loader casts
@@ -7,12 +9,22 @@ them, and a model keeps one digest whatever the device. Safety checker and featu
 names.py     what a name can mean; the aliases with their mirrors and published digests
 found.py     from a name to verified files: `resolve`
 hub.py       over the Hugging Face hub, into its own cache
+inception.py the published weights of FID's network
 bucket.py    from an S3 prefix, into our cache
 files.py     which files count, their digests, and what they are held against
 """
 
-from cxr.weights.files import seal
-from cxr.weights.found import Weights, resolve, resolve_lora
+from cxr.weights.files import EXTRACTOR, seal
+from cxr.weights.found import Weights, resolve, resolve_extractor, resolve_lora
 from cxr.weights.names import check_lora_spec, check_spec
 
-__all__ = ["Weights", "check_lora_spec", "check_spec", "resolve", "resolve_lora", "seal"]
+__all__ = [
+    "EXTRACTOR",
+    "Weights",
+    "check_lora_spec",
+    "check_spec",
+    "resolve",
+    "resolve_extractor",
+    "resolve_lora",
+    "seal",
+]

@@ -33,6 +33,7 @@ class Wanted:
 
 MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
 LORA = Wanted("LoRA", ("pytorch_lora_weights.safetensors",))
+EXTRACTOR = Wanted("extractor", ("model.safetensors",))
 
 
 def is_wanted(name: str, wanted: Wanted) -> bool:
@@ -42,11 +43,11 @@ def is_wanted(name: str, wanted: Wanted) -> bool:
 
 
 def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
-    """The names of the files to load, sorted; `BadInput` if the folder does not hold a whole model or LoRA."""
+    """The names of the files to load, sorted; `BadInput` if the folder does not hold all of what is wanted."""
     if wanted is not MODEL:
         name = wanted.patterns[0]
         if not (folder / name).is_file():
-            raise BadInput(f"{folder}: no {name}; give the folder or the safetensors file that a LoRA was saved to")
+            raise BadInput(f"{folder}: no {name}; give the folder or the safetensors file of the {wanted.noun}")
         return [name]
     parts = _components(folder)
     found = [f"{part}/{p.name}" for part in parts for p in (folder / part).glob("*") if p.is_file()]
@@ -66,7 +67,7 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
             _check_whole(folder / name)
     hashes = hashes_of(folder, names)
     sealed = folder / DIGEST
-    if wanted is MODEL and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
+    if wanted in (MODEL, EXTRACTOR) and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
         raise BadInput(f"{folder}: damaged, its files are not those of {DIGEST}; fetch or install it again")
     record = read_record(open_store(str(folder)))
     promised = {stored.key: stored.sha256 for stored in record.objects} if record else hashes
@@ -76,9 +77,9 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
     return hashes
 
 
-def seal(folder: Path) -> str:
-    """Write the model folder's digest beside it as DIGEST, so that damage is found from then on; returns it."""
-    digest = digest_of(hashes_of(folder, wanted_files(folder, MODEL)).items())
+def seal(folder: Path, wanted: Wanted = MODEL) -> str:
+    """Write the folder's digest beside its files as DIGEST, so that damage is found from then on; returns it."""
+    digest = digest_of(hashes_of(folder, wanted_files(folder, wanted)).items())
     (folder / DIGEST).write_text(digest + "\n")
     return digest
 

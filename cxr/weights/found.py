@@ -6,19 +6,22 @@ from pathlib import Path
 from cxr.errors import BadInput
 from cxr.store import digest_of
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import DIGEST, LORA, MODEL, Wanted, verified
+from cxr.weights.files import DIGEST, EXTRACTOR, LORA, MODEL, Wanted, hashes_of, verified
 from cxr.weights.hub import from_hub
+from cxr.weights.inception import published_inception
 from cxr.weights.names import ALIASES, kind_of, local
 
-TINY = Path(__file__).parents[1] / "assets" / "tiny"
+ASSETS = Path(__file__).parents[1] / "assets"
+TINY = ASSETS / "tiny"
+TINY_EXTRACTOR = ASSETS / "extractor"
 
 
 @dataclass(frozen=True)
 class Weights:
     """Weights on this machine.
 
-    `path` is a diffusers folder, or a LoRA's safetensors file; `digest` is `digest_of` the (file name below the folder,
-    sha256) pairs of the files that are loaded; `source` says in words where they came from, without any key.
+    `path` is a diffusers folder, or the file of a LoRA or an extractor; `digest` is `digest_of` the (file name below
+    the folder, sha256) pairs of the files that are loaded; `source` says in words where they came from, without keys.
     """
 
     spec: str
@@ -46,6 +49,20 @@ def resolve(spec: str) -> Weights:
 def resolve_lora(spec: str) -> Weights:
     """The LoRA: `pytorch_lora_weights.safetensors`, or a safetensors file given by its path. Raises as `resolve`."""
     return _resolve(spec, kind_of(spec, LORA), LORA)
+
+
+def resolve_extractor(spec: str) -> Weights:
+    """The weights of an extractor: `tiny`, `inception`, or as a LoRA's, of which the file is `model.safetensors`.
+
+    Raises as `resolve`.
+    """
+    if spec == "inception":
+        path, source = published_inception()
+        hashes = hashes_of(path.parent, [path.name])
+        return Weights(spec, path, digest_of(hashes.items()), "Apache-2.0", source)
+    if spec == "tiny":
+        return _weights(spec, TINY_EXTRACTOR, EXTRACTOR, "Apache-2.0", "embedded")
+    return _resolve(spec, kind_of(spec, EXTRACTOR), EXTRACTOR)
 
 
 def _resolve_alias(spec: str) -> Weights:

@@ -92,7 +92,7 @@ def local(spec: str, wanted: Wanted) -> tuple[Path, Wanted]:
         raise BadInput(f"{path}: a file; give the diffusers folder that holds model_index.json")
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, convert it")
-    return path.parent, Wanted("LoRA", (path.name,))
+    return path.parent, Wanted(wanted.noun, (path.name,))
 
 
 def _exists(spec: str) -> bool:

@@ -23,10 +23,21 @@ from safetensors.numpy import save
 
 from cxr.errors import BadInput, StoreError
 from cxr.store import Made, Record, Stored, commit_record, digest_of, open_store, recipe_digest
-from cxr.weights import bucket, check_lora_spec, check_spec, found, resolve, resolve_lora, seal
+from cxr.weights import (
+    EXTRACTOR,
+    bucket,
+    check_lora_spec,
+    check_spec,
+    found,
+    resolve,
+    resolve_extractor,
+    resolve_lora,
+    seal,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LORA = "pytorch_lora_weights.safetensors"
+EXTRACTOR_FILE = "model.safetensors"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 CANARY = "hf_canaryCANARYcanary"
 
@@ -205,6 +216,35 @@ def test_a_lora_is_a_folder_or_a_file(tmp_path):
         resolve_lora(str(tmp_path / "old.bin"))
     with pytest.raises(BadInput, match=f"no {LORA}"):
         resolve_lora(str(_lay(tmp_path / "m", _model())))
+
+
+# extractors
+
+
+def test_the_embedded_extractor_is_what_its_card_names():
+    weights = resolve_extractor("tiny")
+    assert weights.source == "embedded" and weights.path.name == EXTRACTOR_FILE
+    assert weights.digest in (weights.path.parent / "README.md").read_text()
+
+
+def test_an_extractor_is_a_folder_or_a_file(tmp_path):
+    _lay(tmp_path, {EXTRACTOR_FILE: _tensors(1), "other.safetensors": _tensors(2), "old.pth": b"pickle"})
+    assert resolve_extractor(str(tmp_path)).path == tmp_path / EXTRACTOR_FILE
+    assert resolve_extractor(str(tmp_path / "other.safetensors")).digest == _digest({"other.safetensors": _tensors(2)})
+    with pytest.raises(BadInput, match="pickles"):
+        resolve_extractor(str(tmp_path / "old.pth"))
+    with pytest.raises(BadInput, match="file of the extractor"):
+        resolve_extractor(str(_lay(tmp_path / "m", _model())))
+    with pytest.raises(BadInput, match="no such extractor"):
+        resolve_extractor("incption")
+
+
+def test_a_sealed_extractor_that_was_damaged_is_refused(tmp_path):
+    _lay(tmp_path, {EXTRACTOR_FILE: _tensors(1)})
+    assert seal(tmp_path, EXTRACTOR) == resolve_extractor(str(tmp_path)).digest
+    _flip(tmp_path / EXTRACTOR_FILE)
+    with pytest.raises(BadInput, match="damaged"):
+        resolve_extractor(str(tmp_path))
 
 
 # a bucket

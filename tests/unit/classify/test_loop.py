@@ -3,7 +3,7 @@ import torch
 
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import fit, predict
-from cxr.classify.model import SmallCnn
+from cxr.networks import SmallCnn
 
 
 def test_learns_which_way_stripes_run_and_says_so_of_new_ones():

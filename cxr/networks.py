@@ -1,8 +1,15 @@
-"""Classifier networks: gray pictures in, one logit a class out."""
+"""Networks that more than one stage uses: gray pictures in, features and logits out."""
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 WIDTHS = (24, 48, 96, 128)  # channels of the four stages, each half the side of the one before
+
+
+def to_input(pixels: np.ndarray) -> Tensor:
+    """uint8 [N, H, W] to float32 [N, 1, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(127.5).sub_(1.0)[:, None]
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
@@ -18,6 +25,10 @@ class SmallCnn(nn.Module):
         self.stages = nn.Sequential(*(block(i, o) for i, o in zip((1, *WIDTHS[:-1]), WIDTHS, strict=True)))
         self.head = nn.Linear(WIDTHS[-1], classes)
 
+    def features(self, pictures: Tensor) -> Tensor:
+        """float32 [B, 1, H, W] in [-1, 1] to the mean of the last stage [B, 128]."""
+        return self.stages(pictures).mean(dim=(2, 3))
+
     def forward(self, pictures: Tensor) -> Tensor:
         """float32 [B, 1, H, W] in [-1, 1] to logits [B, classes]."""
-        return self.head(self.stages(pictures).mean(dim=(2, 3)))
+        return self.head(self.features(pictures))

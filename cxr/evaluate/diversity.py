@@ -1,0 +1,65 @@
+"""How alike the pictures of one set are: mean MS-SSIM (Wang et al. 2003) over random pairs; higher is less diverse."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cxr.errors import BadInput
+
+BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of the five scales, Wang et al. 2003, section 3.2
+WINDOW = 11  # px, of the Gaussian window; each coarser scale has half the pixels
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """MS-SSIM of pairs of pictures, 1 for equal ones."""
+
+    mean: float
+    values: np.ndarray  # float32 [P]
+    pairs: np.ndarray  # int [P, 2], row numbers, so that an interval can resample pictures
+    scales: int  # 5 is the published measure; figures with other numbers of scales are not comparable
+
+
+def similarity(pixels: np.ndarray, pairs: int, rng: np.random.Generator, batch: int = 32) -> Similarity:
+    """Over different random pairs of uint8 [N, H, W], or over all where there are no more than `pairs`.
+
+    Raises:
+        BadInput: fewer than two pictures, or pictures too small for one window.
+    """
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
+
+    scales = scales_for(min(pixels.shape[1:]))
+    weights = tuple(beta / sum(BETAS[:scales]) for beta in BETAS[:scales])
+    rows = draw_pairs(len(pixels), pairs, rng)
+    values = []
+    for start in range(0, len(rows), batch):
+        first, second = (torch.from_numpy(pixels[side]).float()[:, None] for side in rows[start : start + batch].T)
+        values.append(ms_ssim(first, second, data_range=255.0, betas=weights, reduction="none").reshape(-1))
+    found = torch.cat(values).numpy()
+    return Similarity(float(found.mean(dtype=float)), found, rows, scales)
+
+
+def scales_for(side: int) -> int:
+    """How many of the five scales a picture of that many pixels has room for: 5 from 176, 4 from 99 (torchmetrics asks
+    for 10 (scales - 1)^2), 3 from 44, 2 from 22, 1 from 11."""
+    for scales in range(len(BETAS), 0, -1):
+        if side >> (scales - 1) >= WINDOW and side // max(1, scales - 1) ** 2 >= WINDOW:
+            return scales
+    raise BadInput(f"pictures of {side} pixels: MS-SSIM needs {WINDOW} at least; give larger ones")
+
+
+def draw_pairs(count: int, pairs: int, rng: np.random.Generator) -> np.ndarray:
+    """Different pairs of different rows, int [min(pairs, count (count - 1) / 2), 2], the smaller row second."""
+    if count < 2:
+        raise BadInput(f"{count} pictures: a similarity needs two; give more")
+    every = count * (count - 1) // 2
+    numbers = np.sort(rng.choice(every, min(pairs, every), replace=False, shuffle=False))
+    return np.stack(_unranked(numbers), axis=1)
+
+
+def _unranked(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column below the diagonal of the entries counted (1, 0), (2, 0), (2, 1), (3, 0) ..."""
+    row = ((1 + np.sqrt(1 + 8 * numbers.astype(float))) / 2).astype(int)
+    row += (row * (row + 1) // 2 <= numbers).astype(int) - (row * (row - 1) // 2 > numbers)  # the root's rounding
+    return row, numbers - row * (row - 1) // 2

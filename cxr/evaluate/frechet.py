@@ -1,0 +1,98 @@
+"""Fréchet distance between Gaussians fitted to features (Heusel et al. 2017, arXiv:1706.08500, eq. 6).
+
+Only with the features of `inception` is it the field's FID.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr.errors import BadInput
+from cxr.evaluate.samples import as_pair, as_samples
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over any part of a set, float64; the parts' moments add up to the set's (as in NVlabs/edm2)."""
+
+    count: int
+    total: np.ndarray  # [d]
+    outer: np.ndarray  # [d, d], the sum of x x^T
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A normal distribution fitted to `count` samples. The covariance (of N - 1) is factor^T factor."""
+
+    count: int
+    mean: np.ndarray  # float64 [d]
+    factor: np.ndarray  # float64 [r, d], r at most d
+
+
+@dataclass(frozen=True)
+class FrechetDistance:
+    """The squared distance, and what says how far to trust it."""
+
+    value: float
+    real_count: int
+    synthetic_count: int
+    dimension: int
+
+    @property
+    def unreliable(self) -> bool:
+        """A covariance has less than full rank: too few samples for the dimension, and the value is far too high."""
+        return min(self.real_count, self.synthetic_count) <= self.dimension
+
+
+def moments(features: np.ndarray) -> Moments:
+    """Of features [N, d], N at least 1. Raises `BadInput` for features that are not finite."""
+    x = as_samples(features, least=1)
+    return Moments(len(x), x.sum(axis=0), x.T @ x)
+
+
+def gaussian(features: np.ndarray) -> Gaussian:
+    """Fitted to features [N, d] without squaring them: digits that `Moments` loses stay.
+
+    Raises:
+        BadInput: fewer than two samples, or features that are not finite.
+    """
+    x = as_samples(features)
+    mean = x.mean(axis=0)
+    centred = (x - mean) / np.sqrt(len(x) - 1)
+    return Gaussian(len(x), mean, np.linalg.qr(centred, mode="r") if len(x) > len(mean) else centred)
+
+
+def gaussian_of(sums: Moments) -> Gaussian:
+    """Fitted to moments; `BadInput` where they are of fewer than two samples."""
+    if sums.count < 2:
+        raise BadInput(f"features: of {sums.count} pictures, where a Fréchet distance needs 2 at least; give more")
+    mean = sums.total / sums.count
+    covariance = (sums.outer - np.outer(mean, mean) * sums.count) / (sums.count - 1)
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > values[-1] * len(mean) * np.finfo(float).eps  # the others are rounding errors, of either sign
+    return Gaussian(sums.count, mean, np.sqrt(values[kept])[:, None] * vectors.T[kept])
+
+
+def frechet(a: Gaussian, b: Gaussian) -> float:
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^1/2), symmetric and never negative.
+
+    With S = F^T F the last trace is the sum of the singular values of F_a F_b^T: no square root of a nearly singular
+    product is taken, and few samples in many dimensions make small matrices.
+    """
+    shared = np.linalg.svd(a.factor @ b.factor.T, compute_uv=False).sum()
+    spread = np.square(a.factor).sum() + np.square(b.factor).sum() - 2 * shared
+    return max(0.0, float(np.square(a.mean - b.mean).sum() + spread))
+
+
+def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> FrechetDistance:
+    """Between features [N, d] and [M, d].
+
+    Raises:
+        BadInput: fewer than two samples on a side, or features that are not finite.
+    """
+    real, synthetic = as_pair(real, synthetic)
+    value = frechet(gaussian(real), gaussian(synthetic))
+    return FrechetDistance(value, len(real), len(synthetic), real.shape[1])

@@ -1,0 +1,67 @@
+"""Precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991), density and coverage (Naeem et al. 2020,
+arXiv:2002.09797): whether synthetic pictures lie where real ones do, and whether they lie everywhere that real ones do.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxr.evaluate.samples import as_pair
+
+BLOCK = 512  # rows of a distance matrix in memory at once
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Balls of a set reach, open, from each sample to its k-th nearest other sample, as in Naeem et al.'s code."""
+
+    precision: float  # share of synthetic samples within a real ball
+    recall: float  # share of real samples within a synthetic ball
+    density: float  # mean number of real balls around a synthetic sample, over k; 1 on average for one distribution
+    coverage: float  # share of real balls that hold a synthetic sample
+    k: int
+    real_count: int
+    synthetic_count: int
+
+
+def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbours:
+    """Of features [N, d] and [M, d]. Depends on both sizes: compare only sets of the same.
+
+    Raises:
+        BadInput: no more than k samples on a side, or features that are not finite.
+    """
+    real, synthetic = as_pair(real, synthetic, least=k + 1)
+    x, y = (torch.from_numpy(samples).float() for samples in (real, synthetic))
+    real_reach, synthetic_reach = _reach(x, k), _reach(y, k)
+    around = torch.zeros(len(y))  # real balls around each synthetic sample
+    recalled = covered = 0
+    for rows, distances in _blocks(x, y):
+        inside = distances < real_reach[rows, None]
+        around += inside.sum(dim=0)
+        covered += int(inside.any(dim=1).sum())
+        recalled += int((distances < synthetic_reach).any(dim=1).sum())
+    return Neighbours(
+        precision=int((around > 0).sum()) / len(y),
+        recall=recalled / len(x),
+        density=float(around.double().mean()) / k,
+        coverage=covered / len(x),
+        k=k,
+        real_count=len(x),
+        synthetic_count=len(y),
+    )
+
+
+def _reach(x: Tensor, k: int) -> Tensor:
+    """Distance of each sample to its k-th nearest other: the (k + 1)-th smallest, as the smallest is its own."""
+    return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in _blocks(x, x)])
+
+
+def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Some rows of x and their distances to all of y. Without the trick by products, whose rounding makes equal
+    samples lie apart and a distance depend on the block."""
+    for start in range(0, len(x), BLOCK):
+        rows = slice(start, start + BLOCK)
+        yield rows, torch.cdist(x[rows], y, compute_mode="donot_use_mm_for_euclid_dist")

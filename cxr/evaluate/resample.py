@@ -1,0 +1,118 @@
+"""How sure a figure is: an interval from random halves of both sets, and the floor that the real set itself gives.
+
+The usual bootstrap draws with replacement, and every figure of this stage takes the duplicates it makes for structure:
+nearest neighbours at distance 0, kernels of a sample with itself, covariances of too low a rank. Random halves have no
+duplicates, and a figure scatters over the halves of n samples as it does over fresh sets of n: var(half | set) =
+s^2 (2/n - 1/n) (half-sampling, the delete-d jackknife with d = n/2: Shao and Wu 1989, Ann. Statist. 17, 1176).
+
+For the Fréchet distance it needs several times more samples than dimensions. Measured at 95 % on Gaussians: it held the
+true distance in 93 % of 120 runs (400 samples a side, 8 dimensions) and 91 % of 80 (200, 32), where percentiles of the
+bootstrap held it in 49 % and 0 %; but in 32 % of 60 runs with 200 and 100 samples in 64 dimensions.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr.errors import BadInput
+
+Figure = Callable[[np.ndarray, np.ndarray], float]  # features [N, d] of real and [M, d] of synthetic pictures
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its interval, which is for the corrected value."""
+
+    value: float  # of all samples, as the field reports it
+    corrected: float  # less what sets of this size add on average; the value itself where nothing is corrected
+    low: float
+    high: float
+    level: float  # the share of such intervals that hold the true value
+    resamples: int
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A figure between two halves of the real set: what a perfect generator would get from as many samples."""
+
+    value: float  # mean over splits
+    low: float  # 2.5 % and 97.5 % of the splits
+    high: float
+    count: int  # samples of the smaller half, on average
+    splits: int
+
+
+def interval(
+    figure: Figure,
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    corrected: bool,
+    real_groups: Sequence[Hashable] | None = None,
+    synthetic_groups: Sequence[Hashable] | None = None,
+    resamples: int = 200,
+    level: float = 0.95,
+) -> Interval:
+    """The figure of features [N, d] and [M, d] with an interval.
+
+    Args:
+        corrected: for figures that too few samples shift by about c/n, as the Fréchet distance, whose value is too
+            high: halves show the shift once more, so it is measured and taken off, and the interval is for infinitely
+            many samples. Else it is for the mean over sets of this size: right for the kernel distance, which has no
+            shift, and for precision, recall, density and coverage, which only mean something at one size.
+        real_groups: patients, of whom each half holds all pictures or none; None: each picture is one of its own.
+
+    Raises:
+        BadInput: a set has fewer than four groups.
+    """
+    value = figure(real, synthetic)
+    sides = [(real, _members(len(real), real_groups)), (synthetic, _members(len(synthetic), synthetic_groups))]
+    halves = np.array([figure(*(x[_split(members, rng)[0]] for x, members in sides)) for _ in range(resamples)])
+    shift = float(halves.mean() - value) if corrected else 0.0
+    deviations = halves - halves.mean()
+    centre, tail = value - shift, (1 - level) / 2
+    low, high = centre - np.quantile(deviations, [1 - tail, tail])  # mirrored, as in the basic bootstrap
+    return Interval(value, centre, float(low), float(high), level, resamples)
+
+
+def floor(
+    figure: Figure,
+    real: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    splits: int = 20,
+) -> Floor:
+    """The figure between two random halves of the real features [N, d], no patient in both.
+
+    Compare it with figures of about `count` samples a side: fewer give a higher Fréchet distance.
+
+    Raises:
+        BadInput: there are fewer than four groups.
+    """
+    members = _members(len(real), groups)
+    drawn = [_split(members, rng) for _ in range(splits)]
+    values = [figure(real[first], real[second]) for first, second in drawn]
+    low, high = np.quantile(values, [0.025, 0.975])
+    count = round(float(np.mean([min(map(len, halves)) for halves in drawn])))
+    return Floor(float(np.mean(values)), float(low), float(high), count, splits)
+
+
+def _members(count: int, groups: Sequence[Hashable] | None) -> list[np.ndarray]:
+    """The rows of each group."""
+    if groups is not None and len(groups) != count:
+        raise ValueError(f"{len(groups)} groups for {count} samples")
+    rows_of: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(range(count) if groups is None else groups):
+        rows_of.setdefault(group, []).append(row)
+    if len(rows_of) < 4:
+        raise BadInput(f"{len(rows_of)} patients or pictures: too few for halves that can be compared; give 4 at least")
+    return [np.array(rows) for rows in rows_of.values()]
+
+
+def _split(members: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a random half of the groups, and those of the other half."""
+    order, half = rng.permutation(len(members)), len(members) // 2
+    return tuple(np.concatenate([members[k] for k in part]) for part in (order[:half], order[half:]))

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from cxr.errors import BadInput
+from cxr.evaluate.diversity import draw_pairs, scales_for, similarity
+
+
+def pictures(count: int, side: int, noise: float) -> np.ndarray:
+    """One scene, with grain of its own in each picture."""
+    rng = np.random.default_rng(0)
+    scene = np.kron(rng.uniform(60, 200, (side // 8, side // 8)), np.ones((8, 8)))
+    return np.clip(scene + noise * rng.standard_normal((count, side, side)), 0, 255).astype(np.uint8)
+
+
+def test_equal_pictures_are_alike_and_the_more_they_differ_the_less():
+    means = [similarity(pictures(6, 128, noise), 15, np.random.default_rng(0)).mean for noise in (0, 10, 40)]
+    assert means[0] == pytest.approx(1, abs=1e-5) and means[0] > means[1] > means[2] > 0
+
+
+@pytest.mark.parametrize(("side", "scales"), [(256, 5), (128, 4), (64, 3), (32, 2), (16, 1)])
+def test_small_pictures_get_fewer_scales_and_batches_do_not_matter(side, scales):
+    shown = pictures(5, side, 30)
+    one, many = (similarity(shown, 7, np.random.default_rng(3), batch) for batch in (1, 7))
+    assert one.scales == many.scales == scales
+    assert np.allclose(one.values, many.values, atol=1e-5) and len(one.values) == 7
+    assert one.mean == pytest.approx(one.values.mean())
+
+
+@pytest.mark.parametrize(
+    ("side", "scales"), [(11, 1), (21, 1), (22, 2), (43, 2), (44, 3), (98, 3), (99, 4), (175, 4), (176, 5), (9999, 5)]
+)
+def test_as_many_scales_as_there_is_room_for(side, scales):
+    assert scales_for(side) == scales
+
+
+def test_pairs_are_different_and_every_pair_can_be_drawn():
+    every = draw_pairs(7, 100, np.random.default_rng(0))
+    assert sorted(map(tuple, every.tolist())) == [(a, b) for a in range(7) for b in range(a)]
+    some = draw_pairs(100_000, 5000, np.random.default_rng(0))
+    assert len(np.unique(some, axis=0)) == 5000 and (some[:, 0] > some[:, 1]).all()
+    assert some.min() >= 0 and some.max() < 100_000 and abs(some[:, 1].mean() / 100_000 - 1 / 3) < 0.02
+    assert np.array_equal(some, draw_pairs(100_000, 5000, np.random.default_rng(0)))
+    assert not np.array_equal(some, draw_pairs(100_000, 5000, np.random.default_rng(1)))
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(BadInput, match="a similarity needs two"):
+        draw_pairs(1, 5, np.random.default_rng(0))
+    with pytest.raises(BadInput, match="MS-SSIM needs 11"):
+        scales_for(10)

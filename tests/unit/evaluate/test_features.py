@@ -1,0 +1,139 @@
+import shutil
+import urllib.error
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cxr.data.findings import FINDINGS
+from cxr.data.images import encode_png, fit
+from cxr.data.phantom import phantom
+from cxr.errors import BadInput
+from cxr.evaluate.features import Extractor, inception_extractor, tiny_extractor
+from cxr.evaluate.frechet import frechet_distance
+from cxr.evaluate.kernel import kernel_distance
+from cxr.pretrain.appearance import varied
+from cxr.weights import found
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Extractor:
+    return tiny_extractor()
+
+
+@pytest.fixture(scope="module")
+def phantoms() -> np.ndarray:
+    return np.stack([phantom(77, number).pixels for number in range(300)])
+
+
+def test_names_what_phantoms_show(tiny, phantoms):
+    shown = [FINDINGS.index(phantom(77, number).attributes.finding) for number in range(100)]
+    probabilities = tiny.probabilities(tiny(phantoms[:100]))
+    assert probabilities.shape == (100, tiny.classes) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (probabilities.argmax(axis=1) == shown).mean() > 0.8
+
+
+def test_features_do_not_depend_on_the_batch_and_progress_hears_of_every_picture(tiny, phantoms):
+    heard = []
+    together = tiny(phantoms[:120], heard.append)
+    assert together.shape == (120, tiny.dimension) and together.dtype == np.float32
+    assert sum(heard) == 120 and len(heard) > 1
+    assert np.allclose(np.concatenate([tiny(phantoms[:7]), tiny(phantoms[7:120])]), together, atol=1e-4)
+
+
+def test_any_size_is_brought_to_the_extractors_own(tiny, phantoms):
+    wide = np.stack([fit(picture, 300, "square")[:, :200] for picture in phantoms[:5]])
+    assert np.array_equal(tiny(wide), tiny(np.stack([fit(picture, 128, "keep") for picture in wide])))
+    assert len(tiny(wide[:0])) == 0
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_the_worse_the_pictures_the_larger_the_distance(tiny, phantoms, distance):
+    """Fresh phantoms, the same in another appearance, blurred and noisy ones."""
+    reals, others = tiny(phantoms[:150]), phantoms[150:]
+    rng = np.random.default_rng(0)
+    coarse = np.stack([fit(fit(picture, 16, "square"), 128, "square") for picture in others])
+    noise = rng.integers(0, 256, others.shape, dtype=np.uint8)
+    worse = [distance(reals, tiny(pictures)).value for pictures in (others, varied(others, rng), coarse, noise)]
+    assert worse == sorted(worse) and worse[2] > 3 * max(worse[0], 0)
+
+
+def test_a_damaged_file_of_the_package_is_named(tmp_path, monkeypatch):
+    shutil.copytree(found.TINY_EXTRACTOR, tmp_path / "extractor")
+    monkeypatch.setattr(found, "TINY_EXTRACTOR", tmp_path / "extractor")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    state = load_file(tmp_path / "extractor" / "model.safetensors")
+    save_file({**state, "head.bias": state["head.bias"] + 1}, tmp_path / "extractor" / "model.safetensors")
+    with pytest.raises(BadInput, match="damaged, its files are not those of DIGEST"):
+        tiny_extractor()
+
+
+# --- inception ---
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    """Random weights with the names and shapes of the published ones, in one file for pytorch-fid and for us."""
+    from torchvision.models import inception_v3
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False).state_dict()
+    for name, tensor in state.items():
+        if name.endswith("conv.weight"):
+            tensor *= 6**0.5  # torch draws within fan_in^-0.5; of this width signals neither fade nor grow
+    path = tmp_path_factory.mktemp("weights") / "inception.safetensors"
+    save_file(state, path)
+    return str(path)
+
+
+@pytest.mark.slow
+def test_gives_pytorch_fids_number(weights, tmp_path, monkeypatch):
+    from pytorch_fid import fid_score
+    from pytorch_fid import inception as network
+
+    monkeypatch.setattr(network, "load_state_dict_from_url", lambda *_, **__: load_file(weights))
+    monkeypatch.setattr(fid_score, "tqdm", lambda batches: batches)
+    sets = [np.stack([phantom(seed, n).pixels for n in range(12)]) for seed in (1, 2)]
+    for name, pictures in zip("ab", sets, strict=True):
+        (tmp_path / name).mkdir()
+        for number, picture in enumerate(pictures):
+            (tmp_path / name / f"{number:02d}.png").write_bytes(encode_png(picture))
+    theirs = fid_score.calculate_fid_given_paths([str(tmp_path / name) for name in "ab"], 4, "cpu", 2048, num_workers=0)
+    extractor = inception_extractor(weights)
+    ours = frechet_distance(*(extractor(pictures) for pictures in sets))
+    assert ours.value == pytest.approx(theirs, rel=1e-3) and ours.unreliable
+    assert (extractor.name, extractor.dimension, extractor.classes) == ("inception", 2048, 1008)
+    assert np.allclose(extractor.probabilities(extractor(sets[0][:2])).sum(axis=1), 1, atol=1e-5)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_file({"fc.weight": torch.zeros(1008, 2048)}, tmp_path / "other.safetensors")
+    with pytest.raises(BadInput, match="not the weights of pytorch-fid's Inception"):
+        inception_extractor(str(tmp_path / "other.safetensors"))
+    shutil.copy(found.TINY_EXTRACTOR / "model.safetensors", tmp_path)
+    with pytest.raises(BadInput, match="not the weights of pytorch-fid's Inception"):
+        inception_extractor(str(tmp_path))
+
+
+def test_without_internet_one_line_names_what_was_tried(tmp_path, monkeypatch):
+    def unreachable(*_, **__):
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    with pytest.raises(BadInput, match=r"tried .*hub/checkpoints/pt_inception.* and https://github.com/") as error:
+        inception_extractor()
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_the_published_one_is_never_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch, "load", None)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"another")
+    with pytest.raises(BadInput, match="not the published weights"):
+        inception_extractor()

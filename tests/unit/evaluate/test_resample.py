@@ -1,0 +1,96 @@
+"""Intervals are held against the truth: how often they contain it, for distributions whose distance is known."""
+
+import numpy as np
+import pytest
+
+from cxr.errors import BadInput
+from cxr.evaluate.frechet import Gaussian, frechet, frechet_distance
+from cxr.evaluate.kernel import kernel_distance
+from cxr.evaluate.resample import floor, interval
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    return frechet_distance(a, b).value
+
+
+def mmd(a: np.ndarray, b: np.ndarray) -> float:
+    return kernel_distance(a, b).value
+
+
+def test_the_frechet_interval_covers_the_true_distance_where_percentiles_would_not():
+    d, shift, scale = 8, 0.3, 1.4
+    truth = frechet(Gaussian(2, np.zeros(d), np.eye(d)), Gaussian(2, np.full(d, shift), scale * np.eye(d)))
+    found = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        real, synthetic = rng.standard_normal((300, d)), shift + scale * rng.standard_normal((300, d))
+        found.append(interval(distance, real, synthetic, rng, corrected=True, resamples=60))
+    assert 0.85 <= np.mean([f.low <= truth <= f.high for f in found]) <= 1
+    plain = np.mean([f.value for f in found]) - truth
+    assert plain > 0.05 and abs(np.mean([f.corrected for f in found]) - truth) < 0.3 * plain
+    assert np.mean([f.high - f.low for f in found]) < truth  # they say something
+
+
+def test_the_kernel_interval_covers_and_is_not_shifted():
+    truth, found = mmd(*normals(4000, 0.4, 99)), []
+    for seed in range(60):
+        real, synthetic = normals(150, 0.4, seed)
+        found.append(interval(mmd, real, synthetic, np.random.default_rng(seed), corrected=False, resamples=60))
+    assert all(f.corrected == f.value for f in found)
+    assert 0.85 <= np.mean([f.low <= truth <= f.high for f in found]) <= 1
+
+
+def normals(count: int, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, 4)), rng.standard_normal((count, 4)) + shift
+
+
+def test_pictures_of_one_patient_widen_the_interval():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 5)
+    real = rng.standard_normal((60, 4))[patients] + 0.1 * rng.standard_normal((300, 4))
+    synthetic = rng.standard_normal((300, 4)) + 0.5
+    each, whole = (
+        interval(distance, real, synthetic, np.random.default_rng(1), corrected=True, real_groups=groups)
+        for groups in (None, patients)
+    )
+    assert whole.high - whole.low > 1.4 * (each.high - each.low)
+
+
+def test_halves_hold_each_row_once_and_never_split_a_patient():
+    patients = np.random.default_rng(0).integers(11, size=50)
+    rows, seen = np.arange(50)[:, None], []
+
+    def look(a: np.ndarray, b: np.ndarray) -> float:
+        seen.append((a[:, 0].tolist(), b[:, 0].tolist()))
+        return 0.0
+
+    floor(look, rows, np.random.default_rng(0), groups=patients, splits=5)
+    assert len({tuple(sorted(a)) for a, _ in seen}) == 5
+    for a, b in seen:
+        assert sorted(a + b) == list(range(50)) and not set(patients[a]) & set(patients[b])
+
+
+def test_the_floor_is_what_a_perfect_generator_gets_and_more_pictures_lower_it():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((800, 8))
+    small, large = floor(distance, x[:200], rng), floor(distance, x, rng)
+    fresh = np.mean([distance(rng.standard_normal((400, 8)), rng.standard_normal((400, 8))) for _ in range(20)])
+    assert large.value == pytest.approx(fresh, rel=0.2) and large.low <= large.value <= large.high
+    assert small.value > 2 * large.value and (small.count, large.count) == (100, 400)
+
+
+def test_the_seed_alone_decides():
+    real, synthetic = normals(60, 0.2, 0)
+    first, again, other = (
+        interval(mmd, real, synthetic, np.random.default_rng(seed), corrected=False, resamples=20) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_too_few_patients_are_refused():
+    real, synthetic = normals(30, 0.2, 0)
+    with pytest.raises(BadInput, match="3 patients or pictures"):
+        interval(mmd, real, synthetic, np.random.default_rng(0), corrected=False, real_groups=[0, 1, 2] * 10)
+    with pytest.raises(ValueError, match="5 groups for 30 samples"):
+        floor(mmd, real, np.random.default_rng(0), groups=range(5))
