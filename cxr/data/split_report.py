@@ -46,7 +46,7 @@ def markdown(report: SplitReport) -> str:
 {counts(report)}
 
 {report.rejected} images were rejected, {report.repeated} were there twice and dropped, {report.near_duplicates} \
-groups of near-duplicates were found (the notes say so where one is on both sides).
+groups of near-duplicates were found.
 
 ## Balance
 

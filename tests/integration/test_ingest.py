@@ -6,6 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+from cxr.data.findings import BINARY
+from cxr.data.images import encode_png
+from cxr.data.phantom import phantom
 
 SOURCE = "phantom:320"
 
@@ -58,3 +64,64 @@ def test_into_a_bucket_the_same_bytes(s3, jobs, whole, contents):
     done = ingest(jobs, place, env=s3.env)
     assert done.returncode == 0, done.stderr
     assert contents(place) == contents(whole)
+
+
+PERSON = {
+    "PatientName": "Doe^Jane", "PatientID": "ID4711", "OtherPatientIDs": "OLD0815", "AccessionNumber": "ACC2323",
+    "InstitutionName": "Mercy Hospital", "PatientBirthDate": "19501224", "ReferringPhysicianName": "House^Gregory",
+}  # fmt: skip
+
+
+def write_dicom(path: Path, number: int, **tags: str) -> None:
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = SecondaryCaptureImageStorage
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = generate_uid()
+    image.Rows = image.Columns = 128
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.PixelData = phantom(3, number, BINARY).pixels.tobytes()
+    for tag, value in tags.items():
+        setattr(image, tag, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save_as(path, enforce_file_format=True)
+
+
+def test_nothing_that_identifies_a_person_is_in_a_set_from_dicom(jobs, contents, tmp_path):
+    for number in range(60):
+        person = {**PERSON, "PatientID": f"ID4711-{number // 2}", "PatientSex": "F", "ViewPosition": "PA"}
+        write_dicom(tmp_path / "dicom" / BINARY[number // 2 % 2] / f"Doe_Jane_{number}.dcm", number, **person)
+    (tmp_path / "dicom" / BINARY[0] / "Doe_Jane_broken.dcm").write_bytes(b"Doe Jane")
+    done = jobs.run("ingest.py", "tiny", "--source", f"dicom:{tmp_path}/dicom", "--out", tmp_path / "set")
+    assert done.returncode == 0, done.stderr
+    catalog = pq.read_table(tmp_path / "set" / "catalog.parquet").to_pylist()
+    assert len(catalog) == 60 and len({row["patient_id"] for row in catalog}) == 30
+    assert {(row["sex"], row["view"]) for row in catalog} == {("F", "PA")}
+    held = contents(tmp_path / "set")
+    assert b"not a DICOM file" in held["rejected.jsonl"]
+    everything = b"\n".join([done.stdout.encode(), done.stderr.encode(), *map(str.encode, held), *held.values()])
+    for word in ("Doe", "Jane", "4711", "OLD0815", "ACC2323", "Mercy", "19501224", "House"):
+        assert word.encode() not in everything, word
+    parquet = [pq.read_table(tmp_path / "set" / name).to_pylist() for name in ("catalog.parquet", "plan.parquet")]
+    assert "Doe" not in str(parquet) and "4711" not in str(parquet)
+
+
+def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_told(jobs, tmp_path):
+    parts = ["train"] * 80 + ["val"] * 4 + ["test"] * 30
+    for number, part in enumerate(parts):
+        drawn = phantom(5, number, BINARY)
+        name = f"{number // 3:08d}_{number % 3:03d}.png"  # NIH's way: patient and follow-up; 26 is in train and val
+        file = tmp_path / "xrays" / part / drawn.attributes.finding / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode_png(drawn.pixels))
+    words = ("ingest.py", "tiny", "--source", f"folder:{tmp_path}/xrays", "--out", tmp_path / "set")
+    done = jobs.run(*words, "--split", "official")
+    assert done.returncode == 0, done.stderr
+    catalog = pq.read_table(tmp_path / "set" / "catalog.parquet").to_pylist()
+    assert sorted(row["split"] for row in catalog) == sorted(p.replace("val", "validation") for p in parts)
+    assert "the validation part is tiny: 4 of 114 images" in done.stderr
+    assert "patients are in more than one part" in done.stderr
+    assert "patients are in more than one part" in (tmp_path / "set" / "split_report.md").read_text()
+    refused = jobs.run(*words)  # by patient, into the same place
+    assert refused.returncode == 2 and "another recipe's artifact (split" in refused.stderr

@@ -1,4 +1,4 @@
-"""Bad input of the main job: one clear line, exit code 2, within two seconds of CPU time, nothing written."""
+"""Bad input of the jobs: one clear line, exit code 2, within two seconds of CPU time, nothing written."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ import pytest
 from cxr.errors import BadInput
 
 ROOT = Path(__file__).parents[2]
-JOB = ROOT / "jobs" / "generate.py"
+JOBS = ROOT / "jobs"
 CPU_SECONDS = 2.0
 
 PROMPT_FILES: dict[str, bytes] = {
@@ -86,11 +86,49 @@ WRONG = {
 }
 
 
+OUT = "--out {tmp}/out"
+WRONG_INGEST = {
+    "tiny": "--out|--source",
+    f"tinny --source phantom:40 {OUT}": "did you mean tiny",
+    f"tiny --source foldr:{{tmp}} {OUT}": "no kind is called 'foldr'; did you mean folder",
+    f"tiny --source folder {OUT}": "names no place",
+    f"tiny --source folder:{{tmp}}/nowhere {OUT}": "no such folder",
+    f"tiny --source folder:{{tmp}}/empty {OUT}": "empty: ",
+    f"tiny --source folder:{{tmp}}/half {OUT}": "half/pneumonia: is empty; put X-rays into it",
+    f"tiny --source folder:{{tmp}}/one {OUT}": "one class only",
+    f"tiny --source table:{{tmp}}/columns.csv {OUT}": "columns.csv: .*column 'file'",
+    f"tiny --source table:{{tmp}}/outside.csv {OUT}": "outside.csv: .*outside",
+    f"tiny --source table:{{tmp}}/twice.csv {OUT}": "twice.csv: rows 1 and 2 name the same file",
+    f"tiny --source table:{{tmp}}/twice.csv --columns paper=sheet {OUT}": "'paper' is no column",
+    f"tiny --source dicom:{{tmp}}/empty {OUT}": "empty: ",
+    f"tiny --source npz:{{tmp}}/good.txt {OUT}": "good.txt: ",
+    f"tiny --source idx:{{tmp}}/empty {OUT}": "empty: ",
+    f"tiny --source openi:{{tmp}}/empty {OUT}": "empty: holds reports at most, no pictures",
+    f"tiny --source hub:name {OUT}": "name",
+    f"tiny --source phantom:many {OUT}": "give a number from 1",
+    f"tiny --source phantom:40 --size 7 {OUT}": "--size '7'",
+    f"tiny --source phantom:40 --folds 1 {OUT}": "--folds '1'",
+    f"tiny --source phantom:40 --max-rejected 2 {OUT}": "--max-rejected '2",
+    f"tiny --source phantom:40 --workers 0 {OUT}": "--workers 0",
+    f"tiny --source phantom:40 --split official --seed x {OUT}": "--seed",
+    "tiny --source phantom:40 --out {tmp}/good.txt": "good.txt is a file, not a folder",
+}
+CASES = [("generate.py", typed, told) for typed, told in WRONG.items()] + [
+    ("ingest.py", typed, told) for typed, told in WRONG_INGEST.items()
+]
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with every prompt file in it."""
+    """A folder with every prompt file in it, and folders and tables of pictures."""
     for name, content in PROMPT_FILES.items():
         (tmp_path / name).write_bytes(content)
+    for name in ("empty", "half/normal", "half/pneumonia", "one/normal"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("half/normal/a.png", "one/normal/a.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG")
+    (tmp_path / "outside.csv").write_text("file,finding\n../secret.png,normal\n")
+    (tmp_path / "twice.csv").write_text("file,finding\na.png,normal\na.png,pneumonia\n")
     return tmp_path
 
 
@@ -98,38 +136,39 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def run(arguments: list[str]) -> tuple[subprocess.CompletedProcess, float]:
+def run(job: str, arguments: list[str]) -> tuple[subprocess.CompletedProcess, float]:
     """The job's result and the CPU seconds of its process and theirs that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, str(JOB), *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, str(JOBS / job), *arguments], capture_output=True, text=True, timeout=300)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-@pytest.mark.parametrize("typed", WRONG)
-def test_bad_input_is_one_clear_line(place: Path, typed: str) -> None:
+@pytest.mark.parametrize(("job", "typed", "told"), CASES)
+def test_bad_input_is_one_clear_line(place: Path, job: str, typed: str, told: str) -> None:
     before = contents(place)
-    done, cpu_seconds = run([word.format(tmp=place) for word in typed.split()])
+    done, cpu_seconds = run(job, [word.format(tmp=place) for word in typed.split()])
     assert (done.returncode, done.stdout) == (2, "")
     lines = [line for line in done.stderr.splitlines() if not line.startswith("note:")]
     assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("generate.py: ")
-    assert re.search(WRONG[typed], lines[0])
+    assert lines[0].startswith(f"{job}: ")
+    assert re.search(told, lines[0])
     assert contents(place) == before
     assert cpu_seconds < CPU_SECONDS
 
 
-def test_help_answers_at_once() -> None:
-    done, cpu_seconds = run(["--help"])
+@pytest.mark.parametrize(("job", "option"), [("generate.py", "--per-finding"), ("ingest.py", "--source")])
+def test_help_answers_at_once(job: str, option: str) -> None:
+    done, cpu_seconds = run(job, ["--help"])
     assert (done.returncode, done.stderr) == (0, "")
-    assert "--per-finding" in done.stdout
+    assert option in done.stdout
     assert cpu_seconds < CPU_SECONDS
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_place_that_is_not_writable_is_refused(place: Path) -> None:
     place.chmod(0o555)
-    done, _ = run(["tiny", "--out", str(place / "out")])
+    done, _ = run("generate.py", ["tiny", "--out", str(place / "out")])
     assert done.returncode == 2
     assert "is not writable for this user" in done.stderr
 
@@ -137,7 +176,7 @@ def test_a_place_that_is_not_writable_is_refused(place: Path) -> None:
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
     """jobs/generate.py as a module: what needs a model is asked in this process, which has loaded torch once."""
-    spec = importlib.util.spec_from_file_location("generate_job", JOB)
+    spec = importlib.util.spec_from_file_location("generate_job", JOBS / "generate.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
