@@ -63,7 +63,7 @@ def follow(folder: Path, per_finding: int, seed: int):
     with progress("classifier", settings.epochs * (len(training) // settings.batch), "steps") as advance:
         labels = labels_of(a.finding for a in shown)
         fit(classifier, training, labels, settings, np.random.default_rng(seed), told(advance))
-    sampler = Sampler(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
+    sampler = Sampler.load(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
 
         def sample(prompts, seeds):

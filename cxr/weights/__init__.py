@@ -11,8 +11,8 @@ bucket.py    from an S3 prefix, into our cache
 files.py     which files count, their digests, and what they are held against
 """
 
-from cxr.weights.files import seal
+from cxr.weights.files import forget_place, seal
 from cxr.weights.found import Weights, resolve, resolve_lora
 from cxr.weights.names import check_lora_spec, check_spec
 
-__all__ = ["Weights", "check_lora_spec", "check_spec", "resolve", "resolve_lora", "seal"]
+__all__ = ["Weights", "check_lora_spec", "check_spec", "forget_place", "resolve", "resolve_lora", "seal"]
