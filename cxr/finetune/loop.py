@@ -53,7 +53,9 @@ class Trainer:
         self.order = Order(config, pictures.captions, len(instances), self.objective.latent_shape(), times)
         self.steps = total_steps(config, len(instances))
         trained = list(self.parameters.values())
-        self.optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         constant = config.schedule == "constant"
         self.rates = get_scheduler(
             "constant_with_warmup" if constant else "cosine", self.optimizer,

@@ -13,8 +13,8 @@ from cxr.data.images import encode_png
 from cxr.errors import BadInput
 from cxr.finetune.batches import Pictures, fixed_batch
 from cxr.finetune.config import FinetuneConfig
-from cxr.finetune.losses import Objective
 from cxr.finetune.loop import Trainer
+from cxr.finetune.losses import Objective
 
 Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]
 Distance = Callable[[np.ndarray, np.ndarray], float]  # of two sets of pictures, uint8 [N, H, W]
@@ -23,8 +23,8 @@ Distance = Callable[[np.ndarray, np.ndarray], float]  # of two sets of pictures,
 class Validation:
     """Measures the model of a trainer; the same pictures, noise, times and seeds every time.
 
-    The scores are `mse`, the denoising error, and with `sample` the mean `ssim` and `psnr` between each real picture and
-    one generated from its caption, and with `distance` `kid` between the real and the generated ones.
+    The scores are `mse`, the denoising error; with `sample` also the mean `ssim` and `psnr` between each real picture
+    and one generated from its caption; with `distance` also `kid` between the real and the generated ones.
 
     Args:
         pictures: the validation part; `validation_images` of them are used, evenly spread.

@@ -256,7 +256,7 @@ def test_a_step_that_cannot_be_filled_is_refused(trainer, settings: dict, line: 
 
 def test_a_size_that_the_autoencoder_cannot_halve_is_refused(random_model: Path) -> None:
     config = FinetuneConfig(size=64).model_copy(update={"size": 66})
-    with pytest.raises(BadInput, match="--size 66: .* a multiple of 4"):
+    with pytest.raises(BadInput, match=r"--size 66: .* a multiple of 4"):
         load_base(random_model, config)
 
 
