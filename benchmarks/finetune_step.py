@@ -2,7 +2,8 @@
 
 Their side is a plain `accelerate` loop in the manner of diffusers' examples/dreambooth/train_dreambooth.py: a data
 loader that opens, resizes and normalises a PNG file for each picture, the autoencoder and the text encoder in every
-step, one UNet pass, clipping, AdamW, its schedule. Same model, pictures, batch and thread, in turns.
+step, one UNet pass, clipping, AdamW, its schedule. Same model, pictures, batch and thread, in turns; our caches are
+filled before the clock starts, as they are for all but the first epoch.
 """
 
 import tempfile

@@ -100,7 +100,10 @@ def _add_lora(name: str, module: nn.Module, config: FinetuneConfig) -> None:
 
 
 def save(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Path) -> None:
-    """Writes what `generate` takes: a diffusers folder in float32 for `--model`, or LoRA files for `--lora`."""
+    """Writes what `generate` takes: a diffusers folder in float32 for `--model`, or LoRA files for `--lora`.
+
+    To be called inside `Trainer.averaged`, so that it is the moving average that is left, where there is one.
+    """
     if config.method == "lora":
         save_lora(pipe, config, folder)
     else:

@@ -78,7 +78,7 @@ class Trainer:
         """One update of the weights. All figures are of all workers together.
 
         Raises:
-            BadInput: the loss is no number any more, or memory ran out; the weights are those of the step before.
+            BadInput: the loss is no number any more (the weights are those of the step before), or memory ran out.
         """
         start = time.perf_counter()
         with out_of_memory_told(self.config):
@@ -190,7 +190,8 @@ def train(
     Args:
         validate: measures the model as it would be kept now; called on the first worker only.
         report: gets the figures of every step, with those of the validation where there was one.
-        keep: stores a checkpoint after a validation; is told whether it is the best so far.
+        keep: stores a checkpoint after a validation, on every worker; is told whether it is the best so far. The model to
+            leave is the one inside `trainer.averaged()`.
     """
     while not trainer.finished:
         figures = trainer.step()
@@ -228,7 +229,9 @@ def check(config: FinetuneConfig, instances: Pictures, classes: Pictures | None,
             "the set; lower --batch"
         )
     if bool(config.prior_weight) != bool(classes and len(classes)):
-        raise BadInput(f"--prior-weight {config.prior_weight:g} with {len(classes or ())} class pictures")
+        raise BadInput(
+            f"--prior-weight {config.prior_weight:g} with {len(classes or ())} class pictures; give both or neither"
+        )
     ranks.check(config.batch)
 
 

@@ -83,7 +83,7 @@ class Objective:
 def squared_errors(
     unet: UNet2DConditionModel, schedule: DDPMScheduler, latents: Tensor, noise: Tensor, times: Tensor, hidden: Tensor
 ) -> Tensor:
-    """Mean squared error of each row: of the noise (Ho et al. 2020, eq. 14) or the velocity (Salimans and Ho 2022, app. D).
+    """Mean squared error of each row's noise (arXiv:2006.11239, eq. 14) or velocity (arXiv:2202.00512, app. D).
 
     Args:
         latents: scaled, float32 [B, C, h, w], as `noise`.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -87,6 +88,16 @@ def test_what_is_saved_generates_what_the_model_in_training_generated(
     after = Sampler.load(model, lora, config)(["pneumonia"] * 2, [""] * 2, [0, 1])
     assert abs(after.astype(int) - during).max() <= 1
     assert type(made.pipe.scheduler).__name__ == "DPMSolverMultistepScheduler"
+
+
+def test_a_lora_in_half_precision_can_be_sampled_while_it_trains(trainer, losses) -> None:
+    half, full = trainer(precision="bf16"), trainer()
+    pictures = []
+    for made in (half, full):
+        losses(made, 2)
+        with made.averaged():
+            pictures.append(Sampler(made.pipe, SamplerConfig(size=64, steps=2, batch=1))(["normal"], [""], [0])[0])
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 3
 
 
 @pytest.mark.parametrize("file", [LORA_FILE, KOHYA_FILE])

@@ -17,15 +17,15 @@ from cxr.finetune.ranks import Ranks
 
 METHODS = pytest.mark.parametrize(
     "fields",
-    [{"method": "lora"}, {"method": "lora", "train_text_encoder": True}, {"method": "dreambooth"}],
-    ids=["lora", "lora with text", "dreambooth"],
+    [{"method": "lora", "train_text_encoder": True}, {"method": "dreambooth"}],
+    ids=["lora with text", "dreambooth"],
 )
 
 
 @METHODS
 def test_caching_changes_no_loss(trainer, losses, fields: dict) -> None:
     kept, anew = trainer(flip=0.5, **fields), trainer(flip=0.5, cache=False, **fields)
-    assert losses(kept, 8) == pytest.approx(losses(anew, 8), rel=1e-5)
+    assert losses(kept, 7) == pytest.approx(losses(anew, 7), rel=1e-5)
     assert any(flipped for _, flipped in kept.objective.moments.kept)
     assert not anew.objective.moments.kept
 
@@ -141,11 +141,11 @@ def test_frozen_parameters_stay_as_they_were(trainer, losses, fields: dict) -> N
 def test_training_lowers_the_loss_on_fixed_noise(trainer, losses, bars) -> None:
     from cxr.finetune.validation import Validation
 
-    made = trainer(method="dreambooth", max_train_steps=40, learning_rate=3e-3, batch=4)
+    made = trainer(method="dreambooth", max_train_steps=24, learning_rate=5e-3, batch=4)
     validation = Validation(made, bars(12))
     before = validation()["mse"]
-    losses(made, 40)
-    assert validation()["mse"] < 0.7 * before
+    losses(made, 24)
+    assert validation()["mse"] < 0.8 * before
 
 
 @pytest.mark.parametrize(
