@@ -190,8 +190,8 @@ def train(
     Args:
         validate: measures the model as it would be kept now; called on the first worker only.
         report: gets the figures of every step, with those of the validation where there was one.
-        keep: stores a checkpoint after a validation, on every worker; is told whether it is the best so far. The model to
-            leave is the one inside `trainer.averaged()`.
+        keep: stores a checkpoint after a validation, on every worker; is told whether it is the best so far. The model
+            to leave is the one inside `trainer.averaged()`.
     """
     while not trainer.finished:
         figures = trainer.step()
