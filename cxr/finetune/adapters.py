@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cxr.errors import BadInput
-from cxr.finetune.batches import generator
+from cxr.finetune.batches import LORA, hashed
 from cxr.finetune.config import FinetuneConfig
 from cxr.weights import forget_place
 
@@ -94,7 +94,7 @@ def _add_lora(name: str, module: nn.Module, config: FinetuneConfig) -> None:
     """Starts as no change: A is drawn as peft draws it (from a copy of torch's generator, seeded), B is zero."""
     lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=ATTENTION[name])
     with torch.random.fork_rng():
-        torch.manual_seed(generator(config.seed, len(name)).initial_seed() >> 1)
+        torch.manual_seed(hashed(config.seed, LORA, list(ATTENTION).index(name)))
         module.add_adapter(lora)
     cast_training_params(module)
 

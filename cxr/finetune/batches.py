@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cxr.finetune.config import FinetuneConfig
 
-ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION = range(5)  # streams of draws of one seed
+ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION, LORA, CLASS_PICTURES = range(7)  # streams of draws of one seed
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,12 @@ class Order:
 
 
 def generator(*key: int) -> torch.Generator:
-    """A generator whose seed is a hash of the key."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+    return torch.Generator().manual_seed(hashed(*key))
+
+
+def hashed(*key: int) -> int:
+    """A seed in [0, 2**62) of a recipe's seed, a stream and what else names the draw."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 2
 
 
 def shuffled(seed: int, stream: int, count: int, position: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cxr.finetune.batches import CLASS_SLOT, Pictures, generator
+from cxr.finetune.batches import CLASS_PICTURES, Pictures, hashed
 from cxr.finetune.config import FinetuneConfig
 from cxr.store import Store, sha256
 
@@ -31,7 +31,7 @@ def class_pictures(
     try:
         pixels = np.load(io.BytesIO(store.get(key)), allow_pickle=False)
     except KeyError:
-        first = generator(config.seed, CLASS_SLOT).initial_seed() >> 2
+        first = hashed(config.seed, CLASS_PICTURES)
         pixels = sample(captions, range(first, first + config.class_images))
         data = io.BytesIO()
         np.save(data, pixels)

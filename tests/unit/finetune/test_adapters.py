@@ -136,6 +136,8 @@ def test_a_lora_starts_as_no_change(trainer, base) -> None:
 def test_the_method_decides_what_is_trained(trainer, fields: dict, parts: set[str]) -> None:
     made = trainer(**fields)
     assert {name.split(".")[0] for name in made.parameters} == parts
+    modules = (made.pipe.unet, made.pipe.text_encoder, made.pipe.vae)
+    assert sum(p.requires_grad for module in modules for p in module.parameters()) == len(made.parameters)
     assert all(("lora" in name) == (fields["method"] == "lora") for name in made.parameters)
     if fields["method"] == "dreambooth":
         assert len([n for n in made.parameters if n.startswith("unet.")]) == len(list(made.pipe.unet.parameters()))
