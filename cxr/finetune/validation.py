@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from cxr.data.contact_sheet import COLUMNS, contact_sheet
 from cxr.data.images import encode_png
@@ -77,8 +78,6 @@ def likeness(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
 
     PSNR is the mean over pairs, not that of the pooled error.
     """
-    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
-
     a, b = _unit(generated), _unit(real)
     return {
         "ssim": structural_similarity_index_measure(a, b, data_range=1.0).item(),

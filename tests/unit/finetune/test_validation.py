@@ -11,7 +11,7 @@ from cxr.errors import BadInput
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.prior import class_pictures
 from cxr.finetune.selection import Selection
-from cxr.finetune.validation import Validation, curves
+from cxr.finetune.validation import Validation, curves, likeness
 from cxr.store import open_store
 
 
@@ -36,7 +36,6 @@ def test_it_measures_the_moving_average_inside_averaged(trainer, losses, bars) -
 
 
 def test_generated_pictures_are_compared_with_their_own_real_ones(trainer, bars) -> None:
-    pytest.importorskip("torchmetrics")
     real, asked = bars(5, 12), []
 
     def sample(prompts, seeds):
@@ -55,9 +54,6 @@ def test_generated_pictures_are_compared_with_their_own_real_ones(trainer, bars)
 
 
 def test_likeness_is_perfect_for_the_same_and_in_the_units_of_8_bits(bars) -> None:
-    pytest.importorskip("torchmetrics")
-    from cxr.finetune.validation import likeness
-
     real = bars(3).pixels
     assert likeness(real, real)["ssim"] == pytest.approx(1)
     dark, bright = np.zeros((2, 32, 32), np.uint8), np.full((2, 32, 32), 255, np.uint8)
