@@ -71,7 +71,7 @@ class StockLoop:
 
 
 def load(folder: Path, shape: Shape, batch: int, compile: bool) -> Sampler:
-    return Sampler(folder, None, SamplerConfig(size=shape.size, steps=shape.steps, batch=batch, compile=compile))
+    return Sampler.load(folder, None, SamplerConfig(size=shape.size, steps=shape.steps, batch=batch, compile=compile))
 
 
 def unit(sampler: Sampler) -> list[bytes]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cxr.errors import BadInput, nearest
+from cxr.finetune.config import FinetuneConfig
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
@@ -38,6 +39,51 @@ INGEST: dict[str, Callable[[], IngestConfig]] = {
     "tiny": lambda: IngestConfig(size=128),
     "sd15": IngestConfig,
     "sd21": IngestConfig,
+}
+
+
+def tiny_lora() -> FinetuneConfig:
+    """A LoRA on the embedded model: minutes on a CPU."""
+    return FinetuneConfig(
+        model="tiny", size=128, rank=16, alpha=16, train_text_encoder=True, max_train_steps=200, warmup=10,
+        learning_rate=1e-3, validate_every=50, validation_images=8, sampling_steps=20, guidance=3.0,
+    )  # fmt: skip
+
+
+def dev() -> FinetuneConfig:
+    """CXRGenAI's development run: its epochs, folds, batch, size and sampling steps; the rest is ours."""
+    return FinetuneConfig(
+        model="sd15", size=128, train_text_encoder=True, epochs=1, folds=2, batch=8, sampling_steps=20
+    )
+
+
+def product() -> FinetuneConfig:
+    """CXRGenAI's production run: its epochs, folds, batch, size and sampling steps; the rest is ours."""
+    return FinetuneConfig(
+        model="sd15", size=256, train_text_encoder=True, epochs=100, folds=5, batch=48, sampling_steps=500, patience=10,
+    )  # fmt: skip
+
+
+def dreambooth_a100() -> FinetuneConfig:
+    """Every weight of Stable Diffusion 2.1-base for one class: `--finding normal` for the other model."""
+    return FinetuneConfig(
+        model="sd21", method="dreambooth", finding="pneumonia", captions="instance", train_text_encoder=True,
+        prior_weight=1.0, class_images=200, caption_dropout=0.0, batch=8, accumulation=2, learning_rate=5e-6,
+        max_train_steps=800, warmup=100, gradient_checkpointing=True,
+    )  # fmt: skip
+
+
+def lora_a100() -> FinetuneConfig:
+    """A large LoRA on Stable Diffusion 1.5."""
+    return FinetuneConfig(model="sd15", rank=128, alpha=128, batch=16, learning_rate=1e-4, max_train_steps=1500)
+
+
+FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
+    "tiny": tiny_lora,
+    "dev": dev,
+    "product": product,
+    "dreambooth_a100": dreambooth_a100,
+    "lora_a100": lora_a100,
 }
 
 

@@ -110,7 +110,7 @@ def follow(folder: Path, per_finding: int, seed: int):
     training, shown = draw_phantoms(seed + 101, 12_000, sampler_config.size)
     fresh, fresh_shown = draw_phantoms(seed + 202, 1000, sampler_config.size)
     classifier = trained_classifier(training, labels_of(a.finding for a in shown), ClassifyConfig(), seed)
-    sampler = Sampler(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
+    sampler = Sampler.load(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
 
         def sample(prompts, seeds):

@@ -147,7 +147,7 @@ def estimate(job: Job) -> str:
     from cxr.generate.sampler import Sampler
 
     plan, config = job.plan, job.config
-    sampler = Sampler(job.model.path, job.lora and job.lora.path, config.sampler)
+    sampler = Sampler.load(job.model.path, job.lora and job.lora.path, config.sampler)
     seconds = sampler.seconds_an_image() * plan.images
     size = config.sampler.size**2 * BYTES_A_PIXEL * plan.images
     return (
@@ -183,7 +183,7 @@ class PlannedMaker:
         plan = Path(self.folder.name, "plan.parquet")
         plan.write_bytes(order.store.get(PLAN_KEY))
         self.reader = PlanReader(plan, order.config.unit_images)
-        self.sampler = Sampler(model.path, lora and lora.path, order.config.sampler)
+        self.sampler = Sampler.load(model.path, lora and lora.path, order.config.sampler)
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
         return self.reader.rows(unit)

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers.utils import convert_unet_state_dict_to_peft
 from torch import Tensor
 
+from cxr.errors import BadInput
 from cxr.generate.config import SamplerConfig
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -20,9 +22,12 @@ def pick_dtype(precision: str, device: str) -> torch.dtype:
 
 
 def load_pipeline(model: Path, lora: Path | None, config: SamplerConfig) -> StableDiffusionPipeline:
-    """The pipeline of a local diffusers folder on this process's device, with DPM-Solver++ as its scheduler.
+    """The pipeline of a local diffusers folder on this process's device.
 
     The safety checker stays off: it was made for photographs and blanks X-rays.
+
+    Raises:
+        BadInput: the LoRA was made for another base model.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     pipe = StableDiffusionPipeline.from_pretrained(
@@ -34,12 +39,11 @@ def load_pipeline(model: Path, lora: Path | None, config: SamplerConfig) -> Stab
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, algorithm_type="dpmsolver++")
     if lora:
+        refuse_other_base(pipe, lora)
         pipe.load_lora_weights(lora.parent, weight_name=lora.name, local_files_only=True)
         pipe.fuse_lora(lora_scale=config.lora_scale)
         pipe.unload_lora_weights()
-    pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
     if device == "cuda":
         pipe.unet.to(memory_format=torch.channels_last)
@@ -49,16 +53,37 @@ def load_pipeline(model: Path, lora: Path | None, config: SamplerConfig) -> Stab
     return pipe
 
 
-class Sampler:
-    """Loads once, then turns batches of prompts into pictures."""
+def refuse_other_base(pipe: StableDiffusionPipeline, lora: Path) -> None:
+    """`BadInput` unless every layer that the LoRA changes is in the pipeline's UNet and has the same shape."""
+    state, _ = StableDiffusionPipeline.lora_state_dict(lora.parent, weight_name=lora.name, local_files_only=True)
+    unet = convert_unet_state_dict_to_peft({k[5:]: value for k, value in state.items() if k.startswith("unet.")})
+    shapes = {name: parameter.shape for name, parameter in pipe.unet.named_parameters()}
+    for key, value in unet.items():
+        layer, _, part = key.partition(".lora_")
+        side = {"A.weight": 1, "B.weight": 0}.get(part)  # inputs, outputs
+        shape = shapes.get(f"{layer}.weight")
+        if shape is None or (side is not None and value.shape[side] != shape[side]):
+            held = f"is {list(shape)}" if shape else "does not exist"
+            raise BadInput(f"{lora}: made for another base model ({layer} {held} in this one); give the base it is for")
 
-    def __init__(self, model: Path, lora: Path | None, config: SamplerConfig) -> None:
+
+class Sampler:
+    """Turns batches of prompts into pictures, with the networks of a pipeline and DPM-Solver++."""
+
+    def __init__(self, pipe: StableDiffusionPipeline, config: SamplerConfig) -> None:
+        solver = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, algorithm_type="dpmsolver++")
+        self.pipe = StableDiffusionPipeline(**{**pipe.components, "scheduler": solver}, requires_safety_checker=False)
+        self.pipe.set_progress_bar_config(disable=True)
+        self.config = config
+        self.device = self.pipe.device
+
+    @classmethod
+    def load(cls, model: Path, lora: Path | None, config: SamplerConfig) -> "Sampler":
+        """From a local diffusers folder. On a CPU it takes as many threads as the recipe says."""
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         if not torch.cuda.is_available():
             torch.set_num_threads(config.threads)
-        self.config = config
-        self.pipe = load_pipeline(model, lora, config)
-        self.device = self.pipe.device
+        return cls(load_pipeline(model, lora, config), config)
 
     def __call__(self, prompts: Sequence[str], negatives: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
         """uint8 [len(prompts), size, size]; any number of rows, sampled in whole batches, so that bytes stay."""

@@ -1,6 +1,5 @@
 """The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -12,11 +11,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from cxr.data.findings import FINDINGS, Attributes
 from cxr.data.phantom import Phantom, phantom
+from cxr.latents import latent_moments
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
-from cxr.pretrain.vae import latent_moments, train_vae
+from cxr.pretrain.vae import train_vae
 from cxr.progress import Advance, progress
+from cxr.weights import forget_place
 
 CORPUS = 20_000  # captions that the tokenizer is trained on
 VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's seed
@@ -59,14 +60,6 @@ def build(config: PretrainConfig, folder: Path) -> None:
     )  # fmt: skip
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
     forget_place(folder)
-
-
-def forget_place(folder: Path) -> None:
-    """Takes out the path of this machine, which diffusers writes into the configurations: the digest covers them."""
-    for path in (folder / "model_index.json", *folder.glob("*/config.json")):
-        settings = json.loads(path.read_text())
-        settings.pop("_name_or_path", None)
-        path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:

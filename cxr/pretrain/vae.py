@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
+from cxr.latents import latent_moments, to_signal
 from cxr.pretrain.config import VaeConfig
 
 
@@ -23,12 +24,6 @@ def make_vae(config: VaeConfig, size: int) -> AutoencoderKL:
         sample_size=size,
         mid_block_add_attention=False,
     )
-
-
-def to_signal(pixels: np.ndarray) -> Tensor:
-    """uint8 [N, H, W] to float32 [N, 3, H, W] in [-1, 1], as every Stable Diffusion VAE takes it."""
-    gray = torch.from_numpy(pixels).float().div_(127.5).sub_(1.0)
-    return gray[:, None].expand(-1, 3, -1, -1)
 
 
 def edge_error(a: Tensor, b: Tensor) -> Tensor:
@@ -77,10 +72,3 @@ def train_vae(
     mean, std = latent_moments(vae, pixels[:1024])
     vae.register_to_config(scaling_factor=float(1.0 / torch.sqrt(mean.var() + std.square().mean())))
     return vae
-
-
-@torch.no_grad()
-def latent_moments(vae: AutoencoderKL, pixels: np.ndarray, batch: int = 16) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every picture's posterior, each float32 [N, C, H / 4, W / 4]."""
-    posteriors = [vae.encode(to_signal(pixels[i : i + batch])).latent_dist for i in range(0, len(pixels), batch)]
-    return torch.cat([p.mean for p in posteriors]), torch.cat([p.std for p in posteriors])

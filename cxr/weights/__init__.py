@@ -14,7 +14,7 @@ bucket.py    from an S3 prefix, into our cache
 files.py     which files count, their digests, and what they are held against
 """
 
-from cxr.weights.files import EXTRACTOR, seal
+from cxr.weights.files import EXTRACTOR, forget_place, seal
 from cxr.weights.found import Weights, resolve, resolve_extractor, resolve_lora
 from cxr.weights.names import check_lora_spec, check_spec
 
@@ -23,6 +23,7 @@ __all__ = [
     "Weights",
     "check_lora_spec",
     "check_spec",
+    "forget_place",
     "resolve",
     "resolve_extractor",
     "resolve_lora",

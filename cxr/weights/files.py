@@ -84,6 +84,14 @@ def seal(folder: Path, wanted: Wanted = MODEL) -> str:
     return digest
 
 
+def forget_place(folder: Path) -> None:
+    """Takes out the path of this machine, which diffusers writes into the configurations: the digest covers them."""
+    for path in (folder / "model_index.json", *folder.glob("*/config.json")):
+        settings = json.loads(path.read_text())
+        settings.pop("_name_or_path", None)
+        path.write_text(json.dumps(settings, indent=2) + "\n")
+
+
 def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """The sha256 of each file, remembered by size and modification time: a second start does not read gigabytes."""
     memory = cache() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"

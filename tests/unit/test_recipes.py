@@ -4,7 +4,7 @@ import pytest
 
 from cxr.data.findings import parse_findings
 from cxr.errors import BadInput
-from cxr.recipes import GENERATE, changed, named
+from cxr.recipes import FINETUNE, GENERATE, changed, named
 from cxr.weights import check_spec
 
 
@@ -56,3 +56,43 @@ def test_a_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
     with pytest.raises(BadInput, match=line) as caught:
         changed(named(GENERATE, "tiny"), **fields)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FINETUNE)
+def test_every_finetune_recipe_has_a_model_that_can_be_meant(name: str) -> None:
+    config = named(FINETUNE, name)
+    check_spec(config.model)
+    assert changed(config, max_train_steps=3).max_train_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("dev", {"epochs": 1, "folds": 2, "batch": 8, "size": 128, "sampling_steps": 20, "train_text_encoder": True}),
+        ("product", {"epochs": 100, "folds": 5, "batch": 48, "size": 256, "sampling_steps": 500, "method": "lora"}),
+        ("lora_a100", {"rank": 128, "alpha": 128, "batch": 16, "learning_rate": 1e-4, "max_train_steps": 1500}),
+        (
+            "dreambooth_a100",
+            {"batch": 8, "accumulation": 2, "learning_rate": 5e-6, "max_train_steps": 800, "warmup": 100, "size": 512,
+             "schedule": "cosine", "prior_weight": 1.0, "class_images": 200, "train_text_encoder": True},
+        ),
+    ],
+)  # fmt: skip
+def test_finetune_recipes_keep_their_published_values(name: str, published: dict) -> None:
+    assert named(FINETUNE, name).model_dump(include=set(published)) == published
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"rank": 0}, "--rank '0': "),
+        ({"learning_rate": float("nan")}, "--learning-rate 'nan': "),
+        ({"method": "dora"}, "--method 'dora': .*'dreambooth' or 'lora'"),
+        ({"select": "fid"}, "--select 'fid': .*'ssim'"),
+        ({"size": 100}, "--size '100': .*multiple of 8"),
+        ({"max_train_steps": 0}, "--max-train-steps '0': "),
+    ],
+)
+def test_a_finetune_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
+    with pytest.raises(BadInput, match=line):
+        changed(named(FINETUNE, "tiny"), **fields)

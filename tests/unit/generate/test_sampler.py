@@ -18,7 +18,7 @@ NO = [""] * 6
 
 @pytest.fixture(scope="module")
 def sampler(random_model: Path) -> Sampler:
-    return Sampler(random_model, None, CONFIG)
+    return Sampler.load(random_model, None, CONFIG)
 
 
 def test_pictures_do_not_depend_on_how_often_they_are_made(sampler: Sampler) -> None:
@@ -49,8 +49,10 @@ def test_seed_prompt_and_negative_prompt_each_change_the_picture(sampler: Sample
 def test_a_lora_acts_as_strongly_as_its_scale_says(random_model: Path, sampler: Sampler, tmp_path: Path) -> None:
     lora = make_lora(random_model, tmp_path)
     base = sampler(PROMPTS[:4], NO[:4], range(4))
-    with_lora = Sampler(random_model, lora, CONFIG)(PROMPTS[:4], NO[:4], range(4))
-    without = Sampler(random_model, lora, CONFIG.model_copy(update={"lora_scale": 0.0}))(PROMPTS[:4], NO[:4], range(4))
+    with_lora = Sampler.load(random_model, lora, CONFIG)(PROMPTS[:4], NO[:4], range(4))
+    without = Sampler.load(random_model, lora, CONFIG.model_copy(update={"lora_scale": 0.0}))(
+        PROMPTS[:4], NO[:4], range(4)
+    )
     assert np.abs(with_lora.astype(int) - base).max() > 1
     assert np.abs(without.astype(int) - base).max() <= 1
 

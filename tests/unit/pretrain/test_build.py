@@ -28,7 +28,7 @@ def built(tmp_path_factory) -> Path:
 
 def test_the_pipeline_samples_what_its_own_size_says(built):
     seal(built)
-    sampler = Sampler(built, None, SamplerConfig(size=64, steps=2, batch=2))
+    sampler = Sampler.load(built, None, SamplerConfig(size=64, steps=2, batch=2))
     pictures = sampler(["clear lungs", "a nodule", "a mass"], [""] * 3, [1, 2, 3])
     assert pictures.shape == (3, 64, 64) and pictures.std() > 0
 

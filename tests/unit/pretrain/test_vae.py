@@ -1,8 +1,9 @@
 import numpy as np
 import torch
 
+from cxr.latents import latent_moments, to_signal
 from cxr.pretrain.config import VaeConfig
-from cxr.pretrain.vae import edge_error, latent_moments, texture_error, to_signal, train_vae
+from cxr.pretrain.vae import edge_error, texture_error, train_vae
 
 
 def test_grain_elsewhere_costs_texture_nothing_and_no_grain_costs_it_all():

@@ -1,0 +1,141 @@
+"""What each step trains on. Every draw follows from seed, step and slot alone.
+
+A step has `batch * accumulation` slots, numbered over all workers, and each slot has a generator of its own. So the
+number of workers, accumulation and restarts change no draw, and the step number is all the state there is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxr.finetune.config import FinetuneConfig
+
+ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION, LORA, CLASS_PICTURES = range(7)  # streams of draws of one seed
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures in memory, uint8 [N, H, W], and a caption for each."""
+
+    pixels: np.ndarray
+    captions: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __add__(self, other: "Pictures") -> "Pictures":
+        return Pictures(np.concatenate([self.pixels, other.pixels]), [*self.captions, *other.captions])
+
+    def spread(self, count: int) -> "Pictures":
+        """At most `count` of them, evenly from first to last."""
+        rows = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
+        return Pictures(self.pixels[rows], [self.captions[i] for i in rows])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one pass of the UNet takes, B rows."""
+
+    rows: list[int]  # of the pictures
+    flipped: list[bool]
+    captions: list[str]
+    weights: Tensor  # float32 [B], of each row's error
+    times: Tensor  # int64 [B]
+    noise: Tensor  # float32 [B, C, h, w]
+    posterior: Tensor  # float32 [B, C, h, w], the normal draw that makes latents of moments
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What chance decides about one slot."""
+
+    time: int
+    noise: Tensor
+    posterior: Tensor
+    dropped: bool
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which picture, and which draws, every slot of every step has.
+
+    The first `instances` of the pictures are the set; the others, if there are any, are class pictures, and each of the
+    set is followed by one of them.
+    """
+
+    config: FinetuneConfig
+    captions: Sequence[str]
+    instances: int
+    latent_shape: tuple[int, int, int]
+    timesteps: int
+
+    def batch(self, step: int, slots: Sequence[int]) -> Batch:
+        """The set's rows of these slots, then as many class rows."""
+        config = self.config
+        position = step * config.batch * config.accumulation
+        rows = [shuffled(config.seed, ORDER, self.instances, position + slot) for slot in slots]
+        draws = [self.draws(config.seed, SLOT, step, slot) for slot in slots]
+        if classes := len(self.captions) - self.instances:
+            drawn = (shuffled(config.seed, CLASS_ORDER, classes, position + slot) for slot in slots)
+            rows += [self.instances + row for row in drawn]
+            draws += [self.draws(config.seed, CLASS_SLOT, step, slot) for slot in slots]
+        return Batch(
+            rows=rows,
+            flipped=[d.flipped for d in draws],
+            captions=["" if d.dropped else self.captions[row] for d, row in zip(draws, rows, strict=True)],
+            weights=torch.tensor([1.0 if row < self.instances else config.prior_weight for row in rows]),
+            times=torch.tensor([d.time for d in draws]),
+            noise=torch.stack([d.noise for d in draws]),
+            posterior=torch.stack([d.posterior for d in draws]),
+        )
+
+    def draws(self, *key: int) -> Draws:
+        chance = generator(*key)
+        dropped, flipped = torch.rand(2, generator=chance).tolist()
+        return Draws(
+            time=int(torch.randint(self.timesteps, (), generator=chance)),
+            noise=torch.randn(self.latent_shape, generator=chance),
+            posterior=torch.randn(self.latent_shape, generator=chance),
+            dropped=dropped < self.config.caption_dropout,
+            flipped=flipped < self.config.flip,
+        )
+
+
+def generator(*key: int) -> torch.Generator:
+    return torch.Generator().manual_seed(hashed(*key))
+
+
+def hashed(*key: int) -> int:
+    """A seed in [0, 2**62) of a recipe's seed, a stream and what else names the draw."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 2
+
+
+def shuffled(seed: int, stream: int, count: int, position: int) -> int:
+    """The number at `position` of the endless series of epochs, each a permutation of `range(count)`."""
+    epoch, place = divmod(position, count)
+    return int(permutation(seed, stream, count, epoch)[place])
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, stream: int, count: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, stream, epoch]).permutation(count)
+
+
+def fixed_batch(pictures: Pictures, first: int, last: int, shape: Sequence[int], timesteps: int, seed: int) -> Batch:
+    """Rows first to last for validation: always the same noise, and times spread evenly over the schedule."""
+    rows = range(first, last)
+    drawn = [torch.randn((2, *shape), generator=generator(seed, VALIDATION, row)) for row in rows]
+    return Batch(
+        rows=list(rows),
+        flipped=[False] * len(rows),
+        captions=[pictures.captions[row] for row in rows],
+        weights=torch.ones(len(rows)),
+        times=torch.tensor([(2 * row + 1) * timesteps // (2 * len(pictures)) for row in rows]),
+        noise=torch.stack([noise for noise, _ in drawn]),
+        posterior=torch.stack([posterior for _, posterior in drawn]),
+    )

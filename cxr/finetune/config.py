@@ -1,0 +1,65 @@
+"""What to fine-tune and how. Light: neither torch nor diffusers is imported here."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Metric = Literal["ssim", "psnr", "mse", "kid"]
+
+
+class FinetuneConfig(BaseModel):
+    """The recipe of a fine-tuned model; with the digests of base model and data it fixes the training.
+
+    Frozen, and refuses what it does not know. A step is one update of the weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "tiny"  # alias, folder, owner/name@revision or s3:// prefix
+    method: Literal["dreambooth", "lora"] = "lora"  # dreambooth: every weight of the UNet
+    train_text_encoder: bool = False  # by the same method
+    rank: int = Field(8, ge=1, le=1024)  # of a LoRA
+    alpha: float = Field(8, gt=0, le=4096)  # a LoRA acts with strength alpha / rank
+
+    finding: str = "all"  # or one, or some separated by commas
+    captions: Literal["catalog", "instance"] = "catalog"  # catalog: each picture's own text
+    instance_prompt: str = "chest X-ray showing {finding}"
+    size: int = Field(512, ge=32, le=2048, multiple_of=8)  # px, height and width
+    flip: float = Field(0.0, ge=0, le=1)  # share mirrored; off, because left and right mean something
+    caption_dropout: float = Field(0.1, ge=0, lt=1)  # share of empty captions: guidance needs the model without a text
+    prior_weight: float = Field(0.0, ge=0, le=100)  # of class pictures, one beside each of the set; 0: none
+    class_prompt: str = "chest X-ray"
+    class_images: int = Field(200, ge=1, le=100_000)
+
+    epochs: int = Field(1, ge=1, le=100_000)
+    max_train_steps: int | None = Field(None, ge=1, le=10_000_000)  # in place of epochs
+    batch: int = Field(8, ge=1, le=4096)  # pictures in one pass of all workers together
+    accumulation: int = Field(1, ge=1, le=1024)  # passes a step
+    learning_rate: float = Field(1e-4, gt=0, le=1)
+    weight_decay: float = Field(0.01, ge=0, le=1)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: int = Field(0, ge=0, le=1_000_000)  # steps
+    max_grad_norm: float = Field(1.0, gt=0, le=1000)
+    ema: float = Field(0.0, ge=0, lt=1)  # decay of the moving average that is validated and kept; 0: none
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"  # auto: bf16 on a GPU that has it, fp32 on a CPU
+    gradient_checkpointing: bool = False  # a quarter more time for much less memory
+    cache: bool = True  # keep latents and, of a frozen encoder, text states
+
+    validate_every: int = Field(100, ge=1, le=1_000_000)  # steps
+    validation_images: int = Field(16, ge=1, le=10_000)
+    sampling_steps: int = Field(30, ge=1, le=1000)  # of a picture for validation
+    guidance: float = Field(7.5, ge=1, le=50)
+    select: Metric = "mse"  # what the best checkpoint is chosen by
+    patience: int = Field(0, ge=0, le=100_000)  # validations without a better one before it stops; 0: never
+    folds: int = Field(1, ge=1, le=50)  # of cross-validation; 1: none
+    seed: int = Field(0, ge=0, lt=2**63)
+
+
+def total_steps(config: FinetuneConfig, images: int) -> int:
+    """How many steps the training has on a set of `images`."""
+    return config.max_train_steps or -(-config.epochs * images // (config.batch * config.accumulation))
+
+
+def identity(config: FinetuneConfig, model_digest: str, data_digest: str) -> dict[str, Any]:
+    """The recipe as the record keeps it: places are replaced by digests; whether results are kept changes none."""
+    return {**config.model_dump(mode="json", exclude={"model", "cache"}), "model": model_digest, "data": data_digest}

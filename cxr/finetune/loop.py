@@ -1,0 +1,258 @@
+"""The one training loop, for both methods; the state between two steps is all that a restart needs."""
+
+import contextlib
+import json
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+
+from cxr.errors import BadInput
+from cxr.finetune.adapters import make_trainable, pick_precision
+from cxr.finetune.batches import Order, Pictures
+from cxr.finetune.config import FinetuneConfig, total_steps
+from cxr.finetune.losses import Objective
+from cxr.finetune.ranks import Ranks
+from cxr.finetune.selection import Selection
+
+Figures = dict[str, float]
+
+
+class Trainer:
+    """Trains the modules of `pipe` in place, a step at a time.
+
+    Args:
+        pipe: the base model as `adapters.load_base` gives it.
+        instances: the set, [N, size, size].
+        classes: class pictures for prior preservation, or None.
+        recipe: `config.identity`; a checkpoint of another one is refused.
+        ranks: this worker among those that train together; all draw the same order and take their own slots of it.
+
+    Raises:
+        BadInput: the set is too small, or the batch cannot be shared by the workers.
+    """
+
+    def __init__(
+        self, pipe: StableDiffusionPipeline, config: FinetuneConfig, instances: Pictures,
+        classes: Pictures | None = None, recipe: dict[str, Any] | None = None, ranks: Ranks = Ranks(),  # noqa: B008
+    ) -> None:  # fmt: skip
+        check(config, instances, classes, ranks)
+        self.pipe, self.config, self.recipe, self.ranks = pipe, config, recipe or {}, ranks
+        self.parameters = make_trainable(pipe, config)
+        self.precision = pick_precision(config, pipe.device)
+        pictures = instances + classes if classes else instances
+        self.objective = Objective(pipe, pictures, config.cache, self.precision)
+        times = self.objective.schedule.config.num_train_timesteps
+        self.order = Order(config, pictures.captions, len(instances), self.objective.latent_shape(), times)
+        self.steps = total_steps(config, len(instances))
+        trained = list(self.parameters.values())
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        constant = config.schedule == "constant"
+        self.rates = get_scheduler(
+            "constant_with_warmup" if constant else "cosine", self.optimizer,
+            num_warmup_steps=config.warmup, num_training_steps=self.steps,
+        )  # fmt: skip
+        self.scaler = torch.amp.GradScaler(pipe.device.type, enabled=self.precision == torch.float16)
+        self.ema = EMAModel(trained, decay=config.ema, foreach=True) if config.ema else None
+        self.selection = Selection(config.select, config.patience)
+        self.done = 0  # steps
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.steps or self.selection.exhausted
+
+    @property
+    def validation_due(self) -> bool:
+        return self.done % self.config.validate_every == 0 or self.done >= self.steps
+
+    def step(self) -> Figures:
+        """One update of the weights. All figures are of all workers together.
+
+        Raises:
+            BadInput: the loss is no number any more (the weights are those of the step before), or memory ran out.
+        """
+        start = time.perf_counter()
+        with out_of_memory_told(self.config):
+            loss = self.backward()
+            rate = self.rates.get_last_lr()[0]
+            norm = self.update(loss)
+        self.done += 1
+        figures = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
+        return {"step": self.done, **figures, "seconds": time.perf_counter() - start}
+
+    def backward(self) -> float:
+        """Leaves the gradient of the next step's loss, both averaged over the workers; returns the loss."""
+        passes = self.config.accumulation
+        total = torch.zeros((), device=self.pipe.device)
+        for turn in range(passes):
+            slots = self.ranks.slots(self.config.batch, turn)
+            batch = self.order.batch(self.done, slots)
+            errors = self.objective.errors(batch)
+            loss = (errors * batch.weights.to(errors.device)).sum() / (len(slots) * passes)
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        self.ranks.average([total, *self.gradients()])
+        return total.item()
+
+    def update(self, loss: float) -> float:
+        """The optimizer's step on clipped gradients; returns their norm before that."""
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm)
+        # Half precision overflows now and then: its scaler then leaves the step out and scales less.
+        if not torch.isfinite(torch.tensor(loss)) or not (self.scaler.is_enabled() or torch.isfinite(norm)):
+            self.optimizer.zero_grad()
+            raise BadInput(
+                f"step {self.done + 1}: the loss or its gradient is not a number any more; lower --learning-rate, or "
+                "use --precision fp32 or bf16; the last checkpoint is kept"
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.rates.step()
+        self.optimizer.zero_grad()
+        if self.ema:
+            self.ema.step(self.parameters.values())
+        return norm.item()
+
+    def gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model is what would be kept now: the moving average, if there is one, and in evaluation mode."""
+        trained = list(self.parameters.values())
+        modules = [module for module in (self.pipe.unet, self.pipe.text_encoder) if module.training]
+        if self.ema:
+            self.ema.store(trained)
+            self.ema.copy_to(trained)
+        for module in modules:
+            module.eval()
+        try:
+            with torch.no_grad(), torch.autocast(
+                self.pipe.device.type, self.precision, enabled=self.precision != torch.float32
+            ):  # fmt: skip
+                yield
+        finally:
+            for module in modules:
+                module.train()
+            if self.ema:
+                self.ema.restore(trained)
+
+    def state_dict(self) -> dict[str, Any]:
+        """References to all that changes from step to step; loads with `weights_only=True`."""
+        return {
+            "step": self.done,
+            "recipe": json.dumps(self.recipe, sort_keys=True),
+            "parameters": {name: parameter.detach() for name, parameter in self.parameters.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "rates": self.rates.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "selection": self.selection.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken.
+
+        Raises:
+            BadInput: it was taken under another recipe.
+        """
+        refuse_other_recipe(json.loads(state["recipe"]), self.recipe, state["step"])
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(state["parameters"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rates.load_state_dict(state["rates"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+            self.ema.to(self.pipe.device)
+        self.selection = Selection(**state["selection"])
+        self.done = state["step"]
+
+
+def train(
+    trainer: Trainer,
+    validate: Callable[[], Figures],
+    report: Callable[[Figures], None],
+    keep: Callable[[bool], None],
+) -> None:
+    """Steps until the end, or until the selection is exhausted; a trainer that has finished is left as it is.
+
+    Args:
+        validate: measures the model as it would be kept now; called on the first worker only.
+        report: gets the figures of every step, with those of the validation where there was one.
+        keep: stores a checkpoint after a validation, on every worker; is told whether it is the best so far. The model
+            to leave is the one inside `trainer.averaged()`.
+    """
+    while not trainer.finished:
+        figures = trainer.step()
+        if trainer.validation_due:
+            with trainer.averaged():
+                scores = trainer.ranks.from_first(validate)
+            keep(trainer.selection.update(trainer.done, scores))
+            figures |= scores
+        report(figures)
+
+
+def save_checkpoint(trainer: Trainer, path: Path) -> None:
+    torch.save(trainer.state_dict(), path)
+
+
+def load_checkpoint(trainer: Trainer, path: Path) -> None:
+    """Goes on from a file of `save_checkpoint`.
+
+    Raises:
+        BadInput: the file is damaged or of another recipe.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        raise BadInput(f"{path}: not a whole checkpoint; remove it to go on from the one before") from None
+    trainer.load_state_dict(state)
+
+
+def check(config: FinetuneConfig, instances: Pictures, classes: Pictures | None, ranks: Ranks) -> None:
+    """`BadInput` unless a step can be filled."""
+    step_images = config.batch * config.accumulation
+    if step_images > len(instances):
+        raise BadInput(
+            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {len(instances)} pictures of "
+            "the set; lower --batch"
+        )
+    if bool(config.prior_weight) != bool(classes and len(classes)):
+        raise BadInput(
+            f"--prior-weight {config.prior_weight:g} with {len(classes or ())} class pictures; give both or neither"
+        )
+    ranks.check(config.batch)
+
+
+def refuse_other_recipe(held: dict[str, Any], ours: dict[str, Any], step: int) -> None:
+    """`BadInput` unless a checkpoint's recipe is this one."""
+    changed = [f"{k} {held.get(k)} -> {ours.get(k)}" for k in sorted(held | ours) if held.get(k) != ours.get(k)]
+    if changed:
+        raise BadInput(
+            f"the checkpoint of step {step} is of another recipe ({', '.join(changed[:4])}); use another --out"
+        )
+
+
+@contextlib.contextmanager
+def out_of_memory_told(config: FinetuneConfig) -> Iterator[None]:
+    """The one error of every size that is too large, with what to change; a CPU's allocator has no type for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise BadInput(
+            f"out of memory: lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same "
+            f"result), lower --size {config.size}, or turn on --gradient-checkpointing"
+        ) from None

@@ -1,0 +1,105 @@
+"""What is measured every so many steps, on pictures that are never trained on, and how it is shown."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from cxr.data.contact_sheet import COLUMNS, contact_sheet
+from cxr.data.images import encode_png
+from cxr.errors import BadInput
+from cxr.finetune.batches import Pictures, fixed_batch
+from cxr.finetune.config import FinetuneConfig
+from cxr.finetune.loop import Trainer
+from cxr.finetune.losses import Objective
+
+Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]
+Distance = Callable[[np.ndarray, np.ndarray], float]  # of two sets of pictures, uint8 [N, H, W]
+
+
+class Validation:
+    """Measures the model of a trainer; the same pictures, noise, times and seeds every time.
+
+    The scores are `mse`, the denoising error; with `sample` also the mean `ssim` and `psnr` between each real picture
+    and one generated from its caption; with `distance` also `kid` between the real and the generated ones.
+
+    Args:
+        pictures: the validation part; `validation_images` of them are used, evenly spread.
+        sample: generates with the modules of the trainer's pipeline.
+    """
+
+    def __init__(
+        self, trainer: Trainer, pictures: Pictures, sample: Sample | None = None, distance: Distance | None = None
+    ) -> None:
+        if not len(pictures):
+            raise BadInput("the set has no validation picture; give another --data, or split it anew")
+        config = trainer.config
+        self.config: FinetuneConfig = config
+        self.pictures = pictures.spread(config.validation_images)
+        self.objective = Objective(trainer.pipe, self.pictures, config.cache, trainer.precision)
+        self.sample, self.distance = sample, distance
+        self.generated: np.ndarray | None = None  # the last ones, beside `pictures`
+
+    def __call__(self) -> dict[str, float]:
+        scores = {"mse": self.denoising_error()}
+        if self.sample:
+            real = self.pictures.pixels
+            self.generated = self.sample(self.pictures.captions, range(len(self.pictures)))
+            scores |= likeness(self.generated, real)
+            if self.distance:
+                scores["kid"] = self.distance(self.generated, real)
+        return scores
+
+    @torch.no_grad()
+    def denoising_error(self) -> float:
+        """The mean of the objective on fixed draws, without weights, mirroring or dropped captions."""
+        objective, count = self.objective, len(self.pictures)
+        shape, times = objective.latent_shape(), objective.schedule.config.num_train_timesteps
+        total = 0.0
+        for first in range(0, count, self.config.batch):
+            last = min(first + self.config.batch, count)
+            batch = fixed_batch(self.pictures, first, last, shape, times, self.config.seed)
+            total += objective.errors(batch).sum().item()
+        return total / count
+
+    def grid(self) -> bytes:
+        """A PNG: the first real pictures above those generated from their captions."""
+        assert self.generated is not None, "nothing was generated yet"
+        rows = {"real": self.pictures.pixels, "generated from its caption": self.generated}
+        return contact_sheet({name: [encode_png(pixels) for pixels in row[:COLUMNS]] for name, row in rows.items()})
+
+
+def likeness(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """Mean SSIM (Wang et al. 2004, 11 x 11 Gaussian window) and PSNR (dB) of pairs, each uint8 [N, H, W].
+
+    PSNR is the mean over pairs, not that of the pooled error.
+    """
+    a, b = _unit(generated), _unit(real)
+    return {
+        "ssim": structural_similarity_index_measure(a, b, data_range=1.0).item(),
+        "psnr": peak_signal_noise_ratio(a, b, data_range=1.0, dim=(1, 2, 3)).item(),
+    }
+
+
+def _unit(pixels: np.ndarray) -> Tensor:
+    """uint8 [N, H, W] to float32 [N, 1, H, W] in [0, 1]."""
+    return torch.from_numpy(pixels)[:, None].float() / 255
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> bytes:
+    """A PNG of what was reported: the loss of every step, and each validation score in a panel of its own."""
+    names = ["loss", *(name for name in ("mse", "ssim", "psnr", "kid") if any(name in row for row in history))]
+    figure = Figure(figsize=(7, 3 * len(names)), dpi=100, layout="constrained")
+    for axis, name in zip(np.atleast_1d(figure.subplots(len(names), sharex=True)), names, strict=True):
+        steps, values = zip(*((row["step"], row[name]) for row in history if name in row), strict=True)
+        axis.plot(steps, values, color="#0072B2", marker="" if name == "loss" else "o", linewidth=1)
+        axis.set_title("training loss" if name == "loss" else f"validation {name.upper()}", fontsize=13)
+        axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel("step", fontsize=12)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return data.getvalue()

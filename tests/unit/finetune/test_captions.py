@@ -1,0 +1,61 @@
+"""From a catalog to captioned pictures, and every way in which a set cannot be used."""
+
+import numpy as np
+import pytest
+
+from cxr.data.images import encode_png
+from cxr.errors import BadInput
+from cxr.finetune.captions import captions_of, chosen_rows, read_pictures
+from cxr.finetune.config import FinetuneConfig, identity
+
+ROWS = [
+    {"image_id": "a", "finding": "normal", "text": "Clear lungs."},
+    {"image_id": "b", "finding": "Lung_Opacities", "text": None},
+    {"image_id": "c", "finding": "normal", "text": " "},
+]
+
+
+def test_rows_are_chosen_by_finding() -> None:
+    assert chosen_rows(ROWS, "all") == ROWS
+    assert [row["image_id"] for row in chosen_rows(ROWS, "normal")] == ["a", "c"]
+    assert chosen_rows(ROWS, "Lung_Opacities, normal") == ROWS
+
+
+@pytest.mark.parametrize("finding", ["pneumonia", "normal,pneumonia", "", "Normal"])
+def test_a_finding_without_pictures_is_refused(finding: str) -> None:
+    with pytest.raises(BadInput, match=r"--finding .*no picture of the set shows it"):
+        chosen_rows(ROWS, finding)
+
+
+def test_an_empty_set_is_refused() -> None:
+    with pytest.raises(BadInput, match="no picture to train on"):
+        chosen_rows([], "all")
+
+
+def test_captions_are_the_texts_or_one_prompt_a_finding() -> None:
+    assert captions_of(ROWS[:1], FinetuneConfig()) == ["Clear lungs."]
+    instance = FinetuneConfig(captions="instance", instance_prompt="an X-ray {of} {finding}")
+    assert captions_of(ROWS, instance)[:2] == ["an X-ray {of} normal", "an X-ray {of} Lung Opacities"]
+
+
+def test_a_set_without_texts_is_refused_where_they_are_needed() -> None:
+    with pytest.raises(BadInput, match=r"2 of 3 pictures have no text \(the first is b\); .*--captions instance"):
+        captions_of(ROWS, FinetuneConfig())
+
+
+def test_pictures_are_read_in_order_at_the_size_of_the_recipe() -> None:
+    files = {"a": np.full((40, 80), 50, np.uint8), "c": np.full((64, 64), 200, np.uint8)}
+    config = FinetuneConfig(size=32, captions="instance")
+    pictures = read_pictures([ROWS[0], ROWS[2]], lambda row: encode_png(files[row["image_id"]]), config)
+    assert pictures.pixels.shape == (2, 32, 32) and pictures.pixels.dtype == np.uint8
+    assert (pictures.pixels[1] == 200).all() and pictures.pixels[0, 16, 16] == 50 and pictures.pixels[0, 0, 0] == 0
+    with pytest.raises(BadInput, match="a: not a picture"):
+        read_pictures(ROWS[:1], lambda row: b"nothing", config)
+
+
+def test_the_identity_names_what_changes_the_result_and_no_place() -> None:
+    config = FinetuneConfig(model="/somewhere/model")
+    told = identity(config, "m" * 64, "d" * 64)
+    assert told["model"] == "m" * 64 and told["data"] == "d" * 64 and "/somewhere" not in str(told)
+    assert told == identity(config.model_copy(update={"cache": False, "model": "/elsewhere"}), "m" * 64, "d" * 64)
+    assert told != identity(config.model_copy(update={"rank": 9}), "m" * 64, "d" * 64)
