@@ -1,4 +1,4 @@
-"""Everything that touches Ray: the session, and units of work over actors.
+"""Everything that touches Ray: the session, units of work over actors, training together, trials side by side.
 
 A loop elsewhere takes iterables and callables; here they meet workers.
 """
@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,11 +19,13 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
+from ray.util.queue import Empty, Queue
 
 from cxr.errors import BadInput, StoreError
 
 PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
 QUEUED = 4  # units at a worker, so that it need not wait for the driver
+SECONDS_BETWEEN_LOOKS = 0.5
 TRIES = 3  # at a unit that fails by itself, in the same actor
 
 Rows = list[dict[str, Any]]
@@ -167,6 +171,90 @@ class WorkStage:
         except (BadInput, StoreError) as stop:
             fatal = f"{type(stop).__name__} {stop}"
         return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
+
+
+Tell = Callable[[Told], None]
+
+
+def train(work: Callable[[Tell], None], workers: int | tuple[int, int], threads: int) -> Iterator[Told]:
+    """Runs `work(tell)` on workers that train together, by Ray Train; yields what they tell, as it comes.
+
+    torch.distributed is set up between them, NCCL over GPUs and gloo over CPUs. If one of them or its node dies, or if
+    of (least, most) workers more can be had, all begin anew: `work` must go on by itself from its last checkpoint.
+
+    Args:
+        threads: CPUs of a worker.
+
+    Raises:
+        BadInput, StoreError: the work raised it.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    gpu, queue = has_gpu(), Queue(actor_options={"num_cpus": 0})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TorchTrainer(
+            lambda: told_work(work, queue),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": threads} | ({"GPU": 1} if gpu else {})
+            ),
+            run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=TRIES)),
+        )
+        yield from told_while(trainer.fit, queue)
+
+
+def run_trials(trials: Sequence[Callable[[Tell], None]], threads: int) -> Iterator[Told]:
+    """Runs every `trial(tell)` as a task with `threads` CPUs and, where there are any, a GPU; yields what they tell.
+
+    As many at a time as the cluster has room for. A trial whose worker dies is run again: it must go on by itself.
+
+    Raises:
+        BadInput, StoreError: a trial raised it.
+    """
+    queue = Queue(actor_options={"num_cpus": 0})
+    task = ray.remote(num_cpus=threads, num_gpus=int(has_gpu()), max_retries=TRIES)(told_work)
+    yield from told_while(lambda: ray.get([task.remote(trial, queue) for trial in trials]), queue)
+
+
+def has_gpu() -> bool:
+    return ray.cluster_resources().get("GPU", 0) > 0
+
+
+def told_work(work: Callable[[Tell], None], queue: Queue) -> None:
+    """In a worker: its refusals are told before they are raised, and so end the job with their own words."""
+    try:
+        work(queue.put)
+    except (BadInput, StoreError) as stop:
+        queue.put({"fatal": f"{type(stop).__name__} {stop}"})
+        raise
+
+
+def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
+    """Yields what is put into the queue until `run` has ended and it is empty; raises what `run` raised."""
+    raised: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            run()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=body, daemon=True)  # not the main one: Ray would take Ctrl-C for itself
+    thread.start()
+    while True:
+        ended = not thread.is_alive()
+        try:
+            told = queue.get(timeout=SECONDS_BETWEEN_LOOKS)
+        except Empty:
+            if ended:
+                break
+            continue
+        stop_if_fatal(told.pop("fatal", ""))
+        yield told
+    if raised:
+        raise raised[0]
 
 
 def stop_if_fatal(fatal: str) -> None:

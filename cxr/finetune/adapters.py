@@ -1,5 +1,6 @@
 """What a method trains and what it leaves: every weight and a diffusers folder, or a LoRA in both usual forms."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -24,18 +25,19 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 LORA_FILE, KOHYA_FILE = "pytorch_lora_weights.safetensors", "kohya_lora.safetensors"
 
 
-def load_base(model: Path, config: FinetuneConfig) -> StableDiffusionPipeline:
-    """The base model in full precision on this process's device, to be trained.
+def check_size(model: Path, size: int) -> None:
+    """`BadInput` unless the model's autoencoder can halve the size as often as it does."""
+    factor = 2 ** (len(json.loads((model / "vae" / "config.json").read_text())["block_out_channels"]) - 1)
+    if size % factor:
+        raise BadInput(f"--size {size}: the model's autoencoder needs a multiple of {factor}")
 
-    Raises:
-        BadInput: the size is not one that its autoencoder takes.
-    """
+
+def load_base(model: Path) -> StableDiffusionPipeline:
+    """The base model in full precision on this process's device, to be trained."""
     pipe = StableDiffusionPipeline.from_pretrained(
         model, dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None,
         feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
-    if config.size % pipe.vae_scale_factor:
-        raise BadInput(f"--size {config.size}: the model's autoencoder needs a multiple of {pipe.vae_scale_factor}")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
 

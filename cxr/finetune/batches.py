@@ -30,11 +30,6 @@ class Pictures:
     def __add__(self, other: "Pictures") -> "Pictures":
         return Pictures(np.concatenate([self.pixels, other.pixels]), [*self.captions, *other.captions])
 
-    def spread(self, count: int) -> "Pictures":
-        """At most `count` of them, evenly from first to last."""
-        rows = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
-        return Pictures(self.pixels[rows], [self.captions[i] for i in rows])
-
 
 @dataclass(frozen=True)
 class Batch:

@@ -1,17 +1,11 @@
-"""From catalog rows to the pictures that are trained on and what each is said to show."""
+"""From catalog rows to those that are trained on and what each is said to show."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from cxr.data.images import decode_gray, fit
 from cxr.errors import BadInput, nearest
-from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 
-READ_THREADS = 16
 Row = Mapping[str, Any]
 
 
@@ -46,18 +40,3 @@ def captions_of(rows: Sequence[Row], config: FinetuneConfig) -> list[str]:
             "give the set texts, or use --captions instance"
         )
     return [row["text"] for row in rows]
-
-
-def read_pictures(rows: Sequence[Row], read: Callable[[Row], bytes], config: FinetuneConfig) -> Pictures:
-    """All pictures in memory, at the size of the recipe; `read` gives a row's file.
-
-    Raises:
-        BadInput: a file is no picture, or a caption is missing.
-    """
-    captions = captions_of(rows, config)
-
-    def pixels(row: Row) -> np.ndarray:
-        return fit(decode_gray(read(row), row["image_id"]), config.size, "keep")
-
-    with ThreadPoolExecutor(READ_THREADS) as threads:
-        return Pictures(np.stack(list(threads.map(pixels, rows))), captions)

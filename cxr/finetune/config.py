@@ -24,7 +24,7 @@ class FinetuneConfig(BaseModel):
     finding: str = "all"  # or one, or some separated by commas
     captions: Literal["catalog", "instance"] = "catalog"  # catalog: each picture's own text
     instance_prompt: str = "chest X-ray showing {finding}"
-    size: int = Field(512, ge=32, le=2048, multiple_of=8)  # px, height and width
+    size: int = Field(512, ge=64, le=2048, multiple_of=8)  # px, height and width
     flip: float = Field(0.0, ge=0, le=1)  # share mirrored; off, because left and right mean something
     caption_dropout: float = Field(0.1, ge=0, lt=1)  # share of empty captions: guidance needs the model without a text
     prior_weight: float = Field(0.0, ge=0, le=100)  # of class pictures, one beside each of the set; 0: none
@@ -47,6 +47,7 @@ class FinetuneConfig(BaseModel):
 
     validate_every: int = Field(100, ge=1, le=1_000_000)  # steps
     validation_images: int = Field(16, ge=1, le=10_000)
+    test_images: int = Field(64, ge=1, le=10_000)  # once, at the end
     sampling_steps: int = Field(30, ge=1, le=1000)  # of a picture for validation
     guidance: float = Field(7.5, ge=1, le=50)
     select: Metric = "mse"  # what the best checkpoint is chosen by

@@ -90,17 +90,17 @@ class Trainer:
         return {"step": self.done, **figures, "seconds": time.perf_counter() - start}
 
     def backward(self) -> float:
-        """Leaves the gradient of the next step's loss, both averaged over the workers; returns the loss."""
+        """Leaves the gradient of the next step's loss, both of all workers together; returns the loss."""
         passes = self.config.accumulation
         total = torch.zeros((), device=self.pipe.device)
         for turn in range(passes):
             slots = self.ranks.slots(self.config.batch, turn)
             batch = self.order.batch(self.done, slots)
             errors = self.objective.errors(batch)
-            loss = (errors * batch.weights.to(errors.device)).sum() / (len(slots) * passes)
+            loss = (errors * batch.weights.to(errors.device)).sum() / (self.config.batch * passes)
             self.scaler.scale(loss).backward()
             total += loss.detach()
-        self.ranks.average([total, *self.gradients()])
+        self.ranks.add_up([total, *self.gradients()])
         return total.item()
 
     def update(self, loss: float) -> float:
@@ -190,17 +190,19 @@ def train(
     Args:
         validate: measures the model as it would be kept now; called on the first worker only.
         report: gets the figures of every step, with those of the validation where there was one.
-        keep: stores a checkpoint after a validation, on every worker; is told whether it is the best so far. The model
-            to leave is the one inside `trainer.averaged()`.
+        keep: stores a checkpoint after a validation and its report, on every worker; is told whether it is the best
+            so far. The model to leave is the one inside `trainer.averaged()`.
     """
     while not trainer.finished:
         figures = trainer.step()
-        if trainer.validation_due:
-            with trainer.averaged():
-                scores = trainer.ranks.from_first(validate)
-            keep(trainer.selection.update(trainer.done, scores))
-            figures |= scores
-        report(figures)
+        if not trainer.validation_due:
+            report(figures)
+            continue
+        with trainer.averaged():
+            scores = trainer.ranks.from_first(validate)
+        best = trainer.selection.update(trainer.done, scores)
+        report(figures | scores)
+        keep(best)
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
@@ -222,17 +224,21 @@ def load_checkpoint(trainer: Trainer, path: Path) -> None:
 
 def check(config: FinetuneConfig, instances: Pictures, classes: Pictures | None, ranks: Ranks) -> None:
     """`BadInput` unless a step can be filled."""
-    step_images = config.batch * config.accumulation
-    if step_images > len(instances):
-        raise BadInput(
-            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {len(instances)} pictures of "
-            "the set; lower --batch"
-        )
+    check_batch(config, len(instances))
     if bool(config.prior_weight) != bool(classes and len(classes)):
         raise BadInput(
             f"--prior-weight {config.prior_weight:g} with {len(classes or ())} class pictures; give both or neither"
         )
     ranks.check(config.batch)
+
+
+def check_batch(config: FinetuneConfig, images: int) -> None:
+    """`BadInput` if a step takes more pictures than there are to train on."""
+    if config.batch * config.accumulation > images:
+        raise BadInput(
+            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {images} pictures of the set; "
+            "lower --batch"
+        )
 
 
 def refuse_other_recipe(held: dict[str, Any], ours: dict[str, Any], step: int) -> None:

@@ -27,35 +27,34 @@ class Ranks:
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
 
     def check(self, batch: int) -> None:
-        """`BadInput` unless the batch can be shared out evenly."""
-        if batch % self.size:
-            raise BadInput(f"--batch {batch} cannot be shared by {self.size} workers; give a multiple of {self.size}")
+        """`BadInput` unless there is a picture of every batch for every worker."""
+        if batch < self.size:
+            raise BadInput(f"--batch {batch} is too small for {self.size} workers; give {self.size} or more")
 
     def slots(self, batch: int, turn: int) -> range:
-        """This worker's slots in the pass number `turn` of a step."""
-        share = batch // self.size
-        start = turn * batch + self.rank * share
-        return range(start, start + share)
+        """This worker's slots in the pass number `turn` of a step; shares differ by one at most."""
+        start, end = (batch * rank // self.size for rank in (self.rank, self.rank + 1))
+        return range(turn * batch + start, turn * batch + end)
 
     @torch.no_grad()
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Puts in place of each tensor its mean over the workers, a bucket of them in one message."""
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Puts in place of each tensor its sum over the workers, a bucket of them in one message."""
         if self.size == 1:
             return
         bucket: list[Tensor] = []
         for tensor in tensors:
             bucket.append(tensor)
             if sum(t.numel() for t in bucket) >= BUCKET:
-                self._average(bucket)
+                self._add_up(bucket)
                 bucket = []
         if bucket:
-            self._average(bucket)
+            self._add_up(bucket)
 
-    def _average(self, bucket: Sequence[Tensor]) -> None:
+    def _add_up(self, bucket: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
         dist.all_reduce(flat)
-        for tensor, mean in zip(bucket, (flat / self.size).split([t.numel() for t in bucket]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        for tensor, total in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+            tensor.copy_(total.view_as(tensor))
 
     def from_first(self, make: Callable[[], T]) -> T:
         """What `make` gives on the first worker, on all of them."""

@@ -28,7 +28,7 @@ class Validation:
     and one generated from its caption; with `distance` also `kid` between the real and the generated ones.
 
     Args:
-        pictures: the validation part; `validation_images` of them are used, evenly spread.
+        pictures: some of the validation part, or of the test part.
         sample: generates with the modules of the trainer's pipeline.
     """
 
@@ -39,7 +39,7 @@ class Validation:
             raise BadInput("the set has no validation picture; give another --data, or split it anew")
         config = trainer.config
         self.config: FinetuneConfig = config
-        self.pictures = pictures.spread(config.validation_images)
+        self.pictures = pictures
         self.objective = Objective(trainer.pipe, self.pictures, config.cache, trainer.precision)
         self.sample, self.distance = sample, distance
         self.generated: np.ndarray | None = None  # the last ones, beside `pictures`

@@ -1,7 +1,6 @@
 """The end of a generated set: catalog, metadata, card and contact sheet. Rows stream through, however many."""
 
 import json
-import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
-from cxr.store import Made, Store, Stored, digest_of
+from cxr.store import Made, Store, Stored, digest_of, put_file
 
 CATALOG_KEY, CARD_KEY, SHEET_KEY, METADATA_KEY = (
     "catalog.parquet", "README.md", "contact_sheet.png", "images/metadata.jsonl"
@@ -69,14 +68,6 @@ def write_tables(
 def catalog_row(row: dict[str, Any], key: str, sha256: str, source: str, licence: str) -> dict[str, Any]:
     about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
     return {**about, "key": key, "sha256": sha256, "source": source, "licence": licence}
-
-
-def put_file(store: Store, key: str, path: Path) -> Stored:
-    """Stores a local file without reading it into memory."""
-    if not path.stat().st_size:
-        return store.put(key, b"")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return store.put(key, data)
 
 
 def keys_and_digests(catalog: Path) -> Iterator[tuple[str, str]]:

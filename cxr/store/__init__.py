@@ -5,11 +5,13 @@ local.py     the local folder
 s3.py        S3 (s3_client.py connects and explains its errors)
 place.py     from a URI to a store
 record.py    an artifact's record: what it is made of; its presence means complete
+files.py     local files as objects
 units.py     the commits of an artifact in the making
 verify.py    reads everything back
 """
 
 from cxr.store.base import Listed, Store, Stored, check_key, digest_of, sha256
+from cxr.store.files import get_pieces, put_file, put_folder, put_pieces
 from cxr.store.place import open_store
 from cxr.store.record import (
     PLAN_KEY,
@@ -37,10 +39,14 @@ __all__ = [
     "check_key",
     "commit_record",
     "digest_of",
+    "get_pieces",
     "library_versions",
     "listed_units",
     "open_store",
     "plan_marks",
+    "put_file",
+    "put_folder",
+    "put_pieces",
     "read_record",
     "recipe_digest",
     "refuse_other",

@@ -39,7 +39,7 @@ def trainer(random_model: Path) -> Callable[..., Trainer]:
     def make(pictures: Pictures | None = None, classes: Pictures | None = None, **fields) -> Trainer:
         others = {name: fields.pop(name) for name in ("recipe", "ranks") if name in fields}
         config = FinetuneConfig(**(SMALL | fields))
-        return Trainer(load_base(random_model, config), config, pictures or draw_bars(12), classes, **others)
+        return Trainer(load_base(random_model), config, pictures or draw_bars(12), classes, **others)
 
     return make
 

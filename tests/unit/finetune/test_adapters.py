@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 
 from cxr.errors import BadInput
 from cxr.finetune.adapters import KOHYA_FILE, LORA_FILE, load_base, save
-from cxr.finetune.config import FinetuneConfig
 from cxr.generate.config import SamplerConfig
 from cxr.generate.sampler import Sampler, load_pipeline
 from cxr.weights import resolve, resolve_lora
@@ -31,7 +30,7 @@ def answer(pipe: StableDiffusionPipeline) -> torch.Tensor:
 
 @pytest.fixture
 def base(random_model: Path):
-    return lambda: load_base(random_model, FinetuneConfig(size=64))
+    return lambda: load_base(random_model)
 
 
 @TEXTS

@@ -1,11 +1,9 @@
 """From a catalog to captioned pictures, and every way in which a set cannot be used."""
 
-import numpy as np
 import pytest
 
-from cxr.data.images import encode_png
 from cxr.errors import BadInput
-from cxr.finetune.captions import captions_of, chosen_rows, read_pictures
+from cxr.finetune.captions import captions_of, chosen_rows
 from cxr.finetune.config import FinetuneConfig, identity
 
 ROWS = [
@@ -41,16 +39,6 @@ def test_captions_are_the_texts_or_one_prompt_a_finding() -> None:
 def test_a_set_without_texts_is_refused_where_they_are_needed() -> None:
     with pytest.raises(BadInput, match=r"2 of 3 pictures have no text \(the first is b\); .*--captions instance"):
         captions_of(ROWS, FinetuneConfig())
-
-
-def test_pictures_are_read_in_order_at_the_size_of_the_recipe() -> None:
-    files = {"a": np.full((40, 80), 50, np.uint8), "c": np.full((64, 64), 200, np.uint8)}
-    config = FinetuneConfig(size=32, captions="instance")
-    pictures = read_pictures([ROWS[0], ROWS[2]], lambda row: encode_png(files[row["image_id"]]), config)
-    assert pictures.pixels.shape == (2, 32, 32) and pictures.pixels.dtype == np.uint8
-    assert (pictures.pixels[1] == 200).all() and pictures.pixels[0, 16, 16] == 50 and pictures.pixels[0, 0, 0] == 0
-    with pytest.raises(BadInput, match="a: not a picture"):
-        read_pictures(ROWS[:1], lambda row: b"nothing", config)
 
 
 def test_the_identity_names_what_changes_the_result_and_no_place() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.multiprocessing as mp
 
 from cxr.errors import BadInput
-from cxr.finetune.adapters import load_base
+from cxr.finetune.adapters import check_size, load_base
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer, load_checkpoint, save_checkpoint, train
@@ -48,22 +48,22 @@ def copy_with(batch, **fields):
 
 @METHODS
 @pytest.mark.parametrize("prior_weight", [0.0, 0.5])
-def test_two_halves_of_the_batch_average_to_the_whole(trainer, fields: dict, prior_weight: float, bars) -> None:
+def test_two_shares_of_the_batch_add_up_to_the_whole(trainer, fields: dict, prior_weight: float, bars) -> None:
     classes = bars(3, 20) if prior_weight else None
     settings = {"batch": 4, "accumulation": 2, "classes": classes, "prior_weight": prior_weight, **fields}
     whole = trainer(**settings)
     loss = whole.backward()
     halves = [trainer(ranks=Alone(rank, 2), **settings) for rank in range(2)]
-    assert sum(half.backward() for half in halves) / 2 == pytest.approx(loss, rel=1e-5)
+    assert sum(half.backward() for half in halves) == pytest.approx(loss, rel=1e-5)
     for name, parameter in whole.parameters.items():
-        mean = sum(half.parameters[name].grad for half in halves) / 2
-        torch.testing.assert_close(mean, parameter.grad, rtol=1e-4, atol=1e-6)
+        total = sum(half.parameters[name].grad for half in halves)
+        torch.testing.assert_close(total, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
 class Alone(Ranks):
     """One of two workers, who does not wait for the other."""
 
-    def average(self, tensors) -> None:
+    def add_up(self, tensors) -> None:
         pass
 
 
@@ -83,7 +83,7 @@ def worker(rank: int, model: Path, pictures: Pictures, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     config = FinetuneConfig(size=64, batch=4, max_train_steps=4, rank=4, alpha=2, learning_rate=1e-2)
-    trainer = Trainer(load_base(model, config), config, pictures, ranks=Ranks.here())
+    trainer = Trainer(load_base(model), config, pictures, ranks=Ranks.here())
     torch.save([trainer.step()["loss"] for _ in range(4)], folder / f"{rank}.pt")
 
 
@@ -248,7 +248,7 @@ def test_out_of_memory_says_what_to_lower(trainer) -> None:
         ({"batch": 13}, "--batch 13 x 1 accumulated: more than the 12 pictures"),
         ({"batch": 5, "accumulation": 3}, "--batch 5 x 3"),
         ({"prior_weight": 1.0}, "--prior-weight 1 with 0 class pictures"),
-        ({"ranks": Ranks(0, 3), "batch": 4}, "--batch 4 cannot be shared by 3 workers"),
+        ({"ranks": Ranks(0, 5), "batch": 4}, "--batch 4 is too small for 5 workers"),
     ],
 )
 def test_a_step_that_cannot_be_filled_is_refused(trainer, settings: dict, line: str) -> None:
@@ -257,9 +257,8 @@ def test_a_step_that_cannot_be_filled_is_refused(trainer, settings: dict, line: 
 
 
 def test_a_size_that_the_autoencoder_cannot_halve_is_refused(random_model: Path) -> None:
-    config = FinetuneConfig(size=64).model_copy(update={"size": 66})
     with pytest.raises(BadInput, match=r"--size 66: .* a multiple of 4"):
-        load_base(random_model, config)
+        check_size(random_model, 66)
 
 
 def test_the_seed_alone_decides_a_curve(trainer, losses) -> None:

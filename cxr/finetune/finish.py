@@ -1,0 +1,153 @@
+"""The end of a fine-tuning: curves, card, and the record last."""
+
+import json
+import statistics
+
+from cxr.finetune.adapters import KOHYA_FILE
+from cxr.finetune.checkpoints import CHECKPOINTS
+from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result
+from cxr.finetune.loop import Figures
+from cxr.finetune.validation import curves
+from cxr.store import (
+    PLAN_KEY,
+    Made,
+    Record,
+    Store,
+    commit_record,
+    digest_of,
+    library_versions,
+)
+
+CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
+
+
+def complete(job: Job, timings: dict[str, float]) -> Record:
+    """Writes what belongs beside the model, the record last; then sweeps up the checkpoints."""
+    results = {run: read_result(job.store, run) for run in job.runs}
+    final = results[FINAL]
+    history = [{"run": run, **figures} for run, result in results.items() for figures in result.history]
+    objects = [stored for result in results.values() for stored in result.objects]
+    objects += [job.store.read_back(found.key) for found in job.store.list(SAMPLES)]
+    objects += [
+        job.store.read_back(PLAN_KEY),
+        job.store.put(CURVES_KEY, curves(final.history)),
+        job.store.put(HISTORY_KEY, "".join(json.dumps(row) + "\n" for row in history).encode()),
+        job.store.put(CARD_KEY, card(job, results).encode()),
+    ]
+    record = commit_record(job.store, record_of(job, results, objects, timings))
+    sweep(job.store)
+    return record
+
+
+def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict[str, float]) -> Record:
+    final = results[FINAL]
+    plan = job.plan.to_pylist()
+    seen = {row["patient"] for row in plan if row["split"] != "test" and row["patient"] is not None}
+    return Record(
+        kind=KIND,
+        recipe=job.recipe,
+        recipe_digest=job.digest,
+        inputs={"model": job.model.digest, "data": job.data.digest},
+        made=Made(
+            count=len(final.objects),
+            bytes=sum(stored.size for stored in final.objects),
+            digest=digest_of((stored.key, stored.sha256) for stored in final.objects),
+        ),
+        objects=objects,
+        seeds={"seed": job.config.seed},
+        versions=library_versions(),
+        timings=timings,
+        metrics={
+            "step": final.step,
+            "validation": final.scores,
+            "base": final.base,
+            "test": final.test,
+            "folds": {run: result.scores for run, result in results.items() if run != FINAL},
+            "patients_seen": sorted(seen),  # sha256 of their ids: trained on, or chosen by
+            "pictures_without_patient": sum(row["patient"] is None for row in plan),
+        },
+    )
+
+
+def sweep(store: Store) -> None:
+    """Removes checkpoints and results of a finished model: its record speaks."""
+    for folder in (CHECKPOINTS, RESULTS):
+        store.delete([found.key for found in store.list(folder)])
+
+
+def card(job: Job, results: dict[str, Result]) -> str:
+    """The model card, with the front matter that the Hugging Face hub reads."""
+    config, final = job.config, results[FINAL]
+    lora = config.method == "lora"
+    embedded = job.model.source == "embedded"
+    base = "tiny, embedded in cxr" if embedded else job.model.source
+    findings = sorted(set(job.plan["finding"].to_pylist()))
+    parts = job.plan["split"].to_pylist()
+    usage = (
+        f"python jobs/generate.py RECIPE --model {config.model if embedded else 'BASE'} --lora THIS_FOLDER --out OUT"
+        if lora
+        else "python jobs/generate.py RECIPE --model THIS_FOLDER --out OUT"
+    )
+    return f"""---
+license: {"apache-2.0" if job.model.licence == "Apache-2.0" else "other"}
+pipeline_tag: text-to-image
+library_name: diffusers
+tags:
+- medical
+- chest-x-ray
+- {"lora" if lora else "dreambooth"}
+---
+
+# {"A LoRA" if lora else "Stable Diffusion fine-tuned"} on {parts.count("train")} chest X-rays
+
+![What it shows for the validation captions](samples/{FINAL}/{final.step:08d}.png)
+
+- Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
+- Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
+{parts.count("test")} to test; catalog `{job.data.digest[:16]}`
+- Method: {method_line(job)}
+- Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
+- Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
+
+| | {" | ".join(final.base)} |
+| --- |{" --- |" * len(final.base)}
+{table_rows(final, results)}
+
+SSIM and PSNR compare a generated picture with the real one of the same caption: a caption does not fix a patient, so
+they say how alike two X-rays of a kind look, not how faithful the model is. `kid` is the kernel distance in features of
+the embedded extractor, between {min(config.validation_images, parts.count("validation"))} pictures: use it to choose, \
+not to report.
+
+```sh
+{usage}
+```
+{f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
+"""
+
+
+def method_line(job: Job) -> str:
+    config = job.config
+    what = "UNet and text encoder" if config.train_text_encoder else "UNet"
+    how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.method == "lora" else "every weight"
+    prior = f"; prior {config.prior_weight:g} on {config.class_images} class pictures" if config.prior_weight else ""
+    batch = f"batch {config.batch}" + (f" x {config.accumulation}" if config.accumulation > 1 else "")
+    return f"{how} of the {what}; {batch}, learning rate {config.learning_rate:g}, {config.schedule}{prior}"
+
+
+def table_rows(final: Result, results: dict[str, Result]) -> str:
+    """Lines of the card's table: the base model, this one, and the mean over the folds."""
+    lines = [("base model, validation", final.base), ("this model, validation", final.scores)]
+    lines += [("this model, test", final.test)] if final.test else []
+    rows = [[name, *(figure(scores.get(key)) for key in final.base)] for name, scores in lines]
+    if folds := [result.scores for run, result in results.items() if run != FINAL]:
+        rows.append([f"mean (sd) of {len(folds)} folds", *(over_folds(folds, key) for key in final.base)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def over_folds(folds: list[Figures], key: str) -> str:
+    values = [scores[key] for scores in folds]
+    return f"{statistics.mean(values):.4g} ({statistics.stdev(values):.2g})"

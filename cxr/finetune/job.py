@@ -1,0 +1,278 @@
+"""What `jobs/finetune.py` is made of, without Ray: from a split set to a plan, and a worker's part."""
+
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from diffusers import StableDiffusionPipeline
+
+from cxr.data.catalog import CatalogSet, pictures, read_set
+from cxr.data.tokens import count_too_long
+from cxr.errors import BadInput
+from cxr.finetune.adapters import check_size, load_base, save
+from cxr.finetune.batches import Pictures
+from cxr.finetune.captions import captions_of, chosen_rows
+from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_note
+from cxr.finetune.config import FinetuneConfig, identity, total_steps
+from cxr.finetune.loop import Figures, Trainer, check_batch, train
+from cxr.finetune.prior import class_pictures
+from cxr.finetune.ranks import Ranks
+from cxr.finetune.validation import Distance, Sample, Validation
+from cxr.store import (
+    PLAN_KEY,
+    Store,
+    Stored,
+    open_store,
+    plan_marks,
+    put_file,
+    put_folder,
+    recipe_digest,
+    refuse_other,
+)
+from cxr.weights import Weights, cache, resolve
+
+KIND = "fine-tuned model"
+FINAL = "final"  # the run whose model is left; the others are folds
+RESULTS, SAMPLES, FOLDS = "results/", "samples/", "folds/"
+
+PLAN = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("key", pa.string()),
+        ("sha256", pa.string()),
+        ("finding", pa.string()),
+        ("caption", pa.string()),
+        ("patient", pa.string()),  # sha256 of the patient's id, so that a study can see whom the model has seen
+        ("split", pa.string()),
+        ("fold", pa.int32()),
+    ]
+)
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is fixed before the first step."""
+
+    store: Store
+    data: CatalogSet
+    config: FinetuneConfig
+    model: Weights
+    plan: pa.Table  # of schema PLAN
+    recipe: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return recipe_digest(self.recipe)
+
+    @property
+    def runs(self) -> list[str]:
+        """The folds, if there are any, and the final one."""
+        folds = self.config.folds if self.config.folds > 1 else 0
+        return [*(f"fold{number}" for number in range(1, folds + 1)), FINAL]
+
+
+def prepare(store: Store, data: Store, config: FinetuneConfig, note: Callable[[str], None]) -> Job:
+    """Resolves the weights and reads the catalog; nothing goes to the store yet.
+
+    Raises:
+        BadInput: set, model or place cannot be used.
+    """
+    held = read_set(data)
+    rows = chosen_rows(held.table.to_pylist(), config.finding)
+    plan = planned(rows, captions_of(rows, config), data.uri, config.folds)
+    model = resolve(config.model)
+    check_size(model.path, config.size)
+    if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):
+        note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
+    recipe = identity(config, model.digest, held.digest)
+    refuse_other(store, KIND, recipe)
+    job = Job(store, held, config, model, plan, recipe)
+    for run in job.runs:
+        train_rows, validation_rows = parts_of(plan, run, config.folds)
+        check_batch(config, len(train_rows))
+        if not len(validation_rows):
+            raise BadInput(f"{data.uri}: no validation picture of these findings; split the set anew")
+    return job
+
+
+def planned(rows: list[dict[str, Any]], captions: list[str], uri: str, folds: int) -> pa.Table:
+    """The plan's rows in the catalog's order."""
+    if any(row["split"] is None for row in rows):
+        raise BadInput(f"{uri}: its pictures are not split into train, validation and test; jobs/ingest.py does that")
+    held = 1 + max((row["fold"] for row in rows if row["fold"] is not None), default=-1)
+    if folds > max(held, 1):
+        raise BadInput(f"--folds {folds}: the set has {held} folds; give fewer, or ingest it with --folds {folds}")
+    told = [
+        {**row, "caption": caption, "patient": hashed(row["patient_id"])}
+        for row, caption in zip(rows, captions, strict=True)
+    ]
+    return pa.Table.from_pylist(told, schema=PLAN)
+
+
+def hashed(patient: str | None) -> str | None:
+    return None if patient is None else hashlib.sha256(patient.encode()).hexdigest()
+
+
+def parts_of(plan: pa.Table, run: str, folds: int) -> tuple[pa.Table, pa.Table]:
+    """What a run trains on and what it is measured on; a set of more folds than are asked for has them joined."""
+    trained = plan.filter(pc.equal(plan["split"], "train"))
+    if run == FINAL:
+        return trained, plan.filter(pc.equal(plan["split"], "validation"))
+    held_out = pa.array([fold % folds == int(run[len("fold") :]) - 1 for fold in trained["fold"].to_pylist()])
+    return trained.filter(pc.invert(held_out)), trained.filter(held_out)
+
+
+def begin(job: Job) -> None:
+    """Stores the plan, if it is not there."""
+    sink = io.BytesIO()
+    pq.write_table(job.plan.replace_schema_metadata(plan_marks(job.recipe, job.digest)), sink, compression="zstd")
+    if not job.store.put_if_absent(PLAN_KEY, sink.getvalue()):
+        refuse_other(job.store, KIND, job.recipe)
+
+
+def result_key(run: str) -> str:
+    return f"{RESULTS}{run}.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has come to."""
+
+    step: int  # of the best validation
+    epoch: int
+    scores: Figures  # of that validation
+    base: Figures  # the same before the first step
+    test: Figures  # of the final run; touched this once
+    objects: list[Stored]
+    history: list[Figures]
+
+
+def read_result(store: Store, run: str) -> Result | None:
+    try:
+        told = json.loads(store.get(result_key(run)))
+    except KeyError:
+        return None
+    return Result(**{**told, "objects": [Stored(**stored) for stored in told["objects"]]})
+
+
+def steps_of(job: Job, run: str) -> int:
+    """How many steps the run has."""
+    return total_steps(job.config, len(parts_of(job.plan, run, job.config.folds)[0]))
+
+
+def steps_done(job: Job, run: str) -> int:
+    """How many of them need not be done again."""
+    result = read_result(job.store, run)
+    return result.history[-1]["step"] if result else read_note(job.store, run).step
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A worker's part; travels to it with places and settings, no weights.
+
+    `sampler` and `distance` come from the job, because the stages do not know one another.
+    """
+
+    store: Store
+    data: Store
+    config: FinetuneConfig
+    recipe: dict[str, Any]
+    run: str
+    threads: int
+    sampler: Callable[[StableDiffusionPipeline, FinetuneConfig], Sample]
+    distance: Callable[[], Distance]
+
+    def __call__(self, tell: Tell) -> None:
+        """Trains the run to its end from where it stands, and stores what it leaves; tells the figures of each step."""
+        if self.store.exists(result_key(self.run)):
+            return
+        torch.set_num_threads(self.threads)
+        plan = pq.read_table(io.BytesIO(self.store.get(PLAN_KEY)))
+        trained, validated = parts_of(plan, self.run, self.config.folds)
+        ranks, pipe = Ranks.here(), self.load()
+        sample = self.sampler(pipe, self.config)
+        classes = ranks.from_first(lambda: self.class_pictures(sample)) if self.config.prior_weight else None
+        trainer = Trainer(pipe, self.config, self.read(trained), classes, self.recipe, ranks)
+        shown = self.read(validated, self.config.validation_images)
+        validation = Validation(trainer, shown, sample, self.distance())
+        history = self.fit(trainer, validation, tell)
+        if ranks.rank == 0:
+            self.leave(trainer, validation, history, plan)
+
+    def load(self) -> StableDiffusionPipeline:
+        model = resolve(self.config.model)
+        if model.digest != self.recipe["model"]:
+            raise BadInput(f"--model {self.config.model}: this machine has other weights of that name than the driver")
+        return load_base(model.path)
+
+    def read(self, rows: pa.Table, count: int | None = None) -> Pictures:
+        """All rows' pictures, or `count` of them evenly spread."""
+        if count is not None and count < len(rows):
+            rows = rows.take([round(i * (len(rows) - 1) / max(count - 1, 1)) for i in range(count)])
+        return Pictures(pictures(self.data, rows, self.config.size), rows["caption"].to_pylist())
+
+    def class_pictures(self, sample: Sample) -> Pictures:
+        return class_pictures(self.config, self.recipe["model"], sample, open_store(str(cache())))
+
+    def fit(self, trainer: Trainer, validation: Validation, tell: Tell) -> list[Figures]:
+        """Returns the figures of every step, from the first one on."""
+        first = trainer.ranks.rank == 0
+        history = go_on(self.store, self.run, trainer)
+
+        def report(figures: Figures) -> None:
+            history.append(figures)
+            if first:
+                tell({"run": self.run, **figures})
+
+        def keep(best: bool) -> None:
+            if first:
+                self.store.put(f"{SAMPLES}{self.run}/{trainer.done:08d}.png", validation.grid())
+                keep_checkpoint(self.store, self.run, trainer, history, best)
+
+        if not history:
+            with trainer.averaged():
+                report({"step": 0, **trainer.ranks.from_first(validation)})
+        train(trainer, validation, report, keep)
+        return history
+
+    def leave(self, trainer: Trainer, validation: Validation, history: list[Figures], plan: pa.Table) -> None:
+        """Stores the best model, and how it does on the test part if it is the final one; the result last."""
+        load_best(self.store, self.run, trainer)
+        step = trainer.selection.step
+        epoch = -(-step * self.config.batch * self.config.accumulation // trainer.order.instances)
+        test: Figures = {}
+        with trainer.averaged(), tempfile.TemporaryDirectory() as folder:
+            if self.run == FINAL:
+                save(trainer.pipe, self.config, Path(folder))
+                objects = put_folder(self.store, "", Path(folder))
+                tested = plan.filter(pc.equal(plan["split"], "test"))
+                if len(tested):
+                    shown = self.read(tested, self.config.test_images)
+                    test = Validation(trainer, shown, validation.sample, validation.distance)()
+            else:
+                objects = self.leave_fold(trainer, f"best_model_{self.run}_epoch{epoch}", Path(folder))
+        base, best = history[0], next(figures for figures in history if figures["step"] == step)
+        scores = ({name: f[name] for name in base if name != "step"} for f in (best, base))
+        result = Result(step, epoch, *scores, test, objects, history)
+        self.store.put(result_key(self.run), json.dumps(asdict(result)).encode())
+
+    def leave_fold(self, trainer: Trainer, name: str, folder: Path) -> list[Stored]:
+        """The fold's model as a folder and as a .zip, under the name that users of the notebooks know."""
+        save(trainer.pipe, self.config, folder / name)
+        archive = shutil.make_archive(str(folder / name), "zip", folder, name)
+        return [
+            *put_folder(self.store, f"{FOLDS}{name}/", folder / name),
+            put_file(self.store, f"{FOLDS}{name}.zip", Path(archive)),
+        ]

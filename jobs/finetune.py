@@ -1,0 +1,199 @@
+"""Fine-tune Stable Diffusion on X-rays: `python jobs/finetune.py RECIPE --data URI --out URI`.
+
+Exit code 0: all there. 2: bad input, or a training that went wrong; the last checkpoint stays.
+"""
+
+import importlib.util
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+from cxr import cli, recipes
+from cxr.errors import BadInput
+from cxr.finetune.config import FinetuneConfig, Metric
+from cxr.progress import note, progress
+from cxr.store import open_store, read_record
+from cxr.weights import check_spec
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from cxr.finetune.job import Fit, Job
+    from cxr.finetune.validation import Distance, Sample
+
+CHANGES = (
+    "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
+    "learning_rate", "rank", "alpha", "train_text_encoder", "prior_weight", "size", "precision",
+    "gradient_checkpointing", "validate_every", "select", "patience", "seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (embedded model, on a CPU), dev, product, dreambooth_a100 or lora_a100."""
+    data: str
+    """A set that jobs/ingest.py made: a local folder or s3://bucket/prefix."""
+    out: str
+    """Where the model goes: a local folder or s3://bucket/prefix."""
+    model: str | None = None
+    """The base: tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
+    method: Literal["dreambooth", "lora"] | None = None
+    """dreambooth: every weight of the UNet; lora: a small addition to it."""
+    finding: str | None = None
+    """`all`, or some of the set's findings separated by commas."""
+    captions: Literal["catalog", "instance"] | None = None
+    """catalog: each picture's own text; instance: one prompt for each finding."""
+    max_train_steps: int | None = None
+    """Updates of the weights, in place of epochs."""
+    epochs: int | None = None
+    """Times that the training sees the whole set."""
+    folds: int | None = None
+    """Of cross-validation, by patient, side by side; then the final model. 1: none."""
+    batch: int | None = None
+    """Pictures in one pass of all workers together."""
+    accumulation: int | None = None
+    """Passes in one step."""
+    learning_rate: float | None = None
+    """Of AdamW, at its highest."""
+    rank: int | None = None
+    """Of a LoRA."""
+    alpha: float | None = None
+    """Of a LoRA: it acts with strength alpha / rank."""
+    train_text_encoder: bool | None = None
+    """Whether the text encoder is trained too."""
+    prior_weight: float | None = None
+    """Weight of class pictures, which keep the model from forgetting; 0: none."""
+    size: int | None = None
+    """Pixels along each side."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] | None = None
+    """What the networks compute in."""
+    gradient_checkpointing: bool | None = None
+    """Much less memory for a quarter more time."""
+    validate_every: int | None = None
+    """Steps between validations, each with a checkpoint."""
+    select: Metric | None = None
+    """What the best checkpoint is chosen by."""
+    patience: int | None = None
+    """Validations without a better one before it stops; 0: never."""
+    seed: int | None = None
+    """Of order, noise and LoRA."""
+    workers: int | None = None
+    """Workers that train together; by default one for each GPU, or one. Does not change the result but for rounding."""
+    tensorboard: Path | None = None
+    """A local folder for TensorBoard's curves (pip install cxr[tracking])."""
+
+
+def main(args: Args) -> int:
+    """Fine-tune Stable Diffusion on a set of X-rays, fully or as a LoRA, on any number of workers."""
+    start = time.monotonic()
+    config, store = configured(args), open_store(args.out)
+    store.check()
+    from cxr.finetune import finish, job  # heavy: only for input that can be used
+
+    ready = job.prepare(store, open_store(args.data), config, note)
+    if record := read_record(store):
+        finish.sweep(store)
+        print(f"already there: step {record.metrics['step']} in {store.uri}")
+        return cli.DONE
+    fit(ready, args)
+    record = finish.complete(ready, {"total": time.monotonic() - start})
+    best, seconds = record.metrics, record.timings["total"]
+    print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
+          f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")  # fmt: skip
+    print(f"look at {store.uri}/{finish.CURVES_KEY} and {store.uri}/{job.SAMPLES}, read {store.uri}/{finish.CARD_KEY}")
+    return cli.DONE
+
+
+def fit(ready: "Job", args: Args) -> None:
+    """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
+    from cxr import cluster
+    from cxr.finetune import job
+
+    job.begin(ready)
+    todo = [run for run in ready.runs if job.read_result(ready.store, run) is None]
+    if not todo:
+        return
+    with cluster.session():
+        workers = args.workers or (cluster.default_workers() if cluster.has_gpu() else 1)
+        threads = max(1, cluster.spare_cpus() // workers)
+        folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
+        told = cluster.run_trials(folds, 1) if folds else iter(())
+        if job.FINAL in todo:
+            told = chain(told, cluster.train(part_of(ready, job.FINAL, threads), workers, threads))
+        show(ready, told, args.tensorboard)
+
+
+def part_of(ready: "Job", run: str, threads: int) -> "Fit":
+    from cxr.finetune.job import Fit
+
+    places = {"store": ready.store, "data": ready.data.store}
+    return Fit(**places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, sampler=sampler,
+               distance=distance)  # fmt: skip
+
+
+def sampler(pipe: "StableDiffusionPipeline", config: FinetuneConfig) -> "Sample":
+    """Pictures of the model in training, as `generate` would make them."""
+    from cxr.generate.config import SamplerConfig
+    from cxr.generate.sampler import Sampler
+
+    sample = Sampler(pipe, SamplerConfig(size=config.size, steps=config.sampling_steps, guidance=config.guidance))
+    return lambda prompts, seeds: sample(prompts, [""] * len(prompts), seeds)
+
+
+def distance() -> "Distance":
+    """The kernel distance in features of the embedded extractor."""
+    from cxr.evaluate.features import tiny_extractor
+    from cxr.evaluate.kernel import kernel_distance
+
+    extractor = tiny_extractor()
+    return lambda generated, real: kernel_distance(extractor(real), extractor(generated)).value
+
+
+def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
+    """A bar over the steps of all runs; with a folder, their figures for TensorBoard too."""
+    from cxr.finetune.job import steps_done, steps_of
+
+    reached = {run: steps_done(ready, run) for run in ready.runs}
+    steps = sum(steps_of(ready, run) for run in ready.runs)
+    scores, writers = "", {}
+    with progress("finetune", steps, "steps", sum(reached.values())) as advance:
+        for figures in told:
+            run, step = figures.pop("run"), figures.pop("step")
+            if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
+                scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))
+            advance(max(0, step - reached[run]), f"{run}: loss {figures.get('loss', float('nan')):.4f} · {scores}")
+            reached[run] = max(reached[run], step)
+            if tensorboard:
+                write_tensorboard(writers, tensorboard / run, figures, step)
+
+
+def write_tensorboard(writers: dict[Path, Any], folder: Path, figures: dict[str, float], step: int) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    if folder not in writers:
+        writers[folder] = SummaryWriter(str(folder))
+    for name, value in figures.items():
+        writers[folder].add_scalar(name, value, step)
+    writers[folder].flush()
+
+
+def configured(args: Args) -> FinetuneConfig:
+    """The recipe with the command line's changes, checked as far as needs no library and no network."""
+    cli.check_workers(args.workers)
+    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise BadInput("--tensorboard: TensorBoard is not installed; pip install cxr[tracking], or leave it out")
+    given = {name: getattr(args, name) for name in CHANGES}
+    config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), **given)
+    check_spec(config.model)
+    open_store(args.data).check(write=False)
+    return config
+
+
+if __name__ == "__main__":
+    cli.run(Args, main)
