@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -121,10 +122,16 @@ def save_lora(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Pat
     StableDiffusionPipeline.save_lora_weights(
         folder,
         **{f"{name}_lora_layers": state for name, state in states.items()},
-        **{f"{name}_lora_adapter_metadata": getattr(pipe, name).peft_config["default"].to_dict() for name in states},
+        **{f"{name}_lora_adapter_metadata": metadata_of(getattr(pipe, name)) for name in states},
     )
     state = {f"{name}.{key}": value for name, held in states.items() for key, value in held.items()}
     save_file(kohya_form(state, config.alpha), folder / KOHYA_FILE)
+
+
+def metadata_of(module: nn.Module) -> dict[str, Any]:
+    """The LoRA's settings; peft holds some in sets, whose order is another one in each process."""
+    settings = module.peft_config["default"].to_dict()
+    return {name: sorted(value) if isinstance(value, set) else value for name, value in settings.items()}
 
 
 def _as_published(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -39,7 +39,8 @@ from cxr.store import (
     recipe_digest,
     refuse_other,
 )
-from cxr.weights import Weights, cache, resolve
+from cxr.weights import Weights, resolve
+from cxr.weights.files import cache
 
 KIND = "fine-tuned model"
 FINAL = "final"  # the run whose model is left; the others are folds
@@ -224,7 +225,7 @@ class Fit:
         return Pictures(pictures(self.data, rows, self.config.size), rows["caption"].to_pylist())
 
     def class_pictures(self, sample: Sample) -> Pictures:
-        return class_pictures(self.config, self.recipe["model"], sample, open_store(str(cache())))
+        return class_pictures(self.config, self.recipe["model"], sample, open_store(str(cache().parent)))
 
     def fit(self, trainer: Trainer, validation: Validation, tell: Tell) -> list[Figures]:
         """Returns the figures of every step, from the first one on."""

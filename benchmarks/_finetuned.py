@@ -1,0 +1,61 @@
+"""The embedded model fine-tuned in this process, sampled, and held against other pictures; shared by two claims."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+
+from cxr import recipes
+from cxr.evaluate.features import Extractor
+from cxr.evaluate.frechet import frechet_distance
+from cxr.finetune.adapters import load_base
+from cxr.finetune.batches import Pictures
+from cxr.finetune.config import FinetuneConfig
+from cxr.finetune.loop import Trainer
+from cxr.generate.config import SamplerConfig
+from cxr.generate.sampler import Sampler
+from cxr.progress import progress
+from cxr.weights import resolve
+
+SAMPLING_STEPS = 15
+METHODS = {
+    "LoRA": {"method": "lora", "rank": 32, "alpha": 32, "learning_rate": 1e-3},
+    "full": {"method": "dreambooth", "learning_rate": 2e-4},
+}
+
+
+def base() -> StableDiffusionPipeline:
+    return load_base(resolve("tiny").path)
+
+
+def recipe(**fields: object) -> FinetuneConfig:
+    settings = {"batch": 16, "max_train_steps": 300, "warmup": 20, "train_text_encoder": False}
+    return recipes.changed(recipes.FINETUNE["tiny"](), **(settings | fields))
+
+
+def tuned(config: FinetuneConfig, pictures: Pictures, classes: Pictures | None = None) -> StableDiffusionPipeline:
+    """The embedded model after the recipe's steps."""
+    trainer = Trainer(base(), config, pictures, classes)
+    with progress(config.method, trainer.steps, "steps") as advance:
+        while not trainer.finished:
+            advance(1, f"loss {trainer.step()['loss']:.4f}")
+    trainer.pipe.unet.eval()
+    trainer.pipe.text_encoder.eval()
+    return trainer.pipe
+
+
+def sampled(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int = 0, guidance: float = 3.0) -> np.ndarray:
+    """uint8 [len(prompts), 128, 128], each from a seed of its own."""
+    sampler = Sampler(pipe, SamplerConfig(size=128, steps=SAMPLING_STEPS, guidance=guidance, batch=16))
+    parts = []
+    with progress("sample", len(prompts), "pictures") as advance, torch.no_grad():
+        for start in range(0, len(prompts), 16):
+            some = prompts[start : start + 16]
+            parts.append(sampler(some, [""] * len(some), range(seed + start, seed + start + len(some))))
+            advance(len(some))
+    return np.concatenate(parts)
+
+
+def distance(extractor: Extractor, real: np.ndarray, other: np.ndarray) -> float:
+    return frechet_distance(extractor(real), extractor(other)).value

@@ -1,0 +1,146 @@
+"""The fine-tuning job as users run it: Ray Train on this machine, a folder and a real S3 server."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+STEPS, EVERY = 8, 2
+QUICK = ("--max-train-steps", STEPS, "--validate-every", EVERY, "--size", 64, "--batch", 4)
+
+
+@pytest.fixture(scope="module")
+def xrays(jobs, tmp_path_factory) -> Path:
+    """120 phantoms of 64 px, split by patient."""
+    place = tmp_path_factory.mktemp("xrays") / "set"
+    done = jobs.run("ingest.py", "tiny", "--source", "phantom:120,3", "--out", place, "--size", 64, "--folds", 2)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture(scope="module")
+def words(jobs, xrays):
+    """`words(out, ...)`: the command of a quick run on the random model."""
+    return lambda out, *more: (
+        "finetune.py",
+        "tiny",
+        "--data",
+        xrays,
+        "--out",
+        out,
+        "--model",
+        jobs.model,
+        *QUICK,
+        *more,
+    )
+
+
+@pytest.fixture(scope="module")
+def lora(jobs, words, tmp_path_factory) -> Path:
+    """What an undisturbed worker leaves. For reading only."""
+    place = tmp_path_factory.mktemp("lora") / "model"
+    done = jobs.run(*words(place))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("best mse ") and f"look at {place}/curves.png" in done.stdout
+    return place
+
+
+def losses(place: Path, run: str = "final") -> list[float]:
+    rows = [json.loads(line) for line in (place / "history.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row["run"] == run]
+    assert [row["step"] for row in rows] == list(range(len(rows)))  # every step once
+    return [row["loss"] for row in rows[1:]]
+
+
+def test_a_lora_is_left_that_generate_takes(jobs, lora, xrays, tmp_path):
+    assert jobs.verify(lora).returncode == 0
+    record = json.loads((lora / "record.json").read_text())
+    assert set(record["metrics"]["validation"]) == set(record["metrics"]["test"]) == {"mse", "ssim", "psnr", "kid"}
+    patients = {
+        row["patient_id"] for row in pq.read_table(xrays / "catalog.parquet").to_pylist() if row["split"] != "test"
+    }
+    assert len(record["metrics"]["patients_seen"]) == len(patients)
+    assert not any(patient in (lora / "record.json").read_text() for patient in patients)
+    done = jobs.generate(tmp_path / "set", "--lora", lora, "--findings", "normal", "--per-finding", 2, "--steps", 2)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, lora):
+    done = jobs.run(*words(lora))
+    assert done.returncode == 0 and "already there: step " in done.stdout
+    refused = jobs.run(*words(lora, "--rank", 2))
+    assert refused.returncode == 2 and "another recipe's artifact (rank 16 -> 2)" in refused.stderr
+
+
+def test_a_killed_driver_goes_on_from_the_last_checkpoint_with_the_same_curve(jobs, words, lora, contents, tmp_path):
+    place = tmp_path / "model"
+    job = jobs.start_job(*words(place))
+    wait_for(job, lambda: (place / "checkpoints" / "final.json").exists())
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    assert not (place / "record.json").exists()
+    done = jobs.run(*words(place))
+    assert done.returncode == 0, done.stderr
+    assert losses(place) == losses(lora)
+    ours, theirs = contents(place), contents(lora)
+    assert ours.keys() == theirs.keys()
+    weights = "pytorch_lora_weights.safetensors"
+    assert ours[weights] == theirs[weights]
+
+
+def test_a_bad_learning_rate_stops_with_the_step_and_keeps_the_checkpoint(jobs, words, tmp_path):
+    place = tmp_path / "model"
+    rates = ("--method", "dreambooth", "--learning-rate", 1, "--max-train-steps", 60, "--validate-every", 1)
+    done = jobs.run(*words(place, *rates))
+    assert done.returncode == 2, done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("finetune.py: step ") and "not a number any more; lower --learning-rate" in said
+    assert (place / "checkpoints" / "final.json").exists() and not (place / "record.json").exists()
+
+
+@pytest.mark.slow
+def test_folds_prior_and_every_weight(jobs, words, tmp_path):
+    place = tmp_path / "model"
+    more = ("--method", "dreambooth", "--folds", 2, "--prior-weight", 1, "--captions", "instance")
+    done = jobs.run(*words(place, *more, "--train-text-encoder"), env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert done.returncode == 0, done.stderr
+    for fold in ("fold1", "fold2"):
+        (folder,) = (path for path in (place / "folds").glob(f"best_model_{fold}_epoch*") if path.is_dir())
+        assert (folder / "model_index.json").is_file() and folder.with_suffix(".zip").is_file()
+        assert len(losses(place, fold)) == STEPS
+    assert "mean (sd) of 2 folds" in (place / "README.md").read_text()
+    assert jobs.verify(place).returncode == 0
+    words = ("generate.py", "tiny", "--model", place, "--out", tmp_path / "set", "--size", 64, "--steps", 2)
+    done = jobs.run(*words, "--findings", "normal", "--per-finding", 2)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_two_workers_one_of_them_killed_follow_the_same_curve(jobs, words, lora, tmp_path):
+    place = tmp_path / "model"
+    job = jobs.start_job(*words(place, "--workers", 2))
+    wait_for(job, lambda: (place / "checkpoints" / "final.json").exists())
+    workers = [p for p in psutil.Process(job.pid).children(recursive=True) if "RayTrainWorker" in " ".join(p.cmdline())]
+    os.kill(workers[-1].pid, signal.SIGKILL)
+    _, said = job.communicate()
+    assert job.returncode == 0, said
+    assert losses(place) == pytest.approx(losses(lora), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_into_a_bucket_the_same_curve(s3, jobs, words, lora):
+    bucket = s3.make_bucket()
+    done = jobs.run(*words(f"s3://{bucket}/model"), env=s3.env)
+    assert done.returncode == 0, done.stderr
+    assert jobs.verify(f"s3://{bucket}/model", env=s3.env).returncode == 0
+
+
+def wait_for(job, happened) -> None:
+    while not happened():
+        assert job.poll() is None, job.communicate()
+        time.sleep(0.05)
