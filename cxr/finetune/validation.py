@@ -11,9 +11,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from cxr.data.contact_sheet import COLUMNS, contact_sheet
 from cxr.data.images import encode_png
-from cxr.errors import BadInput
 from cxr.finetune.batches import Pictures, fixed_batch
-from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
 
@@ -35,12 +33,8 @@ class Validation:
     def __init__(
         self, trainer: Trainer, pictures: Pictures, sample: Sample | None = None, distance: Distance | None = None
     ) -> None:
-        if not len(pictures):
-            raise BadInput("the set has no validation picture; give another --data, or split it anew")
-        config = trainer.config
-        self.config: FinetuneConfig = config
-        self.pictures = pictures
-        self.objective = Objective(trainer.pipe, self.pictures, config.cache, trainer.precision)
+        self.config, self.pictures = trainer.config, pictures
+        self.objective = Objective(trainer.pipe, pictures, self.config.cache, trainer.precision)
         self.sample, self.distance = sample, distance
         self.generated: np.ndarray | None = None  # the last ones, beside `pictures`
 

@@ -65,11 +65,6 @@ def test_likeness_is_perfect_for_the_same_and_in_the_units_of_8_bits(bars) -> No
     assert with_first_off["psnr"] == pytest.approx(np.mean(each), abs=1e-3)
 
 
-def test_a_set_without_validation_pictures_is_refused(trainer, bars) -> None:
-    with pytest.raises(BadInput, match="no validation picture"):
-        Validation(trainer(), bars(2).spread(0))
-
-
 @pytest.mark.parametrize(
     ("metric", "values", "best_step", "ends_after"),
     [
