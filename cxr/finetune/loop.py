@@ -23,6 +23,7 @@ from cxr.finetune.ranks import Ranks
 from cxr.finetune.selection import Selection
 
 Figures = dict[str, float]
+MENDED = "lower --learning-rate, or use --precision fp32 or bf16; the last checkpoint is kept"
 
 
 class Trainer:
@@ -110,10 +111,7 @@ class Trainer:
         # Half precision overflows now and then: its scaler then leaves the step out and scales less.
         if not torch.isfinite(torch.tensor(loss)) or not (self.scaler.is_enabled() or torch.isfinite(norm)):
             self.optimizer.zero_grad()
-            raise BadInput(
-                f"step {self.done + 1}: the loss or its gradient is not a number any more; lower --learning-rate, or "
-                "use --precision fp32 or bf16; the last checkpoint is kept"
-            )
+            raise BadInput(f"step {self.done + 1}: the loss or its gradient is not a number any more; {MENDED}")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.rates.step()
@@ -199,10 +197,18 @@ def train(
             report(figures)
             continue
         with trainer.averaged():
-            scores = trainer.ranks.from_first(validate)
+            scores = trainer.ranks.from_first(lambda: measured(validate, trainer.done))
         best = trainer.selection.update(trainer.done, scores)
         report(figures | scores)
         keep(best)
+
+
+def measured(validate: Callable[[], Figures], step: int) -> Figures:
+    """The scores; `BadInput` if the model has come to show nothing that is a number."""
+    try:
+        return validate()
+    except FloatingPointError as error:
+        raise BadInput(f"step {step}: {error}; {MENDED}") from None
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:

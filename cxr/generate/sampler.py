@@ -133,5 +133,5 @@ class Sampler:
 def to_gray(pixels: Tensor) -> np.ndarray:
     """float [N, 3, H, W] in [0, 1] to uint8 [N, H, W], the mean of the channels rounded to the nearest level."""
     if not torch.isfinite(pixels).all():
-        raise ValueError("the sampler produced values that are not numbers")
+        raise FloatingPointError("the sampler produced values that are not numbers")
     return pixels.float().mean(dim=1).mul(255).round().to(torch.uint8).cpu().numpy()
