@@ -8,7 +8,7 @@ ingest      from a source of real X-rays to a split set
 pretrain    the embedded base model: autoencoder, text encoder, UNet, trained on phantoms
 weights     base models and LoRAs by name: pinned, verified, fetched once
 latents     pictures to what a diffusion model trains on
-finetune    DreamBooth and LoRA on a base model: captions, batches, objective, loop, validation
+finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
 generate    plan, sampler, writer, finish: from prompts to a labelled set
 evaluate    extractors, distances between sets of pictures, diversity, intervals
 classify    a classifier: whether pictures show what was asked

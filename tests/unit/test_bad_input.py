@@ -113,8 +113,26 @@ WRONG_INGEST = {
     f"tiny --source phantom:40 --split official --seed x {OUT}": "--seed",
     "tiny --source phantom:40 --out {tmp}/good.txt": "good.txt is a file, not a folder",
 }
+SET = "--data {tmp}/empty"
+WRONG_FINETUNE = {
+    "tiny": "--data|--out",
+    f"tinny {SET} {OUT}": "did you mean tiny",
+    f"tiny --data {{tmp}}/nowhere {OUT}": "nowhere",
+    f"tiny --data {{tmp}}/good.txt {OUT}": "good.txt is a file, not a folder",
+    f"tiny {SET} {OUT} --model sd14": "did you mean sd15|did you mean sd21",
+    f"tiny {SET} {OUT} --method loro": "--method",
+    f"tiny {SET} {OUT} --rank 0": "--rank '0'",
+    f"tiny {SET} {OUT} --batch 0": "--batch '0'",
+    f"tiny {SET} {OUT} --size 100": "--size '100'",
+    f"tiny {SET} {OUT} --learning-rate 2": "--learning-rate '2",
+    f"tiny {SET} {OUT} --folds 100": "--folds '100'",
+    f"tiny {SET} {OUT} --select fid": "--select",
+    f"tiny {SET} {OUT} --workers 0": "--workers 0",
+}
 CASES = [("generate.py", typed, told) for typed, told in WRONG.items()] + [
-    ("ingest.py", typed, told) for typed, told in WRONG_INGEST.items()
+    (job, typed, told)
+    for job, wrong in (("ingest.py", WRONG_INGEST), ("finetune.py", WRONG_FINETUNE))
+    for typed, told in wrong.items()
 ]
 
 
@@ -157,7 +175,9 @@ def test_bad_input_is_one_clear_line(place: Path, job: str, typed: str, told: st
     assert cpu_seconds < CPU_SECONDS
 
 
-@pytest.mark.parametrize(("job", "option"), [("generate.py", "--per-finding"), ("ingest.py", "--source")])
+@pytest.mark.parametrize(
+    ("job", "option"), [("generate.py", "--per-finding"), ("ingest.py", "--source"), ("finetune.py", "--data")]
+)
 def test_help_answers_at_once(job: str, option: str) -> None:
     done, cpu_seconds = run(job, ["--help"])
     assert (done.returncode, done.stderr) == (0, "")
