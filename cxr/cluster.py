@@ -96,6 +96,17 @@ def spare_cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
 
 
+def has_gpu() -> bool:
+    return ray.cluster_resources().get("GPU", 0) > 0
+
+
+def check_room(workers: int, threads: int) -> None:
+    """`BadInput` if there are too few CPUs, which would be waited for for ever. (GPUs may come with more machines.)"""
+    room = spare_cpus() // threads
+    if not has_gpu() and workers > room:
+        raise BadInput(f"--workers {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")
+
+
 def run_units(
     units: pa.Array, maker: Callable[[], Maker], keeper: Keeper, workers: int, threads: int
 ) -> Iterator[UnitDone]:
@@ -113,10 +124,8 @@ def run_units(
         BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
     """
     quiet()
-    resources = ray.cluster_resources()
-    gpu, room = resources.get("GPU", 0) > 0, int(resources["CPU"] - 1) // threads
-    if not gpu and workers > room:
-        raise BadInput(f"--workers {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")
+    gpu = has_gpu()
+    check_room(workers, threads)
     done = (
         ray.data.from_arrow(pa.table({"unit": units}))
         .repartition(target_num_rows_per_block=1)
@@ -176,13 +185,14 @@ class WorkStage:
 Tell = Callable[[Told], None]
 
 
-def train(work: Callable[[Tell], None], workers: int | tuple[int, int], threads: int) -> Iterator[Told]:
+def train(work: Callable[[Tell], None], workers: tuple[int, int], threads: int) -> Iterator[Told]:
     """Runs `work(tell)` on workers that train together, by Ray Train; yields what they tell, as it comes.
 
     torch.distributed is set up between them, NCCL over GPUs and gloo over CPUs. If one of them or its node dies, or if
-    of (least, most) workers more can be had, all begin anew: `work` must go on by itself from its last checkpoint.
+    more can be had than there are, all begin anew: `work` must go on by itself from its last checkpoint.
 
     Args:
+        workers: the least to go on with, and the most.
         threads: CPUs of a worker.
 
     Raises:
@@ -193,12 +203,16 @@ def train(work: Callable[[Tell], None], workers: int | tuple[int, int], threads:
 
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     logging.getLogger("ray.train").setLevel(logging.ERROR)
+    least, most = workers
+    check_room(most, threads)
     gpu, queue = has_gpu(), Queue(actor_options={"num_cpus": 0})
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
             lambda: told_work(work, queue),
             scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": threads} | ({"GPU": 1} if gpu else {})
+                num_workers=most if least == most else workers,
+                use_gpu=gpu,
+                resources_per_worker={"CPU": threads} | ({"GPU": 1} if gpu else {}),
             ),
             run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=TRIES)),
         )
@@ -216,10 +230,6 @@ def run_trials(trials: Sequence[Callable[[Tell], None]], threads: int) -> Iterat
     queue = Queue(actor_options={"num_cpus": 0})
     task = ray.remote(num_cpus=threads, num_gpus=int(has_gpu()), max_retries=TRIES)(told_work)
     yield from told_while(lambda: ray.get([task.remote(trial, queue) for trial in trials]), queue)
-
-
-def has_gpu() -> bool:
-    return ray.cluster_resources().get("GPU", 0) > 0
 
 
 def told_work(work: Callable[[Tell], None], queue: Queue) -> None:

@@ -85,6 +85,8 @@ class Args:
     """Of order, noise and LoRA."""
     workers: int | None = None
     """Workers that train together; by default one for each GPU, or one. Does not change the result but for rounding."""
+    min_workers: int | None = None
+    """Go on with as few as these while machines are missing, and with more when they are back."""
     tensorboard: Path | None = None
     """A local folder for TensorBoard's curves (pip install cxr[tracking])."""
 
@@ -119,13 +121,15 @@ def fit(ready: "Job", args: Args) -> None:
     todo = [run for run in ready.runs if job.read_result(ready.store, run) is None]
     if not todo:
         return
-    with cluster.session():
+    with cluster.session(args.workers or 0):
         workers = args.workers or (cluster.default_workers() if cluster.has_gpu() else 1)
         threads = max(1, cluster.spare_cpus() // workers)
         folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
         told = cluster.run_trials(folds, 1) if folds else iter(())
         if job.FINAL in todo:
-            told = chain(told, cluster.train(part_of(ready, job.FINAL, threads), workers, threads))
+            told = chain(
+                told, cluster.train(part_of(ready, job.FINAL, threads), (args.min_workers or workers, workers), threads)
+            )
         show(ready, told, args.tensorboard)
 
 
@@ -186,6 +190,8 @@ def write_tensorboard(writers: dict[Path, Any], folder: Path, figures: dict[str,
 def configured(args: Args) -> FinetuneConfig:
     """The recipe with the command line's changes, checked as far as needs no library and no network."""
     cli.check_workers(args.workers)
+    if args.min_workers is not None and not 1 <= args.min_workers <= (args.workers or 0):
+        raise BadInput(f"--min-workers {args.min_workers}: give a number from 1 to that of --workers")
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
         raise BadInput("--tensorboard: TensorBoard is not installed; pip install cxr[tracking], or leave it out")
     given = {name: getattr(args, name) for name in CHANGES}
