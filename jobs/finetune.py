@@ -127,9 +127,8 @@ def fit(ready: "Job", args: Args) -> None:
         folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
         told = cluster.run_trials(folds, 1) if folds else iter(())
         if job.FINAL in todo:
-            told = chain(
-                told, cluster.train(part_of(ready, job.FINAL, threads), (args.min_workers or workers, workers), threads)
-            )
+            sizes = args.min_workers or workers, workers
+            told = chain(told, cluster.train(part_of(ready, job.FINAL, threads), sizes, threads))
         show(ready, told, args.tensorboard)
 
 
