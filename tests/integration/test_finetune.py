@@ -107,7 +107,7 @@ def test_a_bad_learning_rate_stops_with_the_step_and_keeps_the_checkpoint(jobs, 
 def test_folds_prior_and_every_weight(jobs, words, tmp_path):
     place = tmp_path / "model"
     more = ("--method", "dreambooth", "--folds", 2, "--prior-weight", 1, "--captions", "instance")
-    done = jobs.run(*words(place, *more, "--train-text-encoder"), env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    done = jobs.run(*words(place, *more, "--train-text-encoder", True), env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
     assert done.returncode == 0, done.stderr
     for fold in ("fold1", "fold2"):
         (folder,) = (path for path in (place / "folds").glob(f"best_model_{fold}_epoch*") if path.is_dir())
