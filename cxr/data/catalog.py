@@ -1,6 +1,22 @@
-"""The one table that every set of images has, ingested or generated: one row an image."""
+"""The one table that every set of images has, ingested or generated: one row an image; and the one way to read both."""
 
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cxr.data.images import decode_gray, fit
+from cxr.errors import BadInput
+from cxr.store import Record, Store, read_record, sha256
+
+CATALOG_KEY = "catalog.parquet"
+SHARD = ".parquet"  # how the key of a shard of many pictures ends
+THREADS, GROUP = 8, 100  # readers, and pictures of a shard that each holds at once
 
 CATALOG = pa.schema(
     [
@@ -24,3 +40,110 @@ CATALOG = pa.schema(
 def image_key(finding: str, image_id: str) -> str:
     """Where a picture lies in a set that has a file for each."""
     return f"images/{finding}/{image_id}.png"
+
+
+@dataclass(frozen=True)
+class CatalogSet:
+    """A finished set of images."""
+
+    store: Store
+    record: Record
+    table: pa.Table  # of schema CATALOG
+
+    @property
+    def digest(self) -> str:
+        """Of the catalog, which names every picture's content, finding and split; the place is not in it."""
+        return next(stored.sha256 for stored in self.record.objects if stored.key == CATALOG_KEY)
+
+
+def read_set(store: Store) -> CatalogSet:
+    """The catalog of a finished set, as its record names it.
+
+    Raises:
+        BadInput: there is no finished set of images, or its catalog is damaged.
+    """
+    store.check(write=False)
+    record = read_record(store)
+    if record is None:
+        raise BadInput(f"{store.uri}: no record.json, so unfinished or not a set of ours; give one that a job finished")
+    wanted = {stored.key: stored.sha256 for stored in record.objects}
+    if CATALOG_KEY not in wanted:
+        raise BadInput(f"{store.uri}: holds a {record.kind} artifact, no set of images; give a set")
+    try:
+        data = store.get(CATALOG_KEY)
+    except KeyError:
+        data = b""
+    if sha256(data) != wanted[CATALOG_KEY]:
+        raise BadInput(f"{store.uri}: {CATALOG_KEY} is missing or damaged; jobs/verify.py tells more, restore it")
+    return CatalogSet(store, record, pq.read_table(io.BytesIO(data)).cast(CATALOG))
+
+
+def pictures(
+    store: Store, rows: pa.Table, size: int, advance: Callable[[int], object] = lambda count: None
+) -> np.ndarray:
+    """The pictures of catalog rows, uint8 [N, size, size], in the rows' order: `size`^2 bytes each in memory.
+
+    Args:
+        size: pixels; other sizes are scaled, the longest side to it, on black.
+        advance: hears how many more are read.
+
+    Raises:
+        BadInput: a picture is missing, damaged, or not the one that the catalog names.
+    """
+    whole = np.empty((len(rows), size, size), np.uint8)
+    place = {image_id: row for row, image_id in enumerate(rows["image_id"].to_pylist())}
+
+    def read(part: pa.Table) -> int:
+        for image_id, file in files(store, part):
+            whole[place[image_id]] = fit(decode_gray(file, f"{store.uri}: {image_id}"), size, "keep")
+        return len(part)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        for done in as_completed([threads.submit(read, part) for part in by_key(rows)]):
+            advance(done.result())
+    return whole
+
+
+def by_key(rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows of each object, one table an object."""
+    ordered = rows.sort_by("key")
+    counts = pc.value_counts(ordered["key"])
+    start = 0
+    for count in counts.field("counts").to_pylist():
+        yield ordered.slice(start, count)
+        start += count
+
+
+def files(store: Store, rows: pa.Table) -> Iterator[tuple[str, bytes]]:
+    """(image_id, PNG bytes) of rows that lie in one object, each compared with its sha256 in the catalog.
+
+    Raises:
+        BadInput: as `pictures`.
+    """
+    key, wanted = rows["key"][0].as_py(), dict(zip(*(rows[c].to_pylist() for c in ("image_id", "sha256")), strict=True))
+    found = shard_files(store, key) if key.endswith(SHARD) else file_of(store, key, next(iter(wanted)))
+    for image_id, data in found:
+        if image_id in wanted:
+            if sha256(data) != wanted.pop(image_id):
+                raise BadInput(f"{store.uri}: {key}: {image_id} is not the picture that the catalog names; restore it")
+            yield image_id, data
+    if wanted:
+        raise BadInput(f"{store.uri}: {key} is missing or lacks {next(iter(wanted))}; restore it")
+
+
+def file_of(store: Store, key: str, image_id: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        yield image_id, store.get(key)
+    except KeyError:
+        return
+
+
+def shard_files(store: Store, key: str) -> Iterator[tuple[str, bytes]]:
+    """(image_id, PNG bytes) of a shard, a row group in memory at a time."""
+    filesystem, root = store.arrow()
+    try:
+        with filesystem.open_input_file(f"{root}/{key}") as file:
+            for batch in pq.ParquetFile(file).iter_batches(GROUP, columns=["image_id", "image"]):
+                yield from zip(batch["image_id"].to_pylist(), batch["image"].field("bytes").to_pylist(), strict=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BadInput(f"{store.uri}: {key} cannot be read ({type(error).__name__}); restore it") from None
