@@ -54,6 +54,22 @@ def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbour
     )
 
 
+def densities(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray:
+    """float [M]: for each synthetic sample the number of real balls around it, over k; their mean is the density."""
+    real, synthetic = as_pair(real, synthetic, least=k + 1)
+    x, y = (torch.from_numpy(samples).float() for samples in (real, synthetic))
+    reach, around = _reach(x, k), torch.zeros(len(y))
+    for rows, distances in _blocks(x, y):
+        around += (distances < reach[rows, None]).sum(dim=0)
+    return (around / k).double().numpy()
+
+
+def nearest_distances(queries: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float [N]: from each of features [N, d] to the nearest of [M, d] that is not at distance 0 (itself)."""
+    x, y = (torch.from_numpy(samples).float() for samples in as_pair(queries, others, least=1))
+    return torch.cat([d.masked_fill(d == 0, torch.inf).amin(dim=1) for _, d in _blocks(x, y)]).double().numpy()
+
+
 def _reach(x: Tensor, k: int) -> Tensor:
     """Distance of each sample to its k-th nearest other: the (k + 1)-th smallest, as the smallest is its own."""
     return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in _blocks(x, x)])
