@@ -6,7 +6,8 @@ import pytest
 
 from cxr.data.phantom import appointment, phantom
 from cxr.errors import BadInput
-from cxr.evaluate.copies import Originals, rate, threshold
+from cxr.evaluate.copies import Originals, find_copies, searched, threshold
+from cxr.evaluate.sets import Pictures
 
 COUNT = 240
 
@@ -76,15 +77,40 @@ def test_the_batch_does_not_change_what_is_found(series, originals):
     assert whole.rows.tolist() == [part.rows[0] for part in parts]
 
 
-def test_a_rate_comes_with_its_exact_interval():
-    """Clopper and Pearson: none of 100 is 0 to 3.62 %; 5 of 100 is 1.64 to 11.28 %."""
-    none, five = rate(np.zeros(100, bool)), rate(np.arange(100) < 5)
-    assert (none.low, none.high) == (0, pytest.approx(0.0362, abs=1e-4))
-    assert (five.share, five.low, five.high) == (0.05, *(pytest.approx(x, abs=1e-4) for x in (0.0164, 0.1128)))
-
-
 def test_one_in_a_hundred_is_above_the_threshold_and_less_than_a_hundred_are_refused():
     scores = np.linspace(0, 1, 1000)
     assert (scores > threshold(scores)).mean() <= 0.01
     with pytest.raises(BadInput, match="99 training pictures; to tell copies, give 100"):
         threshold(np.zeros(99))
+
+
+def as_pictures(name: str, pixels: np.ndarray, patients: list[str] | None = None, train: float = 1.0) -> Pictures:
+    ids = np.array([f"{name}{row}" for row in range(len(pixels))])
+    splits = np.where(np.arange(len(pixels)) < train * len(pixels), "train", "test")
+    return Pictures(ids, np.array(["a", "b"] * (len(ids) // 2)), np.array(patients or ids), splits, pixels)
+
+
+def test_a_set_with_planted_copies_is_told_from_one_without(series):
+    pixels, patients = series
+    real = as_pictures("real", pixels, patients, train=0.8)  # three pictures a patient: 192 are whole patients
+    fresh = np.stack([phantom(12, number, size=128).pixels for number in range(60)])
+    planted = np.concatenate(
+        [fresh[:50], np.stack([moved(p, 0.02) for p in pixels[[3, 3, 7, 8, 90, 91, 150, 9, 10, 11]]])]
+    )
+    heard: list[int] = []
+    copies, found = find_copies(real, as_pictures("s", planted), 500, np.random.default_rng(0), heard.append)
+    assert set(np.flatnonzero(found.scores > copies.threshold)) >= set(range(50, 60))
+    assert found.rows[50:].tolist() == copied
+    assert copies.beyond_chance and 10 <= copies.rate.count <= 12 and 9 <= copies.copied <= 11
+    assert copies.findings["a"].total == 30 and copies.originals == 192 and copies.held_out.total == 48
+    assert copies.patients_known and copies.same_patient.total == 192
+    assert sum(heard) == searched(real, as_pictures("s", planted), 500) == 192 + 48 + 60
+    clean, _ = find_copies(real, as_pictures("s", fresh), 500, np.random.default_rng(0))
+    assert not clean.beyond_chance and clean.threshold == copies.threshold
+
+
+def test_without_patients_and_held_out_pictures_it_says_so(series):
+    real = as_pictures("real", series[0])
+    copies, _ = find_copies(real, as_pictures("s", series[0][:10]), 150, np.random.default_rng(0))
+    assert (copies.held_out, copies.same_patient, copies.patients_known) == (None, None, False)
+    assert copies.calibrated_on == 150 and copies.rate.share == 1
