@@ -116,28 +116,37 @@ def measure(
     """
     groups = []
     for number, finding in enumerate((ALL, *findings)):
-        chosen = findings if finding == ALL else (finding,)
         rng = np.random.default_rng([config.seed, number])
+        chosen = findings if finding == ALL else (finding,)
         rows = [drawn(side.findings, chosen, config.most, rng) for side in (real, synthetic)]
-        within = [
-            None if finding == ALL else diversity(s.pixels[r], config, rng) for s, r in zip((real, synthetic), rows)
-        ]
-        groups.append(
-            Group(
-                finding=finding,
-                real_count=len(rows[0]),
-                real_patients=len(set(real.patients[rows[0]])),
-                synthetic_count=len(rows[1]),
-                too_few=min(map(len, rows)) <= extractor.dimension,
-                figures=figures(
-                    features[0][rows[0]], features[1][rows[1]], real.patients[rows[0]], extractor, config, rng
-                ),
-                real_diversity=within[0],
-                synthetic_diversity=within[1],
-            )
-        )
+        groups.append(measure_group(finding, real, synthetic, features, rows, extractor, config, rng))
         advance(1)
     return groups
+
+
+def measure_group(
+    finding: str,
+    real: Pictures,
+    synthetic: Pictures,
+    features: tuple[np.ndarray, np.ndarray],
+    rows: Sequence[np.ndarray],
+    extractor: Extractor,
+    config: EvaluateConfig,
+    rng: np.random.Generator,
+) -> Group:
+    """Of these rows of both sets."""
+    ours, theirs = rows
+    patients, within = real.patients[ours], finding != ALL
+    return Group(
+        finding=finding,
+        real_count=len(ours),
+        real_patients=len(set(patients)),
+        synthetic_count=len(theirs),
+        too_few=min(len(ours), len(theirs)) <= extractor.dimension,
+        figures=figures(features[0][ours], features[1][theirs], patients, extractor, config, rng),
+        real_diversity=diversity(real.pixels[ours], config, rng) if within else None,
+        synthetic_diversity=diversity(synthetic.pixels[theirs], config, rng) if within else None,
+    )
 
 
 def drawn(findings: np.ndarray, chosen: Sequence[str], most: int, rng: np.random.Generator) -> np.ndarray:

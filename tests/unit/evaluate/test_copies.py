@@ -94,9 +94,8 @@ def test_a_set_with_planted_copies_is_told_from_one_without(series):
     pixels, patients = series
     real = as_pictures("real", pixels, patients, train=0.8)  # three pictures a patient: 192 are whole patients
     fresh = np.stack([phantom(12, number, size=128).pixels for number in range(60)])
-    planted = np.concatenate(
-        [fresh[:50], np.stack([moved(p, 0.02) for p in pixels[[3, 3, 7, 8, 90, 91, 150, 9, 10, 11]]])]
-    )
+    copied = [3, 3, 7, 8, 90, 91, 150, 9, 10, 11]
+    planted = np.concatenate([fresh[:50], [moved(picture, 0.02) for picture in pixels[copied]]])
     heard: list[int] = []
     copies, found = find_copies(real, as_pictures("s", planted), 500, np.random.default_rng(0), heard.append)
     assert set(np.flatnonzero(found.scores > copies.threshold)) >= set(range(50, 60))

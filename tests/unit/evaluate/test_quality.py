@@ -39,7 +39,7 @@ def test_most_pictures_are_drawn_by_the_seed(made_pictures, grid_extractor):
     assert few[0] == few[1] != few[2]
 
 
-@pytest.mark.parametrize(("per_finding", "too_few"), [(9, True), (20, False)])
+@pytest.mark.parametrize(("per_finding", "too_few"), [(14, True), (20, False)])
 def test_fewer_samples_than_dimensions_is_said(made_pictures, grid_extractor, per_finding: int, too_few: bool):
     groups = measured(made_pictures("r", 30), made_pictures("s", per_finding, seed=1), grid_extractor)
     assert groups[1].too_few == too_few
