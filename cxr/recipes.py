@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cxr.errors import BadInput, nearest
+from cxr.evaluate.config import EvaluateConfig
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
@@ -38,6 +39,12 @@ INGEST: dict[str, Callable[[], IngestConfig]] = {
     "tiny": lambda: IngestConfig(size=128),
     "sd15": IngestConfig,
     "sd21": IngestConfig,
+}
+
+# The inception recipe draws fewer halves, because its 2,048 features cost more; its network scales to 299 px itself.
+EVALUATE: dict[str, Callable[[], EvaluateConfig]] = {
+    "tiny": EvaluateConfig,
+    "inception": lambda: EvaluateConfig(extractor="inception", size=256, resamples=50, splits=10),
 }
 
 

@@ -4,6 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+FALSE_ALARMS = 0.01  # share of real pictures of other patients that count as copies
+LEAST_TRAIN = 100  # training pictures, so that this share is one of them
+
 
 class EvaluateConfig(BaseModel):
     """The recipe of an evaluation; with the digests of both sets and of the extractor it fixes every figure."""
@@ -18,8 +21,8 @@ class EvaluateConfig(BaseModel):
     neighbours: int = Field(5, ge=1, le=100)  # k of precision, recall, density and coverage
     resamples: int = Field(100, ge=10, le=10_000)  # of an interval
     splits: int = Field(20, ge=4, le=1000)  # of the real set, for its floor
-    pairs: int = Field(500, ge=10, le=100_000)  # of pictures of a finding, for MS-SSIM
-    calibration: int = Field(1000, ge=100, le=100_000)  # real pictures that say what no copy looks like, at most
+    pairs: int = Field(200, ge=10, le=100_000)  # of pictures of a finding, for MS-SSIM
+    calibration: int = Field(1000, ge=LEAST_TRAIN, le=100_000)  # real pictures at most that say what is no copy
     infinite: bool = False  # Fréchet distance extrapolated to infinitely many synthetic pictures
     seed: int = Field(0, ge=0, lt=2**63)
 

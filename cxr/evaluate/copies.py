@@ -13,6 +13,7 @@ are found, half of those 10 % larger, 6 % of those turned by 5 degrees. Phantoms
 % of blurred ones, a quarter of those 5 % smaller, none of those turned.
 """
 
+import os
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 
 from cxr.data.images import fit
-from cxr.errors import BadInput
+from cxr.evaluate.config import FALSE_ALARMS, LEAST_TRAIN
 from cxr.evaluate.rates import Rate, rate
 from cxr.evaluate.sets import Pictures
 
@@ -32,7 +33,6 @@ ZOOMS = (1.0, 0.96, 1.04)
 WAVES = 16  # across the picture, up to which spectra are compared
 NOMINATED = 10
 QUERIES = 256  # at once
-FALSE_ALARMS = 0.01
 WINDOW = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
 
 
@@ -53,6 +53,7 @@ class Originals:
         pixels: uint8 [N, H, W].
         groups: whose picture each is; a query of the same group does not match it.
         """
+        cv2.setNumThreads(1)  # pictures are searched side by side, and OpenCV's own threads would wait for each other
         self.details = np.stack([detail(picture).astype(np.float16) for picture in pixels])
         raw = np.stack([spectrum(one.astype(np.float32)) for one in self.details])
         self.middle = raw.mean(axis=0)
@@ -70,7 +71,7 @@ class Originals:
         """Of queries uint8 [Q, H, W], whose own group is left out where `groups` names it."""
         own = np.array([self.numbers.get(group, -1) for group in groups or [None] * len(pixels)])
         found: list[tuple[float, int, bool]] = []
-        with ThreadPoolExecutor() as threads:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
             for start in range(0, len(pixels), QUERIES):
                 part = slice(start, start + QUERIES)
                 found += threads.map(self.best, pixels[part], *self.nominate(pixels[part], own[part]))
@@ -156,11 +157,7 @@ class Copies:
     held_out: Rate | None  # the same of real pictures that are in no train part; they cannot be copies
     same_patient: Rate | None  # of training pictures, to another of the same patient
     patients_known: bool
-
-    @property
-    def beyond_chance(self) -> bool:
-        """More than the 1 % that pictures which are no copies give."""
-        return self.rate.low > FALSE_ALARMS
+    beyond_chance: bool  # surely more than the 1 % that pictures which are no copies give
 
 
 def find_copies(
@@ -169,15 +166,13 @@ def find_copies(
     most: int,
     rng: np.random.Generator,
     advance: Callable[[int], object] = lambda count: None,
-) -> tuple[Copies, Matches]:
-    """Of each synthetic picture the nearest training picture (rows of `real`), and whether it is too near.
+) -> tuple[Copies, Matches, np.ndarray]:
+    """Of each synthetic picture the nearest training picture (rows of `real`), and whether it is too near; last the
+    scores of training pictures to one of another patient, by which that is judged.
 
     Args:
         most: real pictures of each kind that are looked at for comparison, drawn at random.
         advance: hears of each picture that was looked up: `searched(...)` of them.
-
-    Raises:
-        BadInput: too few training pictures.
     """
     train, held_out = real.part("train"), real.part("validation", "test")
     originals = Originals(real.pixels[train], real.patients[train].tolist())
@@ -198,8 +193,9 @@ def find_copies(
         held_out=None if scores is None else rate(scores > level),
         same_patient=rate(related > level) if len(related) else None,
         patients_known=not np.array_equal(real.patients[train], real.ids[train]),
+        beyond_chance=rate(hits).low > FALSE_ALARMS,
     )
-    return copies, Matches(found.scores, train[found.rows], found.mirrored)
+    return copies, Matches(found.scores, train[found.rows], found.mirrored), unrelated.scores
 
 
 def searched(real: Pictures, synthetic: Pictures, most: int) -> int:
@@ -213,10 +209,7 @@ def threshold(scores: np.ndarray) -> float:
 
     Args:
         scores: float [N], of real pictures to their nearest training picture of another patient.
-
-    Raises:
-        BadInput: fewer than 100, of which 1 % is not one.
     """
-    if len(scores) * FALSE_ALARMS < 1:
-        raise BadInput(f"--real: {len(scores)} training pictures; to tell copies, give {1 / FALSE_ALARMS:.0f} at least")
+    if len(scores) < LEAST_TRAIN:
+        raise ValueError(f"{len(scores)} scores, not {LEAST_TRAIN} at least")
     return float(np.quantile(scores, 1 - FALSE_ALARMS, method="higher"))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from cxr.data.catalog import CatalogSet
 from cxr.evaluate.agreement import Agreement
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Copies
@@ -67,8 +68,14 @@ class Source:
     pictures: int
 
 
+def source_of(found: CatalogSet) -> Source:
+    return Source(found.digest, found.record.kind, len(found.table))
+
+
 @dataclass(frozen=True)
 class Quality:
+    """All of an evaluation; `notes` is what a reader must know besides."""
+
     extractor: str
     weights_digest: str
     dimension: int
@@ -89,10 +96,30 @@ class Quality:
 
 def title(extractor: str, figure: str) -> str:
     """What a figure may be called: a distance in the features of another network than Inception is no FID."""
-    plain = figure.replace("_", " ")
-    if extractor == "tiny":
-        return f"{plain} (tiny)" if figure in CALLED else plain
-    return CALLED.get(figure, plain)
+    plain = figure.replace("_", " ").replace("frechet", "Fréchet")
+    if figure not in CALLED:
+        return plain
+    return CALLED[figure] if extractor == "inception" else f"{plain} ({extractor})"
+
+
+def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copies, dimension: int) -> list[str]:
+    """What weakens the figures, in a line each."""
+    notes = []
+    if few := [group.finding for group in groups if group.too_few]:
+        notes.append(
+            f"no more pictures than the extractor's {dimension} features in {', '.join(few)}: the Fréchet distance "
+            "there is far too high, and its interval cannot be trusted"
+        )
+    if agreement is None:
+        notes.append("agreement is not measured: train, validation and test of the real set do not show every finding")
+    if not copies.patients_known:
+        notes.append(
+            "the real set names no patients: pictures of one patient may set the threshold of copies too high, so that "
+            "fewer are found"
+        )
+    if copies.held_out is None:
+        notes.append("the real set has no validation or test part to see how often pictures that are no copies count")
+    return notes
 
 
 def measure(

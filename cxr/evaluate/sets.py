@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.errors import BadInput
-from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.config import LEAST_TRAIN, EvaluateConfig
 
 ALL = "all"
 
@@ -27,16 +27,24 @@ class Pictures:
         """Rows of these parts of the split, int."""
         return np.flatnonzero(np.isin(self.splits, names))
 
+    def taken(self, rows: np.ndarray) -> "Pictures":
+        """These rows only."""
+        return Pictures(*(getattr(self, field.name)[rows] for field in fields(self)))
+
 
 def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> tuple[tuple[str, ...], list[str]]:
     """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
 
     Raises:
-        BadInput: there is none, or the real set has no train part (copies are looked for among its pictures).
+        BadInput: there is none, or the real set has too small a train part, among which copies are looked for.
     """
-    splits = set(real.table["split"].to_pylist())
-    if "train" not in splits:
+    splits = Counter(real.table["split"].to_pylist())
+    if not splits["train"]:
         raise BadInput(f"--real {real.store.uri}: no picture is in a train part; give a set that jobs/ingest.py made")
+    if splits["train"] < LEAST_TRAIN:
+        raise BadInput(
+            f"--real {real.store.uri}: {splits['train']} pictures in train; to tell copies, {LEAST_TRAIN} needed"
+        )
     if config.against not in {ALL, *splits}:
         raise BadInput(f"--real {real.store.uri}: has no {config.against} part; give another --against")
     patients = patients_of(real, config.against)

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +13,12 @@ from cxr.data.images import encode_png
 from cxr.store import Made, Record, Store, commit_record, digest_of, open_store, recipe_digest, sha256
 
 
-@pytest.fixture
-def stored_set(tmp_path: Path):
+@pytest.fixture(scope="session")
+def stored_set(tmp_path_factory: pytest.TempPathFactory):
     """`stored_set(name, pixels, **columns)`: uint8 [N, H, W] as a finished set; `shards` packs 4 pictures a file."""
 
     def store_set(name: str, pixels: np.ndarray, shards: bool = False, **columns: Sequence) -> CatalogSet:
-        store = open_store(str(tmp_path / name))
+        store = open_store(str(tmp_path_factory.mktemp("sets") / name))
         ids = [f"{name}-{row:04d}" for row in range(len(pixels))]
         findings = columns.setdefault("finding", ["normal"] * len(pixels))
         files = [encode_png(picture) for picture in pixels]

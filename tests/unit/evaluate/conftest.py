@@ -13,7 +13,7 @@ def means(pictures: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.adaptive_avg_pool2d(pictures, 4).flatten(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def grid_extractor() -> Extractor:
     def prepare(pixels: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(pixels)).float().div(64)[:, None]
@@ -24,7 +24,7 @@ def grid_extractor() -> Extractor:
     return Extractor("tiny", "0" * 64, 16, 3, prepare, means, head, "cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made_pictures():
     """`made_pictures(name, per_finding, shift, seed)`: 64 px pictures of findings a and b; two pictures a patient."""
 

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from cxr.data.phantom import appointment, phantom
-from cxr.errors import BadInput
 from cxr.evaluate.copies import Originals, find_copies, searched, threshold
 from cxr.evaluate.sets import Pictures
 
@@ -80,7 +79,7 @@ def test_the_batch_does_not_change_what_is_found(series, originals):
 def test_one_in_a_hundred_is_above_the_threshold_and_less_than_a_hundred_are_refused():
     scores = np.linspace(0, 1, 1000)
     assert (scores > threshold(scores)).mean() <= 0.01
-    with pytest.raises(BadInput, match="99 training pictures; to tell copies, give 100"):
+    with pytest.raises(ValueError, match="99 scores"):
         threshold(np.zeros(99))
 
 
@@ -97,19 +96,20 @@ def test_a_set_with_planted_copies_is_told_from_one_without(series):
     copied = [3, 3, 7, 8, 90, 91, 150, 9, 10, 11]
     planted = np.concatenate([fresh[:50], [moved(picture, 0.02) for picture in pixels[copied]]])
     heard: list[int] = []
-    copies, found = find_copies(real, as_pictures("s", planted), 500, np.random.default_rng(0), heard.append)
+    copies, found, unrelated = find_copies(real, as_pictures("s", planted), 500, np.random.default_rng(0), heard.append)
     assert set(np.flatnonzero(found.scores > copies.threshold)) >= set(range(50, 60))
     assert found.rows[50:].tolist() == copied
+    assert len(unrelated) == copies.calibrated_on == 192 and (unrelated > copies.threshold).mean() <= 0.01
     assert copies.beyond_chance and 10 <= copies.rate.count <= 12 and 9 <= copies.copied <= 11
     assert copies.findings["a"].total == 30 and copies.originals == 192 and copies.held_out.total == 48
     assert copies.patients_known and copies.same_patient.total == 192
     assert sum(heard) == searched(real, as_pictures("s", planted), 500) == 192 + 48 + 60
-    clean, _ = find_copies(real, as_pictures("s", fresh), 500, np.random.default_rng(0))
+    clean, *_ = find_copies(real, as_pictures("s", fresh), 500, np.random.default_rng(0))
     assert not clean.beyond_chance and clean.threshold == copies.threshold
 
 
 def test_without_patients_and_held_out_pictures_it_says_so(series):
     real = as_pictures("real", series[0])
-    copies, _ = find_copies(real, as_pictures("s", series[0][:10]), 150, np.random.default_rng(0))
+    copies, *_ = find_copies(real, as_pictures("s", series[0][:10]), 150, np.random.default_rng(0))
     assert (copies.held_out, copies.same_patient, copies.patients_known) == (None, None, False)
     assert copies.calibrated_on == 150 and copies.rate.share == 1

@@ -47,14 +47,14 @@ def test_fewer_samples_than_dimensions_is_said(made_pictures, grid_extractor, pe
 
 def test_only_with_inception_is_it_called_what_the_field_calls_it():
     assert title("inception", "frechet_distance") == "FID" and title("inception", "coverage") == "coverage"
-    assert title("tiny", "frechet_distance") == "frechet distance (tiny)"
+    assert title("tiny", "frechet_distance") == "Fréchet distance (tiny)"
     assert "FID" not in title("tiny", "frechet_distance") and "KID" not in title("tiny", "kernel_distance")
 
 
 def test_quality_json_says_what_each_figure_is_of(made_pictures, grid_extractor):
     real, synthetic = made_pictures("r", 120), made_pictures("s", 30, seed=1)
     groups = measured(real, synthetic, grid_extractor)
-    copies, _ = find_copies(real, synthetic, 200, np.random.default_rng(0))
+    copies, *_ = find_copies(real, synthetic, 200, np.random.default_rng(0))
     sources = Source("d1", "ingested images", 240), Source("d2", "generated images", 60)
     quality = Quality("tiny", "w", 16, *sources, "all", groups, None, copies, ["a note"])
     told = json.loads(quality.json())

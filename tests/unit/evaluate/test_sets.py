@@ -13,8 +13,10 @@ def blank(count: int) -> np.ndarray:
 
 
 def real(stored_set, findings: list[str], split: str | None = "train", patients: list | None = None):
-    patients = patients or [None] * len(findings)
-    splits = [split] * len(findings)
+    """With 100 more training pictures, of another finding."""
+    patients = [*(patients or [None] * len(findings)), *[None] * 100]
+    splits = [split] * len(findings) + ["train" if split else None] * 100
+    findings = findings + ["others"] * 100
     return stored_set("real", blank(len(findings)), finding=findings, split=splits, patient_id=patients)
 
 
@@ -32,16 +34,17 @@ def test_findings_of_both_with_enough_patients_are_kept_and_the_others_named(sto
         "b is left out: 1 real patients, 12 synthetic pictures",
         "c is left out: 12 real patients, 11 synthetic pictures",
         "d is left out: 0 real patients, 1 synthetic pictures",
+        "others is left out: 100 real patients, 0 synthetic pictures",
     ]
 
 
 @pytest.mark.parametrize(
     ("findings", "split", "config", "line"),
     [
-        (["x"] * 20, "train", CONFIG, "no finding is in both sets: --real has x; --synthetic has a"),
+        (["x"] * 20, "train", CONFIG, "no finding is in both sets: --real has others, x; --synthetic has a"),
         (["a"] * 5, "train", CONFIG, "too few pictures: a is left out: 5 real patients"),
+        (["a"] * 20, "validation", CONFIG.model_copy(update={"against": "test"}), "has no test part"),
         (["a"] * 20, None, CONFIG, "no picture is in a train part"),
-        (["a"] * 20, "train", CONFIG.model_copy(update={"against": "test"}), "has no test part"),
     ],
 )
 def test_sets_that_cannot_be_compared_are_refused(stored_set, findings, split, config, line):
@@ -50,7 +53,8 @@ def test_sets_that_cannot_be_compared_are_refused(stored_set, findings, split, c
 
 
 def test_a_picture_without_a_patient_is_one_of_its_own(stored_set):
-    found = real(stored_set, ["a", "a", "b"], patients=["p", None, "p"])
+    splits = ["train"] * 3
+    found = stored_set("real", blank(3), finding=["a", "a", "b"], patient_id=["p", None, "p"], split=splits)
     loaded = load(found, 16, lambda count: None)
     assert loaded.patients.tolist() == ["p", "real-0001", "p"]
     assert np.array_equal(loaded.pixels, blank(3)) and loaded.part("train").tolist() == [0, 1, 2]
