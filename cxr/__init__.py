@@ -8,7 +8,7 @@ ingest      from a source of real X-rays to a split set
 pretrain    the embedded base model: autoencoder, text encoder, UNet, trained on phantoms
 weights     base models and LoRAs by name: pinned, verified, fetched once
 generate    plan, sampler, writer, finish: from prompts to a labelled set
-evaluate    extractors, distances between sets of pictures, diversity, intervals
+evaluate    how good, how diverse, how copied: figures with intervals and floors, copies, agreement, pictures, page
 classify    a classifier: whether pictures show what was asked
 networks    the small network that pretraining, evaluation and classification share
 store       where artifacts live: a folder or S3; records; verification

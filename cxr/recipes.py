@@ -74,5 +74,7 @@ def changed(config: Config, **fields: object) -> Config:
         return type(config).model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # of several fields together
+            raise BadInput(first["msg"]) from None
         option = "--" + str(first["loc"][-1]).replace("_", "-")
         raise BadInput(f"{option} {str(first['input'])[:60]!r}: {first['msg']}") from None

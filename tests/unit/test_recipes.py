@@ -4,7 +4,7 @@ import pytest
 
 from cxr.data.findings import parse_findings
 from cxr.errors import BadInput
-from cxr.recipes import GENERATE, changed, named
+from cxr.recipes import EVALUATE, GENERATE, changed, named
 from cxr.weights import check_spec
 
 
@@ -56,3 +56,10 @@ def test_a_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
     with pytest.raises(BadInput, match=line) as caught:
         changed(named(GENERATE, "tiny"), **fields)
     assert "\n" not in str(caught.value)
+
+
+def test_an_evaluation_has_neighbours_in_each_half() -> None:
+    assert named(EVALUATE, "inception").extractor == "inception"
+    assert changed(named(EVALUATE, "tiny"), least=12).least == 12
+    with pytest.raises(BadInput, match="half of --least must be more than --neighbours 5"):
+        changed(named(EVALUATE, "tiny"), least=11)

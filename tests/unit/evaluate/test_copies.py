@@ -61,6 +61,12 @@ def test_new_patients_are_taken_for_copies_in_about_1_percent(originals, level):
     assert (originals.nearest(fresh).scores > level).mean() <= 0.04
 
 
+def test_flat_and_dark_pictures_are_no_copies(originals, level):
+    dark = np.clip(np.random.default_rng(0).normal(3, 0.4, (128, 128)), 0, 255)
+    flat = np.stack([np.zeros((128, 128)), np.full((128, 128), 77), dark]).astype(np.uint8)
+    assert (originals.nearest(flat).scores < 0.5).all()
+
+
 def test_pictures_of_the_own_patient_are_left_out(series, originals):
     pixels, patients = series
     found = originals.nearest(pixels[:20], patients[:20])
