@@ -180,7 +180,7 @@ def draw_plane(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
 
 def draw_distances(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
     axis.set_title("Distance of features to the nearest real picture", fontsize=15)
-    between, beside = nearest_distances(real, real), nearest_distances(synthetic, real)
+    between, beside = nearest_distances(real), nearest_distances(synthetic, real)
     draw_shares(axis, {"real, to another": (between, REAL), "synthetic": (beside, SYNTHETIC)})
 
 
@@ -193,9 +193,8 @@ def draw_scores(axis: Axes, scores: np.ndarray, unrelated: np.ndarray, threshold
 
 def draw_shares(axis: Axes, samples: dict[str, tuple[np.ndarray, str]]) -> None:
     """Histograms over the same bins, as shares of each sample."""
-    known = {name: (values[np.isfinite(values)], colour) for name, (values, colour) in samples.items()}
-    bins = np.histogram_bin_edges(np.concatenate([values for values, _ in known.values()]), 40)
-    for name, (values, colour) in known.items():
-        weights = np.full(len(values), 1 / max(len(values), 1))
+    bins = np.histogram_bin_edges(np.concatenate([values for values, _ in samples.values()]), 40)
+    for name, (values, colour) in samples.items():
+        weights = np.full(len(values), 1 / len(values))
         axis.hist(values, bins, weights=weights, color=colour, alpha=0.5, label=name)
     axis.set_ylabel("share", fontsize=12)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxr.evaluate.samples import as_pair
+from cxr.evaluate.samples import as_pair, as_samples
 
 BLOCK = 512  # rows of a distance matrix in memory at once
 
@@ -64,10 +64,12 @@ def densities(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray
     return (around / k).double().numpy()
 
 
-def nearest_distances(queries: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """float [N]: from each of features [N, d] to the nearest of [M, d] that is not at distance 0 (itself)."""
-    x, y = (torch.from_numpy(samples).float() for samples in as_pair(queries, others, least=1))
-    return torch.cat([d.masked_fill(d == 0, torch.inf).amin(dim=1) for _, d in _blocks(x, y)]).double().numpy()
+def nearest_distances(samples: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+    """float [N]: from each of features [N, d] to the nearest of `others` [M, d], or to its own nearest other."""
+    if others is None:
+        return _reach(torch.from_numpy(as_samples(samples)).float(), 1).double().numpy()
+    x, y = (torch.from_numpy(features).float() for features in as_pair(samples, others, least=1))
+    return torch.cat([distances.amin(dim=1) for _, distances in _blocks(x, y)]).double().numpy()
 
 
 def _reach(x: Tensor, k: int) -> Tensor:

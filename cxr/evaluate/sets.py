@@ -58,7 +58,7 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
     kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.least)
     left_out = [
         f"{name} is left out: {patients[name]} real patients, {shown[name]} synthetic pictures; {config.least} needed"
-        for name in sorted(set(patients) | set(shown))
+        for name in [*common, *sorted(set(patients) ^ set(shown))]
         if name not in kept
     ]
     if not kept:

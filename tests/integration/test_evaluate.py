@@ -5,6 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.store import open_store
+
 
 @pytest.fixture(scope="module")
 def real(jobs, tmp_path_factory):
@@ -69,3 +71,16 @@ def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real, tmp_pa
     assert "train" not in clean and len(clean) >= 0.95 * (len(split) - split.count("train"))
     names = {path.stem for path in (tmp_path / "clean" / "images").glob("*/*.png")}
     assert len(names) == len(clean)
+
+
+def test_from_a_bucket_into_a_bucket_the_same_bytes(s3, jobs, words, small_set, evaluation, contents):
+    bucket = f"s3://{s3.make_bucket()}"
+    place = open_store(f"{bucket}/set")
+    for path in small_set.rglob("*"):
+        if path.is_file():
+            place.put(path.relative_to(small_set).as_posix(), path.read_bytes())
+    moved = [f"{bucket}/set" if word == small_set else word for word in words]
+    done = jobs.run(*moved, "--out", f"{bucket}/out", "--quarantine", f"{bucket}/clean", env=s3.env)
+    assert done.returncode == 0, done.stderr
+    assert contents(f"{bucket}/out") == contents(evaluation)
+    assert jobs.verify(f"{bucket}/clean", env=s3.env).returncode == 0

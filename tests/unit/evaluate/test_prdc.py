@@ -65,4 +65,5 @@ def test_density_of_each_sample_and_the_way_to_the_nearest_real_one():
     real, synthetic = line(0, 1, 3, 10), line(1.5, 0.6, 30.6)
     assert densities(real, synthetic, k=1).tolist() == [2, 2, 0]
     assert np.allclose(nearest_distances(synthetic, real), [0.5, 0.4, 20.6], atol=1e-5)
-    assert nearest_distances(real, real).tolist() == [1, 1, 2, 7]
+    assert nearest_distances(real).tolist() == [1, 1, 2, 7]
+    assert nearest_distances(real[:1], real).tolist() == [0]  # a copy is no distance away
