@@ -10,7 +10,7 @@ weights     base models and LoRAs by name: pinned, verified, fetched once
 latents     pictures to what a diffusion model trains on
 finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
 generate    plan, sampler, writer, finish: from prompts to a labelled set
-evaluate    extractors, distances between sets of pictures, diversity, intervals
+evaluate    how good, how diverse, how copied: figures with intervals and floors, copies, agreement, pictures, page
 classify    a classifier: whether pictures show what was asked
 networks    the small network that pretraining, evaluation and classification share
 store       where artifacts live: a folder or S3; records; verification

@@ -40,6 +40,21 @@ def similarity(pixels: np.ndarray, pairs: int, rng: np.random.Generator, batch: 
     return Similarity(float(found.mean(dtype=float)), found, rows, scales)
 
 
+def bounds(found: Similarity, rng: np.random.Generator, resamples: int = 200) -> tuple[float, float]:
+    """The 95 % interval of the mean: a bootstrap of pictures, as pairs share them; pairs of a picture with itself that
+    a draw makes are left out."""
+    pictures, places = np.unique(found.pairs, return_inverse=True)
+    first, second = places.reshape(found.pairs.shape).T
+    means = []
+    for _ in range(resamples):
+        drawn = rng.multinomial(len(pictures), np.full(len(pictures), 1 / len(pictures)))
+        weights = drawn[first] * drawn[second]
+        if weights.any():
+            means.append(np.average(found.values, weights=weights))
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def scales_for(side: int) -> int:
     """How many of the five scales a picture of that many pixels has room for: 5 from 176, 4 from 99 (torchmetrics asks
     for 10 (scales - 1)^2), 3 from 44, 2 from 22, 1 from 11."""

@@ -87,7 +87,7 @@ def inception_extractor(weights: str = "inception") -> Extractor:
     network = _inception(state, found).to(device)
     unbiased = state["fc.weight"].float().T.to(device)  # [2048, 1008]; as in the Inception Score's own code, no bias
     return Extractor(
-        "inception",
+        weights if weights == "inception" else "inception, own weights",
         found.digest,
         *unbiased.shape,
         prepare=_as_rgb,
@@ -97,7 +97,9 @@ def inception_extractor(weights: str = "inception") -> Extractor:
     )
 
 
-EXTRACTORS: dict[str, Callable[[], Extractor]] = {"tiny": tiny_extractor, "inception": inception_extractor}
+def extractor_of(spec: str) -> Extractor:
+    """`tiny`, `inception`, or Inception with the weights that `spec` names. Raises as these."""
+    return tiny_extractor() if spec == "tiny" else inception_extractor(spec)
 
 
 def _device() -> str:

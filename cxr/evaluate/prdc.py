@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxr.evaluate.samples import as_pair
+from cxr.evaluate.samples import as_pair, as_samples
 
 BLOCK = 512  # rows of a distance matrix in memory at once
 
@@ -52,6 +52,24 @@ def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbour
         real_count=len(x),
         synthetic_count=len(y),
     )
+
+
+def densities(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray:
+    """float [M]: for each synthetic sample the number of real balls around it, over k; their mean is the density."""
+    real, synthetic = as_pair(real, synthetic, least=k + 1)
+    x, y = (torch.from_numpy(samples).float() for samples in (real, synthetic))
+    reach, around = _reach(x, k), torch.zeros(len(y))
+    for rows, distances in _blocks(x, y):
+        around += (distances < reach[rows, None]).sum(dim=0)
+    return (around / k).double().numpy()
+
+
+def nearest_distances(samples: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+    """float [N]: from each of features [N, d] to the nearest of `others` [M, d], or to its own nearest other."""
+    if others is None:
+        return _reach(torch.from_numpy(as_samples(samples)).float(), 1).double().numpy()
+    x, y = (torch.from_numpy(features).float() for features in as_pair(samples, others, least=1))
+    return torch.cat([distances.amin(dim=1) for _, distances in _blocks(x, y)]).double().numpy()
 
 
 def _reach(x: Tensor, k: int) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 
 from cxr.data.findings import parse_findings
 from cxr.errors import BadInput
-from cxr.recipes import FINETUNE, GENERATE, changed, named
+from cxr.recipes import EVALUATE, FINETUNE, GENERATE, changed, named
 from cxr.weights import check_spec
 
 
@@ -96,3 +96,10 @@ def test_finetune_recipes_keep_their_published_values(name: str, published: dict
 def test_a_finetune_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
     with pytest.raises(BadInput, match=line):
         changed(named(FINETUNE, "tiny"), **fields)
+
+
+def test_an_evaluation_has_neighbours_in_each_half() -> None:
+    assert named(EVALUATE, "inception").extractor == "inception"
+    assert changed(named(EVALUATE, "tiny"), least=12).least == 12
+    with pytest.raises(BadInput, match="half of --least must be more than --neighbours 5"):
+        changed(named(EVALUATE, "tiny"), least=11)

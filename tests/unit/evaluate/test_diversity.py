@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.errors import BadInput
-from cxr.evaluate.diversity import draw_pairs, scales_for, similarity
+from cxr.evaluate.diversity import bounds, draw_pairs, scales_for, similarity
 
 
 def pictures(count: int, side: int, noise: float) -> np.ndarray:
@@ -48,3 +48,15 @@ def test_what_cannot_be_compared_is_refused():
         draw_pairs(1, 5, np.random.default_rng(0))
     with pytest.raises(BadInput, match="MS-SSIM needs 11"):
         scales_for(10)
+
+
+def test_the_interval_holds_the_mean_and_more_pictures_narrow_it():
+    rng = np.random.default_rng(0)
+    widths = []
+    for count in (10, 60):
+        shown = np.stack([pictures(1, 64, noise)[0] for noise in rng.uniform(5, 60, count)])
+        found = similarity(shown, 400, rng)
+        low, high = bounds(found, rng)
+        assert low < found.mean < high
+        widths.append(high - low)
+    assert widths[1] < 0.7 * widths[0]

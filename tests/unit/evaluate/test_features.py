@@ -104,7 +104,7 @@ def test_gives_pytorch_fids_number(weights, tmp_path, monkeypatch):
     extractor = inception_extractor(weights)
     ours = frechet_distance(*(extractor(pictures) for pictures in sets))
     assert ours.value == pytest.approx(theirs, rel=1e-3) and ours.unreliable
-    assert (extractor.name, extractor.dimension, extractor.classes) == ("inception", 2048, 1008)
+    assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
     assert np.allclose(extractor.probabilities(extractor(sets[0][:2])).sum(axis=1), 1, atol=1e-5)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from cxr.errors import BadInput
 from cxr.evaluate import prdc
-from cxr.evaluate.prdc import neighbours
+from cxr.evaluate.prdc import densities, nearest_distances, neighbours
 
 
 def line(*places: float) -> np.ndarray:
@@ -58,3 +58,12 @@ def test_blocks_do_not_change_a_figure(monkeypatch):
 def test_no_more_samples_than_neighbours_is_refused():
     with pytest.raises(BadInput, match="of 5 pictures, where this figure needs 6"):
         neighbours(np.zeros((9, 2)), np.zeros((5, 2)), k=5)
+
+
+def test_density_of_each_sample_and_the_way_to_the_nearest_real_one():
+    """The case above: balls of radius 1, 1, 2, 7 around 0, 1, 3, 10."""
+    real, synthetic = line(0, 1, 3, 10), line(1.5, 0.6, 30.6)
+    assert densities(real, synthetic, k=1).tolist() == [2, 2, 0]
+    assert np.allclose(nearest_distances(synthetic, real), [0.5, 0.4, 20.6], atol=1e-5)
+    assert nearest_distances(real).tolist() == [1, 1, 2, 7]
+    assert nearest_distances(real[:1], real).tolist() == [0]  # a copy is no distance away

@@ -6,7 +6,19 @@ import pytest
 from cxr.errors import BadInput
 from cxr.evaluate.frechet import Gaussian, frechet, frechet_distance
 from cxr.evaluate.kernel import kernel_distance
-from cxr.evaluate.resample import floor, interval
+from cxr.evaluate.resample import Floor, Interval, floors, intervals
+
+
+def interval(figure, real, synthetic, rng, *, corrected: bool, **options) -> Interval:
+    """Of one figure."""
+    return intervals(
+        lambda a, b: {"it": figure(a, b)}, real, synthetic, rng, corrected={"it"} if corrected else (), **options
+    )["it"]
+
+
+def floor(figure, real, rng, synthetic=None, **options) -> Floor:
+    synthetic = real if synthetic is None else synthetic
+    return floors(lambda a, b: {"it": figure(a, b)}, real, synthetic, rng, **options)["it"]
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -66,8 +78,9 @@ def test_halves_hold_each_row_once_and_never_split_a_patient():
         return 0.0
 
     floor(look, rows, np.random.default_rng(0), groups=patients, splits=5)
-    assert len({tuple(sorted(a)) for a, _ in seen}) == 5
-    for a, b in seen:
+    halves = seen[::2]  # behind each: the same real half with synthetic samples
+    assert len({tuple(sorted(a)) for a, _ in halves}) == 5
+    for a, b in halves:
         assert sorted(a + b) == list(range(50)) and not set(patients[a]) & set(patients[b])
 
 
@@ -78,6 +91,21 @@ def test_the_floor_is_what_a_perfect_generator_gets_and_more_pictures_lower_it()
     fresh = np.mean([distance(rng.standard_normal((400, 8)), rng.standard_normal((400, 8))) for _ in range(20)])
     assert large.value == pytest.approx(fresh, rel=0.2) and large.low <= large.value <= large.high
     assert small.value > 2 * large.value and (small.count, large.count) == (100, 400)
+
+
+def test_synthetic_samples_are_measured_as_many_as_the_real_half_they_are_compared_with():
+    rng = np.random.default_rng(0)
+    real, sizes = rng.standard_normal((400, 8)), []
+
+    def look(a: np.ndarray, b: np.ndarray) -> float:
+        sizes.append((len(a), len(b)))
+        return distance(a, b)
+
+    same = floor(look, real, rng, rng.standard_normal((3000, 8)))
+    assert set(sizes) == {(200, 200)} and same.low <= same.synthetic <= same.high
+    other = floor(look, real, rng, rng.standard_normal((90, 8)) + 1)
+    assert set(sizes[40:]) == {(200, 90)} and other.count == 90
+    assert other.synthetic > 7 and other.value < 2  # the mean alone is 8 away
 
 
 def test_the_seed_alone_decides():

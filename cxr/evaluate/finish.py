@@ -1,0 +1,124 @@
+"""An evaluation as an artifact: what is compared, written first; figures, page and pictures; the record last."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr.data.catalog import CatalogSet
+from cxr.evaluate.config import EvaluateConfig, identity
+from cxr.evaluate.copies import Matches
+from cxr.evaluate.page import html, markdown
+from cxr.evaluate.quality import FRECHET, Quality
+from cxr.evaluate.sets import Pictures
+from cxr.store import (
+    PLAN_KEY,
+    Made,
+    Record,
+    Store,
+    commit_record,
+    digest_of,
+    library_versions,
+    plan_marks,
+    recipe_digest,
+    refuse_other,
+)
+
+KIND = "evaluation"
+QUALITY_KEY, TABLES_KEY, PAGE_KEY, COPIES_KEY = "quality.json", "quality.md", "index.html", "copies.parquet"
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is fixed before the first picture is read."""
+
+    store: Store
+    config: EvaluateConfig
+    real: CatalogSet
+    synthetic: CatalogSet
+    recipe: dict[str, Any]
+
+
+def prepare(
+    store: Store, config: EvaluateConfig, extractor_digest: str, real: CatalogSet, synthetic: CatalogSet
+) -> Job:
+    """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
+    recipe = identity(config, extractor_digest, real.digest, synthetic.digest)
+    refuse_other(store, KIND, recipe)
+    return Job(store, config, real, synthetic, recipe)
+
+
+def begin(job: Job) -> None:
+    """Writes which pictures are compared, so that a restart knows the place as its own."""
+    named = {"real": job.real.table, "synthetic": job.synthetic.table}
+    columns = ["image_id", "finding", "split"]
+    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in named.items()]
+    plan = pa.concat_tables(tables).replace_schema_metadata(plan_marks(job.recipe, recipe_digest(job.recipe)))
+    if not job.store.put_if_absent(PLAN_KEY, parquet(plan)):
+        refuse_other(job.store, KIND, job.recipe)
+
+
+def complete(
+    job: Job, quality: Quality, copies: pa.Table, pictures: dict[str, bytes], device: str, timings: dict[str, float]
+) -> Record:
+    """Writes figures, page and pictures, the record last."""
+    pieces = {
+        QUALITY_KEY: quality.json(),
+        TABLES_KEY: markdown(quality).encode(),
+        PAGE_KEY: html(quality).encode(),
+        COPIES_KEY: parquet(copies),
+        **pictures,
+    }
+    objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
+    record = Record(
+        kind=KIND,
+        recipe=job.recipe,
+        recipe_digest=recipe_digest(job.recipe),
+        inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic")},
+        made=Made(
+            count=len(objects), bytes=sum(o.size for o in objects), digest=digest_of((o.key, o.sha256) for o in objects)
+        ),
+        objects=objects,
+        seeds={"seed": job.config.seed},
+        versions=library_versions(),
+        device=device,
+        timings=timings,
+        metrics=metrics(quality),
+    )
+    return commit_record(job.store, record)
+
+
+def metrics(quality: Quality) -> dict[str, Any]:
+    """The few figures that lists of evaluations are sorted by."""
+    figures = quality.groups[0].figures
+    return {
+        "extractor": quality.extractor,
+        **{name: figure.interval.value for name, figure in figures.items()},
+        f"{FRECHET}_floor": figures[FRECHET].floor.value,
+        "agreement": quality.agreement and quality.agreement.synthetic.agree.share,
+        "copies": quality.copies.rate.count,
+        "copies_beyond_chance": quality.copies.beyond_chance,
+    }
+
+
+def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold: float) -> pa.Table:
+    """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether a copy."""
+    return pa.table(
+        {
+            "image_id": synthetic.ids.tolist(),
+            "finding": synthetic.findings.tolist(),
+            "score": found.scores.astype(np.float32),
+            "original": real.ids[found.rows].tolist(),
+            "mirrored": found.mirrored,
+            "copied": found.scores > threshold,
+        }
+    )
+
+
+def parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

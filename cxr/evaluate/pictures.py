@@ -1,0 +1,200 @@
+"""An evaluation in pictures: real beside synthetic, distributions, best and worst by density, copied pairs."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from PIL import Image, ImageDraw, ImageFont
+
+from cxr.data.images import fit
+from cxr.data.split_report import COLOURS
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.copies import Matches
+from cxr.evaluate.prdc import densities, nearest_distances
+from cxr.evaluate.quality import FRECHET, Quality
+from cxr.evaluate.sets import ALL, Pictures
+
+COMPARISON, DISTRIBUTIONS, DENSITY, COPIES = "comparison.png", "distributions.png", "density.png", "copies.png"
+SIDE, GAP, LINE = 128, 16, 18  # px of a tile, between two blocks, and of a line of text
+COLUMNS = 5  # pictures of each set in a row of the comparison
+PAIRS, PAIRS_A_ROW = 12, 4
+REAL, SYNTHETIC = COLOURS[0], COLOURS[5]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of text, and below it blocks of pictures with a gap between; a caption under each picture, or none."""
+
+    label: str
+    blocks: Sequence[Sequence[np.ndarray]]  # uint8 [H, W]
+    captions: Sequence[Sequence[str]] = ()
+
+
+def draw(
+    quality: Quality,
+    real: Pictures,
+    synthetic: Pictures,
+    features: tuple[np.ndarray, np.ndarray],
+    matched: tuple[Pictures, Matches, np.ndarray],
+    config: EvaluateConfig,
+    rng: np.random.Generator,
+) -> dict[str, bytes]:
+    """All pictures of an evaluation, by key.
+
+    Args:
+        real: the part that was compared with; `features` are of it and of `synthetic`.
+        matched: the whole real set, the matches, which name its rows, and how like unrelated real pictures are.
+    """
+    findings = [group.finding for group in quality.groups if group.finding != ALL]
+    ours, theirs = (rng.permutation(len(x))[: config.most] for x in features)
+    near = densities(features[0][ours], features[1][theirs], config.neighbours)
+    far = nearest_distances(features[1][theirs], features[0][ours])
+    whole, found, unrelated = matched
+    return {
+        COMPARISON: comparison(real, synthetic, findings, rng),
+        DISTRIBUTIONS: distributions(quality, (features[0][ours], features[1][theirs]), found.scores, unrelated),
+        DENSITY: best_and_worst(synthetic.pixels[theirs], near, far),
+        COPIES: copied_pairs(whole, synthetic, found, quality.copies.threshold),
+    }
+
+
+def sheet(rows: Sequence[Row]) -> bytes:
+    """Rows of pictures under each other."""
+    widths = [sum(len(block) * SIDE + GAP for block in row.blocks) - GAP for row in rows]
+    heights = [LINE + SIDE + (LINE if row.captions else 0) for row in rows]
+    canvas = Image.new("L", (max(widths), sum(heights)), 255)
+    draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(14), 0
+    for row, height in zip(rows, heights, strict=True):
+        draw.text((4, top), row.label, fill=0, font=font)
+        left = 0
+        for number, block in enumerate(row.blocks):
+            for place, picture in enumerate(block):
+                canvas.paste(Image.fromarray(fit(np.ascontiguousarray(picture), SIDE, "keep")), (left, top + LINE))
+                if row.captions:
+                    draw.text((left + 4, top + LINE + SIDE), row.captions[number][place], fill=0, font=font)
+                left += SIDE
+            left += GAP
+        top += height
+    data = io.BytesIO()
+    canvas.save(data, "PNG")
+    return data.getvalue()
+
+
+def comparison(real: Pictures, synthetic: Pictures, findings: Sequence[str], rng: np.random.Generator) -> bytes:
+    """For each finding real pictures on the left and synthetic ones on the right, drawn at random."""
+
+    def some(side: Pictures, finding: str) -> np.ndarray:
+        return side.pixels[rng.permutation(np.flatnonzero(side.findings == finding))[:COLUMNS]]
+
+    sides = "real on the left, synthetic on the right"
+    return sheet(
+        [Row(f"{name.replace('_', ' ')}: {sides}", [some(real, name), some(synthetic, name)]) for name in findings]
+    )
+
+
+def best_and_worst(pixels: np.ndarray, density: np.ndarray, distance: np.ndarray) -> bytes:
+    """The synthetic pictures uint8 [M, H, W] with most and with fewest real ones around: by density float
+    [M], and where that is the same by the distance float [M] to the nearest real one."""
+    order, count = np.lexsort([distance, -density]), min(2 * COLUMNS, len(density) // 2)
+    told = (("Best: the most real pictures around", order[:count]), ("Worst: the fewest", order[::-1][:count]))
+    return sheet(
+        [Row(label, [pixels[rows]], [[f"density {density[row]:.2f}" for row in rows]]) for label, rows in told]
+    )
+
+
+def copied_pairs(real: Pictures, synthetic: Pictures, found: Matches, threshold: float) -> bytes:
+    """The pairs that are most alike, each synthetic picture beside its training picture, turned as the match has it."""
+    order = np.argsort(-found.scores, kind="stable")[:PAIRS]
+    rows = []
+    for start in range(0, len(order), PAIRS_A_ROW):
+        part = order[start : start + PAIRS_A_ROW]
+        label = "Synthetic, and the training picture that is most like it" if start == 0 else ""
+        rows.append(
+            Row(label, [pair(real, synthetic, found, q) for q in part], [told(found, q, threshold) for q in part])
+        )
+    return sheet(rows)
+
+
+def pair(real: Pictures, synthetic: Pictures, found: Matches, query: int) -> list[np.ndarray]:
+    original = real.pixels[found.rows[query]]
+    return [synthetic.pixels[query], original[:, ::-1] if found.mirrored[query] else original]
+
+
+def told(found: Matches, query: int, threshold: float) -> list[str]:
+    score = found.scores[query]
+    verdict = "copy" if score > threshold else "no copy"
+    return [f"{score:.3f}: {verdict}", "original, mirrored" if found.mirrored[query] else "original"]
+
+
+def distributions(
+    quality: Quality, features: tuple[np.ndarray, np.ndarray], scores: np.ndarray, unrelated: np.ndarray
+) -> bytes:
+    """Four panels, 1,400 pixels wide.
+
+    Args:
+        features: float32 [N, d] and [M, d] of real and synthetic pictures.
+        scores: float32 [M], of synthetic pictures to their nearest training picture.
+        unrelated: float32 [C], of training pictures to the nearest one of another patient.
+    """
+    real, synthetic = features
+    canvas = Canvas(figsize=(14, 11), dpi=100, layout="constrained")
+    axes = canvas.subplots(2, 2)
+    draw_floor(axes[0, 0], quality)
+    draw_plane(axes[0, 1], real, synthetic)
+    draw_distances(axes[1, 0], real, synthetic)
+    draw_scores(axes[1, 1], scores, unrelated, quality.copies.threshold)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=12)
+        axis.legend(fontsize=12, loc="upper left", bbox_to_anchor=(0, -0.1), frameon=False, ncols=3)
+    data = io.BytesIO()
+    canvas.savefig(data, format="png")
+    return data.getvalue()
+
+
+def draw_floor(axis: Axes, quality: Quality) -> None:
+    axis.set_title(f"{quality.title(FRECHET)}, at the size of real halves", fontsize=15)
+    floors = [group.figures[FRECHET].floor for group in quality.groups]
+    for row, floor in enumerate(floors):
+        label = {"label": "real halves (2.5 to 97.5 % of splits)"} if row == 0 else {}
+        spread = [[floor.value - floor.low], [floor.high - floor.value]]
+        axis.errorbar(floor.value, row, xerr=spread, fmt="o", color=REAL, capsize=5, markersize=8, **label)
+    shown = [floor.synthetic for floor in floors]
+    axis.plot(shown, range(len(floors)), "D", color=SYNTHETIC, markersize=9, label="synthetic")
+    axis.set_yticks(range(len(floors)), [group.finding.replace("_", " ") for group in quality.groups])
+    axis.invert_yaxis()
+    axis.set_xlim(left=0)
+
+
+def draw_plane(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
+    """Along the two directions in which the real features vary most."""
+    axis.set_title("Features, two principal components of the real ones", fontsize=15)
+    middle = real.mean(axis=0)
+    directions = np.linalg.svd(real - middle, full_matrices=False)[2][:2]
+    for features, colour, name in ((real, REAL, "real"), (synthetic, SYNTHETIC, "synthetic")):
+        axis.scatter(*((features - middle) @ directions.T).T, s=12, alpha=0.5, color=colour, label=name, linewidths=0)
+
+
+def draw_distances(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
+    axis.set_title("Distance of features to the nearest real picture", fontsize=15)
+    between, beside = nearest_distances(real), nearest_distances(synthetic, real)
+    draw_shares(axis, {"real, to another": (between, REAL), "synthetic": (beside, SYNTHETIC)})
+
+
+def draw_scores(axis: Axes, scores: np.ndarray, unrelated: np.ndarray, threshold: float) -> None:
+    axis.set_title("Correlation with the nearest training picture", fontsize=15)
+    draw_shares(axis, {"real, of another patient": (unrelated, REAL), "synthetic": (scores, SYNTHETIC)})
+    axis.axvline(threshold, color="black", linestyle=":", label="copies are above")
+    axis.set_xlim(right=1.02)
+
+
+def draw_shares(axis: Axes, samples: dict[str, tuple[np.ndarray, str]]) -> None:
+    """Histograms over the same bins, as shares of each sample."""
+    bins = np.histogram_bin_edges(np.concatenate([values for values, _ in samples.values()]), 40)
+    for name, (values, colour) in samples.items():
+        weights = np.full(len(values), 1 / len(values))
+        axis.hist(values, bins, weights=weights, color=colour, alpha=0.5, label=name)
+    axis.set_ylabel("share", fontsize=12)

@@ -1,0 +1,219 @@
+"""Every figure of an evaluation in named records, for each finding and overall: what `quality.json` holds."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cxr.data.catalog import CatalogSet
+from cxr.evaluate.agreement import Agreement
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.copies import Copies
+from cxr.evaluate.diversity import bounds, similarity
+from cxr.evaluate.features import Extractor
+from cxr.evaluate.frechet import extrapolated, frechet_distance
+from cxr.evaluate.kernel import kernel_distance
+from cxr.evaluate.prdc import neighbours
+from cxr.evaluate.resample import Figures, Floor, Interval, floors, intervals
+from cxr.evaluate.score import inception_score
+from cxr.evaluate.sets import ALL, Pictures
+
+FRECHET = "frechet_distance"
+CALLED = {  # what the field calls a figure with Inception's features; with another's it is only what it is
+    FRECHET: "FID", "kernel_distance": "KID", "inception_score": "Inception Score",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, its interval, and the same between real pictures."""
+
+    interval: Interval
+    floor: Floor
+    infinite: float | None  # extrapolated to infinitely many synthetic pictures
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Mean MS-SSIM of pairs, higher is less diverse."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    scales: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """What was measured of one finding, or of all."""
+
+    finding: str
+    real_count: int
+    real_patients: int
+    synthetic_count: int
+    too_few: bool  # no more pictures on a side than the features have dimensions: the Fréchet distance is far too high
+    figures: dict[str, Figure]
+    real_diversity: Diversity | None  # of pairs within a finding
+    synthetic_diversity: Diversity | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set as it was measured."""
+
+    digest: str  # of its catalog
+    kind: str
+    pictures: int
+
+
+def source_of(found: CatalogSet) -> Source:
+    return Source(found.digest, found.record.kind, len(found.table))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """All of an evaluation; `notes` is what a reader must know besides."""
+
+    extractor: str
+    weights_digest: str
+    dimension: int
+    real: Source
+    synthetic: Source
+    against: str
+    groups: list[Group]
+    agreement: Agreement | None
+    copies: Copies
+    notes: list[str]
+
+    def title(self, figure: str) -> str:
+        return title(self.extractor, figure)
+
+    def json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def title(extractor: str, figure: str) -> str:
+    """What a figure may be called: a distance in the features of another network than Inception is no FID."""
+    plain = figure.replace("_", " ").replace("frechet", "Fréchet")
+    if figure not in CALLED:
+        return plain
+    return CALLED[figure] if extractor == "inception" else f"{plain} ({extractor})"
+
+
+def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copies, dimension: int) -> list[str]:
+    """What weakens the figures, in a line each."""
+    notes = []
+    if few := [group.finding for group in groups if group.too_few]:
+        notes.append(
+            f"no more pictures than the extractor's {dimension} features in {', '.join(few)}: the Fréchet distance "
+            "there is far too high, and its interval cannot be trusted"
+        )
+    if agreement is None:
+        notes.append("agreement is not measured: train, validation and test of the real set do not show every finding")
+    if not copies.patients_known:
+        notes.append(
+            "the real set names no patients: pictures of one patient may set the threshold of copies too high, so that "
+            "fewer are found"
+        )
+    if copies.held_out is None:
+        notes.append("the real set has no validation or test part to see how often pictures that are no copies count")
+    return notes
+
+
+def measure(
+    real: Pictures,
+    synthetic: Pictures,
+    features: tuple[np.ndarray, np.ndarray],
+    findings: Sequence[str],
+    extractor: Extractor,
+    config: EvaluateConfig,
+    advance: Callable[[int], object],
+) -> list[Group]:
+    """All findings together, then each.
+
+    Args:
+        real: the pictures of the part to compare with.
+        features: float32 [N, d] and [M, d] of both sets' pictures.
+        advance: hears of each group.
+
+    Raises:
+        BadInput: a figure cannot be computed of these pictures.
+    """
+    groups = []
+    for number, finding in enumerate((ALL, *findings)):
+        rng = np.random.default_rng([config.seed, number])
+        chosen = findings if finding == ALL else (finding,)
+        rows = [drawn(side.findings, chosen, config.most, rng) for side in (real, synthetic)]
+        groups.append(measure_group(finding, real, synthetic, features, rows, extractor, config, rng))
+        advance(1)
+    return groups
+
+
+def measure_group(
+    finding: str,
+    real: Pictures,
+    synthetic: Pictures,
+    features: tuple[np.ndarray, np.ndarray],
+    rows: Sequence[np.ndarray],
+    extractor: Extractor,
+    config: EvaluateConfig,
+    rng: np.random.Generator,
+) -> Group:
+    """Of these rows of both sets."""
+    ours, theirs = rows
+    patients, within = real.patients[ours], finding != ALL
+    return Group(
+        finding=finding,
+        real_count=len(ours),
+        real_patients=len(set(patients)),
+        synthetic_count=len(theirs),
+        too_few=min(len(ours), len(theirs)) <= extractor.dimension,
+        figures=figures(features[0][ours], features[1][theirs], patients, extractor, config, rng),
+        real_diversity=diversity(real.pixels[ours], config, rng) if within else None,
+        synthetic_diversity=diversity(synthetic.pixels[theirs], config, rng) if within else None,
+    )
+
+
+def drawn(findings: np.ndarray, chosen: Sequence[str], most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of the chosen findings, at most so many, in order."""
+    return np.sort(rng.permutation(np.flatnonzero(np.isin(findings, chosen)))[:most])
+
+
+def figures(
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    patients: np.ndarray,
+    extractor: Extractor,
+    config: EvaluateConfig,
+    rng: np.random.Generator,
+) -> dict[str, Figure]:
+    """Of features [N, d] and [M, d], each with interval and floor."""
+    measured, groups = all_figures(extractor, config.neighbours), patients.tolist()
+    spread = intervals(
+        measured, real, synthetic, rng, corrected={FRECHET}, real_groups=groups, resamples=config.resamples
+    )
+    ground = floors(measured, real, synthetic, rng, groups=groups, splits=config.splits)
+    infinite = {FRECHET: extrapolated(real, synthetic, rng)} if config.infinite else {}
+    return {name: Figure(spread[name], ground[name], infinite.get(name)) for name in spread}
+
+
+def all_figures(extractor: Extractor, k: int) -> Figures:
+    def measured(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
+        near = neighbours(real, synthetic, k)
+        found = {
+            FRECHET: frechet_distance(real, synthetic).value,
+            "kernel_distance": kernel_distance(real, synthetic).value,
+            **{name: getattr(near, name) for name in ("precision", "recall", "density", "coverage")},
+        }
+        if extractor.classes:
+            found["inception_score"] = inception_score(extractor.probabilities(synthetic))
+        return found
+
+    return measured
+
+
+def diversity(pixels: np.ndarray, config: EvaluateConfig, rng: np.random.Generator) -> Diversity:
+    found = similarity(pixels, config.pairs, rng)
+    return Diversity(found.mean, *bounds(found, rng), len(found.values), found.scales)

@@ -1,0 +1,140 @@
+"""A set without its copies: a new artifact, so that catalog, card and record of both sets stay true."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cxr.data.catalog import CATALOG, CATALOG_KEY, THREADS, by_key, files, image_key
+from cxr.errors import BadInput
+from cxr.evaluate.finish import COPIES_KEY, Job, parquet
+from cxr.store import (
+    PLAN_KEY,
+    Made,
+    Record,
+    Store,
+    commit_record,
+    digest_of,
+    library_versions,
+    plan_marks,
+    read_record,
+    recipe_digest,
+    refuse_other,
+)
+
+KIND = "images without copies"
+CARD_KEY, METADATA_KEY, TAKEN_OUT_KEY = "README.md", "images/metadata.jsonl", "quarantined.jsonl"
+
+
+def prepare(job: Job, store: Store) -> dict[str, str]:
+    """The recipe of the set without copies. Nothing is written.
+
+    Raises:
+        BadInput: the place is the evaluation's, or holds something else.
+    """
+    if store.uri == job.store.uri:
+        raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
+    recipe = {"set": job.synthetic.digest, "evaluation": recipe_digest(job.recipe)}
+    refuse_other(store, KIND, recipe)
+    return recipe
+
+
+def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> Record:
+    """Writes the pictures that a finished evaluation did not find to be copies, a file each, with their own catalog.
+
+    Raises:
+        BadInput: as `prepare`, or a picture is damaged.
+    """
+    recipe, synthetic = prepare(job, store), job.synthetic
+    if record := read_record(store):
+        return record
+    copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
+    kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
+    keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
+    catalog = kept.set_column(kept.schema.get_field_index("key"), "key", [keys]).cast(CATALOG)
+    store.put_if_absent(PLAN_KEY, parquet(catalog.replace_schema_metadata(plan_marks(recipe, recipe_digest(recipe)))))
+    size = put_pictures(synthetic.store, kept, store, advance)
+    objects = [
+        store.read_back(PLAN_KEY),
+        store.put(CATALOG_KEY, parquet(catalog)),
+        store.put(METADATA_KEY, metadata(catalog)),
+        store.put(TAKEN_OUT_KEY, lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
+        store.put(CARD_KEY, card(catalog, copies, job).encode()),
+    ]
+    pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
+    return commit_record(
+        store,
+        Record(
+            kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
+            made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
+            versions=library_versions(), metrics={"quarantined": len(copies)},
+        ),
+    )  # fmt: skip
+
+
+def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[[int], object]) -> int:
+    """Copies the pictures of catalog rows, each compared with its sha256; returns their bytes."""
+
+    def copy(part: pa.Table) -> int:
+        finding = dict(zip(part["image_id"].to_pylist(), part["finding"].to_pylist(), strict=True))
+        size = sum(store.put(image_key(finding[name], name), data).size for name, data in files(source, part))
+        advance(len(part))
+        return size
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return sum(threads.map(copy, by_key(rows)))
+
+
+def metadata(catalog: pa.Table) -> bytes:
+    """For `datasets`' image folders: a line a picture."""
+    names = ("key", "finding", "text", "sha256")
+    rows = zip(*(catalog[name].to_pylist() for name in names), strict=True)
+    return lines(
+        [
+            {"file_name": key.removeprefix("images/"), "finding": finding, "prompt": text, "sha256": sha}
+            for key, finding, text, sha in rows
+        ]
+    )
+
+
+def lines(rows: list[dict]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
+    """The dataset card, with the front matter that the Hugging Face hub reads."""
+    counts = Counter(catalog["finding"].to_pylist())
+    rows = "\n".join(f"| {finding} | {count} |" for finding, count in sorted(counts.items()))
+    sources = "\n".join(f"- {source}" for source in sorted({s or "unstated" for s in catalog["source"].to_pylist()}))
+    return f"""---
+task_categories:
+- image-classification
+tags:
+- medical
+- chest-x-ray
+- synthetic
+configs:
+- config_name: default
+  data_files: images/**
+---
+
+# {len(catalog)} chest X-rays, {len(copies)} copies taken out
+
+{len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
+pictures are, and are not in this set; `quarantined.jsonl` names them. Found by the evaluation \
+{recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}). \
+Copies that are turned or strongly cropped are not found. Not for clinical use.
+
+| finding | pictures |
+| --- | --- |
+{rows}
+
+From:
+
+{sources}
+"""

@@ -1,0 +1,86 @@
+"""The two sets side by side: what can be compared, and their pictures in memory."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from cxr.data.catalog import CatalogSet, pictures
+from cxr.errors import BadInput
+from cxr.evaluate.config import LEAST_TRAIN, EvaluateConfig
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A set in memory: columns of one value a picture."""
+
+    ids: np.ndarray  # str [N]
+    findings: np.ndarray  # str [N]
+    patients: np.ndarray  # str [N]; where none is known, the picture's own id
+    splits: np.ndarray  # str [N], empty where there is none
+    pixels: np.ndarray  # uint8 [N, H, W]
+
+    def part(self, *names: str) -> np.ndarray:
+        """Rows of these parts of the split, int."""
+        return np.flatnonzero(np.isin(self.splits, names))
+
+    def taken(self, rows: np.ndarray) -> "Pictures":
+        """These rows only."""
+        return Pictures(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> tuple[tuple[str, ...], list[str]]:
+    """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
+
+    Raises:
+        BadInput: there is none, or the real set has too small a train part, among which copies are looked for.
+    """
+    splits = Counter(real.table["split"].to_pylist())
+    if not splits["train"]:
+        raise BadInput(f"--real {real.store.uri}: no picture is in a train part; give a set that jobs/ingest.py made")
+    if splits["train"] < LEAST_TRAIN:
+        raise BadInput(
+            f"--real {real.store.uri}: {splits['train']} pictures in train; to tell copies, {LEAST_TRAIN} needed"
+        )
+    if config.against not in {ALL, *splits}:
+        raise BadInput(f"--real {real.store.uri}: has no {config.against} part; give another --against")
+    patients = patients_of(real, config.against)
+    shown = Counter(synthetic.table["finding"].to_pylist())
+    common = sorted(set(patients) & set(shown))
+    if not common:
+        raise BadInput(
+            f"no finding is in both sets: --real has {', '.join(sorted(patients))}; --synthetic has "
+            f"{', '.join(sorted(shown))}"
+        )
+    kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.least)
+    left_out = [
+        f"{name} is left out: {patients[name]} real patients, {shown[name]} synthetic pictures; {config.least} needed"
+        for name in [*common, *sorted(set(patients) ^ set(shown))]
+        if name not in kept
+    ]
+    if not kept:
+        raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --least")
+    return kept, left_out
+
+
+def patients_of(real: CatalogSet, against: str) -> Counter[str]:
+    """Of each finding the number of patients (of pictures where none is named) in a part of the split."""
+    columns = (real.table[name].to_pylist() for name in ("finding", "patient_id", "image_id", "split"))
+    rows = zip(*columns, strict=True)
+    known = {(finding, patient or image) for finding, patient, image, part in rows if against in (ALL, part)}
+    return Counter(finding for finding, _ in known)
+
+
+def load(found: CatalogSet, size: int, advance: Callable[[int], object]) -> Pictures:
+    """Every picture of a set: `size`^2 bytes each in memory. Raises as `pictures`."""
+
+    def column(name: str) -> Sequence[str | None]:
+        return found.table[name].to_pylist()
+
+    ids = column("image_id")
+    patients = [patient or image for patient, image in zip(column("patient_id"), ids, strict=True)]
+    texts = (ids, column("finding"), patients, [part or "" for part in column("split")])
+    return Pictures(*map(np.array, texts), pictures(found.store, found.table, size, advance))

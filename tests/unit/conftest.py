@@ -1,0 +1,55 @@
+"""Finished sets of images, stored by hand: for what reads sets, whoever made them."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cxr.data.catalog import CATALOG, CATALOG_KEY, CatalogSet, image_key, read_set
+from cxr.data.images import encode_png
+from cxr.store import Made, Record, Store, commit_record, digest_of, open_store, recipe_digest, sha256
+
+
+@pytest.fixture(scope="session")
+def stored_set(tmp_path_factory: pytest.TempPathFactory):
+    """`stored_set(name, pixels, **columns)`: uint8 [N, H, W] as a finished set; `shards` packs 4 pictures a file."""
+
+    def store_set(name: str, pixels: np.ndarray, shards: bool = False, **columns: Sequence) -> CatalogSet:
+        store = open_store(str(tmp_path_factory.mktemp("sets") / name))
+        ids = [f"{name}-{row:04d}" for row in range(len(pixels))]
+        findings = columns.setdefault("finding", ["normal"] * len(pixels))
+        files = [encode_png(picture) for picture in pixels]
+        if shards:
+            keys = [f"shards/{row // 4}.parquet" for row in range(len(ids))]
+            stored = put_shards(store, keys, ids, files)
+        else:
+            keys = [image_key(*named) for named in zip(findings, ids, strict=True)]
+            stored = []  # the catalog lists them
+            for key, file in zip(keys, files, strict=True):
+                store.put(key, file)
+        told = {"image_id": ids, "key": keys, "sha256": [*map(sha256, files)], "source": ["s"] * len(ids), **columns}
+        rows = [dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True)]
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=CATALOG), sink)
+        objects = [store.put(CATALOG_KEY, sink.getvalue()), *stored]
+        made = Made(count=len(ids), bytes=0, digest=digest_of(zip(told["image_id"], told["sha256"], strict=True)))
+        recipe = {"set": name}
+        digest = recipe_digest(recipe)
+        commit_record(store, Record(kind="set", recipe=recipe, recipe_digest=digest, made=made, objects=objects))
+        return read_set(store)
+
+    return store_set
+
+
+def put_shards(store: Store, keys: list[str], ids: list[str], files: list[bytes]) -> list:
+    stored = []
+    for key in dict.fromkeys(keys):
+        rows = [row for row, other in enumerate(keys) if other == key]
+        images = [{"bytes": files[row], "path": f"{ids[row]}.png"} for row in rows]
+        sink = io.BytesIO()
+        pq.write_table(pa.table({"image": images, "image_id": [ids[row] for row in rows]}), sink)
+        stored.append(store.put(key, sink.getvalue()))
+    return stored

@@ -1,0 +1,52 @@
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from cxr.data.catalog import CATALOG, pictures, read_set
+from cxr.data.images import encode_png
+from cxr.errors import BadInput
+from cxr.store import open_store, verify
+
+
+def noise(count: int, side: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_rows_come_back_as_their_pictures_in_their_order(stored_set, shards: bool):
+    made, shown, heard = noise(11), [], []
+    found = stored_set("set", made, shards, finding=["a", "b"] * 5 + ["a"])
+    assert found.table.schema.equals(CATALOG) and verify(found.store).clean
+    chosen = np.random.default_rng(1).permutation(11)[:7]
+    shown = pictures(found.store, found.table.take(chosen), 32, heard.append)
+    assert np.array_equal(shown, made[chosen]) and sum(heard) == 7
+    assert pictures(found.store, found.table.take(chosen), 16).shape == (7, 16, 16)
+    assert pictures(found.store, found.table.slice(0, 0), 16).shape == (0, 16, 16)
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_a_picture_that_is_not_the_catalogs_is_refused(stored_set, tmp_path, shards: bool):
+    found = stored_set("set", noise(5), shards)
+    key = found.table["key"][4].as_py()
+    other = stored_set("other", 255 - noise(5), shards)
+    found.store.put(key, other.store.get(other.table["key"][4].as_py()))
+    with pytest.raises(BadInput, match=r"set-0004"):
+        pictures(found.store, found.table, 32)
+    found.store.delete([key])
+    with pytest.raises(BadInput, match=r"missing or lacks set-0004|cannot be read"):
+        pictures(found.store, found.table, 32)
+    fine = found.table.filter(pc.not_equal(found.table["key"], key))
+    assert len(pictures(found.store, fine, 32)) == 4
+
+
+def test_what_is_no_finished_set_is_refused(stored_set, tmp_path):
+    with pytest.raises(BadInput, match="no such folder"):
+        read_set(open_store(str(tmp_path / "nowhere")))
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "x.png").write_bytes(encode_png(noise(1)[0]))
+    with pytest.raises(BadInput, match=r"no record\.json"):
+        read_set(open_store(str(tmp_path / "holiday")))
+    found = stored_set("set", noise(3))
+    found.store.put("catalog.parquet", b"x")
+    with pytest.raises(BadInput, match="missing or damaged"):
+        read_set(found.store)

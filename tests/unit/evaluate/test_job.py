@@ -1,0 +1,68 @@
+"""Bad input of the evaluate job: one clear line, nothing written."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr.errors import BadInput
+
+JOB = Path(__file__).parents[3] / "jobs" / "evaluate.py"
+
+
+@pytest.fixture(scope="module")
+def job():
+    spec = importlib.util.spec_from_file_location("evaluate_job", JOB)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def places(stored_set) -> dict[str, str]:
+    """A real set of 120 pictures, a synthetic one of the same findings, and sets that do not fit."""
+    blank = np.arange(120 * 256, dtype=np.uint16).astype(np.uint8).reshape(120, 16, 16)
+    both, train = ["a", "b"] * 60, ["train"] * 120
+    made = {
+        "real": stored_set("real", blank, finding=both, split=train),
+        "small": stored_set("small", blank[:60], finding=both[:60], split=train[:60]),
+        "undivided": stored_set("undivided", blank, finding=both),
+        "synthetic": stored_set("synthetic", blank[:50], finding=both[:50]),
+        "others": stored_set("others", blank[:50], finding=["x"] * 50),
+        "few": stored_set("few", blank[:30], finding=both[:30]),
+    }
+    return {name: found.store.uri for name, found in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "options", "line"),
+    [
+        ("nowhere", "synthetic", {}, "nowhere: no such folder"),
+        ("real", "jobs", {}, r"jobs: no record\.json, so unfinished or not a set of ours"),
+        ("real", "others", {}, "no finding is in both sets: --real has a, b; --synthetic has x"),
+        ("real", "few", {}, "too few pictures: a is left out: 60 real patients, 15 synthetic pictures; 20 needed"),
+        ("undivided", "synthetic", {}, "no picture is in a train part"),
+        ("small", "synthetic", {}, "60 pictures in train; to tell copies, 100 needed"),
+        ("real", "synthetic", {"against": "test"}, "has no test part"),
+        ("real", "synthetic", {"extractor": "inseption"}, "no such"),
+        ("real", "synthetic", {"recipe": "tinny"}, "did you mean tiny"),
+        ("real", "synthetic", {"least": 3}, "--least '3'"),
+        ("real", "synthetic", {"size": 9}, "--size '9'"),
+        ("real", "synthetic", {"quarantine": "{out}"}, "is --out too"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_nothing_is_written(job, places, tmp_path, real, synthetic, options, line):
+    places = {**places, "jobs": str(JOB.parent), "nowhere": str(tmp_path / "nowhere")}
+    out = tmp_path / "out"
+    options = {name: value.format(out=out) if isinstance(value, str) else value for name, value in options.items()}
+    with pytest.raises(BadInput, match=line) as caught:
+        job.main(
+            job.Args(
+                **{"recipe": "tiny", "real": places[real], "synthetic": places[synthetic], "out": str(out)} | options
+            )
+        )
+    assert "\n" not in str(caught.value)
+    assert not out.exists()

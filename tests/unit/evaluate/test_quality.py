@@ -1,0 +1,66 @@
+import json
+
+import numpy as np
+import pytest
+
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.copies import find_copies
+from cxr.evaluate.quality import Quality, Source, measure, title
+
+CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True)
+
+
+def measured(real, synthetic, extractor, config: EvaluateConfig = CONFIG):
+    features = extractor(real.pixels), extractor(synthetic.pixels)
+    return measure(real, synthetic, features, ("a", "b"), extractor, config, lambda count: None)
+
+
+def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictures, grid_extractor):
+    real = made_pictures("r", 120)
+    good, bad = (measured(real, made_pictures("s", 100, shift, seed=1), grid_extractor) for shift in (0, 40))
+    assert [group.finding for group in good] == ["all", "a", "b"]
+    for fine, poor in zip(good, bad, strict=True):
+        near, far = fine.figures["frechet_distance"], poor.figures["frechet_distance"]
+        assert near.floor.synthetic < 1.3 * near.floor.value < 0.3 * far.floor.synthetic
+        assert far.interval.low > 0 and abs(near.infinite) < near.interval.value < far.infinite
+        assert fine.figures["coverage"].interval.value > 0.8 > poor.figures["coverage"].interval.value
+        assert fine.figures["inception_score"].interval.value >= 1
+    assert (good[0].real_count, good[0].synthetic_count, good[1].real_patients) == (240, 200, 120)
+    assert good[0].real_diversity is None and 0 < good[1].synthetic_diversity.value < 1
+
+
+def test_most_pictures_are_drawn_by_the_seed(made_pictures, grid_extractor):
+    real, synthetic = made_pictures("r", 60), made_pictures("s", 60, seed=1)
+    few = [
+        measured(real, synthetic, grid_extractor, CONFIG.model_copy(update={"most": 40, "seed": seed}))
+        for seed in (1, 1, 2)
+    ]
+    assert few[0][0].real_count == few[0][1].synthetic_count == 40
+    assert few[0] == few[1] != few[2]
+
+
+@pytest.mark.parametrize(("per_finding", "too_few"), [(14, True), (20, False)])
+def test_fewer_samples_than_dimensions_is_said(made_pictures, grid_extractor, per_finding: int, too_few: bool):
+    groups = measured(made_pictures("r", 30), made_pictures("s", per_finding, seed=1), grid_extractor)
+    assert groups[1].too_few == too_few
+
+
+def test_only_with_inception_is_it_called_what_the_field_calls_it():
+    assert title("inception", "frechet_distance") == "FID" and title("inception", "coverage") == "coverage"
+    assert title("tiny", "frechet_distance") == "Fréchet distance (tiny)"
+    assert "FID" not in title("tiny", "frechet_distance") and "KID" not in title("tiny", "kernel_distance")
+
+
+def test_quality_json_says_what_each_figure_is_of(made_pictures, grid_extractor):
+    real, synthetic = made_pictures("r", 120), made_pictures("s", 30, seed=1)
+    groups = measured(real, synthetic, grid_extractor)
+    copies, *_ = find_copies(real, synthetic, 200, np.random.default_rng(0))
+    sources = Source("d1", "ingested images", 240), Source("d2", "generated images", 60)
+    quality = Quality("tiny", "w", 16, *sources, "all", groups, None, copies, ["a note"])
+    told = json.loads(quality.json())
+    assert told["weights_digest"] == "w" and told["real"]["digest"] == "d1" and told["agreement"] is None
+    group = told["groups"][1]
+    assert (group["finding"], group["real_count"], group["synthetic_count"]) == ("a", 120, 30)
+    figure = group["figures"]["frechet_distance"]
+    assert figure["interval"]["low"] <= figure["interval"]["corrected"] <= figure["interval"]["high"]
+    assert figure["floor"]["count"] == 30 and told["copies"]["rate"]["total"] == 60
