@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 
 from cxr.data.images import decode_gray, fit
 from cxr.errors import BadInput
-from cxr.store import Record, Store, read_record, sha256
+from cxr.store import CATALOG_KEY, Record, Store, read_record, sha256
 
-CATALOG_KEY = "catalog.parquet"
 SHARD = ".parquet"  # how the key of a shard of many pictures ends
 THREADS, GROUP = 8, 100  # readers, and pictures of a shard that each holds at once
 

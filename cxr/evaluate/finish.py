@@ -1,12 +1,10 @@
 """An evaluation as an artifact: what is compared, written first; figures, page and pictures; the record last."""
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cxr.data.catalog import CatalogSet
 from cxr.evaluate.config import EvaluateConfig, identity
@@ -19,10 +17,11 @@ from cxr.store import (
     Made,
     Record,
     Store,
+    commit_plan,
     commit_record,
     digest_of,
     library_versions,
-    plan_marks,
+    parquet,
     recipe_digest,
     refuse_other,
 )
@@ -56,9 +55,7 @@ def begin(job: Job) -> None:
     named = {"real": job.real.table, "synthetic": job.synthetic.table}
     columns = ["image_id", "finding", "split"]
     tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in named.items()]
-    plan = pa.concat_tables(tables).replace_schema_metadata(plan_marks(job.recipe, recipe_digest(job.recipe)))
-    if not job.store.put_if_absent(PLAN_KEY, parquet(plan)):
-        refuse_other(job.store, KIND, job.recipe)
+    commit_plan(job.store, KIND, job.recipe, pa.concat_tables(tables))
 
 
 def complete(
@@ -116,9 +113,3 @@ def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold:
             "copied": found.scores > threshold,
         }
     )
-
-
-def parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

@@ -10,18 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.data.catalog import CATALOG, CATALOG_KEY, THREADS, by_key, files, image_key
+from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
 from cxr.errors import BadInput
-from cxr.evaluate.finish import COPIES_KEY, Job, parquet
+from cxr.evaluate.finish import COPIES_KEY, Job
 from cxr.store import (
+    CATALOG_KEY,
     PLAN_KEY,
     Made,
     Record,
     Store,
+    commit_plan,
     commit_record,
     digest_of,
     library_versions,
-    plan_marks,
+    parquet,
     read_record,
     recipe_digest,
     refuse_other,
@@ -57,7 +59,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
     kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
     keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
     catalog = kept.set_column(kept.schema.get_field_index("key"), "key", [keys]).cast(CATALOG)
-    store.put_if_absent(PLAN_KEY, parquet(catalog.replace_schema_metadata(plan_marks(recipe, recipe_digest(recipe)))))
+    commit_plan(store, KIND, recipe, catalog)
     size = put_pictures(synthetic.store, kept, store, advance)
     objects = [
         store.read_back(PLAN_KEY),

@@ -32,8 +32,8 @@ from cxr.store import (
     PLAN_KEY,
     Store,
     Stored,
+    commit_plan,
     open_store,
-    plan_marks,
     put_file,
     put_folder,
     recipe_digest,
@@ -137,10 +137,7 @@ def parts_of(plan: pa.Table, run: str, folds: int) -> tuple[pa.Table, pa.Table]:
 
 def begin(job: Job) -> None:
     """Stores the plan, if it is not there."""
-    sink = io.BytesIO()
-    pq.write_table(job.plan.replace_schema_metadata(plan_marks(job.recipe, job.digest)), sink, compression="zstd")
-    if not job.store.put_if_absent(PLAN_KEY, sink.getvalue()):
-        refuse_other(job.store, KIND, job.recipe)
+    commit_plan(job.store, KIND, job.recipe, job.plan)
 
 
 def result_key(run: str) -> str:

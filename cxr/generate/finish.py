@@ -14,11 +14,9 @@ from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
-from cxr.store import Made, Store, Stored, digest_of, put_file
+from cxr.store import CATALOG_KEY, Made, Store, Stored, digest_of, put_file
 
-CATALOG_KEY, CARD_KEY, SHEET_KEY, METADATA_KEY = (
-    "catalog.parquet", "README.md", "contact_sheet.png", "images/metadata.jsonl"
-)  # fmt: skip
+CARD_KEY, SHEET_KEY, METADATA_KEY = "README.md", "contact_sheet.png", "images/metadata.jsonl"
 
 
 def finish(store: Store, config: GenerateConfig, plan: Plan, source: str, licence: str) -> tuple[Made, list[Stored]]:

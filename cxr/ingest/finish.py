@@ -1,6 +1,5 @@
 """The end of an ingested set: duplicates, splits, catalog, report, card. In memory: about 5 kB an image."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -20,11 +19,23 @@ from cxr.data.split_report import SplitReport, markdown, picture
 from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
 from cxr.data.tokens import count_too_long
 from cxr.ingest.job import KIND, Job, Kept, Refused, read_units, thumbnails_of
-from cxr.store import COMMITS, PLAN_KEY, Made, Record, Store, Stored, commit_record, digest_of, library_versions
+from cxr.store import (
+    CATALOG_KEY,
+    COMMITS,
+    PLAN_KEY,
+    Made,
+    Record,
+    Store,
+    Stored,
+    commit_record,
+    digest_of,
+    library_versions,
+    parquet,
+)
 from cxr.weights import resolve
 
-CATALOG_KEY, REJECTED_KEY, CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = (
-    "catalog.parquet", "rejected.jsonl", "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
+REJECTED_KEY, CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = (
+    "rejected.jsonl", "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
 )  # fmt: skip
 DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
 
@@ -147,12 +158,6 @@ def catalog_of(read: Read, split: Split) -> pa.Table:
         for row, kept, part, fold in zip(read.rows, read.kept, split.split, split.fold, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=CATALOG)
-
-
-def parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
 
 
 def rejected_lines(read: Read) -> bytes:

@@ -22,7 +22,7 @@ from cxr.data.sources import SourceRow
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
-from cxr.store import COMMITS, PLAN_KEY, Store, listed_units, plan_marks, recipe_digest, refuse_other, unit_key
+from cxr.store import COMMITS, PLAN_KEY, Store, commit_plan, listed_units, recipe_digest, refuse_other, unit_key
 
 KIND = "ingested images"
 READ_THREADS = 16
@@ -100,11 +100,7 @@ def unit_file(folder: Path, unit: int) -> Path:
 
 def begin(job: Job) -> list[int]:
     """Stores the plan, if it is not there; returns the units that are not stored yet."""
-    sink = pa.BufferOutputStream()
-    marked = pq.read_table(job.plan).replace_schema_metadata(plan_marks(job.recipe, job.digest))
-    pq.write_table(marked, sink, compression="zstd")
-    if not job.store.put_if_absent(PLAN_KEY, sink.getvalue().to_pybytes()):
-        refuse_other(job.store, KIND, job.recipe)
+    commit_plan(job.store, KIND, job.recipe, pq.read_table(job.plan))
     stored = set(listed_units(job.store))
     return [unit for unit in range(job.units) if unit not in stored]
 

@@ -11,12 +11,14 @@ verify.py    reads everything back
 """
 
 from cxr.store.base import Listed, Store, Stored, check_key, digest_of, sha256
-from cxr.store.files import get_pieces, put_file, put_folder, put_pieces
+from cxr.store.files import get_pieces, parquet, put_file, put_folder, put_pieces
 from cxr.store.place import open_store
 from cxr.store.record import (
+    CATALOG_KEY,
     PLAN_KEY,
     Made,
     Record,
+    commit_plan,
     commit_record,
     library_versions,
     plan_marks,
@@ -28,6 +30,7 @@ from cxr.store.units import COMMITS, listed_units, unit_key
 from cxr.store.verify import Verification, verify
 
 __all__ = [
+    "CATALOG_KEY",
     "COMMITS",
     "PLAN_KEY",
     "Listed",
@@ -37,12 +40,14 @@ __all__ = [
     "Stored",
     "Verification",
     "check_key",
+    "commit_plan",
     "commit_record",
     "digest_of",
     "get_pieces",
     "library_versions",
     "listed_units",
     "open_store",
+    "parquet",
     "plan_marks",
     "put_file",
     "put_folder",

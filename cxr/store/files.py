@@ -1,11 +1,16 @@
 """Local files as objects: whole, or in pieces where they may be larger than one write takes."""
 
 import hashlib
+import io
 import mmap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cxr.errors import StoreError
 from cxr.store.base import Store, Stored
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PIECE = 1 << 28  # bytes; S3 takes 5 GB in one write, and a failed one is sent again from its beginning
 
@@ -16,6 +21,15 @@ def put_file(store: Store, key: str, path: Path) -> Stored:
         return store.put(key, b"")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return store.put(key, data)
+
+
+def parquet(table: "pa.Table") -> bytes:
+    """The table as a Parquet file; its schema's metadata go with it."""
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
 
 
 def put_folder(store: Store, prefix: str, folder: Path) -> list[Stored]:

@@ -4,14 +4,19 @@ import hashlib
 import json
 import sys
 from importlib import metadata
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from cxr.errors import BadInput, StoreError
 from cxr.store.base import Store, Stored
+from cxr.store.files import parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RECORD_KEY = "record.json"
+CATALOG_KEY = "catalog.parquet"  # of a set of images
 PLAN_KEY = "plan.parquet"  # the first object of an artifact that is still in the making
 _LIBRARIES = ("cxr", "torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "ray", "numpy", "scipy",
               "opencv-python-headless", "pyarrow", "boto3", "safetensors")  # fmt: skip
@@ -108,6 +113,17 @@ def commit_record(store: Store, record: Record) -> Record:
         raise StoreError(f"{store.uri}: {RECORD_KEY} was there and vanished; run the same command again")
     _refuse_if_other(store, record.kind, record.recipe, theirs.kind, theirs.recipe)
     return theirs
+
+
+def commit_plan(store: Store, kind: str, recipe: dict[str, Any], plan: "pa.Table") -> None:
+    """Begin the artifact with its first write, if it is not begun yet: by it a restart knows the place as its own.
+
+    Raises:
+        BadInput: another recipe's artifact was begun here meanwhile.
+    """
+    marked = plan.replace_schema_metadata(plan_marks(recipe, recipe_digest(recipe)))
+    if not store.put_if_absent(PLAN_KEY, parquet(marked)):
+        refuse_other(store, kind, recipe)
 
 
 def plan_marks(recipe: dict[str, Any], digest: str) -> dict[str, str]:

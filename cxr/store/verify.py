@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from cxr.errors import BadInput, StoreError
 from cxr.store.base import Store, Stored
-from cxr.store.record import RECORD_KEY, read_record
+from cxr.store.record import CATALOG_KEY, RECORD_KEY, read_record
 
-CATALOG_KEY = "catalog.parquet"
 _THREADS = 16
 
 
