@@ -96,9 +96,12 @@ def main(args: Args) -> int:
     start = time.monotonic()
     config, store = configured(args), open_store(args.out)
     store.check()
-    from cxr.finetune import finish, job  # heavy: only for input that can be used
+    from cxr.data.catalog import read_set
 
-    ready = job.prepare(store, open_store(args.data), config, note)
+    data = read_set(open_store(args.data))
+    from cxr.finetune import finish, job  # heavy: only for a set that is there
+
+    ready = job.prepare(store, data, config, note)
     if record := read_record(store):
         finish.sweep(store)
         print(f"already there: step {record.metrics['step']} in {store.uri}")

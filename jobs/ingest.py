@@ -53,11 +53,13 @@ def main(args: Args) -> int:
     config, (kind, place) = configured(args), parse_source(args.source)
     store = open_store(args.out)
     store.check()
-    from cxr.ingest import finish, job  # heavy: only for input that can be used
+    from cxr.ingest import job  # heavier: only for words that can be used
 
     with tempfile.TemporaryDirectory() as folder:
         rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
         ready = job.prepare(store, config, rows, Path(folder))
+        from cxr.ingest import finish  # heavy: only for input that can be used
+
         if record := read_record(store):
             finish.sweep(store)
             print(f"already there: {record.made.count} images in {store.uri}")

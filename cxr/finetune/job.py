@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from diffusers import StableDiffusionPipeline
 
-from cxr.data.catalog import CatalogSet, pictures, read_set
+from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.finetune.adapters import check_size, load_base, save
@@ -84,27 +84,26 @@ class Job:
         return [*(f"fold{number}" for number in range(1, folds + 1)), FINAL]
 
 
-def prepare(store: Store, data: Store, config: FinetuneConfig, note: Callable[[str], None]) -> Job:
-    """Resolves the weights and reads the catalog; nothing goes to the store yet.
+def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callable[[str], None]) -> Job:
+    """Resolves the weights and draws up the plan; nothing goes to the store yet.
 
     Raises:
         BadInput: set, model or place cannot be used.
     """
-    held = read_set(data)
-    rows = chosen_rows(held.table.to_pylist(), config.finding)
-    plan = planned(rows, captions_of(rows, config), data.uri, config.folds)
+    rows = chosen_rows(data.table.to_pylist(), config.finding)
+    plan = planned(rows, captions_of(rows, config), data.store.uri, config.folds)
     model = resolve(config.model)
     check_size(model.path, config.size)
     if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
-    recipe = identity(config, model.digest, held.digest)
+    recipe = identity(config, model.digest, data.digest)
     refuse_other(store, KIND, recipe)
-    job = Job(store, held, config, model, plan, recipe)
+    job = Job(store, data, config, model, plan, recipe)
     for run in job.runs:
         train_rows, validation_rows = parts_of(plan, run, config.folds)
         check_batch(config, len(train_rows))
         if not len(validation_rows):
-            raise BadInput(f"{data.uri}: no validation picture of these findings; split the set anew")
+            raise BadInput(f"{data.store.uri}: no validation picture of these findings; split the set anew")
     return job
 
 

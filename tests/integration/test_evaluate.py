@@ -73,6 +73,7 @@ def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real, tmp_pa
     assert len(names) == len(clean)
 
 
+@pytest.mark.slow
 def test_from_a_bucket_into_a_bucket_the_same_bytes(s3, jobs, words, small_set, evaluation, contents):
     bucket = f"s3://{s3.make_bucket()}"
     place = open_store(f"{bucket}/set")

@@ -93,6 +93,7 @@ def test_a_killed_driver_goes_on_from_the_last_checkpoint_with_the_same_curve(jo
     assert ours[weights] == theirs[weights]
 
 
+@pytest.mark.slow
 def test_a_bad_learning_rate_stops_with_the_step_and_keeps_the_checkpoint(jobs, words, tmp_path):
     place = tmp_path / "model"
     rates = ("--method", "dreambooth", "--learning-rate", 1, "--max-train-steps", 60, "--validate-every", 1)

@@ -119,6 +119,7 @@ WRONG_FINETUNE = {
     f"tinny {SET} {OUT}": "did you mean tiny",
     f"tiny --data {{tmp}}/nowhere {OUT}": "nowhere",
     f"tiny --data {{tmp}}/good.txt {OUT}": "good.txt is a file, not a folder",
+    f"tiny {SET} {OUT}": r"no record\.json, so unfinished or not a set of ours",
     f"tiny {SET} {OUT} --model sd14": "did you mean sd15|did you mean sd21",
     f"tiny {SET} {OUT} --method loro": "--method",
     f"tiny {SET} {OUT} --rank 0": "--rank '0'",

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.data.catalog import CATALOG
+from cxr.data.catalog import CATALOG, read_set
 from cxr.data.images import encode_png
 from cxr.errors import BadInput
 from cxr.finetune import job
@@ -44,7 +44,7 @@ def prepared(random_model: Path, tmp_path: Path):
     def prepare(columns: dict | None = None, **fields: object) -> job.Job:
         config = FinetuneConfig(model=str(random_model), **{**CONFIG, **fields})
         data = make_set(tmp_path / "data", **(columns or {}))
-        return job.prepare(open_store(str(tmp_path / "out")), data, config, lambda line: None)
+        return job.prepare(open_store(str(tmp_path / "out")), read_set(data), config, lambda line: None)
 
     return prepare
 
@@ -88,10 +88,3 @@ def test_what_cannot_be_used_is_told_before_anything_is_written(
     with pytest.raises(BadInput, match=told):
         prepared(columns, **fields)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_set_that_is_not_finished_is_refused(random_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    config = FinetuneConfig(model=str(random_model), **CONFIG)
-    with pytest.raises(BadInput, match=r"no record\.json, so unfinished or not a set of ours"):
-        job.prepare(open_store(str(tmp_path / "out")), open_store(str(tmp_path / "data")), config, print)
