@@ -124,6 +124,7 @@ def save_lora(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Pat
         **{f"{name}_lora_layers": state for name, state in states.items()},
         **{f"{name}_lora_adapter_metadata": metadata_of(getattr(pipe, name)) for name in states},
     )
+    sort_metadata(folder / LORA_FILE)
     state = {f"{name}.{key}": value for name, held in states.items() for key, value in held.items()}
     save_file(kohya_form(state, config.alpha), folder / KOHYA_FILE)
 
@@ -132,6 +133,17 @@ def metadata_of(module: nn.Module) -> dict[str, Any]:
     """The LoRA's settings; peft holds some in sets, whose order is another one in each process."""
     settings = module.peft_config["default"].to_dict()
     return {name: sorted(value) if isinstance(value, set) else value for name, value in settings.items()}
+
+
+def sort_metadata(path: Path) -> None:
+    """safetensors writes metadata in an order that changes by chance; sorted, the same weights are the same bytes."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
 
 
 def _as_published(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,15 +1,17 @@
 """What training leaves: a folder or LoRA files that load into a fresh pipeline and give the model in memory."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cxr.errors import BadInput
-from cxr.finetune.adapters import KOHYA_FILE, LORA_FILE, load_base, save
+from cxr.finetune.adapters import KOHYA_FILE, LORA_FILE, load_base, save, sort_metadata
 from cxr.generate.config import SamplerConfig
 from cxr.generate.sampler import Sampler, load_pipeline
 from cxr.weights import resolve, resolve_lora
@@ -140,3 +142,19 @@ def test_the_method_decides_what_is_trained(trainer, fields: dict, parts: set[st
     assert all(("lora" in name) == (fields["method"] == "lora") for name in made.parameters)
     if fields["method"] == "dreambooth":
         assert len([n for n in made.parameters if n.startswith("unet.")]) == len(list(made.pipe.unet.parameters()))
+
+
+def test_the_same_lora_is_the_same_bytes(tmp_path: Path) -> None:
+    state = {"a": torch.arange(3.0)}
+    for names in ("xy", "yx"):
+        save_file(state, tmp_path / names, metadata={"x": "1", "y": "\u00e9"})
+        data = (tmp_path / names).read_bytes()
+        end = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:end])
+        header["__metadata__"] = {name: header["__metadata__"][name] for name in names}
+        text = json.dumps(header).encode()
+        (tmp_path / names).write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+        sort_metadata(tmp_path / names)
+    assert (tmp_path / "xy").read_bytes() == (tmp_path / "yx").read_bytes()
+    with safe_open(tmp_path / "xy", "pt") as file:
+        assert file.metadata() == {"x": "1", "y": "\u00e9"} and torch.equal(file.get_tensor("a"), state["a"])
