@@ -178,7 +178,7 @@ class WorkStage:
         try:
             told = self.work(block["unit"][0].as_py(), block["rows"][0].as_py())
         except (BadInput, StoreError) as stop:
-            fatal = f"{type(stop).__name__} {stop}"
+            fatal = fatal_of(stop)
         return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
 
 
@@ -237,7 +237,7 @@ def told_work(work: Callable[[Tell], None], queue: Queue) -> None:
     try:
         work(queue.put)
     except (BadInput, StoreError) as stop:
-        queue.put({"fatal": f"{type(stop).__name__} {stop}"})
+        queue.put({"fatal": fatal_of(stop)})
         raise
 
 
@@ -265,6 +265,11 @@ def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
         yield told
     if raised:
         raise raised[0]
+
+
+def fatal_of(stop: BadInput | StoreError) -> str:
+    """What `stop_if_fatal` raises again."""
+    return f"{type(stop).__name__} {stop}"
 
 
 def stop_if_fatal(fatal: str) -> None:
@@ -296,7 +301,7 @@ class MakeStage:
                 pictures = self.maker.make(rows)
                 return made_unit(unit, rows, pictures.tobytes(), list(pictures.shape))
             except (BadInput, StoreError) as stop:
-                fatal = f"{type(stop).__name__} {stop}"
+                fatal = fatal_of(stop)
                 break
             except Exception as failure:
                 error = f"{type(failure).__name__}: {failure}"
@@ -331,7 +336,7 @@ def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
         try:
             stored = keeper(made["unit"], rows, None if made["error"] else pixels, made["error"])
         except (BadInput, StoreError) as stop:
-            fatal = f"{type(stop).__name__} {stop}"
+            fatal = fatal_of(stop)
     done = {
         "unit": made["unit"],
         "images": 0 if made["error"] else len(rows),

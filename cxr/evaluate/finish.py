@@ -19,7 +19,6 @@ from cxr.store import (
     Store,
     commit_plan,
     commit_record,
-    digest_of,
     library_versions,
     parquet,
     recipe_digest,
@@ -75,9 +74,7 @@ def complete(
         recipe=job.recipe,
         recipe_digest=recipe_digest(job.recipe),
         inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic")},
-        made=Made(
-            count=len(objects), bytes=sum(o.size for o in objects), digest=digest_of((o.key, o.sha256) for o in objects)
-        ),
+        made=Made.of(objects),
         objects=objects,
         seeds={"seed": job.config.seed},
         versions=library_versions(),

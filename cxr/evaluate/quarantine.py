@@ -1,7 +1,6 @@
 """A set without its copies: a new artifact, so that catalog, card and record of both sets stay true."""
 
 import io
-import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from cxr.store import (
     commit_plan,
     commit_record,
     digest_of,
+    json_lines,
     library_versions,
     parquet,
     read_record,
@@ -65,7 +65,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
         store.read_back(PLAN_KEY),
         store.put(CATALOG_KEY, parquet(catalog)),
         store.put(METADATA_KEY, metadata(catalog)),
-        store.put(TAKEN_OUT_KEY, lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
+        store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
         store.put(CARD_KEY, card(catalog, copies, job).encode()),
     ]
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
@@ -96,16 +96,12 @@ def metadata(catalog: pa.Table) -> bytes:
     """For `datasets`' image folders: a line a picture."""
     names = ("key", "finding", "text", "sha256")
     rows = zip(*(catalog[name].to_pylist() for name in names), strict=True)
-    return lines(
+    return json_lines(
         [
             {"file_name": key.removeprefix("images/"), "finding": finding, "prompt": text, "sha256": sha}
             for key, finding, text, sha in rows
         ]
     )
-
-
-def lines(rows: list[dict]) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:

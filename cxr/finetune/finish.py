@@ -1,6 +1,5 @@
 """The end of a fine-tuning: curves, card, and the record last."""
 
-import json
 import statistics
 
 from cxr.finetune.adapters import KOHYA_FILE
@@ -14,7 +13,7 @@ from cxr.store import (
     Record,
     Store,
     commit_record,
-    digest_of,
+    json_lines,
     library_versions,
 )
 
@@ -31,7 +30,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
     objects += [
         job.store.read_back(PLAN_KEY),
         job.store.put(CURVES_KEY, curves(final.history)),
-        job.store.put(HISTORY_KEY, "".join(json.dumps(row) + "\n" for row in history).encode()),
+        job.store.put(HISTORY_KEY, json_lines(history)),
         job.store.put(CARD_KEY, card(job, results).encode()),
     ]
     record = commit_record(job.store, record_of(job, results, objects, timings))
@@ -48,11 +47,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
         recipe=job.recipe,
         recipe_digest=job.digest,
         inputs={"model": job.model.digest, "data": job.data.digest},
-        made=Made(
-            count=len(final.objects),
-            bytes=sum(stored.size for stored in final.objects),
-            digest=digest_of((stored.key, stored.sha256) for stored in final.objects),
-        ),
+        made=Made.of(final.objects),
         objects=objects,
         seeds={"seed": job.config.seed},
         versions=library_versions(),

@@ -1,6 +1,5 @@
 """The end of an ingested set: duplicates, splits, catalog, report, card. In memory: about 5 kB an image."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from cxr.store import (
     Store,
     Stored,
     commit_record,
-    digest_of,
+    json_lines,
     library_versions,
     parquet,
 )
@@ -164,7 +163,7 @@ def rejected_lines(read: Read) -> bytes:
     """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
     refused = [{"name": r.name, "reason": r.reason} for r in read.refused]
     repeated = [{"name": name, "reason": "same pixels as another picture"} for name in read.repeated]
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in refused + repeated).encode()
+    return json_lines(refused + repeated)
 
 
 def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
@@ -181,11 +180,7 @@ def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings
         recipe=job.recipe,
         recipe_digest=job.digest,
         inputs={"rows": job.recipe["rows"]},
-        made=Made(
-            count=len(ids),
-            bytes=sum(kept.size for kept in read.kept),
-            digest=digest_of((kept.key, kept.sha256) for kept in read.kept),
-        ),
+        made=Made.of(read.kept),
         objects=objects,
         seeds={"split": job.config.seed},
         versions=library_versions(),

@@ -11,7 +11,7 @@ verify.py    reads everything back
 """
 
 from cxr.store.base import Listed, Store, Stored, check_key, digest_of, sha256
-from cxr.store.files import get_pieces, parquet, put_file, put_folder, put_pieces
+from cxr.store.files import get_pieces, json_lines, parquet, put_file, put_folder, put_pieces
 from cxr.store.place import open_store
 from cxr.store.record import (
     CATALOG_KEY,
@@ -44,6 +44,7 @@ __all__ = [
     "commit_record",
     "digest_of",
     "get_pieces",
+    "json_lines",
     "library_versions",
     "listed_units",
     "open_store",

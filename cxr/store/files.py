@@ -1,13 +1,14 @@
 """Local files as objects: whole, or in pieces where they may be larger than one write takes."""
 
-import hashlib
 import io
+import json
 import mmap
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cxr.errors import StoreError
-from cxr.store.base import Store, Stored
+from cxr.store.base import Store, Stored, sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +31,11 @@ def parquet(table: "pa.Table") -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    """A JSON object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def put_folder(store: Store, prefix: str, folder: Path) -> list[Stored]:
@@ -57,6 +63,6 @@ def get_pieces(store: Store, pieces: list[Stored], path: Path) -> None:
                 data = store.get(piece.key)
             except KeyError:
                 raise StoreError(f"{store.uri}: {piece.key} is gone; choose another --out") from None
-            if hashlib.sha256(data).hexdigest() != piece.sha256:
+            if sha256(data) != piece.sha256:
                 raise StoreError(f"{store.uri}: {piece.key} is damaged; choose another --out")
             file.write(data)

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from cxr.errors import BadInput, StoreError
-from cxr.store.base import Store, Stored
+from cxr.store.base import Store, Stored, digest_of
 from cxr.store.files import parquet
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ _LIBRARIES = ("cxr", "torch", "torchvision", "diffusers", "transformers", "accel
               "opencv-python-headless", "pyarrow", "boto3", "safetensors")  # fmt: skip
 
 
+class Item(Protocol):
+    """Anything that says what one object holds, as `Stored` does."""
+
+    key: str
+    size: int
+    sha256: str
+
+
 class Made(BaseModel):
     """What was made: number of items, their bytes, `digest_of` their (key, sha256) pairs."""
 
@@ -30,6 +39,11 @@ class Made(BaseModel):
     count: int
     bytes: int
     digest: str
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> "Made":
+        pairs = ((item.key, item.sha256) for item in items)
+        return cls(count=len(items), bytes=sum(item.size for item in items), digest=digest_of(pairs))
 
 
 class Record(BaseModel):
