@@ -1,0 +1,75 @@
+"""A study: which arms, which seeds, which classifier. Light: no torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cxr.classify.config import ClassifyConfig
+
+BASELINE = "baseline"
+
+
+class Arm(BaseModel):
+    """One mix of real and synthetic pictures. Percentages are of the number of real training pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern="^[a-z0-9_]{1,40}$")
+    real: float = Field(100, ge=0, le=100)
+    synthetic: float = Field(0, ge=0, le=10_000)
+    repeat: int = Field(1, ge=1, le=100)  # times that each real picture is there
+    order: Literal["mixed", "synthetic_first"] = "mixed"
+    control: str | None = None  # the arm of as much real and no synthetic data
+
+    @model_validator(mode="after")
+    def _holds_pictures(self) -> "Arm":
+        if not self.real and not self.synthetic:
+            raise ValueError(f"arm {self.name}: neither real nor synthetic pictures; give some")
+        if self.order == "synthetic_first" and not (self.real and self.synthetic):
+            raise ValueError(f"arm {self.name}: synthetic_first needs real and synthetic pictures; give both")
+        return self
+
+
+GUIDE = (  # the seven arms of the guide that students copy
+    Arm(name=BASELINE),
+    Arm(name="synth_25", synthetic=25),
+    Arm(name="synth_50", synthetic=50),
+    Arm(name="synth_100", synthetic=100, control="duplicate_real_100"),
+    Arm(name="limited_10", real=10, synthetic=100, control="limited_10_real"),
+    Arm(name="limited_25", real=25, synthetic=100, control="limited_25_real"),
+    Arm(name="synth_only", real=0, synthetic=100),
+)
+CONTROLS = (  # without them a gain may come from more steps, or a loss from fewer pictures
+    Arm(name="limited_10_real", real=10),
+    Arm(name="limited_25_real", real=25),
+    Arm(name="duplicate_real_100", repeat=2),
+    Arm(name="pretrain_then_finetune", synthetic=100, order="synthetic_first"),
+)
+
+
+class StudyConfig(BaseModel):
+    """Frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classifier: ClassifyConfig = ClassifyConfig()
+    arms: tuple[Arm, ...] = (*GUIDE, *CONTROLS)
+    seeds: tuple[int, ...] = (42, 123, 456)
+    budget: Literal["steps", "epochs"] = "steps"  # steps: every arm takes as many as the baseline; epochs: the guide's
+    positive: str | None = None  # of two classes, the one that is looked for; None: the last by name
+    optimism: bool = False  # also show the score of the epoch that is best on the test set
+    resamples: int = Field(2000, ge=100, le=100_000)  # of the bootstrap over patients
+    allow_seen_patients: bool = False  # a generator that saw test patients, or whose patients are not known
+    allow_unchecked_copies: bool = False  # a synthetic set that no evaluation has cleared of copies
+
+    @model_validator(mode="after")
+    def _arms_fit(self) -> "StudyConfig":
+        names = [arm.name for arm in self.arms]
+        if BASELINE not in names:
+            raise ValueError(f"arms: none is called {BASELINE}, which the others are compared with; add it")
+        for doubled in (values for values in (names, self.seeds) if len(set(values)) < len(values)):
+            raise ValueError(f"{', '.join(map(str, doubled))}: one stands twice; give each once")
+        for arm in self.arms:
+            if arm.control is not None and arm.control not in names:
+                raise ValueError(f"arm {arm.name}: its control {arm.control} is no arm of this study; add it")
+        return self

@@ -1,0 +1,152 @@
+"""What trials leave and what a study finds, in named records: `trials/<arm>/<seed>/result.json` and `results.json`."""
+
+from dataclasses import dataclass
+
+METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A validation during training."""
+
+    step: int
+    loss: float  # mean training loss since the last one
+    auroc: float  # of the validation part
+    accuracy: float
+    test_auroc: float | None = None  # only where the optimism of choosing on the test set was asked for
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed."""
+
+    arm: str
+    seed: int
+    real: int  # distinct pictures trained on
+    synthetic: int
+    steps: int
+    best: int  # the point of `curve` that validation chose, and whose scores these are
+    curve: list[Point]
+    scores: list[list[float]]  # class probabilities of the test pictures, in the order of `Design.test`
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The test part, the same for every trial. All sequences are in one order, a picture each."""
+
+    image_ids: list[str]
+    labels: list[int]  # class numbers
+    patients: list[str]  # a picture without a patient is one of its own
+    groups: dict[str, list[str | None]]  # view, sex, age (decades: "40-49"): the picture's value
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the seeds of an arm, with its 95 % interval."""
+
+    mean: float
+    sd: float | None  # between seeds; None with one seed
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm less another, in one metric, with its 95 % interval."""
+
+    against: str
+    metric: str
+    mean: float  # of the differences paired by seed
+    low: float
+    high: float
+    p: float  # that the interval belongs to
+    p_holm: float  # corrected over the arms
+    welch_p: float | None  # the guide's; None with fewer than two seeds
+    welch_holm: float | None
+    delong_p: float | None  # AUROC only
+    delong_holm: float | None
+    bootstrap_low: float | None  # AUROC only: patients drawn anew
+    bootstrap_high: float | None
+    detectable: float  # the smallest true difference that this design finds with 80 % power
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """An arm's figures among the test pictures of one view, sex or decade of age."""
+
+    attribute: str
+    value: str
+    pictures: int
+    patients: int
+    auroc: Spread | None  # None where it does not show every class, or too few
+    accuracy: Spread
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class against the others."""
+
+    finding: str
+    pictures: int
+    auroc: Spread
+    sensitivity: Spread
+    specificity: Spread
+    precision: Spread
+    f1: Spread
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """All that was found of an arm."""
+
+    arm: str
+    title: str  # in words: "100 % real + 25 % synthetic"
+    control: str | None
+    real: int
+    synthetic: int
+    seeds: list[int]  # that ended well
+    failed: list[int]
+    figures: dict[str, Spread]  # by METRICS
+    differences: list[Difference]  # against the baseline, then against the control
+    classes: list[ClassFigures]
+    confusion: list[list[int]]  # [true][named], all seeds together
+    roc: list[list[float]]  # [false positive rate, true positive rate]: mean over seeds at 101 rates
+    curves: dict[int, list[Point]]  # by seed
+    best: dict[int, int]  # the chosen point of each curve
+    optimism: Spread | None  # AUROC of the epoch that is best on the test set, less that of the chosen one
+    subgroups: list[Subgroup]
+    hours: float  # of all its trials, on `device`
+    device: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set of images, or an artifact, that the study read."""
+
+    name: str  # real, synthetic, generator, evaluation
+    uri: str
+    kind: str
+    digest: str  # of its recipe
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `results.json` holds; all that the report says comes from here and from the records of the sources."""
+
+    answer: str  # one sentence in words
+    phantom: bool  # made of phantoms: nothing here is about patients
+    classes: list[str]  # the last is the positive one where there are two
+    baseline: str
+    budget: str  # steps or epochs
+    arms: list[ArmResult]
+    train: dict[str, int]  # real pictures of each class
+    validation: dict[str, int]
+    test: dict[str, int]
+    test_patients: int
+    settings: dict[str, str]  # every setting of the protocol, in words, for the methods text
+    sources: list[Source]
+    allowed: list[str]  # what `--allow-...` let pass, in words
+    notes: list[str]  # what a reader must know besides
