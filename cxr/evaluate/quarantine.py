@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
+from cxr.data.lineage import SEEN
 from cxr.errors import BadInput
 from cxr.evaluate.finish import COPIES_KEY, Job
 from cxr.store import (
@@ -41,7 +42,7 @@ def prepare(job: Job, store: Store) -> dict[str, str]:
     """
     if store.uri == job.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
-    recipe = {"set": job.synthetic.digest, "evaluation": recipe_digest(job.recipe)}
+    recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": recipe_digest(job.recipe)}
     refuse_other(store, KIND, recipe)
     return recipe
 
@@ -74,7 +75,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
         Record(
             kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
             made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
-            versions=library_versions(), metrics={"quarantined": len(copies)},
+            versions=library_versions(), metrics={"quarantined": len(copies), SEEN: synthetic.record.metrics.get(SEEN)},
         ),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import statistics
 
+from cxr.data.lineage import SEEN, seen_by
 from cxr.finetune.adapters import KOHYA_FILE
 from cxr.finetune.checkpoints import CHECKPOINTS
 from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result
@@ -40,8 +41,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
 
 def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict[str, float]) -> Record:
     final = results[FINAL]
-    plan = job.plan.to_pylist()
-    seen = {row["patient"] for row in plan if row["split"] != "test" and row["patient"] is not None}
+    seen = {row["patient"] for row in job.plan.to_pylist() if row["split"] != "test"}  # trained on, or chosen by
     return Record(
         kind=KIND,
         recipe=job.recipe,
@@ -58,8 +58,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
             "base": final.base,
             "test": final.test,
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
-            "patients_seen": sorted(seen),  # sha256 of their ids: trained on, or chosen by
-            "pictures_without_patient": sum(row["patient"] is None for row in plan),
+            SEEN: seen_by(seen, job.model.seen),
         },
     )
 

@@ -1,6 +1,5 @@
 """What `jobs/finetune.py` is made of, without Ray: from a split set to a plan, and a worker's part."""
 
-import hashlib
 import io
 import json
 import shutil
@@ -17,6 +16,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from cxr.data.catalog import CatalogSet, pictures
+from cxr.data.lineage import hashed
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.finetune.adapters import check_size, load_base, save
@@ -53,7 +53,7 @@ PLAN = pa.schema(
         ("sha256", pa.string()),
         ("finding", pa.string()),
         ("caption", pa.string()),
-        ("patient", pa.string()),  # sha256 of the patient's id, so that a study can see whom the model has seen
+        ("patient", pa.string()),  # as `hashed`, so that a study can see whom the model has seen
         ("split", pa.string()),
         ("fold", pa.int32()),
     ]
@@ -115,14 +115,10 @@ def planned(rows: list[dict[str, Any]], captions: list[str], uri: str, folds: in
     if folds > max(held, 1):
         raise BadInput(f"--folds {folds}: the set has {held} folds; give fewer, or ingest it with --folds {folds}")
     told = [
-        {**row, "caption": caption, "patient": hashed(row["patient_id"])}
+        {**row, "caption": caption, "patient": hashed(row["patient_id"], row["image_id"])}
         for row, caption in zip(rows, captions, strict=True)
     ]
     return pa.Table.from_pylist(told, schema=PLAN)
-
-
-def hashed(patient: str | None) -> str | None:
-    return None if patient is None else hashlib.sha256(patient.encode()).hexdigest()
 
 
 def parts_of(plan: pa.Table, run: str, folds: int) -> tuple[pa.Table, pa.Table]:

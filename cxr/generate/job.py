@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.data.lineage import SEEN, seen_by
 from cxr.data.prompt_lists import read_prompts
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
@@ -122,7 +123,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
         Record(
             kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
             seeds={"seed": job.config.seed}, versions=library_versions(), device=device(), timings=timings,
-            metrics={"findings": job.plan.findings},
+            metrics={"findings": job.plan.findings, SEEN: seen_by(job.model.seen, job.lora.seen if job.lora else ())},
         ),
     )  # fmt: skip
     sweep(job)

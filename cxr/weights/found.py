@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr.data.lineage import SEEN
 from cxr.errors import BadInput
-from cxr.store import digest_of
+from cxr.store import digest_of, open_store, read_record
 from cxr.weights.bucket import from_bucket
 from cxr.weights.files import DIGEST, EXTRACTOR, LORA, MODEL, Wanted, hashes_of, verified
 from cxr.weights.hub import from_hub
@@ -22,6 +23,7 @@ class Weights:
 
     `path` is a diffusers folder, or the file of a LoRA or an extractor; `digest` is `digest_of` the (file name below
     the folder, sha256) pairs of the files that are loaded; `source` says in words where they came from, without keys.
+    `seen` are the patients whom it was fine-tuned on (`lineage.hashed`): none for an alias, None where no record tells.
     """
 
     spec: str
@@ -29,6 +31,7 @@ class Weights:
     digest: str
     licence: str
     source: str
+    seen: tuple[str, ...] | None
 
 
 def resolve(spec: str) -> Weights:
@@ -59,7 +62,7 @@ def resolve_extractor(spec: str) -> Weights:
     if spec == "inception":
         path, source = published_inception()
         hashes = hashes_of(path.parent, [path.name])
-        return Weights(spec, path, digest_of(hashes.items()), "Apache-2.0", source)
+        return Weights(spec, path, digest_of(hashes.items()), "Apache-2.0", source, ())
     if spec == "tiny":
         return _weights(spec, TINY_EXTRACTOR, EXTRACTOR, "Apache-2.0", "embedded")
     return _resolve(spec, kind_of(spec, EXTRACTOR), EXTRACTOR)
@@ -90,4 +93,12 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
 def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
     hashes = verified(folder, wanted)
     path = folder if wanted is MODEL else folder / next(iter(hashes))
-    return Weights(spec, path, digest_of(hashes.items()), licence, source)
+    return Weights(spec, path, digest_of(hashes.items()), licence, source, _seen(spec, folder))
+
+
+def _seen(spec: str, folder: Path) -> tuple[str, ...] | None:
+    if spec in ALIASES:
+        return ()
+    record = read_record(open_store(str(folder)))
+    seen = record.metrics.get(SEEN) if record else None
+    return None if seen is None else tuple(seen)

@@ -1,0 +1,114 @@
+"""From percentages to pictures: which an arm trains on with a seed, and for how many steps."""
+
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from cxr.errors import BadInput
+from cxr.study.config import Arm, StudyConfig
+
+REAL_STREAM, SYNTHETIC_STREAM = 1, 2  # last words of the seeds that pictures are drawn with
+
+
+def read_arms(path: Path) -> tuple[Arm, ...]:
+    """The arms of a TOML file: `[[arm]]` tables with the fields of `Arm`.
+
+    Raises:
+        BadInput: no such file, no TOML, or a table that is no arm.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        if set(told) != {"arm"} or not isinstance(told["arm"], list):
+            raise BadInput(f"--arms {path}: holds {', '.join(told) or 'nothing'}; give one [[arm]] table for each arm")
+        return tuple(Arm.model_validate(arm) for arm in told["arm"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = first["loc"][0] if first["loc"] else "arm"
+        raise BadInput(f"--arms {path}: {field}: {first['msg']}; an arm has {', '.join(Arm.model_fields)}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"--arms {path}: cannot be read as TOML ({error})") from None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What arms draw from: rows and classes of the training pictures, in the order of the pictures in memory."""
+
+    real: np.ndarray  # int64 rows [R]
+    real_labels: np.ndarray  # int64 [R]
+    synthetic: np.ndarray  # int64 rows [S]
+    synthetic_labels: np.ndarray  # int64 [S]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of one trial."""
+
+    real: np.ndarray  # rows, each once
+    synthetic: np.ndarray
+
+    def phases(self, arm: Arm, budget: str, epochs: int, batch: int, baseline: int) -> list[tuple[np.ndarray, int]]:
+        """(rows, optimiser steps) of each phase of training.
+
+        Args:
+            baseline: the steps of the baseline, which every arm takes under the budget `steps`.
+        """
+        real = np.tile(self.real, arm.repeat)
+        first = arm.order == "synthetic_first"
+        parts = [self.synthetic, real] if first else [np.concatenate([real, self.synthetic])]
+        if budget == "epochs":
+            return [(rows, steps_of(len(rows), epochs, batch)) for rows in parts]
+        shares = [baseline // 2, baseline - baseline // 2] if first else [baseline]
+        return list(zip(parts, shares, strict=True))
+
+
+def steps_of(pictures: int, epochs: int, batch: int) -> int:
+    return epochs * math.ceil(pictures / batch)
+
+
+def drawn(arm: Arm, pool: Pool, seed: int) -> Drawn:
+    """What the arm trains on with this seed: of each class its share, of smaller shares always the same pictures.
+
+    Raises:
+        BadInput: there are fewer synthetic pictures of a class than the arm asks for.
+    """
+    return Drawn(
+        real=part(pool.real, pool.real_labels, wanted(pool.real_labels, arm.real), [seed, REAL_STREAM]),
+        synthetic=part(
+            pool.synthetic,
+            pool.synthetic_labels,
+            wanted(pool.real_labels, arm.synthetic),
+            [seed, SYNTHETIC_STREAM],
+        ),
+    )
+
+
+def wanted(labels: np.ndarray, percent: float) -> dict[int, int]:
+    """How many pictures of each class so many percent of these are: at least one, unless none are asked for."""
+    classes, counts = np.unique(labels, return_counts=True)
+    return {int(k): max(1, round(percent / 100 * n)) if percent else 0 for k, n in zip(classes, counts, strict=True)}
+
+
+def part(rows: np.ndarray, labels: np.ndarray, counts: dict[int, int], seed: Sequence[int]) -> np.ndarray:
+    """The first so many of each class in an order that only the seed decides: a smaller part lies in a larger one."""
+    chosen = [
+        np.random.default_rng([*seed, label]).permutation(rows[labels == label])[:count]
+        for label, count in counts.items()
+    ]
+    return np.sort(np.concatenate(chosen)) if chosen else rows[:0]
+
+
+def check_counts(config: StudyConfig, pool: Pool, classes: Sequence[str]) -> None:
+    """`BadInput` if an arm asks for more synthetic pictures of a class than there are."""
+    for arm in config.arms:
+        for label, count in wanted(pool.real_labels, arm.synthetic).items():
+            there = int((pool.synthetic_labels == label).sum())
+            if there < count:
+                raise BadInput(
+                    f"arm {arm.name}: needs {count} synthetic pictures of {classes[label]}, there are {there}: "
+                    f"{count - there} are missing; generate more, or leave the arm out"
+                )

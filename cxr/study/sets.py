@@ -1,0 +1,198 @@
+"""The two sets of a study: what must hold of them before anything is trained, and their pictures in memory."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cxr.data.catalog import CatalogSet, pictures
+from cxr.data.lineage import SEEN, hashed
+from cxr.errors import BadInput
+from cxr.store import Record
+from cxr.study.arms import Drawn, Pool, check_counts, drawn
+from cxr.study.config import StudyConfig
+from cxr.study.results import TestSet
+
+PARTS = ("train", "validation", "test")
+WITHOUT_COPIES, EVALUATION = "images without copies", "evaluation"  # kinds of artifacts
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Catalog rows of every picture that a trial may read, real ones first: `rows` counts in this order."""
+
+    real: CatalogSet
+    synthetic: CatalogSet | None
+    classes: tuple[str, ...]  # the positive one last, of two
+    labels: np.ndarray  # int64 [N]
+    split: np.ndarray  # str [N]; "synthetic" of those
+
+    @property
+    def pool(self) -> Pool:
+        real, synthetic = (np.flatnonzero(self.split == name) for name in ("train", "synthetic"))
+        return Pool(real, self.labels[real], synthetic, self.labels[synthetic])
+
+    def part(self, name: str) -> np.ndarray:
+        """Rows of a part of the split."""
+        return np.flatnonzero(self.split == name)
+
+    def counts(self, name: str) -> dict[str, int]:
+        """Pictures of each class in a part."""
+        found = Counter(self.labels[self.part(name)].tolist())
+        return {finding: found[label] for label, finding in enumerate(self.classes)}
+
+
+def compared(real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig) -> Sets:
+    """The sets of a study that can be trained. Reads no picture.
+
+    Raises:
+        BadInput: one class only, a part of the split or a class in it is missing, labels that differ, a picture in both
+            sets, or fewer pictures than an arm asks for.
+    """
+    classes = classes_of(real, config)
+    splits = real.table["split"].to_pylist()
+    check_parts(real, classes)
+    findings = real.table["finding"].to_pylist()
+    if synthetic is not None:
+        check_same_labels(real, synthetic, classes)
+        check_apart(real, synthetic)
+        findings += synthetic.table["finding"].to_pylist()
+        splits += ["synthetic"] * len(synthetic.table)
+    elif any(arm.synthetic for arm in config.arms):
+        raise BadInput("--synthetic: these arms need synthetic pictures; give a set that jobs/generate.py made")
+    numbers = {finding: label for label, finding in enumerate(classes)}
+    labels = np.array([numbers[finding] for finding in findings])
+    sets = Sets(real, synthetic, classes, labels, np.array([split or "" for split in splits]))
+    check_counts(config, sets.pool, classes)
+    return sets
+
+
+def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
+    """The findings by name; of two, the positive one last."""
+    classes = sorted(set(real.table["finding"].to_pylist()))
+    if len(classes) < 2:
+        raise BadInput(f"--real {real.store.uri}: shows {classes[0]} only; a classifier needs two findings at least")
+    if config.positive is None:
+        return tuple(classes)
+    if config.positive not in classes or len(classes) > 2:
+        raise BadInput(f"--positive {config.positive!r}: give one of two findings; the set has {', '.join(classes)}")
+    return (*(name for name in classes if name != config.positive), config.positive)
+
+
+def check_parts(real: CatalogSet, classes: Sequence[str]) -> None:
+    shown = Counter(zip(real.table["split"].to_pylist(), real.table["finding"].to_pylist(), strict=True))
+    for split in PARTS:
+        missing = [finding for finding in classes if not shown[split, finding]]
+        if missing == list(classes):
+            raise BadInput(f"--real {real.store.uri}: has no {split} part; ingest it again with one")
+        if missing:
+            raise BadInput(f"--real {real.store.uri}: no {missing[0]} in its {split} part; ingest it again, or more")
+
+
+def check_same_labels(real: CatalogSet, synthetic: CatalogSet, classes: Sequence[str]) -> None:
+    shown = set(synthetic.table["finding"].to_pylist())
+    if strange := sorted(shown - set(classes)):
+        raise BadInput(
+            f"--synthetic {synthetic.store.uri}: shows {', '.join(strange)}, --real has {', '.join(classes)}; the "
+            "labels of both sets must be the same"
+        )
+
+
+def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
+    for column in ("sha256", "image_id"):
+        both = set(real.table[column].to_pylist()) & set(synthetic.table[column].to_pylist())
+        if both:
+            raise BadInput(
+                f"{len(both)} pictures are in --real and in --synthetic ({column} {min(both)[:16]}); give synthetic "
+                "pictures only"
+            )
+
+
+def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None) -> list[str]:
+    """What `--allow-...` lets pass, in words.
+
+    Raises:
+        BadInput: the generator saw test patients or may have, or nobody looked for copies, and it is not allowed.
+    """
+    if sets.synthetic is None:
+        return []
+    doubts = {
+        "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets)),
+        "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(sets, evaluation)),
+    }
+    for option, (allowed, doubt) in doubts.items():
+        if doubt and not allowed:
+            raise BadInput(f"--synthetic {sets.synthetic.store.uri}: {doubt}; or give {option}, and the report says so")
+    return [doubt for _, doubt in doubts.values() if doubt]
+
+
+def seen_patients(sets: Sets) -> str:
+    """What is wrong with whom the generator saw; empty if nothing."""
+    seen = sets.synthetic.record.metrics.get(SEEN)
+    if seen is None:
+        return (
+            "it is not known which patients its generator was trained on, so it may have seen the test part; generate "
+            "with a model that jobs/finetune.py made, or with an alias"
+        )
+    tested = sets.real.table.filter(pc.equal(sets.real.table["split"], "test"))
+    names = zip(tested["patient_id"].to_pylist(), tested["image_id"].to_pylist(), strict=True)
+    known = {hashed(*name) for name in names} & set(seen)
+    if known:
+        return f"its generator was trained on {len(known)} patients of the test part; fine-tune on the train part only"
+    return ""
+
+
+def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
+    """Why nobody can say that the set holds no copies of the training pictures; empty if somebody can."""
+    record, real = sets.synthetic.record, sets.real.digest
+    if record.kind == WITHOUT_COPIES and record.recipe.get("real") == real:
+        return ""
+    if evaluation is not None and (evaluation.recipe.get("real"), evaluation.recipe.get("synthetic")) == (
+        real,
+        sets.synthetic.digest,
+    ):
+        return ""
+    return (
+        "nobody looked for copies of the training pictures in it; run jobs/evaluate.py with these two sets and give "
+        "its --quarantine set here, or its place as --evaluation"
+    )
+
+
+def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> None:
+    """`BadInput` unless it is a finished evaluation of these sets, or of the set that these were taken from."""
+    if evaluation is None or evaluation.kind != EVALUATION:
+        raise BadInput(f"--evaluation {uri}: no finished evaluation; give the --out of jobs/evaluate.py")
+    synthetic = sets.synthetic and {sets.synthetic.digest, sets.synthetic.record.recipe.get("set")}
+    if evaluation.recipe["real"] != sets.real.digest or evaluation.recipe["synthetic"] not in (synthetic or ()):
+        raise BadInput(f"--evaluation {uri}: is of other sets than --real and --synthetic; evaluate these")
+
+
+def drawn_by(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], Drawn]:
+    """The pictures of each (arm, seed)."""
+    pool = sets.pool
+    return {(arm.name, seed): drawn(arm, pool, seed) for arm in config.arms for seed in config.seeds}
+
+
+def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], object]) -> np.ndarray:
+    """The used rows' pictures, uint8 [N, size, size] at their rows; the others stay black. Each is decoded once."""
+    whole = np.zeros((len(sets.labels), size, size), np.uint8)
+    start = 0
+    for found in (sets.real, sets.synthetic):
+        if found is not None:
+            chosen = used[(used >= start) & (used < start + len(found.table))]
+            whole[chosen] = pictures(found.store, found.table.take(pa.array(chosen - start)), size, advance)
+            start += len(found.table)
+    return whole
+
+
+def test_set(sets: Sets) -> TestSet:
+    """Who is tested on."""
+    rows = sets.real.table.take(pa.array(sets.part("test")))
+    ids = rows["image_id"].to_pylist()
+    patients = [patient or image for patient, image in zip(rows["patient_id"].to_pylist(), ids, strict=True)]
+    ages = [None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}" for age in rows["age"].to_pylist()]
+    groups = {"view": rows["view"].to_pylist(), "sex": rows["sex"].to_pylist(), "age": ages}
+    return TestSet(ids, sets.labels[sets.part("test")].tolist(), patients, groups)
