@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
+from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Empty, Queue
 
 from cxr.errors import BadInput, StoreError
@@ -59,11 +60,11 @@ class UnitDone:
 
 
 @contextmanager
-def session(cpus: int = 0) -> Iterator[None]:
+def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone.
 
-    Alone, Ray is told of one CPU more than there is, or than the `cpus` that the makers will take together, for the
-    stages that only pass units on: without it they would wait for the makers, and the makers for them.
+    Alone, Ray is told of `passing` CPUs more than there are, or than the `cpus` that the makers will take together, for
+    the stages that only pass units on: without one they would wait for the makers, and the makers for them.
     Until it ends, what is printed goes to stderr: Ray prints its own messages on stdout, and that is the job's answer.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -73,7 +74,8 @@ def session(cpus: int = 0) -> Iterator[None]:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(**quiet)
         else:
-            ray.init(address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, cpus) + 1, **quiet)
+            told = max(os.cpu_count() or 1, cpus) + passing
+            ray.init(address="local", include_dashboard=False, num_cpus=told, **quiet)
         try:
             yield
         finally:
@@ -185,8 +187,12 @@ class WorkStage:
 Tell = Callable[[Told], None]
 
 
-def train(work: Callable[[Tell], None], workers: tuple[int, int], threads: int) -> Iterator[Told]:
-    """Runs `work(tell)` on workers that train together, by Ray Train; yields what they tell, as it comes.
+Work = Callable[..., None]
+"""Called as `work(tell, *shared)`."""
+
+
+def train(work: Work, workers: tuple[int, int], threads: int, shared: Sequence[ray.ObjectRef] = ()) -> Iterator[Told]:
+    """Runs `work(tell, *shared)` on workers that train together, by Ray Train; yields what they tell, as it comes.
 
     torch.distributed is set up between them, NCCL over GPUs and gloo over CPUs. If one of them or its node dies, or if
     more can be had than there are, all begin anew: `work` must go on by itself from its last checkpoint.
@@ -194,6 +200,7 @@ def train(work: Callable[[Tell], None], workers: tuple[int, int], threads: int) 
     Args:
         workers: the least to go on with, and the most.
         threads: CPUs of a worker.
+        shared: as `share` gives it.
 
     Raises:
         BadInput, StoreError: the work raised it.
@@ -208,7 +215,7 @@ def train(work: Callable[[Tell], None], workers: tuple[int, int], threads: int) 
     gpu, queue = has_gpu(), Queue(actor_options={"num_cpus": 0})
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
-            lambda: told_work(work, queue),
+            lambda: told_work(work, queue, shared),
             scaling_config=ScalingConfig(
                 num_workers=most if least == most else workers,
                 use_gpu=gpu,
@@ -219,23 +226,47 @@ def train(work: Callable[[Tell], None], workers: tuple[int, int], threads: int) 
         yield from told_while(trainer.fit, queue)
 
 
-def run_trials(trials: Sequence[Callable[[Tell], None]], threads: int) -> Iterator[Told]:
-    """Runs every `trial(tell)` as a task with `threads` CPUs and, where there are any, a GPU; yields what they tell.
+def share(*arrays: np.ndarray) -> list[ray.ObjectRef]:
+    """Arrays that every worker reads where they lie, without a copy of its own; they cannot be written to."""
+    return [ray.put(array) for array in arrays]
 
-    As many at a time as the cluster has room for. A trial whose worker dies is run again: it must go on by itself.
+
+def run_trials(
+    trials: Sequence[Work], threads: int, gpus: float = 1, shared: Sequence[ray.ObjectRef] = ()
+) -> Iterator[Told]:
+    """Runs every `trial(tell, *shared)` as a task, as many at a time as there is room; yields what they tell.
+
+    A trial whose worker dies is run again: it must go on by itself, or begin anew. One whose workers die again and
+    again is given up, told as `{"trial": its number, "error": why}`, and the others go on.
+
+    Args:
+        threads: CPUs of a trial.
+        gpus: of a trial, where there are any; 0.25 lets four share one.
+        shared: as `share` gives it.
 
     Raises:
         BadInput, StoreError: a trial raised it.
     """
     queue = Queue(actor_options={"num_cpus": 0})
-    task = ray.remote(num_cpus=threads, num_gpus=int(has_gpu()), max_retries=TRIES)(told_work)
-    yield from told_while(lambda: ray.get([task.remote(trial, queue) for trial in trials]), queue)
+    task = ray.remote(num_cpus=threads, num_gpus=gpus if has_gpu() else 0, max_retries=TRIES)(told_work)
+
+    def run() -> None:
+        running = [task.remote(trial, queue, shared) for trial in trials]
+        for number, ended in enumerate(running):
+            try:
+                ray.get(ended)
+            except RayTaskError:  # raised by the trial's own code
+                raise
+            except RayError as lost:
+                queue.put({"trial": number, "error": f"its workers died ({type(lost).__name__})"})
+
+    yield from told_while(run, queue)
 
 
-def told_work(work: Callable[[Tell], None], queue: Queue) -> None:
+def told_work(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef]) -> None:
     """In a worker: its refusals are told before they are raised, and so end the job with their own words."""
     try:
-        work(queue.put)
+        work(queue.put, *ray.get(list(shared)))
     except (BadInput, StoreError) as stop:
         queue.put({"fatal": fatal_of(stop)})
         raise

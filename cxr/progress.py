@@ -2,20 +2,22 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -33,8 +35,53 @@ def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advan
         yield advance
 
 
+class Cell(Protocol):
+    def __call__(self, row: str, column: object, text: str) -> None:
+        """Writes into the table."""
+
+
 @contextmanager
-def bar(console: Console, label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def grid(
+    label: str, rows: Sequence[str], columns: Sequence[object], total: int, unit: str
+) -> Iterator[tuple[Cell, Advance]]:
+    """`progress` below a table that lives: yields what writes its cells, and what advances. The table needs a terminal.
+
+    Args:
+        columns: told apart by how they print.
+    """
+    texts: dict[tuple[str, str], str] = {}
+
+    def cell(row: str, column: object, text: str) -> None:
+        texts[row, str(column)] = text
+
+    def table() -> Table:
+        shown = Table("", *map(str, columns))
+        for row in rows:
+            shown.add_row(row, *(texts.get((row, str(column)), "") for column in columns))
+        return shown
+
+    console = Console(stderr=True)
+    below = bar(console, label, total, unit, 0, table) if console.is_terminal else lines(label, total, unit, 0)
+    with below as advance:
+        yield cell, advance
+
+
+class Topped(Progress):
+    """Bars below something else that lives."""
+
+    def __init__(self, *columns: ProgressColumn, top: Callable[[], RenderableType], console: Console) -> None:
+        self.top = top
+        super().__init__(*columns, console=console)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.top()
+        yield from super().get_renderables()
+
+
+@contextmanager
+def bar(
+    console: Console, label: str, total: int, unit: str, done: int, top: Callable[[], RenderableType] | None = None
+) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,7 +93,8 @@ def bar(console: Console, label: str, total: int, unit: str, done: int) -> Itera
         TextColumn("{task.fields[note]}"),
     )
     start, made = time.monotonic(), 0
-    with Progress(*columns, console=console) as shown:
+    bars = Topped(*columns, top=top, console=console) if top else Progress(*columns, console=console)
+    with bars as shown:
         task = shown.add_task(label, total=total, completed=done, rate="", note="")
 
         def advance(count: int = 1, note: str = "") -> None:

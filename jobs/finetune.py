@@ -170,6 +170,8 @@ def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None)
     scores, writers = "", {}
     with progress("finetune", steps, "steps", sum(reached.values())) as advance:
         for figures in told:
+            if why := figures.get("error"):
+                raise BadInput(f"--folds: a fold was given up, {why}; give it more memory and run the same again")
             run, step = figures.pop("run"), figures.pop("step")
             if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
                 scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))

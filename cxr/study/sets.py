@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import SEEN, hashed
 from cxr.errors import BadInput
-from cxr.store import Record
+from cxr.store import Record, sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
 from cxr.study.config import StudyConfig
 from cxr.study.results import TestSet
@@ -177,15 +177,27 @@ def drawn_by(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], Drawn]:
 
 
 def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], object]) -> np.ndarray:
-    """The used rows' pictures, uint8 [N, size, size] at their rows; the others stay black. Each is decoded once."""
-    whole = np.zeros((len(sets.labels), size, size), np.uint8)
-    start = 0
-    for found in (sets.real, sets.synthetic):
-        if found is not None:
-            chosen = used[(used >= start) & (used < start + len(found.table))]
-            whole[chosen] = pictures(found.store, found.table.take(pa.array(chosen - start)), size, advance)
-            start += len(found.table)
-    return whole
+    """The used rows' pictures, uint8 [len(used), size, size]; each is decoded once.
+
+    Raises:
+        BadInput: a picture is missing or damaged, or synthetic ones show the same pixels as real ones.
+    """
+    reals = len(sets.real.table)
+    sides = [(sets.real, used[used < reals])]
+    if sets.synthetic is not None:
+        sides.append((sets.synthetic, used[used >= reals] - reals))
+    parts = [pictures(found.store, found.table.take(pa.array(rows)), size, advance) for found, rows in sides]
+    check_no_twins(*parts)
+    return np.concatenate(parts)
+
+
+def check_no_twins(real: np.ndarray, synthetic: np.ndarray = ()) -> None:
+    twins = {sha256(picture.tobytes()) for picture in real} & {sha256(picture.tobytes()) for picture in synthetic}
+    if twins:
+        raise BadInput(
+            f"{len(twins)} synthetic pictures are real ones, pixel for pixel; take them out with jobs/evaluate.py "
+            "--quarantine"
+        )
 
 
 def test_set(sets: Sets) -> TestSet:

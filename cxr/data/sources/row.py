@@ -19,7 +19,7 @@ PLACES = {  # kind -> what its place is
     "dicom": "a folder of DICOM files",
     "npz": "a MedMNIST .npz file",
     "idx": "the folder of the MNIST files",
-    "phantom": "a number of pictures, and a seed if you like: 200,7",
+    "phantom": "a number of pictures; a seed and findings if you like: 200,7,normal+pneumonia",
 }
 DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "phantom": "200"}
 

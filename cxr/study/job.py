@@ -1,0 +1,121 @@
+"""What `jobs/study.py` is made of, without Ray: from two sets to trials in the store, and what is left of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cxr.classify.loop import Phase
+from cxr.data.catalog import CatalogSet
+from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
+from cxr.study.arms import Drawn, steps_of
+from cxr.study.config import StudyConfig
+from cxr.study.results import Trial, read_trial
+from cxr.study.sets import Sets, check_evaluation, checked_protocol, compared, drawn_by
+from cxr.study.trial import Order, Run, trial_key
+
+KIND = "study"
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is fixed before the first trial."""
+
+    store: Store
+    config: StudyConfig
+    sets: Sets
+    evaluation: tuple[Store, Record] | None
+    drawn: dict[tuple[str, int], Drawn]
+    allowed: list[str]
+    recipe: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return recipe_digest(self.recipe)
+
+    @property
+    def used(self) -> np.ndarray:
+        """Rows of every picture that some trial reads."""
+        parts = [rows for drawn in self.drawn.values() for rows in (drawn.real, drawn.synthetic)]
+        return np.unique(np.concatenate([*parts, self.sets.part("validation"), self.sets.part("test")]))
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{arm}/{seed}" for arm, seed in self.drawn]
+
+
+def prepare(
+    store: Store,
+    config: StudyConfig,
+    real: CatalogSet,
+    synthetic: CatalogSet | None,
+    evaluation: tuple[Store, Record | None] | None,
+    weights: str | None,
+) -> Job:
+    """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
+
+    Args:
+        weights: digest of the classifier's first weights; None: from scratch.
+
+    Raises:
+        BadInput: sets, protocol or place cannot be used.
+    """
+    sets = compared(real, synthetic, config)
+    if evaluation is not None:
+        check_evaluation(evaluation[0].uri, evaluation[1], sets)
+    allowed = checked_protocol(sets, config, evaluation and evaluation[1])
+    recipe = {
+        **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
+        "weights": weights,
+        "real": real.digest,
+        "synthetic": synthetic and synthetic.digest,
+        "evaluation": evaluation and evaluation[1].recipe_digest,
+    }
+    refuse_other(store, KIND, recipe)
+    return Job(store, config, sets, evaluation, drawn_by(sets, config), allowed, recipe)
+
+
+def begin(job: Job) -> None:
+    """Writes which trials there are, so that a restart knows the place as its own."""
+    rows = [
+        {"arm": order.arm, "seed": order.seed, "real": order.real, "synthetic": order.synthetic, "steps": order.steps}
+        for order in orders(job, np.arange(len(job.sets.labels)))
+    ]
+    commit_plan(job.store, KIND, job.recipe, pa.Table.from_pylist(rows))
+
+
+def orders(job: Job, place: np.ndarray) -> list[Order]:
+    """Every trial.
+
+    Args:
+        place: int64, of each row where its picture is among those in memory.
+    """
+    config, classifier, found = job.config, job.config.classifier, []
+    baseline = steps_of(int((job.sets.split == "train").sum()), classifier.epochs, classifier.batch)
+    for arm in config.arms:
+        for seed in config.seeds:
+            drawn = job.drawn[arm.name, seed]
+            parts = drawn.phases(arm, config.budget, classifier.epochs, classifier.batch, baseline)
+            phases = [Phase(place[rows], steps) for rows, steps in parts]
+            found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic)))
+    return found
+
+
+def runs(job: Job, threads: int) -> list[Run]:
+    """The trials that have no result yet, to be called with the pictures of `job.used` and `labels`."""
+    place = np.full(len(job.sets.labels), -1)
+    place[job.used] = np.arange(len(job.used))
+    done = {trial_key(f"{trial.arm}/{trial.seed}") for trial in results(job)}
+    parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
+    return [
+        Run(job.store, job.digest, order, len(job.sets.classes), **parts, config=job.config.classifier,
+            optimism=job.config.optimism, threads=threads)
+        for order in orders(job, place) if trial_key(order.name) not in done
+    ]  # fmt: skip
+
+
+def results(job: Job) -> list[Trial]:
+    """What trials have left, in the order of arms and seeds."""
+    found = (read_trial(job.store, trial_key(name), job.digest) for name in job.names)
+    return [trial for trial in found if trial is not None]

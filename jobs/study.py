@@ -1,0 +1,199 @@
+"""Does synthetic data help? `python jobs/study.py RECIPE --real URI --synthetic URI --out URI`.
+
+Exit code 0: all there. 2: bad input. 3: all but failed trials (the same command tries them again).
+"""
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from cxr import cli, recipes
+from cxr.classify.config import Network
+from cxr.errors import BadInput
+from cxr.progress import grid, note, progress
+from cxr.store import open_store, read_record
+from cxr.study.arms import read_arms
+from cxr.study.config import StudyConfig
+
+if TYPE_CHECKING:
+    from cxr.study.job import Job
+    from cxr.study.trial import Run
+
+CLASSIFIER = ("network", "pretrained", "weights", "size", "resize", "flip", "epochs", "batch", "learning_rate")
+STUDY = ("budget", "positive")
+FLAGS = ("optimism", "allow_seen_patients", "allow_unchecked_copies")
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (phantoms, on a CPU), study_7x3 (the guide's, on GPUs), mnist28 (28 px) or findings10 (one classifier)."""
+    real: str
+    """The real set, as jobs/ingest.py made it: a folder or s3://bucket/prefix."""
+    out: str
+    """Where the study goes: a folder or s3://bucket/prefix."""
+    synthetic: str | None = None
+    """The synthetic set, as jobs/generate.py or --quarantine of jobs/evaluate.py left it."""
+    evaluation: str | None = None
+    """Where jobs/evaluate.py measured the two: shows that copies were looked for, and is quoted in the report."""
+    arms: Path | None = None
+    """A TOML file with more arms: [[arm]] name, real, synthetic (in percent), repeat, order, control."""
+    seeds: str | None = None
+    """Of the trials of each arm, separated by commas."""
+    budget: Literal["steps", "epochs"] | None = None
+    """steps: every arm takes as many optimiser steps; epochs: as many epochs, so larger sets take longer."""
+    positive: str | None = None
+    """Of two findings, the one that is looked for."""
+    network: Network | None = None
+    """The classifier."""
+    pretrained: bool | None = None
+    """Begin with ImageNet's weights, or from scratch."""
+    weights: str | None = None
+    """Other first weights than the published ones: a safetensors file or s3://bucket/prefix."""
+    size: int | None = None
+    """Pixels that the network sees."""
+    resize: int | None = None
+    """Pixels that pictures are held at; a picture takes resize^2 bytes of memory."""
+    flip: bool | None = None
+    """Mirror training pictures at random; not where the side matters."""
+    epochs: int | None = None
+    """Of the baseline."""
+    batch: int | None = None
+    """Pictures in a step."""
+    learning_rate: float | None = None
+    """Of AdamW, at its highest."""
+    optimism: FlagCreatePairsOff[bool] = False
+    """Also show what choosing on the test set would have given, as the usual notebook does."""
+    trials_per_gpu: int = 2
+    """Trials side by side on a GPU."""
+    workers_per_trial: int = 1
+    """Devices that train one trial together."""
+    allow_seen_patients: FlagCreatePairsOff[bool] = False
+    """Go on though the generator saw test patients, or may have; the report says so."""
+    allow_unchecked_copies: FlagCreatePairsOff[bool] = False
+    """Go on though nobody looked for copies of real pictures; the report says so."""
+
+
+def main(args: Args) -> int:
+    """Train a classifier on mixes of real and synthetic X-rays, and say with statistics whether the synthetic help."""
+    start = time.monotonic()
+    config = configured(args)
+    store = open_store(args.out)
+    store.check()
+    from cxr.data.catalog import read_set
+    from cxr.study import job
+
+    places = [open_store(uri) if uri else None for uri in (args.real, args.synthetic, args.evaluation)]
+    real, synthetic = (place and read_set(place) for place in places[:2])
+    evaluation = places[2] and (places[2], read_record(places[2]))
+    ready = job.prepare(store, config, real, synthetic, evaluation, weights_of(config))
+    from cxr.study import finish  # heavy: only for input that can be used
+
+    if record := read_record(store):
+        print(f"already there: {record.metrics['answer']}\nlook at {store.uri}/{finish.PAGE_KEY}")
+        return cli.DONE
+    failures = run(ready, args)
+    study = finish.report(ready)
+    if failures:
+        return tell_failures(ready, failures)
+    record = finish.complete(ready, study, {"total": time.monotonic() - start})
+    print(f"{record.metrics['answer']}")
+    print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
+    return cli.DONE
+
+
+def run(ready: "Job", args: Args) -> dict[str, str]:
+    """Runs every trial that has no result yet; returns why trials were given up."""
+    from cxr import cluster
+    from cxr.study import job
+    from cxr.study.sets import load
+
+    job.begin(ready)
+    if not (todo := job.runs(ready, 1)):
+        return {}
+    size = ready.config.classifier.resize
+    with progress("pictures", len(ready.used), "pictures") as advance:
+        pixels = load(ready.sets, ready.used, size, advance)
+    with cluster.session(passing=0):
+        shared = cluster.share(pixels, ready.sets.labels[ready.used])
+        if args.workers_per_trial > 1:
+            told = (t for trial in todo for t in cluster.train(trial, (args.workers_per_trial,) * 2, 1, shared))
+        else:
+            told = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
+        return show(ready, todo, told)
+
+
+def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """A table of the trials with a bar over their steps; returns why trials were given up."""
+    steps = {run.order.name: run.order.steps for run in todo}
+    reached, failed, done = dict.fromkeys(steps, 0), {}, len(ready.names) - len(todo)
+    total = sum(steps.values())
+    with grid("study", [a.name for a in ready.config.arms], ready.config.seeds, total, "steps") as (cell, advance):
+        for trial in ready.names:
+            cell(*trial.split("/"), "·" if trial in steps else "done")
+        for news in told:
+            name = news.get("name") or todo[news["trial"]].order.name
+            if "error" in news:
+                failed[name] = news["error"]
+                cell(*name.split("/"), "failed")
+                continue
+            done += "done" in news
+            cell(
+                *name.split("/"), f"{news['auroc']:.3f}" + ("" if "done" in news else f" {news['step']}/{steps[name]}")
+            )
+            advance(
+                max(0, news["step"] - reached[name]), f"{done}/{len(ready.names)} trials, {name} {news['auroc']:.3f}"
+            )
+            reached[name] = max(reached[name], news["step"])
+            if "done" in news:
+                failed.pop(name, None)
+    return failed
+
+
+def tell_failures(ready: "Job", failures: dict[str, str]) -> int:
+    for name, why in failures.items():
+        note(f"trial {name} failed: {why}")
+    print(
+        f"{len(failures)} of {len(ready.names)} trials failed, the others are stored; the report at {ready.store.uri} "
+        f"is without them.\nTry just those again:\n  {cli.again()}",
+        file=sys.stderr,
+    )
+    return cli.SOME_FAILED
+
+
+def configured(args: Args) -> StudyConfig:
+    """The recipe with the command line's changes, checked as far as needs no library and no network."""
+    for option in ("trials_per_gpu", "workers_per_trial"):
+        if getattr(args, option) < 1:
+            raise BadInput(f"--{option.replace('_', '-')} {getattr(args, option)}: give 1 or more")
+    config = recipes.named(recipes.STUDY, args.recipe)
+    classifier = recipes.changed(config.classifier, **{name: getattr(args, name) for name in CLASSIFIER})
+    given = {name: getattr(args, name) for name in STUDY} | {name: getattr(args, name) or None for name in FLAGS}
+    if args.arms:
+        given["arms"] = [*config.arms, *read_arms(args.arms)]
+    if args.seeds:
+        given["seeds"] = parse_seeds(args.seeds)
+    return recipes.changed(config, classifier=classifier, **given)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise BadInput(f"--seeds {text[:60]!r}: give whole numbers separated by commas, as 42,123,456") from None
+
+
+def weights_of(config: StudyConfig) -> str | None:
+    """Digest of the classifier's first weights, which must be there before anything is begun."""
+    from cxr.weights import resolve_classifier
+
+    return resolve_classifier(config.classifier).digest if config.classifier.pretrained else None
+
+
+if __name__ == "__main__":
+    cli.run(Args, main)
