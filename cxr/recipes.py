@@ -5,12 +5,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, nearest
 from cxr.evaluate.config import EvaluateConfig
 from cxr.finetune.config import FinetuneConfig
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
+from cxr.study.config import BASELINE, Arm, StudyConfig
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -91,6 +93,27 @@ FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
     "product": product,
     "dreambooth_a100": dreambooth_a100,
     "lora_a100": lora_a100,
+}
+
+
+def study_tiny() -> StudyConfig:
+    """All arms on phantoms: minutes on a CPU."""
+    return StudyConfig(
+        classifier=ClassifyConfig(
+            network="cnn", pretrained=False, resize=64, size=64, epochs=10, batch=32, learning_rate=2e-3
+        )
+    )
+
+
+def findings10() -> StudyConfig:
+    """One ResNet-18 over all findings of a set, with the report by class."""
+    return StudyConfig(classifier=ClassifyConfig(network="resnet18", flip=False), arms=(Arm(name=BASELINE),))
+
+
+STUDY: dict[str, Callable[[], StudyConfig]] = {
+    "tiny": study_tiny,
+    "study_7x3": StudyConfig,
+    "findings10": findings10,
 }
 
 

@@ -142,15 +142,12 @@ def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dic
                 failed[name] = news["error"]
                 cell(*name.split("/"), "failed")
                 continue
-            done += "done" in news
-            cell(
-                *name.split("/"), f"{news['auroc']:.3f}" + ("" if "done" in news else f" {news['step']}/{steps[name]}")
-            )
-            advance(
-                max(0, news["step"] - reached[name]), f"{done}/{len(ready.names)} trials, {name} {news['auroc']:.3f}"
-            )
-            reached[name] = max(reached[name], news["step"])
-            if "done" in news:
+            step, ended = news["step"], "done" in news
+            done += ended
+            cell(*name.split("/"), f"{news['auroc']:.3f}" + ("" if ended else f" {step}/{steps[name]}"))
+            advance(max(0, step - reached[name]), f"{done}/{len(ready.names)} trials, {name} {news['auroc']:.3f}")
+            reached[name] = max(reached[name], step)
+            if ended:
                 failed.pop(name, None)
     return failed
 

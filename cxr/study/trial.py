@@ -60,18 +60,18 @@ class Run:
 
         torch.set_num_threads(self.threads)
         if read_trial(self.store, trial_key(self.order.name), self.recipe):
-            return None
+            return
         for attempt in range(1, TRIES + 1):
             try:
-                return self.done(tell, pixels, labels)
+                self.train(tell, pixels, labels)
+                break
             except (BadInput, StoreError):
                 raise
             except Exception as failure:
-                error = f"{type(failure).__name__}: {failure}"
-                tell({"name": self.order.name, "error": error, "last": attempt == TRIES})
-        return None
+                if attempt == TRIES:
+                    tell({"name": self.order.name, "error": f"{type(failure).__name__}: {failure}"})
 
-    def done(self, tell: Callable[[dict[str, Any]], None], pixels: np.ndarray, labels: np.ndarray) -> None:
+    def train(self, tell: Callable[[dict[str, Any]], None], pixels: np.ndarray, labels: np.ndarray) -> None:
         start, ranks = time.monotonic(), Ranks.here()
         first = ranks.rank == 0
         order = self.order
