@@ -1,5 +1,6 @@
 """Which pictures an arm gets: its share of each class, nested, the same for the same seed; and what cannot be had."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_each_class_gives_its_share(pool: Pool) -> None:
 
 def test_smaller_parts_lie_in_larger_ones_of_the_same_seed(pool: Pool) -> None:
     parts = [drawn(Arm(name="a", real=p, synthetic=p), pool, seed=7) for p in (10, 25, 50, 100)]
-    for small, large in zip(parts, parts[1:], strict=False):
+    for small, large in pairwise(parts):
         assert set(small.real) < set(large.real) and set(small.synthetic) < set(large.synthetic)
     other = drawn(Arm(name="a", real=25), pool, seed=8)
     assert set(other.real) != set(parts[1].real)

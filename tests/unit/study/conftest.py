@@ -1,0 +1,37 @@
+"""Two small sets for studies: 60 real pictures of 30 patients, split; 48 synthetic ones."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cxr.data.catalog import CatalogSet
+
+CLASSES = ["normal", "pneumonia"]
+
+
+@pytest.fixture(scope="session")
+def real_set(stored_set) -> CatalogSet:
+    rng = np.random.default_rng(1)
+    rows = np.arange(60)
+    return stored_set(
+        "real", rng.integers(0, 256, (60, 32, 32), dtype=np.uint8),
+        finding=[CLASSES[row % 4 // 2] for row in rows],
+        patient_id=[f"p{row // 2}" for row in rows],
+        split=[("train" if row < 40 else "validation" if row < 48 else "test") for row in rows],
+        view=["PA" if row % 3 else "AP" for row in rows],
+        age=[20 + row for row in rows],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def synthetic_set(stored_set) -> CatalogSet:
+    rng = np.random.default_rng(2)
+    pixels = rng.integers(0, 256, (48, 32, 32), dtype=np.uint8)
+    return of_record(stored_set("fake", pixels, finding=CLASSES * 24), metrics={"patients_seen": []})
+
+
+def of_record(found: CatalogSet, **fields: Any) -> CatalogSet:
+    """The set with another record."""
+    return replace(found, record=found.record.model_copy(update=fields))
