@@ -200,7 +200,7 @@ def check_no_twins(real: np.ndarray, synthetic: np.ndarray = ()) -> None:
         )
 
 
-def tested(sets: Sets) -> TestSet:
+def held_out(sets: Sets) -> TestSet:
     """Who is tested on."""
     rows = sets.real.table.take(pa.array(sets.part("test")))
     ids = rows["image_id"].to_pylist()

@@ -12,7 +12,7 @@ from cxr.data.lineage import hashed
 from cxr.errors import BadInput
 from cxr.store import Made, Record, recipe_digest
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, load, tested
+from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, held_out, load
 from tests.unit.study.conftest import of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
@@ -123,7 +123,7 @@ def test_the_same_pixels_in_both_sets_are_refused() -> None:
 
 
 def test_test_pictures_with_their_patients_and_groups(real_set: CatalogSet) -> None:
-    found = tested(compared(real_set, None, StudyConfig(arms=(Arm(name=BASELINE),))))
+    found = held_out(compared(real_set, None, StudyConfig(arms=(Arm(name=BASELINE),))))
     assert found.patients[:3] == ["p24", "p24", "p25"]
     assert found.groups["age"][:3] == ["60-69", "60-69", "70-79"] and set(found.groups["view"]) == {"AP", "PA"}
     assert len(found.image_ids) == len(found.labels) == 12
