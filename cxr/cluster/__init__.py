@@ -1,0 +1,28 @@
+"""Everything that touches Ray. A loop elsewhere takes iterables and callables; here they meet workers.
+
+Import from here.
+
+session.py   the cluster a job runs on
+units.py     units of work over Ray Data: run_units, run_rows
+trials.py    training together by Ray Train, and trials side by side: train, run_trials
+stops.py     how a worker's refusal reaches the job
+"""
+
+from cxr.cluster.session import check_room, default_workers, has_gpu, session, spare_cpus
+from cxr.cluster.trials import Tell, run_trials, share, train
+from cxr.cluster.units import UnitDone, run_rows, run_units
+
+__all__ = [
+    "Tell",
+    "UnitDone",
+    "check_room",
+    "default_workers",
+    "has_gpu",
+    "run_rows",
+    "run_trials",
+    "run_units",
+    "session",
+    "share",
+    "spare_cpus",
+    "train",
+]

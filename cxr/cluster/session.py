@@ -1,0 +1,54 @@
+"""The cluster a job runs on: joining it, and what there is room for."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import ray
+
+from cxr.errors import BadInput
+
+
+@contextmanager
+def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
+    """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone.
+
+    Alone, Ray is told of `passing` CPUs more than there are, or than the `cpus` that the makers will take together, for
+    the stages that only pass units on: without one they would wait for the makers, and the makers for them.
+    Until it ends, what is printed goes to stderr: Ray prints its own messages on stdout, and that is the job's answer.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    with redirect_stdout(sys.stderr):
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            told = max(os.cpu_count() or 1, cpus) + passing
+            ray.init(address="local", include_dashboard=False, num_cpus=told, **quiet)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def default_workers() -> int:
+    """One for each GPU; without any, one for each CPU to spare."""
+    return int(ray.cluster_resources().get("GPU", 0)) or spare_cpus()
+
+
+def spare_cpus() -> int:
+    """CPUs but the one for stages that only pass units on."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
+
+
+def has_gpu() -> bool:
+    return ray.cluster_resources().get("GPU", 0) > 0
+
+
+def check_room(workers: int, threads: int) -> None:
+    """`BadInput` if there are too few CPUs, which would be waited for for ever. (GPUs may come with more machines.)"""
+    room = spare_cpus() // threads
+    if not has_gpu() and workers > room:
+        raise BadInput(f"--workers {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")

@@ -1,0 +1,134 @@
+"""Work that tells how it goes: by workers that train together, or in trials side by side."""
+
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.queue import Empty, Queue
+
+from cxr.cluster.session import check_room, has_gpu
+from cxr.cluster.stops import fatal_of, stop_if_fatal
+from cxr.errors import BadInput, StoreError
+
+SECONDS_BETWEEN_LOOKS = 0.5
+TRIES = 3  # at work whose worker died
+
+Told = dict[str, Any]  # JSON-serialisable
+Tell = Callable[[Told], None]
+
+
+Work = Callable[..., None]
+"""Called as `work(tell, *shared)`."""
+
+
+def train(work: Work, workers: tuple[int, int], threads: int, shared: Sequence[ray.ObjectRef] = ()) -> Iterator[Told]:
+    """Runs `work(tell, *shared)` on workers that train together, by Ray Train; yields what they tell, as it comes.
+
+    torch.distributed is set up between them, NCCL over GPUs and gloo over CPUs. If one of them or its node dies, or if
+    more can be had than there are, all begin anew: `work` must go on by itself from its last checkpoint.
+
+    Args:
+        workers: the least to go on with, and the most.
+        threads: CPUs of a worker.
+        shared: as `share` gives it.
+
+    Raises:
+        BadInput, StoreError: the work raised it.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    least, most = workers
+    check_room(most, threads)
+    gpu, queue = has_gpu(), Queue(actor_options={"num_cpus": 0})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TorchTrainer(
+            lambda: told_work(work, queue, shared),
+            scaling_config=ScalingConfig(
+                num_workers=most if least == most else workers,
+                use_gpu=gpu,
+                resources_per_worker={"CPU": threads} | ({"GPU": 1} if gpu else {}),
+            ),
+            run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=TRIES)),
+        )
+        yield from told_while(trainer.fit, queue)
+
+
+def share(*arrays: np.ndarray) -> list[ray.ObjectRef]:
+    """Arrays that every worker reads where they lie, without a copy of its own; they cannot be written to."""
+    return [ray.put(array) for array in arrays]
+
+
+def run_trials(
+    trials: Sequence[Work], threads: int, gpus: float = 1, shared: Sequence[ray.ObjectRef] = ()
+) -> Iterator[Told]:
+    """Runs every `trial(tell, *shared)` as a task, as many at a time as there is room; yields what they tell.
+
+    A trial whose worker dies is run again: it must go on by itself, or begin anew. One whose workers die again and
+    again is given up, told as `{"trial": its number, "error": why}`, and the others go on.
+
+    Args:
+        threads: CPUs of a trial.
+        gpus: of a trial, where there are any; 0.25 lets four share one.
+        shared: as `share` gives it.
+
+    Raises:
+        BadInput, StoreError: a trial raised it.
+    """
+    queue = Queue(actor_options={"num_cpus": 0})
+    task = ray.remote(num_cpus=threads, num_gpus=gpus if has_gpu() else 0, max_retries=TRIES)(told_work)
+
+    def run() -> None:
+        running = [task.remote(trial, queue, shared) for trial in trials]
+        for number, ended in enumerate(running):
+            try:
+                ray.get(ended)
+            except RayTaskError:  # raised by the trial's own code
+                raise
+            except RayError as lost:
+                queue.put({"trial": number, "error": f"its workers died ({type(lost).__name__})"})
+
+    yield from told_while(run, queue)
+
+
+def told_work(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef]) -> None:
+    """In a worker: its refusals are told before they are raised, and so end the job with their own words."""
+    try:
+        work(queue.put, *ray.get(list(shared)))
+    except (BadInput, StoreError) as stop:
+        queue.put({"fatal": fatal_of(stop)})
+        raise
+
+
+def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
+    """Yields what is put into the queue until `run` has ended and it is empty; raises what `run` raised."""
+    raised: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            run()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=body, daemon=True)  # not the main one: Ray would take Ctrl-C for itself
+    thread.start()
+    while True:
+        ended = not thread.is_alive()
+        try:
+            told = queue.get(timeout=SECONDS_BETWEEN_LOOKS)
+        except Empty:
+            if ended:
+                break
+            continue
+        stop_if_fatal(told.pop("fatal", ""))
+        yield told
+    if raised:
+        raise raised[0]

@@ -1,0 +1,200 @@
+"""Units of work over Ray Data: made by actors and stored by a stage of its own, or done by a worker as they come."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+
+from cxr.cluster.session import check_room, has_gpu
+from cxr.cluster.stops import fatal_of, stop_if_fatal
+from cxr.errors import BadInput, StoreError
+
+PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
+QUEUED = 4  # units at a worker, so that it need not wait for the driver
+TRIES = 3  # at a unit that fails by itself, in the same actor
+
+Rows = list[dict[str, Any]]
+Told = dict[str, Any]  # what a unit's work has to say, JSON-serialisable
+
+
+class Maker(Protocol):
+    """Makes units; lives in an actor and loads what it needs at its first unit."""
+
+    def rows(self, unit: int) -> Rows:
+        """What the unit is to hold, JSON-serialisable."""
+
+    def make(self, rows: Rows) -> np.ndarray:
+        """The pictures of the rows, uint8 [len(rows), H, W]."""
+
+
+Keeper = Callable[[int, Rows, np.ndarray | None, str], int]
+"""Stores a unit's pictures, or the error it was given up with; returns the bytes stored."""
+
+
+@dataclass(frozen=True)
+class UnitDone:
+    """What became of a unit: the `bytes` stored, or the `error` it was given up with."""
+
+    unit: int
+    images: int
+    bytes: int
+    seconds: float  # in the maker
+    cpu_seconds: float  # of the maker's process and of storing
+    error: str
+
+
+def run_units(
+    units: pa.Array, maker: Callable[[], Maker], keeper: Keeper, workers: int, threads: int
+) -> Iterator[UnitDone]:
+    """Makes the units over `workers` actors and stores them in a stage of its own; yields them as they are done.
+
+    A unit whose actor or node dies is made again elsewhere. One that fails by itself is tried again in place and then
+    handed to the keeper with its error; the others go on. One block holds one unit, so one unit is what is retried.
+
+    Args:
+        units: int32 numbers of the units to make.
+        threads: CPU threads of a maker where there is no GPU.
+
+    Raises:
+        BadInput: the cluster has no room for so many workers.
+        BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
+    """
+    quiet()
+    gpu = has_gpu()
+    check_room(workers, threads)
+    done = (
+        ray.data.from_arrow(pa.table({"unit": units}))
+        .repartition(target_num_rows_per_block=1)
+        .map_batches(
+            MakeStage,
+            fn_constructor_args=(maker,),
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(units))),
+            num_cpus=1 if gpu else threads,
+            num_gpus=1 if gpu else 0,
+        )
+        .map_batches(keep_stage, fn_args=(keeper,), batch_size=1, batch_format="pyarrow", num_cpus=PASSING_CPUS)
+    )
+    for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in table.to_pylist():
+            stop_if_fatal(row.pop("fatal"))
+            yield UnitDone(**row)
+
+
+class MakeStage:
+    """A Ray Data actor around a maker. What goes wrong travels on in columns: an exception would end the whole job."""
+
+    def __init__(self, maker: Callable[[], Maker]) -> None:
+        self.make_maker = maker
+        self.maker: Maker | None = None
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        start, cpu = time.monotonic(), time.process_time()
+        made = self.attempt(block["unit"][0].as_py())
+        seconds = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu}
+        return pa.table({name: [value] for name, value in {**made, **seconds}.items()}, schema=MADE)
+
+    def attempt(self, unit: int) -> dict[str, Any]:
+        rows, error, fatal = [], "", ""
+        for _ in range(TRIES):
+            try:
+                self.maker = self.maker or self.make_maker()
+                rows = rows or self.maker.rows(unit)
+                pictures = self.maker.make(rows)
+                return made_unit(unit, rows, pictures.tobytes(), list(pictures.shape))
+            except (BadInput, StoreError) as stop:
+                fatal = fatal_of(stop)
+                break
+            except Exception as failure:
+                error = f"{type(failure).__name__}: {failure}"
+        return made_unit(unit, rows, b"", [0, 0, 0], error, fatal)
+
+
+MADE = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("rows", pa.large_string()),  # JSON
+        ("pixels", pa.large_binary()),
+        ("shape", pa.list_(pa.int32())),
+        ("error", pa.string()),
+        ("fatal", pa.string()),
+        ("seconds", pa.float64()),
+        ("cpu_seconds", pa.float64()),
+    ]
+)
+
+
+def made_unit(unit: int, rows: Rows, pixels: bytes, shape: list[int], error: str = "", fatal: str = "") -> dict:
+    return {"unit": unit, "rows": json.dumps(rows), "pixels": pixels, "shape": shape, "error": error, "fatal": fatal}
+
+
+def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
+    """Stores one made unit."""
+    start = time.thread_time()
+    made = {name: block[name][0].as_py() for name in block.column_names if name != "pixels"}
+    rows, fatal, stored = json.loads(made["rows"]), made["fatal"], 0
+    if not fatal:
+        pixels = np.frombuffer(block["pixels"][0].as_buffer(), np.uint8).reshape(made["shape"])
+        try:
+            stored = keeper(made["unit"], rows, None if made["error"] else pixels, made["error"])
+        except (BadInput, StoreError) as stop:
+            fatal = fatal_of(stop)
+    done = {
+        "unit": made["unit"],
+        "images": 0 if made["error"] else len(rows),
+        "bytes": stored,
+        "seconds": made["seconds"],
+        "cpu_seconds": made["cpu_seconds"] + time.thread_time() - start,
+        "error": made["error"],
+        "fatal": fatal,
+    }
+    return pa.table({name: [value] for name, value in done.items()})
+
+
+def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], Told], workers: int) -> Iterator[Told]:
+    """Calls `work(unit, rows)` for every unit, `workers` at a time on a CPU each; yields what it tells, as it comes.
+
+    A unit whose worker or node dies is done again elsewhere, so `work` must store the same whenever it is called.
+
+    Raises:
+        BadInput, StoreError: the work raised it.
+    """
+    quiet()
+    schema = pa.schema([("unit", pa.int32()), ("rows", pa.large_binary())])
+    blocks = [pa.table([[unit], [rows]], schema=schema) for unit, rows in units]  # repartition feeds one CPU only
+    done = ray.data.from_arrow(blocks).map_batches(
+        WorkStage, fn_constructor_args=(work,), batch_size=1, batch_format="pyarrow", num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=QUEUED),
+    )  # fmt: skip
+    for told in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in told.to_pylist():
+            stop_if_fatal(row["fatal"])
+            yield json.loads(row["told"])
+
+
+class WorkStage:
+    """A Ray Data actor that does units' work. As a task it would stand still: their end is seen up to 0.2 s late."""
+
+    def __init__(self, work: Callable[[int, bytes], Told]) -> None:
+        self.work = work
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        told, fatal = {}, ""
+        try:
+            told = self.work(block["unit"][0].as_py(), block["rows"][0].as_py())
+        except (BadInput, StoreError) as stop:
+            fatal = fatal_of(stop)
+        return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
+
+
+def quiet() -> None:
+    """Ray Data's own bars and notes are off: jobs show their own."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
