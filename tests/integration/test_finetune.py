@@ -77,6 +77,7 @@ def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, wo
     assert refused.returncode == 2 and "another recipe's artifact (rank 16 -> 2)" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_driver_goes_on_from_the_last_checkpoint_with_the_same_curve(jobs, words, lora, contents, tmp_path):
     place = tmp_path / "model"
     job = jobs.start_job(*words(place))

@@ -44,6 +44,7 @@ def test_the_same_command_again_finishes_at_once(jobs, whole):
     assert done.returncode == 0 and "already there: 320 images" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_driver_goes_on_and_ends_with_the_same_bytes(jobs, whole, contents, tmp_path):
     place = tmp_path / "set"
     words = ("ingest.py", "tiny", "--source", SOURCE, "--out", place, "--size", 64, "--workers", 1)
