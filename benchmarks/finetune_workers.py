@@ -17,7 +17,7 @@ from cxr.finetune.adapters import load_base
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
-from cxr.finetune.ranks import Ranks
+from cxr.ranks import Ranks
 from cxr.weights import resolve
 
 GOAL = 1.6

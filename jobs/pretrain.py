@@ -56,60 +56,49 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
     import numpy as np
     from safetensors.torch import save_file
 
-    from cxr.classify.config import ClassifyConfig
-    from cxr.classify.loop import predict
-    from cxr.pretrain.agreement import labels_of
+    from cxr.classify.chosen import named, plain, trained
     from cxr.pretrain.appearance import varied
-    from cxr.pretrain.build import draw_phantoms
     from cxr.weights import EXTRACTOR, seal
 
-    pixels, shown = draw_phantoms(config.seed + 404, config.phantoms, config.size)
-    labels, rng = labels_of(a.finding for a in shown), np.random.default_rng(config.seed)
-    pixels, settings = np.concatenate([pixels, varied(pixels, rng)]), ClassifyConfig(epochs=config.epochs)
-    network = trained_classifier(pixels, np.tile(labels, 2), settings, config.seed)
-    fresh, shown = draw_phantoms(config.seed + 505, config.fresh, config.size)
-    labels = labels_of(a.finding for a in shown)
-    named = [predict(network, pictures).argmax(axis=1) == labels for pictures in (fresh, varied(fresh, rng))]
+    rng, settings = np.random.default_rng(config.seed), plain(config.epochs, config.size)
+    parts = []
+    for series, count in ((404, config.phantoms), (606, config.fresh)):
+        pixels, labels = labelled_phantoms(config.seed + series, count, config.size)
+        parts.append((np.concatenate([pixels, varied(pixels, rng)]), np.tile(labels, 2)))
+    with progress("classifier", settings.steps(2 * config.phantoms), "steps") as advance:
+        found = trained(*parts, settings, config.seed, advance)
+    fresh, labels = labelled_phantoms(config.seed + 505, config.fresh, config.size)
+    shares = tuple(float((named(found, pixels, settings) == labels).mean()) for pixels in (fresh, varied(fresh, rng)))
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(network.state_dict(), folder / EXTRACTOR.patterns[0])
-    shares = tuple(float(hits.mean()) for hits in named)
+    save_file(found.network.state_dict(), folder / EXTRACTOR.patterns[0])
     (folder / "README.md").write_text(extractor_card(config, shares, seal(folder, EXTRACTOR)), encoding="utf-8")
     print(f"names {shares[0]:.1%} of fresh phantoms, {shares[1]:.1%} in other appearances: {folder}/README.md")
     return cli.DONE
 
 
-def trained_classifier(pixels, labels, settings, seed: int):
-    """A SmallCnn of the ten findings, trained by a ClassifyConfig on uint8 [N, H, W] and class numbers [N]."""
-    import numpy as np
-    import torch
+def labelled_phantoms(seed: int, count: int, size: int):
+    """The first phantoms of a series: uint8 [count, size, size] and class numbers [count]."""
+    from cxr.pretrain.agreement import labels_of
+    from cxr.pretrain.build import draw_phantoms
 
-    from cxr.classify.loop import fit
-    from cxr.data.findings import FINDINGS
-    from cxr.networks import SmallCnn
-    from cxr.pretrain.build import told
-
-    torch.manual_seed(seed)
-    classifier = SmallCnn(len(FINDINGS))
-    with progress("classifier", settings.epochs * (len(pixels) // settings.batch), "steps") as advance:
-        fit(classifier, pixels, labels, settings, np.random.default_rng(seed), told(advance))
-    return classifier
+    pixels, shown = draw_phantoms(seed, count, size)
+    return pixels, labels_of(attributes.finding for attributes in shown)
 
 
 def follow(folder: Path, per_finding: int, seed: int):
-    """Trains a classifier on phantoms of another series and asks it what the model's pictures show."""
+    """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
     import torch
 
-    from cxr.classify.config import ClassifyConfig
-    from cxr.classify.loop import predict
+    from cxr.classify.chosen import learn, steps
     from cxr.data.findings import FINDINGS
     from cxr.generate.sampler import Sampler
-    from cxr.pretrain.agreement import labels_of, measure
-    from cxr.pretrain.build import draw_phantoms
+    from cxr.pretrain.agreement import measure
 
     sampler_config = recipes.GENERATE["tiny"]().sampler
-    training, shown = draw_phantoms(seed + 101, 12_000, sampler_config.size)
-    fresh, fresh_shown = draw_phantoms(seed + 202, 1000, sampler_config.size)
-    classifier = trained_classifier(training, labels_of(a.finding for a in shown), ClassifyConfig(), seed)
+    series = ((101, 12_000), (404, 1000), (202, 1000))
+    training, validation, fresh = (labelled_phantoms(seed + n, count, sampler_config.size) for n, count in series)
+    with progress("classifier", steps(len(training[0])), "steps") as advance:
+        name = learn(training, validation, seed, advance)
     sampler = Sampler.load(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
 
@@ -118,10 +107,7 @@ def follow(folder: Path, per_finding: int, seed: int):
             advance(len(pictures))
             return pictures
 
-        def name(pictures):
-            return predict(classifier, pictures).argmax(axis=1)
-
-        return measure(sample, name, (fresh, labels_of(a.finding for a in fresh_shown)), per_finding, seed + 303)
+        return measure(sample, name, fresh, per_finding, seed + 303)
 
 
 def card(config, agreement, digest: str) -> str:

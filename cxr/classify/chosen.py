@@ -3,48 +3,59 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.loop import fit, predict
-from cxr.networks import SmallCnn
+from cxr.classify.loop import Phase, Pictures, Trained, predict, train
 
 TRIES = 3
 EPOCHS, PICTURES = 15, 20_000  # seen in training: the fewer of both, but each picture twice
 BATCH = 32
 
-Labelled = tuple[np.ndarray, np.ndarray]  # uint8 [N, H, W] and class numbers int [N]
+Labelled = tuple[np.ndarray, np.ndarray]  # uint8 [N, size, size] and class numbers int [N]
 
 
 def learn(
-    train: Labelled, validation: Labelled, seed: int, advance: Callable[[], object] = lambda: None
+    train_part: Labelled, validation: Labelled, seed: int, advance: Callable[[], object] = lambda: None
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Of `TRIES` networks with other first weights and orders, the one that names most of the validation part.
 
     Returns:
-        uint8 [N, H, W] to class numbers int [N].
+        uint8 [N, size, size] to class numbers int [N].
     """
-    pixels, labels = train
-    networks, hits = [], []
-    for number in range(TRIES):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + number)
-            network = SmallCnn(int(labels.max()) + 1)
-        fit(network, pixels, labels, settings(len(pixels)), np.random.default_rng([seed, number]), lambda _: advance())
-        networks.append(network)
-        hits.append((named(network, validation[0]) == validation[1]).mean())
-    return lambda pictures: named(networks[int(np.argmax(hits))], pictures)
+    pixels, _ = train_part
+    config = plain(epochs(len(pixels)), pixels.shape[1], BATCH)
+    tries = [trained(train_part, validation, config, seed + number, advance) for number in range(TRIES)]
+    best = max(tries, key=lambda found: found.curve[found.best].accuracy)
+    return lambda pictures: named(best, pictures, config)
 
 
-def settings(count: int) -> ClassifyConfig:
-    return ClassifyConfig(epochs=max(2, min(EPOCHS, PICTURES // count)), batch=min(BATCH, count))
+def trained(
+    train_part: Labelled, validation: Labelled, config: ClassifyConfig, seed: int, advance: Callable[[], object]
+) -> Trained:
+    """One network of `config`, which sees each picture of the train part `config.epochs` times."""
+    count = len(train_part[0])
+    pixels, labels = (np.concatenate(both) for both in zip(train_part, validation, strict=True))
+    rows = np.arange(len(pixels))
+    phases = [Phase(rows[:count], config.steps(count))]
+    return train(Pictures(pixels, labels, rows[count:]), phases, config, int(labels.max()) + 1, seed, advance)
+
+
+def plain(epochs: int, size: int = 128, batch: int = 64) -> ClassifyConfig:
+    """The small network on pictures as they are."""
+    return ClassifyConfig(
+        network="cnn", resize=size, size=size, crop_scale=(1, 1), flip=False, rotation=0, jitter=0, epochs=epochs,
+        batch=batch, learning_rate=2e-3,
+    )  # fmt: skip
+
+
+def epochs(count: int) -> int:
+    return max(2, min(EPOCHS, PICTURES // count))
 
 
 def steps(count: int) -> int:
     """How often `learn` of so many pictures advances."""
-    config = settings(count)
-    return TRIES * config.epochs * (count // config.batch)
+    return TRIES * plain(epochs(count), batch=BATCH).steps(count)
 
 
-def named(network: SmallCnn, pictures: np.ndarray) -> np.ndarray:
-    return predict(network, pictures).argmax(axis=1)
+def named(found: Trained, pictures: np.ndarray, config: ClassifyConfig) -> np.ndarray:
+    return predict(found.network, pictures, np.arange(len(pictures)), config).argmax(axis=1)

@@ -1,10 +1,13 @@
 """How a classifier is trained. Light: no torch."""
 
+import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Network = Literal["cnn", "resnet18_28", "resnet18", "resnet50", "densenet121", "efficientnet_b0", "vit_b_16"]
+SMALL = ("cnn", "resnet18_28")  # for small pictures; nobody has trained them on ImageNet
+LEAST = 32  # px that the others, which halve a picture five times, need
 
 
 class ClassifyConfig(BaseModel):
@@ -13,7 +16,7 @@ class ClassifyConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: Network = "densenet121"
-    pretrained: bool = True  # on ImageNet; cnn and resnet18_28 have no such weights
+    pretrained: bool = True  # on ImageNet, where the network has such weights; False: from scratch
     weights: str | None = None  # a local file or s3:// in place of the published ImageNet weights
     resize: int = Field(256, ge=16, le=1024)  # pixels that pictures are held at
     size: int = Field(224, ge=16, le=1024)  # pixels of the crop that the network sees
@@ -27,3 +30,24 @@ class ClassifyConfig(BaseModel):
     weight_decay: float = Field(0.01, ge=0)
     dropout: float = Field(0.3, ge=0, lt=1)  # of DenseNet-121's head
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def steps(self, pictures: int) -> int:
+        """Steps in which so many pictures are seen `epochs` times."""
+        return math.ceil(self.epochs * pictures / self.batch)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ClassifyConfig":
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale {low:g} {high:g}: give two shares of the area, the smaller first, up to 1")
+        if self.size > self.resize:
+            raise ValueError(
+                f"size {self.size}: more than the {self.resize} px that pictures are held at; raise resize"
+            )
+        if self.weights is not None and (self.network in SMALL or not self.pretrained):
+            raise ValueError(f"weights {self.weights}: {self.network} starts from scratch here; leave them out")
+        if self.network not in SMALL and self.size < LEAST:
+            raise ValueError(f"size {self.size}: {self.network} needs {LEAST} px; take {' or '.join(SMALL)}")
+        if self.network == "vit_b_16" and self.size != 224:
+            raise ValueError(f"size {self.size}: vit_b_16 sees 224 px; give 224 or take another network")
+        return self

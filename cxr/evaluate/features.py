@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cxr.data.images import fit
 from cxr.errors import BadInput
 from cxr.networks import SmallCnn, to_input
-from cxr.weights import Weights, resolve_extractor
+from cxr.weights import Weights, read_state, resolve_extractor
 
 TINY_SIZE = 128  # px, of the pictures that the embedded extractor was trained on
 
@@ -83,7 +83,7 @@ def inception_extractor(weights: str = "inception") -> Extractor:
         BadInput: the weights are nowhere to be had, damaged, or of another network.
     """
     found, device = resolve_extractor(weights), _device()
-    state = _state_of(found)
+    state = read_state(found)
     network = _inception(state, found).to(device)
     unbiased = state["fc.weight"].float().T.to(device)  # [2048, 1008]; as in the Inception Score's own code, no bias
     return Extractor(
@@ -113,12 +113,6 @@ def _at_tiny_size(pixels: np.ndarray) -> Tensor:
 def _as_rgb(pixels: np.ndarray) -> Tensor:
     """float32 [B, 3, H, W] in [0, 1]; the network itself resizes to 299, as pytorch-fid's does."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).float().div(255)[:, None].expand(-1, 3, -1, -1)
-
-
-def _state_of(found: Weights) -> dict[str, Tensor]:
-    if found.path.suffix == ".safetensors":
-        return load_file(found.path)
-    return torch.load(found.path, map_location="cpu", weights_only=True)
 
 
 def _inception(state: dict[str, Tensor], found: Weights) -> nn.Module:

@@ -26,8 +26,8 @@ from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_not
 from cxr.finetune.config import FinetuneConfig, identity, total_steps
 from cxr.finetune.loop import Figures, Trainer, check_batch, train
 from cxr.finetune.prior import class_pictures
-from cxr.finetune.ranks import Ranks
 from cxr.finetune.validation import Distance, Sample, Validation
+from cxr.ranks import Ranks
 from cxr.store import (
     PLAN_KEY,
     Store,

@@ -19,8 +19,8 @@ from cxr.finetune.adapters import make_trainable, pick_precision
 from cxr.finetune.batches import Order, Pictures
 from cxr.finetune.config import FinetuneConfig, total_steps
 from cxr.finetune.losses import Objective
-from cxr.finetune.ranks import Ranks
 from cxr.finetune.selection import Selection
+from cxr.ranks import Ranks
 
 Figures = dict[str, float]
 MENDED = "lower --learning-rate, or use --precision fp32 or bf16; the last checkpoint is kept"

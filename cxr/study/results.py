@@ -2,18 +2,9 @@
 
 from dataclasses import dataclass
 
+from cxr.classify.curve import Point
+
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
-
-
-@dataclass(frozen=True)
-class Point:
-    """A validation during training."""
-
-    step: int
-    loss: float  # mean training loss since the last one
-    auroc: float  # of the validation part
-    accuracy: float
-    test_auroc: float | None = None  # only where the optimism of choosing on the test set was asked for
 
 
 @dataclass(frozen=True)

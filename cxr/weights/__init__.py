@@ -1,6 +1,6 @@
-"""Base models, LoRAs and extractors by name: found or fetched once per machine, verified by digest.
+"""Base models, LoRAs, extractors and classifiers by name: found or fetched once per machine, verified by digest.
 
-Safetensors only, but for the published file of FID's network.
+Safetensors only, but for the published files of FID's network and of torchvision's.
 
 A name is an alias (`tiny`, `sd15`, `sd21`), a local folder, `owner/name@<40-hex commit>` on the Hugging Face hub, or
 `s3://bucket/prefix`. Only full-precision files are used, never `variant=` ones: fine-tuning needs them, a loader casts
@@ -9,13 +9,13 @@ them, and a model keeps one digest whatever the device. Safety checker and featu
 names.py     what a name can mean; the aliases with their mirrors and published digests
 found.py     from a name to verified files: `resolve`
 hub.py       over the Hugging Face hub, into its own cache
-inception.py the published weights of FID's network
+published.py .pth files of known digest: FID's network, torchvision's
 bucket.py    from an S3 prefix, into our cache
 files.py     which files count, their digests, and what they are held against
 """
 
 from cxr.weights.files import EXTRACTOR, forget_place, seal
-from cxr.weights.found import Weights, resolve, resolve_extractor, resolve_lora
+from cxr.weights.found import Weights, read_state, resolve, resolve_extractor, resolve_imagenet, resolve_lora
 from cxr.weights.names import check_lora_spec, check_spec
 
 __all__ = [
@@ -24,8 +24,10 @@ __all__ = [
     "check_lora_spec",
     "check_spec",
     "forget_place",
+    "read_state",
     "resolve",
     "resolve_extractor",
+    "resolve_imagenet",
     "resolve_lora",
     "seal",
 ]

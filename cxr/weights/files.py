@@ -34,6 +34,7 @@ class Wanted:
 MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
 LORA = Wanted("LoRA", ("pytorch_lora_weights.safetensors",))
 EXTRACTOR = Wanted("extractor", ("model.safetensors",))
+CLASSIFIER = Wanted("classifier", ("model.safetensors",))
 
 
 def is_wanted(name: str, wanted: Wanted) -> bool:

@@ -1,16 +1,21 @@
 """From a name to verified files on this machine."""
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cxr.data.lineage import SEEN
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store, read_record
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import DIGEST, EXTRACTOR, LORA, MODEL, Wanted, hashes_of, verified
+from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, Wanted, hashes_of, verified
 from cxr.weights.hub import from_hub
-from cxr.weights.inception import published_inception
 from cxr.weights.names import ALIASES, kind_of, local
+from cxr.weights.published import INCEPTION, Published, fetched, imagenet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ASSETS = Path(__file__).parents[1] / "assets"
 TINY = ASSETS / "tiny"
@@ -21,9 +26,10 @@ TINY_EXTRACTOR = ASSETS / "extractor"
 class Weights:
     """Weights on this machine.
 
-    `path` is a diffusers folder, or the file of a LoRA or an extractor; `digest` is `digest_of` the (file name below
-    the folder, sha256) pairs of the files that are loaded; `source` says in words where they came from, without keys.
-    `seen` are the patients whom it was fine-tuned on (`lineage.hashed`): none for an alias, None where no record tells.
+    `path` is a diffusers folder, or the file of a LoRA, an extractor or a classifier; `digest` is `digest_of` the (file
+    name below the folder, sha256) pairs of the files that are loaded; `source` says in words where they came from,
+    without keys. `seen` are the patients whom it was fine-tuned on (`lineage.hashed`): none for what is published, None
+    where no record tells.
     """
 
     spec: str
@@ -60,12 +66,42 @@ def resolve_extractor(spec: str) -> Weights:
     Raises as `resolve`.
     """
     if spec == "inception":
-        path, source = published_inception()
-        hashes = hashes_of(path.parent, [path.name])
-        return Weights(spec, path, digest_of(hashes.items()), "Apache-2.0", source, ())
+        return _published(INCEPTION)
     if spec == "tiny":
         return _weights(spec, TINY_EXTRACTOR, EXTRACTOR, "Apache-2.0", "embedded")
     return _resolve(spec, kind_of(spec, EXTRACTOR), EXTRACTOR)
+
+
+def resolve_imagenet(network: str, spec: str | None = None) -> Weights:
+    """ImageNet weights of a network by its name in torchvision: the published ones, or those that `spec` names as an
+    extractor's. Raises as `resolve`.
+    """
+    if spec is None:
+        return _published(imagenet(network))
+    return _resolve(spec, kind_of(spec, CLASSIFIER), CLASSIFIER)
+
+
+def read_state(found: Weights) -> dict[str, "Tensor"]:
+    """The tensors of an extractor or a classifier by name, without running code that the file may hold.
+
+    Raises:
+        BadInput: the file holds anything but tensors.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    if found.path.suffix == ".safetensors":
+        return load_file(found.path)
+    try:
+        return torch.load(found.path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise BadInput(f"{found.path}: not a file of weights alone; remove it and run again") from None
+
+
+def _published(published: Published) -> Weights:
+    path = fetched(published)
+    digest = digest_of(hashes_of(path.parent, [path.name]).items())
+    return Weights(published.name, path, digest, published.licence, published.url, ())
 
 
 def _resolve_alias(spec: str) -> Weights:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cxr.errors import BadInput
 from cxr.finetune.batches import Order, Pictures, fixed_batch, shuffled
 from cxr.finetune.config import FinetuneConfig, total_steps
-from cxr.finetune.ranks import Ranks
+from cxr.ranks import Ranks
 
 
 def order(instances: int = 7, classes: int = 0, **fields) -> Order:

@@ -13,7 +13,7 @@ from cxr.finetune.adapters import check_size, load_base
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer, load_checkpoint, save_checkpoint, train
-from cxr.finetune.ranks import Ranks
+from cxr.ranks import Ranks
 
 METHODS = pytest.mark.parametrize(
     "fields",
