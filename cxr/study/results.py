@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
 from cxr.classify.curve import Point
+from cxr.errors import BadInput
 
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
 
@@ -141,3 +144,16 @@ class Study:
     sources: list[Source]
     allowed: list[str]  # what `--allow-...` let pass, in words
     notes: list[str]  # what a reader must know besides
+
+
+def study_json(study: Study) -> bytes:
+    return TypeAdapter(Study).dump_json(study, indent=1) + b"\n"
+
+
+def read_study(data: bytes) -> Study:
+    """Raises `BadInput` where it is not what `study_json` wrote."""
+    try:
+        return TypeAdapter(Study).validate_json(data)
+    except ValidationError as error:
+        where, why = error.errors()[0]["loc"], error.errors()[0]["msg"]
+        raise BadInput(f"results.json: {'.'.join(map(str, where))}: {why}; make it again with jobs/study.py") from None

@@ -1,0 +1,92 @@
+"""Figures of one trial, each with what every test patient adds to it: from these all variances over patients follow.
+
+Every figure here is a ratio of sums over pictures, R = sum(a) / sum(b), or a mean of such. For new patients of the same
+population it varies as the sum of the patients' components u = sum(a - R b) / sum(b), so its variance is sum(u^2) and
+the covariance of two trials on the same pictures sum(u v); a patient's pictures are summed first, so they may depend on
+each other as they like. With a factor n / (n - 1), n the patients that b counts, one picture a patient gives the usual
+variance of a proportion and, for the AUROC, exactly that of DeLong et al. 1988 (Biometrics 44, 837); several pictures
+give that of Obuchowski 1997 (Biometrics 53, 567), but for factors of that kind in its covariance term. Ranks make it
+n log n (Sun and Xu 2014, IEEE Signal Process. Lett. 21, 1389).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from cxr.study.results import METRICS
+
+BINS = 15  # of the calibration error
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure on one test part."""
+
+    value: float
+    components: np.ndarray  # float64 [P], a patient each; their sum is 0
+
+
+def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, Measured]:
+    """`METRICS` of a trial, as `cxr.classify.scores` defines them.
+
+    Of two classes the last is the positive one; of more, figures are means over each against the others.
+
+    Args:
+        probabilities: float [N, C].
+        labels: class numbers int [N]; every class is there.
+        patients: int [N], from 0 to P - 1.
+    """
+    count, every = probabilities.shape[1], np.ones(len(labels))
+    numbers = [1] if count == 2 else range(count)
+    classes = [against_others(probabilities, labels, patients, number) for number in numbers]
+    found = {name: mean([figures[name] for figures in classes]) for name in classes[0]}
+    found["accuracy"] = ratio(probabilities.argmax(axis=1) == labels, every, patients)
+    found["calibration_error"] = ratio(_signed_gaps(probabilities, labels), every, patients)
+    return {name: found[name] for name in METRICS}
+
+
+def against_others(
+    probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray, number: int
+) -> dict[str, Measured]:
+    """AUROC, sensitivity, specificity, precision and F1 of one class."""
+    shown, named = labels == number, probabilities.argmax(axis=1) == number
+    both = shown & named
+    return {
+        "auroc": auroc(probabilities[:, number], shown, patients),
+        "sensitivity": ratio(both, shown, patients),
+        "specificity": ratio(~shown & ~named, ~shown, patients),
+        "precision": ratio(both, named, patients),
+        "f1": ratio(2 * both, shown.astype(int) + named, patients),
+    }
+
+
+def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measured:
+    """Of scores [N] for pictures that show the class (bool [N]); equal scores count half."""
+    wins, ranks = np.empty(len(scores)), rankdata(scores)
+    wins[shown] = (ranks[shown] - rankdata(scores[shown])) / (~shown).sum()
+    wins[~shown] = 1 - (ranks[~shown] - rankdata(scores[~shown])) / shown.sum()
+    sides = [ratio(wins * side, side, patients) for side in (shown, ~shown)]
+    return Measured(sides[0].value, sides[0].components + sides[1].components)
+
+
+def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measured:
+    """sum(above) / sum(below) of [N] each; 0 where there is nothing below."""
+    total = below.sum()
+    value = float(above.sum() / total) if total else 0.0
+    sums = np.bincount(patients, above - value * below) / max(total, 1)
+    counted = len(np.unique(patients[below > 0]))
+    return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)))
+
+
+def mean(figures: Sequence[Measured]) -> Measured:
+    components = np.mean([figure.components for figure in figures], axis=0)
+    return Measured(float(np.mean([figure.value for figure in figures])), components)
+
+
+def _signed_gaps(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What each picture adds to the expected calibration error times N: the signs of the bins are taken as fixed."""
+    sure, right = probabilities.max(axis=1).astype(float), probabilities.argmax(axis=1) == labels
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return (sure - right) * np.sign(np.bincount(bins, sure - right))[bins]

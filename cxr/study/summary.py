@@ -1,0 +1,204 @@
+"""From trials to all that a study finds of its arms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from cxr.errors import BadInput
+from cxr.study.bootstrap import resampled
+from cxr.study.components import Measured, against_others, measure, ratio
+from cxr.study.config import BASELINE, Arm, StudyConfig
+from cxr.study.differences import Measurements, family
+from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Subgroup, TestSet, Trial
+from cxr.study.statistics import estimate
+
+RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
+LEAST = 10  # patients of a subgroup whose AUROC is shown
+NOTHING = {"classes": [], "confusion": [], "roc": [], "optimism": None, "subgroups": []}
+FIGURES = ("auroc", "sensitivity", "specificity", "precision", "f1")  # of a class
+
+
+def summarise(
+    config: StudyConfig,
+    trials: Sequence[Trial],
+    failed: Sequence[tuple[str, int]],
+    test: TestSet,
+    classes: Sequence[str],
+    rng: np.random.Generator,
+) -> list[ArmResult]:
+    """All arms in the order of the configuration; one of which no trial ended well has no figures.
+
+    Args:
+        failed: arm and seed of each trial that did not end well.
+        classes: names of the class numbers; of two, the last is the positive one.
+
+    Raises:
+        BadInput: every trial of the baseline failed, or the test part does not tell the classes apart.
+    """
+    check_test(test, classes)
+    by_arm = {arm.name: [trial for trial in trials if trial.arm == arm.name] for arm in config.arms}
+    if not by_arm[BASELINE]:
+        raise BadInput(f"arm {BASELINE}: every trial failed, and the others are compared with it; try it again")
+    measurements = measured({name: ran for name, ran in by_arm.items() if ran}, test, config.resamples, rng)
+    differences = compared(config.arms, measurements)
+    found = []
+    for arm in config.arms:
+        lost = [seed for name, seed in failed if name == arm.name]
+        figures = {}
+        if one := measurements.get(arm.name):
+            figures = {metric: spread(*one.of(metric)) for metric in METRICS}
+        shown = of_pictures(by_arm[arm.name], test, classes) if figures else NOTHING
+        told = described(arm, by_arm[arm.name])
+        found.append(ArmResult(**told, failed=lost, figures=figures, differences=differences[arm.name], **shown))
+    return found
+
+
+def compared(arms: Sequence[Arm], measurements: dict[str, Measurements]) -> dict[str, list[Difference]]:
+    """By arm, against the baseline, then against its control; each of the two is corrected by itself."""
+    controls = {arm.name: arm.control for arm in arms if arm.control not in (None, BASELINE)}
+    families = [
+        family(measurements, {arm.name: BASELINE for arm in arms if arm.name != BASELINE}),
+        family(measurements, controls),
+    ]
+    return {arm.name: [one for found in families for one in found.get(arm.name, [])] for arm in arms}
+
+
+def check_test(test: TestSet, classes: Sequence[str]) -> None:
+    """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
+    labels, patients = np.array(test.labels), np.array(test.patients)
+    for number, name in enumerate(classes):
+        if (shown := len(np.unique(patients[labels == number]))) < 2:
+            raise BadInput(f"test part: {shown} patients with {name}, where figures need 2; leave it out or split anew")
+
+
+def measured(
+    trials: dict[str, list[Trial]], test: TestSet, resamples: int, rng: np.random.Generator
+) -> dict[str, Measurements]:
+    """Every figure of every trial, and its AUROC with the same resampled patients."""
+    labels, patients = np.array(test.labels), numbered(test.patients)
+    scores = {name: [np.array(trial.scores) for trial in ran] for name, ran in trials.items()}
+    draws = iter(resampled([one for arm in scores.values() for one in arm], labels, patients, resamples, rng))
+    return {
+        name: Measurements(
+            [trial.seed for trial in trials[name]],
+            [measure(one, labels, patients) for one in arm],
+            np.array([next(draws) for _ in arm]),
+        )
+        for name, arm in scores.items()
+    }
+
+
+def of_pictures(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
+    """What is found by looking closer than at an arm's figures, by the fields of `ArmResult`."""
+    return {
+        "classes": of_classes(trials, test, classes),
+        "confusion": confusion(trials, test, len(classes)),
+        "roc": mean_roc(trials, test),
+        "optimism": optimism(trials),
+        "subgroups": subgroups(trials, test, len(classes)),
+    }
+
+
+def described(arm: Arm, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What was trained, by the fields of `ArmResult`."""
+    return {
+        "arm": arm.name,
+        "title": title(arm),
+        "control": arm.control,
+        "real": trials[0].real if trials else 0,
+        "synthetic": trials[0].synthetic if trials else 0,
+        "seeds": [trial.seed for trial in trials],
+        "curves": {trial.seed: trial.curve for trial in trials},
+        "best": {trial.seed: trial.best for trial in trials},
+        "hours": sum(trial.seconds for trial in trials) / 3600,
+        "device": ", ".join(sorted({trial.device for trial in trials})),
+    }
+
+
+def title(arm: Arm) -> str:
+    """In words: "100 % real + 25 % synthetic"."""
+    times = "" if arm.repeat == 1 else f", {arm.repeat} times"
+    parts = [f"{arm.real:g} % real{times}"] if arm.real else []
+    parts += [f"{arm.synthetic:g} % synthetic"] if arm.synthetic else []
+    return ", then ".join(reversed(parts)) if arm.order == "synthetic_first" else " + ".join(parts)
+
+
+def spread(values: np.ndarray, components: np.ndarray) -> Spread:
+    """Of a figure between 0 and 1, from values [S] and components [S, P]."""
+    found = estimate(values, components)
+    return Spread(found.mean, found.sd, *found.interval_within_unit())
+
+
+def spread_of(figures: Sequence[Measured]) -> Spread:
+    return spread(np.array([one.value for one in figures]), np.array([one.components for one in figures]))
+
+
+def of_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> list[ClassFigures]:
+    labels, patients, found = np.array(test.labels), numbered(test.patients), []
+    for number, name in enumerate(classes):
+        seeds = [against_others(np.array(trial.scores), labels, patients, number) for trial in trials]
+        spreads = {figure: spread_of([seed[figure] for seed in seeds]) for figure in FIGURES}
+        found.append(ClassFigures(name, int((labels == number).sum()), **spreads))
+    return found
+
+
+def confusion(trials: Sequence[Trial], test: TestSet, classes: int) -> list[list[int]]:
+    """Pictures [shown][named], all seeds together."""
+    named = [np.argmax(trial.scores, axis=1) for trial in trials]
+    counts = (confusion_matrix(test.labels, one, labels=range(classes)) for one in named)
+    return np.sum(list(counts), axis=0).tolist()
+
+
+def mean_roc(trials: Sequence[Trial], test: TestSet) -> list[list[float]]:
+    """[false positive rate, true positive rate], averaged over seeds, and over classes where there are more than two,
+    at each of `RATES` (vertical averaging: Fawcett 2006, Pattern Recognit. Lett. 27, 861)."""
+    labels, curves = np.array(test.labels), []
+    for scores in (np.array(trial.scores) for trial in trials):
+        for number in [1] if scores.shape[1] == 2 else range(scores.shape[1]):
+            curves.append(np.interp(RATES, *roc_curve(labels == number, scores[:, number])[:2]))
+    heights = np.mean(curves, axis=0)
+    heights[0] = 0.0
+    return np.stack([RATES, heights], axis=1).tolist()
+
+
+def optimism(trials: Sequence[Trial]) -> Spread | None:
+    """What the best epoch on the test part has above the chosen one; its interval is over seeds alone."""
+    gains = []
+    for trial in trials:
+        tested = [point.test_auroc for point in trial.curve]
+        if None in tested:
+            return None
+        gains.append(max(tested) - tested[trial.best])
+    return spread(np.array(gains), np.zeros((len(gains), 1)))
+
+
+def subgroups(trials: Sequence[Trial], test: TestSet, classes: int) -> list[Subgroup]:
+    """Those of two patients at least."""
+    found = []
+    for attribute, values in test.groups.items():
+        for value in sorted({value for value in values if value is not None}):
+            rows = np.array([other == value for other in values])
+            if len(set(np.array(test.patients)[rows])) > 1:
+                found.append(subgroup(trials, test, rows, classes, attribute, value))
+    return found
+
+
+def subgroup(
+    trials: Sequence[Trial], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
+) -> Subgroup:
+    labels, patients = np.array(test.labels)[rows], numbered(np.array(test.patients)[rows])
+    scores, count = [np.array(trial.scores)[rows] for trial in trials], int(patients.max()) + 1
+    every = np.ones(len(labels))
+    accuracy = spread_of([ratio(one.argmax(axis=1) == labels, every, patients) for one in scores])
+    shown = min(len(np.unique(patients[labels == number])) for number in range(classes))
+    auroc = None
+    if count >= LEAST and shown > 1:
+        auroc = spread_of([measure(one, labels, patients)["auroc"] for one in scores])
+    return Subgroup(attribute, value, len(labels), count, auroc, accuracy)
+
+
+def numbered(patients: Sequence[str] | np.ndarray) -> np.ndarray:
+    """int [N], from 0 to P - 1."""
+    return np.unique(patients, return_inverse=True)[1]

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from cxr.study.statistics import Estimate, delong, estimate, holm, welch
+
+VALUES = np.array([0.02, 0.05, 0.03])
+
+
+def test_without_an_effect_of_patients_it_is_the_paired_t_test():
+    found, expected = estimate(VALUES, np.zeros((3, 50))), stats.ttest_1samp(VALUES, 0)
+    assert found.p() == pytest.approx(expected.pvalue)
+    assert found.interval() == pytest.approx(tuple(expected.confidence_interval()))
+    assert found.sd == pytest.approx(VALUES.std(ddof=1))
+
+
+def test_what_patients_do_to_all_seeds_alike_is_added_once():
+    """Scatter 0.02^2 / 2 = 0.0002; the same components in both seeds add 0.0003, others in each seed nothing."""
+    values, alike = np.array([0.1, 0.1 + 0.02 * np.sqrt(2)]), np.array([0.01, -0.01, 0.01])
+    apart = np.array([[0.01, -0.01, 0.0], [0.01, 0.01, 0.0]])
+    assert estimate(values, np.stack([alike, alike])).error ** 2 == pytest.approx(0.0002 + 0.0003)
+    assert estimate(values, apart).error ** 2 == pytest.approx(0.0002)
+    assert estimate(values, np.stack([alike, -alike])).error ** 2 == pytest.approx(0.0002)
+
+
+def test_one_seed_has_the_error_of_its_patients_and_no_sd():
+    components = np.random.default_rng(0).normal(0, 0.01, (1, 400))
+    found = estimate(np.array([0.5]), components)
+    assert found.sd is None
+    assert found.error == pytest.approx(np.linalg.norm(components))
+    assert found.interval()[1] - 0.5 == pytest.approx(1.96 * 0.2, rel=0.1)
+
+
+def test_few_patients_who_carry_all_the_error_leave_few_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    ten = np.where(np.arange(500) < 10, rng.normal(0, 0.1, 500), 0.0)
+    many = rng.normal(0, 0.01, 500)
+    degrees = [estimate(np.array([0.5]), one[None]).degrees for one in (ten, many)]
+    assert degrees[0] < 20 and 300 < degrees[1] <= 499
+
+
+def test_nothing_that_varies_leaves_no_doubt():
+    assert estimate(np.zeros(3), np.zeros((3, 9))).p() == 1
+    assert estimate(np.full(3, 0.25), np.zeros((3, 9))).p() == 0
+
+
+def test_an_interval_of_a_share_stays_inside():
+    low, high = Estimate(0.99, 0.01, 0.02, 2).interval_within_unit()
+    assert 0 < low < 0.97 and 0.99 < high < 1
+    half = np.log(high / (1 - high)) - np.log(99)
+    assert half == pytest.approx(stats.t.isf(0.025, 2) * 0.02 / (0.99 * 0.01))
+    assert Estimate(1.0, 0.0, 0.0, 2).interval_within_unit() == (1.0, 1.0)
+
+
+def test_welch_is_scipys():
+    first, second = np.array([0.8, 0.83, 0.85]), np.array([0.81, 0.9, 0.97])
+    assert welch(first, second) == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    assert welch(first[:1], second[:1]) is None
+    assert welch(np.full(3, 0.5), np.full(3, 0.6)) is None
+
+
+def test_holm_by_hand():
+    """0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 no less than the one before."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_delong_of_a_mean_over_seeds_is_a_z_test():
+    """Mean 0.02, mean components (0.006, -0.008), so an error of 0.01 and z = 2."""
+    components = np.array([[0.012, -0.01], [0.0, -0.006]])
+    assert delong(np.array([0.01, 0.03]), components) == pytest.approx(2 * stats.norm.sf(2))
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 30])
+def test_the_detectable_difference_is_found_in_80_percent(degrees: int):
+    rng, found = np.random.default_rng(degrees), Estimate(0.0, None, 0.01, degrees)
+    errors = 0.01 * np.sqrt(rng.chisquare(degrees, 100_000) / degrees)
+    means = found.detectable() + rng.normal(0, 0.01, 100_000)
+    assert (means / errors > stats.t.isf(0.025, degrees)).mean() == pytest.approx(0.8, abs=0.005)
+
+
+def test_with_many_patients_the_detectable_difference_is_2_8_errors():
+    assert Estimate(0.0, None, 0.01, 10_000).detectable() == pytest.approx(0.02802, abs=1e-5)
