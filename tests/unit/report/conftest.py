@@ -1,0 +1,29 @@
+"""Studies that nobody made, and their figures, drawn once."""
+
+import pytest
+
+from cxr.report.figures import draw
+from cxr.study.results import Study
+from tests.unit.report.sample import TEN, optimistic, sample_study, unfinished
+
+
+@pytest.fixture(scope="session")
+def binary() -> Study:
+    return sample_study()
+
+
+@pytest.fixture(scope="session")
+def ten() -> Study:
+    """Ten findings, of phantoms, with optimism."""
+    return optimistic(sample_study(TEN, phantom=True))
+
+
+@pytest.fixture(scope="session")
+def odd() -> Study:
+    """One seed, and of two arms nothing."""
+    return unfinished(sample_study(seeds=(42,)))
+
+
+@pytest.fixture(scope="session")
+def drawn(binary, ten) -> dict[str, dict[str, bytes]]:
+    return {"binary": draw(binary), "ten": draw(ten)}

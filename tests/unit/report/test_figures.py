@@ -1,0 +1,69 @@
+"""The study's figures: which there are, at what size, and that they show what differs."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.report import figures
+from cxr.study.results import Point
+
+ALWAYS = {"accuracy.png", "differences.png", "roc.png", "training.png", "dose.png", "confusion.png"}
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_every_figure_is_for_print(drawn):
+    assert set(drawn["binary"]) == ALWAYS and set(drawn["ten"]) == {*ALWAYS, "optimism.png"}
+    for data in (*drawn["binary"].values(), *drawn["ten"].values()):
+        image = Image.open(io.BytesIO(data))
+        assert image.width == 2100 and round(image.info["dpi"][0]) == 300
+        assert pixels(data)[:, -4:].min() > 250  # nothing is cut off at the right
+
+
+def test_phantoms_are_marked_in_the_corner_of_every_figure(binary, drawn):
+    """The corner is white but for the mark, whose colour is the orange of a warning."""
+
+    def marked(data: bytes) -> bool:
+        red, _, blue = np.moveaxis(pixels(data)[:80, -1000:], -1, 0)
+        return bool((red - blue > 150).any())
+
+    assert all(marked(data) for data in drawn["ten"].values())
+    assert not any(marked(data) for data in drawn["binary"].values())
+    assert marked(figures.accuracy(replace(binary, phantom=True)))
+
+
+def test_one_seed_and_lost_arms_are_drawn_as_far_as_they_go(odd, drawn):
+    """A row an arm: nine are left of eleven."""
+    found = figures.draw(odd)
+    assert set(found) == ALWAYS
+    assert pixels(drawn["binary"]["accuracy.png"]).shape[0] - pixels(found["accuracy.png"]).shape[0] == 2 * 0.6 * 300
+
+
+def test_without_comparisons_there_is_no_forest_plot(binary):
+    alone = replace(binary, arms=binary.arms[:1])
+    assert set(figures.draw(alone)) == ALWAYS - {"differences.png"}
+
+
+def test_the_same_study_is_the_same_bytes(binary, drawn):
+    assert figures.accuracy(binary) == drawn["binary"]["accuracy.png"]
+    better = replace(binary.arms[0], figures=binary.arms[0].figures | {"accuracy": binary.arms[5].figures["auroc"]})
+    assert figures.accuracy(replace(binary, arms=[better, *binary.arms[1:]])) != drawn["binary"]["accuracy.png"]
+
+
+def test_a_mean_curve_is_of_the_steps_that_every_seed_has():
+    curves = [[Point(step, 0.1, auroc, 0.5) for step, auroc in points] for points in (
+        [(10, 0.5), (20, 0.7), (30, 0.9)], [(10, 0.7), (20, 0.8)],
+    )]  # fmt: skip
+    steps, aurocs = figures.mean_curve(curves)
+    assert steps == [10, 20] and aurocs == pytest.approx([0.6, 0.75])
+
+
+def test_arms_are_of_four_kinds(binary):
+    kinds = {arm.arm: figures.kind(binary, arm) for arm in binary.arms}
+    assert kinds["baseline"] == "baseline" and kinds["synth_only"] == "synthetic only"
+    assert kinds["limited_10"] == "real and synthetic" and kinds["duplicate_real_100"] == "real only, a control"
