@@ -37,7 +37,9 @@ def trained(
     pixels, labels = (np.concatenate(both) for both in zip(train_part, validation, strict=True))
     rows = np.arange(len(pixels))
     phases = [Phase(rows[:count], config.steps(count))]
-    return train(Pictures(pixels, labels, rows[count:]), phases, config, int(labels.max()) + 1, seed, advance)
+    return train(
+        Pictures(pixels, labels, rows[count:]), phases, config, int(labels.max()) + 1, seed, lambda _: advance()
+    )
 
 
 def plain(epochs: int, size: int = 128, batch: int = 64) -> ClassifyConfig:

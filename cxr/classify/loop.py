@@ -54,7 +54,7 @@ def train(
     config: ClassifyConfig,
     classes: int,
     seed: int,
-    advance: Callable[[], object] = lambda: None,
+    watch: Callable[[Point | None], object] = lambda point: None,
     ranks: Ranks = Ranks(),  # noqa: B008
 ) -> Trained:
     """A classifier that the validation part has chosen among those of `config.epochs` moments of its training.
@@ -65,7 +65,7 @@ def train(
     training, whose running statistics are averaged before each validation, and dropout.
 
     Args:
-        advance: called after each step.
+        watch: called after each step, with the point where there was a validation.
 
     Raises:
         BadInput: the validation part lacks a class, the ImageNet weights are not to be had, the batch is too small for
@@ -80,12 +80,14 @@ def train(
         model = begun(config, classes, seed, ranks)
         for step, loss in enumerate(steps(model, pictures, phases, config, seed, ranks), start=1):
             losses.append(loss)
-            advance()
+            point = None
             if step in due:
-                curve.append(validated(model, pictures, config, step, losses, ranks))
+                point = validated(model, pictures, config, step, losses, ranks)
+                curve.append(point)
                 losses.clear()
                 if step > last and best_of(curve, last) == len(curve) - 1:
                     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            watch(point)
     model.load_state_dict(state)
     return Trained(model.eval(), curve, best_of(curve, last))
 

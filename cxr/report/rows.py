@@ -8,6 +8,7 @@ from cxr.study.results import METRICS, ArmResult, Difference, Spread, Study
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
 MAIN = "auroc"
 NOTHING = "-"
+OF_CLASS = ("auroc", "sensitivity", "specificity", "precision", "f1")
 
 
 def called(metric: str) -> str:
@@ -49,7 +50,11 @@ def seeds(arm: ArmResult) -> str:
 
 
 def spread(found: Spread | None, mark: str = "") -> str:
-    return f"{found.mean:.3f}{mark} ({found.low:.3f} to {found.high:.3f})" if found else NOTHING
+    """The interval is left out where nothing varied: no test patient was named wrong, or all were."""
+    if found is None:
+        return NOTHING
+    between = f" ({found.low:.3f} to {found.high:.3f})" if found.low < found.high else ""
+    return f"{found.mean:.3f}{mark}{between}"
 
 
 def gain(found: Difference | Spread) -> str:
@@ -117,9 +122,8 @@ def optimism(study: Study) -> Table:
 
 def classes(arm: ArmResult) -> Table:
     """Each class of an arm against the others."""
-    names = ("auroc", "sensitivity", "specificity", "precision", "f1")
-    rows = [[c.finding, str(c.pictures), *(spread(getattr(c, name)) for name in names)] for c in arm.classes]
-    return ["class", "test pictures", *map(called, names)], rows
+    rows = [[c.finding, f"{c.pictures:,}", *(spread(getattr(c, name)) for name in OF_CLASS)] for c in arm.classes]
+    return ["class", "test pictures", *map(called, OF_CLASS)], rows
 
 
 def confusion(study: Study, arm: ArmResult) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cxr.study.config import BASELINE, StudyConfig
-from cxr.study.results import ArmResult, Difference, TestSet
+from cxr.study.results import ArmResult, Difference, Tested
 
 METRIC = "auroc"  # that the answer is about
 LEVEL = 0.05
@@ -76,7 +76,7 @@ def compared(arm: ArmResult, against: str) -> Difference | None:
     return next((one for one in arm.differences if (one.against, one.metric) == (against, METRIC)), None)
 
 
-def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet, classes: Sequence[str]) -> list[str]:
+def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, classes: Sequence[str]) -> list[str]:
     """What a reader must know to weigh the figures, a line each."""
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "

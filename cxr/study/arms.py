@@ -1,8 +1,7 @@
 """From percentages to pictures: which an arm trains on with a seed, and for how many steps."""
 
-import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,23 +50,20 @@ class Drawn:
     real: np.ndarray  # rows, each once
     synthetic: np.ndarray
 
-    def phases(self, arm: Arm, budget: str, epochs: int, batch: int, baseline: int) -> list[tuple[np.ndarray, int]]:
+    def phases(self, arm: Arm, steps_of: Callable[[int], int], budget: int | None) -> list[tuple[np.ndarray, int]]:
         """(rows, optimiser steps) of each phase of training.
 
         Args:
-            baseline: the steps of the baseline, which every arm takes under the budget `steps`.
+            steps_of: from a number of pictures to the steps in which a classifier sees them as often as it should.
+            budget: steps of all phases together, whatever the number of pictures; None: as `steps_of` says.
         """
         real = np.tile(self.real, arm.repeat)
         first = arm.order == "synthetic_first"
         parts = [self.synthetic, real] if first else [np.concatenate([real, self.synthetic])]
-        if budget == "epochs":
-            return [(rows, steps_of(len(rows), epochs, batch)) for rows in parts]
-        shares = [baseline // 2, baseline - baseline // 2] if first else [baseline]
+        if budget is None:
+            return [(rows, steps_of(len(rows))) for rows in parts]
+        shares = [budget // 2, budget - budget // 2] if first else [budget]
         return list(zip(parts, shares, strict=True))
-
-
-def steps_of(pictures: int, epochs: int, batch: int) -> int:
-    return epochs * math.ceil(pictures / batch)
 
 
 def drawn(arm: Arm, pool: Pool, seed: int) -> Drawn:

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cxr.classify.loop import Phase
 from cxr.data.catalog import CatalogSet
 from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
-from cxr.study.arms import Drawn, steps_of
+from cxr.study.arms import Drawn
 from cxr.study.config import StudyConfig
-from cxr.study.results import Trial, read_trial
+from cxr.study.results import Trial, read_trial, trial_key
 from cxr.study.sets import Sets, check_evaluation, checked_protocol, compared, drawn_by
-from cxr.study.trial import Order, Run, trial_key
+from cxr.study.trial import Order, Run
 
 KIND = "study"
 
@@ -92,12 +91,12 @@ def orders(job: Job, place: np.ndarray) -> list[Order]:
         place: int64, of each row where its picture is among those in memory.
     """
     config, classifier, found = job.config, job.config.classifier, []
-    baseline = steps_of(int((job.sets.split == "train").sum()), classifier.epochs, classifier.batch)
+    baseline = classifier.steps(int((job.sets.split == "train").sum()))
     for arm in config.arms:
         for seed in config.seeds:
             drawn = job.drawn[arm.name, seed]
-            parts = drawn.phases(arm, config.budget, classifier.epochs, classifier.batch, baseline)
-            phases = [Phase(place[rows], steps) for rows, steps in parts]
+            parts = drawn.phases(arm, classifier.steps, baseline if config.budget == "steps" else None)
+            phases = [(place[rows], steps) for rows, steps in parts]
             found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic)))
     return found
 
@@ -106,16 +105,16 @@ def runs(job: Job, threads: int) -> list[Run]:
     """The trials that have no result yet, to be called with the pictures of `job.used` and `labels`."""
     place = np.full(len(job.sets.labels), -1)
     place[job.used] = np.arange(len(job.used))
-    done = {trial_key(f"{trial.arm}/{trial.seed}") for trial in results(job)}
+    done = {(trial.arm, trial.seed) for trial in results(job)}
     parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
     return [
         Run(job.store, job.digest, order, len(job.sets.classes), **parts, config=job.config.classifier,
             optimism=job.config.optimism, threads=threads)
-        for order in orders(job, place) if trial_key(order.name) not in done
+        for order in orders(job, place) if (order.arm, order.seed) not in done
     ]  # fmt: skip
 
 
 def results(job: Job) -> list[Trial]:
     """What trials have left, in the order of arms and seeds."""
-    found = (read_trial(job.store, trial_key(name), job.digest) for name in job.names)
+    found = (read_trial(job.store, trial_key(arm, seed), job.digest) for arm, seed in job.drawn)
     return [trial for trial in found if trial is not None]

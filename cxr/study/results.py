@@ -1,11 +1,13 @@
 """What trials leave and what a study finds, in named records: `trials/<arm>/<seed>/result.json` and `results.json`."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
 from cxr.classify.curve import Point
 from cxr.errors import BadInput
+from cxr.store import Store
 
 METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
 
@@ -27,7 +29,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class TestSet:
+class Tested:
     """The test part, the same for every trial. All sequences are in one order, a picture each."""
 
     image_ids: list[str]
@@ -144,6 +146,34 @@ class Study:
     sources: list[Source]
     allowed: list[str]  # what `--allow-...` let pass, in words
     notes: list[str]  # what a reader must know besides
+
+
+def trial_key(arm: str, seed: int) -> str:
+    return f"trials/{arm}/{seed}/result.json"
+
+
+def trial_json(trial: Trial, recipe: str) -> bytes:
+    """With the digest of the study's recipe, which a reader asks for."""
+    return json.dumps({"recipe": recipe, **asdict(trial)}, indent=1).encode() + b"\n"
+
+
+def read_trial(store: Store, key: str, recipe: str) -> Trial | None:
+    """What the trial has left; None if nothing yet.
+
+    Raises:
+        BadInput: it is damaged, or of another recipe.
+    """
+    try:
+        data = store.get(key)
+    except KeyError:
+        return None
+    try:
+        told = json.loads(data)
+        if told.pop("recipe") == recipe:
+            return TypeAdapter(Trial).validate_python(told)
+    except (ValueError, KeyError, AttributeError):  # pydantic's is one of the first
+        raise BadInput(f"{store.uri}: {key} is damaged; remove it, and the trial is run again") from None
+    raise BadInput(f"{store.uri}: {key} is a result of another recipe; choose another --out, or remove it")
 
 
 def study_json(study: Study) -> bytes:

@@ -14,7 +14,7 @@ from cxr.errors import BadInput
 from cxr.store import Record, sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
 from cxr.study.config import StudyConfig
-from cxr.study.results import TestSet
+from cxr.study.results import Tested
 
 PARTS = ("train", "validation", "test")
 WITHOUT_COPIES, EVALUATION = "images without copies", "evaluation"  # kinds of artifacts
@@ -200,11 +200,11 @@ def check_no_twins(real: np.ndarray, synthetic: np.ndarray = ()) -> None:
         )
 
 
-def held_out(sets: Sets) -> TestSet:
+def held_out(sets: Sets) -> Tested:
     """Who is tested on."""
     rows = sets.real.table.take(pa.array(sets.part("test")))
     ids = rows["image_id"].to_pylist()
     patients = [patient or image for patient, image in zip(rows["patient_id"].to_pylist(), ids, strict=True)]
     ages = [None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}" for age in rows["age"].to_pylist()]
     groups = {"view": rows["view"].to_pylist(), "sex": rows["sex"].to_pylist(), "age": ages}
-    return TestSet(ids, sets.labels[sets.part("test")].tolist(), patients, groups)
+    return Tested(ids, sets.labels[sets.part("test")].tolist(), patients, groups)

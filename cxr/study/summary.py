@@ -11,7 +11,7 @@ from cxr.study.bootstrap import resampled
 from cxr.study.components import Measured, against_others, measure, ratio
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import Measurements, family
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Subgroup, TestSet, Trial
+from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Subgroup, Tested, Trial
 from cxr.study.statistics import estimate
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
@@ -24,7 +24,7 @@ def summarise(
     config: StudyConfig,
     trials: Sequence[Trial],
     failed: Sequence[tuple[str, int]],
-    test: TestSet,
+    test: Tested,
     classes: Sequence[str],
     rng: np.random.Generator,
 ) -> list[ArmResult]:
@@ -65,7 +65,7 @@ def compared(arms: Sequence[Arm], measurements: dict[str, Measurements]) -> dict
     return {arm.name: [one for found in families for one in found.get(arm.name, [])] for arm in arms}
 
 
-def check_test(test: TestSet, classes: Sequence[str]) -> None:
+def check_test(test: Tested, classes: Sequence[str]) -> None:
     """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
     labels, patients = np.array(test.labels), np.array(test.patients)
     for number, name in enumerate(classes):
@@ -74,7 +74,7 @@ def check_test(test: TestSet, classes: Sequence[str]) -> None:
 
 
 def measured(
-    trials: dict[str, list[Trial]], test: TestSet, resamples: int, rng: np.random.Generator
+    trials: dict[str, list[Trial]], test: Tested, resamples: int, rng: np.random.Generator
 ) -> dict[str, Measurements]:
     """Every figure of every trial, and its AUROC with the same resampled patients."""
     labels, patients = np.array(test.labels), numbered(test.patients)
@@ -90,7 +90,7 @@ def measured(
     }
 
 
-def of_pictures(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
+def of_pictures(trials: Sequence[Trial], test: Tested, classes: Sequence[str]) -> dict[str, Any]:
     """What is found by looking closer than at an arm's figures, by the fields of `ArmResult`."""
     return {
         "classes": of_classes(trials, test, classes),
@@ -135,7 +135,7 @@ def spread_of(figures: Sequence[Measured]) -> Spread:
     return spread(np.array([one.value for one in figures]), np.array([one.components for one in figures]))
 
 
-def of_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> list[ClassFigures]:
+def of_classes(trials: Sequence[Trial], test: Tested, classes: Sequence[str]) -> list[ClassFigures]:
     labels, patients, found = np.array(test.labels), numbered(test.patients), []
     for number, name in enumerate(classes):
         seeds = [against_others(np.array(trial.scores), labels, patients, number) for trial in trials]
@@ -144,14 +144,14 @@ def of_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -
     return found
 
 
-def confusion(trials: Sequence[Trial], test: TestSet, classes: int) -> list[list[int]]:
+def confusion(trials: Sequence[Trial], test: Tested, classes: int) -> list[list[int]]:
     """Pictures [shown][named], all seeds together."""
     named = [np.argmax(trial.scores, axis=1) for trial in trials]
     counts = (confusion_matrix(test.labels, one, labels=range(classes)) for one in named)
     return np.sum(list(counts), axis=0).tolist()
 
 
-def mean_roc(trials: Sequence[Trial], test: TestSet) -> list[list[float]]:
+def mean_roc(trials: Sequence[Trial], test: Tested) -> list[list[float]]:
     """[false positive rate, true positive rate], averaged over seeds, and over classes where there are more than two,
     at each of `RATES` (vertical averaging: Fawcett 2006, Pattern Recognit. Lett. 27, 861)."""
     labels, curves = np.array(test.labels), []
@@ -174,7 +174,7 @@ def optimism(trials: Sequence[Trial]) -> Spread | None:
     return spread(np.array(gains), np.zeros((len(gains), 1)))
 
 
-def subgroups(trials: Sequence[Trial], test: TestSet, classes: int) -> list[Subgroup]:
+def subgroups(trials: Sequence[Trial], test: Tested, classes: int) -> list[Subgroup]:
     """Those of two patients at least."""
     found = []
     for attribute, values in test.groups.items():
@@ -186,7 +186,7 @@ def subgroups(trials: Sequence[Trial], test: TestSet, classes: int) -> list[Subg
 
 
 def subgroup(
-    trials: Sequence[Trial], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
+    trials: Sequence[Trial], test: Tested, rows: np.ndarray, classes: int, attribute: str, value: str
 ) -> Subgroup:
     labels, patients = np.array(test.labels)[rows], numbered(np.array(test.patients)[rows])
     scores, count = [np.array(trial.scores)[rows] for trial in trials], int(patients.max()) + 1

@@ -3,18 +3,21 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.loop import Phase, predict, train
 from cxr.errors import BadInput, StoreError
 from cxr.ranks import Ranks
 from cxr.store import Store
-from cxr.study.results import Trial, read_trial, trial_json
+from cxr.study.results import Trial, read_trial, trial_json, trial_key
+
+if TYPE_CHECKING:
+    from cxr.classify.curve import Point
 
 TRIES = 3  # at a trial that fails by itself
+Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Order:
 
     arm: str
     seed: int
-    phases: list[Phase]
+    phases: list[tuple[np.ndarray, int]]  # rows, optimiser steps
     real: int  # distinct pictures
     synthetic: int
 
@@ -33,11 +36,7 @@ class Order:
 
     @property
     def steps(self) -> int:
-        return sum(phase.steps for phase in self.phases)
-
-
-def trial_key(name: str) -> str:
-    return f"trials/{name}/result.json"
+        return sum(steps for _, steps in self.phases)
 
 
 @dataclass(frozen=True)
@@ -48,53 +47,66 @@ class Run:
     recipe: str  # digest of the study's, which a result carries
     order: Order
     classes: int
-    validation: np.ndarray
+    validation: np.ndarray  # rows
     test: np.ndarray
     config: ClassifyConfig
     optimism: bool
     threads: int
 
-    def __call__(self, tell: Callable[[dict[str, Any]], None], pixels: np.ndarray, labels: np.ndarray) -> None:
+    def __call__(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray) -> None:
         """Trains and stores the result, unless it is there; what fails by itself is tried again, then told."""
         import torch
 
         torch.set_num_threads(self.threads)
-        if read_trial(self.store, trial_key(self.order.name), self.recipe):
-            return
+        ranks, key = Ranks.here(), trial_key(self.order.arm, self.order.seed)
+        if read_trial(self.store, key, self.recipe):
+            return None
         for attempt in range(1, TRIES + 1):
             try:
-                self.train(tell, pixels, labels)
+                trial = self.train(tell if ranks.rank == 0 else ignored, pixels, labels, ranks)
                 break
-            except (BadInput, StoreError):
+            except StoreError:
                 raise
             except Exception as failure:
-                if attempt == TRIES:
-                    tell({"name": self.order.name, "error": f"{type(failure).__name__}: {failure}"})
+                if ranks.size > 1 and not isinstance(failure, BadInput):
+                    raise  # the others wait for this one: all must begin anew
+                if attempt == TRIES or isinstance(failure, BadInput):
+                    return tell({"name": self.order.name, "error": f"{type(failure).__name__}: {failure}"})
+        if ranks.rank == 0:
+            self.store.put(key, trial_json(trial, self.recipe))
+            tell({"name": self.order.name, "step": trial.steps, "auroc": trial.curve[trial.best].auroc, "done": True})
+        return None
 
-    def train(self, tell: Callable[[dict[str, Any]], None], pixels: np.ndarray, labels: np.ndarray) -> None:
-        start, ranks = time.monotonic(), Ranks.here()
-        first = ranks.rank == 0
-        order = self.order
+    def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: Ranks) -> Trial:
+        from cxr.classify.loop import Phase, Pictures, predict, train
 
-        def watch(point) -> None:
-            if first:
-                tell({"name": order.name, "step": point.step, "auroc": point.auroc})
+        def watch(point: "Point | None") -> None:
+            if point:
+                tell({"name": self.order.name, "step": point.step, "auroc": point.auroc})
 
-        trained = train(
-            pixels, labels, order.phases, self.validation, self.config, self.classes, order.seed, watch,
-            test_rows=self.test if self.optimism else None, ranks=ranks,
-        )  # fmt: skip
+        start, order = time.monotonic(), self.order
+        pictures = Pictures(pixels, labels, self.validation, self.test if self.optimism else None)
+        phases = [Phase(*phase) for phase in order.phases]
+        trained = train(pictures, phases, self.config, self.classes, order.seed, watch, ranks)
         scores = predict(trained.network, pixels, self.test, self.config)
-        trial = Trial(
-            arm=order.arm, seed=order.seed, real=order.real, synthetic=order.synthetic, steps=order.steps,
-            best=trained.best, curve=trained.curve, scores=rounded(scores), device=trained.device,
-            seconds=time.monotonic() - start,
+        return Trial(
+            order.arm, order.seed, order.real, order.synthetic, order.steps, trained.best, trained.curve,
+            rounded(scores), device(), time.monotonic() - start,
         )  # fmt: skip
-        if first:
-            self.store.put(trial_key(order.name), trial_json(trial, self.recipe))
-            tell({"name": order.name, "step": order.steps, "auroc": trained.curve[trained.best].auroc, "done": True})
+
+
+def ignored(told: dict[str, Any]) -> None:
+    """What a worker that is not the first has to say."""
 
 
 def rounded(scores: np.ndarray) -> list[list[float]]:
     """Seven significant digits: all that float32 has."""
     return [[float(f"{value:.7g}") for value in row] for row in scores.tolist()]
+
+
+def device() -> str:
+    import platform
+
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"

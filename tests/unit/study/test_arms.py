@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput
-from cxr.study.arms import Pool, check_counts, drawn, read_arms, steps_of
+from cxr.study.arms import Pool, check_counts, drawn, read_arms
 from cxr.study.config import BASELINE, CONTROLS, GUIDE, Arm, StudyConfig
+
+STEPS_OF = ClassifyConfig(epochs=3, batch=32).steps
 
 
 @pytest.fixture
@@ -42,29 +45,27 @@ def test_the_smallest_share_is_one_picture_of_each_class(pool: Pool) -> None:
 
 
 def test_every_arm_takes_the_steps_of_the_baseline(pool: Pool) -> None:
-    baseline = steps_of(80, epochs=3, batch=32)
-    assert baseline == 9
     for arm in (*GUIDE, *CONTROLS):
         if arm.synthetic <= 100 and arm.real:
-            phases = drawn(arm, pool, seed=1).phases(arm, "steps", 3, 32, baseline)
-            assert sum(steps for _, steps in phases) == baseline
+            phases = drawn(arm, pool, seed=1).phases(arm, STEPS_OF, 9)
+            assert sum(steps for _, steps in phases) == 9
 
 
 def test_budget_in_epochs_follows_the_pictures(pool: Pool) -> None:
     both = Arm(name="a", synthetic=100)
-    [(rows, steps)] = drawn(both, pool, 1).phases(both, "epochs", 3, 32, 9)
+    [(rows, steps)] = drawn(both, pool, 1).phases(both, STEPS_OF, None)
     assert (len(rows), steps) == (160, 15)
 
 
 def test_synthetic_first_then_real(pool: Pool) -> None:
     arm = Arm(name="a", synthetic=100, order="synthetic_first")
-    (first, _), (second, _) = drawn(arm, pool, 1).phases(arm, "steps", 3, 32, 9)
+    (first, _), (second, _) = drawn(arm, pool, 1).phases(arm, STEPS_OF, 9)
     assert first.min() >= 80 and second.max() < 80
 
 
 def test_repeated_real_pictures_are_the_same_ones(pool: Pool) -> None:
     arm = Arm(name="a", repeat=2)
-    [(rows, _)] = drawn(arm, pool, 1).phases(arm, "steps", 3, 32, 9)
+    [(rows, _)] = drawn(arm, pool, 1).phases(arm, STEPS_OF, 9)
     assert np.array_equal(np.unique(rows, return_counts=True)[1], np.full(80, 2))
 
 
