@@ -32,7 +32,7 @@ KINDS = {  # colour, hatch, marker
     "baseline": ("#6b747c", "..", "s"),
     "real and synthetic": (BLUE, "", "o"),
     "synthetic only": (RED, "xx", "D"),
-    "real only, a control": (ORANGE, "//", "^"),
+    "real only": (ORANGE, "//", "^"),
 }
 
 
