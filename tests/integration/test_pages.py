@@ -1,5 +1,6 @@
 """The pages as readers see them: in a real browser, from a file and from a server, on a desk and on a phone."""
 
+import io
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cxr.report.figures import draw
 from cxr.report.page import GRID, page
@@ -73,12 +75,12 @@ def show(browser):
 
 
 @pytest.fixture(scope="module")
-def studies(evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a study of two classes in `two`, of ten findings in `ten`."""
-    folder = tmp_path_factory.mktemp("studies")
-    grid = (evaluation / "comparison.png").read_bytes()
+    folder, grid = tmp_path_factory.mktemp("studies"), io.BytesIO()
+    Image.linear_gradient("L").resize((1300, 700)).save(grid, "PNG")
     for name, study in {"two": sample_study(), "ten": optimistic(sample_study(TEN, phantom=True))}.items():
-        place, pictures = folder / name, {**draw(study), GRID: grid}
+        place, pictures = folder / name, {**draw(study), GRID: grid.getvalue()}
         place.mkdir()
         record = {"recipe": {"place": "a" * 300, "size": 128}}
         (place / "index.html").write_text(page(study, {"real": record}, pictures, sample_quality()), encoding="utf-8")
@@ -88,8 +90,11 @@ def studies(evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["two", "ten", "evaluation"])
-def site(request: pytest.FixtureRequest, studies: Path, evaluation: Path) -> Path:
-    return evaluation if request.param == "evaluation" else studies / request.param
+def site(browser, request: pytest.FixtureRequest) -> Path:
+    """A page's folder; without a browser none is made."""
+    if request.param == "evaluation":
+        return request.getfixturevalue("evaluation")
+    return request.getfixturevalue("studies") / request.param
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
