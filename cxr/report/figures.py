@@ -32,7 +32,7 @@ KINDS = {  # colour, hatch, marker
     "baseline": ("#6b747c", "..", "s"),
     "real and synthetic": (BLUE, "", "o"),
     "synthetic only": (RED, "xx", "D"),
-    "real only, a control": (ORANGE, "//", "^"),
+    "real only": (ORANGE, "//", "^"),
 }
 
 
@@ -259,7 +259,7 @@ def kind(study: Study, arm: ArmResult) -> str:
     return names[3] if not arm.synthetic else names[1] if arm.real else names[2]
 
 
-def error(axis: Axes, found: Spread | Difference | None, row: int, **look: str | int) -> None:
+def error(axis: Axes, found: Spread | Difference, row: int, **look: str | int) -> None:
     """The mean with its interval, which need not be symmetric."""
     reach = [[found.mean - found.low], [found.high - found.mean]]
     axis.errorbar(found.mean, row, xerr=reach, **{"fmt": "none", "capsize": 5, "linewidth": 1.8, **look})

@@ -1,7 +1,7 @@
 """A study as one static HTML page: figures inside it, no script, nothing from another address."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr.report import rows
@@ -47,6 +47,7 @@ def page(
     records: Mapping[str, Mapping[str, Any]],
     pictures: Mapping[str, bytes],
     quality: Mapping[str, Any] | None = None,
+    files: Sequence[str] = (),
 ) -> str:
     """The page, to be stored beside its pictures.
 
@@ -55,6 +56,7 @@ def page(
         pictures: PNG files by the name that they have beside the page: `figures.draw(study)`, and `GRID` where there is
             one. They are shown at screen resolution and link to the file.
         quality: `quality.json` of the evaluation of the synthetic set, where there is one.
+        files: names of the results in other forms beside the page.
     """
     return render(
         "study.html",
@@ -65,6 +67,7 @@ def page(
         quality=quality_table(quality) if quality else None,
         told={name: told(record) for name, record in records.items()},
         facts=facts(study),
+        files=files,
     )
 
 
@@ -72,12 +75,14 @@ def facts(study: Study) -> dict[str, str]:
     """The size of the study."""
     trials = sum(len(arm.seeds) for arm in study.arms)
     failed = sum(len(arm.failed) for arm in study.arms)
+    hours, tested, patients = sum(arm.hours for arm in study.arms), sum(study.test.values()), study.test_patients
+    devices = ", ".join(sorted({arm.device for arm in study.arms if arm.seeds}))
     return {
         "real pictures to train on": f"{sum(study.train.values()):,}",
-        "test pictures": f"{sum(study.test.values()):,} of {study.test_patients:,} patients",
+        "test pictures": f"{tested:,}" + (f" of {patients:,} patients" if patients < tested else ""),
         "arms": str(len(study.arms)),
         "trials": f"{trials}, {failed} failed" if failed else str(trials),
-        "hours of training": number(sum(arm.hours for arm in study.arms)),
+        "hours of training": f"{number(hours)} on {devices}",
     }
 
 

@@ -1,4 +1,4 @@
-"""A real S3 server (Ceph's radosgw, started by tests/ceph.sh) for the whole test session."""
+"""For the whole test session: a real S3 server (Ceph's radosgw, started by tests/ceph.sh), and one evaluation."""
 
 import contextlib
 import os
@@ -101,6 +101,29 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     connect.cache_clear()
     yield s3_server
     connect.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def real_set(jobs, tmp_path_factory):
+    place = tmp_path_factory.mktemp("real") / "set"
+    done = jobs.run("ingest.py", "tiny", "--source", "phantom:320", "--out", place, "--size", 64)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture(scope="session")
+def evaluate_words(real_set, small_set):
+    sets = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", small_set)
+    return *sets, "--size", 64, "--least", 12, "--resamples", 10
+
+
+@pytest.fixture(scope="session")
+def evaluation(jobs, evaluate_words, tmp_path_factory):
+    place = tmp_path_factory.mktemp("evaluation") / "out"
+    done = jobs.run(*evaluate_words, "--out", place)
+    assert done.returncode == 0, done.stderr
+    assert f"look at {place}/index.html" in done.stdout and "FID" not in done.stdout
+    return place
 
 
 def _ceph(command: str, folder: Path, *more: str) -> str:

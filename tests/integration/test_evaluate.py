@@ -8,29 +8,6 @@ import pytest
 from cxr.store import open_store
 
 
-@pytest.fixture(scope="module")
-def real(jobs, tmp_path_factory):
-    place = tmp_path_factory.mktemp("real") / "set"
-    done = jobs.run("ingest.py", "tiny", "--source", "phantom:320", "--out", place, "--size", 64)
-    assert done.returncode == 0, done.stderr
-    return place
-
-
-@pytest.fixture(scope="module")
-def words(real, small_set):
-    sets = ("evaluate.py", "tiny", "--real", real, "--synthetic", small_set)
-    return *sets, "--size", 64, "--least", 12, "--resamples", 10
-
-
-@pytest.fixture(scope="module")
-def evaluation(jobs, words, tmp_path_factory):
-    place = tmp_path_factory.mktemp("evaluation") / "out"
-    done = jobs.run(*words, "--out", place)
-    assert done.returncode == 0, done.stderr
-    assert f"look at {place}/index.html" in done.stdout and "FID" not in done.stdout
-    return place
-
-
 def test_figures_page_and_pictures_are_there_and_verify(jobs, evaluation):
     told = json.loads((evaluation / "quality.json").read_text())
     assert [group["finding"] for group in told["groups"]] == ["all", "Medical_Devices", "Normal_Anatomy"]
@@ -51,22 +28,35 @@ def test_figures_page_and_pictures_are_there_and_verify(jobs, evaluation):
     assert jobs.verify(evaluation).returncode == 0
 
 
-def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, evaluation, contents):
+def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, evaluate_words, evaluation, contents):
     before = contents(evaluation)
-    done = jobs.run(*words, "--out", evaluation)
+    done = jobs.run(*evaluate_words, "--out", evaluation)
     assert done.returncode == 0 and "already there" in done.stdout
-    done = jobs.run(*words, "--out", evaluation, "--seed", 1)
+    done = jobs.run(*evaluate_words, "--out", evaluation, "--seed", 1)
     assert done.returncode == 2 and "holds another recipe's artifact (seed 0 -> 1)" in done.stderr
     assert contents(evaluation) == before
 
 
-def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real, tmp_path):
+def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real_set, tmp_path):
     """The real set as its own synthetic one: every training picture is a copy, the others are not."""
-    same = ("evaluate.py", "tiny", "--real", real, "--synthetic", real, "--size", 64, "--least", 12, "--resamples", 10)
+    same = (
+        "evaluate.py",
+        "tiny",
+        "--real",
+        real_set,
+        "--synthetic",
+        real_set,
+        "--size",
+        64,
+        "--least",
+        12,
+        "--resamples",
+        10,
+    )
     done = jobs.run(*same, "--out", tmp_path / "out", "--quarantine", tmp_path / "clean")
     assert done.returncode == 0 and "more than chance" in done.stdout, done.stderr
     assert jobs.verify(tmp_path / "clean").returncode == 0
-    split = pq.read_table(real / "catalog.parquet")["split"].to_pylist()
+    split = pq.read_table(real_set / "catalog.parquet")["split"].to_pylist()
     clean = pq.read_table(tmp_path / "clean" / "catalog.parquet")["split"].to_pylist()
     assert "train" not in clean and len(clean) >= 0.95 * (len(split) - split.count("train"))
     names = {path.stem for path in (tmp_path / "clean" / "images").glob("*/*.png")}
@@ -74,13 +64,13 @@ def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real, tmp_pa
 
 
 @pytest.mark.slow
-def test_from_a_bucket_into_a_bucket_the_same_bytes(s3, jobs, words, small_set, evaluation, contents):
+def test_from_a_bucket_into_a_bucket_the_same_bytes(s3, jobs, evaluate_words, small_set, evaluation, contents):
     bucket = f"s3://{s3.make_bucket()}"
     place = open_store(f"{bucket}/set")
     for path in small_set.rglob("*"):
         if path.is_file():
             place.put(path.relative_to(small_set).as_posix(), path.read_bytes())
-    moved = [f"{bucket}/set" if word == small_set else word for word in words]
+    moved = [f"{bucket}/set" if word == small_set else word for word in evaluate_words]
     done = jobs.run(*moved, "--out", f"{bucket}/out", "--quarantine", f"{bucket}/clean", env=s3.env)
     assert done.returncode == 0, done.stderr
     assert contents(f"{bucket}/out") == contents(evaluation)

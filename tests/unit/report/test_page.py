@@ -79,14 +79,18 @@ def test_what_was_not_given_is_said_or_left_out(odd, binary):
     bare = page(odd, {}, {})
     assert "Not measured: no evaluation was given." in bare and "<img" not in bare and "Optimism" not in bare
     assert "9, 2 failed" in bare
+    unknown = replace(binary, test_patients=360)  # each picture stands for a patient of its own
+    assert "360 of 241 patients" in page(binary, {}, {}) and "of 360 patients" not in page(unknown, {}, {})
     assert "longer on more pictures" in page(replace(binary, budget="epochs"), {}, {})
 
 
-def test_the_grid_is_shown_where_there_is_one(binary):
+def test_the_grid_and_other_files_are_shown_where_there_are_any(binary):
     grid = io.BytesIO()
     Image.new("L", (300, 200), 128).save(grid, "PNG")
-    images = Elements(page(binary, {}, {GRID: grid.getvalue()})).all("img")
-    assert [image["alt"] for image in images] == ["Real and synthetic pictures, drawn at random"]
+    elements = Elements(page(binary, {}, {GRID: grid.getvalue()}, files=["results.csv"]))
+    images = elements.all("img")
+    assert {"href": "results.csv"} in elements.all("a")
+    assert [image["alt"] for image in images] == ["Real and synthetic pictures"]
 
 
 def test_what_a_user_wrote_is_text(binary):

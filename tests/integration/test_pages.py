@@ -1,0 +1,153 @@
+"""The pages as readers see them: in a real browser, from a file and from a server, on a desk and on a phone."""
+
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cxr.report.figures import draw
+from cxr.report.page import GRID, page
+from tests.unit.report.sample import TEN, optimistic, sample_quality, sample_study
+
+SWITCHES = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DESK, PHONE = {"width": 1200, "height": 900}, {"width": 400, "height": 800}
+MISSING = "[...document.images].filter(image => !image.naturalWidth).map(image => image.alt)"
+SMALLEST_TYPE = """() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), sizes = [];
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (data.trim()) sizes.push(parseFloat(getComputedStyle(parentElement).fontSize));
+  }
+  return Math.min(...sizes);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install cxr[test]")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium: apt-get install -y --no-install-recommends chromium")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=program, args=SWITCHES)
+        yield started
+        started.close()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A page in the browser, everything folded out, and what the browser complained of."""
+
+    page: object
+    complaints: list[str]
+
+    def ask(self, script: str):
+        return self.page.evaluate(script)
+
+
+@pytest.fixture
+def show(browser):
+    """`show(url, size, scheme)`"""
+
+    def opened(url: str, size: dict[str, int] = DESK, scheme: str = "light") -> Opened:
+        view, complaints = browser.new_page(viewport=size, color_scheme=scheme), []
+        view.on("console", lambda line: complaints.append(f"{line.type}: {line.text}"))
+        view.on("pageerror", lambda error: complaints.append(str(error)))
+        view.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        view.on("response", lambda reply: complaints.append(f"{reply.status}: {reply.url}") if not reply.ok else None)
+        view.goto(url)
+        view.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        return Opened(view, complaints)
+
+    yield opened
+    for context in browser.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a study of two classes in `two`, of ten findings in `ten`."""
+    folder, grid = tmp_path_factory.mktemp("studies"), io.BytesIO()
+    Image.linear_gradient("L").resize((1300, 700)).save(grid, "PNG")
+    for name, study in {"two": sample_study(), "ten": optimistic(sample_study(TEN, phantom=True))}.items():
+        place, pictures = folder / name, {**draw(study), GRID: grid.getvalue()}
+        place.mkdir()
+        record = {"recipe": {"place": "a" * 300, "size": 128}}
+        (place / "index.html").write_text(page(study, {"real": record}, pictures, sample_quality()), encoding="utf-8")
+        for key, data in pictures.items():
+            (place / key).write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["two", "ten", "evaluation"])
+def site(browser, request: pytest.FixtureRequest) -> Path:
+    """A page's folder; without a browser none is made."""
+    if request.param == "evaluation":
+        return request.getfixturevalue("evaluation")
+    return request.getfixturevalue("studies") / request.param
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_page_is_whole_and_readable_from_a_file(show, site, size, scheme):
+    seen = show((site / "index.html").as_uri(), size, scheme)
+    assert seen.complaints == [] and seen.ask(MISSING) == []
+    assert seen.ask("document.images.length") >= 4
+    assert seen.ask("document.scrollingElement.scrollWidth") <= size["width"]
+    assert seen.ask(SMALLEST_TYPE) >= 12
+
+
+def test_a_page_asks_a_server_for_nothing_but_its_own(show, site):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        seen = show(f"http://127.0.0.1:{server.server_port}/index.html")
+        assert seen.complaints == [] and seen.ask(MISSING) == []
+        origins = "performance.getEntriesByType('resource').map(entry => new URL(entry.name).host)"
+        assert set(seen.ask(origins)) <= {f"127.0.0.1:{server.server_port}", ""}
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_answer_is_seen_first(show, studies, size):
+    seen = show((studies / "ten" / "index.html").as_uri(), size)
+    box = seen.page.locator("#answer").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] < size["height"]
+    assert seen.page.get_by_text("Phantoms.", exact=True).is_visible()
+
+
+def test_each_figure_opens_its_file_for_print(show, studies):
+    seen = show((studies / "two" / "index.html").as_uri())
+    links = seen.page.locator("figure a")
+    for number in range(links.count()):
+        links.nth(number).click()
+        seen.page.wait_for_url("**/*.png")
+        assert seen.ask("document.images[0].naturalWidth") >= 700
+        seen.page.go_back()
+    assert seen.complaints == []
+
+
+def test_a_broken_page_would_be_noticed(show, tmp_path):
+    wide = "<body style='font-size: 10px'><div style='width: 900px'>small</div>"
+    (tmp_path / "index.html").write_text(f"{wide}<img src=gone.png alt=gone><script>console.warn('odd')</script>")
+    seen = show((tmp_path / "index.html").as_uri(), PHONE)
+    assert "warning: odd" in seen.complaints and any("gone.png" in line for line in seen.complaints)
+    assert seen.ask(MISSING) == ["gone"] and seen.ask(SMALLEST_TYPE) == 10
+    assert seen.ask("document.scrollingElement.scrollWidth") > 400
