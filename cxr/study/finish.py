@@ -1,0 +1,162 @@
+"""The end of a study: figures, tables and page, and the record last."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cxr.data.catalog import CatalogSet, files
+from cxr.data.contact_sheet import COLUMNS, contact_sheet
+from cxr.data.sources.phantom import PHANTOM
+from cxr.report import figures, tables
+from cxr.report.page import GRID, page
+from cxr.store import (
+    PLAN_KEY,
+    Made,
+    Record,
+    commit_record,
+    library_versions,
+    recipe_digest,
+)
+from cxr.study.answer import answer, notes
+from cxr.study.config import BASELINE
+from cxr.study.job import KIND, Job, results
+from cxr.study.results import Source, Study, Trial, study_json, trial_key
+from cxr.study.sets import held_out
+from cxr.study.summary import summarise
+
+PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
+EMBEDDED = "embedded"  # what a catalog calls the source of pictures that the embedded model made
+
+
+def report(job: Job) -> Study:
+    """Writes figures, tables and page of what trials have left so far.
+
+    Raises:
+        BadInput: every trial of the baseline failed, or the test part is too small to say anything.
+    """
+    study = found(job, results(job))
+    records = {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
+    drawn = figures.draw(study) | {GRID: grid(job)}
+    written = {**tables.files(study), RESULTS_KEY: study_json(study), **drawn}
+    written[PAGE_KEY] = page(study, records, drawn, quality(job), sorted(set(written) - set(drawn))).encode()
+    for key, data in written.items():
+        job.store.put(key, data)
+    return study
+
+
+def found(job: Job, trials: list[Trial]) -> Study:
+    """All that the study says, in named records."""
+    config, sets, test = job.config, job.sets, held_out(job.sets)
+    failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
+    arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
+    return Study(
+        answer=answer(config, arms),
+        phantom=is_phantom(job),
+        classes=list(sets.classes),
+        baseline=BASELINE,
+        budget=config.budget,
+        arms=arms,
+        **{part: sets.counts(part) for part in ("train", "validation", "test")},
+        test_patients=len(set(test.patients)),
+        settings=settings(job),
+        sources=[told_source(name, record, job) for name, record in sources(job).items()],
+        allowed=job.allowed,
+        notes=notes(config, failed, test, sets.classes),
+    )
+
+
+def sources(job: Job) -> dict[str, Record]:
+    """Every artifact that the study read."""
+    read = {"real": job.sets.real.record, "synthetic": job.sets.synthetic and job.sets.synthetic.record}
+    read["evaluation"] = job.evaluation and job.evaluation[1]
+    return {name: record for name, record in read.items() if record}
+
+
+def told_source(name: str, record: Record, job: Job) -> Source:
+    places = {"real": job.sets.real.store, "synthetic": job.sets.synthetic and job.sets.synthetic.store}
+    place = places[name] if name in places else job.evaluation[0]
+    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count)
+
+
+def is_phantom(job: Job) -> bool:
+    """Whether some real picture is a phantom, or the synthetic ones imitate them."""
+    return PHANTOM in job.sets.real.table["source"].to_pylist() or (
+        job.sets.synthetic is not None and EMBEDDED in job.sets.synthetic.table["source"].to_pylist()
+    )
+
+
+def settings(job: Job) -> dict[str, str]:
+    """The protocol, in words."""
+    config, classifier = job.config, job.config.classifier
+    start = "ImageNet weights" if job.recipe["weights"] else "random weights"
+    budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
+    shown = {
+        "classifier": f"{classifier.network}, from {start}",
+        "pictures": f"held at {classifier.resize} px, shown at {classifier.size} px",
+        "augmentation": augmentation(job),
+        "optimiser": f"AdamW, learning rate {classifier.learning_rate:g} falling as a cosine, weight decay "
+        f"{classifier.weight_decay:g}, batch {classifier.batch}",
+        "budget": f"{classifier.epochs} epochs of the baseline; {budget[config.budget]}",
+        "seeds": ", ".join(map(str, config.seeds)),
+        "arms": "subsets are drawn by class, and of one seed the smaller lies in the larger",
+        "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
+        "test": f"patients of the test part are in no other; bootstrap over patients, {config.resamples} resamples",
+    }
+    return shown
+
+
+def augmentation(job: Job) -> str:
+    from cxr.classify.augment import moves
+
+    config = job.config.classifier
+    parts = [f"random resized crop of {config.crop_scale[0]:g} to {config.crop_scale[1]:g}"] if moves(config) else []
+    parts += ["left-right flip"] if config.flip else []
+    parts += [f"rotation up to {config.rotation:g} degrees"] if config.rotation else []
+    parts += [f"brightness and contrast by up to {config.jitter:g}"] if config.jitter else []
+    return ", ".join(parts) or "none"
+
+
+def quality(job: Job) -> Mapping[str, Any] | None:
+    return json.loads(job.evaluation[0].get("quality.json")) if job.evaluation else None
+
+
+def grid(job: Job) -> bytes:
+    """Training pictures of each class, the real ones above the synthetic ones."""
+    rows = {}
+    for finding in job.sets.classes:
+        for name, side in (("real", job.sets.real), ("synthetic", job.sets.synthetic)):
+            if side is not None:
+                rows[f"{finding}, {name}"] = first_pictures(side, finding)
+    return contact_sheet({name: files for name, files in rows.items() if files})
+
+
+def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
+    """Files of the first pictures of a finding, by id, of the train part where there is one."""
+    rows = [
+        row for row in side.table.to_pylist() if row["finding"] == finding and row["split"] in (None, "train")
+    ]  # fmt: skip
+    chosen = sorted(rows, key=lambda row: row["image_id"])[:COLUMNS]
+    tables_of = (pa.Table.from_pylist([row], schema=side.table.schema) for row in chosen)
+    return [data for table in tables_of for _, data in files(side.store, table)]
+
+
+def complete(job: Job, study: Study, timings: dict[str, float]) -> Record:
+    """The record, when every trial has ended and the report is written."""
+    keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.drawn)]
+    keys += [found.key for found in job.store.list() if "/" not in found.key and found.key not in (PLAN_KEY,)]
+    objects = [job.store.read_back(key) for key in keys]
+    read = sources(job)
+    base = next(arm for arm in study.arms if arm.arm == BASELINE)
+    return commit_record(
+        job.store,
+        Record(
+            kind=KIND, recipe=job.recipe, recipe_digest=recipe_digest(job.recipe),
+            inputs={name: record.recipe_digest for name, record in read.items()}, made=Made.of(objects),
+            objects=objects, seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
+            versions=library_versions(), device=base.device, timings=timings,
+            metrics={"answer": study.answer, "baseline": {name: s.mean for name, s in base.figures.items()}},
+        ),
+    )  # fmt: skip
