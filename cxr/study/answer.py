@@ -80,7 +80,8 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet,
     """What a reader must know to weigh the figures, a line each."""
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
-        "same in every trial, so nothing here says how another training set would do."
+        "same in every trial, so nothing here says how another training set would do. Detectable differences are for "
+        "one comparison, before Holm's correction."
     ]
     if len(config.seeds) == 1:
         lines.append("One seed: intervals show chance among the test patients alone, none of training; take three.")

@@ -103,11 +103,11 @@ DESIGNS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [*DESIGNS, Design(patients=60), Design(patients=600), Design(level=2.5, gain=1.5)])
 def test_errors_are_no_more_frequent_than_said_in_any_design(design: Design):
-    """6.5 % is above 5 % by two standard errors of 1,000 studies; near an AUROC of 1 it is a point more."""
+    """6.5 % is above 5 % by two standard errors of 1,000 studies. Near an AUROC of 1 differences are a point worse, and
+    where seeds scatter by 0.1 of AUROC, three of them leave an arm's interval 4 points short."""
     found = rates(design, 1000)
-    print(design, found)
-    assert found.held >= (0.935 if design.level < 2 else 0.925)
-    assert found.held_arm >= 0.93
+    assert found.held >= (0.935 if design.level < 2 else 0.92)
+    assert found.held_arm >= (0.935 if design.seed_sd < 0.5 else 0.9)
 
 
 @pytest.mark.slow
