@@ -80,12 +80,13 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, 
     """What a reader must know to weigh the figures, a line each."""
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
-        "same in every trial, so nothing here says how another training set would do."
+        "same in every trial, so nothing here says how another training set would do. Detectable differences are for "
+        "one comparison, before Holm's correction."
     ]
     if len(config.seeds) == 1:
         lines.append("One seed: intervals show chance among the test patients alone, none of training; take three.")
     if len(config.seeds) == 2:
-        lines.append("Two seeds: a test at 5 % errs in up to 9 % of studies without a difference; take three.")
+        lines.append("Two seeds: a test at 5 % errs in up to 6 % of studies without a difference, and finds little.")
     gone = {arm: [seed for other, seed in failed if other == arm] for arm, _ in failed}
     lines += [f"{arm}: failed with seed {', '.join(map(str, seeds))}." for arm, seeds in gone.items()]
     for number, name in enumerate(classes):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cxr.study.components import averaged
+
 BLOCK = 250  # resamples at a time, so that the counts of many pictures fit into the processor's cache
 
 
@@ -36,7 +38,7 @@ def weighted_auroc(probabilities: np.ndarray, labels: np.ndarray, counts: np.nda
     Args:
         counts: float [B, N], how often each picture is there.
     """
-    numbers = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    numbers = averaged(probabilities.shape[1])
     return np.mean([_of_class(probabilities[:, number], labels == number, counts) for number in numbers], axis=0)
 
 

@@ -5,15 +5,14 @@ population it varies as the sum of the patients' components u = sum(a - R b) / s
 the covariance of two trials on the same pictures sum(u v); a patient's pictures are summed first, so they may depend on
 each other as they like. With a factor n / (n - 1), n the patients that b counts, one picture a patient gives the usual
 variance of a proportion and, for the AUROC, exactly that of DeLong et al. 1988 (Biometrics 44, 837); several pictures
-give that of Obuchowski 1997 (Biometrics 53, 567), but for factors of that kind in its covariance term. Ranks make it
-n log n (Sun and Xu 2014, IEEE Signal Process. Lett. 21, 1389).
+give that of Obuchowski 1997 (Biometrics 53, 567), but for factors of that kind in its covariance term. Sorting makes it
+n log n (Sun and Xu 2014, IEEE Signal Process. Lett. 21, 1389, with ranks).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cxr.study.results import METRICS
 
@@ -38,13 +37,17 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray)
         labels: class numbers int [N]; every class is there.
         patients: int [N], from 0 to P - 1.
     """
-    count, every = probabilities.shape[1], np.ones(len(labels))
-    numbers = [1] if count == 2 else range(count)
+    every, numbers = np.ones(len(labels)), averaged(probabilities.shape[1])
     classes = [against_others(probabilities, labels, patients, number) for number in numbers]
     found = {name: mean([figures[name] for figures in classes]) for name in classes[0]}
     found["accuracy"] = ratio(probabilities.argmax(axis=1) == labels, every, patients)
     found["calibration_error"] = ratio(_signed_gaps(probabilities, labels), every, patients)
     return {name: found[name] for name in METRICS}
+
+
+def averaged(classes: int) -> range:
+    """The classes that a figure is the mean of: of two the last, of more all."""
+    return range(1, 2) if classes == 2 else range(classes)
 
 
 def against_others(
@@ -64,11 +67,17 @@ def against_others(
 
 def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measured:
     """Of scores [N] for pictures that show the class (bool [N]); equal scores count half."""
-    wins, ranks = np.empty(len(scores)), rankdata(scores)
-    wins[shown] = (ranks[shown] - rankdata(scores[shown])) / (~shown).sum()
-    wins[~shown] = 1 - (ranks[~shown] - rankdata(scores[~shown])) / shown.sum()
+    wins = np.empty(len(scores))
+    wins[shown] = _share_below(scores[shown], scores[~shown])
+    wins[~shown] = 1 - _share_below(scores[~shown], scores[shown])
     sides = [ratio(wins * side, side, patients) for side in (shown, ~shown)]
     return Measured(sides[0].value, sides[0].components + sides[1].components)
+
+
+def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """For each of scores [M] the share of [N] others that are lower."""
+    ranked = np.sort(others)
+    return sum(np.searchsorted(ranked, scores, side) for side in ("left", "right")) / (2 * len(ranked))
 
 
 def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measured:
@@ -76,7 +85,7 @@ def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measure
     total = below.sum()
     value = float(above.sum() / total) if total else 0.0
     sums = np.bincount(patients, above - value * below) / max(total, 1)
-    counted = len(np.unique(patients[below > 0]))
+    counted = np.count_nonzero(np.bincount(patients[below > 0]))
     return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)))
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix, roc_curve
 
 from cxr.errors import BadInput
 from cxr.study.bootstrap import resampled
-from cxr.study.components import Measured, against_others, measure, ratio
+from cxr.study.components import Measured, against_others, averaged, measure, ratio
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import Measurements, family
 from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Subgroup, Tested, Trial
@@ -156,7 +156,7 @@ def mean_roc(trials: Sequence[Trial], test: Tested) -> list[list[float]]:
     at each of `RATES` (vertical averaging: Fawcett 2006, Pattern Recognit. Lett. 27, 861)."""
     labels, curves = np.array(test.labels), []
     for scores in (np.array(trial.scores) for trial in trials):
-        for number in [1] if scores.shape[1] == 2 else range(scores.shape[1]):
+        for number in averaged(scores.shape[1]):
             curves.append(np.interp(RATES, *roc_curve(labels == number, scores[:, number])[:2]))
     heights = np.mean(curves, axis=0)
     heights[0] = 0.0

@@ -7,19 +7,20 @@ import pytest
 from scipy import stats
 
 from cxr.study.components import auroc
-from cxr.study.statistics import delong, estimate, welch
+from cxr.study.statistics import delong, estimate, holm, welch
 
 
 @dataclass(frozen=True)
 class Design:
     """Standard deviations are of scores; those of a patient's pictures share what the patient adds."""
 
+    arms: int = 2
     seeds: int = 3
     patients: int = 200  # 30 % of them with two to four pictures
     level: float = 1.5  # how much higher pictures that show the class score
-    gain: float = 0.0  # of the second arm
+    gain: float = 0.0  # of the last arm
     seed_sd: float = 0.2  # of the level from seed to seed
-    arm_sd: float = 0.3  # what an arm's networks all see in a patient
+    arm_sd: float = 0.3  # what an arm's networks all see in a patient; 0: the arms do the same to a network
     train_sd: float = 0.3  # what a single network sees in a patient
     own_sd: float = 0.8  # what every network sees in a patient or a picture
 
@@ -47,10 +48,7 @@ def rates(design: Design, studies: int, seed: int = 0) -> Rates:
 
 
 def study(design: Design, rng: np.random.Generator) -> tuple[bool, bool, bool, bool, bool]:
-    scores, shown, patients = scored(design, rng)
-    found = [[auroc(one, shown, patients) for one in arm] for arm in scores]
-    values = np.array([[one.value for one in arm] for arm in found])
-    components = np.array([[one.components for one in arm] for arm in found])
+    values, components = measured(design, rng)
     paired = values[1] - values[0], components[1] - components[0]
     difference, arm = estimate(*paired), estimate(values[1], components[1])
     first, second = design.truth
@@ -62,8 +60,16 @@ def study(design: Design, rng: np.random.Generator) -> tuple[bool, bool, bool, b
     )  # fmt: skip
 
 
+def measured(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC [A, S] and components [A, S, P]."""
+    scores, shown, patients = scored(design, rng)
+    found = [[auroc(one, shown, patients) for one in arm] for arm in scores]
+    values = np.array([[one.value for one in arm] for arm in found])
+    return values, np.array([[one.components for one in arm] for arm in found])
+
+
 def scored(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores [2, S, N], which pictures show the class, and whose they are."""
+    """Scores [A, S, N], which pictures show the class, and whose they are."""
     pictures = np.where(rng.random(design.patients) < 0.3, rng.integers(2, 5, design.patients), 1)
     patients = np.repeat(np.arange(design.patients), pictures)
     shown = (rng.random(design.patients) < 0.5)[patients]
@@ -72,24 +78,27 @@ def scored(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
         return rng.normal(0, sd, (*shape, design.patients))[..., patients]
 
     own = seen(0.6 * design.own_sd) + rng.normal(0, 0.8 * design.own_sd, len(patients))
-    level = design.level + np.array([[0.0], [design.gain]]) + rng.normal(0, design.seed_sd, (2, design.seeds))
-    scores = own + seen(design.arm_sd, 2, 1) + seen(design.train_sd, 2, design.seeds) + level[..., None] * shown
+    size = design.arms, design.seeds
+    level = design.level + rng.normal(0, design.seed_sd, size)
+    level[-1] += design.gain
+    scores = own + seen(design.arm_sd, design.arms, 1) + seen(design.train_sd, *size) + level[..., None] * shown
     return scores, shown, patients
 
 
 def test_of_1000_null_studies_about_5_percent_find_a_difference():
-    """Within the binomial interval of 99 %. Welch's and DeLong's tests see one of two causes of chance each."""
+    """Within the binomial interval of 99 %, where the arms do the same to a network. DeLong's test sees one of the two
+    causes of chance."""
     low, high = (stats.binom.ppf(q, 1000, 0.05) / 1000 for q in (0.005, 0.995))
-    found = rates(Design(), 1000)
+    found = rates(Design(arm_sd=0.0), 1000)
     assert low <= found.rejected <= high
     assert found.held == pytest.approx(1 - found.rejected)
     assert found.delong > 0.2
-    assert found.held_arm >= 0.93
+    assert found.held_arm >= 0.935
 
 
 def test_intervals_of_a_true_difference_hold_it():
     found = rates(Design(gain=0.5), 400)
-    assert 0.93 <= found.held <= 0.99 and found.held_arm >= 0.93
+    assert 0.935 <= found.held <= 0.995 and found.held_arm >= 0.935
     assert found.rejected > 0.2
 
 
@@ -103,13 +112,23 @@ DESIGNS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [*DESIGNS, Design(patients=60), Design(patients=600), Design(level=2.5, gain=1.5)])
 def test_errors_are_no_more_frequent_than_said_in_any_design(design: Design):
-    """6.5 % is above 5 % by two standard errors of 1,000 studies; near an AUROC of 1 it is a point more."""
+    """6.5 % is above 5 % by two standard errors of 1,000 studies."""
     found = rates(design, 1000)
-    print(design, found)
-    assert found.held >= (0.935 if design.level < 2 else 0.925)
-    assert found.held_arm >= 0.93
+    assert found.held >= 0.935 and found.held_arm >= 0.935
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("design", [Design(arms=11), Design(arms=11, seed_sd=0.3, arm_sd=0.1)])
+def test_one_of_ten_arms_is_found_better_by_chance_in_5_percent(design: Design):
+    """7.5 % is above 5 % by two standard errors of 400 studies."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        values, components = measured(design, rng)
+        p = [estimate(values[arm] - values[0], components[arm] - components[0]).p() for arm in range(1, design.arms)]
+        found.append(min(holm(p)) < 0.05)
+    assert np.mean(found) < 0.075
 
 
 @pytest.mark.slow
 def test_welch_alone_errs_where_seeds_agree():
-    assert rates(Design(seed_sd=0.03, seeds=5), 1000).welch > 0.15
+    assert rates(Design(seed_sd=0.03, seeds=5), 1000).welch > 0.1

@@ -35,7 +35,7 @@ def test_few_patients_who_carry_all_the_error_leave_few_degrees_of_freedom():
     rng = np.random.default_rng(0)
     ten = np.where(np.arange(500) < 10, rng.normal(0, 0.1, 500), 0.0)
     many = rng.normal(0, 0.01, 500)
-    degrees = [estimate(np.array([0.5]), one[None]).degrees for one in (ten, many)]
+    degrees = [estimate(np.array([0.5]), one[None]).degrees[1] for one in (ten, many)]
     assert degrees[0] < 20 and 300 < degrees[1] <= 499
 
 
@@ -45,11 +45,19 @@ def test_nothing_that_varies_leaves_no_doubt():
 
 
 def test_an_interval_of_a_share_stays_inside():
-    low, high = Estimate(0.99, 0.01, 0.02, 2).interval_within_unit()
+    low, high = Estimate(0.99, 0.01, 0.02, 1.0, (2, 50)).interval_within_unit()
     assert 0 < low < 0.97 and 0.99 < high < 1
     half = np.log(high / (1 - high)) - np.log(99)
     assert half == pytest.approx(stats.t.isf(0.025, 2) * 0.02 / (0.99 * 0.01))
-    assert Estimate(1.0, 0.0, 0.0, 2).interval_within_unit() == (1.0, 1.0)
+    assert Estimate(1.0, 0.0, 0.0, 1.0, (2, 50)).interval_within_unit() == (1.0, 1.0)
+
+
+def test_the_critical_value_is_between_those_of_seeds_and_patients():
+    """Of 2 and many degrees of freedom, weighted 3 to 1: 0.75 x 4.303 + 0.25 x 1.960."""
+    found = Estimate(0.0, 0.01, 0.01, 0.75, (2, 100_000))
+    assert found.critical(0.05) == pytest.approx(3.717, abs=0.001)
+    for level in (1e-9, 0.01, 0.5):
+        assert Estimate(found.critical(level), 0.01, 1.0, 0.75, (2, 100_000)).p() == pytest.approx(level)
 
 
 def test_welch_is_scipys():
@@ -74,11 +82,11 @@ def test_delong_of_a_mean_over_seeds_is_a_z_test():
 
 @pytest.mark.parametrize("degrees", [1, 2, 4, 30])
 def test_the_detectable_difference_is_found_in_80_percent(degrees: int):
-    rng, found = np.random.default_rng(degrees), Estimate(0.0, None, 0.01, degrees)
+    rng, found = np.random.default_rng(degrees), Estimate(0.0, None, 0.01, 1.0, (degrees, 50))
     errors = 0.01 * np.sqrt(rng.chisquare(degrees, 100_000) / degrees)
     means = found.detectable() + rng.normal(0, 0.01, 100_000)
     assert (means / errors > stats.t.isf(0.025, degrees)).mean() == pytest.approx(0.8, abs=0.005)
 
 
 def test_with_many_patients_the_detectable_difference_is_2_8_errors():
-    assert Estimate(0.0, None, 0.01, 10_000).detectable() == pytest.approx(0.02802, abs=1e-5)
+    assert Estimate(0.0, None, 0.01, 0.0, (2, 10_000)).detectable() == pytest.approx(0.02802, abs=1e-5)

@@ -1,0 +1,105 @@
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+
+from cxr.errors import BadInput
+from cxr.report.tables import files, latex, marks, results
+from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Spread, Study, read_study, study_json
+
+SPREAD = Spread(0.9, 0.01, 0.88, 0.92)
+CLASSES = ["NORMAL", "PNEUMONIA_50%"]
+
+
+def difference(against: str, mean: float, p: float, metric: str = "auroc") -> Difference:
+    return Difference(
+        against, metric, mean, mean - 0.02, mean + 0.02, p / 2, p, None, None, 0.01, 0.02, -0.1, 0.1, 0.03
+    )
+
+
+def arm(name: str, title: str, *differences: Difference, control: str | None = None) -> ArmResult:
+    return ArmResult(
+        arm=name, title=title, control=control, real=1200, synthetic=300, seeds=[42, 123], failed=[456],
+        figures=dict.fromkeys(METRICS, SPREAD), differences=list(differences),
+        classes=[ClassFigures(name, 100, *[SPREAD] * 5) for name in CLASSES], confusion=[[90, 10], [8, 92]],
+        roc=[[0.0, 0.0], [1.0, 1.0]], curves={42: [Point(10, 0.5, 0.8, 0.7)], 123: [Point(10, 0.5, 0.8, 0.7, 0.9)]},
+        best={42: 0, 123: 0}, optimism=None, subgroups=[], hours=0.5, device="cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def study() -> Study:
+    better = [difference("baseline", 0.03, 0.004), difference("twice", 0.02, 0.03)]
+    arms = [
+        arm("baseline", "100 % real"),
+        arm("twice", "100 % real, 2 times", difference("baseline", 0.01, 0.3)),
+        arm("synth_100", "100 % real + 100 % synthetic", *better, control="twice"),
+        replace(arm("lost", "100 % synthetic"), figures={}, classes=[], seeds=[]),
+    ]
+    counts = dict.fromkeys(CLASSES, 100)
+    return Study(
+        answer="Yes.", phantom=False, classes=CLASSES, baseline="baseline", budget="steps", arms=arms, train=counts,
+        validation=counts, test=counts, test_patients=150, settings={}, sources=[], allowed=[], notes=[],
+    )  # fmt: skip
+
+
+def test_a_study_is_read_back_as_it_was_written(study: Study):
+    assert read_study(study_json(study)) == study
+    with pytest.raises(BadInput, match=r"results\.json: answer: "):
+        read_study(study_json(study).replace(b'"answer": "Yes."', b'"answer": 3'))
+
+
+def test_an_arm_is_a_row_with_its_marks(study: Study):
+    head, rows = results(study)
+    table = [dict(zip(head, row, strict=True)) for row in rows]
+    assert table[0]["AUROC"] == "0.900 (0.880 to 0.920)" and table[0]["p (Holm)"] == "-"
+    assert table[2]["AUROC"] == "0.900**† (0.880 to 0.920)" and table[2]["p (Holm)"] == "0.004"
+    assert table[2]["AUROC less baseline's"] == "+0.030 (+0.010 to +0.050)"
+    assert table[3]["AUROC"] == "-" and table[3]["seeds"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("p", "against_control", "expected"),
+    [(0.05, 0.01, "†"), (0.049, 0.05, "*"), (0.0099, 0.2, "**"), (0.2, 0.2, "")],
+)
+def test_marks_are_for_corrected_p(study: Study, p: float, against_control: float, expected: str):
+    one = replace(
+        study.arms[2], differences=[difference("baseline", -0.1, p), difference("twice", 0.1, against_control)]
+    )
+    assert marks(study, one) == expected
+
+
+def test_better_than_a_control_means_less_calibration_error(study: Study):
+    higher = replace(study.arms[2], differences=[difference("twice", 0.1, 0.01, "calibration_error")])
+    lower = replace(study.arms[2], differences=[difference("twice", -0.1, 0.01, "calibration_error")])
+    worse = replace(study.arms[2], differences=[difference("twice", -0.1, 0.01)])
+    assert marks(study, higher, "calibration_error") == "" and marks(study, lower, "calibration_error") == "†"
+    assert marks(study, worse) == ""
+
+
+def test_csv_has_every_figure_unrounded_and_the_same_columns_in_every_row(study: Study):
+    made = files(study)
+    arms = list(csv.DictReader(io.StringIO(made["results.csv"].decode())))
+    assert [one["arm"] for one in arms] == ["baseline", "twice", "synth_100", "lost"]
+    assert float(arms[2]["less_baseline_mean"]) == 0.03 and float(arms[2]["less_control_p_holm"]) == 0.03
+    assert arms[0]["less_baseline_mean"] == "" and arms[3]["auroc_mean"] == "" and None not in arms[3]
+    classes = list(csv.DictReader(io.StringIO(made["classes.csv"].decode())))
+    assert len(classes) == 6 and classes[1]["class"] == "PNEUMONIA_50%" and float(classes[1]["f1_low"]) == 0.88
+
+
+def test_markdown_explains_its_marks(study: Study):
+    text = files(study)["results.md"].decode()
+    assert text.count("\n| ") == 5 and "** p < 0.01" in text.split("\n\n")[1]
+
+
+def test_latex_is_escaped(study: Study):
+    text = files(study)["classes.tex"].decode()
+    assert r"100 \% real & PNEUMONIA\_50\% & 100 &" in text and r"\toprule" in text
+    assert latex((["a_b"], [["<0.001 & 5 %†\\"]]), "c").splitlines()[4:8] == [
+        r"\toprule",
+        r"a\_b \\",
+        r"\midrule",
+        r"$<$0.001 \& 5 \%$^\dagger$\textbackslash{} \\",
+    ]
+    assert "†" not in files(study)["results.tex"].decode()
