@@ -146,12 +146,10 @@ def test_bf16_follows_full_precision():
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_shares_of_a_batch_add_up_to_the_whole(size: int):
-    pictures, rows, chances = stripes(), TRAIN[:16], torch.rand(16, loop.CHANCES)
+    pictures, (rows, chances) = stripes(), next(batches(phase(), 16, np.random.default_rng(0)))
+    slots = [Ranks(number, size).slots(16, 0) for number in range(size)]
     sums = []
-    for shares in (
-        [slice(0, 16)],
-        [slice(r.start, r.stop) for r in (Ranks(n, size).slots(16, 0) for n in range(size))],
-    ):
+    for shares in ([slice(0, 16)], [slice(share.start, share.stop) for share in slots]):
         with loop.seeded(0):
             model = Linear(2)
         losses = [loop.backward(model, pictures, rows[mine], chances[mine], CONFIG).item() for mine in shares]
