@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cxr.classify import loop
@@ -139,8 +140,10 @@ def test_the_test_part_is_noted_and_changes_nothing():
 
 
 def test_bf16_follows_full_precision():
-    curves = [train(stripes(), [phase(3)], changed(precision=name), 2, 0).curve for name in ("fp32", "bf16")]
+    found = [train(stripes(), [phase(3)], changed(precision=name), 2, 0) for name in ("fp32", "bf16")]
+    curves = [each.curve for each in found]
     assert curves[0] != curves[1]
+    assert save(found[1].network.state_dict())
     assert [point.loss for point in curves[1]] == pytest.approx([point.loss for point in curves[0]], rel=0.05)
 
 
