@@ -7,6 +7,7 @@ one process and one thread each, no network.
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from cxr.data.images import encode_png, fit, read_gray
 from cxr.data.phantom import phantom
 
 GOAL = 15.0
-PICTURES, SIDE = 256, 512  # px of the files
+PICTURES, SIDE = 256, 512  # px of the files, along the longer side
 CONFIG = ClassifyConfig()
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 REAL = Path(__file__).parents[2] / "shared" / "data" / "nih-cxr"
@@ -53,7 +54,7 @@ def ours(held: np.ndarray) -> None:
         augmented(torch.from_numpy(held[rows]), chances, CONFIG)
 
 
-def theirs(folder: Path, drawn: list[np.ndarray]):
+def theirs(folder: Path, drawn: list[np.ndarray]) -> Callable[[], object]:
     """An epoch over the same pictures as files."""
     for number, picture in enumerate(drawn):
         path = folder / f"class_{number % 2}" / f"{number}.png"
@@ -75,7 +76,7 @@ def theirs(folder: Path, drawn: list[np.ndarray]):
 def real() -> list[np.ndarray]:
     files = sorted(REAL.glob("*/*.jpg"))
     files = files[:: len(files) // PICTURES][:PICTURES]
-    return [fit(read_gray(file.read_bytes()), SIDE, "square") for file in files]
+    return [read_gray(file.read_bytes()) for file in files]
 
 
 def phantoms() -> list[np.ndarray]:

@@ -41,7 +41,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network as it was at the best point of its curve, in evaluation mode."""
+    """A network as it was at the best point of its curve, in evaluation mode and the layout that files have."""
 
     network: nn.Module
     curve: list[Point]
@@ -89,7 +89,7 @@ def train(
                     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             watch(point)
     model.load_state_dict(state)
-    return Trained(model.eval(), curve, best_of(curve, last))
+    return Trained(model.eval().to(memory_format=torch.contiguous_format), curve, best_of(curve, last))
 
 
 @torch.inference_mode()

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import affine_grid
 from torchvision.transforms import functional as tv
 
-from cxr.classify.augment import CHANCES, augmented, centred, jittered, placed
+from cxr.classify.augment import CHANCES, augmented, centred, grid, jittered, placed
 from cxr.classify.config import ClassifyConfig
 from cxr.networks import to_input
 
@@ -67,6 +68,12 @@ def test_crops_lie_inside_and_take_the_share_that_was_asked_for():
     assert (matrices.abs()[:, 0, 0] + matrices.abs()[:, 0, 2]).max() < 1 + 1e-5
     aspect = matrices[:, 0, 0].abs() / matrices[:, 1, 1]
     assert 0.75 - 1e-5 < aspect.min() < 0.78 and 1.28 < aspect.max() < 4 / 3 + 1e-5
+
+
+def test_pixels_are_looked_up_where_torchs_grid_has_them():
+    matrices = placed(chances(3)[:, :6], ClassifyConfig())
+    expected = affine_grid(matrices, [3, 1, 40, 40], align_corners=False)
+    torch.testing.assert_close(grid(matrices, 40), expected, atol=1e-5, rtol=0)
 
 
 def test_jitter_is_torchvisions_brightness_then_contrast():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cxr.classify import loop
@@ -140,19 +141,19 @@ def test_the_test_part_is_noted_and_changes_nothing():
 
 
 def test_bf16_follows_full_precision():
-    curves = [train(stripes(), [phase(3)], changed(precision=name), 2, 0).curve for name in ("fp32", "bf16")]
+    found = [train(stripes(), [phase(3)], changed(precision=name), 2, 0) for name in ("fp32", "bf16")]
+    curves = [each.curve for each in found]
     assert curves[0] != curves[1]
+    assert save(found[1].network.state_dict())
     assert [point.loss for point in curves[1]] == pytest.approx([point.loss for point in curves[0]], rel=0.05)
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_shares_of_a_batch_add_up_to_the_whole(size: int):
-    pictures, rows, chances = stripes(), TRAIN[:16], torch.rand(16, loop.CHANCES)
+    pictures, (rows, chances) = stripes(), next(batches(phase(), 16, np.random.default_rng(0)))
+    slots = [Ranks(number, size).slots(16, 0) for number in range(size)]
     sums = []
-    for shares in (
-        [slice(0, 16)],
-        [slice(r.start, r.stop) for r in (Ranks(n, size).slots(16, 0) for n in range(size))],
-    ):
+    for shares in ([slice(0, 16)], [slice(share.start, share.stop) for share in slots]):
         with loop.seeded(0):
             model = Linear(2)
         losses = [loop.backward(model, pictures, rows[mine], chances[mine], CONFIG).item() for mine in shares]
