@@ -186,10 +186,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def weights_of(config: StudyConfig) -> str | None:
-    """Digest of the classifier's first weights, which must be there before anything is begun."""
-    from cxr.weights import resolve_classifier
+    """Digest of the classifier's first weights, which must be there before anything is begun; None: from scratch."""
+    from cxr.classify.config import SMALL
+    from cxr.weights import resolve_imagenet
 
-    return resolve_classifier(config.classifier).digest if config.classifier.pretrained else None
+    classifier = config.classifier
+    if not classifier.pretrained or classifier.network in SMALL:
+        return None
+    return resolve_imagenet(classifier.network, classifier.weights).digest
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def settings(job: Job) -> dict[str, str]:
     config, classifier = job.config, job.config.classifier
     start = "ImageNet weights" if job.recipe["weights"] else "random weights"
     budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
-    shown = {
+    return {
         "classifier": f"{classifier.network}, from {start}",
         "pictures": f"held at {classifier.resize} px, shown at {classifier.size} px",
         "augmentation": augmentation(job),
@@ -105,7 +105,6 @@ def settings(job: Job) -> dict[str, str]:
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
         "test": f"patients of the test part are in no other; bootstrap over patients, {config.resamples} resamples",
     }
-    return shown
 
 
 def augmentation(job: Job) -> str:
