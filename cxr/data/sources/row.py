@@ -19,9 +19,10 @@ PLACES = {  # kind -> what its place is
     "dicom": "a folder of DICOM files",
     "npz": "a MedMNIST .npz file",
     "idx": "the folder of the MNIST files",
+    "digits": "a number of pictures; all 1,797 of scikit-learn's by default",
     "phantom": "a number of pictures, and a seed if you like: 200,7",
 }
-DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "phantom": "200"}
+DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "digits": "1797", "phantom": "200"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class SourceOptions:
 
 
 Source = Callable[[str, SourceOptions], Iterator[SourceRow]]
+
+
+def names_source(text: str) -> bool:
+    """Whether it begins as KIND:PLACE does, or is a KIND alone that has a default place."""
+    kind, colon, _ = text.partition(":")
+    return kind in (PLACES if colon else DEFAULT_PLACES)
 
 
 def parse_source(text: str) -> tuple[str, str]:
