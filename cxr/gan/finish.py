@@ -136,7 +136,7 @@ def drawings(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, byt
         SAMPLES_KEY: pictures.png(run.frames[-1]),
         GIF_KEY: pictures.gif(run.frames),
         CURVES_KEY: pictures.curves(run.history),
-        CLASSES_KEY: pictures.histogram(classes, scores.counts, np.bincount(job.real.part("train")[1])),
+        CLASSES_KEY: pictures.histogram(classes, scores.counts, job.real.counts),
         CONFUSION_KEY: pictures.confusion(classes, counts),
         HISTORY_KEY: json_lines(run.history),
     }
@@ -182,8 +182,9 @@ configs:
 
 # {config.count} pictures of a {kind}
 
-{collapse_line(figures)}Every picture was generated; none is of a patient or a writer. 28 x 28 pixels are for learning \
-how GANs behave: digits are no X-rays, and no figure here says anything about patients. Not for clinical use.
+{collapse_line(figures)}Every picture was generated; none is of a patient or a writer. Pictures of 28 x 28 pixels are \
+for learning how GANs behave: digits are no X-rays, and no figure here says anything about patients. Not for clinical \
+use.
 
 ![Growing from the same noise]({GIF_KEY})
 
@@ -224,7 +225,7 @@ def agreement_lines(figures: dict[str, Any]) -> str:
     ]
     if figures["asked_agreement"] is not None:
         lines.insert(0, f"LeNet-5 names what was asked for in {figures['asked_agreement']:.1%} of them")
-    if alike["generated"] is not None:
+    if None not in alike.values():
         lines.append(f"Mean MS-SSIM within a class (higher is less diverse): {alike['generated']:.3f}, real ones "
                      f"{alike['real']:.3f}")  # fmt: skip
     return "\n".join(f"- {line}" for line in lines)

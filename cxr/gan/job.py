@@ -168,6 +168,5 @@ def samples(job: Job, trainer: Trainer, count: int) -> np.ndarray:
 
 def collapsing(job: Job, trainer: Trainer, lenet: LeNet5) -> list[str]:
     """Why the generator counts as collapsed now, by the classes of a few pictures."""
-    named, classes = predict(lenet, samples(job, trainer, WATCHED)).argmax(axis=1), len(job.real.classes)
-    counts, real_counts = (np.bincount(each, minlength=classes) for each in (named, job.real.part("train")[1]))
-    return collapse(counts, real_counts)
+    named = predict(lenet, samples(job, trainer, WATCHED)).argmax(axis=1)
+    return collapse(np.bincount(named, minlength=len(job.real.classes)), job.real.counts)

@@ -11,12 +11,13 @@ from cxr.data.split_report import COLOURS
 from cxr.gan.loop import Figures
 
 COLUMNS, ROWS = 10, 6
-SCALE = 2  # px of the grid for each of a picture
+SCALE, EDGE, GRAY = 2, 1, 64  # px of the grid for each of a picture; px around each picture, and their level
 FRAME, LAST_FRAME = 150, 3000  # ms
 
 
 def grid(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [COLUMNS x ROWS, H, W] side by side, row by row, uint8 [ROWS H SCALE, COLUMNS W SCALE]."""
+    """uint8 [COLUMNS x ROWS, H, W] side by side, row by row: uint8 [ROWS (H + 2) SCALE, COLUMNS (W + 2) SCALE]."""
+    pixels = np.pad(pixels, ((0, 0), (EDGE, EDGE), (EDGE, EDGE)), constant_values=GRAY)
     height, width = pixels.shape[1:]
     joined = pixels.reshape(ROWS, COLUMNS, height, width).swapaxes(1, 2).reshape(ROWS * height, COLUMNS * width)
     return joined.repeat(SCALE, axis=0).repeat(SCALE, axis=1)

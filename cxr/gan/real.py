@@ -1,7 +1,7 @@
 """The real pictures in memory, from a source or from an ingested set: 784 bytes each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from cxr.data.splits import PARTS, assign
 from cxr.errors import BadInput
 from cxr.gan.networks import SIZE
 
+DESCRIBED = ("finding", "split", "source", "licence")
 CHOSEN = 0.1  # share of a train part without a validation part beside it that becomes one
 
 
@@ -34,6 +35,11 @@ class Real:
         rows = self.splits == name
         return self.pixels[rows], self.labels[rows]
 
+    @property
+    def counts(self) -> np.ndarray:
+        """Pictures of each class in the train part, int [C]."""
+        return np.bincount(self.part("train")[1], minlength=len(self.classes))
+
 
 def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None]) -> Real:
     """Pictures straight from a source, each through the one door for pixels.
@@ -53,48 +59,43 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
         whole.update(f"{row.name}\n{row.finding}\n{row.split}\n".encode() + picture.tobytes())
     if refused:
         note(f"{refused} of {refused + len(kept)} pictures cannot be used and are left out")
-    splits, names = [row.split for row in kept], [row.name for row in kept]
-    told = [(row.source, row.licence) for row in kept]
-    return assembled(np.array(pixels), [row.finding for row in kept], splits, names, whole.hexdigest(), told, seed)
+    columns = {name: [getattr(row, name) for row in kept] for name in DESCRIBED}
+    columns["patient"] = [row.patient_id or row.name for row in kept]
+    return assembled(np.array(pixels), columns, whole.hexdigest(), seed)
 
 
 def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> Real:
     """The pictures of a finished set, with its split. Raises as `from_source`, and as `catalog.pictures`."""
-    columns = {name: found.table[name].to_pylist() for name in found.table.column_names}
-    pixels = pictures(found.store, found.table, SIZE, advance)
-    told = list(zip(columns["source"], columns["licence"], strict=True))
-    splits, names = columns["split"], columns["image_id"]
-    real = assembled(pixels, columns["finding"], splits, names, found.digest, told, seed)
-    patients = [patient or name for patient, name in zip(columns["patient_id"], names, strict=True)]
-    seen = {patient for patient, part in zip(patients, real.splits, strict=True) if part != "test"}
+    columns = {name: found.table[name].to_pylist() for name in ("image_id", "patient_id", *DESCRIBED)}
+    columns["patient"] = [p or name for p, name in zip(columns["patient_id"], columns["image_id"], strict=True)]
+    real = assembled(pictures(found.store, found.table, SIZE, advance), columns, found.digest, seed)
+    seen = {patient for patient, part in zip(columns["patient"], real.splits, strict=True) if part != "test"}
     return replace(real, seen=sorted(hashlib.sha256(patient.encode()).hexdigest() for patient in seen))
 
 
-def assembled(
-    pixels: np.ndarray, findings: Sequence[str], splits: Sequence[str | None], names: Sequence[str], digest: str,
-    told: Sequence[tuple[str | None, str | None]], seed: int,
-) -> Real:  # fmt: skip
+def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], digest: str, seed: int) -> Real:
+    """Of `DESCRIBED` and `patient`, one value a picture."""
+    findings = columns["finding"]
     classes = tuple(sorted(set(findings)))
     if len(classes) < 2:
         raise BadInput(f"--data: holds pictures of {len(classes)} findings; give two at least")
-    sources, licences = (
-        ", ".join(sorted({each or "unstated" for each in column})) for column in zip(*told, strict=True)
-    )
     labels = np.searchsorted(classes, findings).astype(np.int64)
-    return Real(pixels, labels, divided(findings, splits, names, seed), classes, digest, sources, licences)
+    splits = divided(findings, columns["split"], columns["patient"], seed)
+    source, licence = (", ".join(sorted({e or "unstated" for e in columns[name]})) for name in ("source", "licence"))
+    return Real(pixels, labels, splits, classes, digest, source, licence)
 
 
-def divided(findings: Sequence[str], splits: Sequence[str | None], names: Sequence[str], seed: int) -> np.ndarray:
-    """The publisher's split where it has a train and a test part, else ours, by picture; str [N].
+def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Sequence[str], seed: int) -> np.ndarray:
+    """The publisher's split where it has a train and a test part, else ours, by patient; str [N].
 
     A validation part that is missing is taken from the train part.
     """
     if not {"train", "test"} <= set(splits) <= set(PARTS):
-        return np.array(assign(findings, names, folds=0, seed=seed).split)
+        return np.array(assign(findings, patients, folds=0, seed=seed).split)
     parts = np.array(splits)
     if "validation" not in splits:
         train = np.flatnonzero(parts == "train")
-        held = [[column[row] for row in train] for column in (findings, names)]
+        held = [[column[row] for row in train] for column in (findings, patients)]
         parts = parts.astype("<U10")
         parts[train] = assign(*held, fractions=(1 - CHOSEN, CHOSEN, 0), folds=0, seed=seed).split
     return parts

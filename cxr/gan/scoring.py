@@ -1,9 +1,10 @@
 """What generated pictures show: named by LeNet-5, checked by their nearest neighbours, and whether they collapsed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import entropy
 from sklearn.neighbors import KNeighborsClassifier
 
 from cxr.gan.lenet import predict
@@ -51,7 +52,7 @@ def score(pixels: np.ndarray, asked: np.ndarray | None, lenet: LeNet5, real: Rea
         named, probabilities.max(axis=1), counts.tolist(),
         None if asked is None else share(named == asked),
         share(near == named), share(real_near == predict(lenet, test).argmax(axis=1)),
-        alike, real_alike, collapse(counts, np.bincount(labels), alike, real_alike),
+        alike, real_alike, collapse(counts, real.counts, alike, real_alike),
     )  # fmt: skip
 
 
@@ -80,19 +81,12 @@ def collapse(
         counts: generated pictures named each class; `real_counts` those of the train part.
         alike: similarity within classes; `real_alike` that of the train part.
     """
-    there, reasons = int((counts >= SEEN * counts.sum()).sum()), []
+    there, held, wanted = int((counts >= SEEN * counts.sum()).sum()), entropy(counts), entropy(real_counts)
+    reasons = []
     if there < LEAST_CLASSES * len(counts):
         reasons.append(f"only {there} of {len(counts)} classes have {SEEN:.0%} of the pictures or more")
-    if entropy(counts) < LEAST_ENTROPY * entropy(real_counts):
-        reasons.append(
-            f"the classes' entropy is {entropy(counts):.2f} nats, the train part's {entropy(real_counts):.2f}"
-        )
+    if held < LEAST_ENTROPY * wanted:
+        reasons.append(f"the classes' entropy is {held:.2f} nats, the train part's {wanted:.2f}")
     if alike is not None and real_alike is not None and 1 - alike < LEAST_DIFFERENCE * (1 - real_alike):
         reasons.append(f"pictures of a class are alike: mean MS-SSIM {alike:.2f}, in the train part {real_alike:.2f}")
     return reasons
-
-
-def entropy(counts: Sequence[int] | np.ndarray) -> float:
-    """Of the shares, in nats."""
-    shares = np.array(counts)[np.array(counts) > 0] / np.sum(counts)
-    return float(-(shares * np.log(shares)).sum())
