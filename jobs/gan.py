@@ -86,14 +86,14 @@ def main(args: Args) -> int:
 
 def read(data: str, seed: int) -> "Real":
     """The real pictures, from a source or a finished set."""
-    kind, place = parse_source(data) if names_source(data) else ("", data)
-    if kind:
+    if names_source(data):
+        kind, place = parse_source(data, "--data")
         from cxr.gan.real import from_source
 
         return from_source(SOURCES[kind](place, SourceOptions(seed=seed)), seed, note)
     from cxr.data.catalog import read_set
 
-    found = read_set(open_store(place))
+    found = read_set(open_store(data))
     from cxr.gan.real import from_set
 
     with progress("real pictures", len(found.table), "pictures") as advance:
@@ -112,11 +112,13 @@ def made(ready: "Job", start: float) -> "Record":
         with progress("LeNet-5", config.lenet_epochs, "epochs") as advance:
             lenet = job.make_lenet(ready, lambda f: advance(1, f"validation {f['validation_accuracy']:.2%}"))
     with progress("GAN", config.epochs, "epochs", last_epoch(ready.store)) as advance:
-        run = job.fit(
-            ready, lenet, lambda f: advance(1, f"D {f['discriminator_loss']:.2f} G {f['generator_loss']:.2f}")
-        )
+        run = job.fit(ready, lenet, lambda f: advance(1, losses(f)))
     with progress("pictures", config.count, "pictures") as advance:
         return finish.complete(ready, run, lenet, similar, {"total": time.monotonic() - start}, advance)
+
+
+def losses(figures: dict[str, float]) -> str:
+    return f"loss D {figures['discriminator_loss']:.2f}, G {figures['generator_loss']:.2f}"
 
 
 def similar(pixels: "np.ndarray", seed: int) -> float:

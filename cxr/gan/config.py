@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SIZE = 28  # px, MNIST's and MedMNIST's, height and width
+
 
 class GanConfig(BaseModel):
     """The recipe of a GAN and its pictures; with the digest of the real pictures it fixes every byte.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZE = 28  # px
+from cxr.gan.config import SIZE
 
 
 class Generator(nn.Module):

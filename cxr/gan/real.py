@@ -11,7 +11,7 @@ from cxr.data.images import Rejected, fit, read_gray
 from cxr.data.sources import SourceRow
 from cxr.data.splits import PARTS, assign
 from cxr.errors import BadInput
-from cxr.gan.networks import SIZE
+from cxr.gan.config import SIZE
 
 DESCRIBED = ("finding", "split", "source", "licence")
 CHOSEN = 0.1  # share of a train part without a validation part beside it that becomes one

@@ -63,7 +63,7 @@ def names_source(text: str) -> bool:
     return kind in (PLACES if colon else DEFAULT_PLACES)
 
 
-def parse_source(text: str) -> tuple[str, str]:
+def parse_source(text: str, option: str = "--source") -> tuple[str, str]:
     """Splits KIND:PLACE.
 
     Raises:
@@ -71,8 +71,8 @@ def parse_source(text: str) -> tuple[str, str]:
     """
     kind, _, place = text.partition(":")
     if kind not in PLACES:
-        raise BadInput(f"--source {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, PLACES)}")
+        raise BadInput(f"{option} {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, PLACES)}")
     place = place.strip() or DEFAULT_PLACES.get(kind, "")
     if not place:
-        raise BadInput(f"--source {kind}: names no place; write {kind}: and {PLACES[kind]}")
+        raise BadInput(f"{option} {kind}: names no place; write {kind}: and {PLACES[kind]}")
     return kind, place
