@@ -145,3 +145,11 @@ def test_evaluate_reads_what_the_gan_leaves(jobs, tmp_path: Path) -> None:
     done = jobs.run("evaluate.py", "tiny", *sets, "--size", 32, "--resamples", 10)
     assert done.returncode == 0 and "asked finding seen in" in done.stdout, done.stderr
     assert jobs.verify(out).returncode == jobs.verify(tmp_path / "clean").returncode == 0
+
+
+@pytest.mark.slow
+def test_into_a_bucket_the_same_bytes(s3, jobs, lab: Path, contents) -> None:
+    out = f"s3://{s3.make_bucket()}/out"
+    done = jobs.run("gan.py", "digits", "--data", "digits:200", "--out", out, *SMALL, env=s3.env)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(lab) and jobs.verify(out, env=s3.env).returncode == 0
