@@ -9,6 +9,7 @@ from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, nearest
 from cxr.evaluate.config import EvaluateConfig
 from cxr.finetune.config import FinetuneConfig
+from cxr.gan.config import GanConfig
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
@@ -93,6 +94,16 @@ FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
     "product": product,
     "dreambooth_a100": dreambooth_a100,
     "lora_a100": lora_a100,
+}
+
+GAN: dict[str, Callable[[], GanConfig]] = {
+    "digits": lambda: GanConfig(
+        width=32, epochs=60, batch_size=32, learning_rate=5e-4, lenet_epochs=40, checkpoint_every=10
+    ),
+    "mnist": lambda: GanConfig(
+        epochs=10, batch_size=128, lenet_epochs=12, lenet_learning_rate=4e-3, checkpoint_every=1
+    ),
+    "pneumoniamnist": lambda: GanConfig(width=32, epochs=40, lenet_epochs=20),
 }
 
 

@@ -171,7 +171,9 @@ def optimism(trials: Sequence[Trial]) -> Spread | None:
         if None in tested:
             return None
         gains.append(max(tested) - tested[trial.best])
-    return spread(np.array(gains), np.zeros((len(gains), 1)))
+    found = estimate(np.array(gains), np.zeros((len(gains), 1)))
+    low, high = found.interval()
+    return Spread(found.mean, found.sd, max(0.0, low), min(1.0, high))
 
 
 def subgroups(trials: Sequence[Trial], test: Tested, classes: int) -> list[Subgroup]:

@@ -19,9 +19,10 @@ PLACES = {  # kind -> what its place is
     "dicom": "a folder of DICOM files",
     "npz": "a MedMNIST .npz file",
     "idx": "the folder of the MNIST files",
+    "digits": "a number of pictures; all 1,797 of scikit-learn's by default",
     "phantom": "a number of pictures; a seed and findings if you like: 200,7,normal+pneumonia",
 }
-DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "phantom": "200"}
+DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "digits": "1797", "phantom": "200"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,13 @@ class SourceOptions:
 Source = Callable[[str, SourceOptions], Iterator[SourceRow]]
 
 
-def parse_source(text: str) -> tuple[str, str]:
+def names_source(text: str) -> bool:
+    """Whether it begins as KIND:PLACE does, or is a KIND alone that has a default place."""
+    kind, colon, _ = text.partition(":")
+    return kind in (PLACES if colon else DEFAULT_PLACES)
+
+
+def parse_source(text: str, option: str = "--source") -> tuple[str, str]:
     """Splits KIND:PLACE.
 
     Raises:
@@ -64,8 +71,8 @@ def parse_source(text: str) -> tuple[str, str]:
     """
     kind, _, place = text.partition(":")
     if kind not in PLACES:
-        raise BadInput(f"--source {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, PLACES)}")
+        raise BadInput(f"{option} {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, PLACES)}")
     place = place.strip() or DEFAULT_PLACES.get(kind, "")
     if not place:
-        raise BadInput(f"--source {kind}: names no place; write {kind}: and {PLACES[kind]}")
+        raise BadInput(f"{option} {kind}: names no place; write {kind}: and {PLACES[kind]}")
     return kind, place

@@ -1,0 +1,135 @@
+"""The lab from plan to record: the same end whatever happens on the way, and honest words about a bad end."""
+
+import io
+import json
+from collections import Counter
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load
+
+from cxr.data.catalog import pictures, read_set
+from cxr.data.images import GENERATED
+from cxr.errors import BadInput
+from cxr.gan import finish
+from cxr.gan import job as stage
+from cxr.gan.config import GanConfig
+from cxr.gan.job import fit, make_lenet, prepare, read_lenet
+from cxr.store import PLAN_KEY, read_record, verify
+
+
+def similar(pixels: np.ndarray, seed: int) -> float:
+    return float((pixels == pixels[0]).mean())
+
+
+def through(job, tell=lambda figures: None):
+    """From the classifier to the record, as the job's file does it."""
+    lenet = read_lenet(job) or make_lenet(job, lambda figures: None)
+    run = fit(job, lenet, tell)
+    return finish.complete(job, run, lenet, similar, {"total": 1.0}, lambda: None)
+
+
+def contents(job) -> dict[str, bytes]:
+    return {key: job.store.get(key) for key, _ in job.store.list() if key != "record.json"}
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_finished_lab_is_a_set_of_the_house(job, conditional: bool) -> None:
+    ours = job(conditional=conditional)
+    record = through(ours)
+    assert verify(ours.store).clean and record == read_record(ours.store)
+    found = read_set(ours.store)
+    assert pictures(ours.store, found.table, 28).shape == (12, 28, 28)
+    lines = [json.loads(line) for line in ours.store.get("images/metadata.jsonl").splitlines()]
+    for row, line in zip(found.table.to_pylist(), lines, strict=True):
+        assert row["key"] == f"images/{row['finding']}/{row['image_id']}.png" == f"images/{line['file_name']}"
+        assert line["asked" if conditional else "named"] == row["finding"] and 0 < line["confidence"] <= 1
+    assert record.metrics["classes"] == {c: Counter(line["named"] for line in lines)[c] for c in ours.real.classes}
+    asked = pq.read_table(io.BytesIO(ours.store.get(PLAN_KEY)))["asked"].to_pylist()
+    assert asked == (["lying", "standing"] * 6 if conditional else [None] * 12)
+    assert (record.metrics["asked_agreement"] is None) != conditional
+    assert not list(ours.store.list("checkpoints/"))
+
+
+def test_pictures_say_what_made_them(job) -> None:
+    ours = job()
+    through(ours)
+    key = read_set(ours.store).table["key"][0].as_py()
+    text = Image.open(io.BytesIO(ours.store.get(key))).text
+    assert GENERATED in text["XML:com.adobe.xmp"] and json.loads(text["cxr"])["gan"] == ours.digest
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(job) -> None:
+    undisturbed, killed = job("undisturbed"), job("killed")
+    through(undisturbed)
+
+    def kill(figures) -> None:
+        if figures["epoch"] == 3:  # after the checkpoint of epoch 2
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        through(killed, kill)
+    assert [key for key, _ in killed.store.list("checkpoints/")] == ["checkpoints/00000002.pt"]
+    told = []
+    through(killed, lambda figures: told.append(figures["epoch"]))
+    assert told == [3, 4] and contents(killed) == contents(undisturbed)
+
+
+def test_a_damaged_checkpoint_is_told(job) -> None:
+    ours = job()
+    make_lenet(ours, lambda figures: None)
+    ours.store.put("checkpoints/00000002.pt", b"PK\3\4 half of one")
+    with pytest.raises(BadInput, match=r"checkpoints/00000002.pt is damaged; remove it to begin anew"):
+        through(ours)
+
+
+def test_a_run_that_diverges_names_its_last_good_checkpoint(job, monkeypatch) -> None:
+    ours, step = job(), stage.Trainer.step
+
+    def poisoned(trainer, rows, noise):
+        return step(trainer, rows, noise) * (float("nan") if trainer.done == 3 else 1)
+
+    monkeypatch.setattr(stage.Trainer, "step", poisoned)
+    with pytest.raises(BadInput, match=r"epoch 4: .*the last good checkpoint, checkpoints/00000002.pt, is kept"):
+        through(ours)
+    assert ours.store.exists("checkpoints/00000002.pt") and read_record(ours.store) is None
+
+
+def test_a_collapsed_run_is_told_and_its_last_good_generator_kept(job, monkeypatch) -> None:
+    ours, saved = job(), {}
+
+    def at_last(now, trainer, lenet) -> list[str]:
+        if trainer.done == 2:
+            saved.update({name: value.clone() for name, value in trainer.generator.state_dict().items()})
+            return []
+        torch.nn.init.zeros_(trainer.generator.layers[-2].weight)  # every picture is the same from now on
+        return ["collapsed"]
+
+    monkeypatch.setattr(stage, "collapsing", at_last)
+    record = through(ours)
+    assert record.metrics["collapsed"] and record.metrics["last_good_epoch"] == 2
+    assert "pictures of a class are alike: mean MS-SSIM 1.00" in record.metrics["collapsed_because"][-1]
+    kept = load(ours.store.get("generator_epoch2.safetensors"))
+    assert all(torch.equal(kept[name], value) for name, value in saved.items())
+    card = ours.store.get("README.md").decode()
+    assert "**Collapsed:** " in card and "`generator_epoch2.safetensors` is the generator before" in card
+    assert verify(ours.store).clean
+
+
+def test_another_recipe_in_the_same_place_is_refused(job, real) -> None:
+    ours = job()
+    with pytest.raises(BadInput, match=r"holds another recipe's artifact \(noise_dim 4 -> 5\)"):
+        prepare(ours.store, ours.config.model_copy(update={"noise_dim": 5}), real)
+
+
+@pytest.mark.parametrize(("epochs", "frames"), [(4, 4), (60, 60), (61, 60), (1000, 60)])
+def test_frames_are_spread_up_to_the_last_epoch(epochs: int, frames: int) -> None:
+    framed = [epoch for epoch in range(1, epochs + 1) if stage.framed(epoch, epochs)]
+    assert len(framed) == frames and framed[-1] == epochs
+
+
+def test_the_recipe_is_whole() -> None:
+    assert set(stage.identity(GanConfig(), "d")) == {*GanConfig.model_fields, "data"}
