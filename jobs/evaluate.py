@@ -141,12 +141,13 @@ def take_out(job: "Job", place: "Store") -> None:
 
 
 def told(job: "Job", record: "Record") -> None:
-    from cxr.evaluate import finish, quality
+    from cxr.evaluate import finish
+    from cxr.report.words import FRECHET, title
 
-    figures, name = record.metrics, quality.title(record.metrics["extractor"], quality.FRECHET)
+    figures, name = record.metrics, title(record.metrics["extractor"], FRECHET)
     seen = "" if figures["agreement"] is None else f", asked finding seen in {figures['agreement']:.1%}"
     beyond = "more than chance" if figures["copies_beyond_chance"] else "no more than chance"
-    print(f"{name} {figures[quality.FRECHET]:.4g}{seen}, {figures['copies']} like a training picture ({beyond})")
+    print(f"{name} {figures[FRECHET]:.4g}{seen}, {figures['copies']} like a training picture ({beyond})")
     print(f"look at {job.store.uri}/{finish.PAGE_KEY}, read {job.store.uri}/{finish.TABLES_KEY}")
 
 

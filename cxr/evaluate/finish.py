@@ -10,8 +10,9 @@ from cxr.data.catalog import CatalogSet
 from cxr.evaluate.config import EvaluateConfig, identity
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.page import html, markdown
-from cxr.evaluate.quality import FRECHET, Quality
+from cxr.evaluate.quality import Quality
 from cxr.evaluate.sets import Pictures
+from cxr.report.words import FRECHET
 from cxr.store import (
     PLAN_KEY,
     Made,

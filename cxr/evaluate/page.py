@@ -1,19 +1,16 @@
 """An evaluation as text: a Markdown file, and the same as a static HTML page."""
 
 from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
-from jinja2 import Environment, StrictUndefined
 
 from cxr.data.split_report import table
 from cxr.evaluate.agreement import Confusion
 from cxr.evaluate.config import FALSE_ALARMS
 from cxr.evaluate.pictures import COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
-from cxr.evaluate.quality import FRECHET, Diversity, Figure, Quality
+from cxr.evaluate.quality import Diversity, Figure, Quality
 from cxr.evaluate.rates import Rate
+from cxr.report.html import Table, render
+from cxr.report.words import FRECHET, number, percent
 
-TEMPLATE = Path(__file__).parents[1] / "assets" / "evaluation.html"
 # What the pictures are called and what they show, in the order of the page.
 PICTURES = {
     COMPARISON: "Real and synthetic pictures, drawn at random",
@@ -21,7 +18,6 @@ PICTURES = {
     DENSITY: "Synthetic pictures where the most and the fewest real ones lie around",
     COPIES: "The synthetic pictures that are most like a training picture, each beside it",
 }
-Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
 def markdown(quality: Quality) -> str:
@@ -34,11 +30,9 @@ def markdown(quality: Quality) -> str:
 
 def html(quality: Quality) -> str:
     """One file; it shows the pictures that lie beside it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return page.render(
-        summary=in_short(quality), notes=quality.notes, tables=list(tables(quality)), pictures=PICTURES,
-        provenance=provenance(quality),
+    return render(
+        "evaluation.html", summary=in_short(quality), notes=quality.notes, tables=list(tables(quality)),
+        pictures=PICTURES, provenance=provenance(quality),
     )  # fmt: skip
 
 
@@ -174,9 +168,4 @@ def spread(found: Diversity | None) -> str:
 
 
 def share(found: Rate) -> str:
-    return f"{100 * found.share:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f})"
-
-
-def number(value: float) -> str:
-    """Three digits that mean something, without an exponent."""
-    return np.format_float_positional(value, 3, fractional=False, trim="-")
+    return percent(found.share, found.low, found.high)

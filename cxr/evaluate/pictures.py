@@ -14,8 +14,9 @@ from cxr.data.split_report import COLOURS
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.prdc import densities, nearest_distances
-from cxr.evaluate.quality import FRECHET, Quality
+from cxr.evaluate.quality import Quality
 from cxr.evaluate.sets import ALL, Pictures
+from cxr.report.words import FRECHET
 
 COMPARISON, DISTRIBUTIONS, DENSITY, COPIES = "comparison.png", "distributions.png", "density.png", "copies.png"
 SIDE, GAP, LINE = 128, 16, 18  # px of a tile, between two blocks, and of a line of text

@@ -18,11 +18,7 @@ from cxr.evaluate.prdc import neighbours
 from cxr.evaluate.resample import Figures, Floor, Interval, floors, intervals
 from cxr.evaluate.score import inception_score
 from cxr.evaluate.sets import ALL, Pictures
-
-FRECHET = "frechet_distance"
-CALLED = {  # what the field calls a figure with Inception's features; with another's it is only what it is
-    FRECHET: "FID", "kernel_distance": "KID", "inception_score": "Inception Score",
-}  # fmt: skip
+from cxr.report.words import FRECHET, title
 
 
 @dataclass(frozen=True)
@@ -92,14 +88,6 @@ class Quality:
 
     def json(self) -> bytes:
         return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def title(extractor: str, figure: str) -> str:
-    """What a figure may be called: a distance in the features of another network than Inception is no FID."""
-    plain = figure.replace("_", " ").replace("frechet", "Fréchet")
-    if figure not in CALLED:
-        return plain
-    return CALLED[figure] if extractor == "inception" else f"{plain} ({extractor})"
 
 
 def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copies, dimension: int) -> list[str]:

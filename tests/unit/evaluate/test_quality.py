@@ -5,7 +5,8 @@ import pytest
 
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import find_copies
-from cxr.evaluate.quality import Quality, Source, measure, title
+from cxr.evaluate.quality import Quality, Source, measure
+from cxr.report.words import title
 
 CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True)
 
