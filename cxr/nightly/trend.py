@@ -58,7 +58,7 @@ def read_nights(root: Store) -> list[Report]:
 
 def page(nights: Sequence[Report], picture: bytes) -> str:
     file = PICTURE_KEY.removeprefix(TREND)
-    return render("trend.html", nights=nights, table=table(nights), picture=embedded(picture), file=file)
+    return render("trend.html", newest=nights[-1], rows=table(nights), shown=embedded(picture), file=file)
 
 
 def table(nights: Sequence[Report]) -> Table:
