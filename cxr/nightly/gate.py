@@ -22,7 +22,9 @@ class Figures(Frozen):
     extractor: str
     measured: str  # digest of how: only what was measured alike is compared
     frechet: float | None
-    distance: float | None  # Fréchet distance of synthetic pictures to real halves, in that between two real halves
+    distance: (
+        float | None
+    )  # Fréchet distance of synthetic pictures to real halves, divided by that between two real halves
     agreement: float | None  # share of synthetic pictures in which the asked finding is seen
     copies: float | None  # share of synthetic pictures that are as like a training picture as a copy
     beyond_chance: bool  # more copies than unrelated real pictures would be taken for
@@ -75,7 +77,7 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
     """
     name = title(found.extractor, FRECHET)
     checks = [
-        at_most(f"{name}, in that of real halves,", found.distance, config.most_distance),
+        at_most(f"{name}, times that of real halves,", found.distance, config.most_distance),
         at_least("agreement with what was asked", found.agreement, config.least_agreement),
         at_most("share of copies", found.copies, config.most_copies),
         at_most("copies beyond chance", float(found.beyond_chance), 0.0),
@@ -85,7 +87,7 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
     rise = ratio(found.frechet, last.frechet)
     return [
         *checks,
-        at_most(f"{name}, in last night's,", rise, config.distance_rise),
+        at_most(f"{name}, times last night's,", rise, config.distance_rise),
         at_least("agreement, less last night's,", less(found.agreement, last.agreement), -config.agreement_drop),
         at_most("share of copies, less last night's,", less(found.copies, last.copies), config.copies_rise),
     ]

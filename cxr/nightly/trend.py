@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 import matplotlib.dates as mdates
@@ -21,6 +21,7 @@ PAGE_KEY, PICTURE_KEY = f"{TREND}index.html", f"{TREND}trend.png"
 FIGURES = f"{TREND}nights/"
 READ_THREADS = 16
 DPI, WIDTH, PANEL = 200, 9.0, 2.6  # inches
+DAY = timedelta(days=1)
 BLUE, RED = COLOURS[0], COLOURS[5]
 
 
@@ -34,7 +35,7 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("distance", "distance, in that of real halves", 0, "lower is better"),
+    Panel("distance", "Fréchet distance, times that of real halves", 0, "lower is better"),
     Panel("agreement", "agreement with what was asked", 1, "higher is better"),
     Panel("copies", "share of copies", 2, "lower is better"),
 )
@@ -64,7 +65,7 @@ def page(nights: Sequence[Report], picture: bytes) -> str:
 def table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
     named = title(nights[-1].figures.extractor, FRECHET)
-    head = ["night", "gate", "pictures", named, "in that of real halves", "agreement", "copies", "data", "model"]
+    head = ["night", "gate", "pictures", named, "times real halves", "agreement", "copies", "data", "model"]
     rows = [
         [
             night.date, "passed" if night.passed else "failed", f"{night.pictures:,}",
@@ -82,7 +83,7 @@ def draw(nights: Sequence[Report]) -> bytes:
     axes = canvas.subplots(len(PANELS), sharex=True)
     for axis, panel in zip(axes, PANELS, strict=True):
         draw_panel(axis, panel, nights)
-    axes[-1].xaxis.set_major_locator(mdates.AutoDateLocator(minticks=1, maxticks=10))
+    axes[-1].xaxis.set_major_locator(mdates.AutoDateLocator(minticks=2, maxticks=10))
     axes[-1].xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes[-1].xaxis.get_major_locator()))
     canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=12)
     data = io.BytesIO()
@@ -98,12 +99,11 @@ def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
         chosen = [(day, v) for day, v, night in zip(days, values, nights, strict=True) if night.passed is passed]
         axis.plot(*zip(*chosen, strict=True) if chosen else ([], []), marker, color=colour, markersize=9, label=name)
     limits = [night.checks[panel.check].limit for night in nights]
-    axis.step(days, limits, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
-    if len(days) == 1:
-        axis.axhline(limits[0], color="black", linestyle="--", linewidth=1.4)
+    reach = [days[0] - DAY, *days, days[-1] + DAY], [limits[0], *limits, limits[-1]]
+    axis.step(*reach, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
     axis.set_title(f"{panel.name} ({panel.better})", fontsize=14, loc="left", fontweight="bold")
+    axis.margins(x=0, y=0.15)
     axis.set_ylim(bottom=0)
-    axis.margins(y=0.15)
     axis.tick_params(labelsize=12)
     axis.grid(color="#e3e6e9")
     axis.spines[["top", "right"]].set_visible(False)

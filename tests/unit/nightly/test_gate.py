@@ -21,11 +21,11 @@ def test_a_set_within_its_limits_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"distance": 10.01}, "Fréchet distance (tiny), in that of real halves,"),
+        ({"distance": 10.01}, "Fréchet distance (tiny), times that of real halves,"),
         ({"agreement": 0.59}, "agreement with what was asked"),
         ({"copies": 0.051}, "share of copies"),
         ({"beyond_chance": True}, "copies beyond chance"),
-        ({"distance": None}, "Fréchet distance (tiny), in that of real halves,"),
+        ({"distance": None}, "Fréchet distance (tiny), times that of real halves,"),
         ({"agreement": None}, "agreement with what was asked"),
     ],
 )
@@ -36,7 +36,7 @@ def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: st
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"frechet": 25.1}, "Fréchet distance (tiny), in last night's,"),
+        ({"frechet": 25.1}, "Fréchet distance (tiny), times last night's,"),
         ({"agreement": 0.69}, "agreement, less last night's,"),
         ({"copies": 0.045}, "share of copies, less last night's,"),
     ],
