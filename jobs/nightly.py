@@ -89,23 +89,29 @@ def main(args: Args) -> int:
 
     if record := report.finished(root, config, args.date):
         return told(root, args.date, record)
+    pinned = report.pinned(root, args.date)
+    data = pinned["data"] if pinned else listed(config)  # before the lease: what cannot be read leaves nothing
     with held(root) as lease:
         try:
-            return night(lease, config, args, start)
+            return night(lease, config, args, data, start)
         except steps.StepFailed as stop:
             print(f"{cli.program()}: {stop}, see above; latest stays, the same command goes on", file=sys.stderr)
             return stop.code
 
 
-def night(lease: "Lease", config: NightlyConfig, args: Args, start: float) -> int:
-    """All of a night, from where it stands."""
+def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: float) -> int:
+    """All of a night, from where it stands.
+
+    Args:
+        data: digest of the set that the source makes.
+    """
     from cxr.nightly import pointer, report, retention, trend
 
     root, day = lease.store, args.date
     latest = pointer.close_earlier(lease)
     if latest.night > day:
         raise BadInput(f"--date {day}: latest is a later night already, {latest.night}; give one after it")
-    recipe = prepared(lease, config, day)
+    recipe = prepared(lease, config, day, data)
     found = judged(lease, config, day, recipe)
     if found.passed and latest.night != day:
         latest = report.pointer_to(found)
@@ -117,7 +123,7 @@ def night(lease: "Lease", config: NightlyConfig, args: Args, start: float) -> in
     return told(root, day, report.complete(root, found, recipe, {"total": time.monotonic() - start}))
 
 
-def prepared(lease: "Lease", config: NightlyConfig, day: str) -> dict[str, Any]:
+def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> dict[str, Any]:
     """Brings in what is new in the source and trains where data or recipe are new; returns the night's recipe."""
     from cxr.data.catalog import read_set
     from cxr.finetune.config import identity
@@ -125,8 +131,6 @@ def prepared(lease: "Lease", config: NightlyConfig, day: str) -> dict[str, Any]:
     from cxr.weights import resolve
 
     root = lease.store
-    pinned = report.pinned(root, day)
-    digest = pinned["data"] if pinned else listed(config)
     data = below(root, f"{DATA}{digest}")
     record = steps.done(lease, "ingest", data, command(ingest, config.ingest, source=config.source, out=data.uri))
     if record.recipe_digest != digest:

@@ -32,6 +32,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ({"date": "yesterday"}, "--date 'yesterday': not a day"),
         ({"keep": 0}, "--keep 0: give a number from 1"),
         ({"source": "folders:x"}, "--source 'folders:x': no kind is called"),
+        ({"source": "folder:/nowhere/at/all"}, "nowhere"),
         ({"generate": "tiny --per-fnding 3"}, "--generate 'tiny --per-fnding 3': .*--per-finding"),
         ({"generate": "tiny --per-finding 0"}, "--generate 'tiny --per-finding 0': --per-finding '0'"),
         ({"finetune": "lora"}, "--finetune 'lora': no recipe is called 'lora'; did you mean lora_a100"),
