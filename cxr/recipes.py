@@ -12,6 +12,7 @@ from cxr.finetune.config import FinetuneConfig
 from cxr.gan.config import GanConfig
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
+from cxr.nightly.config import NightlyConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 from cxr.study.config import BASELINE, Arm, StudyConfig
 
@@ -126,6 +127,17 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
     "study_7x3": StudyConfig,
     "findings10": findings10,
 }
+
+NIGHTLY: dict[str, Callable[[], NightlyConfig]] = {
+    "tiny": lambda: NightlyConfig(
+        source="phantom:400", generate="tiny --per-finding 24", most_distance=30, least_agreement=0.5
+    ),
+    "sd15": lambda: NightlyConfig(
+        source="hub:hf-vision/chest-xray-pneumonia", ingest="sd15", finetune="lora_a100",
+        generate="sd15 --findings normal,pneumonia --per-finding 500", evaluate="inception",
+        most_distance=20, least_agreement=0.8,
+    ),
+}  # fmt: skip
 
 
 def named(recipes: dict[str, Callable], name: str):

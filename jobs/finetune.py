@@ -96,9 +96,11 @@ def main(args: Args) -> int:
     start = time.monotonic()
     config, store = configured(args), open_store(args.out)
     store.check()
+    data_store = open_store(args.data)
+    data_store.check(write=False)
     from cxr.data.catalog import read_set
 
-    data = read_set(open_store(args.data))
+    data = read_set(data_store)
     from cxr.finetune import finish, job  # heavy: only for a set that is there
 
     ready = job.prepare(store, data, config, note)
@@ -201,7 +203,6 @@ def configured(args: Args) -> FinetuneConfig:
     given = {name: getattr(args, name) for name in CHANGES}
     config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), **given)
     check_spec(config.model)
-    open_store(args.data).check(write=False)
     return config
 
 

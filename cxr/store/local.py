@@ -71,7 +71,7 @@ class LocalStore(Store):
         return self._path(key).is_file()
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
-        for entry in self._walk():
+        for entry in self._walk(self.root / prefix.rpartition("/")[0]):
             key = Path(entry.path).relative_to(self.root).as_posix()
             if key.startswith(prefix) and not entry.name.startswith(TEMP_PREFIX):
                 with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
@@ -89,7 +89,7 @@ class LocalStore(Store):
                     break
 
     def tidy(self) -> None:
-        for entry in self._walk():
+        for entry in self._walk(self.root):
             if entry.name.startswith(TEMP_PREFIX) and _writer_is_gone(Path(entry.path)):
                 Path(entry.path).unlink(missing_ok=True)
 
@@ -131,8 +131,8 @@ class LocalStore(Store):
                 raise StoreError(f"{self.root}: disk full; free space and run the same command again") from error
             raise StoreError(f"{self.root}: {key} cannot be written: {error.strerror}") from error
 
-    def _walk(self) -> Iterator[os.DirEntry[str]]:
-        folders = [self.root]
+    def _walk(self, top: Path) -> Iterator[os.DirEntry[str]]:
+        folders = [top]
         while folders:
             try:
                 with os.scandir(folders.pop()) as entries:

@@ -125,3 +125,14 @@ def test_files_get_the_rights_that_the_users_umask_asks_for(store):
     finally:
         os.umask(before)
     assert (store.root / "k").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_listing_looks_only_into_the_folder_that_it_names(store, monkeypatch):
+    for key in ("lease/00000001.json", "lease/old/00000001.json", "images/a.png"):
+        store.put(key, b"1")
+    seen, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: seen.append(Path(path).name) or scandir(path))
+    assert [found.key for found in store.list("lease/0")] == ["lease/00000001.json"]
+    assert sorted(found.key for found in store.list("lease/")) == ["lease/00000001.json", "lease/old/00000001.json"]
+    assert list(store.list("absent/")) == list(store.list("images/a.png/x")) == []
+    assert "images" not in seen

@@ -1,0 +1,109 @@
+"""A night's figures against its limits and against last night's."""
+
+import json
+import math
+
+from pydantic import BaseModel, ConfigDict
+
+from cxr.nightly.config import NightlyConfig
+from cxr.report.words import FRECHET, number, title
+from cxr.store import Record, Store, recipe_digest
+
+QUALITY_KEY = "quality.json"
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figures(Frozen):
+    """What a night is judged by. A figure that could not be measured is None."""
+
+    extractor: str
+    measured: str  # digest of how: only what was measured alike is compared
+    frechet: float | None
+    distance: (
+        float | None
+    )  # Fréchet distance of synthetic pictures to real halves, divided by that between two real halves
+    agreement: float | None  # share of synthetic pictures in which the asked finding is seen
+    copies: float | None  # share of synthetic pictures that are as like a training picture as a copy
+    beyond_chance: bool  # more copies than unrelated real pictures would be taken for
+
+
+class Check(Frozen):
+    """One figure against one limit."""
+
+    name: str
+    figure: float | None
+    limit: float
+    at_most: bool  # or at least
+    passed: bool
+
+    def __str__(self) -> str:
+        found = "was not measured" if self.figure is None else f"is {number(self.figure)}"
+        return f"{self.name} {found}, {'at most' if self.at_most else 'at least'} {number(self.limit)} is allowed"
+
+
+def read_figures(evaluation: Store, record: Record) -> Figures:
+    """The figures of all findings together.
+
+    Args:
+        record: the evaluation's.
+    """
+    told = json.loads(evaluation.get(QUALITY_KEY))
+    frechet, copies = told["groups"][0]["figures"][FRECHET], told["copies"]
+    floor, agreement = frechet["floor"], told["agreement"]
+    how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
+    return Figures(
+        extractor=told["extractor"],
+        measured=recipe_digest({**how, "pictures": told["synthetic"]["pictures"]}),
+        frechet=finite(frechet["interval"]["value"]),
+        distance=finite(floor["synthetic"] / floor["value"]) if floor["value"] else None,
+        agreement=agreement and finite(agreement["synthetic"]["agree"]["share"]),
+        copies=finite(copies["rate"]["share"]),
+        beyond_chance=copies["beyond_chance"],
+    )
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[Check]:
+    """Every check of a night; the set is fit for readers where all of them passed.
+
+    Args:
+        last: last night's, if there was one.
+    """
+    name = title(found.extractor, FRECHET)
+    checks = [
+        at_most(f"{name}, times that of real halves,", found.distance, config.most_distance),
+        at_least("agreement with what was asked", found.agreement, config.least_agreement),
+        at_most("share of copies", found.copies, config.most_copies),
+        at_most("copies beyond chance", float(found.beyond_chance), 0.0),
+    ]
+    if last is None or last.measured != found.measured:
+        return checks
+    rise = ratio(found.frechet, last.frechet)
+    return [
+        *checks,
+        at_most(f"{name}, times last night's,", rise, config.distance_rise),
+        at_least("agreement, less last night's,", less(found.agreement, last.agreement), -config.agreement_drop),
+        at_most("share of copies, less last night's,", less(found.copies, last.copies), config.copies_rise),
+    ]
+
+
+def at_most(name: str, figure: float | None, limit: float) -> Check:
+    return Check(name=name, figure=figure, limit=limit, at_most=True, passed=figure is not None and figure <= limit)
+
+
+def at_least(name: str, figure: float | None, limit: float) -> Check:
+    return Check(name=name, figure=figure, limit=limit, at_most=False, passed=figure is not None and figure >= limit)
+
+
+def ratio(new: float | None, old: float | None) -> float | None:
+    return new / old if new is not None and old else None
+
+
+def less(new: float | None, old: float | None) -> float | None:
+    return new - old if new is not None and old is not None else None

@@ -1,0 +1,53 @@
+"""A night's steps are the other jobs, each in a process of its own: with its memory, and with its way to go on."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from cxr.errors import BadInput
+from cxr.nightly.lease import Lease
+from cxr.progress import note
+from cxr.store import Record, Store, read_record
+
+POLL = 0.2  # seconds between two looks at a step
+
+
+class StepFailed(Exception):
+    """A step ended with this exit code; what it said is on stderr."""
+
+    def __init__(self, name: str, code: int) -> None:
+        ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        super().__init__(f"the step {name} {ended}")
+        self.code = max(code, 1)
+
+
+def done(lease: Lease, name: str, place: Store, command: Sequence[str]) -> Record:
+    """The record of a step's artifact; runs the step unless it is there.
+
+    Raises:
+        StepFailed: the step did not succeed.
+        LostLease: a later run has taken over; the step is ended.
+        BadInput: the step left nothing, as a dry run does.
+    """
+    record = read_record(place)
+    if record is None:
+        note(f"{name} into {place.uri}")
+        run(lease, name, command)
+        record = read_record(place)
+    if record is None:
+        raise BadInput(f"--{name}: left nothing in {place.uri}; leave out the option that kept it from its work")
+    return record
+
+
+def run(lease: Lease, name: str, command: Sequence[str]) -> None:
+    """In a session of its own, so that Ctrl-C reaches it once: from here. What it prints goes to stderr."""
+    with subprocess.Popen(command, stdout=sys.stderr, start_new_session=True) as step:
+        try:
+            while step.poll() is None:
+                if lease.lost.wait(POLL):
+                    lease.check()
+        finally:
+            if step.poll() is None:
+                step.terminate()
+    if step.returncode:
+        raise StepFailed(name, step.returncode)

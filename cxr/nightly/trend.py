@@ -1,0 +1,109 @@
+"""All nights that were judged, also those that are no longer there: a file each, one page and one picture."""
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import matplotlib.dates as mdates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cxr.data.split_report import COLOURS
+from cxr.nightly.places import TREND
+from cxr.nightly.report import Report, shown
+from cxr.report.html import Table, embedded, render
+from cxr.report.words import FRECHET, title
+from cxr.store import Store
+
+PAGE_KEY, PICTURE_KEY = f"{TREND}index.html", f"{TREND}trend.png"
+FIGURES = f"{TREND}nights/"
+READ_THREADS = 16
+DPI, WIDTH, PANEL = 200, 9.0, 2.6  # inches
+DAY = timedelta(days=1)
+BLUE, RED = COLOURS[0], COLOURS[5]
+
+
+class Panel(NamedTuple):
+    """A figure over nights: its name in `Figures`, what it is called, and which check's limit is drawn."""
+
+    figure: str
+    name: str
+    check: int
+    better: str
+
+
+PANELS = (
+    Panel("distance", "Fréchet distance, times that of real halves", 0, "lower is better"),
+    Panel("agreement", "agreement with what was asked", 1, "higher is better"),
+    Panel("copies", "share of copies", 2, "lower is better"),
+)
+
+
+def update(root: Store, report: Report) -> None:
+    """Takes a night in and makes page and picture anew."""
+    root.put(f"{FIGURES}{report.date}.json", report.model_dump_json(indent=1).encode())
+    nights = read_nights(root)
+    picture = draw(nights)
+    root.put(PICTURE_KEY, picture)
+    root.put(PAGE_KEY, page(nights, picture).encode())
+
+
+def read_nights(root: Store) -> list[Report]:
+    """All judged nights, the oldest first."""
+    keys = sorted(found.key for found in root.list(FIGURES))
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        return [Report.model_validate_json(data) for data in threads.map(root.get, keys)]
+
+
+def page(nights: Sequence[Report], picture: bytes) -> str:
+    file = PICTURE_KEY.removeprefix(TREND)
+    return render("trend.html", newest=nights[-1], rows=table(nights), shown=embedded(picture), file=file)
+
+
+def table(nights: Sequence[Report]) -> Table:
+    """A night a row, the newest first."""
+    named = title(nights[-1].figures.extractor, FRECHET)
+    head = ["night", "gate", "pictures", named, "times real halves", "agreement", "copies", "data", "model"]
+    rows = [
+        [
+            night.date, "passed" if night.passed else "failed", f"{night.pictures:,}",
+            *(shown(getattr(night.figures, name)) for name in ("frechet", "distance", "agreement", "copies")),
+            night.data[:12], night.model[:12],
+        ]
+        for night in reversed(nights)
+    ]  # fmt: skip
+    return head, rows
+
+
+def draw(nights: Sequence[Report]) -> bytes:
+    """The judged figures over nights, with their limits: a PNG, 9 inches wide."""
+    canvas = Figure(figsize=(WIDTH, 0.8 + PANEL * len(PANELS)), dpi=DPI, layout="constrained")
+    axes = canvas.subplots(len(PANELS), sharex=True)
+    for axis, panel in zip(axes, PANELS, strict=True):
+        draw_panel(axis, panel, nights)
+    axes[-1].xaxis.set_major_locator(mdates.AutoDateLocator(minticks=2, maxticks=10))
+    axes[-1].xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes[-1].xaxis.get_major_locator()))
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=12)
+    data = io.BytesIO()
+    canvas.savefig(data, format="png")
+    return data.getvalue()
+
+
+def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
+    days = [date.fromisoformat(night.date) for night in nights]
+    values = [getattr(night.figures, panel.figure) for night in nights]
+    axis.plot(days, values, color="#9aa2a9", linewidth=1)
+    for passed, colour, marker, name in ((True, BLUE, "o", "passed"), (False, RED, "X", "failed its gate")):
+        chosen = [(day, v) for day, v, night in zip(days, values, nights, strict=True) if night.passed is passed]
+        axis.plot(*zip(*chosen, strict=True) if chosen else ([], []), marker, color=colour, markersize=9, label=name)
+    limits = [night.checks[panel.check].limit for night in nights]
+    reach = [days[0] - DAY, *days, days[-1] + DAY], [limits[0], *limits, limits[-1]]
+    axis.step(*reach, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
+    axis.set_title(f"{panel.name} ({panel.better})", fontsize=14, loc="left", fontweight="bold")
+    axis.margins(x=0, y=0.15)
+    axis.set_ylim(bottom=0)
+    axis.tick_params(labelsize=12)
+    axis.grid(color="#e3e6e9")
+    axis.spines[["top", "right"]].set_visible(False)

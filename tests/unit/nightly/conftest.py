@@ -1,0 +1,68 @@
+"""Nights as the steps leave them, without running any."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cxr.nightly import report
+from cxr.nightly.config import NightlyConfig
+from cxr.nightly.gate import Figures
+from cxr.nightly.lease import LENGTH, Lease, read_claim, take
+from cxr.nightly.places import LEASES
+from cxr.nightly.pointer import Pointer
+from cxr.nightly.report import Report
+from cxr.store import Made, Record, Store, open_store, recipe_digest, unit_key
+
+CONFIG = NightlyConfig(source="phantom:200", most_distance=10, least_agreement=0.6)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "nights"))
+
+
+@pytest.fixture
+def overtaken(store: Store) -> tuple[Lease, Lease]:
+    """A holder that has been silent for too long, and the one that took over."""
+    early = take(store, LENGTH)
+    silence(early)
+    return early, take(store, LENGTH)
+
+
+def silence(lease: Lease) -> None:
+    """As if the holder had died long enough ago."""
+    claim = read_claim(lease.store, lease.token)
+    stale = claim.model_copy(update={"until": datetime.now(UTC) - timedelta(seconds=1)})
+    lease.store.put(unit_key(LEASES, lease.token), stale.json_bytes())
+
+
+def figures(**changes: object) -> Figures:
+    return Figures(
+        **{"extractor": "tiny", "measured": "alike", "frechet": 20.0, "distance": 5.0, "agreement": 0.8, "copies": 0.01,
+           "beyond_chance": False, **changes}
+    )  # fmt: skip
+
+
+def judged(date: str, last: Pointer | None = None, **changes: object) -> Report:
+    """A report of a night with these figures."""
+    made = Record(
+        kind="generated images", recipe={}, recipe_digest=recipe_digest({}), objects=[],
+        made=Made(count=240, bytes=0, digest=""),
+    )  # fmt: skip
+    places = {"data": "d" * 64, "model": "m" * 64}
+    return report.report_of(date, places, made, figures(**changes), CONFIG, last or Pointer())
+
+
+def quality(frechet: float = 20.0, floor: float = 4.0, agreement: float | None = 0.8, copies: float = 0.01) -> bytes:
+    """What the gate reads of an evaluation's quality.json."""
+    seen = agreement and {"synthetic": {"agree": {"share": agreement}}}
+    distance = {"interval": {"value": frechet}, "floor": {"value": floor, "synthetic": frechet}}
+    return json.dumps(
+        {
+            "extractor": "tiny", "synthetic": {"pictures": 240}, "agreement": seen,
+            "groups": [{"figures": {"frechet_distance": distance}}],
+            "copies": {"rate": {"share": copies}, "beyond_chance": copies > 0.03},
+        }
+    ).encode()  # fmt: skip

@@ -1,0 +1,87 @@
+"""What the nightly job refuses before it writes anything."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cxr.errors import BadInput
+from cxr.nightly.pointer import Pointer
+from cxr.store import open_store
+
+JOBS = Path(__file__).parents[3] / "jobs"
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """jobs/nightly.py as Python finds it when it is run: with the other jobs beside it."""
+    monkeypatch.syspath_prepend(str(JOBS))
+    spec = importlib.util.spec_from_file_location("nightly_job", JOBS / "nightly.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"recipe": "tinny"}, "no recipe is called 'tinny'; did you mean tiny"),
+        ({"date": "20261121"}, "--date '20261121': not a day; give one as 2026-11-21"),
+        ({"date": "2026-02-30"}, "--date '2026-02-30': not a day"),
+        ({"date": "yesterday"}, "--date 'yesterday': not a day"),
+        ({"keep": 0}, "--keep 0: give a number from 1"),
+        ({"source": "folders:x"}, "--source 'folders:x': no kind is called"),
+        ({"source": "folder:/nowhere/at/all"}, "nowhere"),
+        ({"generate": "tiny --per-fnding 3"}, "--generate 'tiny --per-fnding 3': .*--per-finding"),
+        ({"generate": "tiny --per-finding 0"}, "--generate 'tiny --per-finding 0': --per-finding '0'"),
+        ({"finetune": "lora"}, "--finetune 'lora': no recipe is called 'lora'; did you mean lora_a100"),
+        ({"finetune": "tiny --model nowhere"}, "--finetune 'tiny --model nowhere': .*no such"),
+        ({"ingest": "tiny --size 'x"}, "--ingest .*No closing quotation"),
+        ({"evaluate": "tiny --least 3"}, "--evaluate 'tiny --least 3': "),
+        ({"least_agreement": 1.5}, "--least-agreement '1.5'"),
+        ({"most_distance": float("nan")}, "--most-distance 'nan'"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    job: ModuleType, tmp_path: Path, changes: dict, line: str
+) -> None:
+    out = tmp_path / "out"
+    given = {"recipe": "tiny", "out": str(out), "date": "2026-11-21", **changes}
+    with pytest.raises(BadInput, match=line) as caught:
+        job.main(job.Args(**given))
+    assert "\n" not in str(caught.value) and not out.exists()
+
+
+def test_a_place_of_something_else_is_refused(job: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(BadInput, match=r"not a place of nights \(holiday.jpg\)"):
+        job.main(job.Args("tiny", str(tmp_path), "2026-11-21"))
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_night_before_that_of_latest_is_refused(job: ModuleType, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.put("latest/00000001.json", Pointer(night="2026-11-22", token=1).model_dump_json().encode())
+    with pytest.raises(BadInput, match="latest is a later night already, 2026-11-22"):
+        job.main(job.Args("tiny", str(tmp_path), "2026-11-21"))
+
+
+@pytest.mark.parametrize("recipe", ["tiny", "sd15"])
+def test_every_recipe_has_steps_that_can_be_run(job: ModuleType, tmp_path: Path, recipe: str) -> None:
+    config = job.configured(job.Args(recipe, str(tmp_path), "2026-11-21"))
+    assert job.parsed(job.generate, config.generate).sampler.size == job.parsed(job.ingest, config.ingest).size
+
+
+def test_what_is_filled_in_counts(job: ModuleType) -> None:
+    words = job.command(job.generate, "tiny --seed 1 --out 'a b'", seed=2, out="c")
+    args = job.cli.parse(job.generate.Args, words[2:], "")
+    assert (args.recipe, args.seed, args.out) == ("tiny", 2, "c")
+
+
+def test_a_source_that_has_grown_is_another_set(job: ModuleType, tmp_path: Path) -> None:
+    digests = [
+        job.listed(job.configured(job.Args("tiny", str(tmp_path), "2026-11-21", source=source)))
+        for source in ("phantom:40", "phantom:41", "phantom:40")
+    ]
+    assert digests[0] == digests[2] != digests[1]

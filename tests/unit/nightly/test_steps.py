@@ -1,0 +1,52 @@
+"""Steps are run once, and end with whoever runs them."""
+
+import sys
+import time
+
+import psutil
+import pytest
+
+from cxr.errors import BadInput
+from cxr.nightly.lease import LENGTH, Lease, LostLease, take
+from cxr.nightly.steps import StepFailed, done, run
+from cxr.store import Made, Record, Store, commit_record, recipe_digest
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_step_that_is_done_is_not_run_again(store: Store) -> None:
+    record = Record(kind="set", recipe={}, recipe_digest=recipe_digest({}), made=Made(count=0, bytes=0, digest=""),
+                    objects=[])  # fmt: skip
+    commit_record(store, record)
+    assert done(take(store, LENGTH), "ingest", store, python("raise SystemExit(1)")) == record
+
+
+@pytest.mark.parametrize(
+    ("code", "ended", "exit_code"),
+    [
+        ("raise SystemExit(2)", "the step generate ended with exit code 2", 2),
+        ("raise SystemExit(3)", "the step generate ended with exit code 3", 3),
+        ("import os; os.kill(os.getpid(), 9)", "the step generate was killed by signal 9", 1),
+    ],
+)
+def test_a_step_that_fails_says_how(store: Store, code: str, ended: str, exit_code: int) -> None:
+    with pytest.raises(StepFailed, match=ended) as caught:
+        run(take(store, LENGTH), "generate", python(code))
+    assert caught.value.code == exit_code
+
+
+def test_a_step_that_leaves_nothing_is_told(store: Store) -> None:
+    with pytest.raises(BadInput, match="--generate: left nothing in"):
+        done(take(store, LENGTH), "generate", store, python("pass"))
+
+
+def test_a_step_is_ended_when_the_lease_is_lost(overtaken: tuple[Lease, Lease]) -> None:
+    early, _ = overtaken
+    early.lost.set()
+    start = time.monotonic()
+    with pytest.raises(LostLease):
+        run(early, "finetune", python("import time; time.sleep(60)"))
+    assert time.monotonic() - start < 30
+    assert not any(child.is_running() for child in psutil.Process().children())

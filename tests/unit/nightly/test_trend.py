@@ -1,0 +1,54 @@
+"""All nights in one page: nothing that was judged is missing or shown as what it is not."""
+
+import io
+from datetime import date
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from cxr.nightly import trend
+from cxr.nightly.report import Report
+from cxr.store import Store
+from tests.unit.nightly.conftest import judged
+
+
+@pytest.fixture
+def nights() -> list[Report]:
+    return [judged("2026-10-31"), judged("2026-11-01", agreement=0.3), judged("2026-11-02", agreement=None)]
+
+
+def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights: list[Report]) -> None:
+    for night in (nights[2], nights[0], nights[1]):  # a night may be judged after a later one
+        trend.update(store, night)
+    assert [night.date for night in trend.read_nights(store)] == ["2026-10-31", "2026-11-01", "2026-11-02"]
+    head, rows = trend.table(trend.read_nights(store))
+    assert [row[:2] for row in rows] == [
+        ["2026-11-02", "failed"], ["2026-11-01", "failed"], ["2026-10-31", "passed"]
+    ]  # fmt: skip
+    assert [row[head.index("agreement")] for row in rows] == ["-", "0.3", "0.8"]
+    page = store.get("trend/index.html").decode()
+    assert "agreement with what was asked was not measured" in page and "data:image/png" in page
+    assert Image.open(io.BytesIO(store.get("trend/trend.png"))).width == trend.WIDTH * trend.DPI
+
+
+def test_a_night_that_is_judged_again_is_there_once(store: Store, nights: list[Report]) -> None:
+    trend.update(store, nights[0])
+    trend.update(store, nights[0])
+    assert trend.read_nights(store) == nights[:1]
+
+
+def test_failed_nights_and_limits_are_drawn(nights: list[Report]) -> None:
+    axis = Figure().subplots()
+    trend.draw_panel(axis, trend.PANELS[1], nights)
+    drawn = {line.get_label(): line for line in axis.get_lines()}
+    assert list(drawn["passed"].get_xdata()) == [date(2026, 10, 31)]
+    assert list(drawn["failed its gate"].get_ydata()) == [0.3, None]
+    assert set(drawn["limit"].get_ydata()) == {0.6}
+
+
+def test_each_panel_draws_the_limit_of_its_own_figure() -> None:
+    for panel, words in zip(trend.PANELS, ("real halves", "agreement", "copies"), strict=True):
+        check = judged("2026-11-01").checks[panel.check]
+        assert words in check.name and words in panel.name
+        assert check.at_most is (panel.better == "lower is better")
