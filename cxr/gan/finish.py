@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
+from cxr.data.lineage import SEEN
 from cxr.gan import pictures
 from cxr.gan.checkpoints import CHECKPOINTS
 from cxr.gan.job import KIND, LENET_KEY, Job, Run, image_id

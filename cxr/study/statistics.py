@@ -14,10 +14,10 @@ use for one classifier.
 
 The mean over its standard error is held against the mean of Student's quantiles of both parts, weighted by their shares
 of the variance (Cochran and Cox 1957, Experimental Designs). By integration over normal effects a test at 5 % errs in
-2.9 to 5 % of studies with 3 seeds, whatever the shares, and one at 0.5 %, as Holm's correction asks for, in 0.1 to
-0.7 %: so at most 7 % of studies are wrong about one of ten arms. One quantile with the degrees of freedom of
-Satterthwaite 1946 (Biometrics Bulletin 2, 110) errs in up to 7.8 %, and about one of ten arms in up to 19 %: a scatter
-that is small by chance also takes itself for unimportant. Measured on 1,000 simulated studies each
+2.9 to 5 % of studies with 3 seeds, whatever the shares, and one at 0.5 %, as Holm's correction asks for, in 0.1 to 0.7
+%: so at most 7 % of studies are wrong about one of ten arms. One quantile with the degrees of freedom of Satterthwaite
+1946 (Biometrics Bulletin 2, 110) errs in up to 7.8 %, and about one of ten arms in up to 19 %: a scatter that is small
+by chance also takes itself for unimportant. Measured on 1,000 simulated studies each
 (`tests/unit/study/test_null_studies.py`): 3.9 to 5.4 % where arms do the same to a network, 1 to 5 % where they differ
 and are equally good. Welch's test alone erred in up to 29 %, DeLong's in up to 73 %.
 
