@@ -102,7 +102,9 @@ def main(args: Args) -> int:
     if failures:
         return tell_failures(ready, failures)
     record = finish.complete(ready, study, {"total": time.monotonic() - start})
-    print(f"{record.metrics['answer']}")
+    if record.metrics["phantom"]:
+        print("Of phantoms, which say nothing about patients:")
+    print(record.metrics["answer"])
     print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
     return cli.DONE
 

@@ -208,3 +208,11 @@ def held_out(sets: Sets) -> Tested:
     ages = [None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}" for age in rows["age"].to_pylist()]
     groups = {"view": rows["view"].to_pylist(), "sex": rows["sex"].to_pylist(), "age": ages}
     return Tested(ids, sets.labels[sets.part("test")].tolist(), patients, groups)
+
+
+def check_test(test: Tested, classes: Sequence[str]) -> None:
+    """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
+    labels, patients = np.array(test.labels), np.array(test.patients)
+    for number, name in enumerate(classes):
+        if (shown := len(np.unique(patients[labels == number]))) < 2:
+            raise BadInput(f"test part: {shown} patients with {name}, where figures need 2; leave it out or split anew")

@@ -12,6 +12,7 @@ from cxr.study.components import Measured, against_others, averaged, measure, ra
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import Measurements, family
 from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Subgroup, Tested, Trial
+from cxr.study.sets import check_test
 from cxr.study.statistics import estimate
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
@@ -63,14 +64,6 @@ def compared(arms: Sequence[Arm], measurements: dict[str, Measurements]) -> dict
         family(measurements, controls),
     ]
     return {arm.name: [one for found in families for one in found.get(arm.name, [])] for arm in arms}
-
-
-def check_test(test: Tested, classes: Sequence[str]) -> None:
-    """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
-    labels, patients = np.array(test.labels), np.array(test.patients)
-    for number, name in enumerate(classes):
-        if (shown := len(np.unique(patients[labels == number]))) < 2:
-            raise BadInput(f"test part: {shown} patients with {name}, where figures need 2; leave it out or split anew")
 
 
 def measured(

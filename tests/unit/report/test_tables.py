@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cxr.errors import BadInput
-from cxr.report.tables import files, latex, marks, results
+from cxr.report.tables import files, latex
 from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Spread, Study, read_study, study_json
 
 SPREAD = Spread(0.9, 0.01, 0.88, 0.92)
@@ -48,34 +48,6 @@ def test_a_study_is_read_back_as_it_was_written(study: Study):
     assert read_study(study_json(study)) == study
     with pytest.raises(BadInput, match=r"results\.json: answer: "):
         read_study(study_json(study).replace(b'"answer": "Yes."', b'"answer": 3'))
-
-
-def test_an_arm_is_a_row_with_its_marks(study: Study):
-    head, rows = results(study)
-    table = [dict(zip(head, row, strict=True)) for row in rows]
-    assert table[0]["AUROC"] == "0.900 (0.880 to 0.920)" and table[0]["p (Holm)"] == "-"
-    assert table[2]["AUROC"] == "0.900**† (0.880 to 0.920)" and table[2]["p (Holm)"] == "0.004"
-    assert table[2]["AUROC less baseline's"] == "+0.030 (+0.010 to +0.050)"
-    assert table[3]["AUROC"] == "-" and table[3]["seeds"] == "0"
-
-
-@pytest.mark.parametrize(
-    ("p", "against_control", "expected"),
-    [(0.05, 0.01, "†"), (0.049, 0.05, "*"), (0.0099, 0.2, "**"), (0.2, 0.2, "")],
-)
-def test_marks_are_for_corrected_p(study: Study, p: float, against_control: float, expected: str):
-    one = replace(
-        study.arms[2], differences=[difference("baseline", -0.1, p), difference("twice", 0.1, against_control)]
-    )
-    assert marks(study, one) == expected
-
-
-def test_better_than_a_control_means_less_calibration_error(study: Study):
-    higher = replace(study.arms[2], differences=[difference("twice", 0.1, 0.01, "calibration_error")])
-    lower = replace(study.arms[2], differences=[difference("twice", -0.1, 0.01, "calibration_error")])
-    worse = replace(study.arms[2], differences=[difference("twice", -0.1, 0.01)])
-    assert marks(study, higher, "calibration_error") == "" and marks(study, lower, "calibration_error") == "†"
-    assert marks(study, worse) == ""
 
 
 def test_csv_has_every_figure_unrounded_and_the_same_columns_in_every_row(study: Study):

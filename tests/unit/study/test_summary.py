@@ -15,13 +15,13 @@ CLASSES = ("NORMAL", "PNEUMONIA")
 SMALL = {"resamples": 100}
 
 
-def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.TestSet:
+def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.Tested:
     """Two pictures a patient; every tenth patient's sex is not known, and three are in their nineties."""
     rng = np.random.default_rng(seed)
     owners = np.repeat(np.arange(patients), 2)
     sexes = np.where(np.arange(patients) % 10 == 0, None, np.where(rng.random(patients) < 0.5, "F", "M"))[owners]
     ages = np.where(owners < 3, "90-99", "40-49")
-    return results.TestSet(
+    return results.Tested(
         image_ids=[f"picture{row}" for row in range(len(owners))],
         labels=(np.arange(patients) % classes)[owners].tolist(),
         patients=[f"patient{owner}" for owner in owners],
@@ -29,7 +29,7 @@ def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.TestSe
     )
 
 
-def trial(test: results.TestSet, arm: str, seed: int, level: float, **changes) -> Trial:
+def trial(test: results.Tested, arm: str, seed: int, level: float, **changes) -> Trial:
     """Probabilities that are surer of the true class the higher the level; pictures are as hard for every arm."""
     labels, classes = np.array(test.labels), max(test.labels) + 1
     hardness = np.random.default_rng(7).normal(0, 1, (len(labels), classes))
@@ -41,7 +41,7 @@ def trial(test: results.TestSet, arm: str, seed: int, level: float, **changes) -
 
 
 def summarised(
-    levels: dict[str, float], config: StudyConfig | None = None, test: results.TestSet | None = None, **changes
+    levels: dict[str, float], config: StudyConfig | None = None, test: results.Tested | None = None, **changes
 ) -> tuple[StudyConfig, list[ArmResult]]:
     """A study whose arms reach these levels."""
     test = test or part()
@@ -154,7 +154,7 @@ def test_a_test_part_that_shows_a_class_once_is_refused():
     test = part()
     labels = [0] * 298 + [1, 1]
     with pytest.raises(BadInput, match="1 patients with PNEUMONIA"):
-        summarised({BASELINE: 1.0}, test=results.TestSet(test.image_ids, labels, test.patients, {}))
+        summarised({BASELINE: 1.0}, test=results.Tested(test.image_ids, labels, test.patients, {}))
 
 
 def test_arms_have_titles_in_words():
