@@ -156,6 +156,10 @@ def complete(job: Job, study: Study, timings: dict[str, float]) -> Record:
             inputs={name: record.recipe_digest for name, record in read.items()}, made=Made.of(objects),
             objects=objects, seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
             versions=library_versions(), device=base.device, timings=timings,
-            metrics={"answer": study.answer, "phantom": study.phantom, "baseline": {name: s.mean for name, s in base.figures.items()}},
+            metrics={
+                "answer": study.answer,
+                "phantom": study.phantom,
+                "baseline": {name: found.mean for name, found in base.figures.items()},
+            },
         ),
     )  # fmt: skip
