@@ -86,11 +86,12 @@ def main(args: Args) -> int:
     store = open_store(args.out)
     store.check()
     from cxr.data.catalog import read_set
-    from cxr.study import job
 
     places = [open_store(uri) if uri else None for uri in (args.real, args.synthetic, args.evaluation)]
     real, synthetic = (place and read_set(place) for place in places[:2])
     evaluation = places[2] and (places[2], read_record(places[2]))
+    from cxr.study import job  # heavier: only for sets that are there
+
     ready = job.prepare(store, config, real, synthetic, evaluation, weights_of(config))
     from cxr.study import finish  # heavy: only for input that can be used
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cxr.store import open_store
+from tests.stored import stored_set  # noqa: F401 - a fixture
 
 JOBS = Path(__file__).parents[1] / "jobs"
 FINDINGS = ("Normal_Anatomy", "Medical_Devices")

@@ -171,7 +171,7 @@ def read_trial(store: Store, key: str, recipe: str) -> Trial | None:
         told = json.loads(data)
         if told.pop("recipe") == recipe:
             return TypeAdapter(Trial).validate_python(told)
-    except (ValueError, KeyError, AttributeError):  # pydantic's is one of the first
+    except (ValueError, KeyError, TypeError):  # pydantic's is one of the first
         raise BadInput(f"{store.uri}: {key} is damaged; remove it, and the trial is run again") from None
     raise BadInput(f"{store.uri}: {key} is a result of another recipe; choose another --out, or remove it")
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, StoreError
-from cxr.ranks import Ranks
 from cxr.store import Store
 from cxr.study.results import Trial, read_trial, trial_json, trial_key
 
 if TYPE_CHECKING:
     from cxr.classify.curve import Point
+    from cxr.ranks import Ranks
 
 TRIES = 3  # at a trial that fails by itself
 Tell = Callable[[dict[str, Any]], None]
@@ -57,6 +57,8 @@ class Run:
         """Trains and stores the result, unless it is there; what fails by itself is tried again, then told."""
         import torch
 
+        from cxr.ranks import Ranks
+
         torch.set_num_threads(self.threads)
         ranks, key = Ranks.here(), trial_key(self.order.arm, self.order.seed)
         if read_trial(self.store, key, self.recipe):
@@ -77,7 +79,7 @@ class Run:
             tell({"name": self.order.name, "step": trial.steps, "auroc": trial.curve[trial.best].auroc, "done": True})
         return None
 
-    def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: Ranks) -> Trial:
+    def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
         from cxr.classify.loop import Phase, Pictures, predict, train
 
         def watch(point: "Point | None") -> None:

@@ -130,9 +130,26 @@ WRONG_FINETUNE = {
     f"tiny {SET} {OUT} --select fid": "--select",
     f"tiny {SET} {OUT} --workers 0": "--workers 0",
 }
+BOTH = "--real {tmp}/empty --synthetic {tmp}/half"
+WRONG_STUDY = {
+    "tiny": "--real|--out",
+    f"tinny {BOTH} {OUT}": "did you mean tiny",
+    f"tiny --real {{tmp}}/nowhere {OUT}": "nowhere",
+    f"tiny {BOTH} {OUT}": r"no record\.json, so unfinished or not a set of ours",
+    f"tiny {BOTH} {OUT} --arms {{tmp}}/nowhere.toml": "nowhere.toml: cannot be read",
+    f"tiny {BOTH} {OUT} --arms {{tmp}}/arms.toml": "arms.toml: shynthetic: Extra inputs are not permitted",
+    f"tiny {BOTH} {OUT} --seeds 1,two": "--seeds '1,two'",
+    f"tiny {BOTH} {OUT} --seeds 1,1": "stands twice",
+    f"tiny {BOTH} {OUT} --network vgg": "--network",
+    f"tiny {BOTH} {OUT} --epochs 0": "--epochs '0'",
+    f"tiny {BOTH} {OUT} --size 128": "more than the 64 px",
+    f"tiny {BOTH} {OUT} --budget hours": "--budget",
+    f"tiny {BOTH} {OUT} --trials-per-gpu 0": "--trials-per-gpu 0",
+    f"tiny {BOTH} --out {{tmp}}/good.txt": "good.txt is a file, not a folder",
+}
 CASES = [("generate.py", typed, told) for typed, told in WRONG.items()] + [
     (job, typed, told)
-    for job, wrong in (("ingest.py", WRONG_INGEST), ("finetune.py", WRONG_FINETUNE))
+    for job, wrong in (("ingest.py", WRONG_INGEST), ("finetune.py", WRONG_FINETUNE), ("study.py", WRONG_STUDY))
     for typed, told in wrong.items()
 ]
 
@@ -147,6 +164,7 @@ def place(tmp_path: Path) -> Path:
     for name in ("half/normal/a.png", "one/normal/a.png"):
         (tmp_path / name).write_bytes(b"\x89PNG")
     (tmp_path / "outside.csv").write_text("file,finding\n../secret.png,normal\n")
+    (tmp_path / "arms.toml").write_text('[[arm]]\nname = "a"\nshynthetic = 10\n')
     (tmp_path / "twice.csv").write_text("file,finding\na.png,normal\na.png,pneumonia\n")
     return tmp_path
 
@@ -176,9 +194,10 @@ def test_bad_input_is_one_clear_line(place: Path, job: str, typed: str, told: st
     assert cpu_seconds < CPU_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("job", "option"), [("generate.py", "--per-finding"), ("ingest.py", "--source"), ("finetune.py", "--data")]
-)
+HELP = {"generate.py": "--per-finding", "ingest.py": "--source", "finetune.py": "--data", "study.py": "--real"}
+
+
+@pytest.mark.parametrize(("job", "option"), HELP.items())
 def test_help_answers_at_once(job: str, option: str) -> None:
     done, cpu_seconds = run(job, ["--help"])
     assert (done.returncode, done.stderr) == (0, "")

@@ -29,7 +29,7 @@ def real_set(stored_set) -> CatalogSet:
 def synthetic_set(stored_set) -> CatalogSet:
     rng = np.random.default_rng(2)
     pixels = rng.integers(0, 256, (48, 32, 32), dtype=np.uint8)
-    return of_record(stored_set("fake", pixels, finding=CLASSES * 24), metrics={"patients_seen": []})
+    return stored_set("fake", pixels, finding=CLASSES * 24, metrics={"patients_seen": []})
 
 
 def of_record(found: CatalogSet, **fields: Any) -> CatalogSet:

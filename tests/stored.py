@@ -17,7 +17,9 @@ from cxr.store import Made, Record, Store, commit_record, digest_of, open_store,
 def stored_set(tmp_path_factory: pytest.TempPathFactory):
     """`stored_set(name, pixels, **columns)`: uint8 [N, H, W] as a finished set; `shards` packs 4 pictures a file."""
 
-    def store_set(name: str, pixels: np.ndarray, shards: bool = False, **columns: Sequence) -> CatalogSet:
+    def store_set(
+        name: str, pixels: np.ndarray, shards: bool = False, metrics: dict | None = None, **columns: Sequence
+    ) -> CatalogSet:
         store = open_store(str(tmp_path_factory.mktemp("sets") / name))
         ids = [f"{name}-{row:04d}" for row in range(len(pixels))]
         findings = columns.setdefault("finding", ["normal"] * len(pixels))
@@ -38,7 +40,10 @@ def stored_set(tmp_path_factory: pytest.TempPathFactory):
         made = Made(count=len(ids), bytes=0, digest=digest_of(zip(told["image_id"], told["sha256"], strict=True)))
         recipe = {"set": name}
         digest = recipe_digest(recipe)
-        commit_record(store, Record(kind="set", recipe=recipe, recipe_digest=digest, made=made, objects=objects))
+        told = Record(
+            kind="set", recipe=recipe, recipe_digest=digest, made=made, objects=objects, metrics=metrics or {}
+        )
+        commit_record(store, told)
         return read_set(store)
 
     return store_set

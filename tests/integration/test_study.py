@@ -1,0 +1,165 @@
+"""The study job as users run it: every arm, crashes, a bucket, and what it leaves for a reader."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr.data.findings import BINARY
+from cxr.data.phantom import phantom
+from cxr.data.sources.phantom import PHANTOM
+from cxr.store import open_store
+from cxr.study.results import read_study, read_trial, trial_key
+
+SMALL = ("--size", 32, "--resize", 32, "--epochs", 2, "--batch", 16, "--seeds", "1,2")
+ARMS, SEEDS = 11, 2
+
+
+def drawn(seed: int, count: int) -> tuple[np.ndarray, list[str], list[str]]:
+    """Pixels, findings and patients of phantoms."""
+    found = [phantom(seed, number, BINARY, 64) for number in range(count)]
+    pixels = np.stack([one.pixels for one in found])
+    return pixels, [one.attributes.finding for one in found], [one.patient.patient_id for one in found]
+
+
+@pytest.fixture(scope="module")
+def sets(stored_set) -> tuple[Path, Path]:
+    """120 real pictures of 40 patients, split; 84 synthetic ones, whose generator saw nobody."""
+    pixels, findings, patients = drawn(1, 120)
+    parts = ["train"] * 84 + ["validation"] * 12 + ["test"] * 24
+    real = stored_set("reals", pixels, finding=findings, patient_id=patients, split=parts, source=[PHANTOM] * 120)
+    pixels, findings, _ = drawn(2, 84)
+    fake = stored_set("fakes", pixels, metrics={"patients_seen": []}, finding=findings)
+    return Path(real.store.uri), Path(fake.store.uri)
+
+
+@pytest.fixture(scope="module")
+def words(sets):
+    real, fake = sets
+    return "study.py", "tiny", "--real", real, "--synthetic", fake, "--allow-unchecked-copies", *SMALL
+
+
+@pytest.fixture(scope="module")
+def study(jobs, words, tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("study") / "out"
+    done = jobs.run(*words, "--out", place, "--optimism")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Of phantoms, which say nothing about patients:" in done.stdout and f"look at {place}/index.html" in done.stdout
+    )
+    return place
+
+
+def scores(place: Path | str, recipe: str) -> dict[str, list[list[float]]]:
+    """What every trial said of the test pictures."""
+    store = open_store(str(place))
+    keys = sorted(key for key, _ in store.list("trials/"))
+    return {key: read_trial(store, key, recipe).scores for key in keys}
+
+
+def digest(place: Path) -> str:
+    return json.loads((place / "record.json").read_text())["recipe_digest"]
+
+
+def test_every_arm_with_every_seed_is_told_and_all_verifies(jobs, study):
+    found = read_study((study / "results.json").read_bytes())
+    assert len(found.arms) == ARMS and all(arm.seeds == [1, 2] and not arm.failed for arm in found.arms)
+    assert found.phantom and found.train == {"normal": 42, "pneumonia": 42}
+    assert "nobody looked for copies" in found.allowed[0]
+    one = {arm.arm: (arm.real, arm.synthetic) for arm in found.arms}
+    assert one["baseline"] == (84, 0) and one["limited_10"] == (8, 84) and one["synth_only"] == (0, 84)
+    steps = {curve[-1].step for arm in found.arms for curve in arm.curves.values()}
+    assert steps == {11}  # 2 epochs of 84 pictures in batches of 16, whatever the arm
+    assert found.arms[0].optimism is not None
+    page = (study / "index.html").read_text()
+    assert found.answer in page and "Let pass on request" in page and "no figure on this page says anything" in page
+    assert jobs.verify(study).returncode == 0
+
+
+def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, study, contents):
+    before = contents(study)
+    done = jobs.run(*words, "--out", study, "--optimism")
+    assert done.returncode == 0 and done.stdout.startswith("already there")
+    done = jobs.run(*words, "--out", study)
+    assert done.returncode == 2 and "another recipe's artifact (optimism true -> false" in done.stderr
+    assert contents(study) == before
+
+
+def test_what_is_not_allowed_is_refused_and_nothing_is_written(jobs, words, tmp_path):
+    done = jobs.run(*[word for word in words if word != "--allow-unchecked-copies"], "--out", tmp_path / "out")
+    assert done.returncode == 2 and "nobody looked for copies" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_an_arm_of_a_users_own_file(jobs, sets, tmp_path):
+    arms = tmp_path / "arms.toml"
+    arms.write_text('[[arm]]\nname = "thrice"\nrepeat = 3\n')
+    words = ("study.py", "findings10", "--real", sets[0], "--network", "cnn", *SMALL, "--arms", arms)
+    done = jobs.run(*words, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = read_study((tmp_path / "out" / "results.json").read_bytes())
+    assert [arm.arm for arm in found.arms] == ["baseline", "thrice"]
+    assert found.arms[0].classes[0].finding == "normal" and np.sum(found.arms[0].confusion) == 24 * SEEDS
+
+
+@pytest.mark.slow
+def test_a_killed_driver_repeats_no_finished_trial(jobs, words, study, tmp_path):
+    place = tmp_path / "out"
+    job = jobs.start_job(*words, "--out", place, "--optimism")
+    end = time.monotonic() + 300
+    while len(done := list(place.glob("trials/*/*/result.json"))) < 4:
+        assert job.poll() is None and time.monotonic() < end, job.communicate()
+        time.sleep(0.02)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    kept = {path: path.stat().st_mtime_ns for path in done}
+    assert not (place / "record.json").exists()
+    again = jobs.run(*words, "--out", place, "--optimism")
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert scores(place, digest(study)) == scores(study, digest(study))
+
+
+@pytest.mark.slow
+def test_from_bucket_to_bucket_the_same_scores(s3, jobs, words, sets, study):
+    bucket = f"s3://{s3.make_bucket()}"
+    for name, folder in zip(("real", "fake"), sets, strict=True):
+        store = open_store(f"{bucket}/{name}")
+        for path in folder.rglob("*"):
+            if path.is_file():
+                store.put(path.relative_to(folder).as_posix(), path.read_bytes())
+    moved = {sets[0]: f"{bucket}/real", sets[1]: f"{bucket}/fake"}
+    done = jobs.run(*(moved.get(word, word) for word in words), "--optimism", "--out", f"{bucket}/out", env=s3.env)
+    assert done.returncode == 0, done.stderr
+    assert scores(f"{bucket}/out", digest(study)) == scores(study, digest(study))
+    assert jobs.verify(f"{bucket}/out", env=s3.env).returncode == 0
+
+
+@pytest.mark.slow
+def test_two_workers_train_a_trial_together(jobs, sets, tmp_path):
+    words = ("study.py", "findings10", "--real", sets[0], "--network", "cnn", *SMALL[:-1], 1, "--workers-per-trial", 2)
+    done = jobs.run(*words, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    store = open_store(str(tmp_path / "out"))
+    assert read_trial(store, trial_key("baseline", 1), digest(tmp_path / "out")).steps == 11
+
+
+@pytest.mark.slow
+def test_a_result_of_another_recipe_is_refused_and_one_that_is_gone_is_made_again(jobs, words, study, tmp_path):
+    place = tmp_path / "out"
+    for path in study.rglob("*"):
+        if path.is_file() and path.name != "record.json":
+            (place / path.relative_to(study)).parent.mkdir(parents=True, exist_ok=True)
+            (place / path.relative_to(study)).write_bytes(path.read_bytes())
+    broken = place / trial_key("synth_25", 2)
+    told = json.loads(broken.read_text())
+    broken.write_text(json.dumps({**told, "recipe": "another"}))
+    done = jobs.run(*words, "--out", place, "--optimism")
+    assert done.returncode == 2 and "synth_25/2/result.json is a result of another recipe" in done.stderr
+    broken.unlink()
+    done = jobs.run(*words, "--out", place, "--optimism")
+    assert done.returncode == 0, done.stderr
+    assert scores(place, digest(study)) == scores(study, digest(study))
