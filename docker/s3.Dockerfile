@@ -7,7 +7,7 @@ LABEL org.opencontainers.image.title="cxr-s3" \
 # No versions: Debian keeps only the newest.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        ceph-common ceph-mon ceph-osd curl procps radosgw \
+        ceph-common ceph-mon ceph-osd radosgw \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o 64045 -g 64045 /srv/s3
 COPY tests/ceph.sh /usr/local/bin/ceph.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A real S3 server for tests: Ceph with one mon, one OSD in memory and one radosgw, everything on loopback.
 #   tests/ceph.sh up DIR [PORT]        start it with its data in DIR (7480 by default), print what to export
-#   tests/ceph.sh serve DIR [PORT]     the same in a container: for others too, with the bucket $BUCKET, until it is stopped
+#   tests/ceph.sh serve DIR [PORT]     the same in a container: for others too, until it is stopped
 #   tests/ceph.sh gateway-kill DIR     kill -9 the gateway alone; the data stays
 #   tests/ceph.sh gateway-start DIR    start the gateway again
 #   tests/ceph.sh down DIR             stop what `up` started, remove DIR
@@ -129,8 +129,6 @@ serve() { # PORT
     trap down EXIT
     trap 'exit 0' TERM INT
     up "${1:-7480}"
-    curl --silent --show-error --fail --request PUT --aws-sigv4 aws:amz:us-east-1:s3 --user "$KEY:$SECRET" \
-        "http://127.0.0.1:$(cat "$dir/port")/$BUCKET"
     touch "$dir/ready"
     while alive client.rgw && alive osd.0 && alive mon.a; do sleep 1; done
     fail "a daemon has died; its log ends with: $(tail -qn 3 "$dir"/log/*.log)"

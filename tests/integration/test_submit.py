@@ -130,6 +130,13 @@ def await_answer(url: str, head: subprocess.Popen, log: Path) -> None:
     raise TimeoutError(log.read_text())
 
 
+def await_line(running: subprocess.Popen[str], text: str) -> None:
+    for line in running.stdout:
+        if text in line:
+            return
+    raise AssertionError(running.stderr.read())
+
+
 @pytest.fixture(scope="module")
 def done(cluster: Cluster) -> subprocess.CompletedProcess[str]:
     (cluster.project / "words.txt").write_text("travelled\n")
@@ -161,10 +168,10 @@ def test_an_ended_job_is_submitted_again_as_another_attempt(cluster, done):
 def test_an_interrupt_stops_the_job_and_a_second_submitter_sees_the_same_one(cluster):
     words = "end", 0, "--seconds", 300
     with cluster.submitting(*words) as first:
-        assert "sees" in first.stdout.readline()
+        await_line(first, "sees")
         with cluster.submitting(*words) as second:
             assert "which runs already" in second.stderr.readline()
-            assert "sees" in second.stdout.readline()
+            await_line(second, "sees")
             first.send_signal(signal.SIGINT)
             _, told = first.communicate(timeout=60)
             log, _ = second.communicate(timeout=60)
