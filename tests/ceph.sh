@@ -128,7 +128,7 @@ serve() { # PORT
     listen=0.0.0.0
     trap down EXIT
     trap 'exit 0' TERM INT
-    up "${1:-7480}"
+    up "${1:-7480}" >/dev/null
     touch "$dir/ready"
     while alive client.rgw && alive osd.0 && alive mon.a; do sleep 1; done
     fail "a daemon has died; its log ends with: $(tail -qn 3 "$dir"/log/*.log)"
