@@ -89,7 +89,7 @@ def bare_debian(env: dict[str, str], folder: Path) -> str:
 def test_the_image_holds_what_nodes_need_and_no_compiler(docker, images):
     shown = "id -u; command -v ray wget; command -v gcc cc g++ clang make; touch /opt/cxr/x 2>&1; pip --version"
     told = run(docker, "docker", "run", "--rm", images["CXR_IMAGE"], "sh", "-c", shown).splitlines()
-    assert told[:3] == ["1000", "/opt/cxr/bin/ray", "/usr/bin/wget"]
+    assert told[:3] == ["10001", "/opt/cxr/bin/ray", "/usr/bin/wget"]
     assert "Permission denied" in told[3] and "/opt/cxr/" in told[4]
 
 
@@ -97,7 +97,7 @@ def test_the_image_tells_what_it_is(docker, images):
     (told,) = json.loads(run(docker, "docker", "inspect", images["CXR_IMAGE"]))
     labels = {name.rsplit(".", 1)[1]: value for name, value in told["Config"]["Labels"].items()}
     assert {"title", "version", "revision", "licenses"} <= labels.keys()
-    assert told["Config"]["Healthcheck"] and told["Config"]["User"] == "1000"
+    assert told["Config"]["Healthcheck"] and told["Config"]["User"] == "10001"
     assert not [value for value in told["Config"]["Env"] if "SECRET" in value or "TOKEN" in value]
 
 
