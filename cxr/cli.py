@@ -20,10 +20,15 @@ Args = TypeVar("Args")
 
 def run(args: type[Args], job: Callable[[Args], int]) -> None:
     """Parses the command line into `args`, runs the job and exits with its code (see the README's table of codes)."""
+    guard(lambda: job(parse(args, sys.argv[1:], job.__doc__ or "")))
+
+
+def guard(main: Callable[[], int]) -> None:
+    """Exits with what `main` returns, or with the code and the one line of what it raises."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # what `ray job stop` and Kubernetes send does as Ctrl-C does
         signal.signal(stop, signal.default_int_handler)  # set, because shells have background jobs ignore SIGINT
     try:
-        code = job(parse(args, sys.argv[1:], job.__doc__ or ""))
+        code = main()
     except (BadInput, StoreError) as error:
         print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
         code = BAD_INPUT

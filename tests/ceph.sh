@@ -1,16 +1,18 @@
 #!/bin/bash
 # A real S3 server for tests: Ceph with one mon, one OSD in memory and one radosgw, everything on loopback.
 #   tests/ceph.sh up DIR [PORT]        start it with its data in DIR (7480 by default), print what to export
+#   tests/ceph.sh serve DIR [PORT]     the same in a container: for others too, until it is stopped
 #   tests/ceph.sh gateway-kill DIR     kill -9 the gateway alone; the data stays
 #   tests/ceph.sh gateway-start DIR    start the gateway again
 #   tests/ceph.sh down DIR             stop what `up` started, remove DIR
 # Debian: apt-get install -y --no-install-recommends radosgw ceph-mon ceph-osd ceph-common
 set -euo pipefail
 
-KEY=testkey000000000000 SECRET=testsecret0000000000000000000000000000000 # fixed, for this loopback server only
+KEY=testkey000000000000 SECRET=testsecret0000000000000000000000000000000 # fixed, for this server only
+listen=127.0.0.1
 
 fail() { echo "ceph.sh: $*" >&2; exit 1; }
-usage() { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 taken() { (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free_port() { local p; while p=$((20000 + RANDOM % 12000)); taken "$p"; do :; done; echo "$p"; }
 
@@ -70,7 +72,7 @@ mon data = $dir/mon
 [osd.0]
 osd data = $dir/osd
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:$1 tcp_nodelay=1
+rgw frontends = beast endpoint=$listen:$1 tcp_nodelay=1
 rgw enable apis = s3
 rgw thread pool size = 64
 debug rgw = 1
@@ -122,6 +124,16 @@ up() {
         "AWS_SECRET_ACCESS_KEY=$SECRET" "AWS_REGION=us-east-1"
 }
 
+serve() { # PORT
+    listen=0.0.0.0
+    trap down EXIT
+    trap 'exit 0' TERM INT
+    up "${1:-7480}" >/dev/null
+    touch "$dir/ready"
+    while alive client.rgw && alive osd.0 && alive mon.a; do sleep 1; done
+    fail "a daemon has died; its log ends with: $(tail -qn 3 "$dir"/log/*.log)"
+}
+
 down() {
     [[ -f $dir/ceph.conf ]] || return 0
     stop client.rgw KILL
@@ -134,6 +146,7 @@ down() {
 dir=$(realpath -m "$2") pid=
 case $1 in
     up) up "${3:-}" ;;
+    serve) serve "${3:-}" ;;
     down) down ;;
     gateway-kill) is_up; stop client.rgw KILL ;;
     gateway-start) is_up; start_gateway ;;

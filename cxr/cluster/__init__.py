@@ -5,6 +5,7 @@ Import from here.
 session.py   the cluster a job runs on
 units.py     units of work over Ray Data: run_units, run_rows
 trials.py    training together by Ray Train, and trials side by side: train, run_trials
+metrics.py   what Prometheus is told of both
 stops.py     how a worker's refusal reaches the job
 """
 

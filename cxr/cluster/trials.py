@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Empty, Queue
 
+from cxr.cluster.metrics import LossMetric
 from cxr.cluster.session import check_room, has_gpu
 from cxr.cluster.stops import fatal_of, stop_if_fatal
 from cxr.errors import BadInput, StoreError
@@ -120,6 +121,7 @@ def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
 
     thread = threading.Thread(target=body, daemon=True)  # not the main one: Ray would take Ctrl-C for itself
     thread.start()
+    metric = LossMetric()
     while True:
         ended = not thread.is_alive()
         try:
@@ -129,6 +131,7 @@ def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
                 break
             continue
         stop_if_fatal(told.pop("fatal", ""))
+        metric.tell(told)
         yield told
     if raised:
         raise raised[0]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
+from cxr.cluster.metrics import UnitMetrics
 from cxr.cluster.session import check_room, has_gpu
 from cxr.cluster.stops import fatal_of, stop_if_fatal
 from cxr.errors import BadInput, StoreError
@@ -47,6 +48,7 @@ class UnitDone:
     seconds: float  # in the maker
     cpu_seconds: float  # of the maker's process and of storing
     error: str
+    retries: int = 0  # at which it failed by itself
 
 
 def run_units(
@@ -82,10 +84,13 @@ def run_units(
         )
         .map_batches(keep_stage, fn_args=(keeper,), batch_size=1, batch_format="pyarrow", num_cpus=PASSING_CPUS)
     )
+    metrics = UnitMetrics()
     for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():
             stop_if_fatal(row.pop("fatal"))
-            yield UnitDone(**row)
+            unit = UnitDone(**row)
+            metrics.add(unit.images, unit.bytes, unit.error, unit.retries)
+            yield unit
 
 
 class MakeStage:
@@ -103,18 +108,18 @@ class MakeStage:
 
     def attempt(self, unit: int) -> dict[str, Any]:
         rows, error, fatal = [], "", ""
-        for _ in range(TRIES):
+        for retry in range(TRIES):
             try:
                 self.maker = self.maker or self.make_maker()
                 rows = rows or self.maker.rows(unit)
                 pictures = self.maker.make(rows)
-                return made_unit(unit, rows, pictures.tobytes(), list(pictures.shape))
+                return made_unit(unit, rows, pictures.tobytes(), list(pictures.shape), retries=retry)
             except (BadInput, StoreError) as stop:
                 fatal = fatal_of(stop)
                 break
             except Exception as failure:
                 error = f"{type(failure).__name__}: {failure}"
-        return made_unit(unit, rows, b"", [0, 0, 0], error, fatal)
+        return made_unit(unit, rows, b"", [0, 0, 0], error, fatal, retry)
 
 
 MADE = pa.schema(
@@ -125,14 +130,19 @@ MADE = pa.schema(
         ("shape", pa.list_(pa.int32())),
         ("error", pa.string()),
         ("fatal", pa.string()),
+        ("retries", pa.int32()),
         ("seconds", pa.float64()),
         ("cpu_seconds", pa.float64()),
     ]
 )
 
 
-def made_unit(unit: int, rows: Rows, pixels: bytes, shape: list[int], error: str = "", fatal: str = "") -> dict:
-    return {"unit": unit, "rows": json.dumps(rows), "pixels": pixels, "shape": shape, "error": error, "fatal": fatal}
+def made_unit(
+    unit: int, rows: Rows, pixels: bytes, shape: list[int], error: str = "", fatal: str = "", retries: int = 0
+) -> dict[str, Any]:
+    """A row of `MADE`, but for its seconds."""
+    return {"unit": unit, "rows": json.dumps(rows), "pixels": pixels, "shape": shape, "error": error, "fatal": fatal,
+            "retries": retries}  # fmt: skip
 
 
 def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
@@ -154,6 +164,7 @@ def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
         "cpu_seconds": made["cpu_seconds"] + time.thread_time() - start,
         "error": made["error"],
         "fatal": fatal,
+        "retries": made["retries"],
     }
     return pa.table({name: [value] for name, value in done.items()})
 
@@ -173,10 +184,13 @@ def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], To
         WorkStage, fn_constructor_args=(work,), batch_size=1, batch_format="pyarrow", num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=QUEUED),
     )  # fmt: skip
-    for told in done.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for row in told.to_pylist():
+    metrics = UnitMetrics()
+    for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in table.to_pylist():
             stop_if_fatal(row["fatal"])
-            yield json.loads(row["told"])
+            told = json.loads(row["told"])
+            metrics.add(told.get("images", 0))
+            yield told
 
 
 class WorkStage:

@@ -1,0 +1,252 @@
+"""Run a job on a Ray cluster and follow it: `python jobs/submit.py JOB ARGS...`, as `python jobs/JOB.py ARGS...` here.
+
+RAY_ADDRESS names the cluster (http://head:8265), RAY_AUTH_TOKEN its token. Exit code: the job's own.
+Ctrl-C stops the job. The same command again goes on with the job that runs, or with what an ended one has stored.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+import importlib.util
+import itertools
+import json
+import logging
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from cxr import cli
+from cxr.errors import BadInput, StoreError, nearest
+from cxr.progress import note
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+JOBS = Path(__file__).resolve().parent
+CODE = ("cxr", "jobs")  # what travels, with the files that the command names
+PLACES = ("out", "quarantine")  # arguments that say where a job writes to
+SECONDS_TO_STOP = "30"  # to store what is in hand; Ray gives 3 by default
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_OF_OUTAGE = 60.0  # of the head, before it is given up
+
+
+def main() -> int:
+    """Submits the job, or finds it running, and shows its log until it has ended."""
+    words = sys.argv[1:]
+    if not words:
+        raise BadInput(f"give a job ({', '.join(sorted(jobs()))}) and its arguments")
+    if words[0] in ("-h", "--help"):
+        print(f"{__doc__}\nJobs: {', '.join(sorted(jobs()))}. JOB --help tells a job's arguments.")
+        return cli.DONE
+    job, words = words[0], words[1:]
+    args = arguments(job, words)
+    client = connected()
+    name, runs = attempt(client, submission_id(job, args))
+    note(f"{name} on {os.environ['RAY_ADDRESS']}{', which runs already' if runs else ''}")
+    if not runs:
+        submit(client, name, shlex.join(["python", f"jobs/{job}.py", *words]), files(args))
+    try:
+        return followed(client, name)
+    except KeyboardInterrupt:
+        stop(client, name)
+        raise
+
+
+def jobs() -> set[str]:
+    return {path.stem for path in JOBS.glob("*.py")} - {Path(__file__).stem}
+
+
+def arguments(job: str, words: list[str]) -> Any:
+    """The job's own `Args`, so that what does not fit is told here and at once.
+
+    Raises:
+        BadInput: there is no such job, the words do not fit it, or it would write where one machine only sees it.
+    """
+    if job not in jobs():
+        raise BadInput(f"no job is called {job[:60]!r}; {nearest(job, jobs())}")
+    module = imported(JOBS / f"{job}.py")
+    args = cli.parse(module.Args, words, module.main.__doc__ or "")
+    for name in PLACES:
+        place = getattr(args, name, None)
+        if place and "://" not in place and not Path(place).is_absolute():
+            raise BadInput(
+                f"--{name} {place}: would stay on a machine of the cluster; give s3://bucket/prefix, or the absolute "
+                "path of a folder that all of them share"
+            )
+    return args
+
+
+def imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # where dataclasses look up their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def submission_id(job: str, args: Any) -> str:
+    """A name for the work: the same for the same arguments, in whatever order they were given.
+
+    Not the recipe's digest: that holds the weights' and the plan's, which only a machine that has them can know.
+    `workers` is left out, because it changes nothing that is made.
+    """
+    told = {name: value for name, value in dataclasses.asdict(args).items() if name != "workers"}
+    return f"{job}-{hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]}"
+
+
+def files(args: Any) -> list[Path]:
+    """Files here that the arguments name by a path from here; they travel with the code, so it names them there too.
+
+    Raises:
+        BadInput: one lies outside of this folder.
+    """
+    paths = [path for path in dataclasses.asdict(args).values() if isinstance(path, Path) and not path.is_absolute()]
+    found = [path for path in paths if path.is_file()]
+    for path in found:
+        if ".." in path.parts:
+            raise BadInput(f"{path}: the cluster sees only what lies below this folder; copy it here")
+    return found
+
+
+def connected() -> "JobSubmissionClient":
+    """A client of the cluster that the environment names.
+
+    Raises:
+        BadInput: it names none, none answers there, or it refuses the token.
+    """
+    address = os.environ.get("RAY_ADDRESS", "")
+    if not address.startswith(("http://", "https://")):
+        raise BadInput(f"RAY_ADDRESS {address!r}: give the cluster's http://HOST:8265, or run the job's own file here")
+    if os.environ.get("RAY_AUTH_TOKEN"):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    logging.disable(logging.WARNING)  # Ray's notes on packages and sockets
+    import requests
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient()
+    except AuthenticationError:
+        raise BadInput(f"RAY_AUTH_TOKEN: {address} asks for another; set it to the cluster's token") from None
+    except (ConnectionError, RuntimeError, requests.RequestException) as error:
+        raise BadInput(f"RAY_ADDRESS {address}: no Ray cluster answers there ({type(error).__name__})") from None
+
+
+def attempt(client: "JobSubmissionClient", name: str) -> tuple[str, bool]:
+    """The id of the work's attempt that runs (True), or of a new one (False): Ray takes each id once."""
+    held = {job.submission_id: job.status for job in client.list_jobs()}
+    for number in itertools.count(1):
+        tried = name if number == 1 else f"{name}-{number}"
+        if tried not in held or not held[tried].is_terminal():
+            return tried, tried in held
+    raise AssertionError
+
+
+def submit(client: "JobSubmissionClient", name: str, entrypoint: str, named: list[Path]) -> None:
+    """Sends the code and the named files, and starts the job; if another submitter was first, it is theirs."""
+    with packed(named) as folder:
+        environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": SECONDS_TO_STOP}}
+        try:
+            client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment)
+        except RuntimeError as error:
+            if "already exists" not in str(error):
+                raise StoreError(f"{os.environ['RAY_ADDRESS']} does not take the job: {error}") from None
+
+
+@contextlib.contextmanager
+def packed(named: list[Path]) -> Iterator[str]:
+    """A folder with what travels, and nothing else: no data, no environment, no history."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in CODE:
+            shutil.copytree(JOBS.parent / part, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__"))
+        for path in named:
+            target = Path(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        yield folder
+
+
+def followed(client: "JobSubmissionClient", name: str) -> int:
+    """Shows the log until the job has ended; returns its exit code."""
+    log = Log(client, name)
+    while not info(client, name).status.is_terminal():
+        with contextlib.suppress(RuntimeError, OSError):  # a connection that broke; the job goes on
+            asyncio.run(log.follow())
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    log.show(client.get_job_logs(name))
+    return code_of(info(client, name))
+
+
+@dataclass
+class Log:
+    """A job's log, of which every part is shown once, however often the connection breaks."""
+
+    client: "JobSubmissionClient"
+    name: str
+    shown: int = 0  # characters
+
+    async def follow(self) -> None:
+        """Shows what is told from the beginning on, until it ends or breaks."""
+        seen = 0
+        async for text in self.client.tail_job_logs(self.name):
+            self.show(text, seen)
+            seen += len(text)
+
+    def show(self, text: str, at: int = 0) -> None:
+        """Prints of a part that begins `at` what is not shown yet."""
+        print(text[max(0, self.shown - at) :], end="", flush=True)
+        self.shown = max(self.shown, at + len(text))
+
+
+def info(client: "JobSubmissionClient", name: str) -> "JobDetails":
+    """How the job is.
+
+    Raises:
+        StoreError: the cluster has not answered for a minute.
+    """
+    import requests
+
+    lasting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(requests.RequestException),
+        wait=tenacity.wait_fixed(SECONDS_BETWEEN_LOOKS),
+        stop=tenacity.stop_after_delay(SECONDS_OF_OUTAGE),
+        reraise=True,
+    )
+    try:
+        return lasting(client.get_job_info, name)
+    except requests.RequestException as error:
+        address, why = os.environ["RAY_ADDRESS"], type(error).__name__
+        raise StoreError(f"{address} answers no more ({why}); the same command looks for {name} again") from None
+
+
+def stop(client: "JobSubmissionClient", name: str) -> None:
+    """Stops the job as Ctrl-C does where it runs, and waits until it has stored what it had in hand."""
+    note(f"stopping {name}")
+    client.stop_job(name)
+    while not info(client, name).status.is_terminal():
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def code_of(job: "JobDetails") -> int:
+    """The driver's exit code; of a job that was stopped from elsewhere `cli.INTERRUPTED`."""
+    if job.status == "STOPPED":
+        return cli.INTERRUPTED
+    if job.driver_exit_code is None:  # it never began, or its node died
+        note(f"{job.submission_id}: {job.message}")
+        return cli.BUG
+    return job.driver_exit_code
+
+
+if __name__ == "__main__":
+    cli.guard(main)
