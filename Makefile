@@ -1,10 +1,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-demo: venv  ## the main job on the embedded model: 80 labelled pictures, read back and checked
+demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays to the question's answer, on phantoms
 	$(BIN)/python jobs/generate.py tiny --out out/demo --per-finding 8
 	$(BIN)/python jobs/verify.py out/demo
-	@echo "Open out/demo/contact_sheet.png, then any picture below out/demo/images/."
+	$(BIN)/python jobs/ingest.py tiny --source phantom:360,7,normal+pneumonia --out out/study/real
+	$(BIN)/python jobs/generate.py tiny --findings normal,pneumonia --per-finding 130 --out out/study/synthetic
+	$(BIN)/python jobs/evaluate.py tiny --real out/study/real --synthetic out/study/synthetic \
+	    --out out/study/quality --quarantine out/study/clean
+	$(BIN)/python jobs/study.py tiny --real out/study/real --synthetic out/study/clean \
+	    --evaluation out/study/quality --out out/study/report
+	@echo "Open out/demo/contact_sheet.png, out/study/quality/index.html and out/study/report/index.html."
 
 test: venv
 	$(BIN)/pytest -m "not slow"
