@@ -60,17 +60,21 @@ def theirs(folder: Path, drawn: list[np.ndarray]) -> Callable[[], object]:
         path = folder / f"class_{number % 2}" / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encode_png(picture))
-    change = transforms.Compose([
-        transforms.Resize((CONFIG.resize, CONFIG.resize)),
-        transforms.RandomResizedCrop(CONFIG.size, scale=CONFIG.crop_scale),
+    loader = DataLoader(ImageFolder(folder, usual(CONFIG)), CONFIG.batch, shuffle=True)
+    return lambda: [None for _ in loader]
+
+
+def usual(config: ClassifyConfig) -> transforms.Compose:
+    """The transforms with which torchvision's users train."""
+    return transforms.Compose([
+        transforms.Resize((config.resize, config.resize)),
+        transforms.RandomResizedCrop(config.size, scale=config.crop_scale),
         transforms.RandomHorizontalFlip(),
-        transforms.RandomRotation(CONFIG.rotation),
-        transforms.ColorJitter(brightness=CONFIG.jitter, contrast=CONFIG.jitter),
+        transforms.RandomRotation(config.rotation),
+        transforms.ColorJitter(brightness=config.jitter, contrast=config.jitter),
         transforms.ToTensor(),
         transforms.Normalize(MEAN, DEVIATION),
     ])  # fmt: skip
-    loader = DataLoader(ImageFolder(folder, change), CONFIG.batch, shuffle=True)
-    return lambda: [None for _ in loader]
 
 
 def real() -> list[np.ndarray]:

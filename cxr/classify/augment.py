@@ -13,7 +13,7 @@ from cxr.classify.config import ClassifyConfig
 
 CHANCES = 8  # that decide about one picture
 ASPECT = math.log(4 / 3)  # of a crop's width to its height, either way, as in torchvision's RandomResizedCrop
-FEW = 2  # pictures at a time on a CPU, so that they stay in its cache
+FEW = 4  # pictures at a time on a CPU, so that they stay in its cache
 
 
 def augmented(pixels: Tensor, chances: Tensor, config: ClassifyConfig) -> Tensor:
@@ -27,18 +27,20 @@ def augmented(pixels: Tensor, chances: Tensor, config: ClassifyConfig) -> Tensor
         float32 [B, 1, size, size] in [-1, 1]; what a rotation brings in from outside the picture is black.
     """
     few = len(pixels) if pixels.is_cuda else FEW
-    matrices = placed(chances[:, :6], config)
-    parts = zip(pixels.split(few), matrices.split(few), chances[:, 6:].split(few), strict=True)
-    return torch.cat([changed(*part, config) for part in parts])
+    shown = torch.empty(len(pixels), 1, config.size, config.size, device=pixels.device)
+    parts = (each.split(few) for each in (shown, pixels, placed(chances[:, :6], config), chances[:, 6:]))
+    for part, *of_part in zip(*parts, strict=True):
+        part.copy_(changed(*of_part, config))
+    return shown
 
 
 def changed(pixels: Tensor, matrices: Tensor, chances: Tensor, config: ClassifyConfig) -> Tensor:
-    gray = pixels.float().div_(255)[:, None]
+    gray = pixels[:, None].float()
     if moves(config):
         gray = F.grid_sample(gray, grid(matrices, config.size), align_corners=False)
     if config.jitter:
         gray = jittered(gray, chances, config.jitter)
-    return gray.mul_(2).sub_(1)
+    return gray.div_(127.5).sub_(1)
 
 
 def centred(pixels: Tensor, config: ClassifyConfig) -> Tensor:
@@ -69,14 +71,14 @@ def placed(chances: Tensor, config: ClassifyConfig) -> Tensor:
 
 
 def grid(matrices: Tensor, size: int) -> Tensor:
-    """Where each pixel is looked up, [B, size, size, 2], as `affine_grid` has it with a slower product of matrices."""
-    line = ((2 * torch.arange(size, device=matrices.device) + 1) / size - 1)[:, None]
-    across, down, offset = matrices[:, None, None].unbind(-1)
-    return torch.addcmul(offset + down * line[:, None], across, line)
+    """Where each pixel is looked up, [B, size, size, 2], as `affine_grid` has it; x and y lie apart: faster."""
+    line = (2 * torch.arange(size, device=matrices.device) + 1) / size - 1
+    across, down, offset = matrices[..., None, None].unbind(2)
+    return (across * line + (offset + down * line[:, None])).permute(0, 2, 3, 1)
 
 
 def jittered(gray: Tensor, chances: Tensor, strength: float) -> Tensor:
-    """Factors of 1 - strength to 1 + strength on the brightness of [B, 1, H, W] in [0, 1] and on its contrast."""
+    """Factors of 1 - strength to 1 + strength on the brightness of [B, 1, H, W] in [0, 255] and on its contrast."""
     brightness, contrast = (1 + strength * (2 * chances - 1)).T[:, :, None, None, None]
-    mean = (gray.mean(dim=(2, 3), keepdim=True) * brightness).clamp_(max=1)
-    return gray.mul_(brightness * contrast).add_(mean * (1 - contrast)).clamp_(0, 1)
+    mean = (gray.mean(dim=(2, 3), keepdim=True) * brightness).clamp_(max=255)
+    return gray.mul_(brightness * contrast).add_(mean * (1 - contrast)).clamp_(0, 255)
