@@ -224,8 +224,15 @@ def _as_rad_dino(pixels: np.ndarray) -> Tensor:
 
 def _dinov2(found: Weights) -> nn.Module:
     from transformers import Dinov2Model
+    from transformers.utils import logging
 
-    network, told = Dinov2Model.from_pretrained(found.path, local_files_only=True, output_loading_info=True)
-    if told["missing_keys"]:
-        raise BadInput(f"{found.path}: not the weights of a Dinov2Model of transformers; give another folder")
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # else a table of what does not fit precedes our line
+    options = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
+    try:
+        network, told = Dinov2Model.from_pretrained(found.path, **options)
+        if told["missing_keys"] or told["unexpected_keys"]:
+            raise ValueError
+    except Exception:  # whatever somebody's config.json leads to, in json, in huggingface_hub or in torch
+        raise BadInput(f"{found.path}: not the weights of a Dinov2Model of transformers; give another folder") from None
     return network.eval().requires_grad_(False)
