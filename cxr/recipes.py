@@ -46,10 +46,13 @@ INGEST: dict[str, Callable[[], IngestConfig]] = {
     "sd21": IngestConfig,
 }
 
-# The inception recipe draws fewer halves, because its 2,048 features cost more; its network scales to 299 px itself.
+# The recipes of large networks draw fewer halves, because their 768 to 2,048 features cost more. The
+# networks scale pictures themselves: Inception to 299 px, xrv to 224, RAD-DINO to 518.
 EVALUATE: dict[str, Callable[[], EvaluateConfig]] = {
     "tiny": EvaluateConfig,
     "inception": lambda: EvaluateConfig(extractor="inception", size=256, resamples=50, splits=10),
+    "xrv": lambda: EvaluateConfig(extractor="xrv", size=224, resamples=50, splits=10),
+    "rad-dino": lambda: EvaluateConfig(extractor="rad-dino", size=512, resamples=50, splits=10),
 }
 
 

@@ -27,7 +27,7 @@ COPIES_STREAM, PICTURES_STREAM = 1_000_001, 1_000_002  # last words of seeds; fi
 @dataclass(frozen=True)
 class Args:
     recipe: Positional[str]
-    """tiny (embedded extractor) or inception (FID, KID)."""
+    """tiny (embedded extractor), inception (FID, KID), rad-dino, or xrv (with --extractor xrv=FILE)."""
     real: str
     """The real set, as jobs/ingest.py made it; copies are looked for in its train part. A folder or s3://..."""
     synthetic: str
@@ -37,7 +37,8 @@ class Args:
     quarantine: str | None = None
     """Where the synthetic set without its copies goes: a folder or s3://bucket/prefix."""
     extractor: str | None = None
-    """tiny, inception, or weights of Inception: a safetensors file, owner/name@revision or s3://bucket/prefix."""
+    """tiny, inception or rad-dino; or inception=, xrv= or rad-dino= and where its weights are: a folder,
+    owner/name@revision, s3://bucket/prefix, or a safetensors file (not rad-dino, which has two files)."""
     against: Literal["all", "train", "test"] | None = None
     """The part of the real set that figures compare with."""
     size: int | None = None

@@ -13,7 +13,7 @@ class EvaluateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    extractor: str = "tiny"  # tiny, inception, or where weights of Inception are
+    extractor: str = "tiny"  # tiny, inception, xrv or rad-dino; NETWORK=PLACE for weights of one's own
     size: int = Field(128, ge=32, le=1024)  # px that the pictures of both sets are brought to
     against: Literal["all", "train", "test"] = "all"  # the part of the real set that figures compare with
     most: int = Field(1000, ge=20, le=100_000)  # pictures of each finding and set that figures use, drawn at random

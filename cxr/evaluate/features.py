@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from cxr.data.images import fit
 from cxr.errors import BadInput
 from cxr.networks import SmallCnn, to_input
-from cxr.weights import Weights, read_state, resolve_extractor
+from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
 
 TINY_SIZE = 128  # px, of the pictures that the embedded extractor was trained on
+XRV_SIZE, XRV_RANGE = 224, 1024.0  # px; gray values lie between -1024 and 1024
+# As preprocessor_config.json of microsoft/rad-dino has it; mean and deviation are of gray in [0, 1].
+RAD_DINO_SIZE, RAD_DINO_MEAN, RAD_DINO_DEVIATION = 518, 0.5307, 0.2583
 
 
 def ignored(count: int) -> None:
@@ -72,22 +75,21 @@ def tiny_extractor() -> Extractor:
     )
 
 
-def inception_extractor(weights: str = "inception") -> Extractor:
+def inception_extractor(spec: str = "inception") -> Extractor:
     """FID's network, as pytorch-fid has it: 2048 features, 1008 classes.
 
     Args:
-        weights: `inception` for the published ones, or a safetensors file, a folder or s3://bucket/prefix with
-            model.safetensors, or owner/name@commit, of a state dict with pytorch-fid's names.
+        spec: `inception` for the published weights, or `inception=PLACE` for a state dict with pytorch-fid's names.
 
     Raises:
         BadInput: the weights are nowhere to be had, damaged, or of another network.
     """
-    found, device = resolve_extractor(weights), _device()
+    found, device = resolve_extractor(spec), _device()
     state = read_state(found)
     network = _inception(state, found).to(device)
     unbiased = state["fc.weight"].float().T.to(device)  # [2048, 1008]; as in the Inception Score's own code, no bias
     return Extractor(
-        weights if weights == "inception" else "inception, own weights",
+        spec if spec == "inception" else "inception, own weights",
         found.digest,
         *unbiased.shape,
         prepare=_as_rgb,
@@ -97,9 +99,63 @@ def inception_extractor(weights: str = "inception") -> Extractor:
     )
 
 
+def xrv_extractor(spec: str) -> Extractor:
+    """torchxrayvision's DenseNet-121 (https://arxiv.org/abs/2111.00595): 1024 features.
+
+    No classes: its outputs are findings that may all be there at once, so there is no Inception Score.
+
+    Args:
+        spec: `xrv=PLACE` for a state dict with torchxrayvision's names. Raises as `inception_extractor`.
+    """
+    found, device = resolve_extractor(spec), _device()
+    network = _xrv(found).to(device)
+    return Extractor(
+        "xrv",
+        found.digest,
+        network.norm5.num_features,
+        classes=None,
+        prepare=_as_xrv,
+        network=lambda pictures: network(pictures).relu().mean(dim=(2, 3)),
+        head=None,
+        device=device,
+    )
+
+
+def rad_dino_extractor(spec: str = "rad-dino") -> Extractor:
+    """RAD-DINO (https://arxiv.org/abs/2401.10815), a ViT-B/14 trained on X-rays without labels: 768 features.
+
+    They are those of the class token, after the last norm.
+
+    Args:
+        spec: `rad-dino` for the published weights, or `rad-dino=PLACE` for a Dinov2Model of transformers; with the
+            published files there it is called the same. Raises as `inception_extractor`.
+    """
+    found, device = resolve_extractor(spec), _device()
+    network = _dinov2(found).to(device)
+    return Extractor(
+        "rad-dino" if found.digest == PUBLISHED_RAD_DINO else "rad-dino, own weights",
+        found.digest,
+        network.config.hidden_size,
+        classes=None,
+        prepare=_as_rad_dino,
+        network=lambda pictures: network(pictures).pooler_output,
+        head=None,
+        device=device,
+        batch=8,  # a picture has 1,370 tokens
+    )
+
+
 def extractor_of(spec: str) -> Extractor:
-    """`tiny`, `inception`, or Inception with the weights that `spec` names. Raises as these."""
-    return tiny_extractor() if spec == "tiny" else inception_extractor(spec)
+    """The extractor that `--extractor` names, `NETWORK` or `NETWORK=PLACE`. Raises as these."""
+    match network_and_place(spec)[0]:
+        case "tiny":
+            return tiny_extractor()
+        case "inception":
+            return inception_extractor(spec)
+        case "xrv":
+            return xrv_extractor(spec)
+        case _:
+            return rad_dino_extractor(spec)
 
 
 def _device() -> str:
@@ -124,3 +180,59 @@ def _inception(state: dict[str, Tensor], found: Weights) -> nn.Module:
             return inception.InceptionV3().eval()
     except (RuntimeError, KeyError):
         raise BadInput(f"{found.path}: not the weights of pytorch-fid's Inception network; give another file") from None
+
+
+def _as_xrv(pixels: np.ndarray) -> Tensor:
+    """float32 [B, 1, 224, 224]: the middle square, resized as torchxrayvision's networks themselves do."""
+    height, width = pixels.shape[1:]
+    side = min(height, width)
+    top, left = height // 2 - side // 2, width // 2 - side // 2
+    square = to_input(pixels[:, top : top + side, left : left + side]) * XRV_RANGE
+    return nn.functional.interpolate(square, size=(XRV_SIZE, XRV_SIZE), mode="bilinear", antialias=True)
+
+
+def _xrv(found: Weights) -> nn.Module:
+    """torchvision's DenseNet-121 up to its last norm, for gray pictures: its names are torchxrayvision's too."""
+    from torchvision.models import densenet121
+
+    network = densenet121(weights=None).features
+    network.conv0 = nn.Conv2d(1, network.conv0.out_channels, kernel_size=7, stride=2, padding=3, bias=False)
+    state = {
+        name.removeprefix("features."): tensor
+        for name, tensor in read_state(found).items()
+        if name.startswith("features.")
+    }
+    try:
+        network.load_state_dict(state)
+    except RuntimeError:
+        raise BadInput(f"{found.path}: not the weights of torchxrayvision's DenseNet-121; give another file") from None
+    return network.eval().requires_grad_(False)
+
+
+def _as_rad_dino(pixels: np.ndarray) -> Tensor:
+    """float32 [B, 3, 518, 518]: the middle of the picture, its shorter side scaled to 518."""
+    from transformers import BitImageProcessor
+
+    processor = BitImageProcessor(
+        size={"shortest_edge": RAD_DINO_SIZE},
+        crop_size={"height": RAD_DINO_SIZE, "width": RAD_DINO_SIZE},
+        image_mean=[RAD_DINO_MEAN] * 3,
+        image_std=[RAD_DINO_DEVIATION] * 3,
+    )
+    return processor(list(pixels), return_tensors="pt")["pixel_values"]
+
+
+def _dinov2(found: Weights) -> nn.Module:
+    from transformers import Dinov2Model
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # else a table of what does not fit precedes our line
+    options = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
+    try:
+        network, told = Dinov2Model.from_pretrained(found.path, **options)
+        if told["missing_keys"] or told["unexpected_keys"]:
+            raise ValueError
+    except Exception:  # whatever somebody's config.json leads to, in json, in huggingface_hub or in torch
+        raise BadInput(f"{found.path}: not the weights of a Dinov2Model of transformers; give another folder") from None
+    return network.eval().requires_grad_(False)

@@ -2,9 +2,10 @@
 
 Safetensors only, but for the published files of FID's network and of torchvision's.
 
-A name is an alias (`tiny`, `sd15`, `sd21`), a local folder, `owner/name@<40-hex commit>` on the Hugging Face hub, or
-`s3://bucket/prefix`. Only full-precision files are used, never `variant=` ones: fine-tuning needs them, a loader casts
-them, and a model keeps one digest whatever the device. Safety checker and feature extractor are left out.
+A model's name is an alias (`tiny`, `sd15`, `sd21`), a local folder, `owner/name@<40-hex commit>` on the Hugging Face
+hub, or `s3://bucket/prefix`. Only full-precision files are used, never `variant=` ones: fine-tuning needs them, a
+loader casts them, and a model keeps one digest whatever the device. Safety checker and feature extractor are left out.
+The name of an extractor says which network it is: `tiny`, `inception`, `rad-dino`, or `xrv=PLACE` with such a place.
 
 names.py     what a name can mean; the aliases with their mirrors and published digests
 found.py     from a name to verified files: `resolve`
@@ -16,14 +17,16 @@ files.py     which files count, their digests, and what they are held against
 
 from cxr.weights.files import EXTRACTOR, forget_place, seal
 from cxr.weights.found import Weights, read_state, resolve, resolve_extractor, resolve_imagenet, resolve_lora
-from cxr.weights.names import check_lora_spec, check_spec
+from cxr.weights.names import PUBLISHED_RAD_DINO, check_lora_spec, check_spec, network_and_place
 
 __all__ = [
     "EXTRACTOR",
+    "PUBLISHED_RAD_DINO",
     "Weights",
     "check_lora_spec",
     "check_spec",
     "forget_place",
+    "network_and_place",
     "read_state",
     "resolve",
     "resolve_extractor",

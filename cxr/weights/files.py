@@ -29,11 +29,20 @@ class Wanted:
 
     noun: str
     patterns: tuple[str, ...]
+    instead: str = "a folder or s3://bucket/prefix that holds it"  # what to give where the network fails
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder is loaded, not a file."""
+        return len(self.patterns) > 1
 
 
 MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
 LORA = Wanted("LoRA", ("pytorch_lora_weights.safetensors",))
 EXTRACTOR = Wanted("extractor", ("model.safetensors",))
+RAD_DINO = Wanted(
+    "extractor", ("config.json", "model.safetensors"), "rad-dino=PLACE, a folder or s3://bucket/prefix that holds both"
+)
 CLASSIFIER = Wanted("classifier", ("model.safetensors",))
 
 
@@ -46,10 +55,10 @@ def is_wanted(name: str, wanted: Wanted) -> bool:
 def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
     """The names of the files to load, sorted; `BadInput` if the folder does not hold all of what is wanted."""
     if wanted is not MODEL:
-        name = wanted.patterns[0]
-        if not (folder / name).is_file():
-            raise BadInput(f"{folder}: no {name}; give the folder or the safetensors file of the {wanted.noun}")
-        return [name]
+        if missing := [name for name in wanted.patterns if not (folder / name).is_file()]:
+            whole = "folder" if wanted.is_folder else "folder or the safetensors file"
+            raise BadInput(f"{folder}: no {missing[0]}; give the {whole} of the {wanted.noun}")
+        return sorted(wanted.patterns)
     parts = _components(folder)
     found = [f"{part}/{p.name}" for part in parts for p in (folder / part).glob("*") if p.is_file()]
     names = [name for name in found if is_wanted(name, MODEL)]

@@ -9,9 +9,9 @@ from cxr.data.lineage import SEEN
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store, read_record
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, Wanted, hashes_of, verified
+from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, Wanted, hashes_of, verified
 from cxr.weights.hub import from_hub
-from cxr.weights.names import ALIASES, kind_of, local
+from cxr.weights.names import ALIASES, RAD_DINO_ALIAS, kind_of, local, network_and_place
 from cxr.weights.published import INCEPTION, Published, fetched, imagenet
 
 if TYPE_CHECKING:
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).parents[1] / "assets"
 TINY = ASSETS / "tiny"
 TINY_EXTRACTOR = ASSETS / "extractor"
+XRV_ONCE = (
+    "xrv: torchxrayvision publishes its weights as a pickled module, which can run code when loaded, so they are not "
+    "read here; where torchxrayvision is installed, convert them once, and give xrv=xrv.safetensors: "
+    'python -c "import torchxrayvision as xrv, safetensors.torch as s; '
+    "s.save_file(xrv.models.DenseNet(weights='densenet121-res224-all').state_dict(), 'xrv.safetensors')\""
+)
 
 
 @dataclass(frozen=True)
 class Weights:
     """Weights on this machine.
 
-    `path` is a diffusers folder, or the file of a LoRA, an extractor or a classifier; `digest` is `digest_of` the (file
-    name below the folder, sha256) pairs of the files that are loaded; `source` says in words where they came from,
-    without keys. `seen` are the patients whom it was fine-tuned on (`lineage.hashed`): none for what is published, None
-    where no record tells.
+    `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
+    `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
+    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.hashed`):
+    none for what is published, None where no record tells.
     """
 
     spec: str
@@ -61,15 +67,27 @@ def resolve_lora(spec: str) -> Weights:
 
 
 def resolve_extractor(spec: str) -> Weights:
-    """The weights of an extractor: `tiny`, `inception`, or as a LoRA's, of which the file is `model.safetensors`.
+    """The weights of an extractor.
+
+    Args:
+        spec: `tiny`, `inception` or `rad-dino` for those that are embedded or published; `inception=PLACE` or
+            `xrv=PLACE` with a place as a LoRA's, of which the file is `model.safetensors`; `rad-dino=PLACE` with a
+            folder, `owner/name@commit` or `s3://bucket/prefix` that holds config.json too.
 
     Raises as `resolve`.
     """
-    if spec == "inception":
+    network, place = network_and_place(spec)
+    if place is not None:
+        wanted = RAD_DINO if network == "rad-dino" else EXTRACTOR
+        return _resolve(place, kind_of(place, wanted), wanted)
+    if network == "xrv":
+        raise BadInput(XRV_ONCE)
+    if network == "inception":
         return _published(INCEPTION)
-    if spec == "tiny":
+    if network == "tiny":
         return _weights(spec, TINY_EXTRACTOR, EXTRACTOR, "Apache-2.0", "embedded")
-    return _resolve(spec, kind_of(spec, EXTRACTOR), EXTRACTOR)
+    folder, source = from_hub(spec, RAD_DINO_ALIAS.mirrors, RAD_DINO, RAD_DINO_ALIAS.sha256)
+    return _weights(spec, folder, RAD_DINO, RAD_DINO_ALIAS.licence, source)
 
 
 def resolve_imagenet(network: str, spec: str | None = None) -> Weights:
@@ -128,7 +146,7 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
 
 def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
     hashes = verified(folder, wanted)
-    path = folder if wanted is MODEL else folder / next(iter(hashes))
+    path = folder if wanted.is_folder else folder / next(iter(hashes))
     return Weights(spec, path, digest_of(hashes.items()), licence, source, _seen(spec, folder))
 
 

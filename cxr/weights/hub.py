@@ -29,7 +29,7 @@ def from_hub(spec: str, mirrors: tuple[str, ...], wanted: Wanted, pinned: dict[s
                         tried.append(f"{mirror} ({_why(error)})")
     raise BadInput(
         f"{spec}: not on this machine and not to be had; tried {', '.join(tried)}; "
-        "connect to the internet, or give a folder or s3://bucket/prefix that holds it"
+        f"connect to the internet, or give {wanted.instead}"
     )
 
 

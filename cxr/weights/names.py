@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr.errors import BadInput, nearest
-from cxr.store import open_store
+from cxr.store import digest_of, open_store
 from cxr.weights.files import LORA, MODEL, Wanted, wanted_files
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.*))?")
@@ -57,6 +57,16 @@ ALIASES = {
         ),
     ),
 }
+RAD_DINO_ALIAS = Alias(
+    "MIT",
+    ("microsoft/rad-dino@110cbc18d5133582e320b43d53bf5c44e410c936",),
+    {
+        "config.json": "89daf9751d9576d586dedf9543c1083211611fa3a36908db7a799b3ce7c68ede",
+        "model.safetensors": "dbfb9f54459c38773505de64a6ab7807bdcb392610fe1e697166342e43fb91ae",
+    },
+)
+PUBLISHED_RAD_DINO = digest_of(RAD_DINO_ALIAS.sha256.items())
+EXTRACTORS = ("tiny", "inception", "xrv", "rad-dino")
 _GONE = {"runwayml/stable-diffusion-v1-5": "sd15", "stabilityai/stable-diffusion-2-1-base": "sd21"}
 
 
@@ -83,13 +93,28 @@ def kind_of(spec: str, wanted: Wanted) -> str:
     return _check_hub(spec, wanted)
 
 
+def network_and_place(spec: str) -> tuple[str, str | None]:
+    """The parts of an extractor's name, `NETWORK` or `NETWORK=PLACE`: one of `EXTRACTORS`, and where weights are.
+
+    Raises:
+        BadInput: no such network, or a place for the embedded one.
+    """
+    network, separator, place = spec.partition("=")
+    if network not in EXTRACTORS or (network == "tiny" and separator):
+        raise BadInput(
+            f"{spec[:200]!r}: no such extractor; {nearest(network[:200], EXTRACTORS)} "
+            "(weights of your own for all but tiny: NETWORK=PLACE, as in xrv=weights.safetensors)"
+        )
+    return network, place if separator else None
+
+
 def local(spec: str, wanted: Wanted) -> tuple[Path, Wanted]:
     """The absolute folder, and what to take from it: of a LoRA given as a file, that file."""
     path = Path(spec).expanduser().absolute()
     if path.is_dir():
         return path, wanted
-    if wanted is MODEL:
-        raise BadInput(f"{path}: a file; give the diffusers folder that holds model_index.json")
+    if wanted.is_folder:
+        raise BadInput(f"{path}: a file; give the folder that holds {wanted.patterns[0]}")
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, convert it")
     return path.parent, Wanted(wanted.noun, (path.name,))

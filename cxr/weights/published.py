@@ -22,7 +22,7 @@ class Published:
     url: str
     sha256: str
     licence: str
-    otherwise: str = ""  # what a user may do besides giving a file, as ", or ..."
+    otherwise: str = ""  # how a user gives such a file, or what else may be done
 
 
 INCEPTION = Published(
@@ -30,6 +30,7 @@ INCEPTION = Published(
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     "Apache-2.0",
+    ", as inception=PLACE",
 )
 SCRATCH = ", or train from scratch with --no-pretrained"
 

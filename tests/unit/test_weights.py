@@ -114,7 +114,7 @@ def cache(tmp_path, monkeypatch):
         ("runwayml/stable-diffusion-v1-5", "use sd15"),
         (f"stabilityai/stable-diffusion-2-1-base@{COMMIT}", "use sd21"),
         ("s3://key:secret@b/x", "no valid bucket name"),
-        (__file__, "give the diffusers folder"),
+        (__file__, "give the folder that holds model_index.json"),
     ],
 )
 def test_a_name_that_means_nothing_is_one_line_of_advice(spec, says):
@@ -229,22 +229,50 @@ def test_the_embedded_extractor_is_what_its_card_names():
 
 def test_an_extractor_is_a_folder_or_a_file(tmp_path):
     _lay(tmp_path, {EXTRACTOR_FILE: _tensors(1), "other.safetensors": _tensors(2), "old.pth": b"pickle"})
-    assert resolve_extractor(str(tmp_path)).path == tmp_path / EXTRACTOR_FILE
-    assert resolve_extractor(str(tmp_path / "other.safetensors")).digest == _digest({"other.safetensors": _tensors(2)})
+    assert resolve_extractor(f"inception={tmp_path}").path == tmp_path / EXTRACTOR_FILE
+    other = resolve_extractor(f"xrv={tmp_path / 'other.safetensors'}")
+    assert other.digest == _digest({"other.safetensors": _tensors(2)})
     with pytest.raises(BadInput, match="pickles"):
-        resolve_extractor(str(tmp_path / "old.pth"))
+        resolve_extractor(f"xrv={tmp_path / 'old.pth'}")
     with pytest.raises(BadInput, match="file of the extractor"):
-        resolve_extractor(str(_lay(tmp_path / "m", _model())))
-    with pytest.raises(BadInput, match="no such extractor"):
-        resolve_extractor("incption")
+        resolve_extractor(f"inception={_lay(tmp_path / 'm', _model())}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("incption", "did you mean inception"),
+        ("x" * 5000, "known: tiny, inception, xrv, rad-dino"),
+        (__file__, "NETWORK=PLACE"),
+        ("tiny=weights.safetensors", "for all but tiny"),
+        ("xrv=", "give a folder"),
+        ("rad-dino=owner/name", "owner/name@<40 hex digits>"),
+        (f"rad-dino={__file__}", "give the folder that holds config.json"),
+    ],
+)
+def test_an_extractor_that_means_nothing_is_one_line_of_advice(spec, says):
+    with pytest.raises(BadInput, match=says) as error:
+        resolve_extractor(spec)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+def _rad_dino(seed: int = 1) -> dict[str, bytes]:
+    return {"config.json": b"{}", EXTRACTOR_FILE: _tensors(seed)}
+
+
+def test_rad_dino_is_a_folder_of_two_files(tmp_path):
+    weights = resolve_extractor(f"rad-dino={_lay(tmp_path / 'whole', _rad_dino() | STRAYS)}")
+    assert weights.path == tmp_path / "whole" and weights.digest == _digest(_rad_dino())
+    with pytest.raises(BadInput, match=r"no config\.json; give the folder of the extractor"):
+        resolve_extractor(f"rad-dino={_lay(tmp_path / 'half', {EXTRACTOR_FILE: _tensors(1)})}")
 
 
 def test_a_sealed_extractor_that_was_damaged_is_refused(tmp_path):
     _lay(tmp_path, {EXTRACTOR_FILE: _tensors(1)})
-    assert seal(tmp_path, EXTRACTOR) == resolve_extractor(str(tmp_path)).digest
+    assert seal(tmp_path, EXTRACTOR) == resolve_extractor(f"inception={tmp_path}").digest
     _flip(tmp_path / EXTRACTOR_FILE)
     with pytest.raises(BadInput, match="damaged"):
-        resolve_extractor(str(tmp_path))
+        resolve_extractor(f"inception={tmp_path}")
 
 
 # a bucket
@@ -302,6 +330,12 @@ def test_a_changed_bucket_is_a_new_copy_and_a_damaged_copy_is_replaced(s3):
 def test_a_lora_from_a_bucket(s3):
     weights = resolve_lora(_upload(s3, _model() | {LORA: _tensors(1)}))
     assert weights.digest == _digest({LORA: _tensors(1)}) and weights.path.read_bytes() == _tensors(1)
+
+
+def test_rad_dino_from_a_bucket(s3):
+    weights = resolve_extractor(f"rad-dino={_upload(s3, _rad_dino() | STRAYS)}")
+    assert weights.digest == _digest(_rad_dino()) and weights.source == "s3://models/base"
+    assert (weights.path / "config.json").is_file() and not (weights.path / "README.md").exists()
 
 
 def test_an_artifact_that_its_record_does_not_fit_leaves_nothing(s3, cache):
@@ -448,18 +482,19 @@ def hub():
 CHILD = """
 import json, sys
 from cxr.errors import BadInput
-from cxr.weights import names, resolve, resolve_lora
+from cxr.weights import found, names, resolve, resolve_extractor, resolve_lora
 call, spec, pinned, *mirrors = sys.argv[1:]
-names.ALIASES["sd15"] = names.Alias("x", tuple(mirrors), json.loads(pinned))
+names.ALIASES["sd15"] = found.RAD_DINO_ALIAS = names.Alias("x", tuple(mirrors), json.loads(pinned))
 try:
-    found = {"resolve": resolve, "resolve_lora": resolve_lora}[call](spec)
-    answer = {"path": str(found.path), "digest": found.digest, "source": found.source}
+    weights = {"resolve": resolve, "resolve_extractor": resolve_extractor, "resolve_lora": resolve_lora}[call](spec)
+    answer = {"path": str(weights.path), "digest": weights.digest, "source": weights.source}
 except BadInput as error:
     answer = {"error": str(error)}
 assert not {"torch", "diffusers", "transformers"} & set(sys.modules)
 print(json.dumps(answer))
 """
-PINNED = json.dumps({UNET: hashlib.sha256(_tensors(0)).hexdigest()})
+PUBLISHED = {UNET: _tensors(0)} | _rad_dino()
+PINNED = json.dumps({name: hashlib.sha256(data).hexdigest() for name, data in PUBLISHED.items()})
 
 
 def _start(endpoint: str, cache: Path, spec: str, *mirrors: str, call: str = "resolve") -> subprocess.Popen:
@@ -526,6 +561,17 @@ def test_a_lora_from_the_hub(hub, cache):
     answer = _ask(hub, cache, _spec("own/lora"), call="resolve_lora")
     assert answer["digest"] == _digest({LORA: _tensors(1)}) and Path(answer["path"]).name == LORA
     assert hub.fetched == Counter([LORA])
+
+
+def test_rad_dino_from_the_hub_is_the_published_one_or_refused(hub, cache):
+    hub.repos |= {"bad/one": _rad_dino(seed=2) | STRAYS, "good/one": _rad_dino() | STRAYS}
+    bad, good = _spec("bad/one"), _spec("good/one")
+    refused = _ask(hub, cache, "rad-dino", bad, call="resolve_extractor")["error"]
+    assert f"{bad} ({EXTRACTOR_FILE} is not the published one" in refused and "or give rad-dino=PLACE" in refused
+    hub.fetched.clear()
+    answer = _ask(hub, cache, "rad-dino", _spec("gone/one"), good, call="resolve_extractor")
+    assert answer["digest"] == _digest(_rad_dino()) and answer["source"] == f"hub {good}"
+    assert hub.fetched == Counter(list(_rad_dino()))
 
 
 def test_of_two_processes_one_fetches(hub, cache):

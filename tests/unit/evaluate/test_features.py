@@ -1,5 +1,9 @@
+import json
 import shutil
+import sys
+import types
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,8 @@ from cxr.data.findings import FINDINGS
 from cxr.data.images import encode_png, fit
 from cxr.data.phantom import phantom
 from cxr.errors import BadInput
-from cxr.evaluate.features import Extractor, inception_extractor, tiny_extractor
+from cxr.evaluate import features
+from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
 from cxr.evaluate.frechet import frechet_distance
 from cxr.evaluate.kernel import kernel_distance
 from cxr.pretrain.appearance import varied
@@ -101,7 +106,7 @@ def test_gives_pytorch_fids_number(weights, tmp_path, monkeypatch):
         for number, picture in enumerate(pictures):
             (tmp_path / name / f"{number:02d}.png").write_bytes(encode_png(picture))
     theirs = fid_score.calculate_fid_given_paths([str(tmp_path / name) for name in "ab"], 4, "cpu", 2048, num_workers=0)
-    extractor = inception_extractor(weights)
+    extractor = inception_extractor(f"inception={weights}")
     ours = frechet_distance(*(extractor(pictures) for pictures in sets))
     assert ours.value == pytest.approx(theirs, rel=1e-3) and ours.unreliable
     assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
@@ -111,10 +116,10 @@ def test_gives_pytorch_fids_number(weights, tmp_path, monkeypatch):
 def test_weights_of_another_network_are_refused(tmp_path):
     save_file({"fc.weight": torch.zeros(1008, 2048)}, tmp_path / "other.safetensors")
     with pytest.raises(BadInput, match="not the weights of pytorch-fid's Inception"):
-        inception_extractor(str(tmp_path / "other.safetensors"))
+        inception_extractor(f"inception={tmp_path / 'other.safetensors'}")
     shutil.copy(found.TINY_EXTRACTOR / "model.safetensors", tmp_path)
     with pytest.raises(BadInput, match="not the weights of pytorch-fid's Inception"):
-        inception_extractor(str(tmp_path))
+        inception_extractor(f"inception={tmp_path}")
 
 
 def test_without_internet_one_line_names_what_was_tried(tmp_path, monkeypatch):
@@ -137,3 +142,135 @@ def test_a_file_that_is_not_the_published_one_is_never_opened(tmp_path, monkeypa
     (tmp_path / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"another")
     with pytest.raises(BadInput, match="not the published weights"):
         inception_extractor()
+
+
+# --- xrv ---
+
+
+@pytest.fixture(scope="module")
+def densenet() -> torch.nn.Module:
+    """torchvision's DenseNet-121 of gray pictures and 18 findings, with torchxrayvision's names; weights are random."""
+    from torchvision.models import densenet121
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = densenet121(weights=None, num_classes=18)
+        network.features.conv0 = torch.nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def xrv(densenet, tmp_path_factory) -> Extractor:
+    path = tmp_path_factory.mktemp("xrv") / "xrv.safetensors"
+    save_file(densenet.state_dict(), path)
+    return extractor_of(f"xrv={path}")
+
+
+def test_xrv_gives_what_the_last_layer_is_given(xrv, densenet, phantoms):
+    pictures = np.stack([fit(picture, 224, "square") for picture in phantoms[:3]])
+    found = xrv(pictures)
+    logits = densenet(torch.from_numpy((2 * (pictures / np.float32(255)) - 1) * 1024)[:, None])
+    assert (xrv.name, xrv.dimension, found.shape) == ("xrv", 1024, (3, 1024))
+    assert torch.allclose(densenet.classifier(torch.from_numpy(found)), logits, rtol=1e-3, atol=1e-4 * logits.std())
+
+
+def test_xrv_has_no_inception_score(xrv, phantoms):
+    assert xrv.classes is None
+    with pytest.raises(BadInput, match="xrv: has no classes"):
+        xrv.probabilities(xrv(phantoms[:1]))
+
+
+@pytest.mark.parametrize("shape", [(320, 257), (128, 128)])
+def test_xrv_gives_torchxrayvisions_features(xrv, densenet, phantoms, shape):
+    library = pytest.importorskip("torchxrayvision")
+    theirs = library.models.DenseNet().eval()
+    theirs.load_state_dict(densenet.state_dict())
+    theirs.input_resolution = 224  # as its published models have it
+    pictures = [fit(picture, 320, "square")[: shape[0], : shape[1]] for picture in phantoms[:3]]
+    crop = library.datasets.XRayCenterCrop()
+    scaled = [crop(library.utils.normalize(picture, 255)[None]) for picture in pictures]
+    with torch.inference_mode():
+        expected = theirs.features2(torch.from_numpy(np.stack(scaled))).numpy()
+    assert np.allclose(xrv(np.stack(pictures)), expected, rtol=1e-3, atol=1e-4 * expected.std())
+
+
+def test_the_line_that_converts_xrv_makes_a_file_that_is_read(xrv, densenet, phantoms, tmp_path, monkeypatch):
+    published = types.SimpleNamespace(DenseNet=lambda weights: {"densenet121-res224-all": densenet}[weights])
+    monkeypatch.setitem(sys.modules, "torchxrayvision", types.SimpleNamespace(models=published))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="pickled module") as error:
+        extractor_of("xrv")
+    assert "\n" not in str(error.value)
+    exec(str(error.value).partition('python -c "')[2].removesuffix('"'), {})
+    assert np.array_equal(extractor_of("xrv=xrv.safetensors")(phantoms[:2]), xrv(phantoms[:2]))
+
+
+# --- rad-dino ---
+
+PREPROCESSOR = {
+    "image_processor_type": "BitImageProcessor", "do_convert_rgb": True, "do_resize": True, "resample": 3,
+    "size": {"shortest_edge": 518}, "do_center_crop": True, "crop_size": {"height": 518, "width": 518},
+    "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+    "image_mean": [0.5307] * 3, "image_std": [0.2583] * 3,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dino(tmp_path_factory) -> Path:
+    """A small Dinov2Model with random weights, in the files and under the names of microsoft/rad-dino."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    folder = tmp_path_factory.mktemp("rad-dino")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 518}
+        model = Dinov2Model(Dinov2Config(**shape, initializer_range=0.3))
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR))
+    return folder
+
+
+def test_rad_dino_gives_the_features_of_transformers_own_processor_and_model(dino, phantoms):
+    from PIL import Image
+    from transformers import AutoImageProcessor, AutoModel
+
+    pictures = np.stack([fit(picture, 600, "square")[:, :480] for picture in phantoms[:3]])
+    processor = AutoImageProcessor.from_pretrained(dino, backend="pil")
+    shown = processor([Image.fromarray(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
+    ours = features._as_rad_dino(pictures)
+    assert ours.shape == shown.shape and (ours - shown).abs().max() < 1.01 / 255 / 0.2583  # one gray level
+    extractor = extractor_of(f"rad-dino={dino}")
+    with torch.inference_mode():
+        expected = AutoModel.from_pretrained(dino).eval()(shown).last_hidden_state[:, 0].numpy()
+    found = extractor(pictures)
+    assert found.shape == (3, extractor.dimension) == (3, 32)
+    assert np.abs(found - expected).max() < 0.01 * expected.std()
+    assert found.std(axis=0).max() > 0.01 * expected.std()
+
+
+def test_rad_dino_is_called_so_only_with_the_published_files(dino, monkeypatch):
+    own = extractor_of(f"rad-dino={dino}")
+    assert own.name == "rad-dino, own weights" and own.classes is None
+    monkeypatch.setattr(features, "PUBLISHED_RAD_DINO", own.digest)
+    assert extractor_of(f"rad-dino={dino}").name == "rad-dino"
+
+
+@pytest.mark.parametrize(
+    ("spec", "damage"),
+    [
+        ("rad-dino={}", {"model.safetensors": {"head.bias": torch.zeros(3)}}),
+        ("rad-dino={}", {"model.safetensors": {"layernorm.weight": torch.zeros(3)}}),
+        ("rad-dino={}", {"config.json": "[1"}),
+        ("rad-dino={}", {"config.json": '{"hidden_size": "wide"}'}),
+        ("xrv={}", {"model.safetensors": {"features.norm5.weight": torch.zeros(1024)}}),
+        ("xrv={}", {}),
+    ],
+)
+def test_weights_of_another_network_are_one_clear_line(dino, tmp_path, spec, damage):
+    shutil.copytree(dino, tmp_path / "copy")
+    for name, held in damage.items():
+        path = tmp_path / "copy" / name
+        path.write_text(held) if isinstance(held, str) else save_file(held, path)
+    with pytest.raises(BadInput, match=r"copy.*not the weights of .*; give another") as error:
+        extractor_of(spec.format(tmp_path / "copy"))
+    assert "\n" not in str(error.value)
