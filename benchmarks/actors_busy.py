@@ -19,6 +19,7 @@ from _side_by_side import verdict
 
 from cxr import cluster, recipes
 from cxr.generate import job
+from cxr.generate.plan import template_rows
 from cxr.store import open_store
 
 GOAL = 0.97
@@ -56,7 +57,7 @@ def main(model: str = "tiny", workers: int = 2) -> None:
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         log.mkdir()
-        ready = job.prepare(open_store(out), config, None, Path(folder), print)
+        ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         pending = job.begin(ready, retry_failed=False).pending
         maker = MakeWatched(job.MakeMaker(ready.store, config, ready.model.digest), log)
         keeper = job.Keep(ready.store, config.layout, job.provenance(ready))

@@ -16,6 +16,7 @@ from _side_by_side import verdict
 
 from cxr import recipes
 from cxr.generate import job
+from cxr.generate.plan import template_rows
 from cxr.store import open_store
 
 GOAL = 0.95
@@ -41,7 +42,7 @@ class Meter:
 def main(model: str = "tiny") -> None:
     config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(open_store(out), config, None, Path(folder), print)
+        ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         began = time.process_time()
         pending = job.begin(ready, retry_failed=False).pending
         loading = time.process_time()

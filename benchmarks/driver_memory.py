@@ -66,15 +66,18 @@ def run(phase: Phase, model: str, prompts: int, folder: Path) -> str:
     from _dry import SIDE, run_some
 
     from cxr import recipes
+    from cxr.data.prompt_lists import read_prompts
     from cxr.generate import job
+    from cxr.generate.plan import template_rows
     from cxr.store import open_store
 
     config = recipes.changed(recipes.tiny(), model=model, layout="shards", size=SIDE, per_finding=prompts // FINDINGS)
-    from_file = None if phase == "templates" else folder / "prompts.csv"
-    store = open_store(str(folder / (phase if phase == "templates" else "set")))
+    templates = phase == "templates"
+    rows = template_rows(config) if templates else read_prompts(folder / "prompts.csv", print)
+    store = open_store(str(folder / (phase if templates else "set")))
     with tempfile.TemporaryDirectory() as temp:
-        ready = job.prepare(store, config, from_file, Path(temp), print)
-        if phase == "templates":
+        ready = job.prepare(store, config, rows, Path(temp), print)
+        if templates:
             return f"planned {ready.plan.images:,} images"
         made = run_some(ready, -(-ready.plan.units // 2) if phase == "half" else ready.plan.units)
         if phase == "half":

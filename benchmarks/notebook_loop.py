@@ -18,6 +18,7 @@ from PIL import Image
 from cxr import recipes
 from cxr.data.catalog import image_key
 from cxr.generate import job
+from cxr.generate.plan import template_rows
 from cxr.store import open_store
 
 GOAL = 1.4
@@ -53,7 +54,7 @@ class Notebook:
 def main(model: str = "tiny") -> None:
     config = recipes.changed(recipes.tiny(), model=model, per_finding=IMAGES, findings="Lung_Opacities")
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(open_store(out), config, None, Path(folder), print)
+        ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         job.begin(ready, retry_failed=False)
         maker = job.MakeMaker(ready.store, config, ready.model.digest)()  # sets the thread count, for both
         rows = maker.rows(0)

@@ -21,6 +21,7 @@ from _side_by_side import verdict
 
 from cxr import recipes
 from cxr.generate import job
+from cxr.generate.plan import template_rows
 from cxr.store import open_store, verify
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -36,7 +37,7 @@ def main(model: str = "tiny") -> None:
         bucket = server.make_bucket()
         open_store(f"s3://{bucket}/earlier").put_if_absent("probe", b"")
         before = len(server.requests(bucket))
-        ready = job.prepare(open_store(f"s3://{bucket}/set"), config, None, Path(folder), print)
+        ready = job.prepare(open_store(f"s3://{bucket}/set"), config, template_rows(config), Path(folder), print)
         units = run_some(ready, ready.plan.units)
         job.complete(ready, {})
         puts = server.requests(bucket)[before:]

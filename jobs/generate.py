@@ -6,6 +6,7 @@ Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` 
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,11 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
 from cxr.data.findings import parse_findings
-from cxr.data.prompt_lists import read_prompts
+from cxr.data.prompt_lists import PromptRow, read_prompts, typed_prompt
 from cxr.errors import BadInput
 from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
 from cxr.progress import note, progress
-from cxr.store import open_store, read_record
+from cxr.store import Store, open_store, read_record
 from cxr.weights import check_lora_spec, check_spec
 
 if TYPE_CHECKING:
@@ -31,8 +32,14 @@ class Args:
     """tiny (embedded, on a CPU), sd15 or sd21."""
     out: str
     """Where the set goes: a local folder or s3://bucket/prefix."""
+    prompt: str | None = None
+    """Your own, one: what the picture shows, in words."""
+    count: int | None = None
+    """Pictures of --prompt, each from another seed; by default 1."""
+    show: FlagCreatePairsOff[bool] = False
+    """Display what was made, in a notebook or on a screen: the picture, or of several the contact sheet."""
     prompts: Path | None = None
-    """Your own: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
+    """A list: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
     findings: str | None = None
     """`all` ten, or some separated by commas; with prompts from the templates."""
     per_finding: int | None = None
@@ -70,15 +77,18 @@ def main(args: Args) -> int:
     store = open_store(args.out)
     store.check()
     from cxr.generate import finish, job  # heavy: only for input that can be used
+    from cxr.generate.plan import template_rows
 
     with tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(store, config, args.prompts, Path(folder), note)
+        rows = own_prompts(args, note) or template_rows(config)
+        ready = job.prepare(store, config, rows, Path(folder), note)
         if args.dry_run:
             print(job.estimate(ready))
             return cli.DONE
         if record := read_record(store):
             job.sweep(ready)
             print(f"already there: {record.made.count} images in {store.uri}")
+            display(store, args)
             return cli.DONE
         failures = make_pictures(ready, args)
         if failures:
@@ -87,6 +97,7 @@ def main(args: Args) -> int:
     seconds = record.timings["total"]
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
     print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
+    display(store, args)
     return cli.DONE
 
 
@@ -122,10 +133,25 @@ def tell_failures(ready: "Job", failures: int) -> int:
     return cli.SOME_FAILED
 
 
+def display(store: Store, args: Args) -> None:
+    """Names the files of --prompt; with --show displays the picture, or of several the contact sheet."""
+    from cxr.data.catalog import files, read_set
+    from cxr.generate.finish import SHEET_KEY
+    from cxr.screen import show
+
+    table = read_set(store).table
+    for key in table["key"].unique().to_pylist() if args.prompt else ():
+        print(f"{store.uri}/{key}")
+    if not args.show:
+        return
+    picture = next(files(store, table))[1] if len(table) == 1 else store.get(SHEET_KEY)
+    if not show(picture):
+        note("--show: neither a notebook nor a screen is here; open the file")
+
+
 def configured(args: Args) -> GenerateConfig:
     """The recipe with the command line's changes, checked as far as needs no library and no network."""
-    if args.prompts and (args.findings or args.per_finding):
-        raise BadInput("--prompts brings its own findings and counts; leave out --findings and --per-finding")
+    check_ways(args)
     cli.check_workers(args.workers)
     names = ("findings", "per_finding", "seed", "model", "lora", "layout", "size", "steps", "guidance", "batch")
     given = {name: getattr(args, name) for name in names} | {"compile": args.compile or None}
@@ -134,16 +160,35 @@ def configured(args: Args) -> GenerateConfig:
     check_spec(config.model)
     if config.lora:
         check_lora_spec(config.lora)
-    if args.prompts:
-        check_prompts(args.prompts)
+    check_prompts(args)
     return config
 
 
-def check_prompts(path: Path) -> None:
-    """Reads the user's list through once, so that its mistakes are told before anything heavy is loaded."""
-    asked = sum(row.count for row in read_prompts(path, lambda line: None))
+def check_ways(args: Args) -> None:
+    """`BadInput` if the prompts are given in two ways."""
+    for option in ("prompt", "prompts"):
+        if getattr(args, option) is not None and (args.findings or args.per_finding):
+            raise BadInput(f"--{option} brings its own findings and counts; leave out --findings and --per-finding")
+    if args.prompt is not None and args.prompts:
+        raise BadInput("--prompt is one prompt, --prompts a list of them; give one of the two")
+    if args.count is not None and args.prompt is None:
+        raise BadInput("--count is of --prompt; a list has a column for it, and findings have --per-finding")
+
+
+def own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]:
+    """What the user typed or listed; nothing if the templates are to write the prompts."""
+    if args.prompt is not None:
+        return [typed_prompt(args.prompt, 1 if args.count is None else args.count, notes)]
+    return read_prompts(args.prompts, notes) if args.prompts else ()
+
+
+def check_prompts(args: Args) -> None:
+    """Reads the user's prompts through once, so that their mistakes are told before anything heavy is loaded."""
+    asked = sum(row.count for row in own_prompts(args, lambda line: None))
     if asked > MAX_IMAGES:
-        raise BadInput(f"{path}: asks for {asked:,} images, a set holds {MAX_IMAGES:,}; split it over several --out")
+        raise BadInput(
+            f"{args.prompts}: asks for {asked:,} images, a set holds {MAX_IMAGES:,}; split it over several --out"
+        )
 
 
 if __name__ == "__main__":

@@ -56,6 +56,22 @@ def read_prompts(path: str | Path, notes: Callable[[str], None]) -> Iterator[Pro
     return _rows(path, records, place, notes)
 
 
+def typed_prompt(prompt: str, count: int, notes: Callable[[str], None]) -> PromptRow:
+    """A prompt from the command line, checked and cleaned like a row of a list.
+
+    Raises:
+        BadInput: the prompt says nothing or the count is out of range.
+    """
+    tally = _Tally()
+    try:
+        row = _parse({"prompt": prompt, "count": count}, tally)
+    except BadInput as error:
+        raise BadInput(f"--prompt: {error}") from None
+    for line in _notes(tally, Place(SCHEMA, "prompt")):
+        notes(f"--prompt: {line}")
+    return row
+
+
 def _rows(path: Path, records: Iterator[Record], place: Place, notes: Callable[[str], None]) -> Iterator[PromptRow]:
     tally = _Tally()
     try:
@@ -78,7 +94,7 @@ def _parse(record: Record, tally: _Tally) -> PromptRow:
     negative, negative_marks = _clean(record, "negative_prompt")
     if not any(map(str.isalnum, prompt)):
         why = "holds only de-identification marks" if marks else "is empty or holds no letter or digit"
-        raise BadInput(f"the prompt {why}; remove the row or write what to draw")
+        raise BadInput(f"the prompt {why}; write what to draw")
     finding = safe_finding(text_cell(record, "finding").strip(" \t\r\n"))
     row = PromptRow(
         prompt=prompt,

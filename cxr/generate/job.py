@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.data.lineage import SEEN, seen_by
-from cxr.data.prompt_lists import read_prompts
+from cxr.data.prompt_lists import PromptRow
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig, identity
 from cxr.generate.finish import finish
-from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
+from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.store import (
     COMMITS,
@@ -67,15 +67,14 @@ class Job:
 
 
 def prepare(
-    store: Store, config: GenerateConfig, prompts: Path | None, folder: Path, note: Callable[[str], None]
+    store: Store, config: GenerateConfig, rows: Iterable[PromptRow], folder: Path, note: Callable[[str], None]
 ) -> Job:
-    """Resolves the weights and writes the plan to `folder`; nothing goes to the store yet.
+    """Resolves the weights and writes the plan of `rows` to `folder`; nothing goes to the store yet.
 
     Raises:
         BadInput: model, prompts or place cannot be used.
     """
     model, lora = resolve(config.model), resolve_lora(config.lora) if config.lora else None
-    rows = read_prompts(prompts, note) if prompts else template_rows(config)
     look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
     plan = write_plan(folder / "plan.parquet", rows, config, look)
     if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):

@@ -11,7 +11,10 @@ FEW = 30  # patients of a class below which intervals are rough
 
 
 def answer(config: StudyConfig, arms: Sequence[ArmResult]) -> str:
-    """Whether synthetic pictures helped beside all real ones, then whether beside a part of them: a sentence each."""
+    """Whether synthetic pictures helped beside all real ones, then whether beside a part of them: a sentence each.
+
+    If no arm has both kinds, the baseline's own figures.
+    """
     kinds = {arm.name: arm for arm in config.arms}
     full = [arm for arm in arms if kinds[arm.arm].synthetic and kinds[arm.arm].real == 100]
     limited = [arm for arm in arms if kinds[arm.arm].synthetic and 0 < kinds[arm.arm].real < 100]
@@ -19,7 +22,7 @@ def answer(config: StudyConfig, arms: Sequence[ArmResult]) -> str:
     beside_part = [(kinds[arm.arm].real, one) for arm in limited if arm.control and (one := compared(arm, arm.control))]
     sentences = [with_all(beside_all)] if beside_all else []
     sentences += [with_part(beside_part)] if beside_part else []
-    return " ".join(sentences) or "No arm of this study shows what synthetic pictures do beside real ones."
+    return " ".join(sentences) or alone(next(arm for arm in arms if arm.arm == BASELINE))
 
 
 def with_all(found: Sequence[tuple[ArmResult, Difference]]) -> str:
@@ -40,6 +43,12 @@ def with_part(found: Sequence[tuple[float, Difference]]) -> str:
     """Of the percentages of real pictures and the differences from as many without synthetic ones."""
     parts = [f"with {real:g} % {verdict(one)}" for real, one in sorted(found, key=lambda pair: pair[0])]
     return f"Where real data are few, against the same real data alone: {'; '.join(parts)}."
+
+
+def alone(arm: ArmResult) -> str:
+    told = {"accuracy": arm.figures["accuracy"], "AUROC": arm.figures["auroc"]}
+    figures = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in told.items())
+    return f"No arm of this study shows what synthetic pictures do beside real ones. {arm.title}: {figures}."
 
 
 def verdict(one: Difference) -> str:

@@ -24,11 +24,16 @@ from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.job import KIND, Job, results
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import held_out
+from cxr.study.sets import GENERATED, WITHOUT_COPIES, held_out
 from cxr.study.summary import summarise
 
 PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
 EMBEDDED = "embedded"  # what a catalog calls the source of pictures that the embedded model made
+SPLIT_HERE = (
+    "The set came without a split and was split here, by picture: 70 % of each finding to train on, 10 % to choose the "
+    "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and figures say how well its "
+    "findings are told apart, not how well those of patients would be."
+)
 
 
 def report(job: Job) -> Study:
@@ -64,7 +69,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
         settings=settings(job),
         sources=[told_source(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
-        notes=notes(config, failed, test, sets.classes),
+        notes=[*([SPLIT_HERE] if sets.split_here else []), *notes(config, failed, test, sets.classes)],
     )
 
 
@@ -82,15 +87,15 @@ def told_source(name: str, record: Record, job: Job) -> Source:
 
 
 def is_phantom(job: Job) -> bool:
-    """Whether some real picture is a phantom, or the synthetic ones imitate them."""
-    return PHANTOM in job.sets.real.table["source"].to_pylist() or (
-        job.sets.synthetic is not None and EMBEDDED in job.sets.synthetic.table["source"].to_pylist()
-    )
+    """Whether some picture is a phantom, or imitates them."""
+    sides = [side for side in (job.sets.real, job.sets.synthetic) if side is not None]
+    return any({PHANTOM, EMBEDDED} & set(side.table["source"].to_pylist()) for side in sides)
 
 
 def settings(job: Job) -> dict[str, str]:
     """The protocol, in words."""
     config, classifier = job.config, job.config.classifier
+    unit = "pictures" if job.sets.split_here else "patients"
     start = "ImageNet weights" if job.recipe["weights"] else "random weights"
     budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
     return {
@@ -103,7 +108,7 @@ def settings(job: Job) -> dict[str, str]:
         "seeds": ", ".join(map(str, config.seeds)),
         "arms": "subsets are drawn by class, and of one seed the smaller lies in the larger",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
-        "test": f"patients of the test part are in no other; bootstrap over patients, {config.resamples} resamples",
+        "test": f"{unit} of the test part are in no other; bootstrap over {unit}, {config.resamples} resamples",
     }
 
 
@@ -124,9 +129,10 @@ def quality(job: Job) -> Mapping[str, Any] | None:
 
 def grid(job: Job) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
+    first = "generated" if job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES) else "real"
     rows = {}
     for finding in job.sets.classes:
-        for name, side in (("real", job.sets.real), ("synthetic", job.sets.synthetic)):
+        for name, side in ((first, job.sets.real), ("synthetic", job.sets.synthetic)):
             if side is not None:
                 rows[f"{finding}, {name}"] = first_pictures(side, finding)
     return contact_sheet({name: files for name, files in rows.items() if files})

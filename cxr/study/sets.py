@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import SEEN, hashed
+from cxr.data.splits import assign
 from cxr.errors import BadInput
 from cxr.store import Record, sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
@@ -17,7 +18,7 @@ from cxr.study.config import StudyConfig
 from cxr.study.results import Tested
 
 PARTS = ("train", "validation", "test")
-WITHOUT_COPIES, EVALUATION = "images without copies", "evaluation"  # kinds of artifacts
+GENERATED, WITHOUT_COPIES, EVALUATION = "generated images", "images without copies", "evaluation"  # artifacts' kinds
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Sets:
     classes: tuple[str, ...]  # the positive one last, of two
     labels: np.ndarray  # int64 [N]
     split: np.ndarray  # str [N]; "synthetic" of those
+    split_here: bool = False  # by picture, see `split_by_picture`
 
     @property
     def pool(self) -> Pool:
@@ -53,6 +55,9 @@ def compared(real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig
             sets, or fewer pictures than an arm asks for.
     """
     classes = classes_of(real, config)
+    split_here = synthetic is None and real.table["split"].null_count == len(real.table)
+    if split_here:
+        real = split_by_picture(real)
     splits = real.table["split"].to_pylist()
     check_parts(real, classes)
     findings = real.table["finding"].to_pylist()
@@ -65,7 +70,7 @@ def compared(real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig
         raise BadInput("--synthetic: these arms need synthetic pictures; give a set that jobs/generate.py made")
     numbers = {finding: label for label, finding in enumerate(classes)}
     labels = np.array([numbers[finding] for finding in findings])
-    sets = Sets(real, synthetic, classes, labels, np.array([split or "" for split in splits]))
+    sets = Sets(real, synthetic, classes, labels, np.array([split or "" for split in splits]), split_here)
     check_counts(config, sets.pool, classes)
     return sets
 
@@ -80,6 +85,18 @@ def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
     if config.positive not in classes or len(classes) > 2:
         raise BadInput(f"--positive {config.positive!r}: give one of two findings; the set has {', '.join(classes)}")
     return (*(name for name in classes if name != config.positive), config.positive)
+
+
+def split_by_picture(found: CatalogSet) -> CatalogSet:
+    """A set that came without a split, as generated ones do: 70 % train, 10 % validation, 20 % test of each finding.
+
+    Raises:
+        BadInput: a finding has fewer than three pictures.
+    """
+    findings, ids = (found.table[column].to_pylist() for column in ("finding", "image_id"))
+    column = found.table.schema.get_field_index("split")
+    split = pa.array(assign(findings, ids, folds=0).split)
+    return replace(found, table=found.table.set_column(column, "split", split))
 
 
 def check_parts(real: CatalogSet, classes: Sequence[str]) -> None:

@@ -182,6 +182,30 @@ def test_removed_marks_are_told(own_list):
     assert "from 2 of 3 prompts" in done.stderr
 
 
+PROMPT = "The cardiomediastinal silhouette is within normal limits, XXXX lungs are clear"
+
+
+def test_one_line_makes_a_picture_of_a_prompt(jobs, tmp_path):
+    words = ("--prompt", PROMPT, "--show", "--steps", 1, "--batch", 1)
+    done = jobs.generate(tmp_path / "set", *words, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    assert done.returncode == 0, done.stderr
+    [picture] = (tmp_path / "set/images/unlabelled").iterdir()
+    assert done.stdout.splitlines()[-1] == str(picture)
+    with Image.open(picture) as shown:
+        assert json.loads(shown.text["cxr"])["prompt"] == PROMPT.replace("XXXX ", "")
+    assert "note: --prompt: removed 1 de-identification mark" in done.stderr
+    assert "note: --show: neither a notebook nor a screen is here" in done.stderr
+
+
+def test_several_pictures_of_a_prompt_differ_and_the_same_line_names_them_again(jobs, tmp_path):
+    words = ("--prompt", "clear lungs", "--count", 3, "--steps", 1, "--batch", 4)
+    first, again = (jobs.generate(tmp_path / "set", *words) for _ in range(2))
+    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
+    named = first.stdout.splitlines()[-3:]
+    assert again.stdout.splitlines()[-3:] == named
+    assert len({Path(name).read_bytes() for name in named}) == 3
+
+
 def test_dry_run_tells_size_time_and_bytes_and_leaves_nothing(jobs, tmp_path):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("clear lungs\n" + "large left effusion with shift of the mediastinum " * 30 + "\n")

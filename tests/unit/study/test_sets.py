@@ -46,6 +46,47 @@ def test_a_part_is_missing(real_set: CatalogSet, kept: tuple[str, ...], missing:
         compared(only(real_set, "split", *kept), None, CONFIG)
 
 
+ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
+
+
+def unsplit(found: CatalogSet, rows: list[int]) -> CatalogSet:
+    """These rows of the set, as a job leaves them that splits nothing."""
+    table = found.table.take(pa.array(rows))
+    return replace(found, table=table.set_column(8, "split", pa.nulls(len(rows), pa.string())))
+
+
+def test_a_set_without_a_split_is_split_by_picture_each_finding_alike(real_set: CatalogSet) -> None:
+    sets = compared(unsplit(real_set, list(range(60))), None, ALONE)
+    assert sets.split_here
+    parts = {part: list(sets.counts(part).values()) for part in ("train", "validation", "test")}
+    assert parts == {"train": [21, 21], "validation": [3, 3], "test": [6, 6]}
+    assert len(held_out(sets).image_ids) == 12
+
+
+def test_that_split_does_not_depend_on_the_order_of_the_rows(real_set: CatalogSet) -> None:
+    def split(rows: list[int]) -> dict[str, str]:
+        sets = compared(unsplit(real_set, rows), None, ALONE)
+        return dict(zip(sets.real.table["image_id"].to_pylist(), sets.split.tolist(), strict=True))
+
+    assert split(list(range(60))) == split(list(reversed(range(60))))
+
+
+def test_beside_synthetic_pictures_a_set_needs_its_own_split(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
+    with pytest.raises(BadInput, match="has no train part"):
+        compared(unsplit(real_set, list(range(60))), synthetic_set, CONFIG)
+
+
+def test_a_set_with_a_split_keeps_it(real_set: CatalogSet) -> None:
+    sets = compared(real_set, None, ALONE)
+    assert not sets.split_here
+    assert sets.split.tolist() == real_set.table["split"].to_pylist()
+
+
+def test_too_few_pictures_to_split(real_set: CatalogSet) -> None:
+    with pytest.raises(BadInput, match="'pneumonia' has images of 2"):
+        compared(unsplit(real_set, [0, 1, 4, 5, 8, 2, 3]), None, ALONE)
+
+
 def test_labels_differ(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
     other = pa.array(["Pneumonia"] * len(synthetic_set.table))
     table = synthetic_set.table.set_column(2, "finding", other)

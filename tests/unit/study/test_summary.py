@@ -193,7 +193,14 @@ def test_the_answer_has_a_sentence_for_few_real_data():
         "Where real data are few, against the same real data alone: with 10 % synthetic pictures raised"
     )
     assert "; with 25 % no detectable difference: they changed AUROC by" in said
-    assert answer(*summarised({BASELINE: 1.0})).startswith("No arm of this study")
+
+
+def test_the_answer_of_one_arm_is_its_own_figures():
+    config, [alone] = summarised({BASELINE: 1.0})
+    said = answer(config, [alone])
+    accuracy = alone.figures["accuracy"]
+    assert said.startswith("No arm of this study")
+    assert f"accuracy {accuracy.mean:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), AUROC" in said
 
 
 def test_notes_name_failures_and_few_patients():

@@ -1,0 +1,28 @@
+"""Pictures before the user's eyes, where there is a way."""
+
+import io
+import os
+import sys
+
+from PIL import Image, ImageShow
+
+
+def show(picture: bytes) -> bool:
+    """Displays an image file in the notebook that runs this process, or on a screen; says whether either is there."""
+    image = Image.open(io.BytesIO(picture))
+    if in_notebook():
+        from IPython.display import display
+
+        display(image)
+        return True
+    return has_screen() and ImageShow.show(image)
+
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; a `!command` of a notebook is a process of its own."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+def has_screen() -> bool:
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
