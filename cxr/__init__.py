@@ -11,8 +11,13 @@ latents     pictures to what a diffusion model trains on
 finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
 generate    plan, sampler, writer, finish: from prompts to a labelled set
 evaluate    how good, how diverse, how copied: figures with intervals and floors, copies, agreement, pictures, page
-classify    a classifier: whether pictures show what was asked
+classify    a classifier: networks, augmentation on batches, one loop that validation chooses from, scores
+study       does it help: arms, trials, statistics over seeds and patients, the answer in words
+report      what pages share; a study's tables, figures and page
+nightly     one night after another: lease, gate, and the pointer that readers follow
+gan         DCGAN and LeNet-5 on 28 px pictures: a lab, not X-rays
 networks    the small network that pretraining, evaluation and classification share
+ranks       a worker's place among those that train together
 store       where artifacts live: a folder or S3; records; verification
 cluster     everything that touches Ray
 assets      the embedded base model and extractor
