@@ -5,7 +5,7 @@ import pytest
 from cxr.data.findings import parse_findings
 from cxr.errors import BadInput
 from cxr.recipes import EVALUATE, FINETUNE, GENERATE, changed, named
-from cxr.weights import check_spec
+from cxr.weights import check_spec, network_and_place
 
 
 @pytest.mark.parametrize("name", GENERATE)
@@ -98,8 +98,12 @@ def test_a_finetune_value_out_of_range_names_its_option(fields: dict, line: str)
         changed(named(FINETUNE, "tiny"), **fields)
 
 
+@pytest.mark.parametrize("name", EVALUATE)
+def test_every_evaluation_is_called_after_its_extractor(name: str) -> None:
+    assert network_and_place(named(EVALUATE, name).extractor) == (name, None)
+
+
 def test_an_evaluation_has_neighbours_in_each_half() -> None:
-    assert named(EVALUATE, "inception").extractor == "inception"
     assert changed(named(EVALUATE, "tiny"), least=12).least == 12
     with pytest.raises(BadInput, match="half of --least must be more than --neighbours 5"):
         changed(named(EVALUATE, "tiny"), least=11)
