@@ -13,5 +13,5 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 COPY tests/ceph.sh /usr/local/bin/ceph.sh
 USER 64045
 EXPOSE 7480
-HEALTHCHECK --start-period=60s --interval=5s CMD ["test", "-f", "/srv/s3/data/ready"]
+HEALTHCHECK --interval=5s --start-period=300s CMD ["test", "-f", "/srv/s3/data/ready"]
 CMD ["ceph.sh", "serve", "/srv/s3/data", "7480"]
