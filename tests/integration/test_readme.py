@@ -1,0 +1,76 @@
+"""Every command that README and docs show: its program is there, and its options are known and can be read.
+
+Run for real elsewhere: `make demo`, `make test` and the slow tests by .ci/run; generate (from templates, a list, one
+prompt; dry; again), verify, ingest, finetune, evaluate, gan and nightly by the tests of these names in this folder;
+the whole way, study included, by test_colab.
+"""
+
+import importlib.util
+import re
+import shlex
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cxr import cli, recipes
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/the-way-over.md")
+TABLES = {
+    "generate": recipes.GENERATE, "ingest": recipes.INGEST, "finetune": recipes.FINETUNE, "evaluate": recipes.EVALUATE,
+    "study": recipes.STUDY, "gan": recipes.GAN, "nightly": recipes.NIGHTLY, "pretrain": recipes.PRETRAIN,
+}  # fmt: skip
+COMMAND = re.compile(r"(?:\.venv/bin/)?python (jobs/\w+\.py .*)")
+
+
+def lines(text: str) -> list[str]:
+    """Lines of the `sh` blocks, and what stands in backquotes."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    inline = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+    return [line.strip() for block in blocks for line in block.splitlines()] + inline
+
+
+def commands() -> list[list[str]]:
+    found = [match[1] for page in PAGES for line in lines((ROOT / page).read_text()) if (match := COMMAND.match(line))]
+    return [shlex.split(command, comments=True) for command in dict.fromkeys(found)]
+
+
+@cache
+def job(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"shown_{Path(path).stem}", ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("words", commands(), ids=shlex.join)
+def test_a_shown_command_can_be_read(words: list[str]) -> None:
+    args = cli.parse(job(words[0]).Args, words[1:], "")
+    name = Path(words[0]).stem
+    if name in TABLES:
+        assert args.recipe in TABLES[name]
+
+
+def test_commands_of_every_job_are_shown() -> None:
+    assert {words[0] for words in commands()} == {f"jobs/{path.name}" for path in (ROOT / "jobs").glob("*.py")}
+
+
+def test_shown_make_targets_are_there() -> None:
+    shown = [
+        match[1]
+        for page in PAGES
+        for line in lines((ROOT / page).read_text())
+        if (match := re.match(r"make (\w+)", line))
+    ]
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert shown and set(shown) <= targets
+
+
+def test_pages_that_are_linked_are_there() -> None:
+    for page in (*PAGES, "CONTRIBUTING.md", "docs/model-card.md"):
+        for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
+            assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
