@@ -13,7 +13,7 @@ demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays
 	@echo "Open out/demo/contact_sheet.png, out/study/quality/index.html and out/study/report/index.html."
 
 test: venv
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not docker"
 
 venv: .venv/installed
 
@@ -21,6 +21,13 @@ venv: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[test]'
 	touch $@
+
+image:  ## the image of docker/Dockerfile, and the S3 server for development
+	docker build -f docker/Dockerfile -t cxr .
+	docker build -f docker/s3.Dockerfile -t cxr-s3 .
+
+image-test: venv  ## builds and runs them on a base of debootstrap's; needs root, docker.io, docker-compose, debootstrap
+	$(BIN)/pytest -m docker tests/images
 
 lint: venv
 	$(BIN)/ruff check
@@ -32,4 +39,4 @@ bench: venv
 s3:  ## a real S3 server on loopback for development; `tests/ceph.sh down .s3` stops it
 	tests/ceph.sh up .s3 7480
 
-.PHONY: demo test venv lint bench s3
+.PHONY: demo test venv image image-test lint bench s3
