@@ -236,7 +236,9 @@ def test_rad_dino_gives_the_features_of_transformers_own_processor_and_model(din
 
     pictures = np.stack([fit(picture, 600, "square")[:, :480] for picture in phantoms[:3]])
     processor = AutoImageProcessor.from_pretrained(dino, backend="pil")
-    shown = processor([Image.fromarray(picture) for picture in pictures], return_tensors="pt")["pixel_values"]
+    shown = processor([Image.fromarray(picture).convert("RGB") for picture in pictures], return_tensors="pt")[
+        "pixel_values"
+    ]
     ours = features._as_rad_dino(pictures)
     assert ours.shape == shown.shape and (ours - shown).abs().max() < 1.01 / 255 / 0.2583  # one gray level
     extractor = extractor_of(f"rad-dino={dino}")
