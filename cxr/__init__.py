@@ -21,7 +21,7 @@ ranks       a worker's place among those that train together
 store       where artifacts live: a folder or S3; records; verification
 cluster     everything that touches Ray
 assets      the embedded base model and extractor
-cli, progress, errors: the door of every job, its progress, and what a user can mend
+cli, screen, progress, errors: the door of every job, its progress, and what a user can mend
 
 `jobs/` puts these together, one short file a job.
 """

@@ -125,8 +125,17 @@ def findings10() -> StudyConfig:
     return StudyConfig(classifier=ClassifyConfig(network="resnet18", flip=False), arms=(Arm(name=BASELINE),))
 
 
+def mnist28() -> StudyConfig:
+    """One ResNet-18 with a 3 x 3 stem, from scratch, at 28 px: MedMNIST's pictures on a CPU."""
+    classifier = ClassifyConfig(
+        network="resnet18_28", pretrained=False, resize=28, size=28, epochs=4, learning_rate=1e-3
+    )
+    return StudyConfig(classifier=classifier, arms=(Arm(name=BASELINE),))
+
+
 STUDY: dict[str, Callable[[], StudyConfig]] = {
     "tiny": study_tiny,
+    "mnist28": mnist28,
     "study_7x3": StudyConfig,
     "findings10": findings10,
 }
