@@ -211,15 +211,16 @@ def _xrv(found: Weights) -> nn.Module:
 
 def _as_rad_dino(pixels: np.ndarray) -> Tensor:
     """float32 [B, 3, 518, 518]: the middle of the picture, its shorter side scaled to 518."""
-    from transformers import BitImageProcessor
+    from transformers import BitImageProcessorPil
 
-    processor = BitImageProcessor(
+    processor = BitImageProcessorPil(
         size={"shortest_edge": RAD_DINO_SIZE},
         crop_size={"height": RAD_DINO_SIZE, "width": RAD_DINO_SIZE},
         image_mean=[RAD_DINO_MEAN] * 3,
         image_std=[RAD_DINO_DEVIATION] * 3,
     )
-    return processor(list(pixels), return_tensors="pt")["pixel_values"]
+    colours = [np.repeat(picture[:, :, None], 3, axis=2) for picture in pixels]
+    return processor(colours, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
 
 
 def _dinov2(found: Weights) -> nn.Module:

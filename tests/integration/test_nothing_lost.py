@@ -199,7 +199,7 @@ def test_a_full_disk_stops_cleanly_and_goes_on_when_there_is_room(jobs, whole, s
     assert len(kept.items() - moments(place).items()) <= BATCH
 
 
-MANY_IMAGES = 240
+MANY_IMAGES = 400
 MANY = ("--findings", "Pleural_Conditions", "--per-finding", MANY_IMAGES, "--steps", 20, "--batch", BATCH)
 POINTS = ["driver"] * 5 + ["sampler"] * 4 + ["gateway"] * 3
 
