@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
-from cxr.classify.config import Network
+from cxr.classify.config import SMALL, Network
 from cxr.errors import BadInput
 from cxr.progress import grid, note, progress
 from cxr.store import open_store, read_record
@@ -99,10 +99,10 @@ def main(args: Args) -> int:
         print(f"already there: {record.metrics['answer']}\nlook at {store.uri}/{finish.PAGE_KEY}")
         return cli.DONE
     failures = run(ready, args)
-    study = finish.report(ready)
+    study, written = finish.report(ready)
     if failures:
         return tell_failures(ready, failures)
-    record = finish.complete(ready, study, {"total": time.monotonic() - start})
+    record = finish.complete(ready, study, written, {"total": time.monotonic() - start})
     if record.metrics["phantom"]:
         print("Of phantoms, which say nothing about patients:")
     print(record.metrics["answer"])
@@ -190,7 +190,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def weights_of(config: StudyConfig) -> str | None:
     """Digest of the classifier's first weights, which must be there before anything is begun; None: from scratch."""
-    from cxr.classify.config import SMALL
     from cxr.weights import resolve_imagenet
 
     classifier = config.classifier

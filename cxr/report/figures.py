@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cxr.data.split_report import COLOURS
-from cxr.report.rows import MAIN, marks, pairs
-from cxr.study.results import ArmResult, Difference, Point, Spread, Study
+from cxr.report.rows import marks, pairs
+from cxr.study.results import MAIN, ArmResult, Difference, Point, Spread, Study
 
 DPI, WIDTH = 300, 7.0  # inches
 LINE, PANEL = 0.6, 2.05  # inches: height of an arm's row, and of a small panel

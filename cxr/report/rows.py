@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from cxr.report.html import Table
-from cxr.study.results import METRICS, ArmResult, Difference, Spread, Study
+from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
 
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
-MAIN = "auroc"
 NOTHING = "-"
 OF_CLASS = ("auroc", "sensitivity", "specificity", "precision", "f1")
 
@@ -21,16 +20,11 @@ def results(study: Study) -> Table:
     head = ["arm", called(main), "less baseline's", "p (Holm)", *map(called, others), "real", "synthetic", "seeds"]
     rows = []
     for arm in study.arms:
-        found = difference(arm, study.baseline)
+        found = arm.less(study.baseline)
         first, *figures = (spread(arm.figures.get(metric), marks(study, arm, metric)) for metric in METRICS)
         compared = [gain(found), p_value(found.p_holm)] if found else [NOTHING, NOTHING]
         rows.append([arm.title, first, *compared, *figures, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
     return head, rows
-
-
-def difference(arm: ArmResult, against: str | None, metric: str = MAIN) -> Difference | None:
-    """The arm less another in a metric, where it was measured."""
-    return next((d for d in arm.differences if d.against == against and d.metric == metric), None)
 
 
 def marks(study: Study, arm: ArmResult, metric: str = MAIN) -> str:
@@ -38,7 +32,7 @@ def marks(study: Study, arm: ArmResult, metric: str = MAIN) -> str:
 
     All after Holm's correction.
     """
-    base, control = (difference(arm, other, metric) for other in (study.baseline, arm.control))
+    base, control = (arm.less(other, metric) for other in (study.baseline, arm.control))
     stars = "" if base is None else "**" if base.p_holm < 0.01 else "*" if base.p_holm < 0.05 else ""
     sign = -1 if metric == "calibration_error" else 1  # of which less is better
     better = control is not None and control.p_holm < 0.05 and sign * control.mean > 0

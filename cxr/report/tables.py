@@ -46,7 +46,7 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
         for metric in METRICS:
             record |= named(metric, arm.figures.get(metric), Spread)
         for role, other in (("baseline", study.baseline), ("control", arm.control)):
-            record |= named(f"less_{role}", rows.difference(arm, other), Difference)
+            record |= named(f"less_{role}", arm.less(other), Difference)
         yield record
 
 

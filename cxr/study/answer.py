@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from cxr.study.config import BASELINE, StudyConfig
 from cxr.study.results import ArmResult, Difference, Tested
+from cxr.study.statistics import LEVEL
 
-METRIC = "auroc"  # that the answer is about
-LEVEL = 0.05
 FEW = 30  # patients of a class below which intervals are rough
 
 
@@ -18,8 +17,8 @@ def answer(config: StudyConfig, arms: Sequence[ArmResult]) -> str:
     kinds = {arm.name: arm for arm in config.arms}
     full = [arm for arm in arms if kinds[arm.arm].synthetic and kinds[arm.arm].real == 100]
     limited = [arm for arm in arms if kinds[arm.arm].synthetic and 0 < kinds[arm.arm].real < 100]
-    beside_all = [(arm, one) for arm in full if (one := compared(arm, BASELINE))]
-    beside_part = [(kinds[arm.arm].real, one) for arm in limited if arm.control and (one := compared(arm, arm.control))]
+    beside_all = [(arm, one) for arm in full if (one := arm.less(BASELINE))]
+    beside_part = [(kinds[arm.arm].real, one) for arm in limited if arm.control and (one := arm.less(arm.control))]
     sentences = [with_all(beside_all)] if beside_all else []
     sentences += [with_part(beside_part)] if beside_part else []
     return " ".join(sentences) or alone(next(arm for arm in arms if arm.arm == BASELINE))
@@ -74,15 +73,11 @@ difference of {smallest:.3f} or more"
 
 def beside_control(arm: ArmResult) -> str:
     """Whether the gain stays against the arm's control."""
-    if arm.control is None or (one := compared(arm, arm.control)) is None:
+    if arm.control is None or (one := arm.less(arm.control)) is None:
         return ""
     if one.p_holm < LEVEL and one.mean > 0:
         return f", and beat its control {arm.control} too"
     return f", but was not shown to beat its control {arm.control} ({one.mean:+.3f}, {one.low:.3f} to {one.high:.3f})"
-
-
-def compared(arm: ArmResult, against: str) -> Difference | None:
-    return next((one for one in arm.differences if (one.against, one.metric) == (against, METRIC)), None)
 
 
 def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, classes: Sequence[str]) -> list[str]:

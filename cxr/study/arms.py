@@ -67,11 +67,7 @@ class Drawn:
 
 
 def drawn(arm: Arm, pool: Pool, seed: int) -> Drawn:
-    """What the arm trains on with this seed: of each class its share, of smaller shares always the same pictures.
-
-    Raises:
-        BadInput: there are fewer synthetic pictures of a class than the arm asks for.
-    """
+    """What the arm trains on with this seed: of each class its share, of smaller shares always the same pictures."""
     return Drawn(
         real=part(pool.real, pool.real_labels, wanted(pool.real_labels, arm.real), [seed, REAL_STREAM]),
         synthetic=part(

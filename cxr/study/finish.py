@@ -16,6 +16,7 @@ from cxr.store import (
     PLAN_KEY,
     Made,
     Record,
+    Stored,
     commit_record,
     library_versions,
     recipe_digest,
@@ -36,8 +37,8 @@ SPLIT_HERE = (
 )
 
 
-def report(job: Job) -> Study:
-    """Writes figures, tables and page of what trials have left so far.
+def report(job: Job) -> tuple[Study, list[Stored]]:
+    """Writes figures, tables and page of what trials have left so far; returns what they say and what was written.
 
     Raises:
         BadInput: every trial of the baseline failed, or the test part is too small to say anything.
@@ -47,9 +48,7 @@ def report(job: Job) -> Study:
     drawn = figures.draw(study) | {GRID: grid(job)}
     written = {**tables.files(study), RESULTS_KEY: study_json(study), **drawn}
     written[PAGE_KEY] = page(study, records, drawn, quality(job), sorted(set(written) - set(drawn))).encode()
-    for key, data in written.items():
-        job.store.put(key, data)
-    return study
+    return study, [job.store.put(key, data) for key, data in written.items()]
 
 
 def found(job: Job, trials: list[Trial]) -> Study:
@@ -148,11 +147,10 @@ def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     return [data for table in tables_of for _, data in files(side.store, table)]
 
 
-def complete(job: Job, study: Study, timings: dict[str, float]) -> Record:
+def complete(job: Job, study: Study, written: list[Stored], timings: dict[str, float]) -> Record:
     """The record, when every trial has ended and the report is written."""
     keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.drawn)]
-    keys += [found.key for found in job.store.list() if "/" not in found.key and found.key not in (PLAN_KEY,)]
-    objects = [job.store.read_back(key) for key in keys]
+    objects = [*map(job.store.read_back, keys), *written]
     read = sources(job)
     base = next(arm for arm in study.arms if arm.arm == BASELINE)
     return commit_record(

@@ -9,7 +9,8 @@ from cxr.classify.curve import Point
 from cxr.errors import BadInput
 from cxr.store import Store
 
-METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
+MAIN = "auroc"  # the metric that the answer is about
+METRICS = (MAIN, "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,10 @@ class ArmResult:
     subgroups: list[Subgroup]
     hours: float  # of all its trials, on `device`
     device: str
+
+    def less(self, other: str | None, metric: str = MAIN) -> Difference | None:
+        """This arm less another in a metric, where it was measured."""
+        return next((one for one in self.differences if (one.against, one.metric) == (other, metric)), None)
 
 
 @dataclass(frozen=True)
