@@ -1,13 +1,15 @@
 """The door every job enters by: arguments in, exit code out, one clear line for what a user can mend."""
 
+import atexit
 import io
+import os
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import tyro
 
@@ -20,25 +22,35 @@ Args = TypeVar("Args")
 
 def run(args: type[Args], job: Callable[[Args], int]) -> None:
     """Parses the command line into `args`, runs the job and exits with its code (see the README's table of codes)."""
-    guard(lambda: job(parse(args, sys.argv[1:], job.__doc__ or "")))
+    leave(guard(lambda: job(parse(args, sys.argv[1:], job.__doc__ or ""))))
 
 
-def guard(main: Callable[[], int]) -> None:
-    """Exits with what `main` returns, or with the code and the one line of what it raises."""
+def guard(main: Callable[[], int]) -> int:
+    """What `main` returns, or the code of what it raises, whose one line it prints."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # what `ray job stop` and Kubernetes send does as Ctrl-C does
         signal.signal(stop, signal.default_int_handler)  # set, because shells have background jobs ignore SIGINT
     try:
-        code = main()
+        return main()
     except (BadInput, StoreError) as error:
         print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
-        code = BAD_INPUT
+        return BAD_INPUT
     except KeyboardInterrupt:
         print(
             f"\n{program()}: stopped; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr
         )
-        code = INTERRUPTED
+        return INTERRUPTED
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process without taking the interpreter down.
+
+    Arrow's threads outlive what they read: one that gives a Python buffer back to an interpreter that is being taken
+    down ends the process with SIGABRT, when all the work was done.
+    """
+    atexit._run_exitfuncs()
     sys.stdout.flush()
-    sys.exit(code)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def parse(args: type[Args], argv: list[str], description: str) -> Args:

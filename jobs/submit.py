@@ -249,4 +249,4 @@ def code_of(job: "JobDetails") -> int:
 
 
 if __name__ == "__main__":
-    cli.guard(main)
+    cli.leave(cli.guard(main))

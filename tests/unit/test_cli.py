@@ -23,8 +23,9 @@ class Args:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, job, *argv: str) -> int:
-    """The exit code of `job` under `cli.run`; signal handling is put back as it was."""
+    """The exit code of `job` under `cli.run`; signal handling is put back as it was, and this process stays."""
     monkeypatch.setattr(sys, "argv", ["jobs/some_job.py", *argv])
+    monkeypatch.setattr(cli, "leave", sys.exit)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as stop:
@@ -146,3 +147,30 @@ def test_a_stopped_job_ends_with_130_and_no_traceback(tmp_path: Path, number: si
     assert job.returncode == 130
     assert "Traceback" not in said
     assert said.strip().endswith("slow.py --out 'a place'")
+
+
+ABORTS_WHEN_UNLOADED = """
+import atexit, ctypes
+from dataclasses import dataclass
+from cxr import cli
+
+@dataclass(frozen=True)
+class Args:
+    pass
+
+def main(args):
+    library = ctypes.CDLL(None)
+    library.__cxa_atexit(ctypes.cast(library.abort, ctypes.c_void_p), None, None)
+    atexit.register(print, "tidied")
+    print("done")
+    return 3
+
+cli.run(Args, main)
+"""
+
+
+def test_a_library_that_aborts_while_it_is_unloaded_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    script = tmp_path / "aborts.py"
+    script.write_text(ABORTS_WHEN_UNLOADED)
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (3, "done\ntidied\n")
