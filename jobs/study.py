@@ -122,10 +122,12 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
     size = ready.config.classifier.resize
     with progress("pictures", len(ready.used), "pictures") as advance:
         pixels = load(ready.sets, ready.used, size, advance)
-    with cluster.session(passing=0):
+    together = args.workers_per_trial
+    with cluster.session(together, passing=int(together > 1)):
         shared = cluster.share(pixels, ready.sets.labels[ready.used])
-        if args.workers_per_trial > 1:
-            told = (t for trial in todo for t in cluster.train(trial, (args.workers_per_trial,) * 2, 1, shared))
+        if together > 1:
+            cluster.check_room(together, 1, "--workers-per-trial")
+            told = (t for trial in todo for t in cluster.train(trial, (together, together), 1, shared))
         else:
             told = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
         return show(ready, todo, told)

@@ -47,8 +47,8 @@ def has_gpu() -> bool:
     return ray.cluster_resources().get("GPU", 0) > 0
 
 
-def check_room(workers: int, threads: int) -> None:
+def check_room(workers: int, threads: int, option: str = "--workers") -> None:
     """`BadInput` if there are too few CPUs, which would be waited for for ever. (GPUs may come with more machines.)"""
     room = spare_cpus() // threads
     if not has_gpu() and workers > room:
-        raise BadInput(f"--workers {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")
+        raise BadInput(f"{option} {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")

@@ -11,6 +11,7 @@ import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cxr.cluster.metrics import LossMetric
 from cxr.cluster.session import check_room, has_gpu
@@ -49,7 +50,7 @@ def train(work: Work, workers: tuple[int, int], threads: int, shared: Sequence[r
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     least, most = workers
     check_room(most, threads)
-    gpu, queue = has_gpu(), Queue(actor_options={"num_cpus": 0})
+    gpu, queue = has_gpu(), made_queue()
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
             lambda: told_work(work, queue, shared),
@@ -84,7 +85,7 @@ def run_trials(
     Raises:
         BadInput, StoreError: a trial raised it.
     """
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = made_queue()
     task = ray.remote(num_cpus=threads, num_gpus=gpus if has_gpu() else 0, max_retries=TRIES)(told_work)
 
     def run() -> None:
@@ -98,6 +99,12 @@ def run_trials(
                 queue.put({"trial": number, "error": f"its workers died ({type(lost).__name__})"})
 
     yield from told_while(run, queue)
+
+
+def made_queue() -> Queue:
+    """On the driver's own node: one that another node's death takes along would end the job."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
 def told_work(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef]) -> None:

@@ -1,4 +1,4 @@
-"""For the whole test session: a real S3 server (Ceph's radosgw, started by tests/ceph.sh), and one evaluation."""
+"""For the whole test session: a real S3 server (Ceph's radosgw, by tests/ceph.sh), and sets for more than one file."""
 
 import contextlib
 import os
@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from cxr.data.findings import BINARY
+from cxr.data.phantom import phantom
+from cxr.data.sources.phantom import PHANTOM
 from cxr.store import conditions
 from cxr.store.s3_client import connect
 
@@ -104,6 +108,15 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="session")
+def xrays(jobs, tmp_path_factory) -> Path:
+    """120 phantoms of 64 px, split by patient."""
+    place = tmp_path_factory.mktemp("xrays") / "set"
+    done = jobs.run("ingest.py", "tiny", "--source", "phantom:120,3", "--out", place, "--size", 64, "--folds", 2)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+@pytest.fixture(scope="session")
 def real_set(jobs, tmp_path_factory):
     place = tmp_path_factory.mktemp("real") / "set"
     done = jobs.run("ingest.py", "tiny", "--source", "phantom:320", "--out", place, "--size", 64)
@@ -124,6 +137,24 @@ def evaluation(jobs, evaluate_words, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert f"look at {place}/index.html" in done.stdout and "FID" not in done.stdout
     return place
+
+
+@pytest.fixture(scope="session")
+def study_sets(stored_set) -> tuple[Path, Path]:
+    """120 real pictures of 40 patients, split; 84 synthetic ones, whose generator saw nobody."""
+    pixels, findings, patients = drawn(1, 120)
+    parts = ["train"] * 84 + ["validation"] * 12 + ["test"] * 24
+    real = stored_set("reals", pixels, finding=findings, patient_id=patients, split=parts, source=[PHANTOM] * 120)
+    pixels, findings, _ = drawn(2, 84)
+    fake = stored_set("fakes", pixels, metrics={"patients_seen": []}, finding=findings)
+    return Path(real.store.uri), Path(fake.store.uri)
+
+
+def drawn(seed: int, count: int) -> tuple[np.ndarray, list[str], list[str]]:
+    """Pixels, findings and patients of phantoms."""
+    found = [phantom(seed, number, BINARY, 64) for number in range(count)]
+    pixels = np.stack([one.pixels for one in found])
+    return pixels, [one.attributes.finding for one in found], [one.patient.patient_id for one in found]
 
 
 def _ceph(command: str, folder: Path, *more: str) -> str:

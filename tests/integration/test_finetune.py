@@ -15,15 +15,6 @@ QUICK = ("--max-train-steps", STEPS, "--validate-every", EVERY, "--size", 64, "-
 
 
 @pytest.fixture(scope="module")
-def xrays(jobs, tmp_path_factory) -> Path:
-    """120 phantoms of 64 px, split by patient."""
-    place = tmp_path_factory.mktemp("xrays") / "set"
-    done = jobs.run("ingest.py", "tiny", "--source", "phantom:120,3", "--out", place, "--size", 64, "--folds", 2)
-    assert done.returncode == 0, done.stderr
-    return place
-
-
-@pytest.fixture(scope="module")
 def words(jobs, xrays):
     """`words(out, ...)`: the command of a quick run on the random model."""
     return lambda out, *more: (

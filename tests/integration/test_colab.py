@@ -1,0 +1,49 @@
+"""The notebook, from its first cell to its last, and once more as after a disconnected session."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "jobs/colab.ipynb"
+MINIATURE = {
+    "ingest": "tiny --source phantom:120,5,normal+pneumonia",
+    "finetune": "tiny --max-train-steps 4 --validate-every 2",
+    "generate": "tiny --findings normal,pneumonia --per-finding 64 --steps 4",
+    "evaluate": "tiny --least 12 --resamples 10",
+    "study": "tiny --seeds 1,2 --epochs 2",
+}
+
+
+def test_the_notebook_as_stored_holds_no_outputs() -> None:
+    for cell in json.loads(NOTEBOOK.read_text())["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.fixture
+def execute(jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs every cell in a new kernel; returns what all of them printed."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    settings = {"CXR_COLAB": json.dumps(MINIATURE), "CXR_PLACE": str(tmp_path / "place")}
+    for name, value in jobs.env(settings).items():
+        monkeypatch.setenv(name, value)
+
+    def run() -> str:
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        nbclient.NotebookClient(notebook, timeout=550, resources={"metadata": {"path": str(ROOT / "jobs")}}).execute()
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+        return "".join(output.get("text", "") for output in outputs)
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_whole_way_and_again_after_a_disconnection(execute, tmp_path: Path) -> None:
+    execute()
+    place = tmp_path / "place"
+    for name in ("real", "lora", "synthetic", "quality", "clean", "study"):
+        assert (place / name / "record.json").is_file()
+    assert (place / "study.zip").stat().st_size > (place / "study/index.html").stat().st_size / 2
+    assert execute().count("already there") == 5
