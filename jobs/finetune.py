@@ -128,7 +128,7 @@ def fit(ready: "Job", args: Args) -> None:
         return
     with cluster.session(args.workers or 0):
         workers = args.workers or (cluster.default_workers() if cluster.has_gpu() else 1)
-        threads = max(1, cluster.spare_cpus() // workers)
+        threads = cluster.threads_each(workers)
         folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
         told = cluster.run_trials(folds, 1) if folds else iter(())
         if job.FINAL in todo:

@@ -9,7 +9,7 @@ metrics.py   what Prometheus is told of both
 stops.py     how a worker's refusal reaches the job
 """
 
-from cxr.cluster.session import check_room, default_workers, has_gpu, session, spare_cpus
+from cxr.cluster.session import check_room, default_workers, has_gpu, session, spare_cpus, threads_each
 from cxr.cluster.trials import Tell, run_trials, share, train
 from cxr.cluster.units import UnitDone, run_rows, run_units
 
@@ -25,5 +25,6 @@ __all__ = [
     "session",
     "share",
     "spare_cpus",
+    "threads_each",
     "train",
 ]

@@ -40,7 +40,13 @@ def default_workers() -> int:
 
 def spare_cpus() -> int:
     """CPUs but the one for stages that only pass units on."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)) - 1)
+    return max(1, sum(node_cpus()))
+
+
+def threads_each(workers: int) -> int:
+    """The most CPUs that each of so many workers can have; a worker is on one node."""
+    cpus = node_cpus()
+    return max((n for n in range(1, max(cpus) + 1) if room(cpus, n) >= workers), default=1)
 
 
 def has_gpu() -> bool:
@@ -49,6 +55,17 @@ def has_gpu() -> bool:
 
 def check_room(workers: int, threads: int, option: str = "--workers") -> None:
     """`BadInput` if there are too few CPUs, which would be waited for for ever. (GPUs may come with more machines.)"""
-    room = spare_cpus() // threads
-    if not has_gpu() and workers > room:
-        raise BadInput(f"{option} {workers}: this cluster's CPUs have room for {room}; give fewer, or leave it out")
+    most = room(node_cpus(), threads)
+    if not has_gpu() and workers > most:
+        raise BadInput(f"{option} {workers}: this cluster's CPUs have room for {most}; give fewer, or leave it out")
+
+
+def room(cpus: list[int], threads: int) -> int:
+    """Workers of so many threads that fit onto nodes with so many CPUs."""
+    return sum(count // threads for count in cpus)
+
+
+def node_cpus() -> list[int]:
+    """The CPUs of each node, but for one of the largest's, which is for stages that only pass units on."""
+    cpus = sorted(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+    return [*cpus[:-1], cpus[-1] - 1]
