@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import time
@@ -36,27 +35,6 @@ def await_commits(job: Job, place: str | Path, count: int) -> set[int]:
 
 def offspring(job: Job) -> list[psutil.Process]:
     return psutil.Process(job.pid).children(recursive=True)
-
-
-def samplers(job: Job) -> list[psutil.Process]:
-    """The processes of the job's sampler actors."""
-    found = []
-    for process in offspring(job):
-        try:
-            found += [process] if process.cmdline()[:1] and "MapWorker" in process.cmdline()[0] else []
-        except psutil.Error:  # ended meanwhile
-            continue
-    return found
-
-
-def await_samplers(job: Job, count: int) -> list[psutil.Process]:
-    """Waits until so many samplers are there; one that was killed takes seconds to come back."""
-    end = time.monotonic() + 120
-    while len(found := samplers(job)) < count:
-        assert job.poll() is None, job.communicate()
-        assert time.monotonic() < end, "no sampler"
-        time.sleep(0.05)
-    return found
 
 
 def end_driver(job: Job, how: signal.Signals) -> tuple[str, str]:
@@ -197,40 +175,3 @@ def test_a_full_disk_stops_cleanly_and_goes_on_when_there_is_room(jobs, whole, s
     assert done.returncode == 0, done.stderr
     whole(place)
     assert len(kept.items() - moments(place).items()) <= BATCH
-
-
-MANY_IMAGES = 400
-MANY = ("--findings", "Pleural_Conditions", "--per-finding", MANY_IMAGES, "--steps", 20, "--batch", BATCH)
-POINTS = ["driver"] * 5 + ["sampler"] * 4 + ["gateway"] * 3
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_random_kill_points(s3, jobs, contents, tmp_path):
-    """Twelve kills at seeded random moments of one job into S3, each after at least one more unit was stored."""
-    done = jobs.generate(tmp_path / "undisturbed", *MANY, "--workers", 2, seconds=900)
-    assert done.returncode == 0, done.stderr
-    bucket, rng = s3.make_bucket(), random.Random(2)
-    place, points = f"s3://{bucket}/set", rng.sample(POINTS, len(POINTS))
-    words = (*MANY, "--workers", 2)
-    job = jobs.start(place, *words, env=s3.env)
-    for point in points:
-        await_commits(job, place, len(committed(place)) + 1)
-        time.sleep(rng.uniform(0, 1.5))
-        assert job.poll() is None, job.communicate()
-        if point == "driver":
-            end_driver(job, signal.SIGKILL)
-            job = jobs.start(place, *words, env=s3.env)
-        elif point == "sampler":
-            rng.choice(await_samplers(job, 1)).kill()
-        else:
-            s3.kill_gateway()
-            time.sleep(rng.uniform(0, 4))
-            s3.start_gateway()
-    job.communicate(timeout=900)
-    assert job.returncode == 0
-    assert contents(place) == contents(tmp_path / "undisturbed")
-    assert jobs.verify(place, env=s3.env).returncode == 0
-    stored = [path for path, status in s3.requests(bucket) if status == 200 and path.startswith("/set/images/P")]
-    in_flight = 2 * 2 * BATCH  # with two workers: two units being sampled, and two being stored
-    assert len(set(stored)) == MANY_IMAGES and len(stored) - MANY_IMAGES <= len(points) * in_flight

@@ -33,7 +33,7 @@ from tests.integration.test_submit import clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 RAY = Path(sys.executable).parent / "ray"
-IMAGES = 1200
+IMAGES = 600
 MANY = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", 4, "--workers", 2)
 POINTS = ["sampler"] * 6 + ["driver"] * 4 + ["raylet"] * 4 + ["node"] * 3 + ["gateway"] * 3
 STUDY_POINTS = ["trial"] * 3 + ["driver"] * 2 + ["node"] * 2
@@ -48,6 +48,7 @@ class Cluster:
     folder: Path
     address: str
     token: str
+    keys: dict[str, str]  # of the S3 server, which nodes have in their environment
     nodes: list[subprocess.Popen] = field(default_factory=list)
 
     def add(self) -> None:
@@ -60,7 +61,7 @@ class Cluster:
         agent, metrics = free_ports(2)
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += ["--object-store-memory=100000000"]
-        env = clean_environment() | self.env | {"RAY_worker_niceness": "0"}
+        env = clean_environment() | self.env | self.keys | {"RAY_worker_niceness": "0"}
         log = (self.folder / "start.log").open("a")
         self.nodes.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True))
 
@@ -121,9 +122,9 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(s3_server) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    made = Cluster(folder, f"{get_node_ip_address()}:{free_ports(1)[0]}", secrets.token_hex(16))
+    made = Cluster(folder, f"{get_node_ip_address()}:{free_ports(1)[0]}", secrets.token_hex(16), s3_server.env)
     try:
         for _ in range(3):
             made.add()
@@ -158,7 +159,7 @@ class Reader(threading.Thread):
         store = open_store(self.place)
         while True:
             self.looks += 1
-            with contextlib.suppress(StoreError):  # the gateway is down
+            with contextlib.suppress(StoreError, KeyError):  # the gateway is down; it is not there yet
                 if store.get("record.json"):
                     return verify(store)
             time.sleep(0.05)
@@ -201,8 +202,10 @@ def test_generate(s3, jobs, cluster, contents, tmp_path):
             kill_driver(job)
             job = jobs.start(place, *MANY, env=env)
         elif point == "sampler":
-            found = cluster.named("MapWorker")
-            rng.choice(found).kill() if found else struck.append("(none at work)")
+            while not (found := cluster.named("MapWorker")):
+                assert job.poll() is None, (struck, job.communicate())
+                time.sleep(0.1)
+            rng.choice(found).kill()
         elif point == "gateway":
             s3.kill_gateway()
             time.sleep(rng.uniform(0, 4))
