@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "jobs/colab.ipynb"
 MINIATURE = {
-    "ingest": "tiny --source phantom:120,5,normal+pneumonia",
+    "ingest": "tiny --source phantom:160,5,normal+pneumonia",
     "finetune": "tiny --max-train-steps 4 --validate-every 2",
     "generate": "tiny --findings normal,pneumonia --per-finding 64 --steps 4",
     "evaluate": "tiny --least 12 --resamples 10",
