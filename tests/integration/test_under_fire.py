@@ -33,7 +33,7 @@ from tests.integration.test_submit import clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 RAY = Path(sys.executable).parent / "ray"
-IMAGES = 800
+IMAGES = 1600
 MANY = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", 4, "--workers", 2)
 POINTS = ["sampler"] * 6 + ["driver"] * 4 + ["raylet"] * 4 + ["node"] * 3 + ["gateway"] * 3
 STUDY_POINTS = ["trial"] * 3 + ["driver"] * 2 + ["node"] * 2
