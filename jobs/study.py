@@ -126,8 +126,8 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
     with cluster.session(together, passing=int(together > 1)):
         shared = cluster.share(pixels, ready.sets.labels[ready.used])
         if together > 1:
-            cluster.check_room(together, 1, "--workers-per-trial")
-            told = (t for trial in todo for t in cluster.train(trial, (together, together), 1, shared))
+            sizes, option = (together, together), "--workers-per-trial"
+            told = (t for trial in todo for t in cluster.train(trial, sizes, 1, shared, option))
         else:
             told = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
         return show(ready, todo, told)

@@ -29,7 +29,13 @@ Work = Callable[..., None]
 """Called as `work(tell, *shared)`."""
 
 
-def train(work: Work, workers: tuple[int, int], threads: int, shared: Sequence[ray.ObjectRef] = ()) -> Iterator[Told]:
+def train(
+    work: Work,
+    workers: tuple[int, int],
+    threads: int,
+    shared: Sequence[ray.ObjectRef] = (),
+    option: str = "--workers",
+) -> Iterator[Told]:
     """Runs `work(tell, *shared)` on workers that train together, by Ray Train; yields what they tell, as it comes.
 
     torch.distributed is set up between them, NCCL over GPUs and gloo over CPUs. If one of them or its node dies, or if
@@ -39,6 +45,7 @@ def train(work: Work, workers: tuple[int, int], threads: int, shared: Sequence[r
         workers: the least to go on with, and the most.
         threads: CPUs of a worker.
         shared: as `share` gives it.
+        option: that asked for so many workers.
 
     Raises:
         BadInput, StoreError: the work raised it.
@@ -49,7 +56,7 @@ def train(work: Work, workers: tuple[int, int], threads: int, shared: Sequence[r
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     least, most = workers
-    check_room(most, threads)
+    check_room(most, threads, option)
     gpu, queue = has_gpu(), made_queue()
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(

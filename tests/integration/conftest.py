@@ -107,6 +107,12 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     connect.cache_clear()
 
 
+@pytest.fixture
+def no_job_left_over(jobs) -> Iterator[None]:
+    yield
+    jobs.end_started()
+
+
 @pytest.fixture(scope="session")
 def xrays(jobs, tmp_path_factory) -> Path:
     """120 phantoms of 64 px, split by patient."""

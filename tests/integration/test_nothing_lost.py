@@ -16,6 +16,7 @@ from cxr.store import Verification, open_store, verify
 IMAGES, BATCH, UNITS = 52, 4, 13
 LONG = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", BATCH)
 Job = subprocess.Popen
+pytestmark = pytest.mark.usefixtures("no_job_left_over")
 
 
 def committed(place: str | Path) -> set[int]:
@@ -61,12 +62,6 @@ def finish(job: Job) -> str:
 
 def moments(place: Path) -> dict[str, int]:
     return {str(p.relative_to(place)): p.stat().st_mtime_ns for p in place.glob("images/*/*.png")}
-
-
-@pytest.fixture(autouse=True)
-def no_job_left_over(jobs) -> Iterator[None]:
-    yield
-    jobs.end_started()
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from tests.integration.test_finetune import losses
 from tests.integration.test_nothing_lost import committed
 from tests.integration.test_submit import clean_environment, free_ports
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.usefixtures("no_job_left_over")]
 RAY = Path(sys.executable).parent / "ray"
 IMAGES = 1600
 MANY = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", 4, "--workers", 2)
@@ -94,24 +94,27 @@ class Cluster:
 
     def kill(self, what: str, rng: random.Random) -> None:
         """A raylet, or a whole node at one stroke; another node takes its place."""
+        self.await_nodes()
         node = rng.choice(self.nodes[1:])
-        doomed = family(node.pid) if what == "node" else [self.raylet(node)]
-        for process in doomed:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
         if what == "node":
-            node.kill()
+            kill_node(node)
+        else:
+            self.raylet(node).kill()
         node.wait(60)
         self.nodes.remove(node)
         self.add()
 
     def end(self) -> None:
         for node in self.nodes:
-            for process in family(node.pid):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            node.kill()
+            kill_node(node)
             node.wait(60)
+
+
+def kill_node(node: subprocess.Popen) -> None:
+    for process in family(node.pid):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    node.kill()
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -133,12 +136,6 @@ def cluster(s3_server) -> Iterator[Cluster]:
     finally:
         made.end()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(autouse=True)
-def no_job_left_over(jobs) -> Iterator[None]:
-    yield
-    jobs.end_started()
 
 
 class Reader(threading.Thread):
@@ -165,10 +162,10 @@ class Reader(threading.Thread):
             time.sleep(0.05)
 
 
-def await_more(job: subprocess.Popen, count: Callable[[], int], more: int = 1) -> bool:
-    """Until so many more are stored; False if the job was done before."""
-    wanted, end = count() + more, time.monotonic() + 300
-    while count() < wanted:
+def await_more(job: subprocess.Popen, count: Callable[[], int]) -> bool:
+    """Until one more is stored; False if the job was done before."""
+    before, end = count(), time.monotonic() + 300
+    while count() <= before:
         if job.poll() is not None:
             return False
         assert time.monotonic() < end, "nothing is stored any more"
