@@ -90,10 +90,10 @@ def main(args: Args) -> int:
             print(f"already there: {record.made.count} images in {store.uri}")
             display(store, args)
             return cli.DONE
-        failures = make_pictures(ready, args)
+        failures, device = make_pictures(ready, args)
         if failures:
             return tell_failures(ready, failures)
-        record = job.complete(ready, {"total": time.monotonic() - start})
+        record = job.complete(ready, device, {"total": time.monotonic() - start})
     seconds = record.timings["total"]
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
     print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
@@ -101,15 +101,13 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def make_pictures(ready: "Job", args: Args) -> int:
-    """Makes every unit that is neither stored nor given up; returns how many units are given up by now."""
+def make_pictures(ready: "Job", args: Args) -> tuple[int, str]:
+    """Makes every unit that is neither stored nor given up; returns how many are given up by now, and what makes them."""
     from cxr import cluster
     from cxr.generate import job
 
     state = job.begin(ready, args.retry_failed)
     config, failures = ready.config, len(state.failed)
-    if not len(state.pending):
-        return failures
     maker = job.MakeMaker(ready.store, config, ready.model.digest)
     keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
     threads = config.sampler.threads
@@ -118,10 +116,11 @@ def make_pictures(ready: "Job", args: Args) -> int:
         progress("generate", ready.plan.images, "images", state.stored_images) as advance,
     ):
         workers = args.workers or cluster.default_workers()
-        for done in cluster.run_units(state.pending, maker, keeper, workers, threads):
+        units = cluster.run_units(state.pending, maker, keeper, workers, threads) if len(state.pending) else ()
+        for done in units:
             failures += bool(done.error)
             advance(done.images, f"{failures} units failed" if failures else "")
-    return failures
+        return failures, cluster.device()
 
 
 def tell_failures(ready: "Job", failures: int) -> int:

@@ -9,7 +9,7 @@ metrics.py   what Prometheus is told of both
 stops.py     how a worker's refusal reaches the job
 """
 
-from cxr.cluster.session import check_room, default_workers, has_gpu, session, spare_cpus, threads_each
+from cxr.cluster.session import check_room, default_workers, device, has_gpu, session, spare_cpus, threads_each
 from cxr.cluster.trials import Tell, run_trials, share, train
 from cxr.cluster.units import UnitDone, run_rows, run_units
 
@@ -18,6 +18,7 @@ __all__ = [
     "UnitDone",
     "check_room",
     "default_workers",
+    "device",
     "has_gpu",
     "run_rows",
     "run_trials",

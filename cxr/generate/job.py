@@ -1,9 +1,6 @@
 """What `jobs/generate.py` is made of, without Ray: from the command line's words to a plan, and a worker's part."""
 
 import json
-import platform
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -113,7 +110,7 @@ def begin(job: Job, retry_failed: bool) -> State:
     return State(pending, failed - stored, len(stored) * job.config.unit_images - (short if last else 0))
 
 
-def complete(job: Job, timings: dict[str, float]) -> Record:
+def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the pictures, the record last, and sweeps up the unit commits."""
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence)
     objects.append(job.store.read_back(PLAN_KEY))
@@ -121,7 +118,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
         job.store,
         Record(
             kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
-            seeds={"seed": job.config.seed}, versions=library_versions(), device=device(), timings=timings,
+            seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
             metrics={"findings": job.plan.findings, SEEN: seen_by(job.model.seen, job.lora.seen if job.lora else ())},
         ),
     )  # fmt: skip
@@ -135,16 +132,10 @@ def sweep(job: Job) -> None:
         job.store.delete([found.key for found in job.store.list(folder)])
 
 
-def device() -> str:
-    """The GPU's name, else the CPU's kind. A child process asks: torch would cost this one half a gigabyte."""
-    ask = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
-    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout.strip()
-    return told or f"CPU, {platform.machine()}"
-
-
 def estimate(job: Job) -> str:
     """What the job would make, in words; samples two short batches to time them, and stores nothing."""
     from cxr.generate.sampler import Sampler
+    from cxr.networks import device_name
 
     plan, config = job.plan, job.config
     sampler = Sampler.load(job.model.path, job.lora and job.lora.path, config.sampler)
@@ -152,7 +143,7 @@ def estimate(job: Job) -> str:
     size = config.sampler.size**2 * BYTES_A_PIXEL * plan.images
     return (
         f"{plan.images} images in {plan.units} units, {len(plan.findings)} findings, seed {config.seed}\n"
-        f"about {timedelta(seconds=round(seconds))} on one worker like this machine's ({device()}), "
+        f"about {timedelta(seconds=round(seconds))} on one worker like this machine's ({device_name()}), "
         f"about {size / 1e6:.1f} MB; nothing was written to {job.store.uri}"
     )
 

@@ -33,7 +33,7 @@ from tests.integration.test_submit import clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.usefixtures("no_job_left_over")]
 RAY = Path(sys.executable).parent / "ray"
-IMAGES = 1600
+IMAGES, KILLS = 800, 10
 MANY = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", 4, "--workers", 2)
 POINTS = ["sampler"] * 6 + ["driver"] * 4 + ["raylet"] * 4 + ["node"] * 3 + ["gateway"] * 3
 STUDY_POINTS = ["trial"] * 3 + ["driver"] * 2 + ["node"] * 2
@@ -178,56 +178,61 @@ def kill_driver(job: subprocess.Popen) -> None:
     job.wait()
 
 
-def test_generate(s3, jobs, cluster, contents, tmp_path):
-    """Twenty kills at random moments, or what a fast job leaves time for: the bytes of an undisturbed run."""
+def test_generate(s3, jobs, cluster, contents):
+    """Kills at random moments, in as many runs as it takes: each run gives the bytes of an undisturbed one."""
     env = s3.env | cluster.env
     bucket, rng = s3.make_bucket(), random.Random(7)
-    calm, place = f"s3://{bucket}/calm", f"s3://{bucket}/set"
+    calm = f"s3://{bucket}/calm"
     began = time.monotonic()
     done = jobs.generate(calm, *MANY, env=env, seconds=1200)
     assert done.returncode == 0, done.stderr
     undisturbed = time.monotonic() - began
 
-    reader = Reader(place)
-    reader.start()
-    began, struck = time.monotonic(), []
-    job = jobs.start(place, *MANY, env=env)
-    for point in rng.sample(POINTS, len(POINTS)):
-        if not await_more(job, lambda: len(committed(place))):
+    points, total = rng.sample(POINTS, len(POINTS)), 0
+    for run in range(KILLS):
+        place = f"s3://{bucket}/set{run}"
+        reader = Reader(place)
+        reader.start()
+        began, struck = time.monotonic(), []
+        job = jobs.start(place, *MANY, env=env)
+        while points and await_more(job, lambda place=place: len(committed(place))):
+            point = points.pop()
+            time.sleep(rng.uniform(0, 1))
+            if point == "driver":
+                kill_driver(job)
+                job = jobs.start(place, *MANY, env=env)
+            elif point == "sampler":
+                while not (found := cluster.named("MapWorker")) and job.poll() is None:
+                    time.sleep(0.1)
+                if not found:
+                    break
+                rng.choice(found).kill()
+            elif point == "gateway":
+                s3.kill_gateway()
+                time.sleep(rng.uniform(0, 4))
+                s3.start_gateway()
+            else:
+                cluster.kill(point, rng)
+            struck.append(point)
+        _, said = job.communicate(timeout=1200)
+        disturbed = time.monotonic() - began
+        assert job.returncode == 0, said
+        reader.join(60)
+        assert reader.failure is None and not reader.is_alive()
+        assert reader.seen.missing == reader.seen.damaged == []
+        assert contents(place) == contents(calm)
+        assert jobs.verify(place, env=s3.env).returncode == 0
+        begin = f"/set{run}/images/P"
+        stored = [path for path, status in s3.requests(bucket) if status == 200 and path.startswith(begin)]
+        assert len(set(stored)) == IMAGES
+        print(
+            f"\n{len(struck)} kills ({', '.join(struck)}): {IMAGES} pictures stored by {len(stored)} PUTs; "
+            f"{disturbed:.0f} s, undisturbed {undisturbed:.0f} s; {reader.looks} looks by a reader"
+        )
+        total += len(struck)
+        if total >= KILLS:
             break
-        time.sleep(rng.uniform(0, 1))
-        if point == "driver":
-            kill_driver(job)
-            job = jobs.start(place, *MANY, env=env)
-        elif point == "sampler":
-            while not (found := cluster.named("MapWorker")) and job.poll() is None:
-                time.sleep(0.1)
-            if not found:
-                break
-            rng.choice(found).kill()
-        elif point == "gateway":
-            s3.kill_gateway()
-            time.sleep(rng.uniform(0, 4))
-            s3.start_gateway()
-        else:
-            cluster.kill(point, rng)
-        struck.append(point)
-    _, said = job.communicate(timeout=1200)
-    disturbed = time.monotonic() - began
-    assert job.returncode == 0, said
-    assert len(struck) >= 10
-    reader.join(60)
-    assert reader.failure is None and not reader.is_alive()
-    assert reader.seen.missing == reader.seen.damaged == []
-    assert contents(place) == contents(calm)
-    assert jobs.verify(place, env=s3.env).returncode == 0
-    stored = [path for path, status in s3.requests(bucket) if status == 200 and path.startswith("/set/images/P")]
-    print(
-        f"\n{len(struck)} kills ({', '.join(struck)}): {len(set(stored))} pictures stored by {len(stored)} PUTs; "
-        f"{disturbed:.0f} s, undisturbed {undisturbed:.0f} s: {disturbed / undisturbed:.2f} times; "
-        f"{(disturbed - undisturbed) / len(struck):.1f} s a kill; {reader.looks} looks by a reader"
-    )
-    assert len(set(stored)) == IMAGES
+    assert total >= KILLS
 
 
 def test_study(jobs, cluster, study_sets, tmp_path):
