@@ -143,5 +143,7 @@ def figure(value: float | None) -> str:
 
 
 def over_folds(folds: list[Figures], key: str) -> str:
-    values = [scores[key] for scores in folds]
+    values = [scores[key] for scores in folds if key in scores]
+    if len(values) < len(folds):  # a fold of one picture has no kid
+        return figure(None)
     return f"{statistics.mean(values):.4g} ({statistics.stdev(values):.2g})"

@@ -26,7 +26,7 @@ from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_not
 from cxr.finetune.config import FinetuneConfig, identity, total_steps
 from cxr.finetune.loop import Figures, Trainer, check_batch, train
 from cxr.finetune.prior import class_pictures
-from cxr.finetune.validation import Distance, Sample, Validation
+from cxr.finetune.validation import FEWEST_FOR_KID, Distance, Sample, Validation
 from cxr.ranks import Ranks
 from cxr.store import (
     PLAN_KEY,
@@ -104,6 +104,8 @@ def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callab
         check_batch(config, len(train_rows))
         if not len(validation_rows):
             raise BadInput(f"{data.store.uri}: no validation picture of these findings; split the set anew")
+        if config.select == "kid" and min(len(validation_rows), config.validation_images) < FEWEST_FOR_KID:
+            raise BadInput(f"--select kid: needs {FEWEST_FOR_KID} validation pictures, {run} has one; choose another")
     return job
 
 

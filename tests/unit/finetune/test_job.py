@@ -81,6 +81,7 @@ def test_patients_are_named_by_their_hash_alone(prepared, tmp_path: Path) -> Non
         ({}, {"folds": 4, "batch": 24}, r"--batch 24 x 1 accumulated: more than the 2\d pictures"),
         ({}, {"folds": 5}, "--folds 5: the set has 4 folds"),
         ({"split": "train"}, {}, "no validation picture"),
+        ({}, {"select": "kid", "validation_images": 1}, "--select kid: needs 2 validation pictures, final has one"),
     ],
 )
 def test_what_cannot_be_used_is_told_before_anything_is_written(
