@@ -1,5 +1,6 @@
 """The end of a fine-tuning: curves, card, and the record last."""
 
+import json
 import statistics
 
 from cxr.data.lineage import SEEN, seen_by
@@ -51,6 +52,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
         objects=objects,
         seeds={"seed": job.config.seed},
         versions=library_versions(),
+        device=final.device,
         timings=timings,
         metrics={
             "step": final.step,
@@ -114,6 +116,12 @@ not to report.
 
 ```sh
 {usage}
+```
+
+The whole recipe, where model and data are digests; `record.json` has it too:
+
+```json
+{json.dumps(job.recipe, indent=1)}
 ```
 {f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
 """

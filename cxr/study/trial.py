@@ -81,6 +81,7 @@ class Run:
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
         from cxr.classify.loop import Phase, Pictures, predict, train
+        from cxr.ranks import device_name
 
         def watch(point: "Point | None") -> None:
             if point:
@@ -93,7 +94,7 @@ class Run:
         scores = predict(trained.network, pixels, self.test, self.config)
         return Trial(
             order.arm, order.seed, order.real, order.synthetic, order.steps, trained.best, trained.curve,
-            rounded(scores), device(), time.monotonic() - start,
+            rounded(scores), device_name(), time.monotonic() - start,
         )  # fmt: skip
 
 
@@ -104,11 +105,3 @@ def ignored(told: dict[str, Any]) -> None:
 def rounded(scores: np.ndarray) -> list[list[float]]:
     """Seven significant digits: all that float32 has."""
     return [[float(f"{value:.7g}") for value in row] for row in scores.tolist()]
-
-
-def device() -> str:
-    import platform
-
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"
