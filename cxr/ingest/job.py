@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from cxr.data.catalog import image_key
 from cxr.data.images import Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
 from cxr.data.sources import SourceRow
+from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
@@ -89,9 +90,19 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
     if len(findings) < 2:
         held = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
         raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
+    check_splits(config, pq.read_table(folder / PLAN_KEY))
     recipe = identity(config, whole.hexdigest())
     refuse_other(store, KIND, recipe)
     return Job(store, config, folder, images, recipe)
+
+
+def check_splits(config: IngestConfig, plan: pa.Table) -> None:
+    """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
+    findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
+    if config.split == "official":
+        require_official(splits)
+    else:
+        require_patients(findings, patients)
 
 
 def unit_file(folder: Path, unit: int) -> Path:

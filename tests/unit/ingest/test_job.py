@@ -135,3 +135,17 @@ def test_a_source_that_cannot_make_a_set_is_refused_before_anything_is_written(t
     with pytest.raises(BadInput, match=told):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        ("official", "84 of 84 images have no known split; use --split patient"),
+        ("patient", r"finding 'mass' has images of 2 patients .*at least 3"),
+    ],
+)
+def test_a_split_that_cannot_be_is_told_before_a_picture_is_read(tmp_path, split, told):
+    given = [*rows()[:-2], *(replace(row, finding="mass") for row in rows()[-2:])]
+    with pytest.raises(BadInput, match=told):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG.model_copy(update={"split": split}), given, tmp_path)
+    assert not (tmp_path / "set").exists()
