@@ -177,7 +177,8 @@ def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None)
             run, step = figures.pop("run"), figures.pop("step")
             if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
                 scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))
-            advance(max(0, step - reached[run]), f"{run}: loss {figures.get('loss', float('nan')):.4f} · {scores}")
+            loss = f"loss {figures['loss']:.4f} · " if "loss" in figures else ""  # the base model has none
+            advance(max(0, step - reached[run]), f"{run}: {loss}{scores}")
             reached[run] = max(reached[run], step)
             if tensorboard:
                 write_tensorboard(writers, tensorboard / run, figures, step)
