@@ -1,7 +1,5 @@
 """Networks that more than one stage uses: gray pictures in, features and logits out."""
 
-import platform
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,11 +10,6 @@ WIDTHS = (24, 48, 96, 128)  # channels of the four stages, each half the side of
 def to_input(pixels: np.ndarray) -> Tensor:
     """uint8 [N, H, W] to float32 [N, 1, H, W] in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(127.5).sub_(1.0)[:, None]
-
-
-def device_name() -> str:
-    """Of the GPU that this process computes on, else the CPU's kind."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:

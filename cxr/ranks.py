@@ -1,5 +1,6 @@
 """A worker's place among those that train together; without torch.distributed it is alone."""
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -63,3 +64,8 @@ class Ranks:
         told = [make() if self.rank == 0 else None]
         dist.broadcast_object_list(told)
         return told[0]
+
+
+def device_name() -> str:
+    """What this worker computes on, for a record."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {platform.machine()}"

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 CHANGES = (
     "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
-    "learning_rate", "rank", "alpha", "train_text_encoder", "prior_weight", "size", "precision",
-    "gradient_checkpointing", "validate_every", "select", "patience", "seed",
+    "instance_prompt", "learning_rate", "schedule", "warmup", "ema", "rank", "alpha", "train_text_encoder",
+    "prior_weight", "class_prompt", "class_images", "size", "precision", "gradient_checkpointing", "validate_every",
+    "select", "patience", "seed",
 )  # fmt: skip
 
 
@@ -49,6 +50,8 @@ class Args:
     """`all`, or some of the set's findings separated by commas."""
     captions: Literal["catalog", "instance"] | None = None
     """catalog: each picture's own text; instance: one prompt for each finding."""
+    instance_prompt: str | None = None
+    """With captions of instances: one with {finding} in it."""
     max_train_steps: int | None = None
     """Updates of the weights, in place of epochs."""
     epochs: int | None = None
@@ -61,6 +64,12 @@ class Args:
     """Passes in one step."""
     learning_rate: float | None = None
     """Of AdamW, at its highest."""
+    schedule: Literal["cosine", "constant"] | None = None
+    """How the learning rate goes on after the warm-up."""
+    warmup: int | None = None
+    """Steps in which the learning rate rises from 0."""
+    ema: float | None = None
+    """Decay of a moving average of the weights, which is then validated and kept, e.g. 0.999; 0: none."""
     rank: int | None = None
     """Of a LoRA."""
     alpha: float | None = None
@@ -69,6 +78,10 @@ class Args:
     """Whether the text encoder is trained too."""
     prior_weight: float | None = None
     """Weight of class pictures, which keep the model from forgetting; 0: none."""
+    class_prompt: str | None = None
+    """What the base model is asked for to make them."""
+    class_images: int | None = None
+    """How many of them."""
     size: int | None = None
     """Pixels along each side."""
     precision: Literal["auto", "fp32", "fp16", "bf16"] | None = None
@@ -177,7 +190,8 @@ def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None)
             run, step = figures.pop("run"), figures.pop("step")
             if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
                 scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))
-            advance(max(0, step - reached[run]), f"{run}: loss {figures.get('loss', float('nan')):.4f} · {scores}")
+            loss = f"loss {figures['loss']:.4f} · " if "loss" in figures else ""  # the base model has none
+            advance(max(0, step - reached[run]), f"{run}: {loss}{scores}")
             reached[run] = max(reached[run], step)
             if tensorboard:
                 write_tensorboard(writers, tensorboard / run, figures, step)

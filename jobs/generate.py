@@ -102,7 +102,7 @@ def main(args: Args) -> int:
 
 
 def make_pictures(ready: "Job", args: Args) -> tuple[int, str]:
-    """Makes every unit that is neither stored nor given up; returns how many are given up by now, and what makes them."""
+    """Makes every unit that is neither stored nor given up; returns how many are given up by now, and the device."""
     from cxr import cluster
     from cxr.generate import job
 

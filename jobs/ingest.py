@@ -77,13 +77,11 @@ def take_pictures(ready: "Job", workers: int | None) -> None:
     from cxr import cluster
     from cxr.ingest import job
 
-    pending = job.begin(ready)
-    stored = sorted(set(range(ready.units)) - set(pending))
-    watch = job.TooManyRefused(ready, job.read_units(ready.store, stored))
+    pending, watch = job.begin(ready)
     if not pending:
         return
     units = ((unit, job.unit_file(ready.folder, unit).read_bytes()) for unit in pending)
-    done_before = min(len(stored) * ready.config.unit_images, ready.images)
+    done_before = max(0, ready.images - len(pending) * ready.config.unit_images)
     with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
         work = job.Take(ready.store, ready.config)
         for done in cluster.run_rows(units, work, workers or cluster.spare_cpus()):

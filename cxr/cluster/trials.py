@@ -56,7 +56,7 @@ def train(
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     least, most = workers
-    check_room(most, threads, option)
+    check_room(least, threads, option)
     gpu, queue = has_gpu(), made_queue()
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(

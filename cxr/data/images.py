@@ -84,9 +84,9 @@ def read_gray(data: bytes | np.ndarray) -> np.ndarray:
         uint8 [H, W], writable, both sides at least `MIN_SIDE`.
 
     Raises:
-        Rejected: it cannot be used: another format, damaged (a JPEG has no checksum, so flipped bits inside its scan
-            pass), more than `MAX_PIXELS` by its header (nothing is decoded then), several frames, too small, or all
-            pixels have one value.
+        Rejected: it cannot be used: another format, damaged (JPEG, TIFF and BMP have no checksum, so flipped bits
+            inside their pixels pass), more than `MAX_PIXELS` by its header (nothing is decoded then), several frames,
+            too small, or all pixels have one value.
     """
     pixels = _gray_array(data) if isinstance(data, np.ndarray) else _decode(data)
     if min(pixels.shape) < MIN_SIDE:

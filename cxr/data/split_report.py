@@ -94,8 +94,8 @@ def balance(report: SplitReport) -> str:
     rows = [
         [
             name,
-            *(f"{share(report.views, chosen, value):.0%}" for value in views),
-            *(f"{share(report.sexes, chosen, value):.0%}" for value in sexes),
+            *(percent(report.views, chosen, value) for value in views),
+            *(percent(report.sexes, chosen, value) for value in sexes),
             median_age(report.ages, chosen),
         ]
         for name, chosen in groups
@@ -112,6 +112,11 @@ def share(values: Sequence[str | None], chosen: np.ndarray, value: str) -> float
     """The share of `value` among the chosen that are known."""
     known = [v for v, c in zip(values, chosen, strict=True) if c and v is not None]
     return known.count(value) / len(known) if known else 0.0
+
+
+def percent(values: Sequence[str | None], chosen: np.ndarray, value: str) -> str:
+    known = any(v is not None for v, c in zip(values, chosen, strict=True) if c)
+    return f"{share(values, chosen, value):.0%}" if known else UNKNOWN
 
 
 def median_age(ages: Sequence[int | None], chosen: np.ndarray) -> str:
@@ -195,7 +200,7 @@ def draw_ages(axis: Axes, report: SplitReport) -> None:
 
 
 def draw_baselines(axis: Axes, measured: Sequence[Baseline]) -> None:
-    axis.set_title("Without any knowledge of disease (test, 95 % intervals)", fontsize=15)
+    axis.set_title("Without any knowledge of disease (test, 95 % intervals)", fontsize=15, loc="right")
     shown = [
         (f"{b.name}\n{kind}", value, interval, colour)
         for b in measured

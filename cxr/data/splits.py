@@ -61,6 +61,11 @@ def assign(
     return Split([part_of[group] for group in groups], [fold_of.get(group) for group in groups])
 
 
+def require_patients(findings: Sequence[str], patient_ids: Sequence[str | None]) -> None:
+    """`BadInput` if `assign` would refuse even without near-duplicates: a finding has fewer patients than parts."""
+    _require_groups(_contents(findings, merged_groups(patient_ids, np.arange(len(findings))).tolist()), len(PARTS))
+
+
 def _contents(findings: Sequence[str], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
     contents: dict[Hashable, Counter[str]] = {}
     for finding, group in zip(findings, groups, strict=True):
@@ -139,17 +144,23 @@ def official(
     Raises:
         BadInput: a row without a split, or no train part.
     """
-    split = ["" if part is None else part for part in splits]
-    if wrong := sorted(set(split) - set(PARTS)):
-        rows = sum(part in wrong for part in split)
-        raise BadInput(f"--split official: {rows:,} of {len(split):,} images have no known split; use --split patient")
+    require_official(splits)
+    split = [str(part) for part in splits]
     train = [row for row, part in enumerate(split) if part == "train"]
-    if not train:
-        raise BadInput("--split official: the publisher's split has no train part; use --split patient")
     contents = _contents([findings[row] for row in train], [int(groups[row]) for row in train])
     fold_of = _deal(contents, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
     fold = [fold_of.get(int(group)) if part == "train" else None for group, part in zip(groups, split, strict=True)]
     return Split(split, fold), list(_warnings(split, patient_ids, duplicates))
+
+
+def require_official(splits: Sequence[str | None]) -> None:
+    """`BadInput` unless every row has a part, and some are to train on."""
+    if missing := sum(part not in PARTS for part in splits):
+        raise BadInput(
+            f"--split official: {missing:,} of {len(splits):,} images have no known split; use --split patient"
+        )
+    if "train" not in splits:
+        raise BadInput("--split official: the publisher's split has no train part; use --split patient")
 
 
 def _warnings(split: Sequence[str], patient_ids: Sequence[str | None], duplicates: np.ndarray) -> Iterable[str]:

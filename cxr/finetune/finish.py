@@ -1,5 +1,6 @@
 """The end of a fine-tuning: curves, card, and the record last."""
 
+import json
 import statistics
 
 from cxr.data.lineage import SEEN, seen_by
@@ -51,6 +52,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
         objects=objects,
         seeds={"seed": job.config.seed},
         versions=library_versions(),
+        device=final.device,
         timings=timings,
         metrics={
             "step": final.step,
@@ -115,6 +117,12 @@ not to report.
 ```sh
 {usage}
 ```
+
+The whole recipe, where model and data are digests; `record.json` has it too:
+
+```json
+{json.dumps(job.recipe, indent=1)}
+```
 {f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
 """
 
@@ -143,5 +151,7 @@ def figure(value: float | None) -> str:
 
 
 def over_folds(folds: list[Figures], key: str) -> str:
-    values = [scores[key] for scores in folds]
+    values = [scores[key] for scores in folds if key in scores]
+    if len(values) < len(folds):  # a fold of one picture has no kid
+        return figure(None)
     return f"{statistics.mean(values):.4g} ({statistics.stdev(values):.2g})"

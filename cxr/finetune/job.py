@@ -1,10 +1,11 @@
 """What `jobs/finetune.py` is made of, without Ray: from a split set to a plan, and a worker's part."""
 
+import contextlib
 import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ from cxr.finetune.batches import Pictures
 from cxr.finetune.captions import captions_of, chosen_rows
 from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_note
 from cxr.finetune.config import FinetuneConfig, identity, total_steps
-from cxr.finetune.loop import Figures, Trainer, check_batch, train
+from cxr.finetune.loop import Figures, Trainer, check_batch, measured, train
 from cxr.finetune.prior import class_pictures
-from cxr.finetune.validation import Distance, Sample, Validation
-from cxr.ranks import Ranks
+from cxr.finetune.validation import FEWEST_FOR_KID, Distance, Sample, Validation
+from cxr.ranks import Ranks, device_name
 from cxr.store import (
     PLAN_KEY,
     Store,
@@ -104,6 +105,8 @@ def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callab
         check_batch(config, len(train_rows))
         if not len(validation_rows):
             raise BadInput(f"{data.store.uri}: no validation picture of these findings; split the set anew")
+        if config.select == "kid" and min(len(validation_rows), config.validation_images) < FEWEST_FOR_KID:
+            raise BadInput(f"--select kid: needs {FEWEST_FOR_KID} validation pictures, {run} has one; choose another")
     return job
 
 
@@ -150,6 +153,7 @@ class Result:
     test: Figures  # of the final run; touched this once
     objects: list[Stored]
     history: list[Figures]
+    device: str
 
 
 def read_result(store: Store, run: str) -> Result | None:
@@ -189,8 +193,11 @@ class Fit:
 
     def __call__(self, tell: Tell) -> None:
         """Trains the run to its end from where it stands, and stores what it leaves; tells the figures of each step."""
-        if self.store.exists(result_key(self.run)):
-            return
+        if not self.store.exists(result_key(self.run)):
+            with out_of_memory_told(self.config):
+                self.run_to_its_end(tell)
+
+    def run_to_its_end(self, tell: Tell) -> None:
         torch.set_num_threads(self.threads)
         plan = pq.read_table(io.BytesIO(self.store.get(PLAN_KEY)))
         trained, validated = parts_of(plan, self.run, self.config.folds)
@@ -236,7 +243,7 @@ class Fit:
 
         if not history:
             with trainer.averaged():
-                report({"step": 0, **trainer.ranks.from_first(validation)})
+                report({"step": 0, **trainer.ranks.from_first(lambda: measured(validation, 0))})
         train(trainer, validation, report, keep)
         return history
 
@@ -253,12 +260,12 @@ class Fit:
                 tested = plan.filter(pc.equal(plan["split"], "test"))
                 if len(tested):
                     shown = self.read(tested, self.config.test_images)
-                    test = Validation(trainer, shown, validation.sample, validation.distance)()
+                    test = measured(Validation(trainer, shown, validation.sample, validation.distance), step)
             else:
                 objects = self.leave_fold(trainer, f"best_model_{self.run}_epoch{epoch}", Path(folder))
         base, best = history[0], next(figures for figures in history if figures["step"] == step)
         scores = ({name: f[name] for name in base if name != "step"} for f in (best, base))
-        result = Result(step, epoch, *scores, test, objects, history)
+        result = Result(step, epoch, *scores, test, objects, history, device_name())
         self.store.put(result_key(self.run), json.dumps(asdict(result)).encode())
 
     def leave_fold(self, trainer: Trainer, name: str, folder: Path) -> list[Stored]:
@@ -269,3 +276,17 @@ class Fit:
             *put_folder(self.store, f"{FOLDS}{name}/", folder / name),
             put_file(self.store, f"{FOLDS}{name}.zip", Path(archive)),
         ]
+
+
+@contextlib.contextmanager
+def out_of_memory_told(config: FinetuneConfig) -> Iterator[None]:
+    """The one error of every size that is too large, with what to change; a CPU's allocator has no type for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise BadInput(
+            f"out of memory: lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same "
+            f"result), lower --size {config.size}, or turn on --gradient-checkpointing"
+        ) from None

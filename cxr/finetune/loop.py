@@ -79,13 +79,12 @@ class Trainer:
         """One update of the weights. All figures are of all workers together.
 
         Raises:
-            BadInput: the loss is no number any more (the weights are those of the step before), or memory ran out.
+            BadInput: the loss is no number any more; the weights are those of the step before.
         """
         start = time.perf_counter()
-        with out_of_memory_told(self.config):
-            loss = self.backward()
-            rate = self.rates.get_last_lr()[0]
-            norm = self.update(loss)
+        loss = self.backward()
+        rate = self.rates.get_last_lr()[0]
+        norm = self.update(loss)
         self.done += 1
         figures = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
         return {"step": self.done, **figures, "seconds": time.perf_counter() - start}
@@ -254,17 +253,3 @@ def refuse_other_recipe(held: dict[str, Any], ours: dict[str, Any], step: int) -
         raise BadInput(
             f"the checkpoint of step {step} is of another recipe ({', '.join(changed[:4])}); use another --out"
         )
-
-
-@contextlib.contextmanager
-def out_of_memory_told(config: FinetuneConfig) -> Iterator[None]:
-    """The one error of every size that is too large, with what to change; a CPU's allocator has no type for it."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise BadInput(
-            f"out of memory: lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same "
-            f"result), lower --size {config.size}, or turn on --gradient-checkpointing"
-        ) from None

@@ -15,6 +15,7 @@ from cxr.finetune.batches import Pictures, fixed_batch
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
 
+FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]
 Distance = Callable[[np.ndarray, np.ndarray], float]  # of two sets of pictures, uint8 [N, H, W]
 
@@ -23,7 +24,8 @@ class Validation:
     """Measures the model of a trainer; the same pictures, noise, times and seeds every time.
 
     The scores are `mse`, the denoising error; with `sample` also the mean `ssim` and `psnr` between each real picture
-    and one generated from its caption; with `distance` also `kid` between the real and the generated ones.
+    and one generated from its caption; with `distance` also `kid` between the real and the generated ones, if there
+    are two or more.
 
     Args:
         pictures: some of the validation part, or of the test part.
@@ -44,7 +46,7 @@ class Validation:
             real = self.pictures.pixels
             self.generated = self.sample(self.pictures.captions, range(len(self.pictures)))
             scores |= likeness(self.generated, real)
-            if self.distance:
+            if self.distance and len(real) >= FEWEST_FOR_KID:
                 scores["kid"] = self.distance(self.generated, real)
         return scores
 

@@ -135,7 +135,7 @@ def sweep(job: Job) -> None:
 def estimate(job: Job) -> str:
     """What the job would make, in words; samples two short batches to time them, and stores nothing."""
     from cxr.generate.sampler import Sampler
-    from cxr.networks import device_name
+    from cxr.ranks import device_name
 
     plan, config = job.plan, job.config
     sampler = Sampler.load(job.model.path, job.lora and job.lora.path, config.sampler)

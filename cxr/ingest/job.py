@@ -5,7 +5,7 @@ import hashlib
 import json
 import pickle
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from cxr.data.catalog import image_key
 from cxr.data.images import Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
 from cxr.data.sources import SourceRow
+from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
@@ -89,20 +90,39 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
     if len(findings) < 2:
         held = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
         raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
+    check_splits(config, pq.read_table(folder / PLAN_KEY))
     recipe = identity(config, whole.hexdigest())
     refuse_other(store, KIND, recipe)
     return Job(store, config, folder, images, recipe)
+
+
+def check_splits(config: IngestConfig, plan: pa.Table) -> None:
+    """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
+    findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
+    if config.split == "official":
+        require_official(splits)
+    else:
+        require_patients(findings, patients)
 
 
 def unit_file(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
-def begin(job: Job) -> list[int]:
-    """Stores the plan, if it is not there; returns the units that are not stored yet."""
+def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
+    """Stores the plan, if it is not there; returns the units to read, and the watch over what is refused.
+
+    Those are to be read that are not stored yet. Where a run has ended at too many refused pictures, so are the units
+    that hold some: these may have been mended.
+    """
     commit_plan(job.store, KIND, job.recipe, pq.read_table(job.plan))
-    stored = set(listed_units(job.store))
-    return [unit for unit in range(job.units) if unit not in stored]
+    stored = sorted(listed_units(job.store))
+    refused = {unit: read.refused for unit, read in zip(stored, read_units(job.store, stored), strict=True)}
+    watch = TooManyRefused(job, refused.values())
+    if watch.exhausted:
+        refused = {unit: none for unit, none in refused.items() if not none}
+        watch = TooManyRefused(job, [])
+    return [unit for unit in range(job.units) if unit not in refused], watch
 
 
 @dataclass(frozen=True)
@@ -167,22 +187,28 @@ class Take:
 class TooManyRefused:
     """Watches how many pictures are refused, and ends the job once it is certain that they are too many."""
 
-    def __init__(self, job: Job, earlier: Iterable[Unit]) -> None:
+    def __init__(self, job: Job, earlier: Iterable[list[Refused]]) -> None:
         self.job, self.refused, self.reasons = job, 0, Counter()
-        for unit in earlier:
-            self.refused += len(unit.refused)
-            self.reasons.update(refused.reason for refused in unit.refused)
+        for refused in earlier:
+            self.count(len(refused), Counter(one.reason for one in refused))
+
+    def count(self, refused: int, reasons: Mapping[str, int]) -> None:
+        self.refused += refused
+        self.reasons.update(reasons)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the share of the whole source is more than the configuration allows."""
+        return self.refused > self.job.config.max_rejected * self.job.images
 
     def add(self, done: dict[str, Any]) -> None:
-        """Raises `BadInput` once the share of the whole source is more than the configuration allows."""
-        self.refused += done["refused"]
-        self.reasons.update(done["reasons"])
-        images, most = self.job.images, self.job.config.max_rejected
-        if self.refused > most * images:
+        """Raises `BadInput` once they are too many."""
+        self.count(done["refused"], done["reasons"])
+        if self.exhausted:
             told = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common(TOLD_REASONS))
             raise BadInput(
-                f"--source: {self.refused} of {images} pictures cannot be used ({told}); mend them, or allow more than "
-                f"{most:.0%} with --max-rejected"
+                f"--source: {self.refused} of {self.job.images} pictures cannot be used ({told}); mend them and run "
+                f"the same command again, or allow more than {self.job.config.max_rejected:.0%} with --max-rejected"
             )
 
 

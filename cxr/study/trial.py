@@ -81,7 +81,7 @@ class Run:
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
         from cxr.classify.loop import Phase, Pictures, predict, train
-        from cxr.networks import device_name
+        from cxr.ranks import device_name
 
         def watch(point: "Point | None") -> None:
             if point:

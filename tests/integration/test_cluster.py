@@ -15,6 +15,7 @@ from ray import cloudpickle
 
 from cxr import cluster
 from cxr.errors import BadInput, StoreError
+from cxr.ranks import Ranks
 from cxr.store import Store, open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no worker can import a test module
@@ -130,3 +131,15 @@ def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, k
     made = {key: store.get(key) for key, _ in store.list()}
     assert made and all(made[key] == picture(int(key[5:])) for key in made) and "made/6" not in made
     assert script.attempts()[6] == 1
+
+
+@pytest.mark.slow
+def test_training_begins_with_fewer_workers_where_there_is_no_room_for_all():
+    def work(tell: cluster.Tell) -> None:
+        tell({"size": Ranks.here().size})
+
+    most = 2 + cluster.spare_cpus()
+    told = list(cluster.train(work, (1, most), 1))
+    assert len(told) == told[0]["size"] < most
+    with pytest.raises(BadInput, match=f"--workers {most}: .* room for"):
+        list(cluster.train(work, (most, most), 1))

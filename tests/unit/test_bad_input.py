@@ -132,6 +132,9 @@ WRONG_FINETUNE = {
     f"tiny {SET} {OUT} --size 100": "--size '100'",
     f"tiny {SET} {OUT} --learning-rate 2": "--learning-rate '2",
     f"tiny {SET} {OUT} --folds 100": "--folds '100'",
+    f"tiny {SET} {OUT} --ema 1": "--ema '1",
+    f"tiny {SET} {OUT} --schedule linear": "--schedule",
+    f"tiny {SET} {OUT} --class-images 0": "--class-images '0'",
     f"tiny {SET} {OUT} --select fid": "--select",
     f"tiny {SET} {OUT} --workers 0": "--workers 0",
 }

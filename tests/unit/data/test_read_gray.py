@@ -306,6 +306,19 @@ def test_mutated_files_are_right_or_rejected(capfd: pytest.CaptureFixture[str]) 
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("mode", [mode for mode, kind in CASES if kind == "PNG"])
+def test_a_mutated_png_is_the_same_picture_or_rejected(mode: str) -> None:
+    """Its checksums tell; JPEG, TIFF and BMP have none, so that other pixels pass as pixels."""
+    dice, data = random.Random(0), saved(picture(mode)[0], "PNG")
+    whole = read_gray(data)
+    for _ in range(60):
+        try:
+            pixels = read_gray(mutated(data, dice))
+        except Rejected:
+            continue
+        np.testing.assert_array_equal(pixels, whole)
+
+
 def test_nothing_reaches_the_terminal() -> None:
     """In a process of its own, as pytest hides what the logging and warnings modules print."""
     samples = bytearray(saved(Image.fromarray(GRAY), "TIFF"))

@@ -40,6 +40,7 @@ def test_balance_counts_only_what_is_known():
     text = markdown(report())
     assert "|  | view PA | view AP | sex F | sex M | median age |" in text
     assert "| nodule | 100% | 0% | 100% | 0% | 75 |" in text and "| normal | 50% | 50% | 50% | 50% | 40 |" in text
+    assert "| validation | 100% | 0% | not given | not given | 80 |" in text
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,13 @@ def test_balance_counts_only_what_is_known():
     [
         {},
         {"views": [None] * 5, "sexes": [None] * 5, "ages": [None] * 5},
-        {"findings": [f"finding_{i}" for i in range(14)], "split": ["train"] * 14, "groups": list(range(14)),
+        {"findings": [f"of_a_long_name_{i}" for i in range(14)], "split": ["train"] * 14, "groups": list(range(14)),
          "views": ["PA"] * 14, "sexes": [None] * 14, "ages": list(range(14))},
     ],
 )  # fmt: skip
 def test_the_picture_is_drawn_whatever_is_missing(changed):
     drawn = Image.open(io.BytesIO(picture(report(**changed))))
-    assert drawn.size == (1400, 1000) and np.asarray(drawn.convert("L")).std() > 10
-    assert ("not given" in markdown(report(**changed))) == (changed.get("ages", [0])[0] is None)
+    pixels = np.asarray(drawn.convert("L"))
+    assert drawn.size == (1400, 1000) and pixels.std() > 10
+    assert (pixels[:, [0, 1, -2, -1]] == 255).all(), "nothing is cut at a side"
+    assert ("View, sex and age are not given" in markdown(report(**changed))) == (changed.get("ages", [0])[0] is None)

@@ -1,53 +1,14 @@
 """From a set to a plan: who is trained on, who is held out, and what cannot be used."""
 
-import io
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import torch
 
-from cxr.data.catalog import CATALOG, read_set
-from cxr.data.images import encode_png
 from cxr.data.lineage import hashed
 from cxr.errors import BadInput
 from cxr.finetune import job
-from cxr.finetune.config import FinetuneConfig
-from cxr.store import Made, Record, Store, commit_record, open_store, recipe_digest
-
-CONFIG = {"size": 64, "batch": 4, "max_train_steps": 4}
-
-
-def make_set(folder: Path, **columns: object) -> Store:
-    """40 pictures of 20 patients and two findings: 28 to train in 4 folds, 4 to validate, 8 to test."""
-    store, rows = open_store(str(folder)), []
-    for number in range(40):
-        split = "train" if number < 28 else "validation" if number < 32 else "test"
-        png = encode_png(np.random.default_rng(number).integers(0, 255, (64, 64), dtype=np.uint8))
-        stored = store.put(f"images/{number}.png", png)
-        told = {"image_id": str(number), "key": stored.key, "sha256": stored.sha256, "text": f"picture {number}"}
-        told |= {"finding": ("normal", "pneumonia")[number % 2], "patient_id": f"p{number // 2}", "split": split}
-        rows.append(told | {"fold": number // 2 % 4 if split == "train" else None} | columns)
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=CATALOG), sink)
-    objects = [store.put("catalog.parquet", sink.getvalue())]
-    made, recipe = Made(count=40, bytes=1, digest="0"), {"of": "test"}
-    commit_record(store, Record(kind="ingested images", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made,
-                                objects=objects))  # fmt: skip
-    return store
-
-
-@pytest.fixture
-def prepared(random_model: Path, tmp_path: Path):
-    """`prepared(columns, **fields)`: the job on a set with these columns changed, and a recipe with these fields."""
-
-    def prepare(columns: dict | None = None, **fields: object) -> job.Job:
-        config = FinetuneConfig(model=str(random_model), **{**CONFIG, **fields})
-        data = make_set(tmp_path / "data", **(columns or {}))
-        return job.prepare(open_store(str(tmp_path / "out")), read_set(data), config, lambda line: None)
-
-    return prepare
+from cxr.finetune.loop import Trainer
 
 
 def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
@@ -81,6 +42,7 @@ def test_patients_are_named_by_their_hash_alone(prepared, tmp_path: Path) -> Non
         ({}, {"folds": 4, "batch": 24}, r"--batch 24 x 1 accumulated: more than the 2\d pictures"),
         ({}, {"folds": 5}, "--folds 5: the set has 4 folds"),
         ({"split": "train"}, {}, "no validation picture"),
+        ({}, {"select": "kid", "validation_images": 1}, "--select kid: needs 2 validation pictures, final has one"),
     ],
 )
 def test_what_cannot_be_used_is_told_before_anything_is_written(
@@ -89,3 +51,19 @@ def test_what_cannot_be_used_is_told_before_anything_is_written(
     with pytest.raises(BadInput, match=told):
         prepared(columns, **fields)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["a step", "a sample"])
+def test_out_of_memory_says_what_to_lower(prepared, monkeypatch, what: str) -> None:
+    def too_large(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    ready = prepared()
+    job.begin(ready)
+    if what == "a step":
+        monkeypatch.setattr(Trainer, "backward", too_large)
+    sampler = (lambda pipe, config: None) if what == "a step" else (lambda pipe, config: too_large)
+    places = {"store": ready.store, "data": ready.data.store, "sampler": sampler, "distance": lambda: None}
+    work = job.Fit(config=ready.config, recipe=ready.recipe, run=job.FINAL, threads=1, **places)
+    with pytest.raises(BadInput, match=r"--batch 4 .*--size 64.*--gradient-checkpointing"):
+        work(lambda told: None)

@@ -231,17 +231,6 @@ def test_a_loss_that_is_no_number_stops_and_spoils_no_weight(trainer, losses) ->
     assert all(torch.equal(p, before[name]) for name, p in made.parameters.items())
 
 
-def test_out_of_memory_says_what_to_lower(trainer) -> None:
-    made = trainer()
-
-    def too_large(batch):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    made.objective.errors = too_large
-    with pytest.raises(BadInput, match=r"--batch 2 .*--size 64.*--gradient-checkpointing"):
-        made.step()
-
-
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

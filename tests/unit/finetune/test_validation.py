@@ -53,6 +53,12 @@ def test_generated_pictures_are_compared_with_their_own_real_ones(trainer, bars)
         assert np.asarray(grid)[20:148, :128].mean() == pytest.approx(real.pixels[0].mean(), abs=2)
 
 
+def test_one_picture_has_every_score_but_a_distance(trainer, bars) -> None:
+    real = bars(1, 12)
+    validation = Validation(trainer(), real, lambda prompts, seeds: real.pixels, lambda a, b: pytest.fail("of one"))
+    assert set(validation()) == {"mse", "ssim", "psnr"}
+
+
 def test_likeness_is_perfect_for_the_same_and_in_the_units_of_8_bits(bars) -> None:
     real = bars(3).pixels
     assert likeness(real, real)["ssim"] == pytest.approx(1)

@@ -1,6 +1,8 @@
 """The ingest job without Ray: rows in, one split set out, whatever was refused or repeated on the way."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -47,12 +49,13 @@ def rows() -> list[SourceRow]:
     return [*good, twin, *bad]
 
 
-def make(out: Path, folder: Path, config: IngestConfig = CONFIG) -> job.Job:
+def make(out: Path, folder: Path, config: IngestConfig = CONFIG, given: Sequence[SourceRow] | None = None) -> job.Job:
     """Everything the command does, with the units one after the other."""
     folder.mkdir(exist_ok=True)
-    ready = job.prepare(open_store(str(out)), config, rows(), folder)
-    watch, work = job.TooManyRefused(ready, []), job.Take(ready.store, config)
-    for unit in job.begin(ready):
+    ready = job.prepare(open_store(str(out)), config, given or rows(), folder)
+    pending, watch = job.begin(ready)
+    work = job.Take(ready.store, config)
+    for unit in pending:
         watch.add(work(unit, job.unit_file(folder, unit).read_bytes()))
     return ready
 
@@ -90,7 +93,7 @@ def test_the_set_is_whole_and_without_debris(made):
 def test_a_restart_reads_only_what_is_missing_and_ends_the_same(made, tmp_path):
     ready = make(tmp_path / "set", tmp_path / "work")
     (tmp_path / "set" / "commits" / "00000002.json").unlink()
-    assert job.begin(ready) == [2]
+    assert job.begin(ready)[0] == [2]
     again = make(tmp_path / "set", tmp_path / "work")
     finish.complete(again, {}, lambda line: None)
     for name in ("catalog.parquet", "rejected.jsonl", "split_report.md"):
@@ -100,6 +103,23 @@ def test_a_restart_reads_only_what_is_missing_and_ends_the_same(made, tmp_path):
 def test_too_many_refused_pictures_stop_the_job_and_say_why(tmp_path):
     with pytest.raises(BadInput, match=r"3 of 84 pictures cannot be used \(3 x .*--max-rejected"):
         make(tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"max_rejected": 0.01}))
+
+
+def test_too_many_refused_pictures_are_told_again_by_a_second_start(tmp_path):
+    strict = CONFIG.model_copy(update={"max_rejected": 0.01})
+    for _ in range(2):
+        with pytest.raises(BadInput, match="3 of 84 pictures cannot be used"):
+            make(tmp_path / "set", tmp_path / "work", strict)
+
+
+def test_mended_pictures_are_read_by_the_same_command(tmp_path):
+    strict, given = CONFIG.model_copy(update={"max_rejected": 0.01}), rows()
+    with pytest.raises(BadInput, match="mend them and run the same command again"):
+        make(tmp_path / "set", tmp_path / "work", strict, given)
+    mended = [replace(row, load=partial(phantom_bytes, 100 + i)) for i, row in enumerate(given[-BAD:])]
+    ready = make(tmp_path / "set", tmp_path / "work", strict, given[:-BAD] + mended)
+    record = finish.complete(ready, {}, lambda line: None)
+    assert (record.made.count, record.metrics["rejected"]) == (2 * PATIENTS + BAD, 0)
 
 
 def test_another_recipe_into_the_same_place_is_refused(made, tmp_path):
@@ -114,4 +134,18 @@ def test_a_source_that_cannot_make_a_set_is_refused_before_anything_is_written(t
     given = rows()[:taken] if taken is not None else [*rows(), rows()[0]]
     with pytest.raises(BadInput, match=told):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        ("official", "84 of 84 images have no known split; use --split patient"),
+        ("patient", r"finding 'mass' has images of 2 patients .*at least 3"),
+    ],
+)
+def test_a_split_that_cannot_be_is_told_before_a_picture_is_read(tmp_path, split, told):
+    given = [*rows()[:-2], *(replace(row, finding="mass") for row in rows()[-2:])]
+    with pytest.raises(BadInput, match=told):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG.model_copy(update={"split": split}), given, tmp_path)
     assert not (tmp_path / "set").exists()

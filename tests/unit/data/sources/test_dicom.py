@@ -87,16 +87,26 @@ def test_modality_rescale_comes_before_the_window(tmp_path: Path):
     np.testing.assert_allclose(scaled.astype(int), plain.astype(int), atol=60)
 
 
+def lut() -> Dataset:
+    """From 12 bits to 16, the other way round."""
+    table = Dataset()
+    table.LUTDescriptor = [4096, 0, 16]
+    table.add_new("LUTData", "OW", (np.arange(4096, dtype=np.uint16)[::-1] * 16).tobytes())
+    return table
+
+
+def test_modality_lut(tmp_path: Path):
+    pixels = shown(tmp_path, ModalityLUTSequence=[lut()], WindowCenter=32768, WindowWidth=65536)
+    np.testing.assert_allclose(pixels, (4095 - RAMP) * 16.0, atol=2)
+
+
 def test_of_several_windows_the_first(tmp_path: Path):
     one = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
     np.testing.assert_array_equal(shown(tmp_path, WindowCenter=[2048, 100], WindowWidth=[1024, 50]), one)
 
 
 def test_voi_lut(tmp_path: Path):
-    table = Dataset()
-    table.LUTDescriptor = [4096, 0, 16]
-    table.add_new("LUTData", "OW", (np.arange(4096, dtype=np.uint16)[::-1] * 16).tobytes())
-    pixels = shown(tmp_path, VOILUTSequence=[table])
+    pixels = shown(tmp_path, VOILUTSequence=[lut()])
     np.testing.assert_allclose(pixels, (4095 - RAMP) * 16.0, atol=1)
 
 

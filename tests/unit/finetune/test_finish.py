@@ -1,0 +1,52 @@
+"""What a finished model says of itself: its record, and its card."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from cxr.data.lineage import hashed
+from cxr.finetune import finish, job
+from cxr.store import Record
+
+SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
+BASE_SAW = "f" * 64
+
+
+@pytest.fixture
+def completed(prepared, tmp_path: Path) -> Record:
+    """Two folds, the second of one validation picture, and the final run; nothing was trained for it."""
+    ready = prepared(folds=2, prior_weight=0.5, accumulation=2)
+    ready = replace(ready, model=replace(ready.model, licence="OpenRAIL-M", source="owner/name@1", seen=(BASE_SAW,)))
+    job.begin(ready)
+    without_kid = {name: value for name, value in SCORES.items() if name != "kid"}
+    for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (job.FINAL, SCORES)):
+        history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **scores}]
+        test = {"mse": 0.625} if run == job.FINAL else {}
+        result = job.Result(4, 2, scores, SCORES | {"mse": 0.9}, test, [], history, "a GPU")
+        ready.store.put(job.result_key(run), json.dumps(asdict(result)).encode())
+    return finish.complete(ready, {"total": 1.0})
+
+
+def test_the_record_names_the_patients_seen_and_what_it_was_made_of(completed: Record, tmp_path: Path) -> None:
+    seen = completed.metrics["patients_seen"]
+    trained_or_chosen_by = {hashed(f"p{number // 2}", "") for number in range(32)}
+    assert set(seen) == trained_or_chosen_by | {BASE_SAW}
+    assert not any(hashed(f"p{number // 2}", "") in seen for number in range(32, 40))
+    assert (completed.device, completed.metrics["test"]) == ("a GPU", {"mse": 0.625})
+    assert set(completed.inputs) == {"model", "data"} and completed.recipe["prior_weight"] == 0.5
+    assert not list((tmp_path / "out").glob("results/*"))
+
+
+def test_the_card_has_recipe_digests_licence_and_figures(completed: Record, tmp_path: Path) -> None:
+    card = (tmp_path / "out" / finish.CARD_KEY).read_text()
+    assert "owner/name@1 (licence: OpenRAIL-M)" in card and "\nlicense: other\n" in card
+    for name in ("model", "data"):
+        assert f"`{completed.inputs[name][:16]}`" in card
+    recipe = card.split("```json\n")[1].split("```")[0]
+    assert json.loads(recipe) == completed.recipe
+    assert "| base model, validation | 0.9 | 0.25 | 11 | 1.5 |" in card
+    assert "| this model, validation | 0.5 | 0.25 | 11 | 1.5 |" in card
+    assert "| this model, test | 0.625 | - | - | - |" in card
+    assert "| mean (sd) of 2 folds | 0.6 (0.14) | 0.25 (0) | 11 (0) | - |" in card
