@@ -54,6 +54,7 @@ def test_every_arm_with_every_seed_is_told_and_all_verifies(jobs, study):
     assert steps == {11}  # 2 epochs of 84 pictures in batches of 16, whatever the arm
     assert found.arms[0].optimism is not None
     page = (study / "index.html").read_text()
+    assert "Every setting of: study" in page and "weight_decay" in page
     assert found.answer in page and "Let pass on request" in page and "no figure on this page says anything" in page
     assert jobs.verify(study).returncode == 0
 

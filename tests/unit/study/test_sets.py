@@ -46,13 +46,28 @@ def test_a_part_is_missing(real_set: CatalogSet, kept: tuple[str, ...], missing:
         compared(only(real_set, "split", *kept), None, CONFIG)
 
 
+def test_a_patient_in_two_parts_is_refused(real_set: CatalogSet) -> None:
+    column = real_set.table.schema.get_field_index("patient_id")
+    patients = real_set.table["patient_id"].to_pylist()
+
+    def named(names: list[str | None]) -> CatalogSet:
+        return replace(real_set, table=real_set.table.set_column(column, "patient_id", pa.array(names, pa.string())))
+
+    with pytest.raises(BadInput, match="1 patients are in more than one part"):
+        compared(named([*patients[:-1], patients[0]]), None, ALONE)
+    compared(named([None] * len(patients)), None, ALONE)
+
+
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
 
 def unsplit(found: CatalogSet, rows: list[int]) -> CatalogSet:
-    """These rows of the set, as a job leaves them that splits nothing."""
+    """These rows of the set, as a job leaves them that generates: without a split and without patients."""
     table = found.table.take(pa.array(rows))
-    return replace(found, table=table.set_column(8, "split", pa.nulls(len(rows), pa.string())))
+    for column in ("split", "patient_id"):
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, column, pa.nulls(len(rows), pa.string()))
+    return replace(found, table=table)
 
 
 def test_a_set_without_a_split_is_split_by_picture_each_finding_alike(real_set: CatalogSet) -> None:
