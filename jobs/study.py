@@ -103,9 +103,11 @@ def main(args: Args) -> int:
         print(f"already there: {record.metrics['answer']}\nlook at {store.uri}/{finish.PAGE_KEY}")
         return cli.DONE
     failures = run(ready, args)
+    for name, why in failures.items():
+        note(f"trial {name} failed: {why}")
     study, written = finish.report(ready)
     if failures:
-        return tell_failures(ready, failures)
+        return tell_failures(ready, len(failures))
     record = finish.complete(ready, study, written, {"total": time.monotonic() - start})
     if record.metrics["phantom"]:
         print("Of phantoms, which say nothing about patients:")
@@ -160,11 +162,9 @@ def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dic
     return failed
 
 
-def tell_failures(ready: "Job", failures: dict[str, str]) -> int:
-    for name, why in failures.items():
-        note(f"trial {name} failed: {why}")
+def tell_failures(ready: "Job", failures: int) -> int:
     print(
-        f"{len(failures)} of {len(ready.names)} trials failed, the others are stored; the report at {ready.store.uri} "
+        f"{failures} of {len(ready.names)} trials failed, the others are stored; the report at {ready.store.uri} "
         f"is without them.\nTry just those again:\n  {cli.again()}",
         file=sys.stderr,
     )
