@@ -83,7 +83,7 @@ def sources(job: Job) -> dict[str, Record]:
 def told_source(name: str, record: Record, job: Job) -> Source:
     places = {"real": job.sets.real.store, "synthetic": job.sets.synthetic and job.sets.synthetic.store}
     place = places[name] if name in places else job.evaluation[0]
-    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count)
+    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if name in places else 0)
 
 
 def is_phantom(job: Job) -> bool:

@@ -10,22 +10,15 @@ import pytest
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import hashed
 from cxr.errors import BadInput
-from cxr.store import Made, Record, recipe_digest
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, held_out, load
-from tests.unit.study.conftest import of_record
+from tests.unit.study.conftest import evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
 
 
 def only(found: CatalogSet, column: str, *values: str) -> CatalogSet:
     return replace(found, table=found.table.filter(pc.is_in(found.table[column], pa.array(values))))
-
-
-def evaluation_of(real: CatalogSet, synthetic: CatalogSet) -> Record:
-    recipe = {"real": real.digest, "synthetic": synthetic.digest}
-    made = Made(count=0, bytes=0, digest="")
-    return Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])
 
 
 def test_classes_by_name_and_the_positive_one_last(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
