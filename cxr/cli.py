@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar
 import tyro
 
 from cxr.errors import BadInput, StoreError
+from cxr.screen import in_notebook
 
 DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 MOST_WORKERS = 10_000
@@ -42,11 +43,13 @@ def guard(main: Callable[[], int]) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process without taking the interpreter down.
+    """Ends the process without taking the interpreter down; a notebook's kernel, which `%run` runs jobs in, lives on.
 
     Arrow's threads outlive what they read: one that gives a Python buffer back to an interpreter that is being taken
     down ends the process with SIGABRT, when all the work was done.
     """
+    if in_notebook():
+        sys.exit(code)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

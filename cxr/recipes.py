@@ -179,6 +179,6 @@ def changed(config: Config, **fields: object) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:  # of several fields together
-            raise BadInput(first["msg"]) from None
+            raise BadInput(first["msg"].removeprefix("Value error, ")) from None
         option = "--" + str(first["loc"][-1]).replace("_", "-")
         raise BadInput(f"{option} {str(first['input'])[:60]!r}: {first['msg']}") from None

@@ -4,11 +4,11 @@ import io
 import os
 import sys
 
-from PIL import Image, ImageShow
-
 
 def show(picture: bytes) -> bool:
     """Displays an image file in the notebook that runs this process, or on a screen; says whether either is there."""
+    from PIL import Image, ImageShow
+
     image = Image.open(io.BytesIO(picture))
     if in_notebook():
         from IPython.display import display

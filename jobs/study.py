@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from cxr.study.job import Job
     from cxr.study.trial import Run
 
-CLASSIFIER = ("network", "pretrained", "weights", "size", "resize", "flip", "epochs", "batch", "learning_rate")
+CLASSIFIER = (
+    "network", "pretrained", "weights", "size", "resize", "flip", "epochs", "batch", "learning_rate", "precision",
+)  # fmt: skip
 STUDY = ("budget", "positive")
 FLAGS = ("optimism", "allow_seen_patients", "allow_unchecked_copies")
 
@@ -67,6 +69,8 @@ class Args:
     """Pictures in a step."""
     learning_rate: float | None = None
     """Of AdamW, at its highest."""
+    precision: Literal["auto", "fp32", "bf16"] | None = None
+    """Of what the network computes; auto: bf16 where the hardware has it."""
     optimism: FlagCreatePairsOff[bool] = False
     """Also show what choosing on the test set would have given, as the usual notebook does."""
     trials_per_gpu: int = 2
@@ -99,9 +103,11 @@ def main(args: Args) -> int:
         print(f"already there: {record.metrics['answer']}\nlook at {store.uri}/{finish.PAGE_KEY}")
         return cli.DONE
     failures = run(ready, args)
+    for name, why in failures.items():
+        note(f"trial {name} failed: {why}")
     study, written = finish.report(ready)
     if failures:
-        return tell_failures(ready, failures)
+        return tell_failures(ready, len(failures))
     record = finish.complete(ready, study, written, {"total": time.monotonic() - start})
     if record.metrics["phantom"]:
         print("Of phantoms, which say nothing about patients:")
@@ -126,8 +132,7 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
     with cluster.session(together, passing=int(together > 1)):
         shared = cluster.share(pixels, ready.sets.labels[ready.used])
         if together > 1:
-            sizes, option = (together, together), "--workers-per-trial"
-            told = (t for trial in todo for t in cluster.train(trial, sizes, 1, shared, option))
+            told = cluster.train_trials(todo, together, 1, shared, "--workers-per-trial")
         else:
             told = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
         return show(ready, todo, told)
@@ -157,11 +162,9 @@ def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dic
     return failed
 
 
-def tell_failures(ready: "Job", failures: dict[str, str]) -> int:
-    for name, why in failures.items():
-        note(f"trial {name} failed: {why}")
+def tell_failures(ready: "Job", failures: int) -> int:
     print(
-        f"{len(failures)} of {len(ready.names)} trials failed, the others are stored; the report at {ready.store.uri} "
+        f"{failures} of {len(ready.names)} trials failed, the others are stored; the report at {ready.store.uri} "
         f"is without them.\nTry just those again:\n  {cli.again()}",
         file=sys.stderr,
     )
@@ -178,7 +181,7 @@ def configured(args: Args) -> StudyConfig:
     given = {name: getattr(args, name) for name in STUDY} | {name: getattr(args, name) or None for name in FLAGS}
     if args.arms:
         given["arms"] = [*config.arms, *read_arms(args.arms)]
-    if args.seeds:
+    if args.seeds is not None:
         given["seeds"] = parse_seeds(args.seeds)
     return recipes.changed(config, classifier=classifier, **given)
 

@@ -4,13 +4,13 @@ Import from here.
 
 session.py   the cluster a job runs on
 units.py     units of work over Ray Data: run_units, run_rows
-trials.py    training together by Ray Train, and trials side by side: train, run_trials
+trials.py    training together by Ray Train, and trials side by side: train, train_trials, run_trials
 metrics.py   what Prometheus is told of both
 stops.py     how a worker's refusal reaches the job
 """
 
 from cxr.cluster.session import check_room, default_workers, device, has_gpu, session, spare_cpus, threads_each
-from cxr.cluster.trials import Tell, run_trials, share, train
+from cxr.cluster.trials import Tell, run_trials, share, train, train_trials
 from cxr.cluster.units import UnitDone, run_rows, run_units
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "spare_cpus",
     "threads_each",
     "train",
+    "train_trials",
 ]

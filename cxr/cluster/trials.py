@@ -71,6 +71,23 @@ def train(
         yield from told_while(trainer.fit, queue)
 
 
+def train_trials(
+    trials: Sequence[Work], workers: int, threads: int, shared: Sequence[ray.ObjectRef] = (), option: str = "--workers"
+) -> Iterator[Told]:
+    """Trains every trial as `train` does, each by so many workers, one trial after another; yields what they tell.
+
+    One whose workers fail again and again is given up, told as `{"trial": its number, "error": why}`, and the others
+    go on. Raises as `train`.
+    """
+    from ray.train import TrainingFailedError
+
+    for number, trial in enumerate(trials):
+        try:
+            yield from train(trial, (workers, workers), threads, shared, option)
+        except TrainingFailedError as lost:
+            yield {"trial": number, "error": f"its workers failed: {str(lost).strip().splitlines()[-1]}"}
+
+
 def share(*arrays: np.ndarray) -> list[ray.ObjectRef]:
     """Arrays that every worker reads where they lie, without a copy of its own; they cannot be written to."""
     return [ray.put(array) for array in arrays]

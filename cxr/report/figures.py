@@ -162,6 +162,7 @@ def dose(study: Study) -> bytes:
         doses(axes[0], study, lambda arm: arm.synthetic, joined=True)
         doses(axes[1], study, lambda arm: arm.hours, joined=False)
         axes[0].set_xlabel("synthetic pictures in training\n(open: the same mix, twice or in another order)")
+        axes[1].locator_params(axis="x", nbins=5)
         axes[1].set_xlabel(f"hours of training, all seeds, on {', '.join(devices)}")
         for axis in axes:
             axis.set_ylabel("AUROC")

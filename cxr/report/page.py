@@ -9,7 +9,7 @@ from cxr.report.html import Table, embedded, render
 from cxr.report.words import number, percent, title
 from cxr.study.results import Study
 
-GRID = "grid.png"  # real beside synthetic pictures, as the evaluation drew them
+GRID = "grid.png"  # real pictures above synthetic ones
 # Name and caption of each figure, by its file beside the page, in the order of the page.
 FIGURES = {
     "accuracy.png": (
@@ -52,7 +52,7 @@ def page(
     """The page, to be stored beside its pictures.
 
     Args:
-        records: `record.json` of the study's sources, by the source's name.
+        records: of the study itself and of its sources, by name, what `record.json` holds.
         pictures: PNG files by the name that they have beside the page: `figures.draw(study)`, and `GRID` where there is
             one. They are shown at screen resolution and link to the file.
         quality: `quality.json` of the evaluation of the synthetic set, where there is one.

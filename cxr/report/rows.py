@@ -93,7 +93,7 @@ def counts(study: Study) -> Table:
 
 
 def sources(study: Study) -> Table:
-    rows = [[s.name, s.kind, f"{s.pictures:,}", s.digest[:12], s.uri] for s in study.sources]
+    rows = [[s.name, s.kind, f"{s.pictures:,}" if s.pictures else NOTHING, s.digest[:12], s.uri] for s in study.sources]
     return ["source", "kind", "pictures", "digest of its recipe", "place"], rows
 
 

@@ -14,6 +14,8 @@ MARKS = (
     "Mean over seeds with its 95 % interval. * p < 0.05 and ** p < 0.01 against the baseline, † better than the same "
     "real data alone (p < 0.05), after Holm's correction."
 )
+OF_CLASSES = "Each class against the others: mean over seeds with its 95 % interval."
+PHANTOM = " Of phantoms: no figure here says anything about patients."
 ESCAPED = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$", "<": "$<$", ">": "$>$",
@@ -22,12 +24,13 @@ ESCAPED = {
 
 def files(study: Study) -> dict[str, bytes]:
     """The results and the classes in each form, by file name."""
+    phantom = PHANTOM if study.phantom else ""
     texts = {
-        "results.md": f"{table(*rows.results(study))}\n\n{MARKS}\n",
-        "results.tex": latex(rows.results(study), MARKS),
+        "results.md": f"{table(*rows.results(study))}\n\n{MARKS}{phantom}\n",
+        "results.tex": latex(rows.results(study), MARKS + phantom),
         "results.csv": comma_separated(list(arm_records(study))),
-        "classes.md": table(*classes(study)) + "\n",
-        "classes.tex": latex(classes(study), "Each class against the others: mean over seeds with its 95 % interval."),
+        "classes.md": f"{table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
+        "classes.tex": latex(classes(study), OF_CLASSES + phantom),
         "classes.csv": comma_separated(list(class_records(study))),
     }
     return {name: text.encode() for name, text in texts.items()}

@@ -28,7 +28,8 @@ def read_arms(path: Path) -> tuple[Arm, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         field = first["loc"][0] if first["loc"] else "arm"
-        raise BadInput(f"--arms {path}: {field}: {first['msg']}; an arm has {', '.join(Arm.model_fields)}") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise BadInput(f"--arms {path}: {field}: {why}; an arm has {', '.join(Arm.model_fields)}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"--arms {path}: cannot be read as TOML ({error})") from None
 
@@ -62,7 +63,7 @@ class Drawn:
         parts = [self.synthetic, real] if first else [np.concatenate([real, self.synthetic])]
         if budget is None:
             return [(rows, steps_of(len(rows))) for rows in parts]
-        shares = [budget // 2, budget - budget // 2] if first else [budget]
+        shares = [max(1, budget // 2), max(1, budget - budget // 2)] if first else [budget]
         return list(zip(parts, shares, strict=True))
 
 

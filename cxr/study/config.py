@@ -1,5 +1,6 @@
 """A study: which arms, which seeds, which classifier. Light: no torch."""
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -67,9 +68,23 @@ class StudyConfig(BaseModel):
         names = [arm.name for arm in self.arms]
         if BASELINE not in names:
             raise ValueError(f"arms: none is called {BASELINE}, which the others are compared with; add it")
-        for doubled in (values for values in (names, self.seeds) if len(set(values)) < len(values)):
-            raise ValueError(f"{', '.join(map(str, doubled))}: one stands twice; give each once")
-        for arm in self.arms:
-            if arm.control is not None and arm.control not in names:
+        for kind, values in (("arm", names), ("seed", self.seeds)):
+            if doubled := [str(value) for value, count in Counter(values).items() if count > 1]:
+                raise ValueError(f"{kind} {', '.join(doubled)}: stands twice; give each once")
+        if wrong := [seed for seed in self.seeds if not 0 <= seed < 2**62]:
+            raise ValueError(f"seed {wrong[0]}: give whole numbers from 0, below 2^62")
+        return self
+
+    @model_validator(mode="after")
+    def _controls_are_the_same_real_data_alone(self) -> "StudyConfig":
+        arms = {arm.name: arm for arm in self.arms}
+        for arm in (arm for arm in self.arms if arm.control is not None):
+            if arm.control not in arms:
                 raise ValueError(f"arm {arm.name}: its control {arm.control} is no arm of this study; add it")
+            control = arms[arm.control]
+            if control is arm or control.synthetic or control.real != arm.real:
+                raise ValueError(
+                    f"arm {arm.name}: its control {arm.control} is not the same real data alone; name another arm of "
+                    f"{arm.real:g} % real pictures without synthetic ones"
+                )
         return self

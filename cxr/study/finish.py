@@ -44,7 +44,8 @@ def report(job: Job) -> tuple[Study, list[Stored]]:
         BadInput: every trial of the baseline failed, or the test part is too small to say anything.
     """
     study = found(job, results(job))
-    records = {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
+    records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
+    records |= {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
     drawn = figures.draw(study) | {GRID: grid(job)}
     written = {**tables.files(study), RESULTS_KEY: study_json(study), **drawn}
     written[PAGE_KEY] = page(study, records, drawn, quality(job), sorted(set(written) - set(drawn))).encode()
@@ -82,19 +83,25 @@ def sources(job: Job) -> dict[str, Record]:
 def told_source(name: str, record: Record, job: Job) -> Source:
     places = {"real": job.sets.real.store, "synthetic": job.sets.synthetic and job.sets.synthetic.store}
     place = places[name] if name in places else job.evaluation[0]
-    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count)
+    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if name in places else 0)
 
 
 def is_phantom(job: Job) -> bool:
     """Whether some picture is a phantom, or imitates them."""
     sides = [side for side in (job.sets.real, job.sets.synthetic) if side is not None]
-    return any({PHANTOM, EMBEDDED} & set(side.table["source"].to_pylist()) for side in sides)
+    return any({PHANTOM, EMBEDDED} & origins(side) for side in sides)
+
+
+def origins(side: CatalogSet) -> set[str]:
+    return set(side.table["source"].to_pylist())
 
 
 def settings(job: Job) -> dict[str, str]:
     """The protocol, in words."""
     config, classifier = job.config, job.config.classifier
-    unit = "pictures" if job.sets.split_here else "patients"
+    patients, count = job.sets.real.table["patient_id"], len(job.sets.real.table)
+    unit = "picture" if patients.null_count == count else "patient"
+    unnamed = f" ({patients.null_count:,} of {count:,} name no patient)" if patients.null_count else ""
     start = "ImageNet weights" if job.recipe["weights"] else "random weights"
     budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
     return {
@@ -107,7 +114,8 @@ def settings(job: Job) -> dict[str, str]:
         "seeds": ", ".join(map(str, config.seeds)),
         "arms": "subsets are drawn by class, and of one seed the smaller lies in the larger",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
-        "test": f"{unit} of the test part are in no other; bootstrap over {unit}, {config.resamples} resamples",
+        "test": f"no {unit} of the test part is in another{unnamed}; "
+        f"bootstrap over {unit}s, {config.resamples} resamples",
     }
 
 
@@ -128,7 +136,8 @@ def quality(job: Job) -> Mapping[str, Any] | None:
 
 def grid(job: Job) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
-    first = "generated" if job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES) else "real"
+    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), PHANTOM in origins(job.sets.real)
+    first = "generated" if made else "phantom" if drawn else "real"
     rows = {}
     for finding in job.sets.classes:
         for name, side in ((first, job.sets.real), ("synthetic", job.sets.synthetic)):

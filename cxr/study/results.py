@@ -126,11 +126,11 @@ class ArmResult:
 class Source:
     """A set of images, or an artifact, that the study read."""
 
-    name: str  # real, synthetic, generator, evaluation
+    name: str  # real, synthetic, evaluation
     uri: str
     kind: str
     digest: str  # of its recipe
-    pictures: int
+    pictures: int  # 0 of an evaluation
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def compared(real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig
         real = split_by_picture(real)
     splits = real.table["split"].to_pylist()
     check_parts(real, classes)
+    check_patients(real)
     findings = real.table["finding"].to_pylist()
     if synthetic is not None:
         check_same_labels(real, synthetic, classes)
@@ -107,6 +108,17 @@ def check_parts(real: CatalogSet, classes: Sequence[str]) -> None:
             raise BadInput(f"--real {real.store.uri}: has no {split} part; ingest it again with one")
         if missing:
             raise BadInput(f"--real {real.store.uri}: no {missing[0]} in its {split} part; ingest it again, or more")
+
+
+def check_patients(real: CatalogSet) -> None:
+    """`BadInput` if a patient is in more than one part, as in a publisher's split that was kept."""
+    placed = zip(real.table["patient_id"].to_pylist(), real.table["split"].to_pylist(), strict=True)
+    parts_of = Counter(patient for patient, part in set(placed) if patient and part in PARTS)
+    if crossing := sum(count > 1 for count in parts_of.values()):
+        raise BadInput(
+            f"--real {real.store.uri}: {crossing} patients are in more than one part of its split, which flatters all "
+            "figures; ingest it again with --split patient"
+        )
 
 
 def check_same_labels(real: CatalogSet, synthetic: CatalogSet, classes: Sequence[str]) -> None:

@@ -120,6 +120,26 @@ def test_dead_processes_cost_only_what_they_had_in_hand(troubled):
     assert sum(attempts.values()) - (10 + 2 + 2 + 1) <= 2  # units in the dying maker's queue may be made again
 
 
+@dataclass(frozen=True)
+class Together:
+    """A trial that two workers train; may fail whenever it is tried."""
+
+    name: str
+    fails: bool
+
+    def __call__(self, tell: cluster.Tell) -> None:
+        if self.fails:
+            raise ValueError("out of memory")
+        tell({"name": self.name})
+
+
+@pytest.mark.slow
+def test_a_trial_of_several_workers_that_always_fails_is_told_and_the_next_goes_on():
+    told = list(cluster.train_trials([Together("first", True), Together("second", False)], 2, 1))
+    assert told[0]["trial"] == 0 and "ValueError: out of memory" in told[0]["error"]
+    assert told[1:] == [{"name": "second"}] * 2
+
+
 @pytest.mark.parametrize(
     ("trouble", "keeper", "error"),
     [({6: "refuses"}, {}, BadInput("unit 6: no such weights")), ({}, {"full_at": 6}, StoreError("disk full"))],

@@ -39,6 +39,20 @@ def execute(jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.slow
+def test_a_job_in_a_notebook_shows_its_picture_and_the_kernel_lives_on(jobs, tmp_path: Path, monkeypatch) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    for name, value in jobs.env(None).items():
+        monkeypatch.setenv(name, value)
+    words = jobs.words(tmp_path / "out", "--prompt", "clear", "--steps", 2, "--show")
+    cells = [f"%run {ROOT}/jobs/{' '.join(map(str, words))}", "print('alive')"]
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    nbclient.NotebookClient(notebook, timeout=300).execute()
+    shown, after = (cell.outputs for cell in notebook.cells)
+    assert any("image/png" in output.get("data", {}) for output in shown)
+    assert after[0].text == "alive\n"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_whole_way_and_again_after_a_disconnection(execute, tmp_path: Path) -> None:
     execute()

@@ -1,13 +1,17 @@
 """The study job as users run it: every arm, crashes, a bucket, and what it leaves for a reader."""
 
+import importlib.util
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cxr import cli
+from cxr.errors import BadInput
 from cxr.store import open_store
 from cxr.study.results import read_study, read_trial, trial_key
 
@@ -54,6 +58,7 @@ def test_every_arm_with_every_seed_is_told_and_all_verifies(jobs, study):
     assert steps == {11}  # 2 epochs of 84 pictures in batches of 16, whatever the arm
     assert found.arms[0].optimism is not None
     page = (study / "index.html").read_text()
+    assert "Every setting of: study" in page and "weight_decay" in page
     assert found.answer in page and "Let pass on request" in page and "no figure on this page says anything" in page
     assert jobs.verify(study).returncode == 0
 
@@ -71,6 +76,17 @@ def test_what_is_not_allowed_is_refused_and_nothing_is_written(jobs, words, tmp_
     done = jobs.run(*[word for word in words if word != "--allow-unchecked-copies"], "--out", tmp_path / "out")
     assert done.returncode == 2 and "nobody looked for copies" in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_why_trials_failed_is_told_where_no_report_can_be_made(words, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("study_job", Path(__file__).parents[2] / "jobs" / "study.py")
+    job = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, job)
+    spec.loader.exec_module(job)
+    monkeypatch.setattr(job, "run", lambda ready, args: {"baseline/1": "BadInput: step 3: the loss is no number"})
+    with pytest.raises(BadInput, match="arm baseline: every trial failed"):
+        job.main(cli.parse(job.Args, [*map(str, words[1:]), "--out", str(tmp_path / "out")], ""))
+    assert "trial baseline/1 failed: BadInput: step 3" in capsys.readouterr().err
 
 
 def test_an_arm_of_a_users_own_file(jobs, study_sets, tmp_path):

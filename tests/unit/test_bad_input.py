@@ -148,6 +148,8 @@ WRONG_STUDY = {
     f"tiny {BOTH} {OUT} --arms {{tmp}}/arms.toml": "arms.toml: shynthetic: Extra inputs are not permitted",
     f"tiny {BOTH} {OUT} --seeds 1,two": "--seeds '1,two'",
     f"tiny {BOTH} {OUT} --seeds 1,1": "stands twice",
+    f"tiny {BOTH} {OUT} --seeds=-1": "study.py: seed -1: give whole numbers from 0",
+    f"tiny {BOTH} {OUT} --precision fp8": r"'--precision'. Expected one of .*fp32",
     f"tiny {BOTH} {OUT} --network vgg": "--network",
     f"tiny {BOTH} {OUT} --epochs 0": "--epochs '0'",
     f"tiny {BOTH} {OUT} --size 128": "more than the 64 px",

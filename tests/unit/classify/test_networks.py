@@ -138,7 +138,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def test_without_internet_one_line_says_what_was_tried_and_what_else_there_is(caches):
-    with pytest.raises(BadInput, match=r"tried .*/resnet18-f37072fd.pth and https://.*from scratch") as error:
+    with pytest.raises(BadInput, match=r"tried .*/resnet18-f37072fd.pth and https://.*--pretrained False") as error:
         network(RESNET, 2)
     assert str(caches) in str(error.value) and "\n" not in str(error.value)
 

@@ -65,6 +65,12 @@ def test_markdown_explains_its_marks(study: Study):
     assert text.count("\n| ") == 5 and "** p < 0.01" in text.split("\n\n")[1]
 
 
+def test_tables_of_phantoms_say_so(study: Study):
+    for name, data in files(replace(study, phantom=True)).items():
+        assert b"anything about patients" in data or name.endswith(".csv"), name
+    assert not any(b"hantom" in data for data in files(study).values())
+
+
 def test_latex_is_escaped(study: Study):
     text = files(study)["classes.tex"].decode()
     assert r"100 \% real & PNEUMONIA\_50\% & 100 &" in text and r"\toprule" in text

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cxr.data.catalog import CatalogSet
+from cxr.store import Made, Record, recipe_digest
 
 CLASSES = ["normal", "pneumonia"]
 
@@ -35,3 +36,9 @@ def synthetic_set(stored_set) -> CatalogSet:
 def of_record(found: CatalogSet, **fields: Any) -> CatalogSet:
     """The set with another record."""
     return replace(found, record=found.record.model_copy(update=fields))
+
+
+def evaluation_of(real: CatalogSet, synthetic: CatalogSet) -> Record:
+    recipe = {"real": real.digest, "synthetic": synthetic.digest}
+    made = Made(count=9, bytes=0, digest="")
+    return Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])

@@ -63,6 +63,11 @@ def test_synthetic_first_then_real(pool: Pool) -> None:
     assert first.min() >= 80 and second.max() < 80
 
 
+def test_each_of_two_phases_takes_a_step_at_least(pool: Pool) -> None:
+    arm = Arm(name="a", synthetic=100, order="synthetic_first")
+    assert [steps for _, steps in drawn(arm, pool, 1).phases(arm, STEPS_OF, 1)] == [1, 1]
+
+
 def test_repeated_real_pictures_are_the_same_ones(pool: Pool) -> None:
     arm = Arm(name="a", repeat=2)
     [(rows, _)] = drawn(arm, pool, 1).phases(arm, STEPS_OF, 9)
@@ -106,10 +111,21 @@ def test_a_bad_file_is_told(tmp_path: Path, text: str, told: str) -> None:
     ("arms", "told"),
     [
         ((Arm(name="a"),), "baseline"),
-        ((Arm(name=BASELINE), Arm(name=BASELINE)), "twice"),
+        ((Arm(name=BASELINE), Arm(name="a", real=10), Arm(name="a", real=20)), "arm a: stands twice"),
         ((Arm(name=BASELINE), Arm(name="a", real=10, control="gone")), "gone"),
+        ((Arm(name=BASELINE), Arm(name="a", real=10, control=BASELINE)), "not the same real data alone"),
+        ((Arm(name=BASELINE), Arm(name="a", real=10, control="a")), "not the same real data alone"),
+        ((Arm(name=BASELINE), Arm(name="b", synthetic=5), Arm(name="a", control="b")), "another arm of 100 % real"),
     ],
 )
 def test_arms_that_make_no_study(arms: tuple[Arm, ...], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         StudyConfig(arms=arms)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"), [((1, 2, 1), "seed 1: stands twice"), ((1, -1), "seed -1"), ((2**62,), "seed")]
+)
+def test_seeds_that_make_no_study(seeds: tuple[int, ...], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        StudyConfig(seeds=seeds)

@@ -10,22 +10,15 @@ import pytest
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import hashed
 from cxr.errors import BadInput
-from cxr.store import Made, Record, recipe_digest
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, held_out, load
-from tests.unit.study.conftest import of_record
+from tests.unit.study.conftest import evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
 
 
 def only(found: CatalogSet, column: str, *values: str) -> CatalogSet:
     return replace(found, table=found.table.filter(pc.is_in(found.table[column], pa.array(values))))
-
-
-def evaluation_of(real: CatalogSet, synthetic: CatalogSet) -> Record:
-    recipe = {"real": real.digest, "synthetic": synthetic.digest}
-    made = Made(count=0, bytes=0, digest="")
-    return Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])
 
 
 def test_classes_by_name_and_the_positive_one_last(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
@@ -46,13 +39,28 @@ def test_a_part_is_missing(real_set: CatalogSet, kept: tuple[str, ...], missing:
         compared(only(real_set, "split", *kept), None, CONFIG)
 
 
+def test_a_patient_in_two_parts_is_refused(real_set: CatalogSet) -> None:
+    column = real_set.table.schema.get_field_index("patient_id")
+    patients = real_set.table["patient_id"].to_pylist()
+
+    def named(names: list[str | None]) -> CatalogSet:
+        return replace(real_set, table=real_set.table.set_column(column, "patient_id", pa.array(names, pa.string())))
+
+    with pytest.raises(BadInput, match="1 patients are in more than one part"):
+        compared(named([*patients[:-1], patients[0]]), None, ALONE)
+    compared(named([None] * len(patients)), None, ALONE)
+
+
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
 
 def unsplit(found: CatalogSet, rows: list[int]) -> CatalogSet:
-    """These rows of the set, as a job leaves them that splits nothing."""
+    """These rows of the set, as a job leaves them that generates: without a split and without patients."""
     table = found.table.take(pa.array(rows))
-    return replace(found, table=table.set_column(8, "split", pa.nulls(len(rows), pa.string())))
+    for column in ("split", "patient_id"):
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, column, pa.nulls(len(rows), pa.string()))
+    return replace(found, table=table)
 
 
 def test_a_set_without_a_split_is_split_by_picture_each_finding_alike(real_set: CatalogSet) -> None:

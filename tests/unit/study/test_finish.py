@@ -1,0 +1,39 @@
+"""What a report says of the sets that it is about."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from cxr.data.catalog import CatalogSet
+from cxr.store import open_store
+from cxr.study.config import BASELINE, Arm, StudyConfig
+from cxr.study.finish import settings, sources, told_source
+from cxr.study.job import Job, prepare
+from tests.unit.study.conftest import evaluation_of
+
+ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
+
+
+def job(place: Path, real: CatalogSet, *others) -> Job:
+    return prepare(open_store(str(place)), ALONE, real, *(others or (None, None)), None)
+
+
+def test_patients_are_spoken_of_where_they_are_known(real_set: CatalogSet, tmp_path: Path) -> None:
+    assert settings(job(tmp_path, real_set))["test"].startswith(
+        "no patient of the test part is in another; bootstrap over patients"
+    )
+    column = real_set.table.schema.get_field_index("patient_id")
+    nameless = real_set.table.set_column(column, "patient_id", pa.nulls(60, pa.string()))
+    assert settings(job(tmp_path, replace(real_set, table=nameless)))["test"].startswith(
+        "no picture of the test part is in another (60 of 60 name no patient); bootstrap over pictures"
+    )
+
+
+def test_sets_have_pictures_and_an_evaluation_has_none(
+    real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
+) -> None:
+    evaluation = open_store(str(tmp_path)), evaluation_of(real_set, synthetic_set)
+    ours = job(tmp_path, real_set, synthetic_set, evaluation)
+    told = [told_source(name, record, ours) for name, record in sources(ours).items()]
+    assert [(one.name, one.pictures) for one in told] == [("real", 60), ("synthetic", 48), ("evaluation", 0)]
