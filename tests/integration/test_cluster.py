@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,11 +68,26 @@ class KeepIn:
         return self.store.put(f"{'failed' if pictures is None else 'made'}/{unit}", data).size
 
 
+@dataclass(frozen=True)
+class KeepSlowly:
+    """Takes a while for each unit, and notes how many are being stored at that moment."""
+
+    folder: Path
+
+    def __call__(self, unit: int, rows: list[dict], pictures: np.ndarray | None, error: str) -> int:
+        mine = self.folder / f"{unit}.busy"
+        mine.touch()
+        count = len(list(self.folder.glob("*.busy")))
+        time.sleep(3)
+        mine.unlink()
+        return count
+
+
 def picture(unit: int) -> bytes:
     return bytes([unit]) * 30
 
 
-def run(script: Script, keeper: KeepIn, units: int) -> list[cluster.UnitDone]:
+def run(script: Script, keeper: KeepIn | KeepSlowly, units: int) -> list[cluster.UnitDone]:
     return list(cluster.run_units(pa.array(range(units), pa.int32()), script, keeper, workers=2, threads=1))
 
 
@@ -130,3 +146,11 @@ def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, k
     made = {key: store.get(key) for key, _ in store.list()}
     assert made and all(made[key] == picture(int(key[5:])) for key in made) and "made/6" not in made
     assert script.attempts()[6] == 1
+
+
+def test_a_slow_store_does_not_fill_the_machine_with_processes(tmp_path):
+    script, folder = Script(tmp_path / "log", {}), tmp_path / "store"
+    folder.mkdir()
+    done = run(script, KeepSlowly(folder), 8)
+    assert len(done) == 8
+    assert 2 <= max(unit.bytes for unit in done) <= 2 * 2
