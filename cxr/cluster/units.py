@@ -17,6 +17,7 @@ from cxr.cluster.stops import fatal_of, stop_if_fatal
 from cxr.errors import BadInput, StoreError
 
 PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
+STORING = 2  # units that are stored at a time, for each maker: a slow store would fill the machine with processes
 QUEUED = 4  # units at a worker, so that it need not wait for the driver
 TRIES = 3  # at a unit that fails by itself, in the same actor
 
@@ -70,6 +71,7 @@ def run_units(
     quiet()
     gpu = has_gpu()
     check_room(workers, threads)
+    makers = min(workers, len(units))
     done = (
         ray.data.from_arrow(pa.table({"unit": units}))
         .repartition(target_num_rows_per_block=1)
@@ -78,11 +80,18 @@ def run_units(
             fn_constructor_args=(maker,),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(units))),
+            compute=ray.data.ActorPoolStrategy(size=makers),
             num_cpus=1 if gpu else threads,
             num_gpus=1 if gpu else 0,
         )
-        .map_batches(keep_stage, fn_args=(keeper,), batch_size=1, batch_format="pyarrow", num_cpus=PASSING_CPUS)
+        .map_batches(
+            keep_stage,
+            fn_args=(keeper,),
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ray.data.TaskPoolStrategy(size=STORING * makers),
+            num_cpus=PASSING_CPUS,
+        )
     )
     metrics = UnitMetrics()
     for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -28,6 +28,7 @@ from cxr.store import (
     commit_record,
     library_versions,
     listed_units,
+    read_record,
     recipe_digest,
     refuse_other,
     sha256,
@@ -104,7 +105,8 @@ def begin(job: Job, retry_failed: bool) -> State:
         job.store.delete(unit_key(FAILED, unit) for unit in failed)
         failed = set()
     stored = set(listed_units(job.store, SHARDS if job.config.layout == "shards" else COMMITS))
-    pending = pa.array((unit for unit in range(job.plan.units) if unit not in stored | failed), pa.int32())
+    settled = stored | failed
+    pending = pa.array((unit for unit in range(job.plan.units) if unit not in settled), pa.int32())
     last = job.plan.units - 1 in stored  # the one that may be short
     short = job.plan.units * job.config.unit_images - job.plan.images
     return State(pending, failed - stored, len(stored) * job.config.unit_images - (short if last else 0))
@@ -112,18 +114,25 @@ def begin(job: Job, retry_failed: bool) -> State:
 
 def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the pictures, the record last, and sweeps up the unit commits."""
-    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence)
-    objects.append(job.store.read_back(PLAN_KEY))
-    record = commit_record(
-        job.store,
-        Record(
-            kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
-            seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
-            metrics={"findings": job.plan.findings, SEEN: seen_by(job.model.seen, job.lora.seen if job.lora else ())},
-        ),
-    )  # fmt: skip
+    try:
+        record = commit_record(job.store, finished(job, device, timings))
+    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
+        record = read_record(job.store)
+        if record is None:
+            raise
     sweep(job)
     return record
+
+
+def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
+    """The record of the set, whose other objects it writes."""
+    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence)
+    objects.append(job.store.read_back(PLAN_KEY))
+    return Record(
+        kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
+        seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
+        metrics={"findings": job.plan.findings, SEEN: seen_by(job.model.seen, job.lora.seen if job.lora else ())},
+    )  # fmt: skip
 
 
 def sweep(job: Job) -> None:

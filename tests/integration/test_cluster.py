@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,11 +69,26 @@ class KeepIn:
         return self.store.put(f"{'failed' if pictures is None else 'made'}/{unit}", data).size
 
 
+@dataclass(frozen=True)
+class KeepSlowly:
+    """Takes a while for each unit, and notes how many are being stored at that moment."""
+
+    folder: Path
+
+    def __call__(self, unit: int, rows: list[dict], pictures: np.ndarray | None, error: str) -> int:
+        mine = self.folder / f"{unit}.busy"
+        mine.touch()
+        count = len(list(self.folder.glob("*.busy")))
+        time.sleep(3)
+        mine.unlink()
+        return count
+
+
 def picture(unit: int) -> bytes:
     return bytes([unit]) * 30
 
 
-def run(script: Script, keeper: KeepIn, units: int) -> list[cluster.UnitDone]:
+def run(script: Script, keeper: KeepIn | KeepSlowly, units: int) -> list[cluster.UnitDone]:
     return list(cluster.run_units(pa.array(range(units), pa.int32()), script, keeper, workers=2, threads=1))
 
 
@@ -163,3 +179,11 @@ def test_training_begins_with_fewer_workers_where_there_is_no_room_for_all():
     assert len(told) == told[0]["size"] < most
     with pytest.raises(BadInput, match=f"--workers {most}: .* room for"):
         list(cluster.train(work, (most, most), 1))
+
+
+def test_a_slow_store_does_not_fill_the_machine_with_processes(tmp_path):
+    script, folder = Script(tmp_path / "log", {}), tmp_path / "store"
+    folder.mkdir()
+    done = run(script, KeepSlowly(folder), 8)
+    assert len(done) == 8
+    assert 2 <= max(unit.bytes for unit in done) <= 2 * 2

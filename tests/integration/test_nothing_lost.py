@@ -170,3 +170,15 @@ def test_a_full_disk_stops_cleanly_and_goes_on_when_there_is_room(jobs, whole, s
     assert done.returncode == 0, done.stderr
     whole(place)
     assert len(kept.items() - moments(place).items()) <= BATCH
+
+
+@pytest.mark.slow
+def test_a_dev_shm_too_small_for_ray_is_done_without(jobs, small, small_set, contents, tmp_path):
+    """As containers have it where nobody asked for more: 64 MB."""
+    command = jobs.command(*jobs.words(tmp_path / "set", *small))
+    smaller = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"', "sh")
+    if subprocess.run([*smaller, "true"], capture_output=True).returncode:
+        pytest.skip("no filesystem can be mounted here")
+    done = subprocess.run([*smaller, *command], env=jobs.env(None), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "set") == contents(small_set)
