@@ -32,7 +32,7 @@ INCEPTION = Published(
     "Apache-2.0",
     ", as inception=PLACE",
 )
-SCRATCH = ", or train from scratch with --no-pretrained"
+SCRATCH = ", or train from scratch with --pretrained False"
 
 
 def imagenet(network: str) -> Published:
