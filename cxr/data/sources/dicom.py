@@ -49,7 +49,7 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     back by trying ids.
 
     Raises:
-        BadInput: no pydicom, no files, a link that leads outside, or a folder that is no finding or is named after a patient.
+        BadInput: no pydicom, no files, a link that leads outside, a folder that is no finding or named after a patient.
     """
     if importlib.util.find_spec("pydicom") is None:
         raise BadInput("dicom: pydicom, which reads these files, is not installed; pip install pydicom")
