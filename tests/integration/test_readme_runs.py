@@ -30,7 +30,7 @@ GENERATE = "--size 64 --steps 1"
 FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
 EVALUATE = "--size 64 --least 12 --resamples 10"
 STUDY = "--seeds 1 --epochs 1"
-GAN = "--width 4 --epochs 1 --lenet-epochs 1 --count 20"
+GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
 NIGHT = (
     f"--source phantom:160,7,normal+pneumonia --ingest 'tiny --size 64' --finetune 'tiny {FINETUNE}' "
     f"--generate 'tiny --findings normal,pneumonia --per-finding 20 {GENERATE}' --evaluate 'tiny {EVALUATE}' "
@@ -40,7 +40,7 @@ SMALLER = {
     "README.md": {
         "out/mine": GENERATE,
         "out/xrays": "--size 64",
-        "out/phantoms": "--source phantom:120,5 --size 64",
+        "out/phantoms": "--source phantom:60,5 --size 64",
         "out/lora": FINETUNE,
         "out/tuned": f"--per-finding 1 {GENERATE}",
         "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
