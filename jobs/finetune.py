@@ -101,7 +101,7 @@ class Args:
     min_workers: int | None = None
     """Go on with as few as these while machines are missing, and with more when they are back."""
     tensorboard: Path | None = None
-    """A local folder for TensorBoard's curves (pip install cxr[tracking])."""
+    """A local folder for TensorBoard's curves (pip install tensorboard)."""
 
 
 def main(args: Args) -> int:
@@ -213,7 +213,7 @@ def configured(args: Args) -> FinetuneConfig:
     if args.min_workers is not None and not 1 <= args.min_workers <= (args.workers or 0):
         raise BadInput(f"--min-workers {args.min_workers}: give a number from 1 to that of --workers")
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
-        raise BadInput("--tensorboard: TensorBoard is not installed; pip install cxr[tracking], or leave it out")
+        raise BadInput("--tensorboard: it is not installed; pip install tensorboard, or leave the option out")
     given = {name: getattr(args, name) for name in CHANGES}
     config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), **given)
     check_spec(config.model)

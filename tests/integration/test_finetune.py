@@ -1,5 +1,6 @@
 """The fine-tuning job as users run it: Ray Train on this machine, a folder and a real S3 server."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -35,7 +36,8 @@ def words(jobs, xrays):
 def lora(jobs, words, tmp_path_factory) -> Path:
     """What an undisturbed worker leaves. For reading only."""
     place = tmp_path_factory.mktemp("lora") / "model"
-    done = jobs.run(*words(place))
+    watched = ("--tensorboard", place.parent / "curves") if importlib.util.find_spec("tensorboard") else ()
+    done = jobs.run(*words(place, *watched))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("best mse ") and f"look at {place}/curves.png" in done.stdout
     return place
@@ -66,6 +68,19 @@ def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, wo
     assert done.returncode == 0 and "already there: step " in done.stdout
     refused = jobs.run(*words(lora, "--rank", 2))
     assert refused.returncode == 2 and "another recipe's artifact (rank 16 -> 2)" in refused.stderr
+
+
+def test_tensorboard_shows_the_figures_of_the_history(lora):
+    events = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard: pip install tensorboard"
+    )
+    shown = events.EventAccumulator(str(lora.parent / "curves" / "final")).Reload()
+    rows = [json.loads(line) for line in (lora / "history.jsonl").read_text().splitlines()]
+    names = {name for row in rows for name in row} - {"run", "step"}
+    assert set(shown.Tags()["scalars"]) == names >= {"loss", "mse", "ssim", "psnr", "kid"}
+    for name in names:
+        told = {row["step"]: row[name] for row in rows if name in row}
+        assert {event.step: event.value for event in shown.Scalars(name)} == pytest.approx(told, rel=1e-6)
 
 
 @pytest.mark.slow

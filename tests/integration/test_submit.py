@@ -81,35 +81,49 @@ def clean_environment() -> dict[str, str]:
     return kept | {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "OMP_NUM_THREADS": "1"}
 
 
+@dataclass(frozen=True)
+class Head:
+    """Of a cluster on loopback: what drivers connect to, what jobs are submitted to, and the token of both."""
+
+    driver: str
+    dashboard: str
+    token: str
+
+
+@contextlib.contextmanager
+def running_head(cpus: int) -> Iterator[Head]:
+    gcs, dashboard, client, agent = free_ports(4)
+    head = Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}", secrets.token_hex(16))
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    command = [
+        Path(sys.executable).parent / "ray", "start", "--head", "--block", f"--num-cpus={cpus}",
+        "--disable-usage-stats", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--port={gcs}",
+        f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
+        f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}", "--object-store-memory=100000000",
+    ]  # fmt: skip
+    env = clean_environment() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": head.token, "RAY_worker_niceness": "0"}
+    log = (folder / "start.log").open("w")
+    running = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        await_answer(f"{head.dashboard}/api/gcs_healthz", running, folder / "start.log")
+        yield head
+    finally:
+        running.terminate()  # with --block it ends what it has started
+        running.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    project, token = tmp_path_factory.mktemp("project"), secrets.token_hex(16)
+    project = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "cxr", project / "cxr", ignore=shutil.ignore_patterns("assets", "__pycache__"))
     (project / "jobs").mkdir()
     shutil.copy(ROOT / "jobs" / "submit.py", project / "jobs")
     (project / "jobs" / "end.py").write_text(JOB)
     (project / "out").mkdir()
     (project / "out" / "picture").write_text("real")
-    gcs, dashboard, client, agent = free_ports(4)
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    command = [
-        Path(sys.executable).parent / "ray", "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats",
-        "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--port={gcs}",
-        f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}",
-        f"--dashboard-agent-listen-port={agent}", f"--temp-dir={folder}",
-        "--object-store-memory=100000000",
-    ]  # fmt: skip
-    env = clean_environment() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_worker_niceness": "0"}
-    log = (folder / "start.log").open("w")
-    head = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-    try:
-        made = Cluster(f"http://127.0.0.1:{dashboard}", token, project)
-        await_answer(f"{made.address}/api/gcs_healthz", head, folder / "start.log")
-        yield made
-    finally:
-        head.terminate()  # with --block it ends what it has started
-        head.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_head(2) as head:
+        yield Cluster(head.dashboard, head.token, project)
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,6 +6,7 @@ burned-in annotation are refused; whether others hold any, only looking at them 
 """
 
 import hashlib
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,8 +49,10 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     back by trying ids.
 
     Raises:
-        BadInput: no files, a link that leads outside, or a folder that is no finding or is named after a patient.
+        BadInput: no pydicom, no files, a link that leads outside, a folder that is no finding or named after a patient.
     """
+    if importlib.util.find_spec("pydicom") is None:
+        raise BadInput("dicom: pydicom, which reads these files, is not installed; pip install pydicom")
     root = require_folder(place).resolve()
     paths = [path for path in files_below(root) if path.name != "DICOMDIR"]
     if not paths:

@@ -1,5 +1,6 @@
 """DICOM files written with pydicom: right shades, nothing that identifies a person, a reason for what is refused."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -252,3 +253,9 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path: Path):
             assert load_dicom(path).dtype == np.uint16
         except Rejected as why:
             assert "Doe" not in str(why)
+
+
+def test_without_pydicom_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(BadInput, match="is not installed; pip install pydicom"):
+        next(dicom_rows(str(tmp_path), SourceOptions()))

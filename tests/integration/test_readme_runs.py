@@ -1,0 +1,170 @@
+"""Every command that README and the way over show runs: in the page's order, in one folder, as a shell reads it.
+
+What is appended only makes it smaller, by the place that the command writes to; a command that no table here names runs
+as it is shown.
+"""
+
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.data.findings import BINARY
+from cxr.data.phantom import phantom
+from tests.integration.test_readme import PAGES, ROOT
+from tests.integration.test_submit import running_head
+
+SHOWN = re.compile(
+    r"^```sh\n(.*?)^```|(?<!`)`((?:\.\.\. |(?:\.venv/bin/|jobs/)[^\s`]+ |(?:make|pip|pytest|python|ray) )[^`\n]+)`",
+    re.DOTALL | re.MULTILINE,
+)
+DOTS = ".venv/bin/python jobs/generate.py tiny --out out/never --dry-run --size 64 --steps 1"  # what `...` stands for
+
+GENERATE = "--size 64 --steps 1"
+FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
+EVALUATE = "--size 64 --least 12 --resamples 10"
+STUDY = "--seeds 1 --epochs 1"
+GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
+NIGHT = (
+    f"--source phantom:160,7,normal+pneumonia --ingest 'tiny --size 64' --finetune 'tiny {FINETUNE}' "
+    f"--generate 'tiny --findings normal,pneumonia --per-finding 20 {GENERATE}' --evaluate 'tiny {EVALUATE}' "
+    "--most-distance 1e6 --least-agreement 0 --most-copies 1"  # one step makes no X-ray
+)
+SMALLER = {
+    "README.md": {
+        "out/mine": GENERATE,
+        "out/xrays": "--size 64",
+        "out/phantoms": "--source phantom:60,5 --size 64",
+        "out/lora": FINETUNE,
+        "out/tuned": f"--per-finding 1 {GENERATE}",
+        "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
+        "out/synthetic": f"--per-finding 66 {GENERATE}",
+        "out/quality": EVALUATE,
+        "out/study": f"{STUDY} --size 32 --resize 32",
+        "out/pm-resnet18": STUDY,
+        "out/pm-gan": f"{GAN} --count 300",
+        "out/pm-quality": f"{EVALUATE} --size 32",
+        "out/pm-study": STUDY,
+        "out/nih-cnn": f"{STUDY} --size 32 --resize 32",
+        "out/nights": NIGHT,
+        "out/laptop": f"--per-finding 1 {GENERATE}",
+        "out/ten": f"--per-finding 12 {GENERATE}",
+        "out/ten-classifier": STUDY,
+        "out/gan": GAN,
+    },
+    "docs/the-way-over.md": {
+        "out/ten": f"--per-finding 12 {GENERATE}",
+        "out/ten-classifier": STUDY,
+        "out/mnist": GAN,
+        "out/digits": GAN,
+        "out/small": GAN,
+    },
+}
+
+FETCHED = "of what it begins with, each needs the internet, and better a GPU: Stable Diffusion, a set of the hub"
+NOT_HERE = {
+    "make venv": "what this runs in",
+    "make demo": ".ci/run runs it",
+    "make test": ".ci/run runs it",
+    "make bench": "takes hours",
+    "make s3": "runs tests/ceph.sh, and so do the tests of S3",
+    "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
+    "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
+    "jobs/generate.py sd15 --out ...": FETCHED,
+    "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
+    "... --out s3://bucket/prefix": "test_generate_s3.py runs it",
+    "ray job submit --working-dir . -- python jobs/generate.py sd15 --out s3://bucket/prefix": FETCHED,
+    ".venv/bin/python jobs/submit.py generate sd15 --out s3://bucket/prefix": f"{FETCHED}; test_submit.py submits",
+    "python jobs/ingest.py sd15 --source hub:hf-vision/chest-xray-pneumonia --out out/real": FETCHED,
+    "python jobs/ingest.py sd15 --source openi:FOLDER --out out/openi": "test_openi.py reads such folders",
+    "python jobs/nightly.py sd15 --out s3://bucket/nights --date 2026-11-21": f"{FETCHED}; test_nightly.py has nights",
+}  # fmt: skip
+FROM_FETCHED = re.compile(r"out/(real|synthetic|pneumonia|lora|product|ten15)\b")  # on the way over
+
+
+def shown(page: str) -> list[str]:
+    """Commands of a page in its order, without their comments."""
+    found = [line for block, word in SHOWN.findall((ROOT / page).read_text()) for line in [*block.splitlines(), word]]
+    return list(dict.fromkeys(re.sub(r"\s+#.*", "", line) for line in found if line))
+
+
+def place_of(line: str) -> str:
+    found = re.search(r"--out (\S+)", line)
+    return found[1] if found else ""
+
+
+def why_not(page: str, line: str) -> str:
+    """Why it cannot run here; empty if it can."""
+    if page != PAGES[0] and FROM_FETCHED.search(line):
+        return FETCHED
+    return NOT_HERE.get(line, "")
+
+
+def test_what_the_tables_name_is_shown() -> None:
+    assert set(NOT_HERE) <= {line for page in PAGES for line in shown(page)}
+    for page, places in SMALLER.items():
+        assert set(places) <= {place_of(line) for line in shown(page) if not why_not(page, line)}
+
+
+@pytest.fixture(scope="module")
+def walk(jobs, tmp_path_factory) -> Iterator[Callable[[str, str], subprocess.CompletedProcess[str]]]:
+    """`walk(page, line)` runs a line in the page's folder. One Ray serves all, which saves each job its start."""
+    folders = {page: tmp_path_factory.mktemp(Path(page).stem) for page in PAGES}
+    for folder in folders.values():
+        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "jobs").symlink_to(ROOT / "jobs")
+        write_inputs(folder)
+    with running_head(3) as head:
+        env = jobs.env({"RAY_ADDRESS": head.driver, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": head.token})
+
+        def run(page: str, line: str) -> subprocess.CompletedProcess[str]:
+            found = env | {"PATH": f"{folders[page]}/.venv/bin:{env['PATH']}"}
+            options = {"capture_output": True, "text": True, "timeout": 550}
+            return subprocess.run(["bash", "-c", line], cwd=folders[page], env=found, **options)
+
+        yield run
+
+
+def write_inputs(folder: Path) -> None:
+    """What the pages take for granted: X-rays in folders, MedMNIST's and MNIST's files, an ingested set."""
+    drawn = [phantom(1, number, BINARY, 64) for number in range(160)]
+    for number, one in enumerate(drawn):
+        place = folder / "my-xrays" / one.attributes.finding
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(one.pixels).save(place / f"{number}.png")
+    pixels = np.stack([one.pixels[4:60:2, 4:60:2] for one in drawn])
+    labels = np.array([BINARY.index(one.attributes.finding) for one in drawn], np.uint8)
+    parts = {"train": slice(0, 112), "val": slice(112, 130), "test": slice(130, None)}
+    arrays = {f"{part}_images": pixels[rows] for part, rows in parts.items()}
+    labelled = {f"{part}_labels": labels[rows, None] for part, rows in parts.items()}
+    np.savez(folder / "pneumoniamnist.npz", **arrays, **labelled)
+    (folder / "FOLDER").mkdir()
+    for name, rows in {"train": slice(0, 130), "t10k": slice(130, None)}.items():
+        pictures = struct.pack(">4I", 0x803, *pixels[rows].shape) + pixels[rows].tobytes()
+        (folder / "FOLDER" / f"{name}-images-idx3-ubyte").write_bytes(pictures)
+        named = struct.pack(">2I", 0x801, *labels[rows].shape) + labels[rows].tobytes()
+        (folder / "FOLDER" / f"{name}-labels-idx1-ubyte").write_bytes(named)
+    (folder / "out").mkdir()
+    (folder / "out" / "nih").symlink_to("real")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "line"), [(page, line) for page in PAGES for line in shown(page)])
+def test_a_shown_command_runs(walk, page: str, line: str) -> None:
+    if why := why_not(page, line):
+        pytest.skip(why)
+    whole = f"{DOTS}{line[3:]}" if line.startswith("...") else line
+    done = walk(page, f"{whole} {SMALLER[page].get(place_of(line), '')}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", re.findall(r"`(out/\S+\.html)`", (ROOT / PAGES[0]).read_text()))
+def test_a_page_that_readme_says_to_open_is_there(walk, name: str) -> None:
+    assert walk(PAGES[0], f"test -s {name}").returncode == 0
