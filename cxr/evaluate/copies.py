@@ -134,10 +134,12 @@ class Originals:
             return np.zeros(len(rows), np.float32)
         centred = patches - patches.mean(axis=(1, 2), keepdims=True)
         views = np.stack([centred, centred[:, :, ::-1]]) / np.linalg.norm(centred, axis=(1, 2))[:, None, None]
-        waves = rfft2(views, s=(SIDE, SIDE)).conj()[mirrored.astype(int)]  # [K, Z, SIDE, SIDE / 2 + 1]
-        products = waves * rfft2(self.details[rows].astype(np.float32))[:, None]
-        found = (BACK_ROWS @ products @ BACK_COLUMNS).real  # [K, Z, SHIFTS, SHIFTS]
-        return (found / self.spreads[rows][:, None]).max(axis=(1, 2, 3))
+        seen = np.moveaxis(rfft2(views, s=(SIDE, SIDE)), 2, 0).conj()[:, mirrored.astype(int)]
+        known = np.moveaxis(rfft2(self.details[rows].astype(np.float32)), 1, 0)[:, :, None]
+        products = np.ascontiguousarray(seen * known)  # [SIDE, K, Z, KEPT]: rows first, so that two products of
+        halfway = products.reshape(-1, KEPT) @ BACK_COLUMNS  # matrices turn all of it back, and nothing is copied
+        found = (BACK_ROWS @ halfway.reshape(SIDE, -1)).real.reshape(SHIFTS, len(rows), -1, SHIFTS)
+        return (np.moveaxis(found, 0, 2) / self.spreads[rows][:, None]).max(axis=(1, 2, 3))
 
 
 def pool(threads: int | None = None) -> ThreadPoolExecutor:
@@ -202,8 +204,9 @@ def back(shifts: int, waves: np.ndarray) -> np.ndarray:
 
 # Of a real picture half the columns' frequencies are kept, as the others are their conjugates: so all but the first and
 # the last count twice.
-TWICE = np.where(np.arange(SIDE // 2 + 1) % (SIDE // 2) == 0, 1, 2).astype(np.float32)
-BACK_ROWS, BACK_COLUMNS = back(SHIFTS, np.arange(SIDE)), (back(SHIFTS, np.arange(SIDE // 2 + 1)) * TWICE).T
+KEPT = SIDE // 2 + 1
+TWICE = np.where(np.arange(KEPT) % (KEPT - 1) == 0, 1, 2).astype(np.float32)
+BACK_ROWS, BACK_COLUMNS = back(SHIFTS, np.arange(SIDE)), np.ascontiguousarray((back(SHIFTS, np.arange(KEPT)) * TWICE).T)
 
 
 # --- how many ---
