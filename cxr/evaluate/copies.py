@@ -124,22 +124,22 @@ class Originals:
         """With each of training pictures int [K], float32: the best over sizes and shifts; 0 where either is flat,
         whose correlation would be a quotient of nothings.
 
-        By the product of Fourier transforms, of which only the shifts within the margin are turned back: a seventh of
-        the time of OpenCV's matchTemplate, which correlates at these same shifts.
+        The same as OpenCV's matchTemplate with TM_CCOEFF_NORMED, but each picture is transformed once and only the
+        shifts within the margin are turned back.
 
         Args:
             patches: float32 [Z, PATCH, PATCH], as `zoomed` gives them.
         """
         if patches.std(axis=(1, 2)).min() < MIN_CONTRAST:
             return np.zeros(len(rows), np.float32)
-        centred = patches - patches.mean(axis=(1, 2), keepdims=True)
-        views = np.stack([centred, centred[:, :, ::-1]]) / np.linalg.norm(centred, axis=(1, 2))[:, None, None]
-        seen = np.moveaxis(rfft2(views, s=(SIDE, SIDE)), 2, 0).conj()[:, mirrored.astype(int)]
-        known = np.moveaxis(rfft2(self.details[rows].astype(np.float32)), 1, 0)[:, :, None]
-        products = np.ascontiguousarray(seen * known)  # [SIDE, K, Z, KEPT]: rows first, so that two products of
-        halfway = products.reshape(-1, KEPT) @ BACK_COLUMNS  # matrices turn all of it back, and nothing is copied
-        found = (BACK_ROWS @ halfway.reshape(SIDE, -1)).real.reshape(SHIFTS, len(rows), -1, SHIFTS)
-        return (np.moveaxis(found, 0, 2) / self.spreads[rows][:, None]).max(axis=(1, 2, 3))
+        patches = patches - patches.mean(axis=(1, 2), keepdims=True)
+        patches /= np.linalg.norm(patches, axis=(1, 2))[:, None, None]
+        views = [[waves(patch) for patch in patches[:, :, ::step]] for step in (1, -1)]
+        scores = []
+        for row, flip in zip(rows.tolist(), mirrored.tolist(), strict=True):
+            original = cv2.dft(self.details[row].astype(np.float32))
+            scores.append(max((at_shifts(original, view) / self.spreads[row]).max() for view in views[flip]))
+        return np.array(scores, np.float32)
 
 
 def pool(threads: int | None = None) -> ThreadPoolExecutor:
@@ -197,16 +197,19 @@ def zoomed(picture: np.ndarray) -> np.ndarray:
     return np.stack([detail(size)[inner, inner] for size in sizes])
 
 
-def back(shifts: int, waves: np.ndarray) -> np.ndarray:
-    """complex64 [shifts, W]: the inverse discrete Fourier transform at shifts 0, 1, ... from these frequencies."""
-    return (np.exp(2j * np.pi / SIDE * np.outer(np.arange(shifts), waves)) / SIDE).astype(np.complex64)
+def waves(patch: np.ndarray) -> np.ndarray:
+    """float32 [SIDE, SIDE]: the Fourier transform of a patch, in OpenCV's packed form."""
+    padded = np.zeros((SIDE, SIDE), np.float32)
+    padded[:PATCH, :PATCH] = patch
+    return cv2.dft(padded, nonzeroRows=PATCH)
 
 
-# Of a real picture half the columns' frequencies are kept, as the others are their conjugates: so all but the first and
-# the last count twice.
-KEPT = SIDE // 2 + 1
-TWICE = np.where(np.arange(KEPT) % (KEPT - 1) == 0, 1, 2).astype(np.float32)
-BACK_ROWS, BACK_COLUMNS = back(SHIFTS, np.arange(SIDE)), np.ascontiguousarray((back(SHIFTS, np.arange(KEPT)) * TWICE).T)
+def at_shifts(original: np.ndarray, patch: np.ndarray) -> np.ndarray:
+    """float32 [SHIFTS, SHIFTS]: sums of products of a picture and of a patch laid on it at each shift, from their
+    transforms."""
+    flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT
+    product = cv2.mulSpectrums(original, patch, 0, conjB=True)
+    return cv2.dft(product, flags=flags, nonzeroRows=SHIFTS)[:SHIFTS, :SHIFTS]
 
 
 # --- how many ---
