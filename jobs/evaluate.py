@@ -3,6 +3,7 @@
 Exit code 0: all there. 2: bad input.
 """
 
+import pickle
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -15,13 +16,13 @@ from cxr.progress import note, progress
 from cxr.store import open_store, read_record
 
 if TYPE_CHECKING:
-    from cxr.data.catalog import CatalogSet
-    from cxr.evaluate.agreement import Agreement
+    from cxr.evaluate.agreement import Namer
+    from cxr.evaluate.copies import Yardstick
     from cxr.evaluate.finish import Job
-    from cxr.evaluate.sets import Pictures
+    from cxr.evaluate.job import Earlier, Unit
     from cxr.store import Record, Store
 
-COPIES_STREAM, PICTURES_STREAM = 1_000_001, 1_000_002  # last words of seeds; findings have those from 0
+COPIES_STREAM = 1_000_001  # last word of a seed; findings have those from 0
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,10 @@ class Args:
     owner/name@revision, s3://bucket/prefix, or a safetensors file (not rad-dino, which has two files)."""
     against: Literal["all", "train", "test"] | None = None
     """The part of the real set that figures compare with."""
+    features: str | None = None
+    """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
     size: int | None = None
-    """Pixels that the pictures of both sets are brought to; a picture takes size^2 bytes of memory."""
+    """Pixels that the pictures of both sets are brought to; a real picture takes size^2 bytes of memory."""
     most: int | None = None
     """Pictures of each finding and set that figures use."""
     least: int | None = None
@@ -53,6 +56,8 @@ class Args:
     """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
     seed: int | None = None
     """Of every draw."""
+    workers: int | None = None
+    """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
 
 
 def main(args: Args) -> int:
@@ -70,66 +75,95 @@ def main(args: Args) -> int:
     findings, left_out = comparable(real, synthetic, config)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
+    from cxr.evaluate.job import earlier_of
 
     job = finish.prepare(places[2], config, digest, real, synthetic)
+    earlier = earlier_of(job, open_store(args.features)) if args.features else None
     for place in places[3:]:
         quarantine.prepare(job, place)
     for line in left_out:
         note(line)
     if record := read_record(job.store):
+        finish.sweep(job.store)
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
     else:
-        record = evaluated(job, findings, left_out, start)
+        record = evaluated(job, findings, left_out, earlier, args.workers, start)
     told(job, record)
     for place in places[3:]:
         take_out(job, place)
     return cli.DONE
 
 
-def evaluated(job: "Job", findings: tuple[str, ...], left_out: list[str], start: float) -> "Record":
-    """Reads both sets, measures, and writes the evaluation."""
+def evaluated(
+    job: "Job",
+    findings: tuple[str, ...],
+    left_out: list[str],
+    earlier: "Earlier | None",
+    workers: int | None,
+    start: float,
+) -> "Record":
+    """Looks at both sets, measures, and writes the evaluation."""
+    from cxr.evaluate import finish
+    from cxr.evaluate.features import extractor_of
+    from cxr.evaluate.job import conclude, units_of
+
+    extractor = extractor_of(job.config.extractor)
+    known, namer = learned(job, findings)
+    finish.begin(job)
+    units = units_of(job)
+    look(job, [*units.real, *units.synthetic], earlier, known, namer, workers)
+    with progress("figures", len(findings) + 1, "findings") as advance:
+        concluded = conclude(job, units, findings, known, namer, extractor, left_out, advance)
+    return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
+
+
+def learned(job: "Job", findings: tuple[str, ...]) -> "tuple[Yardstick, Namer | None]":
+    """What synthetic pictures are held against, from the real set: its training pictures and a classifier of it."""
     import numpy as np
 
-    from cxr.evaluate import finish, pictures, quality
-    from cxr.evaluate.copies import find_copies, searched
-    from cxr.evaluate.features import extractor_of
-
-    config, extractor = job.config, extractor_of(job.config.extractor)
-    real, synthetic = loaded(job.real, config.size, "real"), loaded(job.synthetic, config.size, "synthetic")
-    part = real if config.against == "all" else real.taken(real.part(config.against))
-    finish.begin(job)
-    with progress("features", len(part.ids) + len(synthetic.ids), "pictures") as advance:
-        features = extractor(part.pixels, advance), extractor(synthetic.pixels, advance)
-    with progress("figures", len(findings) + 1, "findings") as advance:
-        groups = quality.measure(part, synthetic, features, findings, extractor, config, advance)
-    rngs = [np.random.default_rng([config.seed, stream]) for stream in (COPIES_STREAM, PICTURES_STREAM)]
-    with progress("copies", searched(real, synthetic, config.calibration), "pictures") as advance:
-        copies, matches, unrelated = find_copies(real, synthetic, config.calibration, rngs[0], advance)
-    agreement = agreed(real, synthetic, findings, config.seed)
-    found = quality.Quality(
-        extractor.name, extractor.digest, extractor.dimension, quality.source_of(job.real),
-        quality.source_of(job.synthetic), config.against, groups, agreement, copies,
-        [*left_out, *quality.notes_of(groups, agreement, copies, extractor.dimension)],
-    )  # fmt: skip
-    drawn = pictures.draw(found, part, synthetic, features, (real, matches, unrelated), config, rngs[1])
-    table = finish.copies_table(real, synthetic, matches, copies.threshold)
-    return finish.complete(job, found, table, drawn, extractor.device, {"total": time.monotonic() - start})
-
-
-def loaded(found: "CatalogSet", size: int, name: str) -> "Pictures":
-    from cxr.evaluate.sets import load
-
-    with progress(f"{name} set", len(found.table), "pictures") as advance:
-        return load(found, size, advance)
-
-
-def agreed(real: "Pictures", synthetic: "Pictures", findings: tuple[str, ...], seed: int) -> "Agreement | None":
-    """Agreement by the stage that trains classifiers."""
     from cxr.classify.chosen import learn, steps
-    from cxr.evaluate.agreement import agree
+    from cxr.evaluate import agreement, copies
+    from cxr.evaluate.sets import held
 
+    config = job.config
+    with progress("real set", len(job.real.table), "pictures") as advance:
+        real = held(job.real, config.size, advance)
+    with progress("real copies", copies.searched(real, config.calibration), "pictures") as advance:
+        rng = np.random.default_rng([config.seed, COPIES_STREAM])
+        known = copies.calibrate(real, config.calibration, rng, advance)
     with progress("classifier", steps(len(real.part("train"))), "steps") as advance:
-        return agree(real, synthetic, findings, lambda train, validation: learn(train, validation, seed, advance))
+        namer = agreement.learned(
+            real, findings, lambda train, validation: learn(train, validation, config.seed, advance)
+        )
+    return known, namer
+
+
+def look(
+    job: "Job",
+    units: "list[Unit]",
+    earlier: "Earlier | None",
+    known: "Yardstick",
+    namer: "Namer | None",
+    workers: int | None,
+) -> None:
+    """Looks at the pictures of every unit that is not stored yet."""
+    from cxr import cluster
+    from cxr.evaluate.job import Look, pending, told_earlier
+
+    todo, total = pending(job.store, units), sum(len(unit.table) for unit in units)
+    if not todo:
+        return
+    with (
+        cluster.session(workers or 0),
+        progress("pictures", total, "pictures", total - sum(len(unit.table) for unit in todo)) as advance,
+    ):
+        workers, gpus = workers or cluster.default_workers(), int(cluster.has_gpu())
+        threads = cluster.threads_each(workers) if gpus else 1
+        work = Look(job.store, job.config.extractor, job.config.size, threads, earlier)
+        blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(told_earlier(todo, earlier)))
+        shared = cluster.share(known.originals, namer and namer.name)
+        for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
+            advance(done["images"])
 
 
 def take_out(job: "Job", place: "Store") -> None:
@@ -154,6 +188,7 @@ def told(job: "Job", record: "Record") -> None:
 
 def configured(args: Args) -> EvaluateConfig:
     """The recipe with the command line's changes."""
+    cli.check_workers(args.workers)
     names = ("extractor", "against", "size", "most", "least", "resamples", "seed")
     given = {name: getattr(args, name) for name in names} | {"infinite": args.infinite or None}
     return recipes.changed(recipes.named(recipes.EVALUATE, args.recipe), **given)

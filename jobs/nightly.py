@@ -25,7 +25,7 @@ from cxr.errors import BadInput
 from cxr.nightly.config import NightlyConfig
 from cxr.nightly.places import DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
 from cxr.progress import note
-from cxr.store import Record, Store, open_store, recipe_digest
+from cxr.store import Record, Store, open_store, read_record, recipe_digest
 
 if TYPE_CHECKING:
     from cxr.nightly.lease import Lease
@@ -154,9 +154,12 @@ def judged(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, An
     weights = {"model": base.model, "lora": model.uri} if base.method == "lora" else {"model": model.uri}
     words = command(generate, config.generate, **weights, seed=date.fromisoformat(day).toordinal(), out=made.uri)
     pictures = steps.done(lease, "generate", made, [*words, "--retry-failed"])
-    words = command(evaluate, config.evaluate, real=data.uri, synthetic=made.uri, out=measured.uri)
+    last = pointer.passed_before(root, day)
+    known = below(root, f"{NIGHTS}{last.night}/{EVALUATION}")  # holds the features of the real set, if that is the same
+    again = {"features": known.uri} if last.night and read_record(known) else {}
+    words = command(evaluate, config.evaluate, real=data.uri, synthetic=made.uri, out=measured.uri, **again)
     figures = gate.read_figures(measured, steps.done(lease, "evaluate", measured, words))
-    return report.report_of(day, recipe, pictures, figures, config, pointer.passed_before(root, day))
+    return report.report_of(day, recipe, pictures, figures, config, last)
 
 
 def listed(config: NightlyConfig) -> str:

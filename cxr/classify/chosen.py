@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import Phase, Pictures, Trained, predict, train
@@ -60,4 +61,6 @@ def steps(count: int) -> int:
 
 
 def named(found: Trained, pictures: np.ndarray, config: ClassifyConfig) -> np.ndarray:
-    return predict(found.network, pictures, np.arange(len(pictures)), config).argmax(axis=1)
+    """In any process: on a GPU where that one has one."""
+    network = found.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    return predict(network, pictures, np.arange(len(pictures)), config).argmax(axis=1)

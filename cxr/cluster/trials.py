@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Empty, Queue
@@ -88,9 +87,10 @@ def train_trials(
             yield {"trial": number, "error": f"its workers failed: {str(lost).strip().splitlines()[-1]}"}
 
 
-def share(*arrays: np.ndarray) -> list[ray.ObjectRef]:
-    """Arrays that every worker reads where they lie, without a copy of its own; they cannot be written to."""
-    return [ray.put(array) for array in arrays]
+def share(*values: object) -> list[ray.ObjectRef]:
+    """Arrays, and what holds them, that every worker of a node reads where they lie, without a copy of its own; they
+    cannot be written to."""
+    return [ray.put(value) for value in values]
 
 
 def run_trials(

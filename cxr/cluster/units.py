@@ -3,12 +3,13 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import ray
 import ray.data
 
 from cxr.cluster.metrics import UnitMetrics
@@ -178,19 +179,34 @@ def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
     return pa.table({name: [value] for name, value in done.items()})
 
 
-def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], Told], workers: int) -> Iterator[Told]:
-    """Calls `work(unit, rows)` for every unit, `workers` at a time on a CPU each; yields what it tells, as it comes.
+def run_rows(
+    units: Iterator[tuple[int, bytes]],
+    work: Callable[..., Told],
+    workers: int,
+    threads: int = 1,
+    gpus: int = 0,
+    shared: Sequence[ray.ObjectRef] = (),
+) -> Iterator[Told]:
+    """Calls `work(unit, rows, *shared)` for every unit, `workers` at a time; yields what it tells, as it comes.
 
     A unit whose worker or node dies is done again elsewhere, so `work` must store the same whenever it is called.
 
+    Args:
+        threads: CPUs of a worker.
+        gpus: of a worker.
+        shared: as `share` gives it.
+
     Raises:
+        BadInput: the cluster has no room for so many workers.
         BadInput, StoreError: the work raised it.
     """
     quiet()
+    check_room(workers, threads)
     schema = pa.schema([("unit", pa.int32()), ("rows", pa.large_binary())])
     blocks = [pa.table([[unit], [rows]], schema=schema) for unit, rows in units]  # repartition feeds one CPU only
     done = ray.data.from_arrow(blocks).map_batches(
-        WorkStage, fn_constructor_args=(work,), batch_size=1, batch_format="pyarrow", num_cpus=1,
+        WorkStage, fn_constructor_args=(work, shared), batch_size=1, batch_format="pyarrow", num_cpus=threads,
+        num_gpus=gpus,
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=QUEUED),
     )  # fmt: skip
     metrics = UnitMetrics()
@@ -205,13 +221,13 @@ def run_rows(units: Iterator[tuple[int, bytes]], work: Callable[[int, bytes], To
 class WorkStage:
     """A Ray Data actor that does units' work. As a task it would stand still: their end is seen up to 0.2 s late."""
 
-    def __init__(self, work: Callable[[int, bytes], Told]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[..., Told], shared: Sequence[ray.ObjectRef]) -> None:
+        self.work, self.shared = work, ray.get(list(shared))
 
     def __call__(self, block: pa.Table) -> pa.Table:
         told, fatal = {}, ""
         try:
-            told = self.work(block["unit"][0].as_py(), block["rows"][0].as_py())
+            told = self.work(block["unit"][0].as_py(), block["rows"][0].as_py(), *self.shared)
         except (BadInput, StoreError) as stop:
             fatal = fatal_of(stop)
         return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})

@@ -27,13 +27,19 @@ class Agreement:
     real: Confusion  # rows: true, of the test part; what the classifier can do at best
 
 
-def agree(
-    real: Pictures,
-    synthetic: Pictures,
-    findings: Sequence[str],
-    learn: Callable[[Labelled, Labelled], Callable[[np.ndarray], np.ndarray]],
-) -> Agreement | None:
-    """What a classifier of the real set sees in synthetic pictures and in real ones that it was not trained on.
+@dataclass(frozen=True)
+class Namer:
+    """A classifier of the real set."""
+
+    findings: tuple[str, ...]
+    name: Callable[[np.ndarray], np.ndarray]  # of uint8 [N, H, W] the numbers of findings, int [N]
+    real: Confusion
+
+
+def learned(
+    real: Pictures, findings: Sequence[str], learn: Callable[[Labelled, Labelled], Callable[[np.ndarray], np.ndarray]]
+) -> Namer | None:
+    """A classifier of the real set, and what it sees in real pictures that it was not trained on.
 
     Args:
         findings: sorted; pictures of others are left out.
@@ -42,17 +48,25 @@ def agree(
     Returns:
         None where a part of the real set lacks a finding.
     """
-    parts = [labelled(real, findings, real.part(name)) for name in ("train", "validation", "test")]
-    if any(len(set(labels.tolist())) < len(findings) for _, labels in parts):
+    rows = [real.part(name) for name in ("train", "validation", "test")]
+    rows = [part[np.isin(real.findings[part], findings)] for part in rows]
+    if any(len(set(real.findings[part])) < len(findings) for part in rows):
         return None
-    name, asked = learn(*parts[:2]), labelled(synthetic, findings, np.arange(len(synthetic.ids)))
-    seen = (confusion(findings, labels, name(pixels)) for pixels, labels in (asked, parts[2]))
-    return Agreement(tuple(findings), *seen)
+    parts = [(real.read(part), np.searchsorted(findings, real.findings[part])) for part in rows]
+    name, (pixels, labels) = learn(*parts[:2]), parts[2]
+    return Namer(tuple(findings), name, confusion(findings, labels, name(pixels)))
 
 
-def labelled(side: Pictures, findings: Sequence[str], rows: np.ndarray) -> Labelled:
-    rows = rows[np.isin(side.findings[rows], findings)]
-    return side.pixels[rows], np.searchsorted(findings, side.findings[rows])
+def agree(namer: Namer, findings: np.ndarray, named: np.ndarray) -> Agreement:
+    """Do synthetic pictures show what was asked?
+
+    Args:
+        findings: that were asked, str [M]; pictures of others than the classifier knows are left out.
+        named: as the classifier names them, int [M].
+    """
+    known = np.isin(findings, namer.findings)
+    asked = np.searchsorted(namer.findings, findings[known])
+    return Agreement(namer.findings, confusion(namer.findings, asked, named[known]), namer.real)
 
 
 def confusion(findings: Sequence[str], labels: np.ndarray, named: np.ndarray) -> Confusion:

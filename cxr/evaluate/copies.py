@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.fft import rfft2
 
 from cxr.data.images import fit
 from cxr.evaluate.config import FALSE_ALARMS, LEAST_TRAIN
@@ -35,6 +36,7 @@ NOMINATED = 10
 MIN_CONTRAST = 0.5  # gray levels, of details; every X-ray of nih-cxr has 4.6 at least
 QUERIES = 256  # at once
 WINDOW = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
+PATCH, SHIFTS = SIDE - 2 * MARGIN, 2 * MARGIN + 1  # px of what is shifted, and how far it can be along each axis
 
 
 @dataclass(frozen=True)
@@ -47,55 +49,64 @@ class Matches:
 
 
 class Originals:
-    """The training pictures, ready to be searched: 34 kB each."""
+    """The training pictures, ready to be searched: 36 kB each. Never written to, so processes can share them."""
 
     def __init__(self, pixels: np.ndarray, groups: Sequence[Hashable]) -> None:
         """Of uint8 [N, H, W]; `groups` says whose each is, and a query of the same group does not match it."""
-        cv2.setNumThreads(1)  # pictures are searched side by side, and OpenCV's own threads would wait for each other
-        self.details = np.stack([detail(picture).astype(np.float16) for picture in pixels])
-        raw = np.stack([spectrum(one.astype(np.float32)) for one in self.details])
+        self.details = np.empty((len(pixels), SIDE, SIDE), np.float16)
+        self.spreads = np.empty((len(pixels), SHIFTS, SHIFTS), np.float32)
+        raw = np.empty((len(pixels), 2 * WAVES**2), np.float32)
+
+        def prepare(row: int) -> None:
+            self.details[row] = detail(pixels[row])
+            one = self.details[row].astype(np.float32)
+            self.spreads[row], raw[row] = spreads(one), spectra(one)[0]
+
+        with pool() as threads:
+            list(threads.map(prepare, range(len(pixels))))
         self.middle = raw.mean(axis=0)
         self.spectra = unit(raw - self.middle)
-        numbers: dict[Hashable, int] = {}
-        self.groups = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
-        self.numbers = numbers
+        self.numbers: dict[Hashable, int] = {}
+        self.groups = np.array([self.numbers.setdefault(group, len(self.numbers)) for group in groups])
 
     def nearest(
         self,
         pixels: np.ndarray,
         groups: Sequence[Hashable | None] | None = None,
         advance: Callable[[int], object] = lambda count: None,
+        threads: int | None = None,
     ) -> Matches:
-        """Of queries uint8 [Q, H, W], whose own group is left out where `groups` names it."""
+        """Of queries uint8 [Q, H, W], Q at least 1, whose own group is left out where `groups` names it; on so many
+        threads, by default one for each core."""
         own = np.array([self.numbers.get(group, -1) for group in groups or [None] * len(pixels)])
         found: list[tuple[float, int, bool]] = []
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with pool(threads) as at_work:
             for start in range(0, len(pixels), QUERIES):
                 part = slice(start, start + QUERIES)
-                found += threads.map(self.best, pixels[part], *self.nominate(pixels[part], own[part]))
+                seen = np.stack(list(at_work.map(lambda picture: spectra(detail(picture)), pixels[part])))
+                found += at_work.map(self.best, pixels[part], *self.nominate(seen, own[part]))
                 advance(len(pixels[part]))
         return Matches(*(np.array(column) for column in zip(*found, strict=True)))
 
-    def nominate(self, pixels: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows int [Q, K] of the training pictures with the nearest spectra, and whether mirrored, bool [Q, K]."""
-        views = [pixels, pixels[:, :, ::-1]]
-        alike = [unit(np.stack([spectrum(detail(p)) for p in view]) - self.middle) @ self.spectra.T for view in views]
+    def nominate(self, seen: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int [Q, K] of the training pictures with the nearest spectra, and whether mirrored, bool [Q, K].
+
+        Args:
+            seen: float32 [Q, 2, F], the queries' spectra.
+        """
+        alike = [unit(seen[:, view] - self.middle) @ self.spectra.T for view in (0, 1)]
         similarity = np.maximum(*alike)
         similarity[own[:, None] == self.groups] = -np.inf
-        rows = np.argsort(-similarity, axis=1, kind="stable")[:, :NOMINATED]
+        rows = largest(similarity, NOMINATED)
         similar = np.take_along_axis(similarity, rows, axis=1)
         mirrored = np.take_along_axis(alike[1] > alike[0], rows, axis=1)
         return np.where(np.isfinite(similar), rows, -1), mirrored
 
     def best(self, picture: np.ndarray, rows: np.ndarray, mirrored: np.ndarray) -> tuple[float, int, bool]:
         """Score, row and orientation of the best of the nominated; rows of -1 are none."""
-        views = {flip: zoomed(picture[:, ::-1] if flip else picture) for flip in set(mirrored.tolist())}
-        scored = [
-            (self.correlation(views[flip], row), row, flip)
-            for row, flip in zip(rows.tolist(), mirrored.tolist(), strict=True)
-            if row >= 0
-        ]
-        return max(scored, default=(-1.0, 0, False))
+        mirrored, rows = mirrored[rows >= 0], rows[rows >= 0]
+        scores = self.correlations(zoomed(picture), rows, mirrored)
+        return max(zip(scores.tolist(), rows.tolist(), mirrored.tolist(), strict=True), default=(-1.0, 0, False))
 
     def relatives(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Of training pictures int [R] the best score with another of the same group, float; those without are left
@@ -109,12 +120,31 @@ class Originals:
                 scores.append(self.best(pixels[row], np.tile(others, 2), both)[0])
         return np.array(scores)
 
-    def correlation(self, view: list[np.ndarray], row: int) -> float:
-        """The best over sizes and shifts; 0 where either is flat, whose correlation would be a quotient of nothings."""
-        original = self.details[row].astype(np.float32)
-        if min(original.std(), *(patch.std() for patch in view)) < MIN_CONTRAST:
-            return 0.0
-        return max(float(cv2.matchTemplate(original, patch, cv2.TM_CCOEFF_NORMED).max()) for patch in view)
+    def correlations(self, patches: np.ndarray, rows: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+        """With each of training pictures int [K], float32: the best over sizes and shifts; 0 where either is flat,
+        whose correlation would be a quotient of nothings.
+
+        The same as OpenCV's matchTemplate with TM_CCOEFF_NORMED, but each picture is transformed once and only the
+        shifts within the margin are turned back.
+
+        Args:
+            patches: float32 [Z, PATCH, PATCH], as `zoomed` gives them.
+        """
+        if patches.std(axis=(1, 2)).min() < MIN_CONTRAST:
+            return np.zeros(len(rows), np.float32)
+        patches = patches - patches.mean(axis=(1, 2), keepdims=True)
+        patches /= np.linalg.norm(patches, axis=(1, 2))[:, None, None]
+        views = [[waves(patch) for patch in patches[:, :, ::step]] for step in (1, -1)]
+        scores = []
+        for row, flip in zip(rows.tolist(), mirrored.tolist(), strict=True):
+            original = cv2.dft(self.details[row].astype(np.float32))
+            scores.append(max((at_shifts(original, view) / self.spreads[row]).max() for view in views[flip]))
+        return np.array(scores, np.float32)
+
+
+def pool(threads: int | None = None) -> ThreadPoolExecutor:
+    cv2.setNumThreads(1)  # pictures are looked at side by side, and OpenCV's own threads would wait for each other
+    return ThreadPoolExecutor(threads or os.cpu_count())
 
 
 def detail(picture: np.ndarray) -> np.ndarray:
@@ -123,23 +153,63 @@ def detail(picture: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(light, (0, 0), SMOOTH) - cv2.GaussianBlur(light, (0, 0), BLUR)
 
 
-def spectrum(details: np.ndarray) -> np.ndarray:
-    """float32 [2 WAVES^2] of length 1: square roots of the amplitudes of the lowest frequencies, of either slant."""
-    low = np.abs(np.fft.fft2(details * WINDOW))[:WAVES]
-    return unit(np.sqrt(np.concatenate([low[:, :WAVES], low[:, -WAVES:]], axis=1)).ravel().astype(np.float32))
+def spectra(details: np.ndarray) -> np.ndarray:
+    """float32 [2, 2 WAVES^2] of length 1, of a picture and of its mirror image: square roots of the amplitudes of the
+    lowest frequencies, of either slant. Mirroring swaps the slants."""
+    low = np.sqrt(np.abs(rfft2(details * WINDOW)))[:, : WAVES + 1]
+    rising, falling = low[:WAVES], low[-np.arange(WAVES)]
+    views = [(rising[:, :-1], falling[:, :0:-1]), (falling[:, :-1], rising[:, :0:-1])]
+    return unit(np.stack([np.concatenate(slants, axis=1).ravel() for slants in views]))
+
+
+def spreads(details: np.ndarray) -> np.ndarray:
+    """float32 [SHIFTS, SHIFTS]: of each window of PATCH pixels a side the root of its summed squares about its mean;
+    infinite for a flat picture, which so correlates with nothing."""
+    if details.std() < MIN_CONTRAST:
+        return np.full((SHIFTS, SHIFTS), np.inf, np.float32)
+    total, squares = (
+        table[PATCH:, PATCH:] - table[:-PATCH, PATCH:] - table[PATCH:, :-PATCH] + table[:-PATCH, :-PATCH]
+        for table in cv2.integral2(details, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
+    )
+    return np.sqrt(np.maximum(squares - total**2 / PATCH**2, MIN_CONTRAST**2)).astype(np.float32)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
 
 
-def zoomed(picture: np.ndarray) -> list[np.ndarray]:
-    """The inner part of the details of the picture in each size."""
+def largest(values: np.ndarray, count: int) -> np.ndarray:
+    """int [Q, count or N]: places of the largest of each row of [Q, N], the largest first, of equal ones the first."""
+    if values.shape[1] > count:
+        places = np.sort(np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
+    else:
+        places = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    order = np.argsort(-np.take_along_axis(values, places, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(places, order, axis=1)
+
+
+def zoomed(picture: np.ndarray) -> np.ndarray:
+    """float32 [Z, PATCH, PATCH]: the inner part of the details of the picture in each size."""
     inner, middle = slice(MARGIN, -MARGIN), (SIDE - 1) / 2
     picture = np.ascontiguousarray(fit(np.ascontiguousarray(picture), SIDE, "keep"))
     turns = [cv2.getRotationMatrix2D((middle, middle), 0, zoom) for zoom in ZOOMS]
     sizes = [cv2.warpAffine(picture, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE) for turn in turns]
-    return [np.ascontiguousarray(detail(size)[inner, inner]) for size in sizes]
+    return np.stack([detail(size)[inner, inner] for size in sizes])
+
+
+def waves(patch: np.ndarray) -> np.ndarray:
+    """float32 [SIDE, SIDE]: the Fourier transform of a patch, in OpenCV's packed form."""
+    padded = np.zeros((SIDE, SIDE), np.float32)
+    padded[:PATCH, :PATCH] = patch
+    return cv2.dft(padded, nonzeroRows=PATCH)
+
+
+def at_shifts(original: np.ndarray, patch: np.ndarray) -> np.ndarray:
+    """float32 [SHIFTS, SHIFTS]: sums of products of a picture and of a patch laid on it at each shift, from their
+    transforms."""
+    flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT
+    product = cv2.mulSpectrums(original, patch, 0, conjB=True)
+    return cv2.dft(product, flags=flags, nonzeroRows=SHIFTS)[:SHIFTS, :SHIFTS]
 
 
 # --- how many ---
@@ -161,48 +231,67 @@ class Copies:
     beyond_chance: bool  # surely more than the 1 % that pictures which are no copies give
 
 
-def find_copies(
-    real: Pictures,
-    synthetic: Pictures,
-    most: int,
-    rng: np.random.Generator,
-    advance: Callable[[int], object] = lambda count: None,
-) -> tuple[Copies, Matches, np.ndarray]:
-    """Of each synthetic picture the nearest training picture (rows of `real`), and whether it is too near; last the
-    scores of training pictures to one of another patient, by which that is judged.
+@dataclass(frozen=True)
+class Yardstick:
+    """The training pictures, and how like them real pictures are that are no copies."""
+
+    originals: Originals
+    rows: np.ndarray  # int [T], where in the real set the training pictures are
+    threshold: float
+    unrelated: np.ndarray  # float32 [C], scores of training pictures to the nearest one of another patient
+    held_out: Rate | None
+    same_patient: Rate | None
+    patients_known: bool
+
+
+def calibrate(
+    real: Pictures, most: int, rng: np.random.Generator, advance: Callable[[int], object] = lambda count: None
+) -> Yardstick:
+    """From the real set's train part, and what is in no train part.
 
     Args:
-        most: real pictures of each kind that are looked at for comparison, drawn at random.
+        most: real pictures of each kind that are looked at, drawn at random.
         advance: hears of each picture that was looked up: `searched(...)` of them.
     """
     train, held_out = real.part("train"), real.part("validation", "test")
-    originals = Originals(real.pixels[train], real.patients[train].tolist())
+    pixels, patients = real.read(train), real.patients[train]
+    originals = Originals(pixels, patients.tolist())
     calibration, fresh = (rng.permutation(rows)[:most] for rows in (np.arange(len(train)), held_out))
-    unrelated = originals.nearest(real.pixels[train[calibration]], real.patients[train[calibration]].tolist(), advance)
-    level = threshold(unrelated.scores)
-    scores = originals.nearest(real.pixels[fresh], advance=advance).scores if len(fresh) else None
-    related = originals.relatives(real.pixels[train], calibration)
-    found = originals.nearest(synthetic.pixels, advance=advance)
-    hits = found.scores > level
-    copies = Copies(
+    unrelated = originals.nearest(pixels[calibration], patients[calibration].tolist(), advance).scores
+    level = threshold(unrelated)
+    scores = originals.nearest(real.read(fresh), advance=advance).scores if len(fresh) else None
+    related = originals.relatives(pixels, calibration)
+    return Yardstick(
+        originals=originals,
+        rows=train,
         threshold=level,
-        rate=rate(hits),
-        findings={str(name): rate(hits[synthetic.findings == name]) for name in np.unique(synthetic.findings)},
-        originals=len(train),
-        copied=len(np.unique(found.rows[hits])),
-        calibrated_on=len(calibration),
+        unrelated=unrelated,
         held_out=None if scores is None else rate(scores > level),
         same_patient=rate(related > level) if len(related) else None,
-        patients_known=not np.array_equal(real.patients[train], real.ids[train]),
+        patients_known=not np.array_equal(patients, real.ids[train]),
+    )
+
+
+def searched(real: Pictures, most: int) -> int:
+    """How many pictures `calibrate` looks up."""
+    return sum(min(most, len(rows)) for rows in (real.part("train"), real.part("validation", "test")))
+
+
+def judge(known: Yardstick, findings: np.ndarray, found: Matches) -> Copies:
+    """Of synthetic pictures, from their findings [M] and their nearest training pictures."""
+    hits = found.scores > known.threshold
+    return Copies(
+        threshold=known.threshold,
+        rate=rate(hits),
+        findings={str(name): rate(hits[findings == name]) for name in np.unique(findings)},
+        originals=len(known.rows),
+        copied=len(np.unique(found.rows[hits])),
+        calibrated_on=len(known.unrelated),
+        held_out=known.held_out,
+        same_patient=known.same_patient,
+        patients_known=known.patients_known,
         beyond_chance=rate(hits).low > FALSE_ALARMS,
     )
-    return copies, Matches(found.scores, train[found.rows], found.mirrored), unrelated.scores
-
-
-def searched(real: Pictures, synthetic: Pictures, most: int) -> int:
-    """How many pictures `find_copies` looks up."""
-    parts = real.part("train"), real.part("validation", "test")
-    return sum(min(most, len(rows)) for rows in parts) + len(synthetic.ids)
 
 
 def threshold(scores: np.ndarray) -> float:

@@ -21,23 +21,22 @@ class Similarity:
     scales: int  # 5 is the published measure; figures with other numbers of scales are not comparable
 
 
-def similarity(pixels: np.ndarray, pairs: int, rng: np.random.Generator, batch: int = 32) -> Similarity:
-    """Over different random pairs of uint8 [N, H, W], or over all where there are no more than `pairs`.
+def similarity(pixels: np.ndarray, pairs: np.ndarray, batch: int = 32) -> Similarity:
+    """Over pairs int [P, 2] of uint8 [N, H, W], as `draw_pairs` gives them.
 
     Raises:
-        BadInput: fewer than two pictures, or pictures too small for one window.
+        BadInput: pictures too small for one window.
     """
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
     scales = scales_for(min(pixels.shape[1:]))
     weights = tuple(beta / sum(BETAS[:scales]) for beta in BETAS[:scales])
-    rows = draw_pairs(len(pixels), pairs, rng)
     values = []
-    for start in range(0, len(rows), batch):
-        first, second = (torch.from_numpy(pixels[side]).float()[:, None] for side in rows[start : start + batch].T)
+    for start in range(0, len(pairs), batch):
+        first, second = (torch.from_numpy(pixels[side]).float()[:, None] for side in pairs[start : start + batch].T)
         values.append(ms_ssim(first, second, data_range=255.0, betas=weights, reduction="none").reshape(-1))
     found = torch.cat(values).numpy()
-    return Similarity(float(found.mean(dtype=float)), found, rows, scales)
+    return Similarity(float(found.mean(dtype=float)), found, pairs, scales)
 
 
 def bounds(found: Similarity, rng: np.random.Generator, resamples: int = 200) -> tuple[float, float]:
@@ -65,7 +64,11 @@ def scales_for(side: int) -> int:
 
 
 def draw_pairs(count: int, pairs: int, rng: np.random.Generator) -> np.ndarray:
-    """Different pairs of different rows, int [min(pairs, count (count - 1) / 2), 2], the smaller row second."""
+    """Different pairs of different rows, int [min(pairs, count (count - 1) / 2), 2], the smaller row second.
+
+    Raises:
+        BadInput: fewer than two rows.
+    """
     if count < 2:
         raise BadInput(f"{count} pictures: a similarity needs two; give more")
     every = count * (count - 1) // 2

@@ -14,10 +14,12 @@ from cxr.evaluate.quality import Quality
 from cxr.evaluate.sets import Pictures
 from cxr.report.words import FRECHET
 from cxr.store import (
+    COMMITS,
     PLAN_KEY,
     Made,
     Record,
     Store,
+    Stored,
     commit_plan,
     commit_record,
     library_versions,
@@ -58,18 +60,28 @@ def begin(job: Job) -> None:
     commit_plan(job.store, KIND, job.recipe, pa.concat_tables(tables))
 
 
-def complete(
-    job: Job, quality: Quality, copies: pa.Table, pictures: dict[str, bytes], device: str, timings: dict[str, float]
-) -> Record:
-    """Writes figures, page and pictures, the record last."""
+@dataclass(frozen=True)
+class Concluded:
+    """All that an evaluation has found."""
+
+    quality: Quality
+    copies: pa.Table
+    pictures: dict[str, bytes]  # by key
+    features: list[Stored]  # that are stored already
+
+
+def complete(job: Job, found: Concluded, device: str, timings: dict[str, float]) -> Record:
+    """Writes figures, page and pictures, the record last; then sweeps up what was only there to go on with."""
+    quality = found.quality
     pieces = {
         QUALITY_KEY: quality.json(),
         TABLES_KEY: markdown(quality).encode(),
         PAGE_KEY: html(quality).encode(),
-        COPIES_KEY: parquet(copies),
-        **pictures,
+        COPIES_KEY: parquet(found.copies),
+        **found.pictures,
     }
-    objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
+    written = (job.store.put(key, data) for key, data in pieces.items())
+    objects = [job.store.read_back(PLAN_KEY), *written, *found.features]
     record = Record(
         kind=KIND,
         recipe=job.recipe,
@@ -83,7 +95,14 @@ def complete(
         timings=timings,
         metrics=metrics(quality),
     )
-    return commit_record(job.store, record)
+    record = commit_record(job.store, record)
+    sweep(job.store)
+    return record
+
+
+def sweep(store: Store) -> None:
+    """Removes what units have told of a finished evaluation: its record speaks."""
+    store.delete([found.key for found in store.list(COMMITS)])
 
 
 def metrics(quality: Quality) -> dict[str, Any]:

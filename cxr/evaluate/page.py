@@ -6,7 +6,7 @@ from cxr.data.split_report import table
 from cxr.evaluate.agreement import Confusion
 from cxr.evaluate.config import FALSE_ALARMS
 from cxr.evaluate.pictures import COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
-from cxr.evaluate.quality import Diversity, Figure, Quality
+from cxr.evaluate.quality import Diversity, Figure, Quality, Whole
 from cxr.evaluate.rates import Rate
 from cxr.report.html import Table, render
 from cxr.report.words import FRECHET, number, percent
@@ -102,11 +102,14 @@ def fidelity(quality: Quality) -> Table:
     infinite = any(group.figures[FRECHET].infinite is not None for group in quality.groups)
     head = ["finding", "real (patients)", "synthetic", *map(quality.title, names)]
     head += [f"{quality.title(FRECHET)}, infinite"] if infinite else []
+    of_all = any(group.whole for group in quality.groups)
+    head += [f"{quality.title(FRECHET)}, all pictures"] if of_all else []
     rows = []
     for group in quality.groups:
         row = [group.finding, f"{group.real_count} ({group.real_patients})", str(group.synthetic_count)]
         row += [figure(group.figures[name]) for name in names]
-        rows.append(row + ([number(group.figures[FRECHET].infinite or 0.0)] if infinite else []))
+        row += [number(group.figures[FRECHET].infinite or 0.0)] if infinite else []
+        rows.append(row + ([everything(group.whole)] if of_all else []))
     return head, rows
 
 
@@ -161,6 +164,12 @@ def figure(found: Figure) -> str:
     at = found.interval
     corrected = "" if at.corrected == at.value else f"; {number(at.corrected)}"
     return f"{number(at.value)}{corrected} ({number(at.low)} to {number(at.high)})"
+
+
+def everything(found: Whole | None) -> str:
+    if found is None:
+        return "-"
+    return f"{number(found.frechet_distance)} ({found.real_count} real, {found.synthetic_count} synthetic)"
 
 
 def spread(found: Diversity | None) -> str:

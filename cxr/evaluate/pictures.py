@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr.data.images import fit
 from cxr.data.split_report import COLOURS
-from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.prdc import densities, nearest_distances
-from cxr.evaluate.quality import Quality
+from cxr.evaluate.quality import Features, Quality
 from cxr.evaluate.sets import ALL, Pictures
 from cxr.report.words import FRECHET
 
@@ -34,30 +33,42 @@ class Row:
     captions: Sequence[Sequence[str]] = ()
 
 
+@dataclass(frozen=True)
+class Shown:
+    """The pictures whose features are shown: drawn before any picture is read."""
+
+    rows: tuple[np.ndarray, np.ndarray]  # of the real and of the synthetic set, in random order
+    rng: np.random.Generator  # with which drawing goes on
+
+
+def choose(real: Pictures, synthetic: Pictures, most: int, rng: np.random.Generator) -> Shown:
+    ours, theirs = (rng.permutation(len(side.ids))[:most] for side in (real, synthetic))
+    return Shown((ours, theirs), rng)
+
+
 def draw(
     quality: Quality,
     real: Pictures,
     synthetic: Pictures,
-    features: tuple[np.ndarray, np.ndarray],
+    shown: Shown,
+    features: tuple[Features, Features],
     matched: tuple[Pictures, Matches, np.ndarray],
-    config: EvaluateConfig,
-    rng: np.random.Generator,
+    neighbours: int,
 ) -> dict[str, bytes]:
     """All pictures of an evaluation, by key.
 
     Args:
-        real: the part that was compared with; `features` are of it and of `synthetic`.
+        real: the part that was compared with; `shown` and `features` are of it and of `synthetic`.
         matched: the whole real set, the matches, which name its rows, and how like unrelated real pictures are.
     """
     findings = [group.finding for group in quality.groups if group.finding != ALL]
-    ours, theirs = (rng.permutation(len(x))[: config.most] for x in features)
-    near = densities(features[0][ours], features[1][theirs], config.neighbours)
-    far = nearest_distances(features[1][theirs], features[0][ours])
+    ours, theirs = (side.of(rows) for side, rows in zip(features, shown.rows, strict=True))
+    near, far = densities(ours, theirs, neighbours), nearest_distances(theirs, ours)
     whole, found, unrelated = matched
     return {
-        COMPARISON: comparison(real, synthetic, findings, rng),
-        DISTRIBUTIONS: distributions(quality, (features[0][ours], features[1][theirs]), found.scores, unrelated),
-        DENSITY: best_and_worst(synthetic.pixels[theirs], near, far),
+        COMPARISON: comparison(real, synthetic, findings, shown.rng),
+        DISTRIBUTIONS: distributions(quality, (ours, theirs), found.scores, unrelated),
+        DENSITY: best_and_worst(synthetic, shown.rows[1], near, far),
         COPIES: copied_pairs(whole, synthetic, found, quality.copies.threshold),
     }
 
@@ -88,7 +99,7 @@ def comparison(real: Pictures, synthetic: Pictures, findings: Sequence[str], rng
     """For each finding real pictures on the left and synthetic ones on the right, drawn at random."""
 
     def some(side: Pictures, finding: str) -> np.ndarray:
-        return side.pixels[rng.permutation(np.flatnonzero(side.findings == finding))[:COLUMNS]]
+        return side.read(rng.permutation(np.flatnonzero(side.findings == finding))[:COLUMNS])
 
     sides = "real on the left, synthetic on the right"
     return sheet(
@@ -96,13 +107,16 @@ def comparison(real: Pictures, synthetic: Pictures, findings: Sequence[str], rng
     )
 
 
-def best_and_worst(pixels: np.ndarray, density: np.ndarray, distance: np.ndarray) -> bytes:
-    """The synthetic pictures uint8 [M, H, W] with most and with fewest real ones around: by density float
-    [M], and where that is the same by the distance float [M] to the nearest real one."""
+def best_and_worst(synthetic: Pictures, rows: np.ndarray, density: np.ndarray, distance: np.ndarray) -> bytes:
+    """Of these rows, int [M], those with most and with fewest real ones around: by density float [M], and where that is
+    the same by the distance float [M] to the nearest real one."""
     order, count = np.lexsort([distance, -density]), min(2 * COLUMNS, len(density) // 2)
     told = (("Best: the most real pictures around", order[:count]), ("Worst: the fewest", order[::-1][:count]))
     return sheet(
-        [Row(label, [pixels[rows]], [[f"density {density[row]:.2f}" for row in rows]]) for label, rows in told]
+        [
+            Row(label, [synthetic.read(rows[places])], [[f"density {density[place]:.2f}" for place in places]])
+            for label, places in told
+        ]
     )
 
 
@@ -120,8 +134,8 @@ def copied_pairs(real: Pictures, synthetic: Pictures, found: Matches, threshold:
 
 
 def pair(real: Pictures, synthetic: Pictures, found: Matches, query: int) -> list[np.ndarray]:
-    original = real.pixels[found.rows[query]]
-    return [synthetic.pixels[query], original[:, ::-1] if found.mirrored[query] else original]
+    (picture,), (original,) = synthetic.read(np.array([query])), real.read(found.rows[[query]])
+    return [picture, original[:, ::-1] if found.mirrored[query] else original]
 
 
 def told(found: Matches, query: int, threshold: float) -> list[str]:

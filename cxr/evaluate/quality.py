@@ -1,8 +1,10 @@
 """Every figure of an evaluation in named records, for each finding and overall: what `quality.json` holds."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -10,9 +12,9 @@ from cxr.data.catalog import CatalogSet
 from cxr.evaluate.agreement import Agreement
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Copies
-from cxr.evaluate.diversity import bounds, similarity
+from cxr.evaluate.diversity import bounds, draw_pairs, similarity
 from cxr.evaluate.features import Extractor
-from cxr.evaluate.frechet import extrapolated, frechet_distance
+from cxr.evaluate.frechet import Moments, extrapolated, frechet, frechet_distance, gaussian_of
 from cxr.evaluate.kernel import kernel_distance
 from cxr.evaluate.prdc import neighbours
 from cxr.evaluate.resample import Figures, Floor, Interval, floors, intervals
@@ -42,6 +44,15 @@ class Diversity:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """The Fréchet distance between all pictures, from sums over them."""
+
+    frechet_distance: float
+    real_count: int
+    synthetic_count: int
+
+
+@dataclass(frozen=True)
 class Group:
     """What was measured of one finding, or of all."""
 
@@ -53,6 +64,7 @@ class Group:
     figures: dict[str, Figure]
     real_diversity: Diversity | None  # of pairs within a finding
     synthetic_diversity: Diversity | None
+    whole: Whole | None  # where figures are of some pictures only
 
 
 @dataclass(frozen=True)
@@ -110,58 +122,76 @@ def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copie
     return notes
 
 
+@dataclass(frozen=True)
+class Features:
+    """Of a set: of the rows that figures use, and sums over all."""
+
+    rows: np.ndarray  # int [R], ascending
+    values: np.ndarray  # float32 [R, d]
+    sums: dict[str, Moments]  # of all pictures of each finding
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        return self.values[np.searchsorted(self.rows, rows)]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a finding, or all of them, is measured by: drawn before any picture is read."""
+
+    finding: str
+    findings: tuple[str, ...]
+    rows: tuple[np.ndarray, np.ndarray]  # of the real and of the synthetic set, int [N] and [M]
+    rng: np.random.Generator  # with which measuring goes on
+
+    @property
+    def is_all(self) -> bool:
+        return self.finding == ALL
+
+
+def choose(real: Pictures, synthetic: Pictures, findings: Sequence[str], config: EvaluateConfig) -> list[Chosen]:
+    """All findings together, then each, of the part of the real set to compare with."""
+    found = []
+    for number, finding in enumerate((ALL, *findings)):
+        rng = np.random.default_rng([config.seed, number])
+        chosen = tuple(findings) if finding == ALL else (finding,)
+        ours, theirs = (drawn(side.findings, chosen, config.most, rng) for side in (real, synthetic))
+        found.append(Chosen(finding, chosen, (ours, theirs), rng))
+    return found
+
+
 def measure(
+    chosen: Chosen,
     real: Pictures,
     synthetic: Pictures,
-    features: tuple[np.ndarray, np.ndarray],
-    findings: Sequence[str],
+    features: tuple[Features, Features],
     extractor: Extractor,
     config: EvaluateConfig,
-    advance: Callable[[int], object],
-) -> list[Group]:
-    """All findings together, then each.
-
-    Args:
-        real: the pictures of the part to compare with.
-        features: float32 [N, d] and [M, d] of both sets' pictures.
-        advance: hears of each group.
+) -> Group:
+    """Of the chosen rows of both sets, and the Fréchet distance also of all.
 
     Raises:
         BadInput: a figure cannot be computed of these pictures.
     """
-    groups = []
-    for number, finding in enumerate((ALL, *findings)):
-        rng = np.random.default_rng([config.seed, number])
-        chosen = findings if finding == ALL else (finding,)
-        rows = [drawn(side.findings, chosen, config.most, rng) for side in (real, synthetic)]
-        groups.append(measure_group(finding, real, synthetic, features, rows, extractor, config, rng))
-        advance(1)
-    return groups
-
-
-def measure_group(
-    finding: str,
-    real: Pictures,
-    synthetic: Pictures,
-    features: tuple[np.ndarray, np.ndarray],
-    rows: Sequence[np.ndarray],
-    extractor: Extractor,
-    config: EvaluateConfig,
-    rng: np.random.Generator,
-) -> Group:
-    """Of these rows of both sets."""
-    ours, theirs = rows
-    patients, within = real.patients[ours], finding != ALL
+    (ours, theirs), rng = chosen.rows, chosen.rng
+    patients = real.patients[ours]
     return Group(
-        finding=finding,
+        finding=chosen.finding,
         real_count=len(ours),
         real_patients=len(set(patients)),
         synthetic_count=len(theirs),
         too_few=min(len(ours), len(theirs)) <= extractor.dimension,
-        figures=figures(features[0][ours], features[1][theirs], patients, extractor, config, rng),
-        real_diversity=diversity(real.pixels[ours], config, rng) if within else None,
-        synthetic_diversity=diversity(synthetic.pixels[theirs], config, rng) if within else None,
+        figures=figures(features[0].of(ours), features[1].of(theirs), patients, extractor, config, rng),
+        real_diversity=None if chosen.is_all else diversity(real, ours, config, rng),
+        synthetic_diversity=None if chosen.is_all else diversity(synthetic, theirs, config, rng),
+        whole=whole(chosen, features),
     )
+
+
+def whole(chosen: Chosen, features: tuple[Features, Features]) -> Whole | None:
+    sums = [reduce(add, (side.sums[finding] for finding in chosen.findings)) for side in features]
+    if all(len(rows) == moments.count for rows, moments in zip(chosen.rows, sums, strict=True)):
+        return None
+    return Whole(frechet(*map(gaussian_of, sums)), *(moments.count for moments in sums))
 
 
 def drawn(findings: np.ndarray, chosen: Sequence[str], most: int, rng: np.random.Generator) -> np.ndarray:
@@ -202,6 +232,9 @@ def all_figures(extractor: Extractor, k: int) -> Figures:
     return measured
 
 
-def diversity(pixels: np.ndarray, config: EvaluateConfig, rng: np.random.Generator) -> Diversity:
-    found = similarity(pixels, config.pairs, rng)
+def diversity(side: Pictures, rows: np.ndarray, config: EvaluateConfig, rng: np.random.Generator) -> Diversity:
+    """Of random pairs of these rows, whose pictures alone are read."""
+    pairs = draw_pairs(len(rows), config.pairs, rng)
+    used, places = np.unique(pairs, return_inverse=True)
+    found = similarity(side.read(rows[used]), places.reshape(pairs.shape))
     return Diversity(found.mean, *bounds(found, rng), len(found.values), found.scales)

@@ -1,8 +1,8 @@
-"""The two sets side by side: what can be compared, and their pictures in memory."""
+"""The two sets side by side: what can be compared, and their pictures where they are asked for."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,13 +15,13 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Pictures:
-    """A set in memory: columns of one value a picture."""
+    """A set: columns of one value a picture, and what reads the pictures themselves."""
 
     ids: np.ndarray  # str [N]
     findings: np.ndarray  # str [N]
     patients: np.ndarray  # str [N]; where none is known, the picture's own id
     splits: np.ndarray  # str [N], empty where there is none
-    pixels: np.ndarray  # uint8 [N, H, W]
+    read: Callable[[np.ndarray], np.ndarray]  # of rows, int [n], the pixels, uint8 [n, H, W]
 
     def part(self, *names: str) -> np.ndarray:
         """Rows of these parts of the split, int."""
@@ -29,7 +29,8 @@ class Pictures:
 
     def taken(self, rows: np.ndarray) -> "Pictures":
         """These rows only."""
-        return Pictures(*(getattr(self, field.name)[rows] for field in fields(self)))
+        columns = (self.ids, self.findings, self.patients, self.splits)
+        return Pictures(*(column[rows] for column in columns), lambda chosen: self.read(rows[chosen]))
 
 
 def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> tuple[tuple[str, ...], list[str]]:
@@ -74,13 +75,24 @@ def patients_of(real: CatalogSet, against: str) -> Counter[str]:
     return Counter(finding for finding, _ in known)
 
 
-def load(found: CatalogSet, size: int, advance: Callable[[int], object]) -> Pictures:
-    """Every picture of a set: `size`^2 bytes each in memory. Raises as `pictures`."""
+def side_of(found: CatalogSet, size: int) -> Pictures:
+    """A set whose pictures are read from its store whenever they are asked for, `size` pixels a side. No picture is
+    held in memory; reading raises as `pictures`."""
 
     def column(name: str) -> Sequence[str | None]:
         return found.table[name].to_pylist()
 
+    def read(rows: np.ndarray) -> np.ndarray:
+        different, places = np.unique(rows, return_inverse=True)
+        return pictures(found.store, found.table.take(different), size)[places]
+
     ids = column("image_id")
     patients = [patient or image for patient, image in zip(column("patient_id"), ids, strict=True)]
     texts = (ids, column("finding"), patients, [part or "" for part in column("split")])
-    return Pictures(*map(np.array, texts), pictures(found.store, found.table, size, advance))
+    return Pictures(*map(np.array, texts), read)
+
+
+def held(found: CatalogSet, size: int, advance: Callable[[int], object]) -> Pictures:
+    """The same with every picture in memory, `size`^2 bytes each. Raises as `pictures`."""
+    pixels = pictures(found.store, found.table, size, advance)
+    return replace(side_of(found, size), read=pixels.__getitem__)

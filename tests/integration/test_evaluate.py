@@ -1,7 +1,9 @@
 """The evaluate job as users run it, on an ingested and a generated set."""
 
 import json
+import time
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -61,6 +63,33 @@ def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real_set, tm
     assert "train" not in clean and len(clean) >= 0.95 * (len(split) - split.count("train"))
     names = {path.stem for path in (tmp_path / "clean" / "images").glob("*/*.png")}
     assert len(names) == len(clean)
+
+
+def test_a_kill_on_the_way_and_another_number_of_workers_change_nothing(
+    jobs, evaluate_words, evaluation, contents, tmp_path, no_job_left_over
+):
+    out = tmp_path / "out"
+    job = jobs.start_job(*evaluate_words, "--out", out, "--workers", 1)
+    while not list(out.glob("features/*/*/*.parquet")):
+        assert job.poll() is None, job.communicate()
+        time.sleep(0.02)
+    for process in [*psutil.Process(job.pid).children(recursive=True), job]:
+        process.kill()
+    job.communicate()
+    assert not (out / "record.json").exists()
+    done = jobs.run(*evaluate_words, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(evaluation)
+
+
+def test_another_evaluation_uses_the_features_of_an_earlier_one(jobs, evaluate_words, evaluation, contents, tmp_path):
+    done = jobs.run(*evaluate_words, "--out", tmp_path / "out", "--features", evaluation, "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    places = evaluation, tmp_path / "out"
+    kept, found = ({k: v for k, v in contents(p).items() if k.startswith("features/")} for p in places)
+    assert kept and kept == found and jobs.verify(tmp_path / "out").returncode == 0
+    done = jobs.run(*evaluate_words, "--out", tmp_path / "other", "--features", tmp_path / "nowhere")
+    assert done.returncode == 2 and "holds no finished evaluation" in done.stderr and not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from cxr.evaluate.features import Extractor
+from cxr.evaluate.frechet import moments
+from cxr.evaluate.quality import Features
 from cxr.evaluate.sets import Pictures
 
 
@@ -37,6 +39,18 @@ def made_pictures():
         ids = np.array([f"{name}{row:04d}" for row in range(count)])
         patients = np.array([f"p{row // 2}" for row in range(count)])
         splits = np.array(["train", "train", "train", "validation", "test"])[np.arange(count) // 2 % 5]
-        return Pictures(ids, findings, patients, splits, pixels)
+        return Pictures(ids, findings, patients, splits, pixels.__getitem__)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def features_of(grid_extractor):
+    """`features_of(pictures)`: of all of them."""
+
+    def of(side: Pictures) -> Features:
+        rows = np.arange(len(side.ids))
+        values = grid_extractor(side.read(rows))
+        return Features(rows, values, {name: moments(values[side.findings == name]) for name in set(side.findings)})
+
+    return of

@@ -1,6 +1,6 @@
 import numpy as np
 
-from cxr.evaluate.agreement import confusion
+from cxr.evaluate.agreement import Namer, agree, confusion
 
 
 def test_rows_are_what_was_asked_and_columns_what_is_seen():
@@ -12,3 +12,9 @@ def test_rows_are_what_was_asked_and_columns_what_is_seen():
         "b": (1, 1),
         "c": (0, 2),
     }
+
+
+def test_pictures_of_findings_that_the_classifier_does_not_know_are_left_out():
+    namer = Namer(("a", "b"), lambda pixels: pixels, confusion(("a", "b"), np.array([0, 1]), np.array([0, 0])))
+    found = agree(namer, np.array(["b", "x", "a", "b"]), np.array([1, 0, 0, 0]))
+    assert found.synthetic.counts == [[1, 0], [1, 1]] and found.real.agree.share == 0.5

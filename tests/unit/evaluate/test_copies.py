@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from cxr.data.phantom import appointment, phantom
-from cxr.evaluate.copies import Originals, find_copies, searched, threshold
+from cxr.evaluate.copies import Originals, calibrate, judge, searched, threshold
 from cxr.evaluate.sets import Pictures
 
 COUNT = 240
+FINDINGS = np.array(["a", "b"] * 30)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_one_in_a_hundred_is_above_the_threshold_and_less_than_a_hundred_are_ref
 def as_pictures(name: str, pixels: np.ndarray, patients: list[str] | None = None, train: float = 1.0) -> Pictures:
     ids = np.array([f"{name}{row}" for row in range(len(pixels))])
     splits = np.where(np.arange(len(pixels)) < train * len(pixels), "train", "test")
-    return Pictures(ids, np.array(["a", "b"] * (len(ids) // 2)), np.array(patients or ids), splits, pixels)
+    return Pictures(ids, np.array(["a", "b"] * (len(ids) // 2)), np.array(patients or ids), splits, pixels.__getitem__)
 
 
 def test_a_set_with_planted_copies_is_told_from_one_without(series):
@@ -102,20 +103,22 @@ def test_a_set_with_planted_copies_is_told_from_one_without(series):
     copied = [3, 3, 7, 8, 90, 91, 150, 9, 10, 11]
     planted = np.concatenate([fresh[:50], [moved(picture, 0.02) for picture in pixels[copied]]])
     heard: list[int] = []
-    copies, found, unrelated = find_copies(real, as_pictures("s", planted), 500, np.random.default_rng(0), heard.append)
+    known = calibrate(real, 500, np.random.default_rng(0), heard.append)
+    found = known.originals.nearest(planted)
+    copies = judge(known, FINDINGS, found)
     assert set(np.flatnonzero(found.scores > copies.threshold)) >= set(range(50, 60))
     assert found.rows[50:].tolist() == copied
-    assert len(unrelated) == copies.calibrated_on == 192 and (unrelated > copies.threshold).mean() <= 0.01
+    assert len(known.unrelated) == copies.calibrated_on == 192 and (known.unrelated > copies.threshold).mean() <= 0.01
     assert copies.beyond_chance and 10 <= copies.rate.count <= 12 and 9 <= copies.copied <= 11
     assert copies.findings["a"].total == 30 and copies.originals == 192 and copies.held_out.total == 48
     assert copies.patients_known and copies.same_patient.total == 192
-    assert sum(heard) == searched(real, as_pictures("s", planted), 500) == 192 + 48 + 60
-    clean, *_ = find_copies(real, as_pictures("s", fresh), 500, np.random.default_rng(0))
-    assert not clean.beyond_chance and clean.threshold == copies.threshold
+    assert sum(heard) == searched(real, 500) == 192 + 48
+    assert not judge(known, FINDINGS, known.originals.nearest(fresh)).beyond_chance
 
 
 def test_without_patients_and_held_out_pictures_it_says_so(series):
     real = as_pictures("real", series[0])
-    copies, *_ = find_copies(real, as_pictures("s", series[0][:10]), 150, np.random.default_rng(0))
+    known = calibrate(real, 150, np.random.default_rng(0))
+    copies = judge(known, FINDINGS[:10], known.originals.nearest(series[0][:10]))
     assert (copies.held_out, copies.same_patient, copies.patients_known) == (None, None, False)
     assert copies.calibrated_on == 150 and copies.rate.share == 1

@@ -13,14 +13,16 @@ def pictures(count: int, side: int, noise: float) -> np.ndarray:
 
 
 def test_equal_pictures_are_alike_and_the_more_they_differ_the_less():
-    means = [similarity(pictures(6, 128, noise), 15, np.random.default_rng(0)).mean for noise in (0, 10, 40)]
+    pairs = draw_pairs(6, 15, np.random.default_rng(0))
+    means = [similarity(pictures(6, 128, noise), pairs).mean for noise in (0, 10, 40)]
     assert means[0] == pytest.approx(1, abs=1e-5) and means[0] > means[1] > means[2] > 0
 
 
 @pytest.mark.parametrize(("side", "scales"), [(256, 5), (128, 4), (64, 3), (32, 2), (16, 1)])
 def test_small_pictures_get_fewer_scales_and_batches_do_not_matter(side, scales):
     shown = pictures(5, side, 30)
-    one, many = (similarity(shown, 7, np.random.default_rng(3), batch) for batch in (1, 7))
+    pairs = draw_pairs(5, 7, np.random.default_rng(3))
+    one, many = (similarity(shown, pairs, batch) for batch in (1, 7))
     assert one.scales == many.scales == scales
     assert np.allclose(one.values, many.values, atol=1e-5) and len(one.values) == 7
     assert one.mean == pytest.approx(one.values.mean())
@@ -55,7 +57,7 @@ def test_the_interval_holds_the_mean_and_more_pictures_narrow_it():
     widths = []
     for count in (10, 60):
         shown = np.stack([pictures(1, 64, noise)[0] for noise in rng.uniform(5, 60, count)])
-        found = similarity(shown, 400, rng)
+        found = similarity(shown, draw_pairs(count, 400, rng))
         low, high = bounds(found, rng)
         assert low < found.mean < high
         widths.append(high - low)

@@ -2,23 +2,27 @@
 
 import io
 import json
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from cxr.data.catalog import CatalogSet, pictures, read_set
 from cxr.errors import BadInput
 from cxr.evaluate import finish
-from cxr.evaluate.agreement import agree
+from cxr.evaluate.agreement import learned
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import find_copies
-from cxr.evaluate.pictures import draw
-from cxr.evaluate.quality import Quality, measure, notes_of, source_of
+from cxr.evaluate.copies import calibrate
+from cxr.evaluate.features import Extractor
+from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
+from cxr.evaluate.quality import Quality
 from cxr.evaluate.quarantine import without_copies
-from cxr.evaluate.sets import load
+from cxr.evaluate.sets import held, side_of
 from cxr.store import Record, open_store, verify
 
 CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, least=12)
@@ -36,30 +40,55 @@ class Evaluated:
 def sets(stored_set, made_pictures) -> tuple[CatalogSet, CatalogSet]:
     """Of the last two synthetic pictures each is a copy of a training picture."""
     real, synthetic = made_pictures("r", 120), made_pictures("s", 40, seed=1)
-    synthetic.pixels[-2:] = real.pixels[[0, 5]]
+    pixels = [side.read(np.arange(len(side.ids))) for side in (real, synthetic)]
+    pixels[1][-2:] = pixels[0][[0, 5]]
     columns = {"finding": real.findings.tolist(), "patient_id": real.patients.tolist(), "split": real.splits.tolist()}
     return (
-        stored_set("real", real.pixels, **columns),
-        stored_set("synthetic", synthetic.pixels, shards=True, finding=synthetic.findings.tolist()),
+        stored_set("real", pixels[0], **columns),
+        stored_set("synthetic", pixels[1], shards=True, finding=synthetic.findings.tolist()),
     )
+
+
+def brighter(pixels: np.ndarray) -> np.ndarray:
+    return (pixels.mean(axis=(1, 2)) > 130).astype(int)
+
+
+class Evaluation:
+    """The job without Ray and without a network."""
+
+    def __init__(self, sets: tuple[CatalogSet, CatalogSet], place: str, unit: int = 256, **changes: object) -> None:
+        config = CONFIG.model_copy(update=changes)
+        self.job = finish.prepare(open_store(place), config, "w" * 64, *sets)
+        self.units = units_of(self.job, unit)
+        real = held(sets[0], 64, lambda count: None)
+        self.known = calibrate(real, 200, np.random.default_rng(0))
+        self.namer = learned(real, ("a", "b"), lambda *parts: brighter)
+        finish.begin(self.job)
+
+    def look(self, extractor: Extractor, most: int | None = None, earlier: Earlier | None = None) -> list[dict]:
+        """Looks at so many units that are not stored yet, the last one first."""
+        todo = told_earlier(pending(self.job.store, [*self.units.real, *self.units.synthetic]), earlier)
+        work = Look(self.job.store, "tiny", 64, 1, earlier)
+        with patch("cxr.evaluate.job.extractor_here", lambda spec: extractor):
+            return [
+                work(number, pickle.dumps(unit), self.known.originals, brighter)
+                for number, unit in enumerate(todo[::-1][:most])
+            ]
+
+    def complete(self, extractor: Extractor) -> tuple[Quality, Record]:
+        note = "one <b>note</b>"
+        found = conclude(
+            self.job, self.units, ("a", "b"), self.known, self.namer, extractor, [note], lambda count: None
+        )
+        return found.quality, finish.complete(self.job, found, "cpu", {"total": 1.0})
 
 
 @pytest.fixture(scope="module")
 def evaluated(sets, grid_extractor, tmp_path_factory) -> Evaluated:
-    job = finish.prepare(open_store(str(tmp_path_factory.mktemp("evaluation") / "out")), CONFIG, "w", *sets)
-    finish.begin(job)
-    real, synthetic = (load(side, 64, lambda count: None) for side in sets)
-    features = grid_extractor(real.pixels), grid_extractor(synthetic.pixels)
-    groups = measure(real, synthetic, features, ("a", "b"), grid_extractor, CONFIG, lambda count: None)
-    copies, found, unrelated = find_copies(real, synthetic, 200, np.random.default_rng(0))
-    brighter = agree(real, synthetic, ("a", "b"), lambda *parts: lambda x: (x.mean(axis=(1, 2)) > 130).astype(int))
-    notes = notes_of(groups, brighter, copies, 16)
-    sources = map(source_of, sets)
-    quality = Quality("tiny", "w", 16, *sources, "all", groups, brighter, copies, ["one <b>note</b>", *notes])
-    drawn = draw(quality, real, synthetic, features, (real, found, unrelated), CONFIG, np.random.default_rng(0))
-    table = finish.copies_table(real, synthetic, found, copies.threshold)
-    record = finish.complete(job, quality, table, drawn, "cpu", {"total": 1.0})
-    return Evaluated(job, quality, record, synthetic.ids[-2:].tolist())
+    evaluation = Evaluation(sets, str(tmp_path_factory.mktemp("evaluation") / "out"))
+    evaluation.look(grid_extractor)
+    quality, record = evaluation.complete(grid_extractor)
+    return Evaluated(evaluation.job, quality, record, sets[1].table["image_id"].to_pylist()[-2:])
 
 
 def test_an_evaluation_is_an_artifact_that_verifies(evaluated, sets):
@@ -89,12 +118,81 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
     assert f"({figure.low:.3g}" in tables
 
 
+def counted(extractor: Extractor) -> tuple[Extractor, list[int]]:
+    """The extractor, and how many pictures its network has seen."""
+    seen: list[int] = []
+
+    def network(pictures: torch.Tensor) -> torch.Tensor:
+        seen.append(len(pictures))
+        return extractor.network(pictures)
+
+    return replace(extractor, network=network), seen
+
+
+def refusing(extractor: Extractor) -> Extractor:
+    def network(pictures: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the network is run")
+
+    return replace(extractor, network=network)
+
+
+@pytest.mark.parametrize("size", [7, 100, 1000])
+def test_the_size_of_units_and_their_order_do_not_change_figures(evaluated, sets, grid_extractor, tmp_path, size):
+    evaluation = Evaluation(sets, str(tmp_path / "out"), size)
+    evaluation.look(grid_extractor)
+    quality, _ = evaluation.complete(grid_extractor)
+    assert quality.json() == evaluated.quality.json()
+
+
+def test_what_was_looked_at_before_a_crash_is_not_looked_at_again(evaluated, sets, grid_extractor, tmp_path):
+    first = Evaluation(sets, str(tmp_path / "out"), unit=40)
+    extractor, seen = counted(grid_extractor)
+    first.look(extractor, most=5)
+    again = Evaluation(sets, str(tmp_path / "out"), unit=40)
+    again.look(extractor)
+    assert sum(seen) == 240 + 80
+    quality, record = again.complete(grid_extractor)
+    assert quality.json() == evaluated.quality.json()
+    assert verify(again.job.store).clean and not list(again.job.store.list("commits/"))
+    assert sum(stored.key.startswith("features/") for stored in record.objects) == 6 + 2
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"against": "train"}])
+def test_a_second_evaluation_uses_the_features_of_the_first(evaluated, sets, grid_extractor, tmp_path, changes):
+    """Also where it compares with other pictures, so that they lie in other units."""
+    cold, warm = (Evaluation(sets, str(tmp_path / name), **changes) for name in ("cold", "warm"))
+    cold.look(grid_extractor)
+    earlier = earlier_of(warm.job, evaluated.job.store)
+    assert all(told["fresh"] == 0 for told in warm.look(refusing(grid_extractor), earlier=earlier))
+    quality, _ = warm.complete(grid_extractor)
+    assert quality.json() == cold.complete(grid_extractor)[0].json()
+    assert verify(warm.job.store).clean
+
+
+def test_features_of_another_size_are_not_used(evaluated, sets, tmp_path):
+    assert not earlier_of(Evaluation(sets, str(tmp_path / "out"), size=32).job, evaluated.job.store).digests
+
+
+def test_damaged_features_are_refused_in_one_line(evaluated, sets, grid_extractor, tmp_path):
+    with pytest.raises(BadInput, match=f"--features {sets[0].store.uri}: holds no finished evaluation"):
+        earlier_of(evaluated.job, sets[0].store)
+    first = Evaluation(sets, str(tmp_path / "first"))
+    first.look(grid_extractor)
+    unit = first.units.real[0]
+    first.job.store.put(unit.features, first.job.store.get(first.units.synthetic[0].features))
+    with pytest.raises(BadInput, match=r"holds no features of these pictures \(of others\); remove it"):
+        first.complete(grid_extractor)
+    second, earlier = Evaluation(sets, str(tmp_path / "second")), earlier_of(first.job, evaluated.job.store)
+    with pytest.raises(BadInput, match="not what its record names"):
+        second.look(grid_extractor, earlier=replace(earlier, digests=dict.fromkeys(earlier.digests, "0" * 64)))
+
+
 def test_another_recipe_into_the_same_place_is_refused(evaluated, sets):
-    same = finish.prepare(evaluated.job.store, CONFIG, "w", *sets)
+    same = finish.prepare(evaluated.job.store, CONFIG, "w" * 64, *sets)
     assert same.recipe == evaluated.job.recipe
     other = CONFIG.model_copy(update={"seed": 1})
     with pytest.raises(BadInput, match="seed 0 -> 1"):
-        finish.prepare(evaluated.job.store, other, "w", *sets)
+        finish.prepare(evaluated.job.store, other, "w" * 64, *sets)
 
 
 def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, sets, tmp_path):
@@ -106,9 +204,9 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     clean, taken = read_set(place), record.metrics["quarantined"]
     assert len(clean.table) == 80 - taken == sum(heard)
     assert not set(evaluated.planted) & set(clean.table["image_id"].to_pylist())
-    kept = load(sets[1], 64, lambda count: None)
-    rows = np.isin(kept.ids, clean.table["image_id"].to_pylist())
-    assert np.array_equal(pictures(place, clean.table, 64), kept.pixels[rows])
+    kept = side_of(sets[1], 64)
+    rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
+    assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
     assert f"{taken} copies taken out" in place.get("README.md").decode()
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]

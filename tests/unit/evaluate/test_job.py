@@ -52,6 +52,8 @@ def places(stored_set) -> dict[str, str]:
         ("real", "synthetic", {"least": 3}, "--least '3'"),
         ("real", "synthetic", {"size": 9}, "--size '9'"),
         ("real", "synthetic", {"quarantine": "{out}"}, "is --out too"),
+        ("real", "synthetic", {"features": "{out}"}, "--features .* holds no finished evaluation"),
+        ("real", "synthetic", {"workers": 0}, "--workers 0: give a number from 1"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_nothing_is_written(job, places, tmp_path, real, synthetic, options, line):

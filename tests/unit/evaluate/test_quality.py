@@ -4,21 +4,26 @@ import numpy as np
 import pytest
 
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import find_copies
-from cxr.evaluate.quality import Quality, Source, measure
+from cxr.evaluate.copies import calibrate, judge
+from cxr.evaluate.quality import Quality, Source, choose, measure
 from cxr.report.words import title
 
 CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True)
 
 
-def measured(real, synthetic, extractor, config: EvaluateConfig = CONFIG):
-    features = extractor(real.pixels), extractor(synthetic.pixels)
-    return measure(real, synthetic, features, ("a", "b"), extractor, config, lambda count: None)
+@pytest.fixture(scope="session")
+def measured(grid_extractor, features_of):
+    def measure_all(real, synthetic, config: EvaluateConfig = CONFIG):
+        features = features_of(real), features_of(synthetic)
+        chosen = choose(real, synthetic, ("a", "b"), config)
+        return [measure(group, real, synthetic, features, grid_extractor, config) for group in chosen]
+
+    return measure_all
 
 
-def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictures, grid_extractor):
+def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictures, measured):
     real = made_pictures("r", 120)
-    good, bad = (measured(real, made_pictures("s", 100, shift, seed=1), grid_extractor) for shift in (0, 40))
+    good, bad = (measured(real, made_pictures("s", 100, shift, seed=1)) for shift in (0, 40))
     assert [group.finding for group in good] == ["all", "a", "b"]
     for fine, poor in zip(good, bad, strict=True):
         near, far = fine.figures["frechet_distance"], poor.figures["frechet_distance"]
@@ -30,19 +35,25 @@ def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictur
     assert good[0].real_diversity is None and 0 < good[1].synthetic_diversity.value < 1
 
 
-def test_most_pictures_are_drawn_by_the_seed(made_pictures, grid_extractor):
+def test_most_pictures_are_drawn_by_the_seed(made_pictures, measured):
     real, synthetic = made_pictures("r", 60), made_pictures("s", 60, seed=1)
-    few = [
-        measured(real, synthetic, grid_extractor, CONFIG.model_copy(update={"most": 40, "seed": seed}))
-        for seed in (1, 1, 2)
-    ]
+    few = [measured(real, synthetic, CONFIG.model_copy(update={"most": 40, "seed": seed})) for seed in (1, 1, 2)]
     assert few[0][0].real_count == few[0][1].synthetic_count == 40
     assert few[0] == few[1] != few[2]
 
 
+def test_where_figures_are_of_some_pictures_the_distance_between_all_is_given_too(made_pictures, measured):
+    real, synthetic = made_pictures("r", 60), made_pictures("s", 80, seed=1)
+    of_all, of_some = (measured(real, synthetic, CONFIG.model_copy(update={"most": most})) for most in (160, 40))
+    for group, few in zip(of_all, of_some, strict=True):
+        distance = group.figures["frechet_distance"].interval.value
+        assert group.whole is None and few.whole.frechet_distance == pytest.approx(distance, rel=1e-6)
+        assert (few.whole.real_count, few.whole.synthetic_count) == (group.real_count, group.synthetic_count)
+
+
 @pytest.mark.parametrize(("per_finding", "too_few"), [(14, True), (20, False)])
-def test_fewer_samples_than_dimensions_is_said(made_pictures, grid_extractor, per_finding: int, too_few: bool):
-    groups = measured(made_pictures("r", 30), made_pictures("s", per_finding, seed=1), grid_extractor)
+def test_fewer_samples_than_dimensions_is_said(made_pictures, measured, per_finding: int, too_few: bool):
+    groups = measured(made_pictures("r", 30), made_pictures("s", per_finding, seed=1))
     assert groups[1].too_few == too_few
 
 
@@ -52,10 +63,11 @@ def test_only_with_inception_is_it_called_what_the_field_calls_it():
     assert "FID" not in title("tiny", "frechet_distance") and "KID" not in title("tiny", "kernel_distance")
 
 
-def test_quality_json_says_what_each_figure_is_of(made_pictures, grid_extractor):
+def test_quality_json_says_what_each_figure_is_of(made_pictures, measured):
     real, synthetic = made_pictures("r", 120), made_pictures("s", 30, seed=1)
-    groups = measured(real, synthetic, grid_extractor)
-    copies, *_ = find_copies(real, synthetic, 200, np.random.default_rng(0))
+    groups = measured(real, synthetic)
+    known = calibrate(real, 200, np.random.default_rng(0))
+    copies = judge(known, synthetic.findings, known.originals.nearest(synthetic.read(np.arange(60))))
     sources = Source("d1", "ingested images", 240), Source("d2", "generated images", 60)
     quality = Quality("tiny", "w", 16, *sources, "all", groups, None, copies, ["a note"])
     told = json.loads(quality.json())

@@ -3,7 +3,7 @@ import pytest
 
 from cxr.errors import BadInput
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.sets import comparable, load
+from cxr.evaluate.sets import comparable, held, side_of
 
 CONFIG = EvaluateConfig(least=12)
 
@@ -55,7 +55,15 @@ def test_sets_that_cannot_be_compared_are_refused(stored_set, findings, split, c
 def test_a_picture_without_a_patient_is_one_of_its_own(stored_set):
     splits = ["train"] * 3
     found = stored_set("real", blank(3), finding=["a", "a", "b"], patient_id=["p", None, "p"], split=splits)
-    loaded = load(found, 16, lambda count: None)
-    assert loaded.patients.tolist() == ["p", "real-0001", "p"]
-    assert np.array_equal(loaded.pixels, blank(3)) and loaded.part("train").tolist() == [0, 1, 2]
-    assert loaded.part("validation", "test").tolist() == []
+    side = side_of(found, 16)
+    assert side.patients.tolist() == ["p", "real-0001", "p"]
+    assert side.part("train").tolist() == [0, 1, 2] and side.part("validation", "test").tolist() == []
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_pictures_are_read_by_their_rows_in_any_order(stored_set, shards):
+    found = stored_set("real", blank(9), shards=shards)
+    for side in (side_of(found, 16), held(found, 16, lambda count: None)):
+        assert np.array_equal(side.read(np.array([7, 2, 7, 0])), blank(9)[[7, 2, 7, 0]])
+        assert np.array_equal(side.taken(np.array([8, 3])).read(np.array([1])), blank(9)[[3]])
+        assert side.read(np.array([], int)).shape == (0, 16, 16)

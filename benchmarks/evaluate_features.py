@@ -1,0 +1,104 @@
+"""Claims: features that an earlier evaluation has are had at least 50 times as fast as from the network; and one pass
+that gives everything (features, nearest training picture, finding seen, then the figures) takes at most 1.1 times the
+network's own time.
+
+A worker's part without Ray on one thread, from PNG files of 128 px with smoothed noise; Inception and the classifier
+have random weights, on which no time depends. The figures are those of all pictures, without intervals.
+"""
+
+import pickle
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+import tyro
+from _side_by_side import TURNS, Sides, side_by_side, verdict
+from copies_search import noise
+from safetensors.torch import save_file
+from torchvision.models import inception_v3
+
+from cxr.classify.chosen import named, plain
+from cxr.classify.loop import Trained
+from cxr.classify.networks import network
+from cxr.data.catalog import CATALOG, CatalogSet, pictures
+from cxr.data.images import encode_png
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.copies import Originals
+from cxr.evaluate.finish import Job
+from cxr.evaluate.job import Earlier, Look, extractor_here, gather, units_of
+from cxr.evaluate.quality import all_figures
+from cxr.store import open_store, sha256
+
+KEPT, PASS = 50.0, 1.1  # goals
+COUNT, TRAINING, NEIGHBOURS = 128, 1000, 5
+
+
+def main(turns: int = TURNS, count: int = COUNT) -> None:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        config = EvaluateConfig(extractor=f"inception={random_inception(Path(folder))}")
+        sets = [stored(f"{folder}/{name}", noise(rng, count)) for name in ("real", "synthetic")]
+        job = Job(open_store(f"{folder}/out"), config, *sets, {"extractor": "0" * 64})
+        units, shared = units_of(job), (Originals(noise(rng, TRAINING), range(TRAINING)), classifier())
+        (real,), (synthetic,) = units.real, units.synthetic
+        work = Look(job.store, config.extractor, config.size, 1, None)
+        work(0, pickle.dumps(real), *shared)
+        data, extractor = job.store.get(real.features), extractor_here(config.extractor)
+        earlier = Earlier(job.store, {real.features: sha256(data)})
+        again = Look(job.store, config.extractor, config.size, 1, earlier)
+        known = pickle.dumps(replace(real, earlier=(real.features,)))
+        pixels = pictures(synthetic.store, synthetic.table, config.size)
+
+        def everything() -> None:
+            work(1, pickle.dumps(synthetic), *shared)
+            sides = [
+                gather(job.store, part, np.arange(count), ["a"])[0].values for part in (units.real, units.synthetic)
+            ]
+            all_figures(extractor, NEIGHBOURS)(*sides)
+
+        kept = side_by_side(lambda: again(0, known, *shared), lambda: work(0, pickle.dumps(real), *shared), turns)
+        whole = side_by_side(everything, lambda: extractor(pixels), turns)
+    told("kept features", kept, "from the network")
+    told("one pass", whole, "the network alone")
+    verdict(
+        kept.ratio >= KEPT and 1 / whole.ratio <= PASS,
+        f"kept features {kept.ratio:.0f} times as fast (at least {KEPT:.0f}), one pass {1 / whole.ratio:.2f} times the "
+        f"network's time (at most {PASS})",
+    )
+
+
+def told(ours: str, sides: Sides, theirs: str) -> None:
+    print(f"{ours} {sides.our_median:.3f} s, {theirs} {sides.their_median:.3f} s")
+    print(f"  ratio of each turn: {', '.join(f'{ratio:.2f}' for ratio in sides.ratios)}")
+
+
+def random_inception(folder: Path) -> Path:
+    """A file of weights as pytorch-fid's network takes them."""
+    state = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False).state_dict()
+    path = folder / "inception.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
+
+
+def stored(place: str, pixels: np.ndarray) -> CatalogSet:
+    """Pictures as a set that has a catalog only."""
+    store, rows = open_store(place), []
+    for number, picture in enumerate(pixels):
+        kept = store.put(f"images/a/{number:04d}.png", encode_png(picture))
+        rows.append({"image_id": f"{number:04d}", "key": kept.key, "finding": "a", "sha256": kept.sha256})
+    return CatalogSet(store, None, pa.Table.from_pylist(rows, schema=CATALOG))
+
+
+def classifier() -> Callable[[np.ndarray], np.ndarray]:
+    config = plain(1)
+    found = Trained(network(config, 2).eval(), [], 0)
+    return lambda pixels: named(found, pixels, config)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
