@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from cxr.errors import BadInput, StoreError
 PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
 STORING = 2  # units that are stored at a time, for each maker: a slow store would fill the machine with processes
 QUEUED = 4  # units at a worker, so that it need not wait for the driver
+HELD = 2**28  # bytes of units' rows in memory at once: sources of whole pixels have them in their rows
+ORDERED = pa.schema([("unit", pa.int32()), ("rows", pa.large_binary())])
 TRIES = 3  # at a unit that fails by itself, in the same actor
 
 Rows = list[dict[str, Any]]
@@ -202,20 +204,33 @@ def run_rows(
     """
     quiet()
     check_room(workers, threads)
-    schema = pa.schema([("unit", pa.int32()), ("rows", pa.large_binary())])
-    blocks = [pa.table([[unit], [rows]], schema=schema) for unit, rows in units]  # repartition feeds one CPU only
-    done = ray.data.from_arrow(blocks).map_batches(
-        WorkStage, fn_constructor_args=(work, shared), batch_size=1, batch_format="pyarrow", num_cpus=threads,
-        num_gpus=gpus,
-        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=QUEUED),
-    )  # fmt: skip
     metrics = UnitMetrics()
-    for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for row in table.to_pylist():
-            stop_if_fatal(row["fatal"])
-            told = json.loads(row["told"])
-            metrics.add(told.get("images", 0))
-            yield told
+    for part in together(units, HELD):
+        blocks = [pa.table([[unit], [rows]], schema=ORDERED) for unit, rows in part]  # repartition feeds one CPU only
+        pool = ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=QUEUED)
+        done = ray.data.from_arrow(blocks).map_batches(
+            WorkStage, fn_constructor_args=(work, shared), batch_size=1, batch_format="pyarrow", num_cpus=threads,
+            num_gpus=gpus, compute=pool,
+        )  # fmt: skip
+        for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for row in table.to_pylist():
+                stop_if_fatal(row["fatal"])
+                told = json.loads(row["told"])
+                metrics.add(told.get("images", 0))
+                yield told
+
+
+def together(units: Iterable[tuple[int, bytes]], most: int) -> Iterator[list[tuple[int, bytes]]]:
+    """Units in order, as many at a time as have `most` bytes of rows together, or one that has more."""
+    part, size = [], 0
+    for unit, rows in units:
+        if part and size + len(rows) > most:
+            yield part
+            part, size = [], 0
+        part.append((unit, rows))
+        size += len(rows)
+    if part:
+        yield part
 
 
 class WorkStage:

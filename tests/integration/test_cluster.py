@@ -187,3 +187,15 @@ def test_a_slow_store_does_not_fill_the_machine_with_processes(tmp_path):
     done = run(script, KeepSlowly(folder), 8)
     assert len(done) == 8
     assert 2 <= max(unit.bytes for unit in done) <= 2 * 2
+
+
+def test_rows_that_are_too_much_for_memory_together_go_to_the_workers_in_parts(monkeypatch):
+    monkeypatch.setattr(cluster.units, "HELD", 10)
+    sizes = [4, 6, 1, 12, 8]
+    assert [[unit for unit, _ in part] for part in cluster.units.together(given(sizes), 10)] == [[0, 1], [2], [3], [4]]
+    told = list(cluster.run_rows(given(sizes), lambda unit, rows: {"unit": unit, "bytes": len(rows)}, 2))
+    assert [one["bytes"] for one in sorted(told, key=lambda one: one["unit"])] == sizes
+
+
+def given(sizes: list[int]) -> Iterator[tuple[int, bytes]]:
+    return ((unit, bytes(size)) for unit, size in enumerate(sizes))
