@@ -42,7 +42,7 @@ SMALLER = {
         "out/xrays": "--size 64",
         "out/phantoms": "--source phantom:60,5 --size 64",
         "out/lora": FINETUNE,
-        "out/tuned": f"--per-finding 1 {GENERATE}",
+        "out/tuned": f"--per-finding 1 {GENERATE} --lora $PWD/out/lora",  # the shared Ray works in another folder
         "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
         "out/synthetic": f"--per-finding 66 {GENERATE}",
         "out/quality": EVALUATE,
