@@ -2,15 +2,18 @@
 
 import os
 import platform
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 import ray
 
 from cxr.errors import BadInput
 
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
+SECONDS_TO_ANSWER = 10
 
 
 @contextmanager
@@ -20,20 +23,49 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     Alone, Ray is told of `passing` CPUs more than there are, or than the `cpus` that the makers will take together, for
     the stages that only pass units on: without one they would wait for the makers, and the makers for them.
     Until it ends, what is printed goes to stderr: Ray prints its own messages on stdout, and that is the job's answer.
+
+    Raises:
+        BadInput: nobody answers at RAY_ADDRESS, or Ray does not start here.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
     quiet = {"log_to_driver": False, "logging_level": "error"}
     with redirect_stdout(sys.stderr):
-        if os.environ.get("RAY_ADDRESS"):
+        if address := os.environ.get("RAY_ADDRESS"):
+            check_answers(address)
             ray.init(**quiet)
         else:
-            told = max(os.cpu_count() or 1, cpus) + passing
-            ray.init(address="local", include_dashboard=False, num_cpus=told, **quiet)
+            start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def check_answers(address: str) -> None:
+    """`BadInput` if nobody listens there: Ray itself would try for minutes, and end with a traceback."""
+    if address.startswith(("http://", "https://")):
+        raise BadInput(f"RAY_ADDRESS {address}: takes submitted jobs; use jobs/submit.py, or give the head's host:port")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise BadInput(
+            f"RAY_ADDRESS {address}: nobody answers ({error}); start the cluster, or unset it to use this machine alone"
+        ) from None
+
+
+def start_alone(cpus: int, options: dict[str, Any]) -> None:
+    try:
+        ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
+    except Exception as error:  # its kinds are many, and plain
+        ray.shutdown()
+        why = str(error).partition(". ")[0].partition("\n")[0]
+        raise BadInput(
+            f"Ray does not start on this machine ({why}); free CPUs and memory, then run this again"
+        ) from error
 
 
 def default_workers() -> int:

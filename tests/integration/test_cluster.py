@@ -199,3 +199,17 @@ def test_rows_that_are_too_much_for_memory_together_go_to_the_workers_in_parts(m
 
 def given(sizes: list[int]) -> Iterator[tuple[int, bytes]]:
     return ((unit, bytes(size)) for unit, size in enumerate(sizes))
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:1", "nobody answers"),
+        ("ray://127.0.0.1:1", "nobody answers"),
+        ("http://head:8265", "jobs/submit.py"),
+    ],
+)
+def test_an_address_without_a_cluster_is_told_at_once(address, told, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(BadInput, match=f"RAY_ADDRESS {address}: .*{told}"), cluster.session():
+        pass
