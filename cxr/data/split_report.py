@@ -139,14 +139,15 @@ def figure_of(value: float | None, interval: tuple[float, float] | None) -> str:
 
 
 def picture(report: SplitReport) -> bytes:
-    """The same as a PNG of four panels, 1,400 pixels wide."""
-    figure = Figure(figsize=(14, 10), dpi=100, layout="constrained")
-    axes = figure.subplots(2, 2)
-    draw_counts(axes[0, 0], report)
-    draw_views(axes[0, 1], report)
-    draw_ages(axes[1, 0], report)
-    draw_baselines(axes[1, 1], report.baselines)
-    for axis in axes.flat:
+    """The same as a PNG of five panels, 1,400 pixels wide."""
+    figure = Figure(figsize=(14, 14), dpi=100, layout="constrained")
+    axes = figure.subplot_mosaic([["counts", "ages"], ["views", "sexes"], ["baselines", "baselines"]])
+    draw_counts(axes["counts"], report)
+    draw_ages(axes["ages"], report)
+    draw_shares(axes["views"], report, "view", report.views)
+    draw_shares(axes["sexes"], report, "sex", report.sexes)
+    draw_baselines(axes["baselines"], report.baselines)
+    for axis in axes.values():
         axis.spines[["top", "right"]].set_visible(False)
     data = io.BytesIO()
     figure.savefig(data, format="png")
@@ -159,14 +160,14 @@ def draw_counts(axis: Axes, report: SplitReport) -> None:
     axis.set_title("Images of each finding", fontsize=15)
 
 
-def draw_views(axis: Axes, report: SplitReport) -> None:
-    axis.set_title("Views of each finding (share)", fontsize=15)
-    views, names = ranked(report.views), sorted(set(report.findings))
-    if not views:
-        not_given(axis, "view")
+def draw_shares(axis: Axes, report: SplitReport, what: str, values: Sequence[str | None]) -> None:
+    axis.set_title(f"{what.capitalize()} in each finding (share)", fontsize=15)
+    different, names = ranked(values), sorted(set(report.findings))
+    if not different:
+        not_given(axis, what)
         return
     chosen = {name: np.array(report.findings) == name for name in names}
-    stack(axis, names, {view: [share(report.views, chosen[name], view) for name in names] for view in views})
+    stack(axis, names, {value: [share(values, chosen[name], value) for name in names] for value in different})
     axis.set_xlim(0, 1)
 
 
@@ -200,7 +201,7 @@ def draw_ages(axis: Axes, report: SplitReport) -> None:
 
 
 def draw_baselines(axis: Axes, measured: Sequence[Baseline]) -> None:
-    axis.set_title("Without any knowledge of disease (test, 95 % intervals)", fontsize=15, loc="right")
+    axis.set_title("Without any knowledge of disease (test, 95 % intervals)", fontsize=15)
     shown = [
         (f"{b.name}\n{kind}", value, interval, colour)
         for b in measured

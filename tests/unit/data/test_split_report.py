@@ -55,6 +55,6 @@ def test_balance_counts_only_what_is_known():
 def test_the_picture_is_drawn_whatever_is_missing(changed):
     drawn = Image.open(io.BytesIO(picture(report(**changed))))
     pixels = np.asarray(drawn.convert("L"))
-    assert drawn.size == (1400, 1000) and pixels.std() > 10
+    assert drawn.size == (1400, 1400) and pixels.std() > 10
     assert (pixels[:, [0, 1, -2, -1]] == 255).all(), "nothing is cut at a side"
     assert ("View, sex and age are not given" in markdown(report(**changed))) == (changed.get("ages", [0])[0] is None)
