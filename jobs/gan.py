@@ -125,9 +125,9 @@ def similar(pixels: "np.ndarray", seed: int) -> float:
     """Mean MS-SSIM of pairs, by the stage that evaluates."""
     import numpy as np
 
-    from cxr.evaluate.diversity import similarity
+    from cxr.evaluate.diversity import draw_pairs, similarity
 
-    return similarity(pixels, PAIRS, np.random.default_rng(seed)).mean
+    return similarity(pixels, draw_pairs(len(pixels), PAIRS, np.random.default_rng(seed))).mean
 
 
 def told(record: "Record") -> None:
