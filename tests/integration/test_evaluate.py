@@ -65,6 +65,7 @@ def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real_set, tm
     assert len(names) == len(clean)
 
 
+@pytest.mark.slow
 def test_a_kill_on_the_way_and_another_number_of_workers_change_nothing(
     jobs, evaluate_words, evaluation, contents, tmp_path, no_job_left_over
 ):
@@ -82,6 +83,7 @@ def test_a_kill_on_the_way_and_another_number_of_workers_change_nothing(
     assert contents(out) == contents(evaluation)
 
 
+@pytest.mark.slow
 def test_another_evaluation_uses_the_features_of_an_earlier_one(jobs, evaluate_words, evaluation, contents, tmp_path):
     done = jobs.run(*evaluate_words, "--out", tmp_path / "out", "--features", evaluation, "--seed", 1)
     assert done.returncode == 0, done.stderr

@@ -31,11 +31,6 @@ FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
 EVALUATE = "--size 64 --least 12 --resamples 10"
 STUDY = "--seeds 1 --epochs 1"
 GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
-NIGHT = (
-    f"--source phantom:160,7,normal+pneumonia --ingest 'tiny --size 64' --finetune 'tiny {FINETUNE}' "
-    f"--generate 'tiny --findings normal,pneumonia --per-finding 20 {GENERATE}' --evaluate 'tiny {EVALUATE}' "
-    "--most-distance 1e6 --least-agreement 0 --most-copies 1"  # one step makes no X-ray
-)
 SMALLER = {
     "README.md": {
         "out/mine": GENERATE,
@@ -52,7 +47,6 @@ SMALLER = {
         "out/pm-quality": f"{EVALUATE} --size 32",
         "out/pm-study": STUDY,
         "out/nih-cnn": f"{STUDY} --size 32 --resize 32",
-        "out/nights": NIGHT,
         "out/laptop": f"--per-finding 1 {GENERATE}",
         "out/ten": f"--per-finding 12 {GENERATE}",
         "out/ten-classifier": STUDY,
@@ -77,6 +71,7 @@ NOT_HERE = {
     "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
     "jobs/generate.py sd15 --out ...": FETCHED,
+    ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",
     "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
     "... --out s3://bucket/prefix": "test_generate_s3.py runs it",
     "ray job submit --working-dir . -- python jobs/generate.py sd15 --out s3://bucket/prefix": FETCHED,

@@ -162,6 +162,7 @@ def stopped(done: subprocess.CompletedProcess[str], place: Place, why: str) -> N
     assert 0 < len(committed(place.uri)) < 7 and read_record(open_store(place.uri)) is None
 
 
+@pytest.mark.slow
 def test_overload_resets_lost_answers_and_stalls_are_outlasted(jobs, small, gate, place, whole):
     def weather(number: int, verb: str, path: str) -> str:
         if number < 4 or number in (30, 60):
