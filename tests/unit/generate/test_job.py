@@ -39,7 +39,7 @@ def test_what_is_stored_or_given_up_is_not_pending(ready: Job) -> None:
 def test_a_run_whose_commits_another_has_swept_up_ends_with_the_others_record(ready: Job) -> None:
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3, 4)
-    first = complete(ready, {"total": 1.0})
+    first = complete(ready, "CPU", {"total": 1.0})
     keep(ready, 3, 4)  # by a slower run of the same job
-    assert complete(ready, {"total": 2.0}) == first
+    assert complete(ready, "CPU", {"total": 2.0}) == first
     assert list(ready.store.list("commits/")) == []
