@@ -49,7 +49,7 @@ def main(model: str = "tiny") -> None:
         maker = job.MakeMaker(ready.store, config, ready.model.digest)()
         loaded = time.process_time()
         network, shares = run(ready, maker, pending.to_pylist())
-        job.complete(ready, {})
+        job.complete(ready, "CPU", {})
         done = time.process_time()
     whole = done - loaded + loading - began
     print(f"{ready.plan.images} images of {config.sampler.size} px, {config.sampler.steps} steps, model {model}")

@@ -82,7 +82,7 @@ def run(phase: Phase, model: str, prompts: int, folder: Path) -> str:
         made = run_some(ready, -(-ready.plan.units // 2) if phase == "half" else ready.plan.units)
         if phase == "half":
             return f"made {made} of {ready.plan.units} units"
-        return f"made {made} more units; the record names {job.complete(ready, {}).made.count:,} images"
+        return f"made {made} more units; the record names {job.complete(ready, 'dry', {}).made.count:,} images"
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def run(phase: Phase, units: int, store: Bucket, quarter: int) -> str:
         )
         if phase != "complete":
             return what
-        record = job.complete(ready, {})
+        record = job.complete(ready, "dry", {})
         sizes = {key: (store.root / key).stat().st_size / 1e6 for key in ("plan.parquet", *LARGE)}
         return f"{what}; the record names {record.made.count:,} images; " + ", ".join(
             f"{key} {size:.0f} MB" for key, size in sizes.items()

@@ -39,7 +39,7 @@ def main(model: str = "tiny") -> None:
         before = len(server.requests(bucket))
         ready = job.prepare(open_store(f"s3://{bucket}/set"), config, template_rows(config), Path(folder), print)
         units = run_some(ready, ready.plan.units)
-        job.complete(ready, {})
+        job.complete(ready, "dry", {})
         puts = server.requests(bucket)[before:]
         read = verify(ready.store)
     most = ready.plan.images // 1000 + 5
