@@ -31,7 +31,7 @@ class Side:
     """A trainer that makes `STEPS` steps a turn, and keeps their losses."""
 
     def __init__(self, config: FinetuneConfig, pictures: Pictures) -> None:
-        self.trainer = Trainer(load_base(resolve(config.model).path, config), config, pictures)
+        self.trainer = Trainer(load_base(resolve(config.model).path), config, pictures)
         self.losses: list[float] = []
 
     def __call__(self) -> None:
