@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from _side_by_side import verdict
 
 from cxr import cluster, recipes
 from cxr.generate import job
+from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
 from cxr.store import open_store
 
@@ -54,25 +54,30 @@ class Watched:
 
 def main(model: str = "tiny", workers: int = 2) -> None:
     config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
+    with cluster.session():
+        actors = watched(config, workers)
+    busy = {actor: sum(end - start for start, end in units[1:]) for actor, units in actors.items()}
+    span = {actor: units[-1][1] - units[0][1] for actor, units in actors.items()}
+    for actor, units in actors.items():
+        print(f"  actor {actor}: {len(units)} units, busy {busy[actor]:.2f} s of {span[actor]:.2f} s")
+    share, made = sum(busy.values()) / sum(span.values()), sum(map(len, actors.values()))
+    print(f"{made} units of {config.unit_images} images on {len(actors)} actors, model {model}")
+    verdict(share >= GOAL, f"busy {share:.4f} of their span (at least {GOAL})")
+
+
+def watched(config: GenerateConfig, workers: int) -> dict[str, list[tuple[float, float]]]:
+    """(start, end) of every unit that each actor made, in the session's cluster."""
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         log.mkdir()
-        ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
+        ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), lambda line: None)
         pending = job.begin(ready, retry_failed=False).pending
         maker = MakeWatched(job.MakeMaker(ready.store, config, ready.model.digest), log)
         keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
-        with cluster.session():
-            made = sum(1 for _ in cluster.run_units(pending, maker, keeper, workers, config.sampler.threads))
-        spans = {file.stem: [json.loads(line) for line in file.open()] for file in log.iterdir()}
-    busy: dict[str, float] = defaultdict(float)
-    span: dict[str, float] = {}
-    for actor, units in spans.items():
-        busy[actor] = sum(end - start for start, end in units[1:])
-        span[actor] = units[-1][1] - units[0][1]
-        print(f"  actor {actor}: {len(units)} units, busy {busy[actor]:.2f} s of {span[actor]:.2f} s")
-    share = sum(busy.values()) / sum(span.values())
-    print(f"{made} units of {config.unit_images} images on {len(spans)} actors, model {model}")
-    verdict(share >= GOAL, f"busy {share:.4f} of their span (at least {GOAL})")
+        for done in cluster.run_units(pending, maker, keeper, workers, config.sampler.threads):
+            if done.error:
+                raise RuntimeError(f"unit {done.unit}: {done.error}")
+        return {file.stem: [tuple(json.loads(line)) for line in file.open()] for file in log.iterdir()}
 
 
 if __name__ == "__main__":

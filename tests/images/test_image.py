@@ -5,6 +5,7 @@ CXR_BASE_IMAGE names another base; CXR_IMAGE and CXR_S3_IMAGE name images that a
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -20,6 +21,13 @@ ROOT = Path(__file__).parents[2]
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 PACKAGES = "ca-certificates,python3,python3-venv"
 SECONDS_TO_START = 20
+SAME = """
+import sys
+from cxr.store import open_store
+one, other = ({key: store.get(key) for key, _ in store.list() if key != "record.json"}
+              for store in map(open_store, sys.argv[1:]))
+assert one == other and len(one) > 200, (len(one), one.keys() ^ other.keys())
+"""
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +146,22 @@ def test_exit_codes_come_through_the_submission(cluster):
         [*compose, "run", "--rm", "--no-deps", "job", *words], cwd=ROOT, env=env, capture_output=True
     )
     assert refused.returncode == 2
+
+
+def test_a_node_that_dies_and_one_that_joins_leave_the_same_bytes(cluster):
+    env, compose, _ = cluster
+    job = [*compose, "run", "--rm", "--no-deps", "job"]
+    many = ["python", "jobs/submit.py", "generate", "tiny", "--findings", "Pleural_Conditions", "--per-finding", "200"]
+    run(env, *job, *many, "--workers", "3", "--out", "s3://cxr/calm")
+    stirred = [*job, *many, "--workers", "2", "--out", "s3://cxr/stirred"]
+    going = subprocess.Popen(stirred, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert any(re.search(r"generate: [1-9]\d*/200", line) for line in going.stdout)
+    dying, *_ = run(env, *compose, "ps", "--quiet", "worker").split()
+    run(env, "docker", "kill", dying)
+    run(env, *compose, "up", "--detach", "--scale", "worker=3", "worker")
+    rest, _ = going.communicate(timeout=600)
+    assert going.returncode == 0, rest
+    run(env, *job, "python", "-c", SAME, "s3://cxr/calm", "s3://cxr/stirred")
 
 
 @pytest.mark.parametrize(("token", "status"), [(None, "401"), ("of-somebody-else-0123456789abcdef", "403")])
