@@ -2,8 +2,10 @@
 
 import os
 import platform
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -29,13 +31,18 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
+    # After one second, as Ray has it, workers end between trials, and each trial waits for a new one and its imports.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
     quiet = {"log_to_driver": False, "logging_level": "error"}
     with redirect_stdout(sys.stderr):
+        stop = signal.getsignal(signal.SIGTERM)
         if address := os.environ.get("RAY_ADDRESS"):
             check_answers(address)
             ray.init(**quiet)
         else:
             start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stop)  # in whose place Ray has put one that ends the process at once
         try:
             yield
         finally:

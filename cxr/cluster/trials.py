@@ -120,6 +120,8 @@ def run_trials(
             except RayTaskError:  # raised by the trial's own code
                 raise
             except RayError as lost:
+                if not ray.is_initialized():  # the session has ended: another call would begin a new one
+                    return
                 queue.put({"trial": number, "error": f"its workers died ({type(lost).__name__})"})
 
     yield from told_while(run, queue)

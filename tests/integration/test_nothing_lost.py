@@ -125,6 +125,16 @@ def test_ctrl_c_keeps_what_is_stored_and_failed_units_wait_for_retry_failed(jobs
     assert kept.items() <= moments(place).items()
 
 
+def test_a_terminated_job_stops_as_by_ctrl_c(jobs, tmp_path):
+    """What `ray job stop` and Kubernetes send, while workers are at work."""
+    place = tmp_path / "set"
+    job = jobs.start(place, *LONG, "--workers", 2)
+    await_commits(job, place, 1)
+    _, err = end_driver(job, signal.SIGTERM)
+    assert job.returncode == 130, err
+    assert "stopped; what is stored stays, and the same command goes on:" in err and "SIGTERM" not in err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("units", [3, UNITS])
 def test_a_killed_driver(jobs, whole, tmp_path, units):
