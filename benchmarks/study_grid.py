@@ -34,7 +34,7 @@ from cxr.study.config import Arm, StudyConfig
 from cxr.study.sets import Sets, load
 
 GOAL = 2.5
-TURNS, THIN = 3, 12  # every twelfth picture
+THIN = 12  # every twelfth picture
 CONFIG = StudyConfig(
     classifier=ClassifyConfig(network="resnet18", pretrained=False, epochs=2, batch=16),
     arms=(Arm(name="baseline"), Arm(name="half", real=50)),
@@ -52,7 +52,7 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count())
     with tempfile.TemporaryDirectory() as folder, cluster.session(passing=0):
         real = thinned(folder)
-        sides = side_by_side(lambda: ours(real), lambda: theirs(real, Path(folder)), TURNS)
+        sides = side_by_side(lambda: ours(real), lambda: theirs(real, Path(folder)))
     units = "bf16 units" if in_bf16(CONFIG.classifier, torch.device("cpu")) else "no bf16 units, so ours is in fp32 too"
     trials = len(CONFIG.arms) * len(CONFIG.seeds)
     print(f"{trials} trials on {len(real.table)} X-rays, {os.cpu_count()} CPUs with {units}")

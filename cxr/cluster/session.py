@@ -33,6 +33,8 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
     # After one second, as Ray has it, workers end between trials, and each trial waits for a new one and its imports.
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):  # of the workers, which ask for the same large
+        os.environ.setdefault(name, str(2**30))  # arrays in every step: glibc would give each back to the kernel
     quiet = {"log_to_driver": False, "logging_level": "error"}
     with redirect_stdout(sys.stderr):
         stop = signal.getsignal(signal.SIGTERM)
