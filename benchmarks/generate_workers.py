@@ -12,13 +12,12 @@ from cxr import cluster, recipes
 from cxr.generate.config import GenerateConfig
 
 GOAL = 1.85
-UNITS = 16
+UNITS = 12
 RECIPE = recipes.tiny()
 CONFIG = recipes.changed(
     RECIPE,
     findings="Pleural_Conditions",
     per_finding=UNITS * RECIPE.unit_images,
-    steps=10,
 )
 
 

@@ -63,10 +63,10 @@ def gaussian(features: np.ndarray) -> Gaussian:
 
     x = as_samples(features)
     mean = x.mean(axis=0)
-    factor = (x - mean) / np.sqrt(len(x) - 1)
+    factor = x - mean
     if len(x) > len(mean):
         factor = torch.linalg.qr(torch.from_numpy(factor), mode="r").R.numpy()  # numpy's takes 1.7 times as long
-    return Gaussian(len(x), mean, factor)
+    return Gaussian(len(x), mean, factor / np.sqrt(len(x) - 1))
 
 
 def gaussian_of(sums: Moments) -> Gaussian:

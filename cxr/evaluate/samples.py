@@ -17,7 +17,7 @@ def as_samples(features: np.ndarray, least: int = 2) -> np.ndarray:
         raise BadInput(f"features: of {len(features)} pictures, where this figure needs {least} at least; give more")
     if not np.isfinite(features).all():
         raise BadInput("features: some are infinite or no numbers; check the extractor's weights and its pictures")
-    return features.astype(np.float64)
+    return features.astype(np.float64, copy=False)
 
 
 def as_pair(real: np.ndarray, synthetic: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
