@@ -5,7 +5,7 @@ demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays
 	$(BIN)/python jobs/generate.py tiny --out out/demo --per-finding 8
 	$(BIN)/python jobs/verify.py out/demo
 	$(BIN)/python jobs/ingest.py tiny --source phantom:360,7,normal+pneumonia --out out/study/real
-	$(BIN)/python jobs/generate.py tiny --findings normal,pneumonia --per-finding 130 --out out/study/synthetic
+	$(BIN)/python jobs/generate.py tiny --findings normal,pneumonia --per-finding 130 --steps 20 --out out/study/synthetic
 	$(BIN)/python jobs/evaluate.py tiny --real out/study/real --synthetic out/study/synthetic \
 	    --out out/study/quality --quarantine out/study/clean
 	$(BIN)/python jobs/study.py tiny --real out/study/real --synthetic out/study/clean \

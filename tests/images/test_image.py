@@ -95,7 +95,8 @@ def bare_debian(env: dict[str, str], folder: Path) -> str:
 
 
 def test_the_image_holds_what_nodes_need_and_no_compiler(docker, images):
-    shown = "id -u; command -v ray wget; command -v gcc cc g++ clang make; touch /opt/cxr/x 2>&1; pip --version"
+    names = "for name in ray wget gcc cc g++ clang make; do command -v $name; done"
+    shown = f"id -u; {names}; touch /opt/cxr/x 2>&1; pip --version"
     told = run(docker, "docker", "run", "--rm", images["CXR_IMAGE"], "sh", "-c", shown).splitlines()
     assert told[:3] == ["10001", "/opt/cxr/bin/ray", "/usr/bin/wget"]
     assert "Permission denied" in told[3] and "/opt/cxr/" in told[4]
