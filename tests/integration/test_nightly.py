@@ -30,7 +30,7 @@ def words(jobs, tmp_path_factory):
         "ingest": "tiny --size 64",
         "finetune": f"tiny --model {jobs.model} --size 64 --batch 4 --rank 4 --max-train-steps 2",
         "generate": "tiny --size 64 --steps 2 --findings Normal_Anatomy,Medical_Devices --per-finding 13 --workers 1",
-        "evaluate": "tiny --size 64 --least 12 --resamples 10",
+        "evaluate": "tiny --size 64 --least 12 --resamples 10 --workers 1",
     }
     options = [word for name, value in {**steps, **LAX}.items() for word in (f"--{name}", value)]
     place = ("nightly.py", "tiny", "--out", out, "--source", "phantom:320")

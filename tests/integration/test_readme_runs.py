@@ -26,9 +26,9 @@ SHOWN = re.compile(
 )
 DOTS = ".venv/bin/python jobs/generate.py tiny --out out/never --dry-run --size 64 --steps 1"  # what `...` stands for
 
-GENERATE = "--size 64 --steps 1"
+GENERATE = "--size 64 --steps 1 --workers 1"  # a second worker only loads the libraries once more
 FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
-EVALUATE = "--size 64 --least 12 --resamples 10"
+EVALUATE = "--size 64 --least 12 --resamples 10 --workers 1"
 STUDY = "--seeds 1 --epochs 1"
 GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
 SMALLER = {
