@@ -6,12 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from cxr.store import open_store
 from tests.stored import stored_set  # noqa: F401 - a fixture
@@ -26,9 +27,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no time is left: SLOW_UNTIL is over")
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once(name, make)`: the place that `make(place)` fills, once for all processes of pytest. For reading only."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def shared(name: str, make: Callable[[Path], object]) -> Path:
+        place, done = root / name / "set", root / name / "done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                make(place)
+                done.touch()
+        return place
+
+    return shared
+
+
+@pytest.fixture(scope="session")
+def random_model(once: Once) -> Path:
     """A diffusers folder in the embedded model's layout, for 64 px; its weights are the same in every session."""
+    return once("model", save_random_model)
+
+
+def save_random_model(folder: Path) -> None:
     import torch
     from diffusers import StableDiffusionPipeline
 
@@ -37,7 +62,6 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cxr.pretrain.text import make_text_encoder, sample_captions, train_tokenizer
     from cxr.pretrain.vae import make_vae
 
-    folder = tmp_path_factory.mktemp("model") / "random"
     text, vae = TextConfig(vocabulary=1200, width=16, layers=1, heads=2), VaeConfig(channels=(8, 8, 8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -53,7 +77,6 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             requires_safety_checker=False,
         )
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    return folder
 
 
 @dataclass(frozen=True)
@@ -132,10 +155,12 @@ def small() -> tuple[str | int, ...]:
 
 
 @pytest.fixture(scope="session")
-def small_set(jobs: Jobs, small: tuple[str | int, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_set(jobs: Jobs, small: tuple[str | int, ...], once: Once) -> Path:
     """The small set as one undisturbed worker makes it. For reading only."""
-    out = tmp_path_factory.mktemp("small") / "set"
-    done = jobs.generate(out, *small, "--workers", 1)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("26 images, ") and f"look at {out}/contact_sheet.png" in done.stdout
-    return out
+
+    def make(place: Path) -> None:
+        done = jobs.generate(place, *small, "--workers", 1)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("26 images, ") and f"look at {place}/contact_sheet.png" in done.stdout
+
+    return once("small", make)

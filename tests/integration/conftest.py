@@ -114,20 +114,26 @@ def no_job_left_over(jobs) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def xrays(jobs, tmp_path_factory) -> Path:
-    """120 phantoms of 64 px, split by patient."""
-    place = tmp_path_factory.mktemp("xrays") / "set"
-    done = jobs.run("ingest.py", "tiny", "--source", "phantom:120,3", "--out", place, "--size", 64, "--folds", 2)
-    assert done.returncode == 0, done.stderr
-    return place
+def xrays(ingested) -> Path:
+    """120 phantoms of 64 px, split by patient. For reading only."""
+    return ingested("xrays", "phantom:120,3", "--folds", 2)
 
 
 @pytest.fixture(scope="session")
-def real_set(jobs, tmp_path_factory):
-    place = tmp_path_factory.mktemp("real") / "set"
-    done = jobs.run("ingest.py", "tiny", "--source", "phantom:320", "--out", place, "--size", 64)
-    assert done.returncode == 0, done.stderr
-    return place
+def real_set(ingested) -> Path:
+    """320 phantoms of 64 px. For reading only."""
+    return ingested("real", "phantom:320")
+
+
+@pytest.fixture(scope="session")
+def ingested(jobs, once):
+    """`ingested(name, source, ...)`: a finished set of 64 px."""
+
+    def make(place: Path, *words: str | int) -> None:
+        done = jobs.run("ingest.py", "tiny", "--out", place, "--size", 64, "--source", *words)
+        assert done.returncode == 0, done.stderr
+
+    return lambda name, *words: once(name, lambda place: make(place, *words))
 
 
 @pytest.fixture(scope="session")
@@ -137,12 +143,15 @@ def evaluate_words(real_set, small_set):
 
 
 @pytest.fixture(scope="session")
-def evaluation(jobs, evaluate_words, tmp_path_factory):
-    place = tmp_path_factory.mktemp("evaluation") / "out"
-    done = jobs.run(*evaluate_words, "--out", place)
-    assert done.returncode == 0, done.stderr
-    assert f"look at {place}/index.html" in done.stdout and "FID" not in done.stdout
-    return place
+def evaluation(jobs, evaluate_words, once) -> Path:
+    """What two workers leave. For reading only."""
+
+    def make(place: Path) -> None:
+        done = jobs.run(*evaluate_words, "--out", place)
+        assert done.returncode == 0, done.stderr
+        assert f"look at {place}/index.html" in done.stdout and "FID" not in done.stdout
+
+    return once("evaluation", make)
 
 
 @pytest.fixture(scope="session")

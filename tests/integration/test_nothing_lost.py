@@ -44,10 +44,10 @@ def end_driver(job: Job, how: signal.Signals) -> tuple[str, str]:
     Ray's agents, which only watch, may need a minute longer.
     """
     family = [process for process in offspring(job) if not process.name().endswith("Agent")]
-    if how is signal.SIGKILL:
-        job.kill()
-    else:
+    if how is signal.SIGINT:
         os.killpg(job.pid, how)
+    else:
+        job.send_signal(how)
     said = job.communicate(timeout=60)
     _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive, alive

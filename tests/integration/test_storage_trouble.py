@@ -209,7 +209,8 @@ def admin(s3: S3Server, *words: str) -> None:
     subprocess.run(["radosgw-admin", "-c", s3.folder / "ceph.conf", *words], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("conditions", ["honoured", pytest.param("forgotten", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("conditions", ["honoured", "forgotten"])
 def test_two_of_the_same_job_at_once_end_with_one_artifact(jobs, small, gate, place, whole, conditions):
     gate.trouble = lambda number, verb, path: "forget the condition" if conditions == "forgotten" else ""
     both = [jobs.start(place.uri, *small, "--workers", workers, env=gate.env) for workers in (1, 2)]
