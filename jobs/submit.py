@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+import cxr
 from cxr import cli
 from cxr.errors import BadInput, StoreError, nearest
 from cxr.progress import note
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 JOBS = Path(__file__).resolve().parent
-CODE = ("cxr", "jobs")  # what travels, with the files that the command names
+CODE = (JOBS, Path(cxr.__file__).parent)  # what travels, with the files that the command names
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
 SECONDS_TO_STOP = "30"  # to store what is in hand; Ray gives 3 by default
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -169,7 +170,7 @@ def packed(named: list[Path]) -> Iterator[str]:
     """A folder with what travels, and nothing else: no data, no environment, no history."""
     with tempfile.TemporaryDirectory() as folder:
         for part in CODE:
-            shutil.copytree(JOBS.parent / part, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(part, Path(folder, part.name), ignore=shutil.ignore_patterns("__pycache__"))
         for path in named:
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
