@@ -67,6 +67,7 @@ NOT_HERE = {
     "make demo": ".ci/run runs it",
     "make test": ".ci/run runs it",
     "make bench": "takes hours",
+    "make image-test": "needs root and Docker",
     "make s3": "runs tests/ceph.sh, and so do the tests of S3",
     "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
