@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
-from cxr.errors import BadInput, StoreError
+from cxr.errors import BadInput, StoreError, disk_full
 from cxr.screen import in_notebook
 
 DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -32,8 +32,11 @@ def guard(main: Callable[[], int]) -> int:
         signal.signal(stop, signal.default_int_handler)  # set, because shells have background jobs ignore SIGINT
     try:
         return main()
-    except (BadInput, StoreError) as error:
-        print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
+    except (BadInput, StoreError, OSError) as error:
+        told = disk_full(error) or error  # a temporary file's, of a plan or a catalog
+        if isinstance(told, OSError):
+            raise
+        print(f"{program()}: {' '.join(str(told).split())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(

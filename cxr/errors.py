@@ -1,6 +1,8 @@
 """The two errors a user can cause and mend; every job prints them as one line and exits with 2."""
 
 import difflib
+import errno
+import tempfile
 from collections.abc import Iterable
 
 
@@ -10,6 +12,14 @@ class BadInput(Exception):
 
 class StoreError(Exception):
     """The storage refused, vanished or is full. Work already committed is kept; the same command goes on."""
+
+
+def disk_full(error: BaseException, place: object = "") -> StoreError | None:
+    """The error that says so of the place, by default the error's file, if this one is of a full disk or quota."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    place = place or error.filename or tempfile.gettempdir()
+    return StoreError(f"{place}: disk full; free space and run the same command again")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -87,7 +87,11 @@ def main(args: Args) -> int:
         finish.sweep(job.store)
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
     else:
+        from cxr.cluster import SPENT
+
         record = evaluated(job, findings, left_out, earlier, args.workers, start)
+        took = SPENT.told(record.timings["total"])
+        print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
     told(job, record)
     for place in places[3:]:
         take_out(job, place)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 CHANGES = (
     "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
     "instance_prompt", "learning_rate", "schedule", "warmup", "ema", "rank", "alpha", "train_text_encoder",
-    "prior_weight", "class_prompt", "class_images", "size", "precision", "gradient_checkpointing", "validate_every",
-    "select", "patience", "seed",
+    "prior_weight", "class_prompt", "class_images", "size", "precision", "gradient_checkpointing", "cache",
+    "validate_every", "validation_images", "sampling_steps", "select", "patience", "seed",
 )  # fmt: skip
 
 
@@ -88,8 +88,14 @@ class Args:
     """What the networks compute in."""
     gradient_checkpointing: bool | None = None
     """Much less memory for a quarter more time."""
+    cache: bool | None = None
+    """Keep latents and, of a frozen text encoder, text states; the result is the same."""
     validate_every: int | None = None
     """Steps between validations, each with a checkpoint."""
+    validation_images: int | None = None
+    """How many of them a validation looks at."""
+    sampling_steps: int | None = None
+    """Denoising steps of the pictures that a validation makes."""
     select: Metric | None = None
     """What the best checkpoint is chosen by."""
     patience: int | None = None
@@ -123,9 +129,11 @@ def main(args: Args) -> int:
         return cli.DONE
     fit(ready, args)
     record = finish.complete(ready, {"total": time.monotonic() - start})
-    best, seconds = record.metrics, record.timings["total"]
+    from cxr.cluster import SPENT
+
+    best, took = record.metrics, SPENT.told(record.timings["total"])
     print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
-          f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")  # fmt: skip
+          f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
     print(f"look at {store.uri}/{finish.CURVES_KEY} and {store.uri}/{job.SAMPLES}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
 
@@ -135,19 +143,26 @@ def fit(ready: "Job", args: Args) -> None:
     from cxr import cluster
     from cxr.finetune import job
 
-    job.begin(ready)
     todo = [run for run in ready.runs if job.read_result(ready.store, run) is None]
     if not todo:
         return
     with cluster.session(args.workers or 0):
-        workers = args.workers or (cluster.default_workers() if cluster.has_gpu() else 1)
+        gpus = cluster.default_workers() if cluster.has_gpu() else 1
+        workers = args.workers or min(gpus, ready.config.batch)
         threads = cluster.threads_each(workers)
+        sizes = args.min_workers or workers, workers
+        cluster.check_room(sizes[0], threads)
+        job.begin(ready)
         folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
         told = cluster.run_trials(folds, 1) if folds else iter(())
         if job.FINAL in todo:
-            sizes = args.min_workers or workers, workers
             told = chain(told, cluster.train(part_of(ready, job.FINAL, threads), sizes, threads))
-        show(ready, told, args.tensorboard)
+        try:
+            show(ready, told, args.tensorboard)
+        except cluster.WorkersDied as died:
+            raise BadInput(
+                f"{died}; the same command goes on. If memory is short, {job.take_less(ready.config)}"
+            ) from died
 
 
 def part_of(ready: "Job", run: str, threads: int) -> "Fit":
@@ -178,7 +193,7 @@ def distance() -> "Distance":
 
 def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
     """A bar over the steps of all runs; with a folder, their figures for TensorBoard too."""
-    from cxr.finetune.job import steps_done, steps_of
+    from cxr.finetune.job import steps_done, steps_of, take_less
 
     reached = {run: steps_done(ready, run) for run in ready.runs}
     steps = sum(steps_of(ready, run) for run in ready.runs)
@@ -186,7 +201,10 @@ def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None)
     with progress("finetune", steps, "steps", sum(reached.values())) as advance:
         for figures in told:
             if why := figures.get("error"):
-                raise BadInput(f"--folds: a fold was given up, {why}; give it more memory and run the same again")
+                raise BadInput(
+                    f"--folds: a fold was given up, {why}; the same command goes on. If memory is short, "
+                    f"{take_less(ready.config)}"
+                )
             run, step = figures.pop("run"), figures.pop("step")
             if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
                 scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))
@@ -216,6 +234,8 @@ def configured(args: Args) -> FinetuneConfig:
         raise BadInput("--tensorboard: it is not installed; pip install tensorboard, or leave the option out")
     given = {name: getattr(args, name) for name in CHANGES}
     config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), **given)
+    if (args.workers or 1) > config.batch:
+        raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
     check_spec(config.model)
     return config
 

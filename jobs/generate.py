@@ -94,8 +94,10 @@ def main(args: Args) -> int:
         if failures:
             return tell_failures(ready, failures)
         record = job.complete(ready, device, {"total": time.monotonic() - start})
-    seconds = record.timings["total"]
-    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
+    from cxr.cluster import SPENT
+
+    took = SPENT.told(record.timings["total"])
+    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
     print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
     display(store, args)
     return cli.DONE

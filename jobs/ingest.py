@@ -66,8 +66,10 @@ def main(args: Args) -> int:
             return cli.DONE
         take_pictures(ready, args.workers)
         record = finish.complete(ready, {"total": time.monotonic() - start}, note)
-    seconds = record.timings["total"]
-    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, in {seconds:.0f} s: {store.uri}")
+    from cxr.cluster import SPENT
+
+    took = SPENT.told(record.timings["total"])
+    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
     print(f"look at {store.uri}/{finish.PICTURE_KEY}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
 

@@ -193,7 +193,10 @@ def told(root: Store, day: str, record: Record) -> int:
     from cxr.nightly import pointer, report, trend
 
     passed, latest = record.metrics["passed"], pointer.read_latest(root).night or "no night yet"
-    print(f"{record.metrics['verdict']}; latest is {latest}", file=sys.stdout if passed else sys.stderr)
+    print(
+        f"{record.metrics['verdict']}; latest is {latest}, in {record.timings['total']:.0f} s",
+        file=sys.stdout if passed else sys.stderr,
+    )
     print(f"look at {report.place(root, day).uri}/{report.PAGE_KEY} and {root.uri}/{trend.PAGE_KEY}")
     return cli.DONE if passed else cli.SOME_FAILED
 

@@ -109,6 +109,9 @@ def main(args: Args) -> int:
     if failures:
         return tell_failures(ready, len(failures))
     record = finish.complete(ready, study, written, {"total": time.monotonic() - start})
+    from cxr.cluster import SPENT
+
+    print(f"{len(ready.names)} trials, {SPENT.told(record.timings['total'])}: {store.uri}")
     if record.metrics["phantom"]:
         print("Of phantoms, which say nothing about patients:")
     print(record.metrics["answer"])

@@ -5,17 +5,20 @@ Import from here.
 session.py   the cluster a job runs on
 units.py     units of work over Ray Data: run_units, run_rows
 trials.py    training together by Ray Train, and trials side by side: train, train_trials, run_trials
-metrics.py   what Prometheus is told of both
+metrics.py   what both take: for the last line, and for Prometheus
 stops.py     how a worker's refusal reaches the job
 """
 
+from cxr.cluster.metrics import SPENT
 from cxr.cluster.session import check_room, default_workers, device, has_gpu, session, spare_cpus, threads_each
-from cxr.cluster.trials import Tell, run_trials, share, train, train_trials
+from cxr.cluster.trials import Tell, WorkersDied, run_trials, share, train, train_trials
 from cxr.cluster.units import UnitDone, run_rows, run_units
 
 __all__ = [
+    "SPENT",
     "Tell",
     "UnitDone",
+    "WorkersDied",
     "check_room",
     "default_workers",
     "device",

@@ -1,11 +1,27 @@
-"""What Prometheus is told of the work, at the metrics port of the driver's node. Ray writes `ray_` before each name.
+"""What the work takes: for the job's last line, and for Prometheus at the metrics port of the driver's node.
 
-GPU memory is there already: `ray_node_gram_used`.
+Ray writes `ray_` before each name. GPU memory is there already: `ray_node_gram_used`.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from ray.util.metrics import Counter, Gauge
+
+
+@dataclass
+class Spent:
+    """By all the work that this process has given out."""
+
+    gpu_seconds: float = 0.0  # a GPU's second of work that came to its end
+    retries: int = 0  # units that failed, and trials that were begun anew
+
+    def told(self, seconds: float) -> str:
+        """For the line at a job's end: how long it took, and what."""
+        return f"in {seconds:.0f} s, {self.gpu_seconds / 3600:.3g} GPU-hours, {self.retries} tried again"
+
+
+SPENT = Spent()
 
 
 class UnitMetrics:
@@ -22,6 +38,7 @@ class UnitMetrics:
         for counter, count in ((self.images, images), (self.bytes, bytes)):
             if count:  # a counter takes no 0
                 counter.inc(count)
+        SPENT.retries += retries
         if retries:
             self.units.inc(retries, {"state": "retried"})
 

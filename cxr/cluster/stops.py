@@ -1,11 +1,12 @@
 """How a refusal travels from a worker to the job: an exception would end everything without its own words."""
 
-from cxr.errors import BadInput, StoreError
+from cxr.errors import BadInput, StoreError, disk_full
 
 
-def fatal_of(stop: BadInput | StoreError) -> str:
-    """What `stop_if_fatal` raises again."""
-    return f"{type(stop).__name__} {stop}"
+def fatal_of(error: Exception) -> str:
+    """What `stop_if_fatal` raises again; empty for an error that trying again may mend."""
+    error = disk_full(error) or error
+    return f"{type(error).__name__} {error}" if isinstance(error, BadInput | StoreError) else ""
 
 
 def stop_if_fatal(fatal: str) -> None:

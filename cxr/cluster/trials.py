@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,10 +13,9 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cxr.cluster.metrics import LossMetric
+from cxr.cluster.metrics import SPENT, LossMetric
 from cxr.cluster.session import check_room, has_gpu
 from cxr.cluster.stops import fatal_of, stop_if_fatal
-from cxr.errors import BadInput, StoreError
 
 SECONDS_BETWEEN_LOOKS = 0.5
 TRIES = 3  # at work whose worker died
@@ -26,6 +26,10 @@ Tell = Callable[[Told], None]
 
 Work = Callable[..., None]
 """Called as `work(tell, *shared)`."""
+
+
+class WorkersDied(Exception):
+    """Again and again, by no error of their work's: killed, as for want of memory, or their nodes were lost."""
 
 
 def train(
@@ -48,26 +52,33 @@ def train(
 
     Raises:
         BadInput, StoreError: the work raised it.
+        WorkersDied: more often than they are begun anew.
     """
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError, get_context
     from ray.train.torch import TorchTrainer
 
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     least, most = workers
     check_room(least, threads, option)
-    gpu, queue = has_gpu(), made_queue()
+    gpus, queue = int(has_gpu()), made_queue()
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
-            lambda: told_work(work, queue, shared),
+            lambda: told_work(work, queue, shared, gpus, first=get_context().get_world_rank() == 0),
             scaling_config=ScalingConfig(
                 num_workers=most if least == most else workers,
-                use_gpu=gpu,
-                resources_per_worker={"CPU": threads} | ({"GPU": 1} if gpu else {}),
+                use_gpu=bool(gpus),
+                resources_per_worker={"CPU": threads, "GPU": gpus} if gpus else {"CPU": threads},
             ),
             run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=TRIES)),
         )
-        yield from told_while(trainer.fit, queue)
+        try:
+            yield from told_while(trainer.fit, queue, 1)
+        except WorkerGroupError as lost:
+            why = next((e for e in lost.worker_failures.values() if type(e).__module__.startswith("ray.")), None)
+            if why is None:  # its own error, a bug
+                raise
+            raise WorkersDied(f"the workers died {1 + TRIES} times ({str(why).strip().splitlines()[0]})") from lost
 
 
 def train_trials(
@@ -83,7 +94,7 @@ def train_trials(
     for number, trial in enumerate(trials):
         try:
             yield from train(trial, (workers, workers), threads, shared, option)
-        except TrainingFailedError as lost:
+        except (TrainingFailedError, WorkersDied) as lost:
             yield {"trial": number, "error": f"its workers failed: {str(lost).strip().splitlines()[-1]}"}
 
 
@@ -109,11 +120,11 @@ def run_trials(
     Raises:
         BadInput, StoreError: a trial raised it.
     """
-    queue = made_queue()
-    task = ray.remote(num_cpus=threads, num_gpus=gpus if has_gpu() else 0, max_retries=TRIES)(told_work)
+    queue, gpus = made_queue(), gpus if has_gpu() else 0
+    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=TRIES)(told_work)
 
     def run() -> None:
-        running = [task.remote(trial, queue, shared) for trial in trials]
+        running = [task.remote(trial, queue, shared, gpus) for trial in trials]
         for number, ended in enumerate(running):
             try:
                 ray.get(ended)
@@ -124,7 +135,7 @@ def run_trials(
                     return
                 queue.put({"trial": number, "error": f"its workers died ({type(lost).__name__})"})
 
-    yield from told_while(run, queue)
+    yield from told_while(run, queue, len(trials))
 
 
 def made_queue() -> Queue:
@@ -133,17 +144,33 @@ def made_queue() -> Queue:
     return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
-def told_work(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef]) -> None:
-    """In a worker: its refusals are told before they are raised, and so end the job with their own words."""
+def told_work(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef], gpus: float, first: bool = True) -> None:
+    """In a worker: its refusals are told before they are raised, and so end the job with their own words.
+
+    Args:
+        gpus: that it has.
+        first: of those that train together; it alone says that they begin.
+    """
+    start = time.monotonic()
+    if first:
+        queue.put({"began": True})
     try:
         work(queue.put, *ray.get(list(shared)))
-    except (BadInput, StoreError) as stop:
-        queue.put({"fatal": fatal_of(stop)})
+    except Exception as failure:
+        if fatal := fatal_of(failure):
+            queue.put({"fatal": fatal})
         raise
+    finally:
+        if gpus:
+            queue.put({"gpu_seconds": gpus * (time.monotonic() - start)})
 
 
-def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
-    """Yields what is put into the queue until `run` has ended and it is empty; raises what `run` raised."""
+def told_while(run: Callable[[], object], queue: Queue, begins: int) -> Iterator[Told]:
+    """Yields what is put into the queue until `run` has ended and it is empty; raises what `run` raised.
+
+    Args:
+        begins: how often work begins if nothing fails.
+    """
     raised: list[BaseException] = []
 
     def body() -> None:
@@ -154,7 +181,7 @@ def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
 
     thread = threading.Thread(target=body, daemon=True)  # not the main one: Ray would take Ctrl-C for itself
     thread.start()
-    metric = LossMetric()
+    metric, begun = LossMetric(), 0
     while True:
         ended = not thread.is_alive()
         try:
@@ -164,7 +191,12 @@ def told_while(run: Callable[[], object], queue: Queue) -> Iterator[Told]:
                 break
             continue
         stop_if_fatal(told.pop("fatal", ""))
+        SPENT.gpu_seconds += told.pop("gpu_seconds", 0)
+        begun += told.pop("began", False)
+        if not told:
+            continue
         metric.tell(told)
         yield told
+    SPENT.retries += max(0, begun - begins)
     if raised:
         raise raised[0]

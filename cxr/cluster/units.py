@@ -12,10 +12,9 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from cxr.cluster.metrics import UnitMetrics
+from cxr.cluster.metrics import SPENT, UnitMetrics
 from cxr.cluster.session import check_room, has_gpu
 from cxr.cluster.stops import fatal_of, stop_if_fatal
-from cxr.errors import BadInput, StoreError
 
 PASSING_CPUS = 0.01  # other resources than a maker's, or Ray Data would fuse the stages into one
 STORING = 2  # units that are stored at a time, for each maker: a slow store would fill the machine with processes
@@ -101,6 +100,7 @@ def run_units(
         for row in table.to_pylist():
             stop_if_fatal(row.pop("fatal"))
             unit = UnitDone(**row)
+            SPENT.gpu_seconds += gpu * unit.seconds
             metrics.add(unit.images, unit.bytes, unit.error, unit.retries)
             yield unit
 
@@ -126,10 +126,9 @@ class MakeStage:
                 rows = rows or self.maker.rows(unit)
                 pictures = self.maker.make(rows)
                 return made_unit(unit, rows, pictures.tobytes(), list(pictures.shape), retries=retry)
-            except (BadInput, StoreError) as stop:
-                fatal = fatal_of(stop)
-                break
             except Exception as failure:
+                if fatal := fatal_of(failure):
+                    break
                 error = f"{type(failure).__name__}: {failure}"
         return made_unit(unit, rows, b"", [0, 0, 0], error, fatal, retry)
 
@@ -166,8 +165,9 @@ def keep_stage(block: pa.Table, keeper: Keeper) -> pa.Table:
         pixels = np.frombuffer(block["pixels"][0].as_buffer(), np.uint8).reshape(made["shape"])
         try:
             stored = keeper(made["unit"], rows, None if made["error"] else pixels, made["error"])
-        except (BadInput, StoreError) as stop:
-            fatal = fatal_of(stop)
+        except Exception as failure:
+            if not (fatal := fatal_of(failure)):
+                raise
     done = {
         "unit": made["unit"],
         "images": 0 if made["error"] else len(rows),
@@ -215,6 +215,7 @@ def run_rows(
         for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in table.to_pylist():
                 stop_if_fatal(row["fatal"])
+                SPENT.gpu_seconds += gpus * row["seconds"]
                 told = json.loads(row["told"])
                 metrics.add(told.get("images", 0))
                 yield told
@@ -240,12 +241,13 @@ class WorkStage:
         self.work, self.shared = work, ray.get(list(shared))
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        told, fatal = {}, ""
+        told, fatal, start = {}, "", time.monotonic()
         try:
             told = self.work(block["unit"][0].as_py(), block["rows"][0].as_py(), *self.shared)
-        except (BadInput, StoreError) as stop:
-            fatal = fatal_of(stop)
-        return pa.table({"told": [json.dumps(told)], "fatal": [fatal]})
+        except Exception as failure:
+            if not (fatal := fatal_of(failure)):
+                raise
+        return pa.table({"told": [json.dumps(told)], "fatal": [fatal], "seconds": [time.monotonic() - start]})
 
 
 def quiet() -> None:

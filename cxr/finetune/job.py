@@ -286,7 +286,12 @@ def out_of_memory_told(config: FinetuneConfig) -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
-        raise BadInput(
-            f"out of memory: lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same "
-            f"result), lower --size {config.size}, or turn on --gradient-checkpointing"
-        ) from None
+        raise BadInput(f"out of memory: {take_less(config)}") from None
+
+
+def take_less(config: FinetuneConfig) -> str:
+    """What takes less memory."""
+    return (
+        f"lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same result), lower "
+        f"--size {config.size}, or turn on --gradient-checkpointing"
+    )

@@ -16,7 +16,8 @@ PREDICTIONS = ("epsilon", "v_prediction")
 
 
 class Remembered(Generic[Key]):
-    """A function from keys to one tensor each, [len(keys), ...], that keeps its results where `keep` says so."""
+    """A function from keys to one tensor each, [len(keys), ...], that keeps its results where `keep` says so: in main
+    memory, as a hundred thousand captions' states would fill a GPU."""
 
     def __init__(self, make: Callable[[list[Key]], Tensor], keep: bool) -> None:
         self.make, self.keep = make, keep
@@ -26,7 +27,7 @@ class Remembered(Generic[Key]):
         if not self.keep:
             return self.make(list(keys))
         if missing := [key for key in dict.fromkeys(keys) if key not in self.kept]:
-            self.kept.update(zip(missing, self.make(missing), strict=True))
+            self.kept.update(zip(missing, self.make(missing).cpu(), strict=True))
         return torch.stack([self.kept[key] for key in keys])
 
 

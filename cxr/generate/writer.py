@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
+from cxr.errors import StoreError
 from cxr.generate.config import Layout
 from cxr.store import COMMITS, Store, Stored, sha256, unit_key
 
@@ -108,10 +109,8 @@ def read_commit(store: Store, unit: int) -> list[Image]:
 
 def read_shard_images(store: Store, unit: int) -> list[Image]:
     """The names and digests in a shard, without its pictures."""
-    filesystem, root = store.arrow()
-    key = shard_key(unit)
-    table = pq.read_table(f"{root}/{key}", filesystem=filesystem, columns=["image_id", "sha256"])
-    return [Image(row["image_id"], key, 0, row["sha256"]) for row in table.to_pylist()]
+    table = read_shard(store, unit, columns=["image_id", "sha256"])
+    return [Image(row["image_id"], shard_key(unit), 0, row["sha256"]) for row in table.to_pylist()]
 
 
 def read_pictures(store: Store, layout: Layout, rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
@@ -120,10 +119,21 @@ def read_pictures(store: Store, layout: Layout, rows: Iterable[dict[str, Any]]) 
         if layout == "folder":
             yield store.get(image_key(row["finding"], row["image_id"]))
         else:
-            filesystem, root = store.arrow()
-            path = f"{root}/{shard_key(row['unit'])}"
-            found = pq.read_table(path, filesystem=filesystem, filters=[("image_id", "=", row["image_id"])])
+            found = read_shard(store, row["unit"], filters=[("image_id", "=", row["image_id"])])
             yield found["image"][0].as_py()["bytes"]
+
+
+def read_shard(store: Store, unit: int, **what: Any) -> pa.Table:
+    """What pyarrow's `read_table` gives of a shard.
+
+    Raises:
+        StoreError: the store does not answer, or not with a shard.
+    """
+    (filesystem, root), key = store.arrow(), shard_key(unit)
+    try:
+        return pq.read_table(f"{root}/{key}", filesystem=filesystem, **what)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"{store.uri}: {key} cannot be read ({type(error).__name__}); run the same again") from None
 
 
 def shard_objects(store: Store, units: int) -> list[Stored]:

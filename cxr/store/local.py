@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr.errors import BadInput, StoreError
+from cxr.errors import BadInput, StoreError, disk_full
 from cxr.store.base import TEMP_PREFIX, Listed, Store, Stored, check_key, sha256
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ class LocalStore(Store):
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreError(f"{self.root}: disk full; free space and run the same command again") from error
+            if full := disk_full(error, self.root):
+                raise full from error
             raise StoreError(f"{self.root}: {key} cannot be written: {error.strerror}") from error
 
     def _walk(self, top: Path) -> Iterator[os.DirEntry[str]]:

@@ -1,7 +1,6 @@
 """Which files of a model count, their digests (remembered between starts), and what they are held against."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -13,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from cxr.errors import BadInput, StoreError
+from cxr.errors import BadInput, StoreError, disk_full
 from cxr.store import digest_of, open_store, read_record, sha256
 
 INDEX = "model_index.json"
@@ -141,8 +140,8 @@ def disk_told(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{what}: disk full; free space and run the same command again") from None
+        if full := disk_full(error, what):
+            raise full from None
         why = os.strerror(error.errno) if error.errno else "reading failed"
         raise StoreError(f"{what}: {why}; XDG_CACHE_HOME names the folder for downloaded weights") from None
 

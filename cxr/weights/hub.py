@@ -1,10 +1,9 @@
 """Over the Hugging Face hub, by pinned commit, into the hub's own cache; every file held against the commit."""
 
-import errno
 import hashlib
 from pathlib import Path
 
-from cxr.errors import BadInput, StoreError
+from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
 from cxr.weights.files import UNUSED, Wanted, hashes_of, locked, wanted_files
 
@@ -82,8 +81,8 @@ def _is_absence(error: Exception) -> bool:
 
 
 def _stop_if_full(error: Exception, spec: str) -> None:
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        raise StoreError(f"{spec}: disk full while fetching it; free space and run the same command again") from None
+    if full := disk_full(error, spec):
+        raise full from None
 
 
 def _why(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Units over actors: each comes out once, whatever happens to it or to the process it is in."""
 
+import errno
 import os
 import signal
 import sys
@@ -42,6 +43,8 @@ class Script:
         trouble, attempt = self.trouble.get(unit), self.attempts()[unit]
         if trouble == "refuses":
             raise BadInput(f"unit {unit}: no such weights")
+        if trouble == "fills the disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/plan")
         if trouble == "always fails" or (trouble == "fails twice" and attempt <= 2):
             raise ValueError(f"attempt {attempt} failed")
         if trouble == "kills its process once" and attempt == 1:
@@ -158,7 +161,11 @@ def test_a_trial_of_several_workers_that_always_fails_is_told_and_the_next_goes_
 
 @pytest.mark.parametrize(
     ("trouble", "keeper", "error"),
-    [({6: "refuses"}, {}, BadInput("unit 6: no such weights")), ({}, {"full_at": 6}, StoreError("disk full"))],
+    [
+        ({6: "refuses"}, {}, BadInput("unit 6: no such weights")),
+        ({6: "fills the disk"}, {}, StoreError("/tmp/plan: disk full; free space and run the same command again")),
+        ({}, {"full_at": 6}, StoreError("disk full")),
+    ],
 )
 def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, keeper, error, tmp_path):
     script, store = Script(tmp_path / "log", trouble), open_store(str(tmp_path / "store"))
@@ -167,6 +174,19 @@ def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, k
     made = {key: store.get(key) for key, _ in store.list()}
     assert made and all(made[key] == picture(int(key[5:])) for key in made) and "made/6" not in made
     assert script.attempts()[6] == 1
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_again_and_again_end_the_training_with_a_reason(tmp_path):
+    def work(tell: cluster.Tell) -> None:
+        tell({"attempt": 1})
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    before, told = cluster.SPENT.retries, []
+    with pytest.raises(cluster.WorkersDied, match="the workers died 4 times"):
+        told.extend(cluster.train(work, (1, 1), 1))
+    assert cluster.SPENT.retries - before == 3
+    assert cluster.SPENT.told(62.4).endswith(f"{before + 3} tried again")
 
 
 @pytest.mark.slow

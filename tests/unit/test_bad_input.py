@@ -137,6 +137,7 @@ WRONG_FINETUNE = {
     f"tiny {SET} {OUT} --class-images 0": "--class-images '0'",
     f"tiny {SET} {OUT} --select fid": "--select",
     f"tiny {SET} {OUT} --workers 0": "--workers 0",
+    f"dev {SET} {OUT} --workers 9": "--workers 9: --batch 8 has a picture for as many at most",
 }
 BOTH = "--real {tmp}/empty --synthetic {tmp}/half"
 WRONG_STUDY = {

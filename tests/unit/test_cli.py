@@ -1,5 +1,6 @@
 """The door of every job: exit codes, one line for what a user can mend, and no traceback for it."""
 
+import errno
 import os
 import shlex
 import signal
@@ -89,6 +90,13 @@ def test_help_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_what_a_user_can_mend_is_one_line_and_2(monkeypatch, capsys: pytest.CaptureFixture, kind: type) -> None:
     assert run(monkeypatch, raising(kind("x.csv: line 3:\n  is wrong")), "--recipe", "a") == 2
     assert capsys.readouterr().err == "some_job.py: x.csv: line 3: is wrong\n"
+
+
+def test_a_full_disk_is_one_line_and_2_wherever_it_is(monkeypatch, capsys: pytest.CaptureFixture) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/plan.parquet")
+    assert run(monkeypatch, raising(full), "--recipe", "a") == 2
+    told = "some_job.py: /tmp/plan.parquet: disk full; free space and run the same command again\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Large files over http(s): in parallel pieces, resumed after a break, held against a checksum."""
 
-import errno
 import hashlib
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential
 
-from cxr.errors import BadInput, StoreError
+from cxr.errors import BadInput, disk_full
 from cxr.progress import progress
 
 PIECE = 8 << 20  # bytes; what a break costs at most
@@ -54,8 +53,8 @@ def download(prefix: str, names: Sequence[str], folder: Path, notes: Callable[[s
             with FileLock(folder / f".{name}.lock"):
                 _bring(url, folder / name, notes, wait)
         except BROKEN as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreError(f"{folder}: disk full; free space and run the same command again") from None
+            if full := disk_full(error, folder):
+                raise full from None
             why = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
             raise BadInput(
                 f"{url}: not to be had ({why}, {TRIES} tries); what has arrived is kept: run the same command again, "

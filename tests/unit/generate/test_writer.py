@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from cxr.errors import StoreError
 from cxr.generate.writer import (
     FAILED,
     committed_images,
@@ -117,6 +118,14 @@ def test_the_digests_in_a_shard_are_those_of_its_files(make_set) -> None:
     held = files(made.folder)["shards/00000000.parquet"]
     assert (shard.size, shard.sha256) == (len(held), hashlib.sha256(held).hexdigest())
     assert Pillow.open(io.BytesIO(data[0])).size == (64, 64)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda shard: shard.write_bytes(b"no shard")])
+def test_a_shard_that_cannot_be_read_is_told_in_one_line(make_set, damage) -> None:
+    made = make_set("shards")
+    damage(made.folder / "shards/00000000.parquet")
+    with pytest.raises(StoreError, match="shards/00000000.parquet cannot be read"):
+        list(committed_images(made.store, "shards", 1))
 
 
 def test_a_failure_says_what_went_wrong_with_which_rows(tmp_path: Path) -> None:
