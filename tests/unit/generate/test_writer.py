@@ -124,7 +124,7 @@ def test_the_digests_in_a_shard_are_those_of_its_files(make_set) -> None:
 def test_a_shard_that_cannot_be_read_is_told_in_one_line(make_set, damage) -> None:
     made = make_set("shards")
     damage(made.folder / "shards/00000000.parquet")
-    with pytest.raises(StoreError, match="shards/00000000.parquet cannot be read"):
+    with pytest.raises(StoreError, match=r"shards/00000000\.parquet cannot be read"):
         list(committed_images(made.store, "shards", 1))
 
 
