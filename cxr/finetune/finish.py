@@ -109,7 +109,9 @@ tags:
 | --- |{" --- |" * len(final.base)}
 {table_rows(final, results)}
 
-{folds_line(results)}SSIM and PSNR compare a generated picture with the real one of the same caption: a caption does not fix a patient, so
+{folds_line(results)}
+
+SSIM and PSNR compare a generated picture with the real one of the same caption: a caption does not fix a patient, so
 they say how alike two X-rays of a kind look, not how faithful the model is. `kid` is the kernel distance in features of
 the embedded extractor, between {min(config.validation_images, parts.count("validation"))} pictures: use it to choose, \
 not to report.
@@ -153,9 +155,7 @@ def figure(value: float | None) -> str:
 def folds_line(results: dict[str, Result]) -> str:
     if len(results) == 1:
         return ""
-    return (
-        "Each fold is scored by the checkpoint that did best on it, which flatters; the final model is none of them.\n"
-    )
+    return "Each fold is scored by the checkpoint that did best on it, which flatters; the final model is none of them."
 
 
 def over_folds(folds: list[Figures], key: str) -> str:

@@ -121,7 +121,8 @@ def test_folds_prior_and_every_weight(jobs, words, tmp_path):
         (folder,) = (path for path in (place / "folds").glob(f"best_model_{fold}_epoch*") if path.is_dir())
         assert (folder / "model_index.json").is_file() and folder.with_suffix(".zip").is_file()
         assert len(losses(place, fold)) == STEPS
-    assert "mean (sd) of 2 folds" in (place / "README.md").read_text()
+    card = (place / "README.md").read_text()
+    assert "mean (sd) of 2 folds" in card and "Each fold is scored by the checkpoint that did best on it" in card
     assert jobs.verify(place).returncode == 0
     words = ("generate.py", "tiny", "--model", place, "--out", tmp_path / "set", "--size", 64, "--steps", 2)
     done = jobs.run(*words, "--findings", "normal", "--per-finding", 2)

@@ -33,7 +33,7 @@ from tests.integration.test_submit import clean_environment, free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400), pytest.mark.usefixtures("no_job_left_over")]
 RAY = Path(sys.executable).parent / "ray"
-IMAGES, KILLS = 800, 10
+IMAGES, KILLS = 2000, 20
 MANY = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", 4, "--workers", 2)
 POINTS = ["sampler"] * 6 + ["driver"] * 4 + ["raylet"] * 4 + ["node"] * 3 + ["gateway"] * 3
 STUDY_POINTS = ["trial"] * 3 + ["driver"] * 2 + ["node"] * 2
@@ -160,6 +160,25 @@ class Reader(threading.Thread):
                 if store.get("record.json"):
                     return verify(store)
             time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def noted(look: Callable[[], int]) -> Iterator[list[int]]:
+    """A list that gets what `look` gives, whenever that is another than before."""
+    seen, over = [look()], threading.Event()
+
+    def body() -> None:
+        while not over.wait(0.05):
+            if (now := look()) != seen[-1]:
+                seen.append(now)
+
+    thread = threading.Thread(target=body, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
 
 
 def await_more(job: subprocess.Popen, count: Callable[[], int]) -> bool:
@@ -292,20 +311,21 @@ def test_finetune(jobs, cluster, xrays, tmp_path):
 
     struck = []
     job = jobs.start_job(*words, "--out", place, env=env)
-    for point in rng.sample(TRAIN_POINTS, len(TRAIN_POINTS)):
-        assert await_more(job, step), job.communicate()
-        before = step()
-        if point == "driver":
-            kill_driver(job)
-            job = jobs.start_job(*words, "--out", place, env=env)
-        elif point == "worker":
-            for process in cluster.named("RayTrainWorker"):
-                process.kill()
-        else:
-            cluster.kill(point, rng)
-        assert step() >= before
-        struck.append(f"{point} at {before}")
-    _, said = job.communicate(timeout=900)
+    with noted(step) as steps:
+        for point in rng.sample(TRAIN_POINTS, len(TRAIN_POINTS)):
+            assert await_more(job, step), job.communicate()
+            struck.append(f"{point} after {step()}")
+            if point == "driver":
+                kill_driver(job)
+                job = jobs.start_job(*words, "--out", place, env=env)
+            elif point == "worker":
+                for process in cluster.named("RayTrainWorker"):
+                    process.kill()
+            else:
+                cluster.kill(point, rng)
+        _, said = job.communicate(timeout=900)
     assert job.returncode == 0, said
+    stored = [step for step in steps if step]  # none before the first checkpoint and after the end
+    assert stored == list(range(EVERY, max(stored) + 1, EVERY))  # so nothing before a checkpoint is done again
     assert losses(place) == losses(calm)
     print(f"\n{', '.join(struck)}")
