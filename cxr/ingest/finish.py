@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.data.baselines import baselines
-from cxr.data.catalog import CATALOG
+from cxr.data.catalog import CATALOG, IMAGES
 from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.data.duplicates import near_duplicates
 from cxr.data.images import THUMBNAIL
@@ -46,7 +46,7 @@ class Read:
     kept: list[Kept]
     rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
     repeated: list[str]  # names of pictures that are there already
-    orphans: list[str]  # keys of stored pictures that the catalog does not list
+    orphans: list[str]  # keys of stored pictures that the catalog will not list
     refused: list[Refused]
 
     def column(self, name: str) -> list[Any]:
@@ -87,18 +87,18 @@ def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
 def collect(job: Job) -> Read:
     """Puts the units together; of pictures with the same pixels the first stays."""
     planned = pq.read_table(job.plan).to_pylist()
-    kept, repeated, refused, keys = {}, [], [], set()
+    kept, repeated, refused = {}, [], []
     for unit in read_units(job.store, range(job.units)):
         refused += unit.refused
         for found in unit.kept:
-            keys.add(found.key)
             if found.image_id in kept:
                 repeated.append(planned[found.row]["name"])
             else:
                 kept[found.image_id] = found
     pictures = sorted(kept.values(), key=lambda found: found.image_id)  # splits do not follow the source's order
     rows = [planned[found.row] for found in pictures]
-    return Read(pictures, rows, repeated, sorted(keys - {found.key for found in pictures}), refused)
+    orphans = {found.key for found in job.store.list(IMAGES)} - {found.key for found in pictures}
+    return Read(pictures, rows, repeated, sorted(orphans), refused)
 
 
 def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
@@ -179,7 +179,7 @@ def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings
         kind=KIND,
         recipe=job.recipe,
         recipe_digest=job.digest,
-        inputs={"rows": job.recipe["rows"]},
+        inputs={"rows": job.recipe["rows"], "marks": job.marks},
         made=Made.of(read.kept),
         objects=objects,
         seeds={"split": job.config.seed},

@@ -23,7 +23,20 @@ from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
-from cxr.store import COMMITS, PLAN_KEY, Store, commit_plan, listed_units, recipe_digest, refuse_other, unit_key
+from cxr.store import (
+    COMMITS,
+    PLAN_KEY,
+    Record,
+    Store,
+    commit_plan,
+    listed_units,
+    parquet,
+    plan_marks,
+    read_record,
+    recipe_digest,
+    refuse_other,
+    unit_key,
+)
 
 KIND = "ingested images"
 READ_THREADS = 16
@@ -41,6 +54,7 @@ ROWS = pa.schema(
         ("split", pa.string()),
         ("source", pa.string()),
         ("licence", pa.string()),
+        ("mark", pa.string()),
     ]
 )
 
@@ -54,6 +68,7 @@ class Job:
     folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
     images: int
     recipe: dict[str, Any]
+    marks: str  # digest of all rows' marks
 
     @property
     def plan(self) -> Path:
@@ -67,6 +82,10 @@ class Job:
     def digest(self) -> str:
         return recipe_digest(self.recipe)
 
+    @property
+    def content(self) -> str:
+        return content(self.recipe, self.marks)
+
 
 def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folder: Path) -> Job:
     """Lists the source into `folder`; nothing goes to the store yet.
@@ -74,7 +93,7 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
     Raises:
         BadInput: the source or the place cannot be used.
     """
-    whole, images, findings, names = hashlib.sha256(), 0, set(), set()
+    whole, marks, images, findings, names = hashlib.sha256(), hashlib.sha256(), 0, set(), set()
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
             told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
@@ -82,7 +101,9 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
                 if row["name"] in names:
                     raise BadInput(f"--source: {row['name']!r} is there twice; give each picture a name of its own")
                 names.add(row["name"])
-                whole.update(json.dumps(row, sort_keys=True).encode())
+                marks.update(f"{row['mark']}\n".encode())
+                named = {name: value for name, value in row.items() if name != "mark"}
+                whole.update(json.dumps(named, sort_keys=True).encode())
             plan.write_table(pa.Table.from_pylist(told, schema=ROWS))
             unit_file(folder, unit).write_bytes(pickle.dumps(group))
             images += len(group)
@@ -93,7 +114,12 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
     check_splits(config, pq.read_table(folder / PLAN_KEY))
     recipe = identity(config, whole.hexdigest())
     refuse_other(store, KIND, recipe)
-    return Job(store, config, folder, images, recipe)
+    return Job(store, config, folder, images, recipe, marks.hexdigest())
+
+
+def content(recipe: dict[str, Any], marks: str) -> str:
+    """A digest that is another one where the source has other content under the same names, as the recipe's is not."""
+    return recipe_digest({**recipe, "marks": marks})
 
 
 def check_splits(config: IngestConfig, plan: pa.Table) -> None:
@@ -109,13 +135,39 @@ def unit_file(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
+def finished(job: Job) -> Record | None:
+    """The record of the set, if it is there.
+
+    Raises:
+        BadInput: what it was made from has changed since.
+    """
+    record = read_record(job.store)
+    if record and (others := changed(job)):
+        raise BadInput(
+            f"{job.store.uri}: the source has changed since this set was made ({len(others)} of {job.images} "
+            "pictures); give another --out"
+        )
+    return record
+
+
+def changed(job: Job) -> list[int]:
+    """The rows of the plan that have other marks than the stored one; an older version's plan has none."""
+    stored = pq.read_table(pa.BufferReader(job.store.get(PLAN_KEY))).to_pylist()
+    marks = pq.read_table(job.plan, columns=["mark"])["mark"].to_pylist()
+    return [n for n, (row, mark) in enumerate(zip(stored, marks, strict=True)) if row.get("mark") not in (None, mark)]
+
+
 def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
     """Stores the plan, if it is not there; returns the units to read, and the watch over what is refused.
 
-    Those are to be read that are not stored yet. Where a run has ended at too many refused pictures, so are the units
-    that hold some: these may have been mended.
+    Those are to be read that are not stored yet, or whose pictures have changed since. Where a run has ended at too
+    many refused pictures, so are the units that hold some: these may have been mended.
     """
-    commit_plan(job.store, KIND, job.recipe, pq.read_table(job.plan))
+    plan = pq.read_table(job.plan)
+    commit_plan(job.store, KIND, job.recipe, plan)
+    if others := changed(job):
+        job.store.delete(unit_key(COMMITS, unit) for unit in {row // job.config.unit_images for row in others})
+        job.store.put(PLAN_KEY, parquet(plan.replace_schema_metadata(plan_marks(job.recipe, job.digest))))
     stored = sorted(listed_units(job.store))
     refused = {unit: read.refused for unit, read in zip(stored, read_units(job.store, stored), strict=True)}
     watch = TooManyRefused(job, refused.values())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxr.data.images import MAX_PIXELS, Rejected
-from cxr.data.sources.files import MAX_BYTES, files_below, require_below, require_folder
+from cxr.data.sources.files import MAX_BYTES, files_below, mark_of, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, finding_of, sex_of
 from cxr.errors import BadInput
@@ -72,6 +72,7 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             sex=header.sex,
             age=header.age,
             source="DICOM",
+            mark=mark_of(path),
         )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cxr.data.sources.archives import unpack
-from cxr.data.sources.files import files_below, read_file, require_folder
+from cxr.data.sources.files import files_below, mark_of, read_file, require_folder
 from cxr.data.sources.openi_reports import REPORTS, Report, openi_reports
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -59,15 +59,17 @@ def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[Sour
     for image, view in report.images:
         if not image.replace("-", "").replace("_", "").isalnum():
             raise BadInput(f"{folder}: report {report.uid} names the picture {image[:60]!a}; get the report again")
+        path = files.get(image, folder / f"{image}.png")
         yield SourceRow(
             name=f"{image}.png",
-            load=partial(read_file, files.get(image, folder / f"{image}.png")),
+            load=partial(read_file, path),
             finding=report.finding,
             text=report.text,
             patient_id=report.uid,
             view=view,
             source=SOURCE,
             licence=LICENCE,
+            mark=mark_of(path),
         )
 
 

@@ -122,6 +122,47 @@ def test_mended_pictures_are_read_by_the_same_command(tmp_path):
     assert (record.made.count, record.metrics["rejected"]) == (2 * PATIENTS + BAD, 0)
 
 
+def marked(numbers: Sequence[int] = (), picture: int = 200) -> list[SourceRow]:
+    """The rows as files have them, those of `numbers` with another picture than before."""
+    given = [replace(row, mark="as made") for row in rows()]
+    for number in numbers:
+        given[number] = replace(given[number], load=partial(phantom_bytes, picture + number), mark="changed")
+    return given
+
+
+def test_a_source_that_has_changed_since_is_not_taken_for_the_set_that_is_there(tmp_path):
+    ready = make(tmp_path / "set", tmp_path / "work", given=marked())
+    record = finish.complete(ready, {}, lambda line: None)
+    assert job.finished(job.prepare(ready.store, CONFIG, marked(), ready.folder)) == record
+    other = job.prepare(ready.store, CONFIG, marked([3, 70]), ready.folder)
+    with pytest.raises(
+        BadInput, match=r"/set: the source has changed since this set was made \(2 of 84 pictures\); give"
+    ):
+        job.finished(other)
+    assert other.digest == record.recipe_digest and other.content != ready.content
+    assert ready.content == job.content(record.recipe, record.inputs["marks"])
+
+
+def test_changed_pictures_of_a_set_in_the_making_are_read_again_and_no_others(tmp_path):
+    store = make(tmp_path / "set", tmp_path / "work", given=marked()).store
+    again = job.prepare(store, CONFIG, marked([3, 70]), tmp_path / "work")
+    assert job.begin(again)[0] == [0, 4]
+    assert job.begin(again)[0] == [0, 4], "as long as they are not read"
+    finish.complete(make(tmp_path / "set", tmp_path / "work", given=marked([3, 70])), {}, lambda line: None)
+    finish.complete(make(tmp_path / "new", tmp_path / "work", given=marked([3, 70])), {}, lambda line: None)
+    for name in ("catalog.parquet", "plan.parquet", "rejected.jsonl"):
+        assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    assert verify(store).clean, "the pictures as they were before are gone"
+
+
+def test_a_set_of_a_version_without_marks_stays_as_it_is(tmp_path):
+    ready = make(tmp_path / "set", tmp_path / "work", given=marked())
+    record = finish.complete(ready, {}, lambda line: None)
+    plan = pq.read_table(tmp_path / "set" / "plan.parquet").drop_columns("mark")
+    pq.write_table(plan, tmp_path / "set" / "plan.parquet")
+    assert job.finished(ready) == record
+
+
 def test_another_recipe_into_the_same_place_is_refused(made, tmp_path):
     with pytest.raises(BadInput, match=r"another recipe's artifact.*size 64 -> 32"):
         make(made, tmp_path / "work", CONFIG.model_copy(update={"size": 32}))

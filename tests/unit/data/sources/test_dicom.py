@@ -1,7 +1,8 @@
 """DICOM files written with pydicom: right shades, nothing that identifies a person, a reason for what is refused."""
 
+import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -259,3 +260,10 @@ def test_without_pydicom_one_line_says_what_to_install(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(BadInput, match="is not installed; pip install pydicom"):
         next(dicom_rows(str(tmp_path), SourceOptions()))
+
+
+def test_a_file_that_is_written_again_has_another_mark(tmp_path: Path):
+    before = rows(save(picture(), tmp_path / "mass" / "a.dcm").parents[1])
+    os.utime(save(picture(RAMP.T), tmp_path / "mass" / "a.dcm"), (1, 1))
+    (after,) = rows(tmp_path)
+    assert after.mark != before[0].mark and replace(after, mark="", load=None) == replace(before[0], mark="", load=None)

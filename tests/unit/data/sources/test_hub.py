@@ -73,6 +73,8 @@ def test_a_local_copy(copy: Path):
     found = rows(copy)
     check(found)
     assert str(copy) not in found[0].source
+    table(["new.jpeg"], 0).to_parquet(copy / "data" / "validation-00000-of-00001.parquet")
+    assert {row.mark for row in rows(copy)}.isdisjoint({row.mark for row in found})
 
 
 def test_by_pinned_commit(copy: Path, monkeypatch: pytest.MonkeyPatch):
@@ -81,7 +83,7 @@ def test_by_pinned_commit(copy: Path, monkeypatch: pytest.MonkeyPatch):
     found = rows(f"owner/name@{COMMIT}")
     check(found)
     assert asked == [(("owner/name",), {"repo_type": "dataset", "revision": COMMIT})]
-    assert {row.source for row in found} == {f"owner/name@{COMMIT}"}
+    assert {(row.source, row.mark) for row in found} == {(f"owner/name@{COMMIT}", COMMIT)}
     rows("hf-vision/chest-xray-pneumonia")
     assert asked[1][1]["revision"] == PINNED["hf-vision/chest-xray-pneumonia"]
 
