@@ -60,7 +60,7 @@ def main(args: Args) -> int:
         ready = job.prepare(store, config, rows, Path(folder))
         from cxr.ingest import finish  # heavy: only for input that can be used
 
-        if record := job.finished(ready):
+        if record := job.already_made(ready):
             finish.sweep(store)
             print(f"already there: {record.made.count} images in {store.uri}")
             return cli.DONE

@@ -4,10 +4,11 @@ import base64
 import hashlib
 import json
 import pickle
+import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.data.catalog import image_key
-from cxr.data.images import Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
+from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
 from cxr.data.sources import SourceRow
 from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
@@ -29,6 +30,7 @@ from cxr.store import (
     Record,
     Store,
     commit_plan,
+    json_lines,
     listed_units,
     parquet,
     plan_marks,
@@ -39,6 +41,7 @@ from cxr.store import (
 )
 
 KIND = "ingested images"
+REJECTED_KEY = "rejected.jsonl"
 READ_THREADS = 16
 TOLD_REASONS = 3
 
@@ -135,7 +138,7 @@ def unit_file(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
-def finished(job: Job) -> Record | None:
+def already_made(job: Job) -> Record | None:
     """The record of the set, if it is there.
 
     Raises:
@@ -168,8 +171,12 @@ def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
     if others := changed(job):
         job.store.delete(unit_key(COMMITS, unit) for unit in {row // job.config.unit_images for row in others})
         job.store.put(PLAN_KEY, parquet(plan.replace_schema_metadata(plan_marks(job.recipe, job.digest))))
-    stored = sorted(listed_units(job.store))
-    refused = {unit: read.refused for unit, read in zip(stored, read_units(job.store, stored), strict=True)}
+    try:
+        refused = refused_units(job.store)
+    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
+        if read_record(job.store) is None:
+            raise
+        return [], TooManyRefused(job, [])
     watch = TooManyRefused(job, refused.values())
     if watch.exhausted:
         refused = {unit: none for unit, none in refused.items() if not none}
@@ -212,9 +219,14 @@ class Take:
 
     store: Store
     config: IngestConfig
+    driver: str = field(default_factory=socket.gethostname)  # the machine that has listed the source
 
     def __call__(self, unit: int, pickled: bytes) -> dict[str, Any]:
-        """Reads, stores and commits a unit; counts of what was kept and refused, and the reasons."""
+        """Reads, stores and commits a unit; counts of what was kept and refused, and the reasons.
+
+        Raises:
+            BadInput: what was there on the driver's machine is not on this one.
+        """
         cv2.setNumThreads(1)  # a worker has one CPU
         rows: list[SourceRow] = pickle.loads(pickled)
         first, done = unit * self.config.unit_images, Unit([], [])
@@ -222,6 +234,11 @@ class Take:
             try:
                 done.kept.append(self.take(number, row))
             except Rejected as why:
+                if isinstance(why, Missing) and row.mark and (here := socket.gethostname()) != self.driver:
+                    raise BadInput(
+                        f"--source: {row.name} is not on machine {here}: "
+                        "the source must be on a disk that all machines share"
+                    ) from None
                 done.refused.append(Refused(number, row.name, str(why)))
         self.store.put(unit_key(COMMITS, unit), json.dumps(asdict(done)).encode())
         reasons = Counter(refused.reason for refused in done.refused)
@@ -257,10 +274,13 @@ class TooManyRefused:
         """Raises `BadInput` once they are too many."""
         self.count(done["refused"], done["reasons"])
         if self.exhausted:
-            told = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common(TOLD_REASONS))
+            job, why = self.job, "; ".join(f"{n} x {reason}" for reason, n in self.reasons.most_common(TOLD_REASONS))
+            refused = [one for unit in refused_units(job.store).values() for one in unit]
+            job.store.put(REJECTED_KEY, json_lines(lines_of(refused)))
             raise BadInput(
-                f"--source: {self.refused} of {self.job.images} pictures cannot be used ({told}); mend them and run "
-                f"the same command again, or allow more than {self.job.config.max_rejected:.0%} with --max-rejected"
+                f"--source: {self.refused} of {job.images} pictures cannot be used ({why}); "
+                f"{job.store.uri}/{REJECTED_KEY} names those seen so far; mend them and run the same command again, or "
+                f"allow more than {job.config.max_rejected:.0%} with --max-rejected"
             )
 
 
@@ -273,6 +293,17 @@ def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
 
     with ThreadPoolExecutor(READ_THREADS) as threads:
         yield from threads.map(read, units)
+
+
+def refused_units(store: Store) -> dict[int, list[Refused]]:
+    """What was refused of each unit that is stored, in the source's order."""
+    stored = sorted(listed_units(store))
+    return {unit: read.refused for unit, read in zip(stored, read_units(store, stored), strict=True)}
+
+
+def lines_of(refused: Iterable[Refused]) -> list[dict[str, str]]:
+    """A line of `rejected.jsonl` for each."""
+    return [{"name": one.name, "reason": one.reason} for one in refused]
 
 
 def thumbnails_of(kept: Iterable[Kept], side: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxr.data.images import MAX_PIXELS, Rejected
+from cxr.data.images import MAX_PIXELS, Missing, Rejected
 from cxr.data.sources.files import MAX_BYTES, files_below, mark_of, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, finding_of, sex_of
@@ -147,7 +147,7 @@ def load_dicom(path: Path) -> np.ndarray:
     except pydicom.errors.InvalidDicomError:
         raise Rejected("not a DICOM file") from None
     except FileNotFoundError:
-        raise Rejected("no such file") from None
+        raise Missing("no such file") from None
     except Rejected:
         raise
     except Exception as error:  # of damaged files pydicom raises whatever it stumbles on

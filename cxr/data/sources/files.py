@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from cxr.data.images import Rejected
+from cxr.data.images import Missing, Rejected
 from cxr.errors import BadInput
 
 MAX_BYTES = 512 << 20  # of one picture's file
@@ -22,7 +22,7 @@ def read_file(path: Path) -> bytes:
             raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise Rejected("no such file") from None
+        raise Missing("no such file") from None
     except OSError as error:
         raise Rejected(f"cannot be read: {error.strerror or 'input/output error'}") from None
 

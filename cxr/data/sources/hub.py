@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxr.data.images import Rejected
+from cxr.data.images import Missing, Rejected
 from cxr.data.sources.files import files_below, mark_of, read_file
 from cxr.data.sources.row import DEFAULT_PLACES, SourceOptions, SourceRow
 from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name
@@ -114,7 +114,11 @@ def _paths(column: "pa.ChunkedArray") -> Iterator[str | None]:
 
 
 def _picture(filename: str, column: str, index: int) -> bytes:
-    stored: Mapping[str, Any] = arrow_table(filename).column(column)[index].as_py() or {}
+    try:
+        table = arrow_table(filename)
+    except FileNotFoundError:
+        raise Missing("no such file") from None
+    stored: Mapping[str, Any] = table.column(column)[index].as_py() or {}
     if stored.get("bytes") is not None:
         return stored["bytes"]
     if stored.get("path"):

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
 
-from cxr.data.images import Rejected
+from cxr.data.images import Missing, Rejected
 from cxr.data.sources.dicom import dicom_rows, load_dicom
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -238,7 +238,8 @@ def test_files_that_are_no_dicom(tmp_path: Path):
     path = tmp_path / "a.dcm"
     path.write_bytes(b"\x89PNG and so on" * 100)
     assert reason(path) == "not a DICOM file"
-    assert reason(tmp_path / "gone.dcm") == "no such file"
+    with pytest.raises(Missing, match="no such file"):
+        load_dicom(tmp_path / "gone.dcm")
     assert rows(tmp_path)[0].patient_id is None
 
 
