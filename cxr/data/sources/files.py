@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import NoReturn
 
 from cxr.data.images import Missing, Rejected
 from cxr.errors import BadInput
@@ -60,14 +61,31 @@ def require_below(path: Path, root: Path, shown: str) -> Path:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Its folders in order, without hidden ones and those macOS leaves."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    """Its folders in order, without hidden ones and those macOS leaves; `BadInput` if it cannot be read."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    except OSError as error:
+        raise unreadable(error, folder) from None
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file at any depth in order, without hidden files and folders; linked folders are not entered."""
+    """Every file at any depth in order, without hidden files and folders; linked folders are not entered.
+
+    Raises:
+        BadInput: a folder cannot be read, so that its files would be missing.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise unreadable(error, folder)
+
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         found += [Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in LITTER]
     return sorted(found)
+
+
+def unreadable(error: OSError, path: Path) -> BadInput:
+    """What to tell of a folder or file that must be read, of which the system names the one in the way."""
+    why = error.strerror or "input/output error"
+    return BadInput(f"{error.filename or path}: cannot be read: {why}; mend its rights, or move it away")

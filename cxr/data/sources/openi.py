@@ -25,7 +25,8 @@ def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             beside it, or the http(s) address below which both lie. Archives are unpacked into our cache.
 
     Raises:
-        BadInput: no reports, no pictures, two reports naming one picture, or what archives and downloads raise.
+        BadInput: no reports, no pictures, two of one name, two reports naming one picture, or what archives and
+            downloads raise.
     """
     if place.startswith(("http://", "https://")):
         from cxr.data.sources.download import download
@@ -52,7 +53,11 @@ def _pictures(folder: Path) -> dict[str, Path]:
         found = archive.stat()
         mark = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
         folder = unpack(archive, cache(mark) / "pictures")
-    return {path.stem: path for path in files_below(folder) if path.suffix.lower() in SUFFIXES}
+    pictures: dict[str, Path] = {}
+    for path in files_below(folder):
+        if path.suffix.lower() in SUFFIXES and (first := pictures.setdefault(path.stem, path)) is not path:
+            raise BadInput(f"{first} and {path} have the same name; keep the one that the report names")
+    return pictures
 
 
 def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[SourceRow]:

@@ -123,3 +123,13 @@ def test_a_files_mark_changes_with_it_and_not_with_the_place(tmp_path: Path):
     os.utime(tmp_path / "b/mass/b.png", (1, 1))
     after = rows(tmp_path / "b")
     assert after[0].mark != before[0].mark and after[1].mark == before[1].mark
+
+
+@pytest.mark.parametrize("closed", ["mass/deep", "mass", "."])
+def test_a_folder_that_cannot_be_read_loses_no_pictures_in_silence(tmp_path: Path, closed_folder, closed: str):
+    fill(tmp_path, "normal/a.png", "mass/deep/b.png", "mass/c.png")
+    closed_folder(tmp_path / closed)
+    assert (
+        error_of(tmp_path)
+        == f"{tmp_path / closed}: cannot be read: Permission denied; mend its rights, or move it away"
+    )
