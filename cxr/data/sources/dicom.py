@@ -134,8 +134,8 @@ def load_dicom(path: Path) -> np.ndarray:
     """The picture as a screen shows it: modality LUT, first VOI window or LUT, MONOCHROME1 inverted.
 
     Returns:
-        [H, W], 0 black: uint8, 255 white as window or VOI LUT have it (the one door would stretch more bits, and so undo
-        them), or uint16, 65535 white, where there is neither.
+        [H, W], 0 black: uint8, 255 white as window or VOI LUT have it (the one door would stretch more bits, and undo
+        them); uint16, 65535 white, where there is neither.
 
     Raises:
         Rejected: no such picture, or one that should not be shown. The reason quotes nothing from the file.
