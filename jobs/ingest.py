@@ -15,7 +15,7 @@ from cxr import cli, recipes
 from cxr.data.sources import SOURCES, SourceOptions, parse_source
 from cxr.ingest.config import IngestConfig
 from cxr.progress import note, progress
-from cxr.store import open_store, read_record
+from cxr.store import open_store
 
 if TYPE_CHECKING:
     from cxr.ingest.job import Job
@@ -60,7 +60,7 @@ def main(args: Args) -> int:
         ready = job.prepare(store, config, rows, Path(folder))
         from cxr.ingest import finish  # heavy: only for input that can be used
 
-        if record := read_record(store):
+        if record := job.already_made(ready):
             finish.sweep(store)
             print(f"already there: {record.made.count} images in {store.uri}")
             return cli.DONE

@@ -127,13 +127,14 @@ def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> di
     """Brings in what is new in the source and trains where data or recipe are new; returns the night's recipe."""
     from cxr.data.catalog import read_set
     from cxr.finetune.config import identity
+    from cxr.ingest.job import content
     from cxr.nightly import report, retention, steps
     from cxr.weights import resolve
 
     root = lease.store
     data = below(root, f"{DATA}{digest}")
     record = steps.done(lease, "ingest", data, command(ingest, config.ingest, source=config.source, out=data.uri))
-    if record.recipe_digest != digest:
+    if content(record.recipe, record.inputs.get("marks", "")) != digest:
         retention.remove(root, f"{DATA}{digest}/")
         raise BadInput(f"--source {config.source}: changed while it was read; run the same command again")
     base = parsed(finetune, config.finetune)
@@ -170,7 +171,7 @@ def listed(config: NightlyConfig) -> str:
     options = SourceOptions(size=asked.size, seed=asked.seed, columns=arguments(ingest, config.ingest).columns)
     with tempfile.TemporaryDirectory() as folder:
         rows = SOURCES[kind](place, options)
-        return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).digest
+        return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content
 
 
 def command(step: Any, words: str, **filled: object) -> list[str]:

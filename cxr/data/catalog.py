@@ -14,6 +14,7 @@ from cxr.data.images import decode_gray, fit
 from cxr.errors import BadInput
 from cxr.store import CATALOG_KEY, Record, Store, read_record, sha256
 
+IMAGES = "images/"
 SHARD = ".parquet"  # how the key of a shard of many pictures ends
 THREADS, GROUP = 8, 100  # readers, and pictures of a shard that each holds at once
 
@@ -38,7 +39,7 @@ CATALOG = pa.schema(
 
 def image_key(finding: str, image_id: str) -> str:
     """Where a picture lies in a set that has a file for each."""
-    return f"images/{finding}/{image_id}.png"
+    return f"{IMAGES}{finding}/{image_id}.png"
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,10 @@ class Rejected(Exception):
     """A picture that cannot be used. The message is the reason: short, and the same for all of its kind."""
 
 
+class Missing(Rejected):
+    """A picture whose file is not there."""
+
+
 def read_gray(data: bytes | np.ndarray) -> np.ndarray:
     """A picture as 8-bit gray, checked.
 

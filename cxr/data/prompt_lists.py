@@ -26,7 +26,7 @@ class PromptRow:
     finding: str  # safe as a folder name
     negative_prompt: str  # cleaned; "" for none
     count: int  # 1 to MAX_COUNT
-    seed: int | None  # 0 to MAX_SEED; None leaves the choice to the plan
+    seed: int | None  # of the first image, each next has one more; all 0 to MAX_SEED; None leaves them to the plan
 
 
 @dataclass
@@ -103,6 +103,8 @@ def _parse(record: Record, tally: _Tally) -> PromptRow:
         count=_whole(record, "count", 1, MAX_COUNT, default=1),
         seed=_whole(record, "seed", 0, MAX_SEED, default=None),
     )
+    if row.seed is not None and row.seed + row.count - 1 > MAX_SEED:
+        raise BadInput(f"seed {row.seed} with a count of {row.count:,} goes beyond {MAX_SEED:,}; give a lower seed")
     tally.prompts += 1
     tally.marks += marks + negative_marks
     tally.marked_prompts += bool(marks + negative_marks)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class IngestConfig(BaseModel):
-    """The recipe of an ingested set; with the digest of the source's rows it fixes catalog and splits."""
+    """The recipe of an ingested set; with the source's rows and their marks it fixes catalog and splits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -10,14 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.data.baselines import baselines
-from cxr.data.catalog import CATALOG
+from cxr.data.catalog import CATALOG, IMAGES
 from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.data.duplicates import near_duplicates
 from cxr.data.images import THUMBNAIL
 from cxr.data.split_report import SplitReport, markdown, picture
 from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
 from cxr.data.tokens import count_too_long
-from cxr.ingest.job import KIND, Job, Kept, Refused, read_units, thumbnails_of
+from cxr.errors import BadInput
+from cxr.ingest.job import KIND, REJECTED_KEY, Job, Kept, Refused, lines_of, read_units, thumbnails_of
 from cxr.store import (
     CATALOG_KEY,
     COMMITS,
@@ -30,12 +31,12 @@ from cxr.store import (
     json_lines,
     library_versions,
     parquet,
+    read_record,
+    unit_key,
 )
 from cxr.weights import resolve
 
-REJECTED_KEY, CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = (
-    "rejected.jsonl", "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
-)  # fmt: skip
+CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
 DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
 
 
@@ -45,8 +46,8 @@ class Read:
 
     kept: list[Kept]
     rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
-    repeated: list[str]  # names of pictures that are there already
-    orphans: list[str]  # keys of stored pictures that the catalog does not list
+    repeated: list[tuple[dict[str, Any], dict[str, Any]]]  # of the plan: a row, and one of the same pixels, dropped
+    orphans: list[str]  # keys of stored pictures that the catalog will not list
     refused: list[Refused]
 
     def column(self, name: str) -> list[Any]:
@@ -57,9 +58,22 @@ def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
     """Splits what was read and writes what belongs beside the pictures, the record last; then sweeps up the commits.
 
     Raises:
-        BadInput: what came through cannot be split as asked.
+        BadInput: what came through cannot be split as asked, or a finding has no picture left.
     """
+    try:
+        record = commit_record(job.store, finished(job, timings, note))
+    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
+        record = read_record(job.store)
+        if record is None:
+            raise
+    sweep(job.store)
+    return record
+
+
+def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
+    """The record of the set, whose other objects it writes."""
     read = collect(job)
+    refuse_lost(job, read)
     thumbnails = thumbnails_of(read.kept, THUMBNAIL)
     near = near_duplicates(thumbnails)
     groups = merged_groups(read.column("patient_id"), near)
@@ -79,26 +93,35 @@ def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
         CARD_KEY: card(job, read, split).encode(),
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
-    record = commit_record(job.store, record_of(job, read, split, objects, timings))
-    sweep(job.store)
-    return record
+    return record_of(job, read, split, objects, timings)
 
 
 def collect(job: Job) -> Read:
     """Puts the units together; of pictures with the same pixels the first stays."""
     planned = pq.read_table(job.plan).to_pylist()
-    kept, repeated, refused, keys = {}, [], [], set()
+    kept, repeated, refused = {}, [], []
     for unit in read_units(job.store, range(job.units)):
         refused += unit.refused
         for found in unit.kept:
-            keys.add(found.key)
-            if found.image_id in kept:
-                repeated.append(planned[found.row]["name"])
-            else:
-                kept[found.image_id] = found
+            first = kept.setdefault(found.image_id, found)
+            if first is not found:
+                repeated.append((planned[first.row], planned[found.row]))
     pictures = sorted(kept.values(), key=lambda found: found.image_id)  # splits do not follow the source's order
     rows = [planned[found.row] for found in pictures]
-    return Read(pictures, rows, repeated, sorted(keys - {found.key for found in pictures}), refused)
+    orphans = {found.key for found in job.store.list(IMAGES)} - {found.key for found in pictures}
+    return Read(pictures, rows, repeated, sorted(orphans), refused)
+
+
+def refuse_lost(job: Job, read: Read) -> None:
+    """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
+    planned = pq.read_table(job.plan, columns=["finding"])["finding"].to_pylist()
+    if lost := sorted(set(planned) - set(read.column("finding"))):
+        job.store.put(REJECTED_KEY, rejected_lines(read))
+        job.store.delete({unit_key(COMMITS, refused.row // job.config.unit_images) for refused in read.refused})
+        raise BadInput(
+            f"--source: no picture of {', '.join(map(repr, lost))} can be used; {job.store.uri}/{REJECTED_KEY} says "
+            "why; mend them and run the same command again, or leave the finding out and give another --out"
+        )
 
 
 def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
@@ -106,7 +129,8 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
     config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
-        return official(read.column("split"), findings, patients, near, groups, config.folds, config.seed)
+        split, warnings = official(read.column("split"), findings, patients, near, groups, config.folds, config.seed)
+        return split, warnings + across_parts(read)
     warnings = []
     if unknown := sum(patient is None for patient in patients):
         warnings.append(
@@ -114,6 +138,15 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
             "on both sides"
         )
     return assign(findings, groups, fractions, config.folds, config.seed), warnings
+
+
+def across_parts(read: Read) -> list[str]:
+    """A line for each part that has lost pictures because another has them too."""
+    dropped = Counter(again["split"] for first, again in read.repeated if again["split"] != first["split"])
+    return [
+        f"{count:,} pictures are in more than one part; the copy in {part} was dropped"
+        for part, count in sorted(dropped.items())
+    ]
 
 
 def too_long(read: Read) -> list[str]:
@@ -161,9 +194,8 @@ def catalog_of(read: Read, split: Split) -> pa.Table:
 
 def rejected_lines(read: Read) -> bytes:
     """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
-    refused = [{"name": r.name, "reason": r.reason} for r in read.refused]
-    repeated = [{"name": name, "reason": "same pixels as another picture"} for name in read.repeated]
-    return json_lines(refused + repeated)
+    repeated = [{"name": row["name"], "reason": "same pixels as another picture"} for _, row in read.repeated]
+    return json_lines(lines_of(read.refused) + repeated)
 
 
 def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
@@ -179,7 +211,7 @@ def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings
         kind=KIND,
         recipe=job.recipe,
         recipe_digest=job.digest,
-        inputs={"rows": job.recipe["rows"]},
+        inputs={"rows": job.recipe["rows"], "marks": job.marks},
         made=Made.of(read.kept),
         objects=objects,
         seeds={"split": job.config.seed},

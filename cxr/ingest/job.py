@@ -4,10 +4,11 @@ import base64
 import hashlib
 import json
 import pickle
+import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.data.catalog import image_key
-from cxr.data.images import Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
+from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
 from cxr.data.sources import SourceRow
 from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
-from cxr.store import COMMITS, PLAN_KEY, Store, commit_plan, listed_units, recipe_digest, refuse_other, unit_key
+from cxr.store import (
+    COMMITS,
+    PLAN_KEY,
+    Record,
+    Store,
+    commit_plan,
+    json_lines,
+    listed_units,
+    parquet,
+    plan_marks,
+    read_record,
+    recipe_digest,
+    refuse_other,
+    unit_key,
+)
 
 KIND = "ingested images"
+REJECTED_KEY = "rejected.jsonl"
 READ_THREADS = 16
 TOLD_REASONS = 3
 
@@ -41,6 +57,7 @@ ROWS = pa.schema(
         ("split", pa.string()),
         ("source", pa.string()),
         ("licence", pa.string()),
+        ("mark", pa.string()),
     ]
 )
 
@@ -54,6 +71,7 @@ class Job:
     folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
     images: int
     recipe: dict[str, Any]
+    marks: str  # digest of all rows' marks
 
     @property
     def plan(self) -> Path:
@@ -67,6 +85,10 @@ class Job:
     def digest(self) -> str:
         return recipe_digest(self.recipe)
 
+    @property
+    def content(self) -> str:
+        return content(self.recipe, self.marks)
+
 
 def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folder: Path) -> Job:
     """Lists the source into `folder`; nothing goes to the store yet.
@@ -74,7 +96,7 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
     Raises:
         BadInput: the source or the place cannot be used.
     """
-    whole, images, findings, names = hashlib.sha256(), 0, set(), set()
+    whole, marks, images, findings, names = hashlib.sha256(), hashlib.sha256(), 0, set(), set()
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
             told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
@@ -82,7 +104,9 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
                 if row["name"] in names:
                     raise BadInput(f"--source: {row['name']!r} is there twice; give each picture a name of its own")
                 names.add(row["name"])
-                whole.update(json.dumps(row, sort_keys=True).encode())
+                marks.update(f"{row['mark']}\n".encode())
+                named = {name: value for name, value in row.items() if name != "mark"}
+                whole.update(json.dumps(named, sort_keys=True).encode())
             plan.write_table(pa.Table.from_pylist(told, schema=ROWS))
             unit_file(folder, unit).write_bytes(pickle.dumps(group))
             images += len(group)
@@ -93,7 +117,12 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
     check_splits(config, pq.read_table(folder / PLAN_KEY))
     recipe = identity(config, whole.hexdigest())
     refuse_other(store, KIND, recipe)
-    return Job(store, config, folder, images, recipe)
+    return Job(store, config, folder, images, recipe, marks.hexdigest())
+
+
+def content(recipe: dict[str, Any], marks: str) -> str:
+    """A digest that is another one where the source has other content under the same names, as the recipe's is not."""
+    return recipe_digest({**recipe, "marks": marks})
 
 
 def check_splits(config: IngestConfig, plan: pa.Table) -> None:
@@ -109,15 +138,45 @@ def unit_file(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
+def already_made(job: Job) -> Record | None:
+    """The record of the set, if it is there.
+
+    Raises:
+        BadInput: what it was made from has changed since.
+    """
+    record = read_record(job.store)
+    if record and (others := changed(job)):
+        raise BadInput(
+            f"{job.store.uri}: the source has changed since this set was made ({len(others)} of {job.images} "
+            "pictures); give another --out"
+        )
+    return record
+
+
+def changed(job: Job) -> list[int]:
+    """The rows of the plan that have other marks than the stored one; an older version's plan has none."""
+    stored = pq.read_table(pa.BufferReader(job.store.get(PLAN_KEY))).to_pylist()
+    marks = pq.read_table(job.plan, columns=["mark"])["mark"].to_pylist()
+    return [n for n, (row, mark) in enumerate(zip(stored, marks, strict=True)) if row.get("mark") not in (None, mark)]
+
+
 def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
     """Stores the plan, if it is not there; returns the units to read, and the watch over what is refused.
 
-    Those are to be read that are not stored yet. Where a run has ended at too many refused pictures, so are the units
-    that hold some: these may have been mended.
+    Those are to be read that are not stored yet, or whose pictures have changed since. Where a run has ended at too
+    many refused pictures, so are the units that hold some: these may have been mended.
     """
-    commit_plan(job.store, KIND, job.recipe, pq.read_table(job.plan))
-    stored = sorted(listed_units(job.store))
-    refused = {unit: read.refused for unit, read in zip(stored, read_units(job.store, stored), strict=True)}
+    plan = pq.read_table(job.plan)
+    commit_plan(job.store, KIND, job.recipe, plan)
+    if others := changed(job):
+        job.store.delete(unit_key(COMMITS, unit) for unit in {row // job.config.unit_images for row in others})
+        job.store.put(PLAN_KEY, parquet(plan.replace_schema_metadata(plan_marks(job.recipe, job.digest))))
+    try:
+        refused = refused_units(job.store)
+    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
+        if read_record(job.store) is None:
+            raise
+        return [], TooManyRefused(job, [])
     watch = TooManyRefused(job, refused.values())
     if watch.exhausted:
         refused = {unit: none for unit, none in refused.items() if not none}
@@ -160,9 +219,14 @@ class Take:
 
     store: Store
     config: IngestConfig
+    driver: str = field(default_factory=socket.gethostname)  # the machine that has listed the source
 
     def __call__(self, unit: int, pickled: bytes) -> dict[str, Any]:
-        """Reads, stores and commits a unit; counts of what was kept and refused, and the reasons."""
+        """Reads, stores and commits a unit; counts of what was kept and refused, and the reasons.
+
+        Raises:
+            BadInput: what was there on the driver's machine is not on this one.
+        """
         cv2.setNumThreads(1)  # a worker has one CPU
         rows: list[SourceRow] = pickle.loads(pickled)
         first, done = unit * self.config.unit_images, Unit([], [])
@@ -170,6 +234,11 @@ class Take:
             try:
                 done.kept.append(self.take(number, row))
             except Rejected as why:
+                if isinstance(why, Missing) and row.mark and (here := socket.gethostname()) != self.driver:
+                    raise BadInput(
+                        f"--source: {row.name} is not on machine {here}: "
+                        "the source must be on a disk that all machines share"
+                    ) from None
                 done.refused.append(Refused(number, row.name, str(why)))
         self.store.put(unit_key(COMMITS, unit), json.dumps(asdict(done)).encode())
         reasons = Counter(refused.reason for refused in done.refused)
@@ -205,10 +274,13 @@ class TooManyRefused:
         """Raises `BadInput` once they are too many."""
         self.count(done["refused"], done["reasons"])
         if self.exhausted:
-            told = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common(TOLD_REASONS))
+            job, why = self.job, "; ".join(f"{n} x {reason}" for reason, n in self.reasons.most_common(TOLD_REASONS))
+            refused = [one for unit in refused_units(job.store).values() for one in unit]
+            job.store.put(REJECTED_KEY, json_lines(lines_of(refused)))
             raise BadInput(
-                f"--source: {self.refused} of {self.job.images} pictures cannot be used ({told}); mend them and run "
-                f"the same command again, or allow more than {self.job.config.max_rejected:.0%} with --max-rejected"
+                f"--source: {self.refused} of {job.images} pictures cannot be used ({why}); "
+                f"{job.store.uri}/{REJECTED_KEY} names those seen so far; mend them and run the same command again, or "
+                f"allow more than {job.config.max_rejected:.0%} with --max-rejected"
             )
 
 
@@ -221,6 +293,17 @@ def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
 
     with ThreadPoolExecutor(READ_THREADS) as threads:
         yield from threads.map(read, units)
+
+
+def refused_units(store: Store) -> dict[int, list[Refused]]:
+    """What was refused of each unit that is stored, in the source's order."""
+    stored = sorted(listed_units(store))
+    return {unit: read.refused for unit, read in zip(stored, read_units(store, stored), strict=True)}
+
+
+def lines_of(refused: Iterable[Refused]) -> list[dict[str, str]]:
+    """A line of `rejected.jsonl` for each."""
+    return [{"name": one.name, "reason": one.reason} for one in refused]
 
 
 def thumbnails_of(kept: Iterable[Kept], side: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What lies where below a nightly job's --out.
 
-data/<digest>/      ingested sets, named by the digest of their recipe, which holds that of the source's rows
+data/<digest>/      ingested sets, named by the digest of their recipe and of what the source's pictures are
 models/<digest>/    fine-tuned models, named by that of theirs, which holds those of base model and data
 nights/<date>/      set/, evaluation/ and report/, an artifact each
 trend/              all nights that were judged, in one page

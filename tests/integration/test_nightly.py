@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cxr.ingest.job import content
 from cxr.nightly.lease import LENGTH, newest_token, read_claim, take
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import read_latest
@@ -71,8 +72,9 @@ def test_all_that_a_night_leaves_verifies(first):
     places = [latest.data, latest.model, *(f"nights/{FIRST}/{name}" for name in ("evaluation", "report", "set"))]
     assert [str(place.relative_to(first.uri)) for place in artifacts(first)] == places
     assert all(verify(open_store(str(place))).clean for place in artifacts(first))
-    digests = [json.loads(Path(first.uri, place, "record.json").read_text())["recipe_digest"] for place in places[:2]]
-    assert [latest.data, latest.model] == [f"data/{digests[0]}", f"models/{digests[1]}"]
+    data, model = (json.loads(Path(first.uri, place, "record.json").read_text()) for place in places[:2])
+    assert latest.data == f"data/{content(data['recipe'], data['inputs']['marks'])}"
+    assert latest.model == f"models/{model['recipe_digest']}"
     sets = json.loads(Path(first.uri, latest.set, "record.json").read_text())
     assert sets["metrics"]["patients_seen"] is None  # nobody knows whom the random base has seen
     assert f"Night {FIRST} passed its gate" in first.get("trend/index.html").decode()

@@ -1,6 +1,7 @@
 """Pictures in arrays: MedMNIST's .npz and MNIST's IDX files, read one picture at a time."""
 
 import gzip
+import hashlib
 import struct
 import zipfile
 import zlib
@@ -37,10 +38,10 @@ def npz_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             parts = [part for part in ("train", "val", "test") if f"{part}_images" in held]
             if not parts:
                 raise BadInput(f"{path}: holds no train_images, val_images or test_images; give a MedMNIST file")
-            labels = {part: _labels(path, part) for part in parts}
+            labels, mark = {part: _labels(path, part) for part in parts}, _mark(path)
             for part in parts:
                 with archive.open(f"{part}_images.npy") as file:
-                    yield from _part(_pictures(file, len(labels[part])), labels[part], part, known)
+                    yield from _part(_pictures(file, len(labels[part])), labels[part], part, known, mark)
     except BadInput:
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -77,7 +78,7 @@ def _pictures(file: IO[bytes], count: int) -> Iterator[np.ndarray]:
         yield np.frombuffer(data, kind).reshape(shape[1:])
 
 
-def _part(pictures: Iterator[np.ndarray], labels: np.ndarray, part: str, known: str) -> Iterator[SourceRow]:
+def _part(pictures: Iterator[np.ndarray], labels: np.ndarray, part: str, known: str, mark: str) -> Iterator[SourceRow]:
     names = NAMES.get(known, ())
     for number, (pixels, label) in enumerate(zip(pictures, labels.tolist(), strict=True)):
         yield SourceRow(
@@ -87,6 +88,7 @@ def _part(pictures: Iterator[np.ndarray], labels: np.ndarray, part: str, known: 
             split=SPLITS[part],
             source=f"MedMNIST {known}" if known in NAMES else "npz",
             licence=LICENCES.get(known, "unstated"),
+            mark=mark,
         )
 
 
@@ -104,6 +106,7 @@ def idx_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         _check(folder, part)
     for part, split in parts:
         images, labels = _find(folder, part, "images"), _find(folder, part, "labels")
+        mark = _mark(images)
         with _opened(images) as file, _opened(labels) as label_file:
             count, height, width = struct.unpack(">4xIII", file.read(16))
             label_file.read(8)
@@ -114,6 +117,7 @@ def idx_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
                     finding=f"digit_{label_file.read(1)[0]}",
                     split=split,
                     source="MNIST (IDX files)",
+                    mark=mark,
                 )
 
 
@@ -124,6 +128,12 @@ def _find(folder: Path, part: str, what: str) -> Path | None:
 
 def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _mark(path: Path) -> str:
+    """Of what is in the file, unpacked: all its pictures have it."""
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _check(folder: Path, part: str) -> None:

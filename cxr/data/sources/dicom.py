@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cxr.data.images import MAX_PIXELS, Rejected
-from cxr.data.sources.files import MAX_BYTES, files_below, require_below, require_folder
+from cxr.data.images import MAX_PIXELS, Missing, Rejected
+from cxr.data.sources.files import MAX_BYTES, files_below, mark_of, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, finding_of, sex_of
 from cxr.errors import BadInput
@@ -49,12 +49,16 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     back by trying ids.
 
     Raises:
-        BadInput: no pydicom, no files, a link that leads outside, a folder that is no finding or named after a patient.
+        BadInput: no pydicom, no files, a link that leads outside, a folder that cannot be read, is no
+            finding or is named after a patient.
     """
     if importlib.util.find_spec("pydicom") is None:
         raise BadInput("dicom: pydicom, which reads these files, is not installed; pip install pydicom")
     root = require_folder(place).resolve()
-    paths = [path for path in files_below(root) if path.name != "DICOMDIR"]
+    try:
+        paths = [path for path in files_below(root) if path.name != "DICOMDIR"]
+    except BadInput:  # names a folder, which may bear a person's name
+        raise BadInput(f"{root}: a folder inside cannot be read; mend the rights of all, or move it away") from None
     if not paths:
         raise BadInput(f"{root}: holds no files; give a folder of DICOM files, with one folder a finding")
     headers = []
@@ -72,6 +76,7 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             sex=header.sex,
             age=header.age,
             source="DICOM",
+            mark=mark_of(path),
         )
 
 
@@ -129,7 +134,8 @@ def load_dicom(path: Path) -> np.ndarray:
     """The picture as a screen shows it: modality LUT, first VOI window or LUT, MONOCHROME1 inverted.
 
     Returns:
-        uint16 [H, W], 0 black to 65535 white.
+        [H, W], 0 black: uint8, 255 white as window or VOI LUT have it (the one door would stretch more bits, and undo
+        them); uint16, 65535 white, where there is neither.
 
     Raises:
         Rejected: no such picture, or one that should not be shown. The reason quotes nothing from the file.
@@ -146,7 +152,7 @@ def load_dicom(path: Path) -> np.ndarray:
     except pydicom.errors.InvalidDicomError:
         raise Rejected("not a DICOM file") from None
     except FileNotFoundError:
-        raise Rejected("no such file") from None
+        raise Missing("no such file") from None
     except Rejected:
         raise
     except Exception as error:  # of damaged files pydicom raises whatever it stumbles on
@@ -187,19 +193,21 @@ def _shown(image: "Dataset") -> np.ndarray:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     values = apply_voi_lut(apply_modality_lut(image.pixel_array, image), image).astype(np.float64)
-    low, high = _ends(image, values)
+    ends = _ends(image)
+    low, high = ends or (values.min(), values.max())
     shades = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
     if image.PhotometricInterpretation == "MONOCHROME1":
         shades = 1 - shades
-    return np.round(shades * 65535).astype(np.uint16)
+    return np.round(shades * 255).astype(np.uint8) if ends else np.round(shades * 65535).astype(np.uint16)
 
 
-def _ends(image: "Dataset", values: np.ndarray) -> tuple[float, float]:
-    """Black and white: what the VOI LUT or window gives at most, or the picture's own extremes where it has neither."""
+def _ends(image: "Dataset") -> tuple[float, float] | None:
+    """Black and white: what the VOI LUT or window gives at most; None where there is neither."""
     from pydicom.pixels import apply_voi_lut
 
     if tables := image.get("VOILUTSequence"):
         return 0.0, 2.0 ** tables[0].LUTDescriptor[2] - 1
-    if image.get("WindowCenter") is not None and image.get("WindowWidth") is not None:
-        values = apply_voi_lut(np.array([-(2.0**30), 2.0**30]), image)
-    return float(values.min()), float(values.max())
+    if image.get("WindowCenter") is None or image.get("WindowWidth") is None:
+        return None
+    low, high = apply_voi_lut(np.array([-(2.0**30), 2.0**30]), image)
+    return float(low), float(high)

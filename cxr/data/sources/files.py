@@ -1,10 +1,12 @@
 """Files below a folder: nothing outside it is read, and what cannot be read is a reason, not a crash."""
 
+import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import NoReturn
 
-from cxr.data.images import Rejected
+from cxr.data.images import Missing, Rejected
 from cxr.errors import BadInput
 
 MAX_BYTES = 512 << 20  # of one picture's file
@@ -21,9 +23,18 @@ def read_file(path: Path) -> bytes:
             raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise Rejected("no such file") from None
+        raise Missing("no such file") from None
     except OSError as error:
         raise Rejected(f"cannot be read: {error.strerror or 'input/output error'}") from None
+
+
+def mark_of(*paths: Path) -> str:
+    """The files' mark as rows have it: a digest of their sizes and times; none if one cannot be found."""
+    try:
+        found = [path.stat() for path in paths]
+    except (OSError, ValueError):
+        return ""
+    return hashlib.sha256(str([(one.st_size, one.st_mtime_ns) for one in found]).encode()).hexdigest()[:16]
 
 
 def require_folder(place: str) -> Path:
@@ -50,14 +61,31 @@ def require_below(path: Path, root: Path, shown: str) -> Path:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Its folders in order, without hidden ones and those macOS leaves."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    """Its folders in order, without hidden ones and those macOS leaves; `BadInput` if it cannot be read."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    except OSError as error:
+        raise unreadable(error, folder) from None
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file at any depth in order, without hidden files and folders; linked folders are not entered."""
+    """Every file at any depth in order, without hidden files and folders; linked folders are not entered.
+
+    Raises:
+        BadInput: a folder cannot be read, so that its files would be missing.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise unreadable(error, folder)
+
     found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         found += [Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in LITTER]
     return sorted(found)
+
+
+def unreadable(error: OSError, path: Path) -> BadInput:
+    """What to tell of a folder or file that must be read, of which the system names the one in the way."""
+    why = error.strerror or "input/output error"
+    return BadInput(f"{error.filename or path}: cannot be read: {why}; mend its rights, or move it away")

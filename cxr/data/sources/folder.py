@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from cxr.data.sources.files import files_below, folders_in, read_file, require_below, require_folder
+from cxr.data.sources.files import files_below, folders_in, mark_of, read_file, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name, printable
 from cxr.errors import BadInput
@@ -31,6 +31,7 @@ def folder_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             patient_id=patient_of_file_name(path.name),
             split=split,
             source="folder",
+            mark=mark_of(path),
         )
 
 

@@ -6,8 +6,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxr.data.images import Rejected
-from cxr.data.sources.files import read_file
+from cxr.data.images import Missing, Rejected
+from cxr.data.sources.files import files_below, mark_of, read_file
 from cxr.data.sources.row import DEFAULT_PLACES, SourceOptions, SourceRow
 from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name
 from cxr.errors import BadInput
@@ -28,7 +28,7 @@ def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     Raises:
         BadInput: not a dataset's name, not to be had, or without pictures and class labels.
     """
-    folder, source = _fetched(place)
+    folder, source, mark = _fetched(place)
     parts = _loaded(folder, place)
     for split, part in parts.items():
         image, label = _columns(part.features, place)
@@ -46,14 +46,16 @@ def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
                     split=SPLITS.get(split.casefold()),
                     source=source,
                     licence=_licence(folder),
+                    mark=mark,
                 )
             first += len(labels)
 
 
-def _fetched(place: str) -> tuple[Path, str]:
-    """The folder with the dataset's files, and the source in words."""
+def _fetched(place: str) -> tuple[Path, str, str]:
+    """The folder with the dataset's files, the source in words, and the mark of all its rows."""
     if Path(place).expanduser().is_dir():
-        return Path(place).expanduser().absolute(), "a copy of a hub dataset"
+        copy = Path(place).expanduser().absolute()
+        return copy, "a copy of a hub dataset", mark_of(*files_below(copy))
     found = re.fullmatch(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", place)
     if not found:
         raise BadInput(f"hub:{place[:200]}: no such folder and no dataset's name; write owner/name@revision")
@@ -71,7 +73,7 @@ def _fetched(place: str) -> tuple[Path, str]:
         raise BadInput(
             f"hub:{place}: not to be had ({why}); tried {tried}; connect to the internet, or give a folder with a copy"
         ) from None
-    return Path(folder), f"{repo}@{revision}"
+    return Path(folder), f"{repo}@{revision}", revision
 
 
 def _loaded(folder: Path, place: str) -> "DatasetDict":
@@ -112,7 +114,11 @@ def _paths(column: "pa.ChunkedArray") -> Iterator[str | None]:
 
 
 def _picture(filename: str, column: str, index: int) -> bytes:
-    stored: Mapping[str, Any] = arrow_table(filename).column(column)[index].as_py() or {}
+    try:
+        table = arrow_table(filename)
+    except FileNotFoundError:
+        raise Missing("no such file") from None
+    stored: Mapping[str, Any] = table.column(column)[index].as_py() or {}
     if stored.get("bytes") is not None:
         return stored["bytes"]
     if stored.get("path"):

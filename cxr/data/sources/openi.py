@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cxr.data.sources.archives import unpack
-from cxr.data.sources.files import files_below, read_file, require_folder
+from cxr.data.sources.files import files_below, mark_of, read_file, require_folder
 from cxr.data.sources.openi_reports import REPORTS, Report, openi_reports
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -25,7 +25,8 @@ def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             beside it, or the http(s) address below which both lie. Archives are unpacked into our cache.
 
     Raises:
-        BadInput: no reports, no pictures, two reports naming one picture, or what archives and downloads raise.
+        BadInput: no reports, no pictures, two of one name, two reports naming one picture, or what archives and
+            downloads raise.
     """
     if place.startswith(("http://", "https://")):
         from cxr.data.sources.download import download
@@ -52,22 +53,28 @@ def _pictures(folder: Path) -> dict[str, Path]:
         found = archive.stat()
         mark = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
         folder = unpack(archive, cache(mark) / "pictures")
-    return {path.stem: path for path in files_below(folder) if path.suffix.lower() in SUFFIXES}
+    pictures: dict[str, Path] = {}
+    for path in files_below(folder):
+        if path.suffix.lower() in SUFFIXES and (first := pictures.setdefault(path.stem, path)) is not path:
+            raise BadInput(f"{first} and {path} have the same name; keep the one that the report names")
+    return pictures
 
 
 def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[SourceRow]:
     for image, view in report.images:
         if not image.replace("-", "").replace("_", "").isalnum():
             raise BadInput(f"{folder}: report {report.uid} names the picture {image[:60]!a}; get the report again")
+        path = files.get(image, folder / f"{image}.png")
         yield SourceRow(
             name=f"{image}.png",
-            load=partial(read_file, files.get(image, folder / f"{image}.png")),
+            load=partial(read_file, path),
             finding=report.finding,
             text=report.text,
             patient_id=report.uid,
             view=view,
             source=SOURCE,
             licence=LICENCE,
+            mark=mark_of(path),
         )
 
 

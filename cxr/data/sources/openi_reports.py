@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from cxr.data.prompt_lists import UNLABELLED
 from cxr.data.reports import remove_marks
 from cxr.data.sources.archives import opened, safe_member
-from cxr.data.sources.files import files_below
+from cxr.data.sources.files import files_below, unreadable
 from cxr.data.sources.words import printable
 from cxr.errors import BadInput
 
@@ -79,7 +79,7 @@ def openi_reports(place: str | Path) -> Iterator[Report]:
     """The reports in a folder (at any depth) or an archive, in its order.
 
     Raises:
-        BadInput: nothing is there, an archive member escapes, or a file is not such a report.
+        BadInput: nothing is there, an archive member escapes, or a file cannot be read or is not such a report.
     """
     path = Path(place)
     found = False
@@ -93,8 +93,12 @@ def openi_reports(place: str | Path) -> Iterator[Report]:
 def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in files_below(folder):
         if path.suffix.lower() == ".xml":
-            with path.open("rb") as file:
-                yield str(path), file.read(MAX_XML + 1)
+            try:
+                with path.open("rb") as file:
+                    data = file.read(MAX_XML + 1)
+            except OSError as error:
+                raise unreadable(error, path) from None
+            yield str(path), data
 
 
 def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -41,6 +41,7 @@ class SourceRow:
     split: str | None = None  # the publisher's own: train, validation or test
     source: str = ""  # in words, without a local path
     licence: str = "unstated"
+    mark: str = ""  # another for other content; none where that is fixed, or was not there when it was listed
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxr.data.prompt_lists import MAX_PROMPT, text_cell
 from cxr.data.reports import clean_report
-from cxr.data.sources.files import read_file, require_below, require_folder
+from cxr.data.sources.files import mark_of, read_file, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, finding_of, printable, sex_of, split_of
 from cxr.data.tables import Record, Schema, fold, read_records
@@ -101,6 +101,7 @@ def _row(record: Record, root: Path) -> SourceRow:
         split=split_of(_cell(record, "split")),
         source=_cell(record, "source") or "table",
         licence=_cell(record, "licence") or "unstated",
+        mark=mark_of(path),
     )
 
 

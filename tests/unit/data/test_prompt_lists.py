@@ -30,7 +30,7 @@ wishes = st.fixed_dictionaries(
         "count": st.integers(1, 1_000_000),
         "seed": st.none() | st.integers(0, 2**63 - 1),
     }
-)
+).filter(lambda row: (row["seed"] or 0) + row["count"] <= 2**63)
 marked = st.text('X_[*] ,.;:-/()"a1\n', max_size=80)
 
 
@@ -223,6 +223,13 @@ def test_a_count_is_a_whole_number_up_to_a_million(tmp_path: Path, count: str):
 @pytest.mark.parametrize("seed", ["-1", str(2**63), "1.5", "x"])
 def test_a_seed_is_a_whole_number_below_two_to_the_63(tmp_path: Path, seed: str):
     assert "line 2: seed is '" in error_of(tmp_path, "p.csv", f"prompt,seed\na,{seed}\n")
+
+
+def test_seeds_that_count_up_stay_below_two_to_the_63(tmp_path: Path):
+    last = f"prompt,seed,count\na,{2**63 - 3},3\n"
+    assert [row.seed for row in read_bytes(tmp_path, "p.csv", last)] == [2**63 - 3]
+    told = error_of(tmp_path, "q.csv", f"prompt,seed,count\na,{2**63 - 3},4\n")
+    assert f"line 2: seed {2**63 - 3} with a count of 4 goes beyond 9,223,372,036,854,775,807; give a lower" in told
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The ingest job without Ray: rows in, one split set out, whatever was refused or repeated on the way."""
 
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from cxr.data.findings import BINARY
 from cxr.data.images import encode_png
 from cxr.data.phantom import phantom
 from cxr.data.sources import SourceRow
+from cxr.data.sources.files import read_file
 from cxr.errors import BadInput
 from cxr.ingest import finish, job
 from cxr.ingest.config import IngestConfig
@@ -79,6 +81,10 @@ def test_the_catalog_lists_every_picture_once_with_its_split(made):
     assert {side for s in sides.values() for side in s} == {"train", "validation", "test"}
 
 
+def rejected(place: Path) -> list[str]:
+    return [json.loads(line)["name"] for line in (place / "rejected.jsonl").read_text().splitlines()]
+
+
 def test_what_was_refused_or_repeated_is_named_with_its_reason(made):
     lines = [json.loads(line) for line in (made / "rejected.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines] == [*(f"bad{i}.png" for i in range(BAD)), "twin.png"]
@@ -101,8 +107,9 @@ def test_a_restart_reads_only_what_is_missing_and_ends_the_same(made, tmp_path):
 
 
 def test_too_many_refused_pictures_stop_the_job_and_say_why(tmp_path):
-    with pytest.raises(BadInput, match=r"3 of 84 pictures cannot be used \(3 x .*--max-rejected"):
+    with pytest.raises(BadInput, match=r"3 of 84 pictures cannot be used \(3 x .*/set/rejected.jsonl.*--max-rejected"):
         make(tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"max_rejected": 0.01}))
+    assert rejected(tmp_path / "set") == [f"bad{i}.png" for i in range(BAD)]
 
 
 def test_too_many_refused_pictures_are_told_again_by_a_second_start(tmp_path):
@@ -120,6 +127,115 @@ def test_mended_pictures_are_read_by_the_same_command(tmp_path):
     ready = make(tmp_path / "set", tmp_path / "work", strict, given[:-BAD] + mended)
     record = finish.complete(ready, {}, lambda line: None)
     assert (record.made.count, record.metrics["rejected"]) == (2 * PATIENTS + BAD, 0)
+
+
+def marked(numbers: Sequence[int] = (), picture: int = 200) -> list[SourceRow]:
+    """The rows as files have them, those of `numbers` with another picture than before."""
+    given = [replace(row, mark="as made") for row in rows()]
+    for number in numbers:
+        given[number] = replace(given[number], load=partial(phantom_bytes, picture + number), mark="changed")
+    return given
+
+
+def test_a_source_that_has_changed_since_is_not_taken_for_the_set_that_is_there(tmp_path):
+    ready = make(tmp_path / "set", tmp_path / "work", given=marked())
+    record = finish.complete(ready, {}, lambda line: None)
+    assert job.already_made(job.prepare(ready.store, CONFIG, marked(), ready.folder)) == record
+    other = job.prepare(ready.store, CONFIG, marked([3, 70]), ready.folder)
+    with pytest.raises(
+        BadInput, match=r"/set: the source has changed since this set was made \(2 of 84 pictures\); give"
+    ):
+        job.already_made(other)
+    assert other.digest == record.recipe_digest and other.content != ready.content
+    assert ready.content == job.content(record.recipe, record.inputs["marks"])
+
+
+def test_changed_pictures_of_a_set_in_the_making_are_read_again_and_no_others(tmp_path):
+    store = make(tmp_path / "set", tmp_path / "work", given=marked()).store
+    again = job.prepare(store, CONFIG, marked([3, 70]), tmp_path / "work")
+    assert job.begin(again)[0] == [0, 4]
+    assert job.begin(again)[0] == [0, 4], "as long as they are not read"
+    finish.complete(make(tmp_path / "set", tmp_path / "work", given=marked([3, 70])), {}, lambda line: None)
+    finish.complete(make(tmp_path / "new", tmp_path / "work", given=marked([3, 70])), {}, lambda line: None)
+    for name in ("catalog.parquet", "plan.parquet", "rejected.jsonl"):
+        assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    assert verify(store).clean, "the pictures as they were before are gone"
+
+
+def test_a_set_of_a_version_without_marks_stays_as_it_is(tmp_path):
+    ready = make(tmp_path / "set", tmp_path / "work", given=marked())
+    record = finish.complete(ready, {}, lambda line: None)
+    plan = pq.read_table(tmp_path / "set" / "plan.parquet").drop_columns("mark")
+    pq.write_table(plan, tmp_path / "set" / "plan.parquet")
+    assert job.already_made(ready) == record
+
+
+def broken(finding: str) -> list[SourceRow]:
+    """The good rows, of which those of a finding are no pictures."""
+    good = rows()[: 2 * PATIENTS]
+    return [replace(row, load=partial(bytes, b"no picture")) if row.finding == finding else row for row in good]
+
+
+@pytest.mark.parametrize(
+    ("given", "lost"),
+    [(broken("pneumonia"), "'pneumonia'"), ([replace(row, load=partial(bytes)) for row in rows()], "'normal', 'pneum")],
+    ids=["one finding", "all"],
+)
+def test_a_finding_without_any_picture_left_is_told_and_read_again_once_mended(tmp_path, given, lost):
+    lax = CONFIG.model_copy(update={"max_rejected": 1.0})
+    ready = make(tmp_path / "set", tmp_path / "work", lax, given)
+    with pytest.raises(
+        BadInput, match=rf"no picture of {lost}.* can be used; .*/set/rejected.jsonl says why"
+    ) as caught:
+        finish.complete(ready, {}, lambda line: None)
+    assert "\n" not in str(caught.value) and len(rejected(tmp_path / "set")) >= PATIENTS
+    mended = make(tmp_path / "set", tmp_path / "work", lax, rows()[: len(given)])
+    assert finish.complete(mended, {}, lambda line: None).made.count == 2 * PATIENTS
+
+
+def test_pictures_in_two_parts_of_the_publishers_split_are_told(tmp_path):
+    parts = ["train"] * 50 + ["validation"] * 10 + ["test"] * 20
+    given = [replace(row, split=part) for row, part in zip(rows()[: 2 * PATIENTS], parts, strict=True)]
+    given += [
+        replace(given[n], name=f"again{n}.png", split=part) for n, part in ((0, "test"), (1, "test"), (2, "train"))
+    ]
+    lines = []
+    ready = make(tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"split": "official"}), given)
+    finish.complete(ready, {}, lines.append)
+    told = [line for line in lines if "the copy" in line]
+    assert told == ["2 pictures are in more than one part; the copy in test was dropped"]
+    assert told[0] in (tmp_path / "set" / "split_report.md").read_text()
+
+
+def test_of_two_runs_the_later_one_has_the_record_of_the_other(tmp_path, monkeypatch):
+    first, second = (make(tmp_path / "set", tmp_path / name) for name in ("one", "two"))
+    record = finish.complete(first, {"total": 1.0}, lambda line: None)
+    assert finish.complete(second, {"total": 2.0}, lambda line: None) == record
+    monkeypatch.setattr(job, "listed_units", lambda store: iter([0, 1]))  # as they were before the other was done
+    assert job.begin(second)[0] == []
+
+
+def test_a_commit_that_is_gone_before_any_run_has_finished_is_an_error(tmp_path):
+    ready = make(tmp_path / "set", tmp_path / "work")
+    (tmp_path / "set" / "commits" / "00000002.json").unlink()
+    with pytest.raises(KeyError):
+        finish.complete(ready, {}, lambda line: None)
+    assert not (tmp_path / "set" / "record.json").exists()
+
+
+def test_a_file_that_only_the_drivers_machine_has_ends_the_job(tmp_path):
+    file = tmp_path / "a.png"
+    listed = SourceRow("a.png", partial(read_file, file), "normal", mark="was there")
+    here = job.Take(open_store(str(tmp_path / "set")), CONFIG)
+    elsewhere = replace(here, driver="another machine")
+    with pytest.raises(BadInput, match=r"a.png is not on machine .*: the source must be on a disk that all machines"):
+        elsewhere(0, pickle.dumps([listed]))
+    assert here(0, pickle.dumps([listed]))["reasons"] == {"no such file": 1}
+    assert elsewhere(0, pickle.dumps([replace(listed, mark="")]))["reasons"] == {"no such file": 1}, (
+        "nor on the driver's"
+    )
+    file.write_bytes(phantom_bytes(0))
+    assert elsewhere(0, pickle.dumps([listed]))["refused"] == 0
 
 
 def test_another_recipe_into_the_same_place_is_refused(made, tmp_path):

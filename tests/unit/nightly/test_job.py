@@ -85,3 +85,17 @@ def test_a_source_that_has_grown_is_another_set(job: ModuleType, tmp_path: Path)
         for source in ("phantom:40", "phantom:41", "phantom:40")
     ]
     assert digests[0] == digests[2] != digests[1]
+
+
+def test_a_source_of_other_pictures_with_the_same_names_is_another_set(job: ModuleType, tmp_path: Path) -> None:
+    def listed() -> str:
+        return job.listed(job.configured(job.Args("tiny", "out", "2026-11-21", source=f"folder:{tmp_path}")))
+
+    for name in ("normal", "mass"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            (tmp_path / name / f"{number}.png").write_bytes(b"as exported first")
+    first = listed()
+    assert listed() == first
+    (tmp_path / "mass" / "2.png").write_bytes(b"again")
+    assert listed() != first

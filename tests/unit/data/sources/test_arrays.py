@@ -131,3 +131,21 @@ def test_idx_half_a_gzip_file(tmp_path: Path):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
     assert "damaged" in error_of(idx_rows, tmp_path)
+
+
+def test_other_arrays_have_another_mark_and_copies_the_same(tmp_path: Path):
+    def marks(path: Path, pixels: np.ndarray) -> set[str]:
+        return {row.mark for row in read(npz_rows, npz(path, train_images=pixels, train_labels=LABELS))}
+
+    first = marks(tmp_path / "a.npz", GRAY)
+    assert len(first) == 1 and marks(tmp_path / "copy.npz", GRAY) == first
+    assert marks(tmp_path / "a_64.npz", GRAY[::-1]).isdisjoint(first)
+
+
+def test_idx_files_have_the_mark_of_what_is_in_them(tmp_path: Path):
+    marks = []
+    for name, pixels, packed in (("a", GRAY, False), ("b", GRAY, True), ("c", GRAY[::-1], True)):
+        (tmp_path / name).mkdir()
+        idx(tmp_path / name, "train", pixels, [5, 0, 4, 1], packed)
+        marks.append({row.mark for row in read(idx_rows, tmp_path / name)})
+    assert marks[0] == marks[1] and len(marks[0]) == 1 and marks[2].isdisjoint(marks[0])

@@ -1,7 +1,8 @@
 """DICOM files written with pydicom: right shades, nothing that identifies a person, a reason for what is refused."""
 
+import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
 
-from cxr.data.images import Rejected
+from cxr.data.images import Missing, Rejected, read_gray
 from cxr.data.sources.dicom import dicom_rows, load_dicom
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -72,20 +73,21 @@ def test_monochrome1_is_inverted(tmp_path: Path):
 
 def test_window(tmp_path: Path):
     pixels = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
-    assert (pixels[RAMP <= 1535] == 0).all() and (pixels[RAMP >= 2560] == 65535).all()
-    expected = ((RAMP - 2047.5) / 1023 + 0.5) * 65535  # PS3.3 C.11.2.1.2.1
-    np.testing.assert_allclose(pixels, np.clip(expected, 0, 65535), atol=2)
+    assert (pixels[RAMP <= 1535] == 0).all() and (pixels[RAMP >= 2560] == 255).all()
+    expected = ((RAMP - 2047.5) / 1023 + 0.5) * 255  # PS3.3 C.11.2.1.2.1
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels, np.clip(expected, 0, 255), atol=0.51)
 
 
 def test_window_does_not_stretch_a_picture_that_fills_it_in_part(tmp_path: Path):
-    pixels = shown(tmp_path, RAMP // 4 + 1024, WindowCenter=2048, WindowWidth=4096)
-    assert 16000 < pixels.min() < 17000 and 32000 < pixels.max() < 33500
+    pixels = read_gray(shown(tmp_path, RAMP // 4 + 1024, WindowCenter=2048, WindowWidth=4096))
+    assert (pixels.min(), pixels.max()) == (64, 127)
 
 
 def test_modality_rescale_comes_before_the_window(tmp_path: Path):
     plain = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
     scaled = shown(tmp_path, WindowCenter=2 * 2048 - 100, WindowWidth=2048, RescaleSlope=2, RescaleIntercept=-100)
-    np.testing.assert_allclose(scaled.astype(int), plain.astype(int), atol=60)
+    np.testing.assert_allclose(scaled.astype(int), plain.astype(int), atol=1)
 
 
 def lut() -> Dataset:
@@ -98,7 +100,7 @@ def lut() -> Dataset:
 
 def test_modality_lut(tmp_path: Path):
     pixels = shown(tmp_path, ModalityLUTSequence=[lut()], WindowCenter=32768, WindowWidth=65536)
-    np.testing.assert_allclose(pixels, (4095 - RAMP) * 16.0, atol=2)
+    np.testing.assert_allclose(pixels, (4095 - RAMP) * (16 / 257), atol=0.51)
 
 
 def test_of_several_windows_the_first(tmp_path: Path):
@@ -107,8 +109,8 @@ def test_of_several_windows_the_first(tmp_path: Path):
 
 
 def test_voi_lut(tmp_path: Path):
-    pixels = shown(tmp_path, VOILUTSequence=[lut()])
-    np.testing.assert_allclose(pixels, (4095 - RAMP) * 16.0, atol=1)
+    pixels = shown(tmp_path, RAMP // 4 + 1024, VOILUTSequence=[lut()])
+    np.testing.assert_allclose(read_gray(pixels), (4095 - (RAMP // 4 + 1024)) * (16 / 257), atol=0.51)
 
 
 def test_signed_pixels(tmp_path: Path):
@@ -237,7 +239,8 @@ def test_files_that_are_no_dicom(tmp_path: Path):
     path = tmp_path / "a.dcm"
     path.write_bytes(b"\x89PNG and so on" * 100)
     assert reason(path) == "not a DICOM file"
-    assert reason(tmp_path / "gone.dcm") == "no such file"
+    with pytest.raises(Missing, match="no such file"):
+        load_dicom(tmp_path / "gone.dcm")
     assert rows(tmp_path)[0].patient_id is None
 
 
@@ -259,3 +262,18 @@ def test_without_pydicom_one_line_says_what_to_install(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(BadInput, match="is not installed; pip install pydicom"):
         next(dicom_rows(str(tmp_path), SourceOptions()))
+
+
+def test_a_file_that_is_written_again_has_another_mark(tmp_path: Path):
+    before = rows(save(picture(), tmp_path / "mass" / "a.dcm").parents[1])
+    os.utime(save(picture(RAMP.T), tmp_path / "mass" / "a.dcm"), (1, 1))
+    (after,) = rows(tmp_path)
+    assert after.mark != before[0].mark and replace(after, mark="", load=None) == replace(before[0], mark="", load=None)
+
+
+def test_a_folder_that_cannot_be_read_is_told_without_its_name(tmp_path: Path, closed_folder):
+    save(picture(), tmp_path / "mass" / "Doe_Jane" / "a.dcm")
+    closed_folder(tmp_path / "mass" / "Doe_Jane")
+    with pytest.raises(BadInput, match="a folder inside cannot be read") as caught:
+        rows(tmp_path)
+    assert "Doe" not in str(caught.value)

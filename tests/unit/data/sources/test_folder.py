@@ -1,5 +1,7 @@
 """One folder a finding, with and without split folders."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,23 @@ def test_a_file_that_goes_away_is_refused(tmp_path: Path):
 def test_control_characters_in_names(tmp_path: Path):
     names = [row.name for row in rows(fill(tmp_path, "normal/a\x1b\n.png", "mass/b.png"))]
     assert names == ["mass/b.png", "normal/a\\x1b\\n.png"]
+
+
+def test_a_files_mark_changes_with_it_and_not_with_the_place(tmp_path: Path):
+    before = rows(fill(tmp_path / "a", "normal/a.png", "mass/b.png"))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert [row.mark for row in rows(tmp_path / "b")] == [row.mark for row in before]
+    (tmp_path / "b/mass/b.png").write_bytes(b"mass/c.png")  # as long as before
+    os.utime(tmp_path / "b/mass/b.png", (1, 1))
+    after = rows(tmp_path / "b")
+    assert after[0].mark != before[0].mark and after[1].mark == before[1].mark
+
+
+@pytest.mark.parametrize("closed", ["mass/deep", "mass", "."])
+def test_a_folder_that_cannot_be_read_loses_no_pictures_in_silence(tmp_path: Path, closed_folder, closed: str):
+    fill(tmp_path, "normal/a.png", "mass/deep/b.png", "mass/c.png")
+    closed_folder(tmp_path / closed)
+    assert (
+        error_of(tmp_path)
+        == f"{tmp_path / closed}: cannot be read: Permission denied; mend its rights, or move it away"
+    )

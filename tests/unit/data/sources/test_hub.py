@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 from pathlib import Path
 
 import datasets
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.sources.hub import PINNED, hub_rows
+from cxr.data.images import Missing
+from cxr.data.sources.hub import PINNED, arrow_table, hub_rows
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
@@ -73,6 +75,16 @@ def test_a_local_copy(copy: Path):
     found = rows(copy)
     check(found)
     assert str(copy) not in found[0].source
+    table(["new.jpeg"], 0).to_parquet(copy / "data" / "validation-00000-of-00001.parquet")
+    assert {row.mark for row in rows(copy)}.isdisjoint({row.mark for row in found})
+
+
+def test_a_machine_without_the_datasets_cache_says_that_the_file_is_missing(copy: Path):
+    row = rows(copy)[0]
+    arrow_table.cache_clear()
+    shutil.rmtree(copy.parent / "cache")
+    with pytest.raises(Missing, match="no such file"):
+        row.load()
 
 
 def test_by_pinned_commit(copy: Path, monkeypatch: pytest.MonkeyPatch):
@@ -81,7 +93,7 @@ def test_by_pinned_commit(copy: Path, monkeypatch: pytest.MonkeyPatch):
     found = rows(f"owner/name@{COMMIT}")
     check(found)
     assert asked == [(("owner/name",), {"repo_type": "dataset", "revision": COMMIT})]
-    assert {row.source for row in found} == {f"owner/name@{COMMIT}"}
+    assert {(row.source, row.mark) for row in found} == {(f"owner/name@{COMMIT}", COMMIT)}
     rows("hf-vision/chest-xray-pneumonia")
     assert asked[1][1]["revision"] == PINNED["hf-vision/chest-xray-pneumonia"]
 

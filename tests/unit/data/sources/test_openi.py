@@ -1,6 +1,8 @@
 """Open-I: pictures with their reports, from folders, archives and strangers' archives."""
 
+import errno
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -85,7 +87,7 @@ def test_a_missing_picture_is_refused_when_it_is_read(tmp_path: Path):
     (tmp_path / "1.xml").write_bytes(report(1))
     (tmp_path / "CXR1_1_IM-0001-3001.png").write_bytes(b"x")
     first, second = rows(tmp_path)
-    assert first.load() == b"x"
+    assert first.load() == b"x" and first.mark and not second.mark
     with pytest.raises(Rejected, match="no such file"):
         second.load()
 
@@ -202,3 +204,22 @@ def test_findings_of_mesh_terms(terms: list[str], finding: str):
 )
 def test_views_of_captions(caption: str | None, view: str | None):
     assert view_of(caption) == view
+
+
+def test_two_pictures_of_one_name(tmp_path: Path):
+    (tmp_path / "1.xml").write_bytes(report(1))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "CXR1_1_IM-0001-3001.png").write_bytes(b"x")
+    told = error_of(tmp_path)
+    assert told.startswith(f"{tmp_path}/a/CXR1_1_IM-0001-3001.png and {tmp_path}/b/") and "have the same name" in told
+
+
+def test_a_report_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def denied(path: Path, mode: str):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    (tmp_path / "1.xml").write_bytes(report(1))
+    (tmp_path / "CXR1_1_IM-0001-3001.png").write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", denied)
+    assert f"{tmp_path}/1.xml: cannot be read: Permission denied" in error_of(tmp_path)

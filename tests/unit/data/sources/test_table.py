@@ -122,7 +122,8 @@ def test_absolute_files_inside_and_another_root(tmp_path: Path):
 
 
 def test_missing_files_are_refused_when_read(tmp_path: Path):
-    row = rows(write(tmp_path / "t.csv", "file\na.png\ngone.png\n"))[1]
+    there, row = rows(write(tmp_path / "t.csv", "file\na.png\ngone.png\n"))
+    assert there.mark and not row.mark
     with pytest.raises(Rejected, match="no such file"):
         row.load()
 
