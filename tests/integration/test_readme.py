@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from cxr import cli, recipes
+from cxr.finetune.captions import captions_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/the-way-over.md")
@@ -55,6 +56,29 @@ def test_a_shown_command_can_be_read(words: list[str], monkeypatch: pytest.Monke
     args = cli.parse(job(f"jobs/{name}.py").Args, rest, "")
     if name in TABLES:
         assert args.recipe in TABLES[name]
+
+
+def trainings() -> list[tuple[str, str]]:
+    """Each fine-tuning that is shown, with the kind of source that its set was made of; the notebook's two last."""
+    kinds, found = {}, []
+    for name, *rest in commands():
+        options = dict(zip(rest, rest[1:], strict=False))
+        if name == "jobs/ingest.py":
+            kinds[options["--out"]] = options["--source"].partition(":")[0]
+        elif name == "jobs/finetune.py":
+            found.append((kinds[options["--data"]], shlex.join(rest)))
+    notebook = (ROOT / "jobs/colab.ipynb").read_text()
+    sources, words = re.findall(r"--source (\w+):", notebook), re.findall(r'\\"finetune\\": \\"(.*?)\\"', notebook)
+    return [*found, *((kind, f"{each} --data real --out lora") for kind, each in zip(sources, words, strict=True))]
+
+
+@pytest.mark.parametrize(("kind", "words"), trainings())
+def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
+    """Of these sources phantoms and reports alone bring texts."""
+    text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None}[kind]
+    finetune = job("jobs/finetune.py")
+    config = finetune.configured(cli.parse(finetune.Args, shlex.split(words), ""))
+    assert captions_of([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
 
 
 def test_commands_of_every_job_are_shown() -> None:
