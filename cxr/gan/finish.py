@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
-from cxr.data.lineage import SEEN
+from cxr.data.lineage import SEEN, SOURCES, about_patients
 from cxr.gan import pictures
 from cxr.gan.checkpoints import CHECKPOINTS
 from cxr.gan.job import KIND, LENET_KEY, Job, Run, image_id
@@ -156,6 +156,7 @@ def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]
         "collapsed_because": scores.collapsed,
         "last_good_epoch": last_good(run, scores),
         SEEN: job.real.seen,
+        SOURCES: job.real.sources,
     }
 
 
@@ -183,9 +184,9 @@ configs:
 
 # {config.count} pictures of a {kind}
 
-{collapse_line(figures)}Every picture was generated; none is of a patient or a writer. Pictures of 28 x 28 pixels are \
-for learning how GANs behave: digits are no X-rays, and no figure here says anything about patients. Not for clinical \
-use.
+{collapse_line(figures)}Every picture was generated. {about_patients(real.sources, real.seen)} \
+Pictures of 28 x 28 pixels are for learning how GANs behave: digits are no X-rays, and no figure here says anything \
+about patients. Not for clinical use.
 
 ![Growing from the same noise]({GIF_KEY})
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.images import Rejected, fit, read_gray
-from cxr.data.lineage import hashed, seen_by
+from cxr.data.lineage import hashed, seen_by, sources_of
 from cxr.data.sources import SourceRow
 from cxr.data.splits import PARTS, assign
 from cxr.errors import BadInput
@@ -29,6 +29,7 @@ class Real:
     digest: str
     source: str  # in words
     licence: str
+    sources: list[str]  # as `lineage.sources_of`
     seen: list[str] | None = None  # sha256 of the patients (of the pictures where none is known) that a set's GAN sees
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +73,7 @@ def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> 
     real = assembled(pictures(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
     seen = {(patient, image) for patient, image, part in who if part != "test"}
-    return replace(real, seen=seen_by(hashed(*who) for who in seen))
+    return replace(real, seen=seen_by(hashed(*who) for who in seen), sources=found.sources)
 
 
 def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], digest: str, seed: int) -> Real:
@@ -84,7 +85,7 @@ def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], d
     labels = np.searchsorted(classes, findings).astype(np.int64)
     splits = divided(findings, columns["split"], columns["patient"], seed)
     source, licence = (", ".join(sorted({e or "unstated" for e in columns[name]})) for name in ("source", "licence"))
-    return Real(pixels, labels, splits, classes, digest, source, licence)
+    return Real(pixels, labels, splits, classes, digest, source, licence, sources_of(columns["source"]))
 
 
 def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Sequence[str], seed: int) -> np.ndarray:

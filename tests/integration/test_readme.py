@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -62,7 +63,7 @@ def trainings() -> list[tuple[str, str]]:
     """Each fine-tuning that is shown, with the kind of source that its set was made of; the notebook's two last."""
     kinds, found = {}, []
     for name, *rest in commands():
-        options = dict(zip(rest, rest[1:], strict=False))
+        options = dict(pairwise(rest))
         if name == "jobs/ingest.py":
             kinds[options["--out"]] = options["--source"].partition(":")[0]
         elif name == "jobs/finetune.py":

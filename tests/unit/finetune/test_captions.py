@@ -44,7 +44,7 @@ def test_a_picture_without_a_text_gets_the_prompt_of_its_finding_and_that_is_tol
 
 
 def test_a_set_without_any_text_is_refused_where_texts_are_needed() -> None:
-    with pytest.raises(BadInput, match="none of the 2 pictures has a text .*--captions instance"):
+    with pytest.raises(BadInput, match=r"none of the 2 pictures has a text .*--captions instance"):
         captions_of(ROWS[1:], FinetuneConfig(), pytest.fail)
 
 
