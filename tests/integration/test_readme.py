@@ -101,3 +101,12 @@ def test_pages_that_are_linked_are_there() -> None:
     for page in (*PAGES, "CONTRIBUTING.md", "docs/model-card.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
             assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_the_map_names_all_that_is_there() -> None:
+    """Of `jobs/` and `cxr/` every file and package, of `tests/` every folder."""
+    found = (ROOT / "README.md").read_text().split("## Map")[1].split("```")[1]
+    there = [path for folder in ("jobs", "cxr") for path in (ROOT / folder).iterdir() if not path.name.startswith("__")]
+    there += [path for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")]
+    names = {path.name if path.is_file() else f"{path.name}/" for path in there}
+    assert {name for name in names if name not in found} == set()
