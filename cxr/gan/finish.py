@@ -194,7 +194,8 @@ about patients. Not for clinical use.
 | --- | --- |
 {counts}
 
-- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; `{real.digest[:16]}`
+{never_line(figures)}- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; \
+`{real.digest[:16]}`
 - Labels and folders are {labels}
 - LeNet-5 names {parts["test"]:.2%} of the real test part rightly (chosen on the validation part: \
 {parts["validation"]:.2%}); its mean confidence in these pictures is {figures["confidence"]:.3f}
@@ -217,6 +218,16 @@ def collapse_line(figures: dict[str, Any]) -> str:
     older = figures["last_good_epoch"]
     kept = f" `{good_key(older)}` is the generator before the collapse." if older else ""
     return f"> **Collapsed:** {'; '.join(figures['collapsed_because'])}.{kept}\n\n"
+
+
+def never_made(figures: dict[str, Any]) -> list[str]:
+    """The classes of which there is no picture."""
+    return [finding for finding, count in figures["classes"].items() if not count]
+
+
+def never_line(figures: dict[str, Any]) -> str:
+    missing = never_made(figures)
+    return f"- Never made: {', '.join(missing)}\n" if missing else ""
 
 
 def agreement_lines(figures: dict[str, Any]) -> str:

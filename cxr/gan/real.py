@@ -1,6 +1,7 @@
 """The real pictures in memory, from a source or from an ingested set: 784 bytes each."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,18 +48,21 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
     """Pictures straight from a source, each through the one door for pixels.
 
     Raises:
-        BadInput: the source cannot be used, or has no two findings.
+        BadInput: the source or none of its pictures can be used, or it has no two findings.
     """
-    kept, pixels, whole, refused = [], [], hashlib.sha256(), 0
+    kept, pixels, whole, reasons = [], [], hashlib.sha256(), Counter()
     for row in rows:
         try:
             picture = fit(read_gray(row.load()), SIZE, "keep")
-        except Rejected:
-            refused += 1
+        except Rejected as rejected:
+            reasons[str(rejected)] += 1
             continue
         kept.append(row)
         pixels.append(picture)
         whole.update(f"{row.name}\n{row.finding}\n{row.split}\n".encode() + picture.tobytes())
+    refused = reasons.total()
+    if refused and not kept:
+        raise BadInput(f"--data: none of {refused} pictures can be used: {reasons.most_common(1)[0][0]}")
     if refused:
         note(f"{refused} of {refused + len(kept)} pictures cannot be used and are left out")
     columns = {name: [getattr(row, name) for row in kept] for name in DESCRIBED}
