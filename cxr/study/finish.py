@@ -25,7 +25,7 @@ from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.job import KIND, Job, results
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import GENERATED, WITHOUT_COPIES, held_out
+from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
 from cxr.study.summary import summarise
 
 PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
@@ -58,7 +58,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
     return Study(
         answer=answer(config, arms),
-        phantom=is_phantom(sources_of(*(side.sources for side in (sets.real, sets.synthetic) if side))),
+        phantom=of_phantoms(sets),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,
@@ -83,6 +83,11 @@ def told_source(name: str, record: Record, job: Job) -> Source:
     places = {"real": job.sets.real.store, "synthetic": job.sets.synthetic and job.sets.synthetic.store}
     place = places[name] if name in places else job.evaluation[0]
     return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if name in places else 0)
+
+
+def of_phantoms(sets: Sets) -> bool:
+    """Whether phantoms stand behind some picture."""
+    return is_phantom(sources_of(*(side.sources for side in (sets.real, sets.synthetic) if side)))
 
 
 def settings(job: Job) -> dict[str, str]:
