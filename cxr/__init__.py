@@ -1,6 +1,6 @@
 """cxr: do synthetic chest X-rays help a classifier, and are they safe to share?
 
-The pipeline, in the order data flows (README.md says which steps are there today):
+The pipeline, in the order data flows:
 
 recipes     named complete configurations
 data        findings, prompts, the user's prompt lists, phantoms, sources, pixels, splits, the one catalog

@@ -131,11 +131,14 @@ def similar(pixels: "np.ndarray", seed: int) -> float:
 
 
 def told(record: "Record") -> None:
+    from cxr.gan.finish import never_made
+
     figures = record.metrics
     if figures["collapsed"]:
         note(f"collapsed: {'; '.join(figures['collapsed_because'])}")
-    shown = sum(count > 0 for count in figures["classes"].values())
-    print(f"{record.made.count} pictures, {shown} of {len(figures['classes'])} classes, LeNet-5 "
+    missing, classes = never_made(figures), len(figures["classes"])
+    never = f" (never made: {', '.join(missing)})" if missing else ""
+    print(f"{record.made.count} pictures, {classes - len(missing)} of {classes} classes{never}, LeNet-5 "
           f"{figures['lenet_accuracy']['test']:.2%} on the test part, mean confidence {figures['confidence']:.3f}, in "
           f"{record.timings['total']:.0f} s")  # fmt: skip
 

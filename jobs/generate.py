@@ -3,6 +3,7 @@
 Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` tries them again).
 """
 
+import json
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from cxr.data.prompt_lists import PromptRow, read_prompts, typed_prompt
 from cxr.errors import BadInput
 from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
 from cxr.progress import note, progress
-from cxr.store import Store, open_store, read_record
+from cxr.store import Store, open_store, read_record, sha256
 from cxr.weights import check_lora_spec, check_spec
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class Args:
     recipe: Positional[str]
     """tiny (embedded, on a CPU), sd15 or sd21."""
-    out: str
-    """Where the set goes: a local folder or s3://bucket/prefix."""
+    out: str | None = None
+    """Where the set goes: a local folder or s3://bucket/prefix. Of --prompt alone by default out/one/ and a digest."""
     prompt: str | None = None
     """Your own, one: what the picture shows, in words."""
     count: int | None = None
@@ -74,7 +75,7 @@ def main(args: Args) -> int:
     """Generate labelled X-rays from prompts with Stable Diffusion, spread over workers, into a folder or a bucket."""
     start = time.monotonic()
     config = configured(args)
-    store = open_store(args.out)
+    store = open_store(place_of(args, config))
     store.check()
     from cxr.generate import finish, job  # heavy: only for input that can be used
     from cxr.generate.plan import template_rows
@@ -163,6 +164,20 @@ def configured(args: Args) -> GenerateConfig:
         check_lora_spec(config.lora)
     check_prompts(args)
     return config
+
+
+def place_of(args: Args, config: GenerateConfig) -> str:
+    """Where the set goes; pictures of --prompt have a place of their own for whatever is asked.
+
+    Raises:
+        BadInput: no place is given, and there is no --prompt.
+    """
+    if args.out is not None:
+        return args.out
+    if args.prompt is None:
+        raise BadInput("--out: missing; give a local folder or s3://bucket/prefix (only --prompt does without)")
+    asked = json.dumps([config.model_dump(mode="json"), args.prompt, args.count or 1])
+    return f"out/one/{sha256(asked.encode())[:12]}"
 
 
 def check_ways(args: Args) -> None:

@@ -78,6 +78,8 @@ def arguments(job: str, words: list[str]) -> Any:
         raise BadInput(f"no job is called {job[:60]!r}; {nearest(job, jobs())}")
     module = imported(JOBS / f"{job}.py")
     args = cli.parse(module.Args, words, module.main.__doc__ or "")
+    if getattr(args, "out", "") is None:
+        raise BadInput("--out: missing; give s3://bucket/prefix, or the path of a folder that all machines share")
     for name in PLACES:
         place = getattr(args, name, None)
         if place and "://" not in place and not Path(place).is_absolute():

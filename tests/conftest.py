@@ -109,9 +109,11 @@ class Jobs:
         while self.started:
             self.started.pop().kill()
 
-    def run(self, *words: str | Path | int, env: dict[str, str] | None = None, seconds: float = 550):
-        command = self.command(*words)
-        return subprocess.run(command, env=self.env(env), capture_output=True, text=True, timeout=seconds)
+    def run(
+        self, *words: str | Path | int, env: dict[str, str] | None = None, seconds: float = 550, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command, options = self.command(*words), {"capture_output": True, "text": True, "timeout": seconds}
+        return subprocess.run(command, env=self.env(env), cwd=cwd, **options)
 
     def words(self, out: str | Path, *words: str | int) -> tuple[str | Path | int, ...]:
         one = () if "--workers" in words else ("--workers", 1)  # a second would only load the libraries once more

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.data.images import decode_gray, fit
+from cxr.data.lineage import SOURCES, sources_of
 from cxr.errors import BadInput
 from cxr.store import CATALOG_KEY, Record, Store, read_record, sha256
 
@@ -54,6 +55,11 @@ class CatalogSet:
     def digest(self) -> str:
         """Of the catalog, which names every picture's content, finding and split; the place is not in it."""
         return next(stored.sha256 for stored in self.record.objects if stored.key == CATALOG_KEY)
+
+    @property
+    def sources(self) -> list[str]:
+        """Where its pictures came from, or those that the models behind them learned from: as `lineage.sources_of`."""
+        return self.record.metrics.get(SOURCES) or sources_of(self.table["source"].to_pylist())
 
 
 def read_set(store: Store) -> CatalogSet:

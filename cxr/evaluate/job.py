@@ -245,10 +245,11 @@ def conclude(
     matches, named = gather_seen(job.store, units.synthetic, known.rows)
     copies = judge(known, synthetic.findings, matches)
     agreed = namer and agree(namer, synthetic.findings, named)
+    origin = quality.origin_notes(job.real, job.synthetic)
     found = quality.Quality(
         extractor.name, extractor.digest, extractor.dimension, quality.source_of(job.real),
         quality.source_of(job.synthetic), config.against, measured, agreed, copies,
-        [*left_out, *quality.notes_of(measured, agreed, copies, extractor.dimension)],
+        [*origin, *left_out, *quality.notes_of(measured, agreed, copies, extractor.dimension)],
     )  # fmt: skip
     drawn = show.draw(found, real, synthetic, shown, features, (whole, matches, known.unrelated), config.neighbours)
     table = copies_table(whole, synthetic, matches, copies.threshold)

@@ -9,6 +9,7 @@ from operator import add
 import numpy as np
 
 from cxr.data.catalog import CatalogSet
+from cxr.data.lineage import OF_PHANTOMS, is_phantom, sources_of
 from cxr.evaluate.agreement import Agreement
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Copies
@@ -100,6 +101,11 @@ class Quality:
 
     def json(self) -> bytes:
         return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def origin_notes(*sets: CatalogSet) -> list[str]:
+    """What a reader must know first of where the pictures come from."""
+    return [OF_PHANTOMS] if is_phantom(sources_of(*(found.sources for found in sets))) else []
 
 
 def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copies, dimension: int) -> list[str]:

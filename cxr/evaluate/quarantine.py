@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
-from cxr.data.lineage import SEEN
+from cxr.data.lineage import OF_PHANTOMS, SEEN, SOURCES, is_phantom
 from cxr.errors import BadInput
 from cxr.evaluate.finish import COPIES_KEY, Job
 from cxr.store import (
@@ -75,7 +75,9 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
         Record(
             kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
             made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
-            versions=library_versions(), metrics={"quarantined": len(copies), SEEN: synthetic.record.metrics.get(SEEN)},
+            versions=library_versions(), metrics={
+                "quarantined": len(copies), SEEN: synthetic.record.metrics.get(SEEN), SOURCES: synthetic.sources,
+            },
         ),
     )  # fmt: skip
 
@@ -110,6 +112,7 @@ def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
     counts = Counter(catalog["finding"].to_pylist())
     rows = "\n".join(f"| {finding} | {count} |" for finding, count in sorted(counts.items()))
     sources = "\n".join(f"- {source}" for source in sorted({s or "unstated" for s in catalog["source"].to_pylist()}))
+    about = f"{OF_PHANTOMS} " if is_phantom(job.synthetic.sources) else ""
     return f"""---
 task_categories:
 - image-classification
@@ -127,7 +130,7 @@ configs:
 {len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
 pictures are, and are not in this set; `quarantined.jsonl` names them. Found by the evaluation \
 {recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}). \
-Copies that are turned or strongly cropped are not found. Not for clinical use.
+Copies that are turned or strongly cropped are not found. {about}Not for clinical use.
 
 | finding | pictures |
 | --- | --- |

@@ -1,6 +1,6 @@
 """From catalog rows to those that are trained on and what each is said to show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cxr.errors import BadInput, nearest
@@ -25,18 +25,25 @@ def chosen_rows(rows: Sequence[Row], finding: str) -> list[Row]:
     return [row for row in rows if row["finding"] in wanted]
 
 
-def captions_of(rows: Sequence[Row], config: FinetuneConfig) -> list[str]:
-    """What each row's picture is said to show.
+def captions_of(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str], None]) -> list[str]:
+    """What each row's picture is said to show; of the catalog's texts, a missing one is the finding's prompt.
+
+    Args:
+        note: hears how many texts are missing.
 
     Raises:
-        BadInput: a row has no text, and the recipe takes the catalog's.
+        BadInput: no row has a text, and the recipe takes the catalog's.
     """
+    prompts = [config.instance_prompt.replace("{finding}", row["finding"].replace("_", " ")) for row in rows]
     if config.captions == "instance":
-        return [config.instance_prompt.replace("{finding}", row["finding"].replace("_", " ")) for row in rows]
-    silent = [row["image_id"] for row in rows if not (row["text"] or "").strip()]
-    if silent:
+        return prompts
+    texts = [row["text"] if (row["text"] or "").strip() else None for row in rows]
+    silent = texts.count(None)
+    if silent == len(rows):
         raise BadInput(
-            f"{len(silent)} of {len(rows)} pictures have no text (the first is {silent[0]}); "
-            "give the set texts, or use --captions instance"
+            f"none of the {silent} pictures has a text to be its caption; take --captions instance, one prompt for "
+            "each finding, or give the set texts"
         )
-    return [row["text"] for row in rows]
+    if silent:
+        note(f"{silent} of {len(rows)} pictures have no text; their caption is the prompt of their finding")
+    return [text or prompt for text, prompt in zip(texts, prompts, strict=True)]

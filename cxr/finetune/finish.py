@@ -3,7 +3,7 @@
 import json
 import statistics
 
-from cxr.data.lineage import SEEN, seen_by
+from cxr.data.lineage import OF_PHANTOMS, SEEN, SOURCES, is_phantom, seen_by, sources_of
 from cxr.finetune.adapters import KOHYA_FILE
 from cxr.finetune.checkpoints import CHECKPOINTS
 from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result
@@ -61,8 +61,14 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
             "test": final.test,
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
             SEEN: seen_by(seen, job.model.seen),
+            SOURCES: sources(job),
         },
     )
+
+
+def sources(job: Job) -> list[str]:
+    """Where all pictures came from that the model has learned from."""
+    return sources_of(job.model.sources, job.data.sources)
 
 
 def sweep(store: Store) -> None:
@@ -104,6 +110,7 @@ tags:
 - Method: {method_line(job)}
 - Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
 - Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
+{f"- {OF_PHANTOMS}" if is_phantom(sources(job)) else ""}
 
 | | {" | ".join(final.base)} |
 | --- |{" --- |" * len(final.base)}

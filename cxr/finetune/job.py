@@ -92,7 +92,7 @@ def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callab
         BadInput: set, model or place cannot be used.
     """
     rows = chosen_rows(data.table.to_pylist(), config.finding)
-    plan = planned(rows, captions_of(rows, config), data.store.uri, config.folds)
+    plan = planned(rows, captions_of(rows, config, note), data.store.uri, config.folds)
     model = resolve(config.model)
     check_size(model.path, config.size)
     if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):

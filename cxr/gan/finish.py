@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
-from cxr.data.lineage import SEEN
+from cxr.data.lineage import SEEN, SOURCES, about_patients
 from cxr.gan import pictures
 from cxr.gan.checkpoints import CHECKPOINTS
 from cxr.gan.job import KIND, LENET_KEY, Job, Run, image_id
@@ -156,6 +156,7 @@ def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]
         "collapsed_because": scores.collapsed,
         "last_good_epoch": last_good(run, scores),
         SEEN: job.real.seen,
+        SOURCES: job.real.sources,
     }
 
 
@@ -183,9 +184,9 @@ configs:
 
 # {config.count} pictures of a {kind}
 
-{collapse_line(figures)}Every picture was generated; none is of a patient or a writer. Pictures of 28 x 28 pixels are \
-for learning how GANs behave: digits are no X-rays, and no figure here says anything about patients. Not for clinical \
-use.
+{collapse_line(figures)}Every picture was generated. {about_patients(real.sources, real.seen)} \
+Pictures of 28 x 28 pixels are for learning how GANs behave: digits are no X-rays, and no figure here says anything \
+about patients. Not for clinical use.
 
 ![Growing from the same noise]({GIF_KEY})
 
@@ -193,7 +194,8 @@ use.
 | --- | --- |
 {counts}
 
-- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; `{real.digest[:16]}`
+{never_line(figures)}- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; \
+`{real.digest[:16]}`
 - Labels and folders are {labels}
 - LeNet-5 names {parts["test"]:.2%} of the real test part rightly (chosen on the validation part: \
 {parts["validation"]:.2%}); its mean confidence in these pictures is {figures["confidence"]:.3f}
@@ -216,6 +218,16 @@ def collapse_line(figures: dict[str, Any]) -> str:
     older = figures["last_good_epoch"]
     kept = f" `{good_key(older)}` is the generator before the collapse." if older else ""
     return f"> **Collapsed:** {'; '.join(figures['collapsed_because'])}.{kept}\n\n"
+
+
+def never_made(figures: dict[str, Any]) -> list[str]:
+    """The classes of which there is no picture."""
+    return [finding for finding, count in figures["classes"].items() if not count]
+
+
+def never_line(figures: dict[str, Any]) -> str:
+    missing = never_made(figures)
+    return f"- Never made: {', '.join(missing)}\n" if missing else ""
 
 
 def agreement_lines(figures: dict[str, Any]) -> str:

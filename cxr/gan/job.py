@@ -150,10 +150,19 @@ def fit(job: Job, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
     try:
         train(run.trainer, report, keep)
     except BadInput as error:
-        epoch = last_epoch(job.store)
-        kept = f"the last good checkpoint, {checkpoint_key(epoch)}, is kept" if epoch else "there is no checkpoint yet"
-        raise BadInput(f"{error}; {kept}") from None
+        raise BadInput(f"{error}; {kept(job, run)}") from None
     return run
+
+
+def kept(job: Job, run: Run) -> str:
+    """What a run that cannot go on leaves, in words."""
+    epoch, good = last_epoch(job.store), run.good["epoch"] if run.good else 0
+    if not epoch:
+        return "there is no checkpoint yet"
+    if epoch == good:
+        return f"the last good checkpoint, {checkpoint_key(epoch)}, is kept"
+    before = f", and holds the generator of epoch {good}, which had not" if good else ""
+    return f"the last checkpoint, {checkpoint_key(epoch)}, is kept: it had collapsed{before}"
 
 
 def framed(epoch: int, epochs: int) -> bool:

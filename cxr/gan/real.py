@@ -1,6 +1,7 @@
 """The real pictures in memory, from a source or from an ingested set: 784 bytes each."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.images import Rejected, fit, read_gray
-from cxr.data.lineage import hashed, seen_by
+from cxr.data.lineage import hashed, seen_by, sources_of
 from cxr.data.sources import SourceRow
 from cxr.data.splits import PARTS, assign
 from cxr.errors import BadInput
@@ -29,6 +30,7 @@ class Real:
     digest: str
     source: str  # in words
     licence: str
+    sources: list[str]  # as `lineage.sources_of`
     seen: list[str] | None = None  # sha256 of the patients (of the pictures where none is known) that a set's GAN sees
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -46,18 +48,21 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
     """Pictures straight from a source, each through the one door for pixels.
 
     Raises:
-        BadInput: the source cannot be used, or has no two findings.
+        BadInput: the source or none of its pictures can be used, or it has no two findings.
     """
-    kept, pixels, whole, refused = [], [], hashlib.sha256(), 0
+    kept, pixels, whole, reasons = [], [], hashlib.sha256(), Counter()
     for row in rows:
         try:
             picture = fit(read_gray(row.load()), SIZE, "keep")
-        except Rejected:
-            refused += 1
+        except Rejected as rejected:
+            reasons[str(rejected)] += 1
             continue
         kept.append(row)
         pixels.append(picture)
         whole.update(f"{row.name}\n{row.finding}\n{row.split}\n".encode() + picture.tobytes())
+    refused = reasons.total()
+    if refused and not kept:
+        raise BadInput(f"--data: none of {refused} pictures can be used: {reasons.most_common(1)[0][0]}")
     if refused:
         note(f"{refused} of {refused + len(kept)} pictures cannot be used and are left out")
     columns = {name: [getattr(row, name) for row in kept] for name in DESCRIBED}
@@ -72,7 +77,7 @@ def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> 
     real = assembled(pictures(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
     seen = {(patient, image) for patient, image, part in who if part != "test"}
-    return replace(real, seen=seen_by(hashed(*who) for who in seen))
+    return replace(real, seen=seen_by(hashed(*who) for who in seen), sources=found.sources)
 
 
 def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], digest: str, seed: int) -> Real:
@@ -84,7 +89,7 @@ def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], d
     labels = np.searchsorted(classes, findings).astype(np.int64)
     splits = divided(findings, columns["split"], columns["patient"], seed)
     source, licence = (", ".join(sorted({e or "unstated" for e in columns[name]})) for name in ("source", "licence"))
-    return Real(pixels, labels, splits, classes, digest, source, licence)
+    return Real(pixels, labels, splits, classes, digest, source, licence, sources_of(columns["source"]))
 
 
 def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Sequence[str], seed: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.lineage import SEEN, seen_by
+from cxr.data.lineage import SEEN, SOURCES, about_patients, seen_by, sources_of
 from cxr.data.prompt_lists import PromptRow
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
@@ -126,12 +126,15 @@ def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
 
 def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     """The record of the set, whose other objects it writes."""
-    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence)
+    weights = [job.model, *([job.lora] if job.lora else [])]
+    seen, sources = seen_by(*(part.seen for part in weights)), sources_of(*(part.sources for part in weights))
+    about = about_patients(sources, seen)
+    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about)
     objects.append(job.store.read_back(PLAN_KEY))
     return Record(
         kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
         seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
-        metrics={"findings": job.plan.findings, SEEN: seen_by(job.model.seen, job.lora.seen if job.lora else ())},
+        metrics={"findings": job.plan.findings, SEEN: seen, SOURCES: sources},
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.data.lineage import OF_PHANTOMS, SOURCES, is_phantom
 from cxr.nightly.config import NightlyConfig, identity
 from cxr.nightly.gate import Check, Figures, Frozen, judge
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
@@ -39,6 +40,7 @@ class Report(Frozen):
     figures: Figures
     checks: list[Check]
     last: str  # the night that it is compared with, or empty
+    phantom: bool = False  # made of phantoms: nothing here is about patients
 
     @property
     def passed(self) -> bool:
@@ -99,6 +101,7 @@ def report_of(
     return Report(
         date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, figures=found,
         checks=judge(found, config, last.figures), last=last.night if alike else "",
+        phantom=is_phantom(made.metrics.get(SOURCES, ())),
     )  # fmt: skip
 
 
@@ -128,7 +131,8 @@ def complete(root: Store, report: Report, recipe: dict[str, Any], timings: dict[
 
 def page(report: Report) -> str:
     """The page beside `report.json`; it links to what lies around it."""
-    return render("night.html", report=report, checks=checks_table(report))
+    warning = OF_PHANTOMS if report.phantom else ""
+    return render("night.html", report=report, checks=checks_table(report), warning=warning)
 
 
 def checks_table(report: Report) -> Table:

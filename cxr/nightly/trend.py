@@ -10,6 +10,7 @@ import matplotlib.dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxr.data.lineage import OF_PHANTOMS
 from cxr.data.split_report import COLOURS
 from cxr.nightly.places import TREND
 from cxr.nightly.report import Report, shown
@@ -59,7 +60,9 @@ def read_nights(root: Store) -> list[Report]:
 
 def page(nights: Sequence[Report], picture: bytes) -> str:
     file = PICTURE_KEY.removeprefix(TREND)
-    return render("trend.html", newest=nights[-1], rows=table(nights), shown=embedded(picture), file=file)
+    warning = OF_PHANTOMS if any(night.phantom for night in nights) else ""
+    told = {"newest": nights[-1], "rows": table(nights), "warning": warning}
+    return render("trend.html", **told, shown=embedded(picture), file=file)
 
 
 def table(nights: Sequence[Report]) -> Table:

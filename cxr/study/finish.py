@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet, files
 from cxr.data.contact_sheet import COLUMNS, contact_sheet
-from cxr.data.sources.phantom import PHANTOM
+from cxr.data.lineage import is_phantom, sources_of
 from cxr.report import figures, tables
 from cxr.report.page import GRID, page
 from cxr.store import (
@@ -25,11 +25,10 @@ from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.job import KIND, Job, results
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import GENERATED, WITHOUT_COPIES, held_out
+from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
 from cxr.study.summary import summarise
 
 PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
-EMBEDDED = "embedded"  # what a catalog calls the source of pictures that the embedded model made
 SPLIT_HERE = (
     "The set came without a split and was split here, by picture: 70 % of each finding to train on, 10 % to choose the "
     "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and figures say how well its "
@@ -59,7 +58,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
     return Study(
         answer=answer(config, arms),
-        phantom=is_phantom(job),
+        phantom=of_phantoms(sets),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,
@@ -86,14 +85,9 @@ def told_source(name: str, record: Record, job: Job) -> Source:
     return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if name in places else 0)
 
 
-def is_phantom(job: Job) -> bool:
-    """Whether some picture is a phantom, or imitates them."""
-    sides = [side for side in (job.sets.real, job.sets.synthetic) if side is not None]
-    return any({PHANTOM, EMBEDDED} & origins(side) for side in sides)
-
-
-def origins(side: CatalogSet) -> set[str]:
-    return set(side.table["source"].to_pylist())
+def of_phantoms(sets: Sets) -> bool:
+    """Whether phantoms stand behind some picture."""
+    return is_phantom(sources_of(*(side.sources for side in (sets.real, sets.synthetic) if side)))
 
 
 def settings(job: Job) -> dict[str, str]:
@@ -136,7 +130,7 @@ def quality(job: Job) -> Mapping[str, Any] | None:
 
 def grid(job: Job) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
-    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), PHANTOM in origins(job.sets.real)
+    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), is_phantom(job.sets.real.sources)
     first = "generated" if made else "phantom" if drawn else "real"
     rows = {}
     for finding in job.sets.classes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr.data.lineage import SEEN
+from cxr.data.lineage import PHANTOM, SEEN, SOURCES, UNKNOWN
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store, read_record
 from cxr.weights.bucket import from_bucket
@@ -35,7 +35,8 @@ class Weights:
     `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
     `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
     in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.hashed`):
-    none for what is published, None where no record tells.
+    none for what is published, None where no record tells. `sources` are those of the pictures it learned from
+    (`lineage.sources_of`); what is published is its own.
     """
 
     spec: str
@@ -44,6 +45,7 @@ class Weights:
     licence: str
     source: str
     seen: tuple[str, ...] | None
+    sources: tuple[str, ...]
 
 
 def resolve(spec: str) -> Weights:
@@ -119,7 +121,7 @@ def read_state(found: Weights) -> dict[str, "Tensor"]:
 def _published(published: Published) -> Weights:
     path = fetched(published)
     digest = digest_of(hashes_of(path.parent, [path.name]).items())
-    return Weights(published.name, path, digest, published.licence, published.url, ())
+    return Weights(published.name, path, digest, published.licence, published.url, (), (published.url,))
 
 
 def _resolve_alias(spec: str) -> Weights:
@@ -147,12 +149,14 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
 def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
     hashes = verified(folder, wanted)
     path = folder if wanted.is_folder else folder / next(iter(hashes))
-    return Weights(spec, path, digest_of(hashes.items()), licence, source, _seen(spec, folder))
+    return Weights(spec, path, digest_of(hashes.items()), licence, source, *_lineage(spec, folder, source))
 
 
-def _seen(spec: str, folder: Path) -> tuple[str, ...] | None:
+def _lineage(spec: str, folder: Path, source: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """`seen` and `sources`."""
     if spec in ALIASES:
-        return ()
+        return (), (PHANTOM if source == "embedded" else source,)
     record = read_record(open_store(str(folder)))
-    seen = record.metrics.get(SEEN) if record else None
-    return None if seen is None else tuple(seen)
+    told = record.metrics if record else {}
+    seen = told.get(SEEN)
+    return None if seen is None else tuple(seen), tuple(told.get(SOURCES, [UNKNOWN]))

@@ -18,8 +18,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cxr.data.findings import BINARY
+from cxr.data.lineage import PHANTOM
 from cxr.data.phantom import phantom
-from cxr.data.sources.phantom import PHANTOM
 from cxr.store import conditions
 from cxr.store.s3_client import connect
 

@@ -1,6 +1,7 @@
 """The notebook, from its first cell to its last, and once more as after a disconnected session."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,19 @@ MINIATURE = {
 def test_the_notebook_as_stored_holds_no_outputs() -> None:
     for cell in json.loads(NOTEBOOK.read_text())["cells"]:
         assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize(("gpu", "folder"), [("/usr/bin/nvidia-smi", "gpu"), (None, "cpu")])
+def test_a_session_without_a_gpu_leaves_what_was_made_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None, folder: str
+) -> None:
+    pytest.importorskip("IPython")
+    monkeypatch.setenv("CXR_PLACE", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda name: gpu)
+    settings = next(cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code")
+    told: dict[str, object] = {}
+    exec("".join(settings["source"]), told)
+    assert told["PLACE"] == str(tmp_path / folder)
 
 
 @pytest.fixture
@@ -56,8 +70,9 @@ def test_a_job_in_a_notebook_shows_its_picture_and_the_kernel_lives_on(jobs, tmp
 @pytest.mark.timeout(1200)
 def test_the_whole_way_and_again_after_a_disconnection(execute, tmp_path: Path) -> None:
     execute()
-    place = tmp_path / "place"
+    [place] = (tmp_path / "place").iterdir()  # cpu or gpu
     for name in ("real", "lora", "synthetic", "quality", "clean", "study"):
         assert (place / name / "record.json").is_file()
     assert (place / "study.zip").stat().st_size > (place / "study/index.html").stat().st_size / 2
+    assert "Not measured" not in (place / "study/index.html").read_text()
     assert execute().count("already there") == 5

@@ -186,10 +186,10 @@ PROMPT = "The cardiomediastinal silhouette is within normal limits, XXXX lungs a
 
 
 def test_one_line_makes_a_picture_of_a_prompt(jobs, tmp_path):
-    words = ("--prompt", PROMPT, "--show", "--steps", 1, "--batch", 1)
-    done = jobs.generate(tmp_path / "set", *words, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    words = ("tiny", "--prompt", PROMPT, "--show", "--model", jobs.model, "--size", 64, "--steps", 1, "--workers", 1)
+    done = jobs.run("generate.py", *words, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""}, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    [picture] = (tmp_path / "set/images/unlabelled").iterdir()
+    [picture] = (tmp_path / "out/one").glob("*/images/unlabelled/*.png")
     assert done.stdout.splitlines()[-1] == str(picture)
     with Image.open(picture) as shown:
         assert json.loads(shown.text["cxr"])["prompt"] == PROMPT.replace("XXXX ", "")

@@ -9,12 +9,14 @@ import re
 import shlex
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from cxr import cli, recipes
+from cxr.finetune.captions import captions_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/the-way-over.md")
@@ -57,6 +59,29 @@ def test_a_shown_command_can_be_read(words: list[str], monkeypatch: pytest.Monke
         assert args.recipe in TABLES[name]
 
 
+def trainings() -> list[tuple[str, str]]:
+    """Each fine-tuning that is shown, with the kind of source that its set was made of; the notebook's two last."""
+    kinds, found = {}, []
+    for name, *rest in commands():
+        options = dict(pairwise(rest))
+        if name == "jobs/ingest.py":
+            kinds[options["--out"]] = options["--source"].partition(":")[0]
+        elif name == "jobs/finetune.py":
+            found.append((kinds[options["--data"]], shlex.join(rest)))
+    notebook = (ROOT / "jobs/colab.ipynb").read_text()
+    sources, words = re.findall(r"--source (\w+):", notebook), re.findall(r'\\"finetune\\": \\"(.*?)\\"', notebook)
+    return [*found, *((kind, f"{each} --data real --out lora") for kind, each in zip(sources, words, strict=True))]
+
+
+@pytest.mark.parametrize(("kind", "words"), trainings())
+def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
+    """Of these sources phantoms and reports alone bring texts."""
+    text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None}[kind]
+    finetune = job("jobs/finetune.py")
+    config = finetune.configured(cli.parse(finetune.Args, shlex.split(words), ""))
+    assert captions_of([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
+
+
 def test_commands_of_every_job_are_shown() -> None:
     assert {words[0] for words in commands()} == {f"jobs/{path.name}" for path in (ROOT / "jobs").glob("*.py")}
 
@@ -76,3 +101,12 @@ def test_pages_that_are_linked_are_there() -> None:
     for page in (*PAGES, "CONTRIBUTING.md", "docs/model-card.md"):
         for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
             assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_the_map_names_all_that_is_there() -> None:
+    """Of `jobs/` and `cxr/` every file and package, of `tests/` every folder."""
+    found = (ROOT / "README.md").read_text().split("## Map")[1].split("```")[1]
+    there = [path for folder in ("jobs", "cxr") for path in (ROOT / folder).iterdir() if not path.name.startswith("__")]
+    there += [path for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")]
+    names = {path.name if path.is_file() else f"{path.name}/" for path in there}
+    assert {name for name in names if name not in found} == set()

@@ -51,6 +51,7 @@ SMALLER = {
         "out/ten": f"--per-finding 12 {GENERATE}",
         "out/ten-classifier": STUDY,
         "out/gan": GAN,
+        "out/mnist": GAN,
     },
     "docs/the-way-over.md": {
         "out/ten": f"--per-finding 12 {GENERATE}",

@@ -37,8 +37,8 @@ PROMPT_FILES: dict[str, bytes] = {
 
 # What a user types behind the program's name -> what the one line must say. {tmp} is the test's folder.
 WRONG = {
-    "": "--out",
-    "tiny": "--out",
+    "": "STR tiny",
+    "tiny": "--out: missing; give a local folder",
     "tinny --out {tmp}/out": "did you mean tiny",
     "sd16 --out {tmp}/out": "did you mean sd15 or sd21|did you mean sd21 or sd15",
     "tiny --out {tmp}/out --findings Lung_Opacity": "did you mean Lung_Opacities",
@@ -239,6 +239,16 @@ def refusal(job: ModuleType, **fields: object) -> str:
         job.main(job.Args("tiny", **fields))
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_pictures_of_a_prompt_have_a_place_of_their_own(job: ModuleType) -> None:
+    """So that another prompt is not refused as another recipe's, and the same one again finds what is there."""
+    asked = [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a", "count": 2}, {"prompt": "a", "seed": 1}]
+    all_args = [job.Args("tiny", **fields) for fields in [*asked, {"prompt": "a", "show": True}]]
+    *places, again = (job.place_of(args, job.configured(args)) for args in all_args)
+    assert len(set(places)) == 4 and again == places[0] and all(place.startswith("out/one/") for place in places)
+    given = job.Args("tiny", prompt="a", out="here")
+    assert job.place_of(given, job.configured(given)) == "here"
 
 
 def test_one_picture_asked_for_twice_is_refused(job: ModuleType, random_model: Path, tmp_path: Path) -> None:

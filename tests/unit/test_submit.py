@@ -50,7 +50,8 @@ def test_other_work_has_another_name(submit, other):
     [
         ("generate tiny --out out/a", "--out out/a: would stay on a machine"),
         ("evaluate tiny --real /r --synthetic /s --out /e --quarantine q", "--quarantine q: would stay"),
-        ("generate tiny", "--out"),
+        ("generate tiny", "--out: missing"),
+        ("generate tiny --prompt clear", "--out: missing"),
         ("submit generate", "no job is called 'submit'"),
         ("../x", "no job is called"),
     ],

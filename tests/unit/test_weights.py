@@ -21,6 +21,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from safetensors.numpy import save
 
+from cxr.data.lineage import PHANTOM, UNKNOWN
 from cxr.errors import BadInput, StoreError
 from cxr.store import Made, Record, Stored, commit_record, digest_of, open_store, recipe_digest
 from cxr.weights import (
@@ -205,6 +206,16 @@ def test_an_artifact_is_held_against_its_record(tmp_path):
     _flip(tmp_path / UNET)
     with pytest.raises(BadInput, match=f"{UNET} is not the file"):
         resolve(str(tmp_path))
+
+
+def test_whom_a_model_has_seen_and_what_of_is_what_its_record_tells(tmp_path):
+    unknown = resolve(str(_lay(tmp_path / "m", _model())))
+    assert (unknown.seen, unknown.sources) == (None, (UNKNOWN,))
+    told = _record(_model()).model_copy(update={"metrics": {"patients_seen": ["a"], "sources": [PHANTOM, "folder"]}})
+    commit_record(open_store(str(tmp_path / "m")), told)
+    known = resolve(str(tmp_path / "m"))
+    assert (known.seen, known.sources) == (("a",), (PHANTOM, "folder"))
+    assert (resolve("tiny").seen, resolve("tiny").sources) == ((), (PHANTOM,))
 
 
 def test_a_lora_is_a_folder_or_a_file(tmp_path):

@@ -34,7 +34,6 @@ IN_THE_PICTURE: dict[str, acquisition.Effect] = {
         acquisition.inverted, acquisition.screen_photo, acquisition.washed_out, acquisition.film_digitiser,
     )
 }  # fmt: skip
-IN_THE_POSE = ("clear", "cardiomegaly", "globular_heart", "lateral_view", "rotated", "lordotic", "tilted")
 PATIENT, PICTURE, ORDER = 1, 2, 3  # last word of a seed, so that the three kinds of draws never share a stream
 
 

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 from cxr.data.findings import FINDINGS, parse_findings
+from cxr.data.lineage import PHANTOM
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
-PHANTOM = "phantom (computer-drawn, of no patient)"  # what a catalog calls its source
 TEXT = 4  # last word of a seed; cxr.data.phantom has 1 to 3
 MOST = 10_000_000
 LARGEST = 512  # pixels a phantom can be drawn at

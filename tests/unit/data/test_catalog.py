@@ -4,6 +4,7 @@ import pytest
 
 from cxr.data.catalog import CATALOG, pictures, read_set
 from cxr.data.images import encode_png
+from cxr.data.lineage import PHANTOM
 from cxr.errors import BadInput
 from cxr.store import open_store, verify
 
@@ -50,3 +51,8 @@ def test_what_is_no_finished_set_is_refused(stored_set, tmp_path):
     found.store.put("catalog.parquet", b"x")
     with pytest.raises(BadInput, match="missing or damaged"):
         read_set(found.store)
+
+
+def test_a_set_came_from_where_its_record_says_or_else_its_catalog(stored_set):
+    assert stored_set("taken in", noise(3), source=[PHANTOM, "folder", "folder"]).sources == ["folder", PHANTOM]
+    assert stored_set("made", noise(3), metrics={"sources": [PHANTOM]}, source=["GAN"] * 3).sources == [PHANTOM]

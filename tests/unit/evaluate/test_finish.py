@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from cxr.data.catalog import CatalogSet, pictures, read_set
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM
 from cxr.errors import BadInput
 from cxr.evaluate import finish
 from cxr.evaluate.agreement import learned
@@ -20,7 +21,7 @@ from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import calibrate
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
-from cxr.evaluate.quality import Quality
+from cxr.evaluate.quality import Quality, origin_notes
 from cxr.evaluate.quarantine import without_copies
 from cxr.evaluate.sets import held, side_of
 from cxr.store import Record, open_store, verify
@@ -38,14 +39,15 @@ class Evaluated:
 
 @pytest.fixture(scope="module")
 def sets(stored_set, made_pictures) -> tuple[CatalogSet, CatalogSet]:
-    """Of the last two synthetic pictures each is a copy of a training picture."""
+    """Of the last two synthetic pictures each is a copy of a training picture; their model knows phantoms."""
+    made = {"metrics": {"sources": [PHANTOM]}}
     real, synthetic = made_pictures("r", 120), made_pictures("s", 40, seed=1)
     pixels = [side.read(np.arange(len(side.ids))) for side in (real, synthetic)]
     pixels[1][-2:] = pixels[0][[0, 5]]
     columns = {"finding": real.findings.tolist(), "patient_id": real.patients.tolist(), "split": real.splits.tolist()}
     return (
         stored_set("real", pixels[0], **columns),
-        stored_set("synthetic", pixels[1], shards=True, finding=synthetic.findings.tolist()),
+        stored_set("synthetic", pixels[1], shards=True, **made, finding=synthetic.findings.tolist()),
     )
 
 
@@ -114,6 +116,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
     assert "one &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 6
+    assert OF_PHANTOMS in page and f"> **Note:** {OF_PHANTOMS}" in tables
     figure = evaluated.quality.groups[0].figures["coverage"].interval
     assert f"({figure.low:.3g}" in tables
 
@@ -195,6 +198,12 @@ def test_another_recipe_into_the_same_place_is_refused(evaluated, sets):
         finish.prepare(evaluated.job.store, other, "w" * 64, *sets)
 
 
+def test_sets_without_phantoms_are_not_said_to_be_of_them(sets, stored_set):
+    real = stored_set("real", np.zeros((2, 8, 8), np.uint8))
+    drawn = stored_set("drawn", np.zeros((2, 8, 8), np.uint8), source=[PHANTOM, "folder"])
+    assert origin_notes(real, real) == [] and origin_notes(drawn, real) == origin_notes(*sets) == [OF_PHANTOMS]
+
+
 def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, sets, tmp_path):
     with pytest.raises(BadInput, match="is --out too"):
         without_copies(evaluated.job, evaluated.job.store, print)
@@ -207,7 +216,8 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     kept = side_of(sets[1], 64)
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
     assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
-    assert f"{taken} copies taken out" in place.get("README.md").decode()
+    card = place.get("README.md").decode()
+    assert f"{taken} copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert without_copies(evaluated.job, place, heard.append) == record

@@ -31,14 +31,21 @@ def test_an_empty_set_is_refused() -> None:
 
 
 def test_captions_are_the_texts_or_one_prompt_a_finding() -> None:
-    assert captions_of(ROWS[:1], FinetuneConfig()) == ["Clear lungs."]
+    assert captions_of(ROWS[:1], FinetuneConfig(), pytest.fail) == ["Clear lungs."]
     instance = FinetuneConfig(captions="instance", instance_prompt="an X-ray {of} {finding}")
-    assert captions_of(ROWS, instance)[:2] == ["an X-ray {of} normal", "an X-ray {of} Lung Opacities"]
+    assert captions_of(ROWS, instance, pytest.fail)[:2] == ["an X-ray {of} normal", "an X-ray {of} Lung Opacities"]
 
 
-def test_a_set_without_texts_is_refused_where_they_are_needed() -> None:
-    with pytest.raises(BadInput, match=r"2 of 3 pictures have no text \(the first is b\); .*--captions instance"):
-        captions_of(ROWS, FinetuneConfig())
+def test_a_picture_without_a_text_gets_the_prompt_of_its_finding_and_that_is_told() -> None:
+    told: list[str] = []
+    captions = captions_of(ROWS, FinetuneConfig(), told.append)
+    assert captions == ["Clear lungs.", "chest X-ray showing Lung Opacities", "chest X-ray showing normal"]
+    assert len(told) == 1 and told[0].startswith("2 of 3 pictures have no text")
+
+
+def test_a_set_without_any_text_is_refused_where_texts_are_needed() -> None:
+    with pytest.raises(BadInput, match=r"none of the 2 pictures has a text .*--captions instance"):
+        captions_of(ROWS[1:], FinetuneConfig(), pytest.fail)
 
 
 def test_the_identity_names_what_changes_the_result_and_no_place() -> None:

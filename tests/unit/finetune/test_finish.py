@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.lineage import hashed
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM, hashed
 from cxr.finetune import finish, job
 from cxr.store import Record
 
@@ -17,8 +17,9 @@ BASE_SAW = "f" * 64
 @pytest.fixture
 def completed(prepared, tmp_path: Path) -> Record:
     """Two folds, the second of one validation picture, and the final run; nothing was trained for it."""
-    ready = prepared(folds=2, prior_weight=0.5, accumulation=2)
+    ready = prepared({"source": PHANTOM}, folds=2, prior_weight=0.5, accumulation=2)
     ready = replace(ready, model=replace(ready.model, licence="OpenRAIL-M", source="owner/name@1", seen=(BASE_SAW,)))
+    ready = replace(ready, model=replace(ready.model, sources=("owner/name@1",)))
     job.begin(ready)
     without_kid = {name: value for name, value in SCORES.items() if name != "kid"}
     for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (job.FINAL, SCORES)):
@@ -35,6 +36,7 @@ def test_the_record_names_the_patients_seen_and_what_it_was_made_of(completed: R
     assert set(seen) == trained_or_chosen_by | {BASE_SAW}
     assert not any(hashed(f"p{number // 2}", "") in seen for number in range(32, 40))
     assert (completed.device, completed.metrics["test"]) == ("a GPU", {"mse": 0.625})
+    assert completed.metrics["sources"] == ["owner/name@1", PHANTOM]
     assert set(completed.inputs) == {"model", "data"} and completed.recipe["prior_weight"] == 0.5
     assert not list((tmp_path / "out").glob("results/*"))
 
@@ -42,6 +44,7 @@ def test_the_record_names_the_patients_seen_and_what_it_was_made_of(completed: R
 def test_the_card_has_recipe_digests_licence_and_figures(completed: Record, tmp_path: Path) -> None:
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
     assert "owner/name@1 (licence: OpenRAIL-M)" in card and "\nlicense: other\n" in card
+    assert f"\n- {OF_PHANTOMS}\n" in card
     for name in ("model", "data"):
         assert f"`{completed.inputs[name][:16]}`" in card
     recipe = card.split("```json\n")[1].split("```")[0]

@@ -36,7 +36,7 @@ def test_patients_are_named_by_their_hash_alone(prepared, tmp_path: Path) -> Non
     ("columns", "fields", "told"),
     [
         ({"split": None, "fold": None}, {}, "not split into train, validation and test"),
-        ({"text": None}, {}, "40 of 40 pictures have no text .* --captions instance"),
+        ({"text": None}, {}, "none of the 40 pictures has a text .* --captions instance"),
         ({}, {"finding": "pneumonea"}, "did you mean pneumonia"),
         ({}, {"batch": 8, "accumulation": 4}, r"--batch 8 x 4 accumulated: more than the 28 pictures"),
         ({}, {"folds": 4, "batch": 24}, r"--batch 24 x 1 accumulated: more than the 2\d pictures"),

@@ -35,7 +35,7 @@ def draw_bars(count: int) -> np.ndarray:
 def real() -> Real:
     """48 pictures to train, 16 to choose, 16 to test."""
     splits = np.array(["train"] * 48 + ["validation"] * 16 + ["test"] * 16)
-    return Real(draw_bars(80), np.arange(80) % 2, splits, ("lying", "standing"), "digest", "bars", "CC0")
+    return Real(draw_bars(80), np.arange(80) % 2, splits, ("lying", "standing"), "digest", "bars", "CC0", ["bars"])
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from cxr.data.images import GENERATED
 from cxr.errors import BadInput
 from cxr.gan import finish
 from cxr.gan import job as stage
+from cxr.gan.checkpoints import last_checkpoint
 from cxr.gan.config import GanConfig
 from cxr.gan.job import fit, make_lenet, prepare, read_lenet
 from cxr.store import PLAN_KEY, read_record, verify
@@ -51,6 +52,7 @@ def test_a_finished_lab_is_a_set_of_the_house(job, conditional: bool) -> None:
     asked = pq.read_table(io.BytesIO(ours.store.get(PLAN_KEY)))["asked"].to_pylist()
     assert asked == (["lying", "standing"] * 6 if conditional else [None] * 12)
     assert (record.metrics["asked_agreement"] is None) != conditional
+    assert record.metrics["sources"] == ["bars"] and "can be a copy" in ours.store.get("README.md").decode()
     assert not list(ours.store.list("checkpoints/"))
 
 
@@ -86,16 +88,36 @@ def test_a_damaged_checkpoint_is_told(job) -> None:
         through(ours)
 
 
-def test_a_run_that_diverges_names_its_last_good_checkpoint(job, monkeypatch) -> None:
-    ours, step = job(), stage.Trainer.step
+LAST = "the last checkpoint, checkpoints/00000004.pt, is kept: it had collapsed"
+
+
+@pytest.mark.parametrize(
+    ("good", "told"),
+    [
+        ([2, 4], "the last good checkpoint, checkpoints/00000004.pt, is kept"),
+        ([2], f"{LAST}, and holds the generator of epoch 2, which had not"),
+        ([], LAST),
+    ],
+)
+def test_a_run_that_diverges_says_what_is_kept_and_how_good_it_is(job, monkeypatch, good: list[int], told: str) -> None:
+    ours, step, saved = job(epochs=6), stage.Trainer.step, {}
+
+    def collapsing(now, trainer, lenet) -> list[str]:
+        saved[trainer.done] = {name: value.clone() for name, value in trainer.generator.state_dict().items()}
+        return [] if trainer.done in good else ["collapsed"]
 
     def poisoned(trainer, rows, noise):
-        return step(trainer, rows, noise) * (float("nan") if trainer.done == 3 else 1)
+        return step(trainer, rows, noise) * (float("nan") if trainer.done == 4 else 1)
 
+    monkeypatch.setattr(stage, "collapsing", collapsing)
     monkeypatch.setattr(stage.Trainer, "step", poisoned)
-    with pytest.raises(BadInput, match=r"epoch 4: .*the last good checkpoint, checkpoints/00000002.pt, is kept"):
+    with pytest.raises(BadInput, match=r"epoch 5: ") as caught:
         through(ours)
-    assert ours.store.exists("checkpoints/00000002.pt") and read_record(ours.store) is None
+    assert str(caught.value).endswith(f"; {told}") and read_record(ours.store) is None
+    held = last_checkpoint(ours.store)["good"]
+    assert (held and held["epoch"]) == (good[-1] if good else None)
+    for name, value in saved[good[-1]].items() if good else ():
+        assert torch.equal(held["generator"][name], value)
 
 
 def test_a_collapsed_run_is_told_and_its_last_good_generator_kept(job, monkeypatch) -> None:
@@ -115,6 +137,8 @@ def test_a_collapsed_run_is_told_and_its_last_good_generator_kept(job, monkeypat
     kept = load(ours.store.get("generator_epoch2.safetensors"))
     assert all(torch.equal(kept[name], value) for name, value in saved.items())
     card = ours.store.get("README.md").decode()
+    [missing] = [finding for finding, count in record.metrics["classes"].items() if not count]
+    assert f"\n- Never made: {missing}\n- Real pictures" in card
     assert "**Collapsed:** " in card and "`generator_epoch2.safetensors` is the generator before" in card
     assert verify(ours.store).clean
 

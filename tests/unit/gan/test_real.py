@@ -60,6 +60,15 @@ def test_a_set_keeps_its_split_and_says_whom_it_has_shown(stored_set) -> None:
     np.testing.assert_array_equal(ours.pixels, pixels)
     assert ours.splits.tolist() == splits and ours.digest == found.digest and sum(seen) == 12
     assert len(ours.seen) == 3  # p0 and p1 in train, p2 in validation
+    made = stored_set("made", pixels, metrics={"sources": ["phantom"]}, **told)
+    assert (ours.sources, from_set(made, 0, seen.append).sources) == (["s"], ["phantom"])
+
+
+def test_pictures_of_which_none_can_be_used_say_why() -> None:
+    small = [SourceRow(f"small-{n}", lambda n=n: PIXELS[n, :8, :8], "ab"[n % 2]) for n in range(5)]
+    dull = SourceRow("dull", lambda: np.zeros((40, 40), np.uint8), "a")
+    with pytest.raises(BadInput, match=r"^--data: none of 6 pictures can be used: smaller than \d+ pixels on a side$"):
+        from_source([dull, *small], 0, pytest.fail)
 
 
 def test_one_class_is_no_set() -> None:

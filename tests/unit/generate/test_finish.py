@@ -19,9 +19,9 @@ from cxr.store import Stored, digest_of, sha256
 LABELS = {"normal": 6, "pneumonia": 5}
 
 
-def finished(made, source: str = "hub owner/name@abc", licence: str = "unstated"):
+def finished(made, source: str = "hub owner/name@abc", licence: str = "unstated", about: str = ""):
     """Finished as the job does it: the commits are swept up afterwards."""
-    result = finish(made.store, made.config, made.plan, source, licence)
+    result = finish(made.store, made.config, made.plan, source, licence, about)
     made.store.delete([found.key for found in made.store.list("commits/")])
     return result
 
@@ -80,8 +80,8 @@ def test_every_other_object_is_named_with_size_and_digest(make_set, layout: str)
 
 def test_finishing_again_gives_the_same_bytes(make_set) -> None:
     made = make_set("folder")
-    first = finish(made.store, made.config, made.plan, "x", "unstated")
-    assert finish(made.store, made.config, made.plan, "x", "unstated") == first
+    first = finish(made.store, made.config, made.plan, "x", "unstated", "")
+    assert finish(made.store, made.config, made.plan, "x", "unstated", "") == first
 
 
 def test_the_contact_sheet_shows_the_first_of_each_finding(make_set) -> None:
@@ -116,13 +116,12 @@ def test_the_card_counts_warns_and_can_be_read_by_the_hub(make_set, layout: str)
     assert "hub owner/name@abc" in text and "phantoms" not in text
 
 
-def test_pictures_of_the_embedded_model_are_called_phantoms(make_set) -> None:
+def test_the_card_names_the_embedded_model_and_says_what_it_is_told_about_patients(make_set) -> None:
     made = make_set("folder")
-    finished(made, source="embedded", licence="Apache-2.0")
+    finished(made, source="embedded", licence="Apache-2.0", about="None is of a patient.")
     matter, text = card(made)
-    assert matter["license"] == "apache-2.0"
-    assert "phantoms: no figure from them says anything about patients" in text
-    assert "Model: tiny" in text
+    assert matter["license"] == "apache-2.0" and "Model: tiny" in text
+    assert "from a text. None is of a patient. Not for clinical use." in text
 
 
 def test_it_opens_as_an_image_folder_with_torchvision(make_set) -> None:
@@ -181,5 +180,5 @@ def test_a_missing_commit_is_not_papered_over(make_set) -> None:
     made = make_set("folder")
     made.store.delete(["commits/00000001.json"])
     with pytest.raises(KeyError, match="00000001"):
-        finish(made.store, made.config, made.plan, "x", "unstated")
+        finish(made.store, made.config, made.plan, "x", "unstated", "")
     assert not (made.folder / "catalog.parquet").exists()

@@ -45,11 +45,11 @@ def figures(**changes: object) -> Figures:
     )  # fmt: skip
 
 
-def judged(date: str, last: Pointer | None = None, **changes: object) -> Report:
+def judged(date: str, last: Pointer | None = None, sources: tuple[str, ...] = (), **changes: object) -> Report:
     """A report of a night with these figures."""
     made = Record(
         kind="generated images", recipe={}, recipe_digest=recipe_digest({}), objects=[],
-        made=Made(count=240, bytes=0, digest=""),
+        made=Made(count=240, bytes=0, digest=""), metrics={"sources": sources},
     )  # fmt: skip
     places = {"data": "d" * 64, "model": "m" * 64}
     return report.report_of(date, places, made, figures(**changes), CONFIG, last or Pointer())

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM
 from cxr.errors import BadInput
 from cxr.nightly import report
 from cxr.nightly.pointer import Pointer
@@ -56,3 +57,8 @@ def test_the_page_tells_every_check_and_links_to_what_lies_around_it(store: Stor
     assert "Last night is 2026-11-01" in text and "at most 1.25" in text
     assert 'href="../evaluation/index.html"' in text and 'href="../../../trend/index.html"' in text
     assert "there is none to compare with" in report.page(judged(NIGHT))
+
+
+def test_a_night_of_phantoms_says_so() -> None:
+    assert OF_PHANTOMS in report.page(judged(NIGHT, sources=("folder", PHANTOM)))
+    assert OF_PHANTOMS not in report.page(judged(NIGHT, sources=("folder",)))

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM
 from cxr.nightly import trend
 from cxr.nightly.report import Report
 from cxr.store import Store
@@ -30,6 +31,11 @@ def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights
     page = store.get("trend/index.html").decode()
     assert "agreement with what was asked was not measured" in page and "data:image/png" in page
     assert Image.open(io.BytesIO(store.get("trend/trend.png"))).width == trend.WIDTH * trend.DPI
+
+
+def test_nights_of_phantoms_are_called_so(nights: list[Report]) -> None:
+    assert OF_PHANTOMS not in trend.page(nights, trend.draw(nights))
+    assert OF_PHANTOMS in trend.page([judged("2026-10-30", sources=(PHANTOM,)), *nights], trend.draw(nights))
 
 
 def test_a_night_that_is_judged_again_is_there_once(store: Store, nights: list[Report]) -> None:

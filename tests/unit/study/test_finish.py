@@ -6,11 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet
+from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.finish import settings, sources, told_source
+from cxr.study.finish import of_phantoms, settings, sources, told_source
 from cxr.study.job import Job, prepare
-from tests.unit.study.conftest import evaluation_of
+from tests.unit.study.conftest import evaluation_of, of_record
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
@@ -37,3 +38,12 @@ def test_sets_have_pictures_and_an_evaluation_has_none(
     ours = job(tmp_path, real_set, synthetic_set, evaluation)
     told = [told_source(name, record, ours) for name, record in sources(ours).items()]
     assert [(one.name, one.pictures) for one in told] == [("real", 60), ("synthetic", 48), ("evaluation", 0)]
+
+
+def test_a_study_is_of_phantoms_where_a_model_has_learned_from_them(
+    real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
+) -> None:
+    ours = replace(job(tmp_path, real_set).sets, synthetic=synthetic_set)
+    assert not of_phantoms(ours) and not of_phantoms(replace(ours, synthetic=None))
+    learned = of_record(synthetic_set, metrics={"sources": [PHANTOM, "folder"]})
+    assert of_phantoms(replace(ours, synthetic=learned)) and of_phantoms(replace(ours, real=learned, synthetic=None))
