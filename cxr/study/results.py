@@ -66,9 +66,7 @@ class Difference:
     delong_holm: float | None
     bootstrap_low: float | None  # AUROC only: patients drawn anew
     bootstrap_high: float | None
-    detectable: (
-        float | None
-    )  # the smallest true one that is found after the correction with 80 % power; None: no scatter
+    detectable: float | None  # smallest true one that is found after the correction, with 80 % power; None: no scatter
 
 
 @dataclass(frozen=True)
