@@ -145,7 +145,7 @@ NIGHTLY: dict[str, Callable[[], NightlyConfig]] = {
         source="phantom:400", generate="tiny --per-finding 24", most_distance=30, least_agreement=0.5
     ),
     "sd15": lambda: NightlyConfig(
-        source="hub:hf-vision/chest-xray-pneumonia", ingest="sd15", finetune="lora_a100",
+        source="hub:hf-vision/chest-xray-pneumonia", ingest="sd15", finetune="lora_a100 --captions instance",
         generate="sd15 --findings normal,pneumonia --per-finding 500", evaluate="inception",
         most_distance=20, least_agreement=0.8,
     ),

@@ -29,6 +29,7 @@ CLASSIFIER = (
 )  # fmt: skip
 STUDY = ("budget", "positive")
 FLAGS = ("optimism", "allow_seen_patients", "allow_unchecked_copies")
+TOGETHER = "--workers-per-trial"
 
 
 @dataclass(frozen=True)
@@ -125,17 +126,18 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
     from cxr.study import job
     from cxr.study.sets import load
 
-    job.begin(ready)
     if not (todo := job.runs(ready, 1)):
         return {}
-    size = ready.config.classifier.resize
-    with progress("pictures", len(ready.used), "pictures") as advance:
-        pixels = load(ready.sets, ready.used, size, advance)
-    together = args.workers_per_trial
+    together, size = args.workers_per_trial, ready.config.classifier.resize
     with cluster.session(together, passing=int(together > 1)):
+        if together > 1:
+            cluster.check_room(together, 1, TOGETHER)
+        with progress("pictures", len(ready.used), "pictures") as advance:
+            pixels = load(ready.sets, ready.used, size, advance)
+        job.begin(ready)  # not before: with what is refused until here changed, --out would be another recipe's
         shared = cluster.share(pixels, ready.sets.labels[ready.used])
         if together > 1:
-            told = cluster.train_trials(todo, together, 1, shared, "--workers-per-trial")
+            told = cluster.train_trials(todo, together, 1, shared, TOGETHER)
         else:
             told = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
         return show(ready, todo, told)

@@ -1,5 +1,6 @@
 """A night's steps are the other jobs, each in a process of its own: with its memory, and with its way to go on."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from cxr.progress import note
 from cxr.store import Record, Store, read_record
 
 POLL = 0.2  # seconds between two looks at a step
+TO_END = 20  # seconds that a step has to end by itself; Ray gives the night's own process 30
 
 
 class StepFailed(Exception):
@@ -47,7 +49,15 @@ def run(lease: Lease, name: str, command: Sequence[str]) -> None:
                 if lease.lost.wait(POLL):
                     lease.check()
         finally:
-            if step.poll() is None:
-                step.terminate()
+            end(step)
     if step.returncode:
         raise StepFailed(name, step.returncode)
+
+
+def end(step: subprocess.Popen) -> None:
+    """Returns when the step stores nothing any more: the lease is given back next. A second Ctrl-C ends it at once."""
+    step.terminate()  # nothing to one that has ended
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        step.wait(TO_END)
+    step.kill()
+    step.wait()

@@ -2,10 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import cycle
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from cxr.report.drawing import (
     BLACK,
@@ -28,6 +32,14 @@ from cxr.report.drawing import (
 )
 from cxr.report.rows import marks, pairs
 from cxr.study.results import MAIN, ArmResult, Difference, Point, Spread, Study
+
+BAND = "#dfe3e6"
+MARKS = {  # how it is drawn in a legend, and what it stands for
+    "*": ("$*$", "p < 0.05 after Holm"),
+    "**": ("$**$", "p < 0.01 after Holm"),
+    "†": (r"$\dagger$", "p < 0.05 after Holm, better"),
+}
+DOSES = ((BLACK, "o-"), (BLUE, "^--"), (GREEN, "D:"), (RED, "s-."), (ORANGE, "v--"), (SKY, "P:"))  # one after another
 
 
 def draw(study: Study) -> dict[str, bytes]:
@@ -90,23 +102,44 @@ def differences(study: Study) -> bytes:
             axis.set_title(name, fontsize=13)
             forest(axis, study, block)
         axes[-1, 0].set_xlabel("lower  ←  difference, 95 % interval  →  higher")
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left")
+        figure.legend(handles=signs, loc="outside lower left", ncols=2)
 
-    return png(study, "Difference in AUROC", 1.9 + LINE * len(found) + 0.4 * len(blocks), paint)
+    signs = explained(study, found)
+    return png(study, "Difference in AUROC", 1.7 + LINE * len(found) + 0.4 * len(blocks) + 0.13 * len(signs), paint)
 
 
 def forest(axis: Axes, study: Study, block: Sequence[tuple[ArmResult, Difference]]) -> None:
     for row, (arm, found) in enumerate(block):
-        label = {"label": "too small to be detected with 80 % power"} if row == 0 else {}
-        axis.barh(row, 2 * found.detectable, left=-found.detectable, color="#dfe3e6", height=0.8, **label)
+        if found.detectable is not None:
+            axis.barh(row, 2 * found.detectable, left=-found.detectable, color=BAND, height=0.8)
         colour, _, marker = KINDS[kind(study, arm)]
         error(axis, found, row, fmt=marker, color=colour, markersize=9)
-        mark = marks(study, arm)
-        shown = mark.rstrip("†") if found.against == study.baseline else mark.lstrip("*")
-        axis.annotate(shown, (found.high, row), xytext=(7, 0), textcoords="offset points", va="center", fontsize=16)
+        place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 16}
+        axis.annotate(mark_of(study, arm, found), (found.high, row), **place)
     axis.axvline(0, color=BLACK, linewidth=1.2)
     axis.margins(x=0.08)
     rows_named(axis, [arm.title for arm, _ in block])
+
+
+def mark_of(study: Study, arm: ArmResult, found: Difference) -> str:
+    """Of one of the arm's two differences."""
+    mark = marks(study, arm)
+    return mark.rstrip("†") if found.against == study.baseline else mark.lstrip("*")
+
+
+def explained(study: Study, found: Sequence[tuple[ArmResult, Difference]]) -> list[Artist]:
+    """A legend of the band, the markers and the marks that are there."""
+    kinds, marked = {kind(study, arm) for arm, _ in found}, {mark_of(study, arm, d) for arm, d in found}
+    signs: list[Artist] = [
+        Line2D([], [], color=colour, marker=marker, markersize=9, label=name)
+        for name, (colour, _, marker) in KINDS.items() if name in kinds
+    ]  # fmt: skip
+    if any(d.detectable is not None for _, d in found):
+        signs.append(Patch(facecolor=BAND, label="too small to be found (80 % power)"))
+    for mark, (drawn, meaning) in MARKS.items():
+        if mark in marked:
+            signs.append(Line2D([], [], linestyle="", color=BLACK, marker=drawn, markersize=9, label=meaning))
+    return signs
 
 
 def roc(study: Study) -> bytes:
@@ -177,8 +210,7 @@ def doses(axis: Axes, study: Study, amount: Callable[[ArmResult], float], joined
     for arm in measured(study):
         series[arm.real].append(arm)
     most = max(map(amount, measured(study)))
-    styles = zip((BLACK, BLUE, GREEN, RED, ORANGE, SKY), ("o-", "^--", "D:", "s-.", "v--", "P:"), strict=True)
-    for real, (colour, style) in zip(sorted(series, reverse=True), styles, strict=False):
+    for real, (colour, style) in zip(sorted(series, reverse=True), cycle(DOSES), strict=False):
         first = {arm.synthetic: arm for arm in reversed(series[real])}
         line = sorted(first.values(), key=amount)
         others = [arm for arm in series[real] if arm is not first[arm.synthetic]]

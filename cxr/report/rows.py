@@ -70,7 +70,7 @@ def comparisons(study: Study) -> Table:
             arm.title, titles.get(d.against, d.against), gain(d), f"{p_value(d.p)} ({p_value(d.p_holm)})",
             f"{p_value(d.welch_p)} ({p_value(d.welch_holm)})", f"{p_value(d.delong_p)} ({p_value(d.delong_holm)})",
             NOTHING if d.bootstrap_low is None else f"{d.bootstrap_low:+.3f} to {d.bootstrap_high:+.3f}",
-            f"{d.detectable:.3f}",
+            NOTHING if d.detectable is None else f"{d.detectable:.3f}",
         ]
         for arm, d in pairs(study)
     ]  # fmt: skip

@@ -66,9 +66,11 @@ def raised(one: Difference) -> str:
 def shown(found: Sequence[Difference]) -> str:
     """What was seen, and what could have been."""
     means = sorted({f"{one.mean:+.3f}" for one in found}, key=float)
-    smallest = max(one.detectable for one in found)
-    return f"changed AUROC by {' to '.join(dict.fromkeys((means[0], means[-1])))}, and this study could have found a \
-difference of {smallest:.3f} or more"
+    changed = f"changed AUROC by {' to '.join(dict.fromkeys((means[0], means[-1])))}"
+    smallest = max((one.detectable for one in found if one.detectable is not None), default=None)
+    if smallest is None:
+        return f"{changed}; nothing varied, so this study cannot say what it could have found"
+    return f"{changed}, and this study could have found a difference of {smallest:.3f} or more"
 
 
 def beside_control(arm: ArmResult) -> str:
@@ -84,8 +86,8 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, 
     """What a reader must know to weigh the figures, a line each."""
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
-        "same in every trial, so nothing here says how another training set would do. Detectable differences are for "
-        "one comparison, before Holm's correction."
+        "same in every trial, so nothing here says how another training set would do. Detectable differences are found "
+        "after Holm's correction too, with 80 % power."
     ]
     if len(config.seeds) == 1:
         lines.append("One seed: intervals show chance among the test patients alone, none of training; take three.")

@@ -7,7 +7,7 @@ import numpy as np
 
 from cxr.study.components import Measured
 from cxr.study.results import METRICS, Difference
-from cxr.study.statistics import delong, estimate, holm, welch
+from cxr.study.statistics import LEVEL, delong, estimate, holm, welch
 
 CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm"}
 
@@ -32,12 +32,18 @@ class Measurements:
 
 def family(arms: dict[str, Measurements], against: dict[str, str]) -> dict[str, list[Difference]]:
     """The differences of each arm of `against` from the one it names there, corrected over them, metric by metric. Arms
-    that share no seed are left out."""
+    that share no seed are left out.
+
+    A difference counts after Holm's correction, so what is detectable is so at the level of its first step, which is
+    enough whatever the other arms show.
+    """
     pairs = {arm: common(arms[arm], arms[other]) for arm, other in against.items() if {arm, other} <= arms.keys()}
     pairs = {arm: pair for arm, pair in pairs.items() if pair[0].seeds}
     found: dict[str, list[Difference]] = {arm: [] for arm in pairs}
     for metric in METRICS:
-        differences = corrected([difference(*pair, against[arm], metric) for arm, pair in pairs.items()])
+        differences = corrected(
+            [difference(*pair, against[arm], metric, LEVEL / len(pairs)) for arm, pair in pairs.items()]
+        )
         for arm, one in zip(pairs, differences, strict=True):
             found[arm].append(one)
     return found
@@ -49,8 +55,12 @@ def common(first: Measurements, second: Measurements) -> tuple[Measurements, Mea
     return first.with_seeds(seeds), second.with_seeds(seeds)
 
 
-def difference(first: Measurements, second: Measurements, against: str, metric: str) -> Difference:
-    """The first less the second, which have the same seeds; not yet corrected."""
+def difference(first: Measurements, second: Measurements, against: str, metric: str, level: float) -> Difference:
+    """The first less the second, which have the same seeds; not yet corrected.
+
+    Args:
+        level: that p must be below, so that it is so after the correction too.
+    """
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
     paired = values - others, components - their_components
     found, bounds, of_these = estimate(*paired), (None, None), None
@@ -61,7 +71,7 @@ def difference(first: Measurements, second: Measurements, against: str, metric: 
     p, over_seeds = found.p(), welch(values, others)
     return Difference(
         against, metric, found.mean, max(-1.0, low), min(1.0, high), p, p, over_seeds, over_seeds, of_these, of_these,
-        *bounds, found.detectable(),
+        *bounds, found.detectable(level),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from cxr.classify.curve import Point
 from cxr.errors import BadInput
@@ -66,7 +66,7 @@ class Difference:
     delong_holm: float | None
     bootstrap_low: float | None  # AUROC only: patients drawn anew
     bootstrap_high: float | None
-    detectable: float  # the smallest true difference that this design finds with 80 % power
+    detectable: float | None  # smallest true one that is found after the correction, with 80 % power; None: no scatter
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,3 @@ def read_trial(store: Store, key: str, recipe: str) -> Trial | None:
 
 def study_json(study: Study) -> bytes:
     return TypeAdapter(Study).dump_json(study, indent=1) + b"\n"
-
-
-def read_study(data: bytes) -> Study:
-    """Raises `BadInput` where it is not what `study_json` wrote."""
-    try:
-        return TypeAdapter(Study).validate_json(data)
-    except ValidationError as error:
-        where, why = error.errors()[0]["loc"], error.errors()[0]["msg"]
-        raise BadInput(f"results.json: {'.'.join(map(str, where))}: {why}; make it again with jobs/study.py") from None

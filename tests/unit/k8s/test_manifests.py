@@ -4,25 +4,32 @@ import copy
 import functools
 import importlib.util
 import json
+import math
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-from cxr import cli
+from cxr import cli, recipes
+from cxr.data.findings import parse_findings
+from cxr.data.sources import SOURCES, SourceOptions, parse_source
 
 ROOT = Path(__file__).parents[3]
 CRDS = ROOT.parent / "shared" / "data" / "kuberay-crds"
 OVERLAYS = ["cpu-small", "gpu", "kueue"]
 UNCHECKED = {"PodMonitor", "LocalQueue"}  # no schema of these is at hand
+HUB = {"hub:hf-vision/chest-xray-pneumonia": {"normal": 1583, "pneumonia": 4273}}  # pictures, and no texts
+SPARE = 0.05  # of a set, as the nightly gate's `most_copies`
 MEMORY = {"Mi": 2**20, "Gi": 2**30}
 
 Document = dict[str, Any]
@@ -143,6 +150,18 @@ def test_every_cluster_asks_for_a_token_and_ends(overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_operator_finds_the_dashboard_of_every_head(overlay):
+    """KubeRay gives the head's Service its own ports only where the container names none."""
+    for name, template in pods(overlay):
+        ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0].get("ports", ())}
+        if name.endswith("/head"):
+            assert not ports or {"dashboard": 8265, "gcs-server": 6379}.items() <= ports.items(), name
+            assert ports["metrics"] == 8080
+        elif "/" in name and not name.endswith("/submitter"):
+            assert ports == {"metrics": 8080}, name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_pod_runs_as_root_or_may_become_it(overlay):
     for name, template in pods(overlay):
         spec = template["spec"]
@@ -202,12 +221,74 @@ def test_no_one_but_the_operator_reaches_the_job_port_from_outside():
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_entrypoint_is_a_job_and_arguments_that_it_takes(overlay, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "jobs")  # as it is for a job that runs; the nightly one imports the others
-    for job in of_kind(overlay, "RayJob"):
-        python, path, *words = shlex.split(job["spec"]["entrypoint"])
-        words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
-        assert python == "python" and cli.parse(imported(ROOT / path).Args, words, "")
+def test_every_entrypoint_is_a_job_and_arguments_that_it_takes(overlay):
+    assert len(commands(overlay)) == 6
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_job_reads_what_the_one_before_leaves(overlay):
+    words = {name: args for name, (_, args) in commands(overlay).items()}
+    assert words["finetune"].data == words["evaluate"].real == words["study"].real == words["ingest"].out
+    assert words["generate"].lora == words["finetune"].out
+    assert words["evaluate"].synthetic == words["generate"].out
+    assert (words["study"].synthetic, words["study"].evaluation) == (
+        words["evaluate"].quarantine,
+        words["evaluate"].out,
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_findings_and_counts_are_enough_for_the_next_job(overlay):
+    """The study needs as many synthetic pictures of a finding as it trains on; `SPARE` of them may be copies."""
+    made = {name: job.configured(args) for name, (job, args) in commands(overlay).items() if name != "nightly"}
+    real, has_texts = real_set(commands(overlay)["ingest"][1].source)
+    assert has_texts or made["finetune"].captions == "instance"
+    assert set(parse_findings(made["generate"].findings)) == set(real)
+    assert made["evaluate"].least <= min(made["generate"].per_finding, *real.values())
+    trained = math.ceil(made["ingest"].train * max(real.values()))
+    needed = max(arm.synthetic for arm in made["study"].arms) / 100 * trained
+    assert made["generate"].per_finding * (1 - SPARE) >= needed
+
+
+@pytest.mark.parametrize("recipe", sorted(recipes.NIGHTLY))
+def test_a_nights_findings_and_captions_are_those_of_its_source(recipe, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "jobs")
+    nightly, night = imported(ROOT / "jobs" / "nightly.py"), recipes.NIGHTLY[recipe]()
+    real, has_texts = real_set(night.source)
+    assert has_texts or nightly.parsed(nightly.finetune, night.finetune).captions == "instance"
+    assert set(parse_findings(nightly.parsed(nightly.generate, night.generate).findings)) == set(real)
+
+
+def test_generate_asks_for_the_machines_that_the_cluster_may_grow_to():
+    """A job takes what is there when it begins; what it asks for beyond that is what the cluster grows by."""
+    _, asked = commands("gpu")["generate"]
+    (job,) = (job for job in of_kind("gpu", "RayJob") if job["metadata"]["name"] == "generate")
+    (group,) = (g for g in job["spec"]["rayClusterSpec"]["workerGroupSpecs"] if g["groupName"] == "gpu")
+    assert asked.workers == group["maxReplicas"] > group["minReplicas"]
+
+
+def commands(overlay: str) -> dict[str, tuple[Any, Any]]:
+    """(job's module, its arguments) of each RayJob."""
+    (place,) = (map_["data"] for map_ in of_kind(overlay, "ConfigMap") if map_["metadata"]["name"] == "cxr-place")
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "jobs")  # as it is for a job that runs; the nightly one imports the others
+        for job in of_kind(overlay, "RayJob"):
+            python, path, *words = shlex.split(Template(job["spec"]["entrypoint"]).substitute(place))
+            words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
+            assert python == "python"
+            module = imported(ROOT / path)
+            found[job["metadata"]["name"]] = module, cli.parse(module.Args, words, "")
+    return found
+
+
+def real_set(source: str) -> tuple[Counter[str], bool]:
+    """How many pictures of each finding a source has, and whether they have texts. Not of the hub: it is not asked."""
+    if source.startswith("hub:"):
+        return Counter(HUB[source]), False
+    kind, place = parse_source(source)
+    rows = list(SOURCES[kind](place, SourceOptions()))
+    return Counter(row.finding for row in rows), all(row.text for row in rows)
 
 
 def imported(path: Path):

@@ -2,11 +2,14 @@
 
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
 
 from cxr.errors import BadInput
+from cxr.nightly import steps
 from cxr.nightly.lease import LENGTH, Lease, LostLease, take
 from cxr.nightly.steps import StepFailed, done, run
 from cxr.store import Made, Record, Store, commit_record, recipe_digest
@@ -50,3 +53,41 @@ def test_a_step_is_ended_when_the_lease_is_lost(overtaken: tuple[Lease, Lease]) 
         run(early, "finetune", python("import time; time.sleep(60)"))
     assert time.monotonic() - start < 30
     assert not any(child.is_running() for child in psutil.Process().children())
+
+
+class Interrupted:
+    """Ctrl-C, or SIGTERM, as soon as the step has begun: in place of waiting for the lease to be lost."""
+
+    def __init__(self, begun: Path) -> None:
+        self.begun = begun
+
+    def wait(self, seconds: float) -> bool:
+        if self.begun.exists():
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+        return False
+
+
+@pytest.mark.parametrize("answer", ["time.sleep(2); raise SystemExit", "pass"], ids=["takes a while", "does not end"])
+def test_an_interrupt_returns_only_when_the_step_has_ended(store: Store, tmp_path: Path, monkeypatch, answer: str):
+    """Before that it would still store, and the lease would be another's."""
+    monkeypatch.setattr(steps, "TO_END", 4)
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    code = f"""
+import pathlib, signal, time
+
+def stop(*_):
+    {answer}
+
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path({str(begun)!r}).touch()
+try:
+    time.sleep(60)
+finally:
+    pathlib.Path({str(ended)!r}).touch()
+"""
+    lease = replace(take(store, LENGTH), lost=Interrupted(begun))
+    with pytest.raises(KeyboardInterrupt):
+        run(lease, "generate", python(code))
+    assert not any(child.is_running() for child in psutil.Process().children())
+    assert ended.exists() == (answer != "pass")

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cxr.report import figures
+from cxr.report.rows import pairs
 from cxr.study.results import Point
 
 ALWAYS = {"accuracy.png", "differences.png", "roc.png", "training.png", "dose.png", "confusion.png"}
@@ -67,3 +69,35 @@ def test_arms_are_of_four_kinds(binary):
     kinds = {arm.arm: figures.kind(binary, arm) for arm in binary.arms}
     assert kinds["baseline"] == "baseline" and kinds["synth_only"] == "synthetic only"
     assert kinds["limited_10"] == "real and synthetic" and kinds["duplicate_real_100"] == "real only"
+
+
+def test_every_amount_of_real_data_is_drawn(binary):
+    """Seven: one more than there are colours. The last is of arms without any."""
+    amounts = [700, 600, 500, 400, 300, 200, 0]
+    arms = [replace(arm, real=real) for arm, real in zip(binary.arms, amounts, strict=False)]
+    axis = Figure().subplots()
+    figures.doses(axis, replace(binary, arms=arms), lambda arm: arm.synthetic, joined=True)
+    labels = axis.get_legend_handles_labels()[1]
+    assert labels == [*(f"{real} real pictures" for real in amounts[:-1]), "no real pictures"]
+
+
+def test_the_forest_plot_says_what_its_signs_mean(binary):
+    found = list(pairs(binary))
+
+    def labels(chosen) -> list[str]:
+        return [sign.get_label() for sign in figures.explained(binary, chosen)]
+
+    kinds, band = ["real and synthetic", "synthetic only", "real only"], "too small to be found (80 % power)"
+    assert labels(found) == [*kinds, band, "p < 0.01 after Holm", "p < 0.05 after Holm, better"]
+    (synthetic_only,) = (pair for pair in found if pair[0].arm == "synth_only")
+    assert labels([synthetic_only]) == ["synthetic only", band, "p < 0.01 after Holm"]
+    unvaried = synthetic_only[0], replace(synthetic_only[1], detectable=None)
+    assert labels([unvaried]) == ["synthetic only", "p < 0.01 after Holm"]
+
+
+def test_an_arm_that_nothing_varied_in_has_no_band(binary):
+    def gray(study) -> int:
+        return int((pixels(figures.differences(study)) == (0xDF, 0xE3, 0xE6)).all(axis=-1).sum())
+
+    arms = [replace(arm, differences=[replace(d, detectable=None) for d in arm.differences]) for arm in binary.arms]
+    assert gray(binary) > 100_000 and gray(replace(binary, arms=arms)) == 0

@@ -80,13 +80,21 @@ def test_delong_of_a_mean_over_seeds_is_a_z_test():
     assert delong(np.array([0.01, 0.03]), components) == pytest.approx(2 * stats.norm.sf(2))
 
 
+@pytest.mark.parametrize("level", [0.05, 0.005])
 @pytest.mark.parametrize("degrees", [1, 2, 4, 30])
-def test_the_detectable_difference_is_found_in_80_percent(degrees: int):
+def test_the_detectable_difference_is_found_in_80_percent(degrees: int, level: float):
     rng, found = np.random.default_rng(degrees), Estimate(0.0, None, 0.01, 1.0, (degrees, 50))
     errors = 0.01 * np.sqrt(rng.chisquare(degrees, 100_000) / degrees)
-    means = found.detectable() + rng.normal(0, 0.01, 100_000)
-    assert (means / errors > stats.t.isf(0.025, degrees)).mean() == pytest.approx(0.8, abs=0.005)
+    means = found.detectable(level) + rng.normal(0, 0.01, 100_000)
+    assert (means / errors > stats.t.isf(level / 2, degrees)).mean() == pytest.approx(0.8, abs=0.005)
 
 
 def test_with_many_patients_the_detectable_difference_is_2_8_errors():
-    assert Estimate(0.0, None, 0.01, 0.0, (2, 10_000)).detectable() == pytest.approx(0.02802, abs=1e-5)
+    """1.960 + 0.842; at 0.5 % 2.807 + 0.842."""
+    found = Estimate(0.0, None, 0.01, 0.0, (2, 10_000))
+    assert found.detectable(0.05) == pytest.approx(0.02802, abs=1e-5)
+    assert found.detectable(0.005) == pytest.approx(0.03649, abs=1e-5)
+
+
+def test_where_nothing_varies_nothing_is_known_of_what_could_be_found():
+    assert estimate(np.zeros(3), np.zeros((3, 9))).detectable(0.05) is None

@@ -104,6 +104,16 @@ def test_each_family_is_corrected_by_itself():
     assert other.p_holm == other.p
 
 
+def test_what_is_detectable_is_so_after_the_correction():
+    """Alone the arm's p must be below 5 %, among ten below 0.5 %."""
+    alone, among = (
+        by_name(summarised(dict.fromkeys(names, 1.0))[1])["synth_25"].differences[0]
+        for names in ((BASELINE, "synth_25"), [arm.name for arm in StudyConfig().arms])
+    )
+    assert (among.mean, among.p) == (alone.mean, alone.p)
+    assert among.detectable > 1.3 * alone.detectable
+
+
 def test_a_lost_seed_leaves_pairs_of_the_others_and_a_lost_arm_no_figures():
     test, config = part(), StudyConfig(arms=StudyConfig().arms[:3], **SMALL)
     kept = [
@@ -184,6 +194,12 @@ def test_the_answer_says_what_could_have_been_found():
     said = answer(config, arms)
     assert said.startswith("No detectable difference: beside all real data")
     assert said.endswith(f"this study could have found a difference of {most:.3f} or more.")
+
+
+def test_where_every_arm_is_perfect_the_answer_is_that_nothing_varied():
+    config, arms = summarised({BASELINE: 60.0, "synth_25": 60.0})
+    assert arms[0].figures["auroc"].mean == 1 and arms[1].differences[0].detectable is None
+    assert answer(config, arms).endswith("+0.000; nothing varied, so this study cannot say what it could have found.")
 
 
 def test_the_answer_has_a_sentence_for_few_real_data():
