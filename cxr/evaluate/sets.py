@@ -37,8 +37,11 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
     """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
 
     Raises:
-        BadInput: there is none, or the real set has too small a train part, among which copies are looked for.
+        BadInput: there is none, or the real set has too small a train part, among which copies are looked for, or both
+            sets are the same.
     """
+    if real.digest == synthetic.digest:
+        raise BadInput(f"--synthetic {synthetic.store.uri}: is the same set as --real; give the set to measure")
     splits = Counter(real.table["split"].to_pylist())
     if not splits["train"]:
         raise BadInput(f"--real {real.store.uri}: no picture is in a train part; give a set that jobs/ingest.py made")
