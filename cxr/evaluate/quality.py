@@ -111,7 +111,10 @@ def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copie
             "there is far too high, and its interval cannot be trusted"
         )
     if agreement is None:
-        notes.append("agreement is not measured: train, validation and test of the real set do not show every finding")
+        notes.append(
+            "agreement is not measured: train, validation and test of the real set must each show every compared "
+            "finding, and share two findings at least"
+        )
     if not copies.patients_known:
         notes.append(
             "the real set names no patients: pictures of one patient may set the threshold of copies too high, so that "
