@@ -5,12 +5,13 @@ import types
 import urllib.error
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cxr.data.findings import FINDINGS
+from cxr.data.findings import BINARY, FINDINGS
 from cxr.data.images import encode_png, fit
 from cxr.data.phantom import phantom
 from cxr.errors import BadInput
@@ -18,7 +19,6 @@ from cxr.evaluate import features
 from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
 from cxr.evaluate.frechet import frechet_distance
 from cxr.evaluate.kernel import kernel_distance
-from cxr.pretrain.appearance import varied
 from cxr.weights import found
 
 
@@ -53,15 +53,41 @@ def test_any_size_is_brought_to_the_extractors_own(tiny, phantoms):
     assert len(tiny(wide[:0])) == 0
 
 
-@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
-def test_the_worse_the_pictures_the_larger_the_distance(tiny, phantoms, distance):
-    """Fresh phantoms, the same in another appearance, blurred and noisy ones."""
+def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
+    return frechet_distance(real, synthetic)
+
+
+def kernel(real: np.ndarray, synthetic: np.ndarray) -> float:
+    return kernel_distance(real, synthetic).value
+
+
+def blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
+    return np.stack([cv2.GaussianBlur(picture, (0, 0), sigma) if sigma else picture for picture in pictures])
+
+
+def noisy(pictures: np.ndarray, deviation: float) -> np.ndarray:
+    noise = deviation * np.random.default_rng(0).standard_normal(pictures.shape)
+    return np.clip(pictures + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("distance", [frechet, kernel])
+@pytest.mark.parametrize(("spoiled", "doses"), [(blurred, (0, 1, 2, 4)), (noisy, (0, 10, 30, 60))])
+def test_the_more_blur_or_noise_the_larger_the_distance(tiny, phantoms, distance, spoiled, doses):
+    """Doses in pixels and in gray levels, on fresh phantoms."""
     reals, others = tiny(phantoms[:150]), phantoms[150:]
-    rng = np.random.default_rng(0)
-    coarse = np.stack([fit(fit(picture, 16, "square"), 128, "square") for picture in others])
-    noise = rng.integers(0, 256, others.shape, dtype=np.uint8)
-    worse = [distance(reals, tiny(pictures)).value for pictures in (others, varied(others, rng), coarse, noise)]
-    assert worse == sorted(worse) and worse[2] > 3 * max(worse[0], 0)
+    found = [distance(reals, tiny(spoiled(others, dose))) for dose in doses]
+    assert (np.diff(found) > 0).all() and found[-1] > 3 * found[0]
+
+
+@pytest.mark.parametrize("distance", [frechet, kernel])
+@pytest.mark.parametrize("finding", BINARY)
+def test_the_more_findings_are_swapped_the_larger_the_distance_to_real_ones_of_that_finding(tiny, distance, finding):
+    reals, fresh, others = (
+        tiny(np.stack([phantom(seed, number, (shown,)).pixels for number in range(100)]))
+        for seed, shown in ((1, finding), (2, finding), (2, *(other for other in BINARY if other != finding)))
+    )
+    found = [distance(reals, np.concatenate([others[:swapped], fresh[swapped:]])) for swapped in (0, 25, 50, 100)]
+    assert (np.diff(found) > 0).all() and found[-1] > 3 * found[0]
 
 
 def test_a_damaged_file_of_the_package_is_named(tmp_path, monkeypatch):
