@@ -22,6 +22,12 @@ from cxr.evaluate.score import inception_score
 from cxr.evaluate.sets import ALL, Pictures
 from cxr.report.words import FRECHET, title
 
+# What a figure can be; the kernel distance, which is unbiased, can be anything.
+RANGES = {
+    FRECHET: (0.0, np.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0), "density": (0.0, np.inf),
+    "coverage": (0.0, 1.0), "inception_score": (1.0, np.inf),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -213,8 +219,9 @@ def figures(
     """Of features [N, d] and [M, d], each with interval and floor."""
     measured, groups = all_figures(extractor, config.neighbours), patients.tolist()
     spread = intervals(
-        measured, real, synthetic, rng, corrected={FRECHET}, real_groups=groups, resamples=config.resamples
-    )
+        measured, real, synthetic, rng, corrected={FRECHET}, ranges=RANGES, real_groups=groups,
+        resamples=config.resamples,
+    )  # fmt: skip
     ground = floors(measured, real, synthetic, rng, groups=groups, splits=config.splits)
     infinite = {FRECHET: extrapolated(real, synthetic, rng)} if config.infinite else {}
     return {name: Figure(spread[name], ground[name], infinite.get(name)) for name in spread}
@@ -224,7 +231,7 @@ def all_figures(extractor: Extractor, k: int) -> Figures:
     def measured(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
         near = neighbours(real, synthetic, k)
         found = {
-            FRECHET: frechet_distance(real, synthetic).value,
+            FRECHET: frechet_distance(real, synthetic),
             "kernel_distance": kernel_distance(real, synthetic).value,
             **{name: getattr(near, name) for name in ("precision", "recall", "density", "coverage")},
         }
