@@ -1,4 +1,5 @@
 import json
+import pickle
 import shutil
 import sys
 import types
@@ -12,13 +13,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cxr.data.findings import BINARY, FINDINGS
-from cxr.data.images import encode_png, fit
+from cxr.data.images import fit
 from cxr.data.phantom import phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.copies import Originals
 from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
+from cxr.evaluate.finish import Job
 from cxr.evaluate.frechet import frechet_distance
+from cxr.evaluate.job import Look, gather, units_of
 from cxr.evaluate.kernel import kernel_distance
+from cxr.store import open_store
 from cxr.weights import found
 
 
@@ -120,23 +126,29 @@ def weights(tmp_path_factory) -> str:
 
 
 @pytest.mark.slow
-def test_gives_pytorch_fids_number(weights, tmp_path, monkeypatch):
+def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, monkeypatch):
+    """On pictures that are larger than the network takes and than `size`, through what a worker does."""
     from pytorch_fid import fid_score
     from pytorch_fid import inception as network
 
     monkeypatch.setattr(network, "load_state_dict_from_url", lambda *_, **__: load_file(weights))
     monkeypatch.setattr(fid_score, "tqdm", lambda batches: batches)
-    sets = [np.stack([phantom(seed, n).pixels for n in range(12)]) for seed in (1, 2)]
-    for name, pictures in zip("ab", sets, strict=True):
-        (tmp_path / name).mkdir()
-        for number, picture in enumerate(pictures):
-            (tmp_path / name / f"{number:02d}.png").write_bytes(encode_png(picture))
-    theirs = fid_score.calculate_fid_given_paths([str(tmp_path / name) for name in "ab"], 4, "cpu", 2048, num_workers=0)
+    pixels = [np.stack([phantom(seed, n, size=400).pixels for n in range(12)]) for seed in (1, 2)]
+    sets = [stored_set(name, pictures) for name, pictures in zip("ab", pixels, strict=True)]
+    folders = [f"{found.store.uri}/images/normal" for found in sets]
+    theirs = fid_score.calculate_fid_given_paths(folders, 4, "cpu", 2048, num_workers=0)
+
     extractor = inception_extractor(f"inception={weights}")
-    ours = frechet_distance(*(extractor(pictures) for pictures in sets))
-    assert ours.value == pytest.approx(theirs, rel=1e-3) and ours.unreliable
+    config = EvaluateConfig(extractor=f"inception={weights}", size=64)
+    job = Job(open_store(str(tmp_path / "out")), config, *sets, {"extractor": extractor.digest})
+    units = units_of(job)
+    look = Look(job.store, config.extractor, config.size, threads=1, earlier=None)
+    for number, unit in enumerate([*units.real, *units.synthetic]):
+        look(number, pickle.dumps(unit), Originals(pixels[0], range(12)), None)
+    sides = [gather(job.store, side, np.arange(12), ["normal"])[0].values for side in (units.real, units.synthetic)]
+    assert frechet_distance(*sides) == pytest.approx(theirs, rel=1e-3)
     assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
-    assert np.allclose(extractor.probabilities(extractor(sets[0][:2])).sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(extractor.probabilities(sides[0][:2]).sum(axis=1), 1, atol=1e-5)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
