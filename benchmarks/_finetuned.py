@@ -58,4 +58,4 @@ def sampled(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int = 0
 
 
 def distance(extractor: Extractor, real: np.ndarray, other: np.ndarray) -> float:
-    return frechet_distance(extractor(real), extractor(other)).value
+    return frechet_distance(extractor(real), extractor(other))

@@ -1,13 +1,17 @@
-"""Claims: features that an earlier evaluation has are had at least 50 times as fast as from the network; and one pass
-that gives everything (features, nearest training picture, finding seen, then the figures) takes at most 1.1 times the
-network's own time.
+"""Claims: an evaluation that has the features of an earlier one (`--features`) is done at least 50 times as fast; its
+features alone are had at least 50 times as fast as from the network; and one pass that gives everything (features,
+nearest training picture, finding seen, then the figures) takes at most 1.1 times the network's own time.
 
-A worker's part without Ray on one thread, from PNG files of 128 px with smoothed noise; Inception and the classifier
-have random weights, on which no time depends. The figures are those of all pictures, without intervals.
+The first are whole runs of the job, recipe `inception`, on phantoms of 128 px, one after the other. The others are a
+worker's part without Ray on one thread, from PNG files of 128 px with smoothed noise; the figures are those of all
+pictures, without intervals. Inception and the classifier have random weights, on which no time depends.
 """
 
 import pickle
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +28,7 @@ from torchvision.models import inception_v3
 from cxr.classify.chosen import named, plain
 from cxr.classify.loop import Trained
 from cxr.classify.networks import network
-from cxr.data.catalog import CATALOG, CatalogSet, pictures
+from cxr.data.catalog import CATALOG, CatalogSet, as_stored
 from cxr.data.images import encode_png
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Originals
@@ -33,11 +37,15 @@ from cxr.evaluate.job import Earlier, Look, extractor_here, gather, units_of
 from cxr.evaluate.quality import all_figures
 from cxr.store import open_store, sha256
 
-KEPT, PASS = 50.0, 1.1  # goals
+AGAIN, KEPT, PASS = 50.0, 50.0, 1.1  # goals
 COUNT, TRAINING, NEIGHBOURS = 128, 1000, 5
+PHANTOMS = 200  # of each set of the whole runs
+JOBS = Path(__file__).parents[1] / "jobs"
 
 
-def main(turns: int = TURNS, count: int = COUNT) -> None:
+def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> None:
+    first, second = whole_runs(phantoms)
+    print(f"a whole evaluation {first:.1f} s, with the features of the first {second:.1f} s")
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +60,7 @@ def main(turns: int = TURNS, count: int = COUNT) -> None:
         earlier = Earlier(job.store, {real.features: sha256(data)})
         again = Look(job.store, config.extractor, config.size, 1, earlier)
         known = pickle.dumps(replace(real, earlier=(real.features,)))
-        pixels = pictures(synthetic.store, synthetic.table, config.size)
+        pixels = as_stored(synthetic.store, synthetic.table)
 
         def everything() -> None:
             work(1, pickle.dumps(synthetic), *shared)
@@ -66,10 +74,30 @@ def main(turns: int = TURNS, count: int = COUNT) -> None:
     told("kept features", kept, "from the network")
     told("one pass", whole, "the network alone")
     verdict(
-        kept.ratio >= KEPT and 1 / whole.ratio <= PASS,
-        f"kept features {kept.ratio:.0f} times as fast (at least {KEPT:.0f}), one pass {1 / whole.ratio:.2f} times the "
-        f"network's time (at most {PASS})",
+        first / second >= AGAIN and kept.ratio >= KEPT and 1 / whole.ratio <= PASS,
+        f"a second evaluation {first / second:.1f} times as fast (at least {AGAIN:.0f}), kept features "
+        f"{kept.ratio:.0f} times (at least {KEPT:.0f}), one pass {1 / whole.ratio:.2f} times the network's time (at "
+        f"most {PASS})",
     )
+
+
+def whole_runs(phantoms: int) -> tuple[float, float]:
+    """Seconds of an evaluation of so many pictures a side, and of another that has its features."""
+    with tempfile.TemporaryDirectory() as folder:
+        for seed, name in enumerate(("real", "synthetic")):
+            source = f"phantom:{phantoms},{seed},normal+pneumonia"
+            run("ingest.py", "tiny", "--source", source, "--out", f"{folder}/{name}")
+        words = ["evaluate.py", "inception", "--extractor", f"inception={random_inception(Path(folder))}"]
+        words += ["--real", f"{folder}/real", "--synthetic", f"{folder}/synthetic", "--size", "128"]
+        first = run(*words, "--out", f"{folder}/first")
+        return first, run(*words, "--out", f"{folder}/second", "--features", f"{folder}/first")
+
+
+def run(job: str, *words: str) -> float:
+    """Seconds that a job takes."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, JOBS / job, *words], check=True)
+    return time.perf_counter() - start
 
 
 def told(ours: str, sides: Sides, theirs: str) -> None:

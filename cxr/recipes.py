@@ -46,13 +46,13 @@ INGEST: dict[str, Callable[[], IngestConfig]] = {
     "sd21": IngestConfig,
 }
 
-# The recipes of large networks draw fewer halves, because their 768 to 2,048 features cost more. The
-# networks scale pictures themselves: Inception to 299 px, xrv to 224, RAD-DINO to 518.
+# The recipes of large networks draw fewer halves, because their 768 to 2,048 features cost more, and FID takes more
+# pictures than features, 10,000 as a rule. At 256 px MS-SSIM has all its scales. Networks scale pictures themselves.
 EVALUATE: dict[str, Callable[[], EvaluateConfig]] = {
     "tiny": EvaluateConfig,
-    "inception": lambda: EvaluateConfig(extractor="inception", size=256, resamples=50, splits=10),
-    "xrv": lambda: EvaluateConfig(extractor="xrv", size=224, resamples=50, splits=10),
-    "rad-dino": lambda: EvaluateConfig(extractor="rad-dino", size=512, resamples=50, splits=10),
+    "inception": lambda: EvaluateConfig(extractor="inception", size=256, most=10_000, resamples=50, splits=10),
+    "xrv": lambda: EvaluateConfig(extractor="xrv", size=256, resamples=50, splits=10),
+    "rad-dino": lambda: EvaluateConfig(extractor="rad-dino", size=256, resamples=50, splits=10),
 }
 
 

@@ -45,7 +45,8 @@ class Args:
     features: str | None = None
     """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
     size: int | None = None
-    """Pixels that the pictures of both sets are brought to; a real picture takes size^2 bytes of memory."""
+    """Pixels at which copies, agreement and MS-SSIM see the pictures of both sets, each real one in size^2 bytes of
+    memory; the extractor sees them as they are stored."""
     most: int | None = None
     """Pictures of each finding and set that figures use."""
     least: int | None = None
@@ -68,11 +69,12 @@ def main(args: Args) -> int:
     for place in places[2:]:
         place.check()
     from cxr.data.catalog import read_set
-    from cxr.evaluate.sets import comparable
+    from cxr.evaluate.sets import comparable, sizes_apart
     from cxr.weights import resolve_extractor
 
     real, synthetic = map(read_set, places[:2])
     findings, left_out = comparable(real, synthetic, config)
+    left_out += sizes_apart(real, synthetic)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
     from cxr.evaluate.job import earlier_of

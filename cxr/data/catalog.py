@@ -97,17 +97,46 @@ def pictures(
         BadInput: a picture is missing, damaged, or not the one that the catalog names.
     """
     whole = np.empty((len(rows), size, size), np.uint8)
+
+    def keep(row: int, picture: np.ndarray) -> None:
+        whole[row] = fit(picture, size, "keep")
+
+    decode(store, rows, keep, advance)
+    return whole
+
+
+def as_stored(store: Store, rows: pa.Table) -> np.ndarray:
+    """The same at the size that they are stored in, uint8 [N, H, W], N at least 1.
+
+    Raises:
+        BadInput: as `pictures`, or they are of several sizes.
+    """
+    found = {}
+    decode(store, rows, found.__setitem__, lambda count: None)
+    sizes = {picture.shape for picture in found.values()}
+    if len(sizes) > 1:
+        (height, width), (other_height, other_width) = sorted(sizes)[:2]
+        raise BadInput(
+            f"{store.uri}: its pictures are of several sizes, {width} x {height} and {other_width} x {other_height}; "
+            "give a set of one size"
+        )
+    return np.stack([found[row] for row in range(len(rows))])
+
+
+def decode(
+    store: Store, rows: pa.Table, keep: Callable[[int, np.ndarray], object], advance: Callable[[int], object]
+) -> None:
+    """Hands every picture, uint8 [H, W], to `keep`, on several threads and in any order. Raises as `pictures`."""
     place = {image_id: row for row, image_id in enumerate(rows["image_id"].to_pylist())}
 
     def read(part: pa.Table) -> int:
         for image_id, file in files(store, part):
-            whole[place[image_id]] = fit(decode_gray(file, f"{store.uri}: {image_id}"), size, "keep")
+            keep(place[image_id], decode_gray(file, f"{store.uri}: {image_id}"))
         return len(part)
 
     with ThreadPoolExecutor(THREADS) as threads:
         for done in as_completed([threads.submit(read, part) for part in by_key(rows)]):
             advance(done.result())
-    return whole
 
 
 def by_key(rows: pa.Table) -> Iterator[pa.Table]:

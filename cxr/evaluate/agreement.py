@@ -13,7 +13,7 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Confusion:
-    """counts[i][j]: pictures of finding i that the classifier names finding j."""
+    """counts[i][j]: pictures of the i-th of these findings that the classifier names the j-th of its own."""
 
     counts: list[list[int]]
     agree: Rate
@@ -22,7 +22,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Agreement:
-    findings: tuple[str, ...]
+    findings: tuple[str, ...]  # that the classifier knows: columns
     synthetic: Confusion  # rows: asked
     real: Confusion  # rows: true, of the test part; what the classifier can do at best
 
@@ -33,46 +33,50 @@ class Namer:
 
     findings: tuple[str, ...]
     name: Callable[[np.ndarray], np.ndarray]  # of uint8 [N, H, W] the numbers of findings, int [N]
-    real: Confusion
+    real: Confusion  # rows: the findings that are compared
 
 
 def learned(
     real: Pictures, findings: Sequence[str], learn: Callable[[Labelled, Labelled], Callable[[np.ndarray], np.ndarray]]
 ) -> Namer | None:
-    """A classifier of the real set, and what it sees in real pictures that it was not trained on.
+    """A classifier of every finding of the real set, and what it sees in real pictures that it was not trained on.
+
+    Were it told of the compared findings only, it could see no other in a synthetic picture.
 
     Args:
-        findings: sorted; pictures of others are left out.
+        findings: that are compared.
         learn: the train and the validation part to what names pictures; a part is uint8 [N, H, W] and class numbers.
 
     Returns:
-        None where a part of the real set lacks a finding.
+        None where a part of the real set lacks one of `findings`, or where all parts share one finding only.
     """
     rows = [real.part(name) for name in ("train", "validation", "test")]
-    rows = [part[np.isin(real.findings[part], findings)] for part in rows]
-    if any(len(set(real.findings[part])) < len(findings) for part in rows):
+    known = sorted(set.intersection(*(set(real.findings[part].tolist()) for part in rows)))
+    if len(known) < 2 or not set(findings) <= set(known):
         return None
-    parts = [(real.read(part), np.searchsorted(findings, real.findings[part])) for part in rows]
-    name, (pixels, labels) = learn(*parts[:2]), parts[2]
-    return Namer(tuple(findings), name, confusion(findings, labels, name(pixels)))
+    train, validation, test = (part[np.isin(real.findings[part], known)] for part in rows)
+    name = learn(*((real.read(part), np.searchsorted(known, real.findings[part])) for part in (train, validation)))
+    test = test[np.isin(real.findings[test], findings)]
+    return Namer(tuple(known), name, confusion(findings, known, real.findings[test], name(real.read(test))))
 
 
 def agree(namer: Namer, findings: np.ndarray, named: np.ndarray) -> Agreement:
     """Do synthetic pictures show what was asked?
 
     Args:
-        findings: that were asked, str [M]; pictures of others than the classifier knows are left out.
+        findings: that were asked, str [M]; pictures of others than are compared are left out.
         named: as the classifier names them, int [M].
     """
-    known = np.isin(findings, namer.findings)
-    asked = np.searchsorted(namer.findings, findings[known])
-    return Agreement(namer.findings, confusion(namer.findings, asked, named[known]), namer.real)
+    return Agreement(namer.findings, confusion(tuple(namer.real.findings), namer.findings, findings, named), namer.real)
 
 
-def confusion(findings: Sequence[str], labels: np.ndarray, named: np.ndarray) -> Confusion:
-    """Of class numbers int [N], as they should be and as the classifier names them; every class is among `labels`."""
-    counts = np.zeros((len(findings), len(findings)), int)
-    np.add.at(counts, (labels, named), 1)
-    hits = labels == named
-    rates = {finding: rate(hits[labels == number]) for number, finding in enumerate(findings)}
-    return Confusion(counts.tolist(), rate(hits), rates)
+def confusion(asked: Sequence[str], known: Sequence[str], findings: np.ndarray, named: np.ndarray) -> Confusion:
+    """Of pictures that should show `findings`, str [N], and that the classifier names `known[named]`, int [N].
+
+    Args:
+        asked: each of them is among `findings`; pictures of others are left out.
+    """
+    of = {finding: named[findings == finding] for finding in asked}
+    counts = [np.bincount(names, minlength=len(known)).tolist() for names in of.values()]
+    hits = {finding: names == known.index(finding) for finding, names in of.items()}
+    return Confusion(counts, rate(np.concatenate([*hits.values()])), {name: rate(hit) for name, hit in hits.items()})

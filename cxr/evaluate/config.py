@@ -14,7 +14,7 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     extractor: str = "tiny"  # tiny, inception, xrv or rad-dino; NETWORK=PLACE for weights of one's own
-    size: int = Field(128, ge=32, le=1024)  # px that the pictures of both sets are brought to
+    size: int = Field(128, ge=32, le=1024)  # px at which copies, agreement and MS-SSIM see the pictures of both sets
     against: Literal["all", "train", "test"] = "all"  # the part of the real set that figures compare with
     most: int = Field(1000, ge=20, le=100_000)  # pictures of each finding and set that figures use, drawn at random
     least: int = Field(20, ge=4)  # patients and pictures; a finding with fewer on a side is left out

@@ -32,21 +32,6 @@ class Gaussian:
     factor: np.ndarray  # float64 [r, d], r at most d
 
 
-@dataclass(frozen=True)
-class FrechetDistance:
-    """The squared distance, and what says how far to trust it."""
-
-    value: float
-    real_count: int
-    synthetic_count: int
-    dimension: int
-
-    @property
-    def unreliable(self) -> bool:
-        """A covariance has less than full rank: too few samples for the dimension, and the value is far too high."""
-        return min(self.real_count, self.synthetic_count) <= self.dimension
-
-
 def moments(features: np.ndarray) -> Moments:
     """Of features [N, d], N at least 1. Raises `BadInput` for features that are not finite."""
     x = as_samples(features, least=1)
@@ -93,15 +78,14 @@ def frechet(a: Gaussian, b: Gaussian) -> float:
     return max(0.0, float(np.square(a.mean - b.mean).sum() + spread))
 
 
-def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> FrechetDistance:
-    """Between features [N, d] and [M, d].
+def frechet_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
+    """Between features [N, d] and [M, d], squared; far too high where a side has no more than d samples.
 
     Raises:
         BadInput: fewer than two samples on a side, or features that are not finite.
     """
     real, synthetic = as_pair(real, synthetic)
-    value = frechet(gaussian(real), gaussian(synthetic))
-    return FrechetDistance(value, len(real), len(synthetic), real.shape[1])
+    return frechet(gaussian(real), gaussian(synthetic))
 
 
 def extrapolated(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator, sizes: int = 15) -> float:

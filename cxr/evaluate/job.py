@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.data.catalog import pictures
+from cxr.data.catalog import as_stored
+from cxr.data.images import fit
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.evaluate import pictures as show
@@ -74,8 +75,8 @@ def earlier_of(job: Job, store: Store) -> Earlier:
 
 
 def folder_of(job: Job) -> str:
-    """Where all features of these weights and pictures of this size lie."""
-    return f"features/{job.recipe['extractor'][:32]}/{job.config.size}/"
+    """Where all features of these weights lie, of pictures as they are stored."""
+    return f"features/{job.recipe['extractor'][:32]}/stored/"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def compared(job: Job) -> pa.Table:
 
 
 def features_key(job: Job, digests: Sequence[str]) -> str:
-    """Where features lie: by the weights, the size that pictures were brought to, and the pictures' files in order."""
+    """Where features lie: by the weights, and the pictures' files in order."""
     return f"{folder_of(job)}{sha256(' '.join(digests).encode())[:32]}.parquet"
 
 
@@ -149,7 +150,7 @@ class Look:
 
     out: Store
     extractor: str
-    size: int
+    size: int  # px at which copies and findings are seen; the extractor is given pictures as they are stored
     threads: int
     earlier: Earlier | None
 
@@ -166,16 +167,16 @@ class Look:
         unit: Unit = pickle.loads(pickled)
         digests, known = unit.table["sha256"].to_pylist(), self.known(unit)
         fresh = [row for row, digest in enumerate(digests) if digest not in known]
-        pixels = pictures(
-            unit.store, unit.table if unit.seen else unit.table.take(pa.array(fresh, pa.int32())), self.size
-        )
+        wanted = list(range(len(digests))) if unit.seen else fresh
+        if wanted:
+            pixels = as_stored(unit.store, unit.table.take(pa.array(wanted, pa.int32())))
         if fresh:
-            extractor = extractor_here(self.extractor)
-            values = extractor(pixels[fresh] if unit.seen else pixels)
+            values = extractor_here(self.extractor)(pixels[fresh] if unit.seen else pixels)
             known |= dict(zip((digests[row] for row in fresh), values, strict=True))
         self.out.put(unit.features, features_file(digests, np.stack([known[digest] for digest in digests])))
         if unit.seen:
-            self.out.put(unit.seen, parquet(seen_in(pixels, originals, name, self.threads)))
+            sized = np.stack([fit(picture, self.size, "keep") for picture in pixels])
+            self.out.put(unit.seen, parquet(seen_in(sized, originals, name, self.threads)))
         return {"images": len(digests), "fresh": len(fresh)}
 
     def known(self, unit: Unit) -> dict[str, np.ndarray]:

@@ -87,7 +87,7 @@ EQUAL_SIZE = (
 LIKENESS = "Mean MS-SSIM of pairs of pictures of a finding; higher is less diverse, so compare it with the real set's."
 AGREEMENT = (
     "Rows: what was asked; columns: what a classifier sees that was trained on the real train part and chosen on "
-    "the validation part."
+    "the validation part; it knows every finding of the real set."
 )
 REAL_AGREEMENT = "The same classifier on the real test part (rows: what is true): what it can do at best."
 COPYING = (
@@ -129,12 +129,12 @@ def diversity(quality: Quality) -> Table:
     return ["finding", "real", "synthetic"], rows
 
 
-def confusion(findings: tuple[str, ...], found: Confusion) -> Table:
+def confusion(known: tuple[str, ...], found: Confusion) -> Table:
     rows = [
-        [finding, *(str(count) if count else "·" for count in counts), share(found.findings[finding])]
-        for finding, counts in zip(findings, found.counts, strict=True)
+        [finding, *(str(count) if count else "·" for count in counts), share(agree)]
+        for (finding, agree), counts in zip(found.findings.items(), found.counts, strict=True)
     ]
-    return ["", *findings, "agree"], rows
+    return ["", *known, "agree"], rows
 
 
 def copied(quality: Quality) -> Table:

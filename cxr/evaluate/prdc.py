@@ -12,6 +12,7 @@ from torch import Tensor
 from cxr.evaluate.samples import as_pair, as_samples
 
 BLOCK = 512  # rows of a distance matrix in memory at once
+ROUNDING = 1e-13  # of products in float64, in parts of the squared lengths of two samples
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbour
         BadInput: no more than k samples on a side, or features that are not finite.
     """
     real, synthetic = as_pair(real, synthetic, least=k + 1)
-    x, y = (torch.from_numpy(samples).float() for samples in (real, synthetic))
+    x, y = (torch.from_numpy(samples) for samples in (real, synthetic))
     real_reach, synthetic_reach = _reach(x, k), _reach(y, k)
     around = torch.zeros(len(y))  # real balls around each synthetic sample
     recalled = covered = 0
@@ -57,7 +58,7 @@ def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbour
 def densities(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray:
     """float [M]: for each synthetic sample the number of real balls around it, over k; their mean is the density."""
     real, synthetic = as_pair(real, synthetic, least=k + 1)
-    x, y = (torch.from_numpy(samples).float() for samples in (real, synthetic))
+    x, y = (torch.from_numpy(samples) for samples in (real, synthetic))
     reach, around = _reach(x, k), torch.zeros(len(y))
     for rows, distances in _blocks(x, y):
         around += (distances < reach[rows, None]).sum(dim=0)
@@ -67,8 +68,8 @@ def densities(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray
 def nearest_distances(samples: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
     """float [N]: from each of features [N, d] to the nearest of `others` [M, d], or to its own nearest other."""
     if others is None:
-        return _reach(torch.from_numpy(as_samples(samples)).float(), 1).double().numpy()
-    x, y = (torch.from_numpy(features).float() for features in as_pair(samples, others, least=1))
+        return _reach(torch.from_numpy(as_samples(samples)), 1).double().numpy()
+    x, y = (torch.from_numpy(features) for features in as_pair(samples, others, least=1))
     return torch.cat([distances.amin(dim=1) for _, distances in _blocks(x, y)]).double().numpy()
 
 
@@ -78,8 +79,12 @@ def _reach(x: Tensor, k: int) -> Tensor:
 
 
 def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows of x and their distances to all of y. Without the trick by products, whose rounding makes equal
-    samples lie apart and a distance depend on the block."""
+    """Some rows of x and their distances float32 to all of y, by products of float64 samples: 20 times as fast as by
+    differences. Their rounding would make equal samples lie apart and a distance depend on the block: so what is no
+    more than rounding is 0, and float32 drops the rest."""
+    lengths, others = x.square().sum(dim=1), y.square().sum(dim=1)
     for start in range(0, len(x), BLOCK):
         rows = slice(start, start + BLOCK)
-        yield rows, torch.cdist(x[rows], y, compute_mode="donot_use_mm_for_euclid_dist")
+        sums = lengths[rows, None] + others
+        squared = torch.addmm(sums, x[rows], y.T, alpha=-2)
+        yield rows, squared.where(squared > ROUNDING * sums, 0).sqrt().float()

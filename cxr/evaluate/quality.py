@@ -23,6 +23,12 @@ from cxr.evaluate.score import inception_score
 from cxr.evaluate.sets import ALL, Pictures
 from cxr.report.words import FRECHET, title
 
+# What a figure can be; the kernel distance, which is unbiased, can be anything.
+RANGES = {
+    FRECHET: (0.0, np.inf), "precision": (0.0, 1.0), "recall": (0.0, 1.0), "density": (0.0, np.inf),
+    "coverage": (0.0, 1.0), "inception_score": (1.0, np.inf),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -117,7 +123,10 @@ def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copie
             "there is far too high, and its interval cannot be trusted"
         )
     if agreement is None:
-        notes.append("agreement is not measured: train, validation and test of the real set do not show every finding")
+        notes.append(
+            "agreement is not measured: train, validation and test of the real set must each show every compared "
+            "finding, and share two findings at least"
+        )
     if not copies.patients_known:
         notes.append(
             "the real set names no patients: pictures of one patient may set the threshold of copies too high, so that "
@@ -216,8 +225,9 @@ def figures(
     """Of features [N, d] and [M, d], each with interval and floor."""
     measured, groups = all_figures(extractor, config.neighbours), patients.tolist()
     spread = intervals(
-        measured, real, synthetic, rng, corrected={FRECHET}, real_groups=groups, resamples=config.resamples
-    )
+        measured, real, synthetic, rng, corrected={FRECHET}, ranges=RANGES, real_groups=groups,
+        resamples=config.resamples,
+    )  # fmt: skip
     ground = floors(measured, real, synthetic, rng, groups=groups, splits=config.splits)
     infinite = {FRECHET: extrapolated(real, synthetic, rng)} if config.infinite else {}
     return {name: Figure(spread[name], ground[name], infinite.get(name)) for name in spread}
@@ -227,7 +237,7 @@ def all_figures(extractor: Extractor, k: int) -> Figures:
     def measured(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
         near = neighbours(real, synthetic, k)
         found = {
-            FRECHET: frechet_distance(real, synthetic).value,
+            FRECHET: frechet_distance(real, synthetic),
             "kernel_distance": kernel_distance(real, synthetic).value,
             **{name: getattr(near, name) for name in ("precision", "recall", "density", "coverage")},
         }

@@ -52,6 +52,7 @@ def intervals(
     rng: np.random.Generator,
     *,
     corrected: Collection[str] = (),
+    ranges: Mapping[str, tuple[float, float]] = {},
     real_groups: Sequence[Hashable] | None = None,
     synthetic_groups: Sequence[Hashable] | None = None,
     resamples: int = 200,
@@ -64,6 +65,8 @@ def intervals(
             halves show the shift once more, so it is measured and taken off, and the interval is for infinitely many
             samples. The others' is for the mean over sets of this size: right for the kernel distance, which has no
             shift, and for precision, recall, density and coverage, which only mean something at one size.
+        ranges: the lowest and the highest value that a figure can have, of those that have any: mirrored bounds, and a
+            corrected value, that lie beyond are brought to it.
         real_groups: patients, of whom each half holds all pictures or none; None: each picture is one of its own.
 
     Raises:
@@ -78,7 +81,8 @@ def intervals(
         shift = float(scattered.mean() - value) if name in corrected else 0.0
         centre, deviations = value - shift, scattered - scattered.mean()
         low, high = centre - np.quantile(deviations, [1 - tail, tail])  # mirrored, as in the basic bootstrap
-        found[name] = Interval(value, centre, float(low), float(high), level, resamples)
+        possible = np.clip([centre, low, high], *ranges.get(name, (-np.inf, np.inf))).tolist()
+        found[name] = Interval(value, *possible, level, resamples)
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxr.data.catalog import CatalogSet, pictures
+from cxr.data.catalog import CatalogSet, as_stored, pictures
 from cxr.errors import BadInput
 from cxr.evaluate.config import LEAST_TRAIN, EvaluateConfig
 
@@ -37,8 +37,11 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
     """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
 
     Raises:
-        BadInput: there is none, or the real set has too small a train part, among which copies are looked for.
+        BadInput: there is none, or the real set has too small a train part, among which copies are looked for, or both
+            sets are the same.
     """
+    if real.digest == synthetic.digest:
+        raise BadInput(f"--synthetic {synthetic.store.uri}: is the same set as --real; give the set to measure")
     splits = Counter(real.table["split"].to_pylist())
     if not splits["train"]:
         raise BadInput(f"--real {real.store.uri}: no picture is in a train part; give a set that jobs/ingest.py made")
@@ -65,6 +68,13 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
     if not kept:
         raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --least")
     return kept, left_out
+
+
+def sizes_apart(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
+    """A line where the first pictures of the sets differ in size: what scaling does is then part of every distance."""
+    ours, theirs = (as_stored(found.store, found.table.slice(0, 1)).shape[1:] for found in (real, synthetic))
+    told = "the real set's pictures have {1} x {0} pixels, the synthetic set's {3} x {2}: distances are of that too"
+    return [] if ours == theirs else [told.format(*ours, *theirs)]
 
 
 def patients_of(real: CatalogSet, against: str) -> Counter[str]:

@@ -3,10 +3,12 @@
 import json
 import time
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.data.catalog import pictures, read_set
 from cxr.store import open_store
 
 
@@ -39,18 +41,20 @@ def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, ev
     assert contents(evaluation) == before
 
 
-def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real_set, tmp_path):
-    """The real set as its own synthetic one: every training picture is a copy, the others are not."""
-    same = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", real_set, "--workers", 1)
-    same += ("--size", 64, "--least", 12, "--resamples", 10)
-    done = jobs.run(*same, "--out", tmp_path / "out", "--quarantine", tmp_path / "clean")
+def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real_set, stored_set, tmp_path):
+    """A set of every training picture of the real one, which are copies, and of its others, which are not."""
+    real = read_set(open_store(str(real_set)))
+    findings, split = (np.array(real.table[name].to_pylist()) for name in ("finding", "split"))
+    planted = stored_set("planted", pictures(real.store, real.table, 64), finding=findings.tolist())
+    words = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", planted.store.uri, "--workers", 1)
+    words += ("--size", 64, "--least", 12, "--resamples", 10)
+    done = jobs.run(*words, "--out", tmp_path / "out", "--quarantine", tmp_path / "clean")
     assert done.returncode == 0 and "more than chance" in done.stdout, done.stderr
     assert jobs.verify(tmp_path / "clean").returncode == 0
-    split = pq.read_table(real_set / "catalog.parquet")["split"].to_pylist()
-    clean = pq.read_table(tmp_path / "clean" / "catalog.parquet")["split"].to_pylist()
-    assert "train" not in clean and len(clean) >= 0.95 * (len(split) - split.count("train"))
-    names = {path.stem for path in (tmp_path / "clean" / "images").glob("*/*.png")}
-    assert len(names) == len(clean)
+    copies = set(np.array(planted.table["image_id"].to_pylist())[split == "train"])
+    clean = pq.read_table(tmp_path / "clean" / "catalog.parquet")["image_id"].to_pylist()
+    assert not copies & set(clean) and len(clean) >= 0.95 * (len(split) - len(copies))
+    assert {path.stem for path in (tmp_path / "clean" / "images").glob("*/*.png")} == set(clean)
 
 
 @pytest.mark.slow

@@ -8,6 +8,10 @@ from cxr.recipes import EVALUATE, FINETUNE, GENERATE, changed, named
 from cxr.weights import check_spec, network_and_place
 
 
+def test_fid_is_of_more_pictures_than_inception_has_features() -> None:
+    assert named(EVALUATE, "inception").most > 2048
+
+
 @pytest.mark.parametrize("name", GENERATE)
 def test_every_recipe_is_complete(name: str) -> None:
     config = named(GENERATE, name)

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from cxr.data.catalog import CATALOG, pictures, read_set
+from cxr.data.catalog import CATALOG, as_stored, pictures, read_set
 from cxr.data.images import encode_png
 from cxr.data.lineage import PHANTOM
 from cxr.errors import BadInput
@@ -23,6 +23,16 @@ def test_rows_come_back_as_their_pictures_in_their_order(stored_set, shards: boo
     assert np.array_equal(shown, made[chosen]) and sum(heard) == 7
     assert pictures(found.store, found.table.take(chosen), 16).shape == (7, 16, 16)
     assert pictures(found.store, found.table.slice(0, 0), 16).shape == (0, 16, 16)
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_pictures_as_stored_are_of_one_size_or_refused(stored_set, shards: bool):
+    made = noise(9)[:, :, :20]
+    found = stored_set("set", made, shards)
+    assert np.array_equal(as_stored(found.store, found.table.take([7, 2, 8])), made[[7, 2, 8]])
+    mixed = stored_set("mixed", [*noise(3), *made], shards)
+    with pytest.raises(BadInput, match="mixed: its pictures are of several sizes, 20 x 32 and 32 x 32; give a set of"):
+        as_stored(mixed.store, mixed.table)
 
 
 @pytest.mark.parametrize("shards", [False, True])

@@ -1,24 +1,30 @@
 import json
+import pickle
 import shutil
 import sys
 import types
 import urllib.error
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cxr.data.findings import FINDINGS
-from cxr.data.images import encode_png, fit
+from cxr.data.findings import BINARY, FINDINGS
+from cxr.data.images import fit
 from cxr.data.phantom import phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.copies import Originals
 from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
+from cxr.evaluate.finish import Job
 from cxr.evaluate.frechet import frechet_distance
+from cxr.evaluate.job import Look, gather, units_of
 from cxr.evaluate.kernel import kernel_distance
-from cxr.pretrain.appearance import varied
+from cxr.store import open_store
 from cxr.weights import found
 
 
@@ -53,15 +59,41 @@ def test_any_size_is_brought_to_the_extractors_own(tiny, phantoms):
     assert len(tiny(wide[:0])) == 0
 
 
-@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
-def test_the_worse_the_pictures_the_larger_the_distance(tiny, phantoms, distance):
-    """Fresh phantoms, the same in another appearance, blurred and noisy ones."""
+def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
+    return frechet_distance(real, synthetic)
+
+
+def kernel(real: np.ndarray, synthetic: np.ndarray) -> float:
+    return kernel_distance(real, synthetic).value
+
+
+def blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
+    return np.stack([cv2.GaussianBlur(picture, (0, 0), sigma) if sigma else picture for picture in pictures])
+
+
+def noisy(pictures: np.ndarray, deviation: float) -> np.ndarray:
+    noise = deviation * np.random.default_rng(0).standard_normal(pictures.shape)
+    return np.clip(pictures + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("distance", [frechet, kernel])
+@pytest.mark.parametrize(("spoiled", "doses"), [(blurred, (0, 1, 2, 4)), (noisy, (0, 10, 30, 60))])
+def test_the_more_blur_or_noise_the_larger_the_distance(tiny, phantoms, distance, spoiled, doses):
+    """Doses in pixels and in gray levels, on fresh phantoms."""
     reals, others = tiny(phantoms[:150]), phantoms[150:]
-    rng = np.random.default_rng(0)
-    coarse = np.stack([fit(fit(picture, 16, "square"), 128, "square") for picture in others])
-    noise = rng.integers(0, 256, others.shape, dtype=np.uint8)
-    worse = [distance(reals, tiny(pictures)).value for pictures in (others, varied(others, rng), coarse, noise)]
-    assert worse == sorted(worse) and worse[2] > 3 * max(worse[0], 0)
+    found = [distance(reals, tiny(spoiled(others, dose))) for dose in doses]
+    assert (np.diff(found) > 0).all() and found[-1] > 3 * found[0]
+
+
+@pytest.mark.parametrize("distance", [frechet, kernel])
+@pytest.mark.parametrize("finding", BINARY)
+def test_the_more_findings_are_swapped_the_larger_the_distance_to_real_ones_of_that_finding(tiny, distance, finding):
+    reals, fresh, others = (
+        tiny(np.stack([phantom(seed, number, (shown,)).pixels for number in range(100)]))
+        for seed, shown in ((1, finding), (2, finding), (2, *(other for other in BINARY if other != finding)))
+    )
+    found = [distance(reals, np.concatenate([others[:swapped], fresh[swapped:]])) for swapped in (0, 25, 50, 100)]
+    assert (np.diff(found) > 0).all() and found[-1] > 3 * found[0]
 
 
 def test_a_damaged_file_of_the_package_is_named(tmp_path, monkeypatch):
@@ -94,23 +126,29 @@ def weights(tmp_path_factory) -> str:
 
 
 @pytest.mark.slow
-def test_gives_pytorch_fids_number(weights, tmp_path, monkeypatch):
+def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, monkeypatch):
+    """On pictures that are larger than the network takes and than `size`, through what a worker does."""
     from pytorch_fid import fid_score
     from pytorch_fid import inception as network
 
     monkeypatch.setattr(network, "load_state_dict_from_url", lambda *_, **__: load_file(weights))
     monkeypatch.setattr(fid_score, "tqdm", lambda batches: batches)
-    sets = [np.stack([phantom(seed, n).pixels for n in range(12)]) for seed in (1, 2)]
-    for name, pictures in zip("ab", sets, strict=True):
-        (tmp_path / name).mkdir()
-        for number, picture in enumerate(pictures):
-            (tmp_path / name / f"{number:02d}.png").write_bytes(encode_png(picture))
-    theirs = fid_score.calculate_fid_given_paths([str(tmp_path / name) for name in "ab"], 4, "cpu", 2048, num_workers=0)
+    pixels = [np.stack([phantom(seed, n, size=400).pixels for n in range(12)]) for seed in (1, 2)]
+    sets = [stored_set(name, pictures) for name, pictures in zip("ab", pixels, strict=True)]
+    folders = [f"{found.store.uri}/images/normal" for found in sets]
+    theirs = fid_score.calculate_fid_given_paths(folders, 4, "cpu", 2048, num_workers=0)
+
     extractor = inception_extractor(f"inception={weights}")
-    ours = frechet_distance(*(extractor(pictures) for pictures in sets))
-    assert ours.value == pytest.approx(theirs, rel=1e-3) and ours.unreliable
+    config = EvaluateConfig(extractor=f"inception={weights}", size=64)
+    job = Job(open_store(str(tmp_path / "out")), config, *sets, {"extractor": extractor.digest})
+    units = units_of(job)
+    look = Look(job.store, config.extractor, config.size, threads=1, earlier=None)
+    for number, unit in enumerate([*units.real, *units.synthetic]):
+        look(number, pickle.dumps(unit), Originals(pixels[0], range(12)), None)
+    sides = [gather(job.store, side, np.arange(12), ["normal"])[0].values for side in (units.real, units.synthetic)]
+    assert frechet_distance(*sides) == pytest.approx(theirs, rel=1e-3)
     assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
-    assert np.allclose(extractor.probabilities(extractor(sets[0][:2])).sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(extractor.probabilities(sides[0][:2]).sum(axis=1), 1, atol=1e-5)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -62,7 +62,7 @@ class Evaluation:
         config = CONFIG.model_copy(update=changes)
         self.job = finish.prepare(open_store(place), config, "w" * 64, *sets)
         self.units = units_of(self.job, unit)
-        real = held(sets[0], 64, lambda count: None)
+        real = held(sets[0], config.size, lambda count: None)
         self.known = calibrate(real, 200, np.random.default_rng(0))
         self.namer = learned(real, ("a", "b"), lambda *parts: brighter)
         finish.begin(self.job)
@@ -70,7 +70,7 @@ class Evaluation:
     def look(self, extractor: Extractor, most: int | None = None, earlier: Earlier | None = None) -> list[dict]:
         """Looks at so many units that are not stored yet, the last one first."""
         todo = told_earlier(pending(self.job.store, [*self.units.real, *self.units.synthetic]), earlier)
-        work = Look(self.job.store, "tiny", 64, 1, earlier)
+        work = Look(self.job.store, "tiny", self.job.config.size, 1, earlier)
         with patch("cxr.evaluate.job.extractor_here", lambda spec: extractor):
             return [
                 work(number, pickle.dumps(unit), self.known.originals, brighter)
@@ -172,8 +172,14 @@ def test_a_second_evaluation_uses_the_features_of_the_first(evaluated, sets, gri
     assert verify(warm.job.store).clean
 
 
-def test_features_of_another_size_are_not_used(evaluated, sets, tmp_path):
-    assert not earlier_of(Evaluation(sets, str(tmp_path / "out"), size=32).job, evaluated.job.store).digests
+def test_features_are_of_pictures_as_they_are_stored_whatever_size_the_rest_is_seen_at(
+    evaluated, sets, grid_extractor, tmp_path
+):
+    other = Evaluation(sets, str(tmp_path / "out"), size=32)
+    assert {unit.features for unit in other.units.real} <= set(earlier_of(other.job, evaluated.job.store).digests)
+    other.look(grid_extractor)
+    for unit in (*other.units.real, *other.units.synthetic):
+        assert other.job.store.get(unit.features) == evaluated.job.store.get(unit.features)
 
 
 def test_damaged_features_are_refused_in_one_line(evaluated, sets, grid_extractor, tmp_path):

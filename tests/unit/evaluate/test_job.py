@@ -42,6 +42,7 @@ def places(stored_set) -> dict[str, str]:
     [
         ("nowhere", "synthetic", {}, "nowhere: no such folder"),
         ("real", "jobs", {}, r"jobs: no record\.json, so unfinished or not a set of ours"),
+        ("real", "real", {}, "real: is the same set as --real; give the set to measure"),
         ("real", "others", {}, "no finding is in both sets: --real has a, b; --synthetic has x"),
         ("real", "few", {}, "too few pictures: a is left out: 60 real patients, 15 synthetic pictures; 20 needed"),
         ("undivided", "synthetic", {}, "no picture is in a train part"),

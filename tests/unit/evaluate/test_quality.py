@@ -32,6 +32,8 @@ def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictur
         assert fine.figures["coverage"].interval.value > 0.8 > poor.figures["coverage"].interval.value
         assert fine.figures["inception_score"].interval.value >= 1
     assert (good[0].real_count, good[0].synthetic_count, good[1].real_patients) == (240, 200, 120)
+    for name in ("precision", "recall", "coverage"):
+        assert all(0 <= group.figures[name].interval.low <= group.figures[name].interval.high <= 1 for group in good)
     assert good[0].real_diversity is None and 0 < good[1].synthetic_diversity.value < 1
 
 

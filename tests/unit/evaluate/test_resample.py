@@ -21,10 +21,6 @@ def floor(figure, real, rng, synthetic=None, **options) -> Floor:
     return floors(lambda a, b: {"it": figure(a, b)}, real, synthetic, rng, **options)["it"]
 
 
-def distance(a: np.ndarray, b: np.ndarray) -> float:
-    return frechet_distance(a, b).value
-
-
 def mmd(a: np.ndarray, b: np.ndarray) -> float:
     return kernel_distance(a, b).value
 
@@ -36,11 +32,28 @@ def test_the_frechet_interval_covers_the_true_distance_where_percentiles_would_n
     for seed in range(60):
         rng = np.random.default_rng(seed)
         real, synthetic = rng.standard_normal((300, d)), shift + scale * rng.standard_normal((300, d))
-        found.append(interval(distance, real, synthetic, rng, corrected=True, resamples=60))
+        found.append(interval(frechet_distance, real, synthetic, rng, corrected=True, resamples=60))
     assert 0.85 <= np.mean([f.low <= truth <= f.high for f in found]) <= 1
     plain = np.mean([f.value for f in found]) - truth
     assert plain > 0.05 and abs(np.mean([f.corrected for f in found]) - truth) < 0.3 * plain
     assert np.mean([f.high - f.low for f in found]) < truth  # they say something
+
+
+def test_no_bound_lies_where_the_figure_cannot():
+    """Two draws of one distribution, and a share of nearly all."""
+    real, synthetic = normals(60, 0.0, 0)
+
+    def figures(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        return {"distance": frechet_distance(a, b), "share": float(np.mean(b < 2.3)), "open": mmd(a, b)}
+
+    plain, ranged = (
+        intervals(figures, real, synthetic, np.random.default_rng(0), corrected={"distance"}, ranges=ranges)
+        for ranges in ({}, {"distance": (0.0, np.inf), "share": (0.0, 1.0)})
+    )
+    assert plain["distance"].low < 0 and plain["share"].high > 1 and plain["open"].low < 0
+    assert (ranged["distance"].low, ranged["share"].high, ranged["open"]) == (0, 1, plain["open"])
+    assert ranged["distance"].high == plain["distance"].high and ranged["share"].low == plain["share"].low
+    assert all(found.low <= found.corrected <= found.high for found in ranged.values())
 
 
 def test_the_kernel_interval_covers_and_is_not_shifted():
@@ -63,7 +76,7 @@ def test_pictures_of_one_patient_widen_the_interval():
     real = rng.standard_normal((60, 4))[patients] + 0.1 * rng.standard_normal((300, 4))
     synthetic = rng.standard_normal((300, 4)) + 0.5
     each, whole = (
-        interval(distance, real, synthetic, np.random.default_rng(1), corrected=True, real_groups=groups)
+        interval(frechet_distance, real, synthetic, np.random.default_rng(1), corrected=True, real_groups=groups)
         for groups in (None, patients)
     )
     assert whole.high - whole.low > 1.4 * (each.high - each.low)
@@ -87,8 +100,8 @@ def test_halves_hold_each_row_once_and_never_split_a_patient():
 def test_the_floor_is_what_a_perfect_generator_gets_and_more_pictures_lower_it():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((800, 8))
-    small, large = floor(distance, x[:200], rng), floor(distance, x, rng)
-    fresh = np.mean([distance(rng.standard_normal((400, 8)), rng.standard_normal((400, 8))) for _ in range(20)])
+    small, large = floor(frechet_distance, x[:200], rng), floor(frechet_distance, x, rng)
+    fresh = np.mean([frechet_distance(rng.standard_normal((400, 8)), rng.standard_normal((400, 8))) for _ in range(20)])
     assert large.value == pytest.approx(fresh, rel=0.2) and large.low <= large.value <= large.high
     assert small.value > 2 * large.value and (small.count, large.count) == (100, 400)
 
@@ -99,7 +112,7 @@ def test_synthetic_samples_are_measured_as_many_as_the_real_half_they_are_compar
 
     def look(a: np.ndarray, b: np.ndarray) -> float:
         sizes.append((len(a), len(b)))
-        return distance(a, b)
+        return frechet_distance(a, b)
 
     same = floor(look, real, rng, rng.standard_normal((3000, 8)))
     assert set(sizes) == {(200, 200)} and same.low <= same.synthetic <= same.high

@@ -3,7 +3,7 @@ import pytest
 
 from cxr.errors import BadInput
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.sets import comparable, held, side_of
+from cxr.evaluate.sets import comparable, held, side_of, sizes_apart
 
 CONFIG = EvaluateConfig(least=12)
 
@@ -50,6 +50,13 @@ def test_findings_of_both_with_enough_patients_are_kept_and_the_others_named(sto
 def test_sets_that_cannot_be_compared_are_refused(stored_set, findings, split, config, line):
     with pytest.raises(BadInput, match=line):
         comparable(real(stored_set, findings, split), synthetic(stored_set, ["a"] * 20), config)
+
+
+def test_sets_of_two_sizes_are_told(stored_set):
+    ours, same = stored_set("real", blank(3)), stored_set("synthetic", blank(4))
+    assert sizes_apart(ours, same) == []
+    (line,) = sizes_apart(ours, stored_set("other", blank(3)[:, :, :12]))
+    assert line.startswith("the real set's pictures have 16 x 16 pixels, the synthetic set's 12 x 16: distances")
 
 
 def test_a_picture_without_a_patient_is_one_of_its_own(stored_set):
