@@ -117,6 +117,7 @@ def forest(axis: Axes, study: Study, block: Sequence[tuple[ArmResult, Difference
         place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 16}
         axis.annotate(mark_of(study, arm, found), (found.high, row), **place)
     axis.axvline(0, color=BLACK, linewidth=1.2)
+    axis.use_sticky_edges = False  # else no margin beside a band
     axis.margins(x=0.08)
     rows_named(axis, [arm.title for arm, _ in block])
 
