@@ -13,7 +13,7 @@ demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays
 	@echo "Open out/demo/contact_sheet.png, out/study/quality/index.html and out/study/report/index.html."
 
 test: venv
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not docker"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not docker"
 
 venv: .venv/installed
 
