@@ -25,10 +25,9 @@ from cxr.store import (
     PLAN_KEY,
     Record,
     Store,
-    commit_record,
+    commit_finished,
     library_versions,
     listed_units,
-    read_record,
     recipe_digest,
     refuse_other,
     sha256,
@@ -114,12 +113,7 @@ def begin(job: Job, retry_failed: bool) -> State:
 
 def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the pictures, the record last, and sweeps up the unit commits."""
-    try:
-        record = commit_record(job.store, finished(job, device, timings))
-    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
-        record = read_record(job.store)
-        if record is None:
-            raise
+    record = commit_finished(job.store, lambda: finished(job, device, timings))
     sweep(job)
     return record
 

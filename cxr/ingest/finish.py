@@ -18,7 +18,8 @@ from cxr.data.split_report import SplitReport, markdown, picture
 from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
-from cxr.ingest.job import KIND, REJECTED_KEY, Job, Kept, Refused, lines_of, read_units, thumbnails_of
+from cxr.ingest.job import KIND, REJECTED_KEY, Job
+from cxr.ingest.units import Kept, Refused, lines_of, read_units, thumbnails_of
 from cxr.store import (
     CATALOG_KEY,
     COMMITS,
@@ -27,11 +28,10 @@ from cxr.store import (
     Record,
     Store,
     Stored,
-    commit_record,
+    commit_finished,
     json_lines,
     library_versions,
     parquet,
-    read_record,
     unit_key,
 )
 from cxr.weights import resolve
@@ -60,12 +60,7 @@ def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
     Raises:
         BadInput: what came through cannot be split as asked, or a finding has no picture left.
     """
-    try:
-        record = commit_record(job.store, finished(job, timings, note))
-    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
-        record = read_record(job.store)
-        if record is None:
-            raise
+    record = commit_finished(job.store, lambda: finished(job, timings, note))
     sweep(job.store)
     return record
 

@@ -6,14 +6,12 @@ import json
 import pickle
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +22,7 @@ from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig, identity
+from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
 from cxr.store import (
     COMMITS,
     PLAN_KEY,
@@ -31,7 +30,6 @@ from cxr.store import (
     Store,
     commit_plan,
     json_lines,
-    listed_units,
     parquet,
     plan_marks,
     read_record,
@@ -42,7 +40,6 @@ from cxr.store import (
 
 KIND = "ingested images"
 REJECTED_KEY = "rejected.jsonl"
-READ_THREADS = 16
 TOLD_REASONS = 3
 
 ROWS = pa.schema(
@@ -155,9 +152,11 @@ def already_made(job: Job) -> Record | None:
 
 def changed(job: Job) -> list[int]:
     """The rows of the plan that have other marks than the stored one; an older version's plan has none."""
-    stored = pq.read_table(pa.BufferReader(job.store.get(PLAN_KEY))).to_pylist()
-    marks = pq.read_table(job.plan, columns=["mark"])["mark"].to_pylist()
-    return [n for n, (row, mark) in enumerate(zip(stored, marks, strict=True)) if row.get("mark") not in (None, mark)]
+    stored = pq.ParquetFile(pa.BufferReader(job.store.get(PLAN_KEY)))
+    if "mark" not in stored.schema_arrow.names:
+        return []
+    before, now = stored.read(["mark"])["mark"], pq.read_table(job.plan, columns=["mark"])["mark"]
+    return [row for row, (old, new) in enumerate(zip(before.to_pylist(), now.to_pylist(), strict=True)) if old != new]
 
 
 def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
@@ -182,35 +181,6 @@ def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
         refused = {unit: none for unit, none in refused.items() if not none}
         watch = TooManyRefused(job, [])
     return [unit for unit in range(job.units) if unit not in refused], watch
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A picture that came through the door and is stored."""
-
-    row: int  # in the plan
-    image_id: str
-    key: str
-    size: int  # bytes of the PNG
-    sha256: str
-    thumbnail: str  # base64 of uint8 pixels, row by row
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A picture that did not come through the door, and why."""
-
-    row: int
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What became of a unit's pictures."""
-
-    kept: list[Kept]
-    refused: list[Refused]
 
 
 @dataclass(frozen=True)
@@ -282,30 +252,3 @@ class TooManyRefused:
                 f"{job.store.uri}/{REJECTED_KEY} names those seen so far; mend them and run the same command again, or "
                 f"allow more than {job.config.max_rejected:.0%} with --max-rejected"
             )
-
-
-def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
-    """The commits of units, in that order."""
-
-    def read(unit: int) -> Unit:
-        told = json.loads(store.get(unit_key(COMMITS, unit)))
-        return Unit([Kept(**kept) for kept in told["kept"]], [Refused(**refused) for refused in told["refused"]])
-
-    with ThreadPoolExecutor(READ_THREADS) as threads:
-        yield from threads.map(read, units)
-
-
-def refused_units(store: Store) -> dict[int, list[Refused]]:
-    """What was refused of each unit that is stored, in the source's order."""
-    stored = sorted(listed_units(store))
-    return {unit: read.refused for unit, read in zip(stored, read_units(store, stored), strict=True)}
-
-
-def lines_of(refused: Iterable[Refused]) -> list[dict[str, str]]:
-    """A line of `rejected.jsonl` for each."""
-    return [{"name": one.name, "reason": one.reason} for one in refused]
-
-
-def thumbnails_of(kept: Iterable[Kept], side: int) -> np.ndarray:
-    """uint8 [N, side, side]."""
-    return np.stack([np.frombuffer(base64.b64decode(k.thumbnail), np.uint8).reshape(side, side) for k in kept])

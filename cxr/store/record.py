@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -143,6 +143,18 @@ def commit_plan(store: Store, kind: str, recipe: dict[str, Any], plan: "pa.Table
 def plan_marks(recipe: dict[str, Any], digest: str) -> dict[str, str]:
     """The schema metadata of a stored plan, by which a restart knows its own."""
     return {"cxr.recipe": json.dumps(recipe, sort_keys=True), "cxr.recipe_digest": digest}
+
+
+def commit_finished(store: Store, finish: Callable[[], Record]) -> Record:
+    """`commit_record` of what `finish` gives, or the record of another run of the same recipe that has finished the
+    artifact meanwhile and swept up the commits that `finish` reads (it raises `KeyError` then)."""
+    try:
+        return commit_record(store, finish())
+    except KeyError:
+        record = read_record(store)
+        if record is None:
+            raise
+        return record
 
 
 def _begun_recipe(store: Store) -> dict[str, Any]:

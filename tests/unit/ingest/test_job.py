@@ -16,7 +16,7 @@ from cxr.data.phantom import phantom
 from cxr.data.sources import SourceRow
 from cxr.data.sources.files import read_file
 from cxr.errors import BadInput
-from cxr.ingest import finish, job
+from cxr.ingest import finish, job, units
 from cxr.ingest.config import IngestConfig
 from cxr.store import open_store, verify
 
@@ -211,7 +211,7 @@ def test_of_two_runs_the_later_one_has_the_record_of_the_other(tmp_path, monkeyp
     first, second = (make(tmp_path / "set", tmp_path / name) for name in ("one", "two"))
     record = finish.complete(first, {"total": 1.0}, lambda line: None)
     assert finish.complete(second, {"total": 2.0}, lambda line: None) == record
-    monkeypatch.setattr(job, "listed_units", lambda store: iter([0, 1]))  # as they were before the other was done
+    monkeypatch.setattr(units, "listed_units", lambda store: iter([0, 1]))  # as they were before the other was done
     assert job.begin(second)[0] == []
 
 

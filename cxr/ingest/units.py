@@ -1,0 +1,69 @@
+"""What has become of the source's pictures, unit by unit, as the commits of an ingest in the making tell it."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr.store import COMMITS, Store, listed_units, unit_key
+
+READ_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture that came through the door and is stored."""
+
+    row: int  # in the plan
+    image_id: str
+    key: str
+    size: int  # bytes of the PNG
+    sha256: str
+    thumbnail: str  # base64 of uint8 pixels, row by row
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A picture that did not come through the door, and why."""
+
+    row: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What became of a unit's pictures."""
+
+    kept: list[Kept]
+    refused: list[Refused]
+
+
+def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
+    """The commits of units, in that order."""
+
+    def read(unit: int) -> Unit:
+        told = json.loads(store.get(unit_key(COMMITS, unit)))
+        return Unit([Kept(**kept) for kept in told["kept"]], [Refused(**refused) for refused in told["refused"]])
+
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        yield from threads.map(read, units)
+
+
+def refused_units(store: Store) -> dict[int, list[Refused]]:
+    """What was refused of each unit that is stored, in the source's order."""
+    stored = sorted(listed_units(store))
+    return {unit: read.refused for unit, read in zip(stored, read_units(store, stored), strict=True)}
+
+
+def lines_of(refused: Iterable[Refused]) -> list[dict[str, str]]:
+    """A line of `rejected.jsonl` for each."""
+    return [{"name": one.name, "reason": one.reason} for one in refused]
+
+
+def thumbnails_of(kept: Iterable[Kept], side: int) -> np.ndarray:
+    """uint8 [N, side, side]."""
+    return np.stack([np.frombuffer(base64.b64decode(k.thumbnail), np.uint8).reshape(side, side) for k in kept])
