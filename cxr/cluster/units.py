@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import ray
+
+# A driver that was killed holds its share of the cluster for as long, and the next one could store nothing until then:
+# by default 180 s. One that lives renews its claim every 10 s. Ray Data reads this when it is imported.
+os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "15")
 import ray.data
 
 from cxr.cluster.metrics import SPENT, UnitMetrics
@@ -70,13 +75,13 @@ def run_units(
         BadInput: the cluster has no room for so many workers.
         BadInput, StoreError: a maker or keeper raised it: nothing that trying again could mend.
     """
-    quiet()
+    set_up()
     gpu = has_gpu()
     check_room(workers, threads)
     makers = min(workers, len(units))
     done = (
         ray.data.from_arrow(pa.table({"unit": units}))
-        .repartition(target_num_rows_per_block=1)
+        .map_batches(apart, batch_size=None, batch_format="pyarrow", num_cpus=PASSING_CPUS)
         .map_batches(
             MakeStage,
             fn_constructor_args=(maker,),
@@ -103,6 +108,12 @@ def run_units(
             SPENT.gpu_seconds += gpu * unit.seconds
             metrics.add(unit.images, unit.bytes, unit.error, unit.retries)
             yield unit
+
+
+def apart(units: pa.Table) -> pa.Table:
+    """The same, of which each row becomes a block: `repartition` would hold a whole CPU until it has given out all of
+    them, and where none is to spare the stage that stores would wait for it."""
+    return units
 
 
 class MakeStage:
@@ -202,7 +213,7 @@ def run_rows(
         BadInput: the cluster has no room for so many workers.
         BadInput, StoreError: the work raised it.
     """
-    quiet()
+    set_up()
     check_room(workers, threads)
     metrics = UnitMetrics()
     for part in together(units, HELD):
@@ -250,7 +261,9 @@ class WorkStage:
         return pa.table({"told": [json.dumps(told)], "fatal": [fatal], "seconds": [time.monotonic() - start]})
 
 
-def quiet() -> None:
-    """Ray Data's own bars and notes are off: jobs show their own."""
+def set_up() -> None:
+    """A block is a row, and so a unit. Ray Data's own bars and notes are off: jobs show their own."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = 1  # byte, so that every row is a block of its own
