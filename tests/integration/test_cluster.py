@@ -47,6 +47,8 @@ class Script:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/plan")
         if trouble == "always fails" or (trouble == "fails twice" and attempt <= 2):
             raise ValueError(f"attempt {attempt} failed")
+        if trouble == "takes a while":
+            time.sleep(0.1)
         if trouble == "kills its process once" and attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return np.full((2, 3, 5), unit, np.uint8)
@@ -207,6 +209,14 @@ def test_a_slow_store_does_not_fill_the_machine_with_processes(tmp_path):
     done = run(script, KeepSlowly(folder), 8)
     assert len(done) == 8
     assert 2 <= max(unit.bytes for unit in done) <= 2 * 2
+
+
+def test_what_is_made_is_stored_while_the_rest_is_made_and_no_cpu_is_to_spare(tmp_path):
+    script, store = Script(tmp_path / "log", dict.fromkeys(range(300), "takes a while")), open_store(str(tmp_path))
+    done = cluster.run_units(pa.array(range(300), pa.int32()), script, KeepIn(store), cluster.spare_cpus(), 1)
+    next(done)
+    assert script.attempts().total() < 150
+    assert len(list(done)) == 299
 
 
 def test_rows_that_are_too_much_for_memory_together_go_to_the_workers_in_parts(monkeypatch):
