@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]  # the first test waits for the build
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
