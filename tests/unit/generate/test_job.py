@@ -80,7 +80,7 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
     config = recipes.changed(recipes.tiny(), model=model.uri, size=64, batch=2, layout=layout)
     ready = prepare(open_store(str(tmp_path / "set")), config, ROWS, tmp_path, print)
     begin(ready, retry_failed=False)
-    reader, keeper = PlanReader(ready.plan.path, 2), Keep(ready.store, layout, provenance(ready))
+    reader, keeper = PlanReader(ready.plan.path, config.unit_images), Keep(ready.store, layout, provenance(ready))
     for unit in range(ready.plan.units):
         rows = reader.rows(unit)
         keeper(unit, rows, np.full((len(rows), 64, 64), unit, np.uint8), "")
