@@ -57,6 +57,9 @@ class Args:
     """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
     seed: int | None = None
     """Of every draw."""
+    lineage: str | None = None
+    """Where the models lie that --synthetic was made with (as jobs/finetune.py left them, separated by commas): shows
+    whom they were trained on where this machine does not know."""
     workers: int | None = None
     """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
 
@@ -69,21 +72,24 @@ def main(args: Args) -> int:
     for place in places[2:]:
         place.check()
     from cxr.data.catalog import read_set
+    from cxr.data.lineage_lists import lists_of
+    from cxr.evaluate.generator import checked
     from cxr.evaluate.sets import comparable, sizes_apart
     from cxr.weights import resolve_extractor
 
     real, synthetic = map(read_set, places[:2])
     findings, left_out = comparable(real, synthetic, config)
+    generator = checked(real, synthetic, lists_of("--lineage", args.lineage))
     left_out += sizes_apart(real, synthetic)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
     from cxr.evaluate.job import earlier_of
 
-    job = finish.prepare(places[2], config, digest, real, synthetic)
+    job = finish.prepare(places[2], config, digest, real, synthetic, generator)
     earlier = earlier_of(job, open_store(args.features)) if args.features else None
     for place in places[3:]:
         quarantine.prepare(job, place)
-    for line in left_out:
+    for line in (generator, *left_out):
         note(line)
     if record := read_record(job.store):
         finish.sweep(job.store)

@@ -44,6 +44,9 @@ class Args:
     """The synthetic set, as jobs/generate.py or --quarantine of jobs/evaluate.py left it."""
     evaluation: str | None = None
     """Where jobs/evaluate.py measured the two: shows that copies were looked for, and is quoted in the report."""
+    lineage: str | None = None
+    """Where the models lie that --synthetic was made with (as jobs/finetune.py left them, separated by commas): shows
+    whom they were trained on where this machine does not know."""
     arms: Path | None = None
     """A TOML file with more arms: [[arm]] name, real, synthetic (in percent), repeat, order, control."""
     seeds: str | None = None
@@ -95,9 +98,11 @@ def main(args: Args) -> int:
     places = [open_store(uri) if uri else None for uri in (args.real, args.synthetic, args.evaluation)]
     real, synthetic = (place and read_set(place) for place in places[:2])
     evaluation = places[2] and (places[2], read_record(places[2]))
+    from cxr.data.lineage_lists import lists_of
     from cxr.study import job  # heavier: only for sets that are there
 
-    ready = job.prepare(store, config, real, synthetic, evaluation, weights_of(config))
+    lists = lists_of("--lineage", args.lineage)
+    ready = job.prepare(store, config, real, synthetic, evaluation, weights_of(config), lists)
     from cxr.study import finish  # heavy: only for input that can be used
 
     if record := read_record(store):

@@ -10,7 +10,8 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from cxr import cli
-from cxr.store import Verification, open_store, verify
+from cxr.data.lineage import seen_in, warn_of_plain_names
+from cxr.store import Verification, open_store, read_record, verify
 
 _SHOWN = 20
 
@@ -24,7 +25,9 @@ class Args:
 def main(args: Args) -> int:
     """Read back every object that the artifact's record names and compare size and sha256."""
     with Console(stderr=True).status("reading back") as status:
-        found = verify(open_store(args.uri), lambda so_far: status.update(f"read back {_sum(so_far)}"))
+        store = open_store(args.uri)
+        found = verify(store, lambda so_far: status.update(f"read back {_sum(so_far)}"))
+    warn_of_plain_names(store.uri, seen_in(read_record(store).metrics))
     print(f"{_sum(found)}: {len(found.missing)} missing, {len(found.extra)} extra, {len(found.damaged)} damaged")
     for word, keys in (("missing", found.missing), ("extra", found.extra), ("damaged", found.damaged)):
         for line in _lines(keys):

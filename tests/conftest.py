@@ -27,6 +27,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("no time is left: SLOW_UNTIL is over")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Patients are named under a key of the tests', the same for all processes of pytest; nothing is kept at home."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CXR_LINEAGE_KEY", "a key that only tests have")
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(root / name))
+        yield
+
+
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 

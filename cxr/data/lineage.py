@@ -1,25 +1,84 @@
-"""What stands behind a picture or a model: patients, in hashes that name nobody, and the sources of pictures."""
+"""What stands behind a picture or a model: whom it was shown, without naming anybody, and the sources of pictures.
+
+A record holds of the patients of a training only a commitment: a keyed digest of the list of their names, which are
+keyed digests themselves (`lineage_key`). The list stays with the model and with its owner (`lineage_lists`).
+"""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-SEEN = "patients_seen"  # in a record's metrics: see `seen_by`
+from cxr.data.lineage_key import Key, owner_key
+from cxr.progress import note
+
+LINEAGE = "lineage"  # in a record's metrics: see `in_record`
+PLAIN = "patients_seen"  # what version 0.1 wrote there: a list of `plain_name`
 SOURCES = "sources"  # in a record's metrics: see `sources_of`
 PHANTOM = "phantom (computer-drawn, of no patient)"  # what a catalog calls the source of phantoms
 UNKNOWN = "unknown"  # a source that no record tells
 OF_PHANTOMS = "Of phantoms, or of what a model has learned from them: no figure here says anything about patients."
 
 
-def hashed(patient: str | None, image_id: str) -> str:
-    """sha256 of the patient's id, or of the picture's where no patient is known: it is one of its own."""
+@dataclass(frozen=True)
+class Shown:
+    """The patients of one training."""
+
+    key: str  # id of the key; empty where `names` are version 0.1's, which anybody can turn back into ids
+    commitment: str
+    names: tuple[str, ...] | None = field(default=None, compare=False, repr=False)  # sorted, where the list is at hand
+
+
+Seen = tuple[Shown, ...] | None  # of all trainings behind a model; empty: nobody; None: that is not known
+
+
+def plain_name(patient: str | None, image_id: str) -> str:
+    """sha256 of the patient's id, or of the picture's where no patient is known: it is one of its own. No secret."""
     return hashlib.sha256((patient or image_id).encode()).hexdigest()
 
 
-def seen_by(*models: Iterable[str] | None) -> list[str] | None:
-    """The patients, as `hashed`, that any of these models was trained on or chosen by; None if one's are not known."""
+def shown(plain: Iterable[str], key: Key) -> Shown:
+    """What is kept of the patients of a training, by `plain_name`."""
+    names = tuple(sorted({key.name(name) for name in plain}))
+    return Shown(key.id, key.commitment(names), names)
+
+
+def seen_by(*models: Seen) -> Seen:
+    """Whom any of these models was trained on or chosen by; None if one's are not known.
+
+    Raises:
+        BadInput: names of version 0.1 are among them, and the owner's key cannot be had, see `owner_key`.
+    """
     if None in models:
         return None
-    return sorted(set().union(*models))
+    protected = (each if each.key else shown(each.names, owner_key()) for model in models for each in model)
+    known: dict[str, Shown] = {}
+    for each in sorted(protected, key=lambda each: (each.commitment, each.names is None)):
+        known.setdefault(each.commitment, each)
+    return tuple(known.values())
+
+
+def in_record(seen: Seen) -> list[dict[str, str]] | None:
+    """What a record says of it: nothing that tells who a patient is, or how many there are."""
+    return None if seen is None else [{"key": each.key, "commitment": each.commitment} for each in seen]
+
+
+def seen_in(metrics: Mapping[str, Any]) -> Seen:
+    """What a record of any version says of whom its model was shown."""
+    if LINEAGE in metrics:
+        told = metrics[LINEAGE]
+        return None if told is None else tuple(Shown(each["key"], each["commitment"]) for each in told)
+    plain = metrics.get(PLAIN)
+    if not plain:
+        return None if plain is None else ()
+    return (Shown("", "", tuple(plain)),)
+
+
+def warn_of_plain_names(uri: str, seen: Seen) -> None:
+    """Says so where a record of this place holds names that anybody can turn back into ids."""
+    if not all(each.key for each in seen or ()):
+        note(f"{uri}: its record tells who is in the training data, to anyone who tries ids; before you share it, run "
+             f"python jobs/protect.py {uri}")  # fmt: skip
 
 
 def sources_of(*parts: Iterable[str | None]) -> list[str]:
@@ -32,17 +91,22 @@ def is_phantom(sources: Iterable[str]) -> bool:
     return PHANTOM in sources
 
 
-def about_patients(sources: Iterable[str], seen: Iterable[str] | None) -> str:
-    """What the card of a model's pictures says of patients: no more than is known.
+def about_patients(sources: Iterable[str], seen: Sequence[Shown] | None) -> str:
+    """What the card of a model's pictures says of patients: no more than is known, and never that it is safe.
 
     Args:
         sources: see `sources_of`.
-        seen: patients whom this project showed the model, see `seen_by`; None if that is not known.
+        seen: whom this project showed the model; None if that is not known.
     """
     if set(sources) == {PHANTOM}:
-        who = "None is of a patient."
-    elif seen is not None and not list(seen):
-        who = "None is of a patient whom this project showed the model."
+        who = "None is of a patient: what stands behind them was drawn by a program."
+    elif seen is not None and not seen:
+        who = (
+            "This project showed the model no patient; whom others showed it before it was published is not known here."
+        )
     else:
-        who = "One can be a copy of a training picture: run `jobs/evaluate.py` before you share it."
+        who = (
+            "One can be a copy of a training picture, or show a patient in another way: `jobs/evaluate.py` looks for "
+            "some kinds of copies, and to find none does not make a set safe to share."
+        )
     return f"{who} {OF_PHANTOMS}" if is_phantom(sources) else who

@@ -41,15 +41,21 @@ class Job:
     real: CatalogSet
     synthetic: CatalogSet
     recipe: dict[str, Any]
+    generator: str = ""  # what is known of whom it was shown, see `generator.checked`; empty where nobody asked
 
 
 def prepare(
-    store: Store, config: EvaluateConfig, extractor_digest: str, real: CatalogSet, synthetic: CatalogSet
+    store: Store,
+    config: EvaluateConfig,
+    extractor_digest: str,
+    real: CatalogSet,
+    synthetic: CatalogSet,
+    generator: str = "",
 ) -> Job:
     """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
     recipe = identity(config, extractor_digest, real.digest, synthetic.digest)
     refuse_other(store, KIND, recipe)
-    return Job(store, config, real, synthetic, recipe)
+    return Job(store, config, real, synthetic, recipe, generator)
 
 
 def begin(job: Job) -> None:
@@ -93,7 +99,7 @@ def complete(job: Job, found: Concluded, device: str, timings: dict[str, float])
         versions=library_versions(),
         device=device,
         timings=timings,
-        metrics=metrics(quality),
+        metrics={**metrics(quality), "generator": job.generator},
     )
     record = commit_record(job.store, record)
     sweep(job.store)

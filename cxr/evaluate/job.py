@@ -250,7 +250,8 @@ def conclude(
     found = quality.Quality(
         extractor.name, extractor.digest, extractor.dimension, quality.source_of(job.real),
         quality.source_of(job.synthetic), config.against, measured, agreed, copies,
-        [*origin, *left_out, *quality.notes_of(measured, agreed, copies, extractor.dimension)],
+        [*origin, *filter(None, [job.generator]), *left_out,
+         *quality.notes_of(measured, agreed, copies, extractor.dimension)],
     )  # fmt: skip
     drawn = show.draw(found, real, synthetic, shown, features, (whole, matches, known.unrelated), config.neighbours)
     table = copies_table(whole, synthetic, matches, copies.threshold)

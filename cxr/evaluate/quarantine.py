@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
-from cxr.data.lineage import OF_PHANTOMS, SEEN, SOURCES, is_phantom
+from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, seen_by, seen_in
 from cxr.errors import BadInput
 from cxr.evaluate.finish import COPIES_KEY, Job
 from cxr.store import (
@@ -59,7 +59,8 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
     copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
     kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
     keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
-    catalog = kept.set_column(kept.schema.get_field_index("key"), "key", [keys]).cast(CATALOG)
+    told = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # shared: names nobody
+    catalog = pa.table({name: told.get(name, kept[name]) for name in CATALOG.names}, schema=CATALOG)
     commit_plan(store, KIND, recipe, catalog)
     size = put_pictures(synthetic.store, kept, store, advance)
     objects = [
@@ -76,7 +77,8 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
             kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
             made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
             versions=library_versions(), metrics={
-                "quarantined": len(copies), SEEN: synthetic.record.metrics.get(SEEN), SOURCES: synthetic.sources,
+                "quarantined": len(copies), LINEAGE: in_record(seen_by(seen_in(synthetic.record.metrics))),
+                SOURCES: synthetic.sources,
             },
         ),
     )  # fmt: skip
@@ -107,6 +109,10 @@ def metadata(catalog: pa.Table) -> bytes:
     )
 
 
+def sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}. " if text else ""
+
+
 def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     counts = Counter(catalog["finding"].to_pylist())
@@ -130,7 +136,8 @@ configs:
 {len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
 pictures are, and are not in this set; `quarantined.jsonl` names them. Found by the evaluation \
 {recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}). \
-Copies that are turned or strongly cropped are not found. {about}Not for clinical use.
+Copies that are turned or strongly cropped are not found, and nothing but copies was looked for: this does not make \
+the set safe to share. {sentence(job.generator)}{about}Not for clinical use.
 
 | finding | pictures |
 | --- | --- |

@@ -3,10 +3,11 @@
 import json
 import statistics
 
-from cxr.data.lineage import OF_PHANTOMS, SEEN, SOURCES, is_phantom, seen_by, sources_of
+from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, sources_of
+from cxr.data.lineage_lists import LINEAGE_KEY, lists_json
 from cxr.finetune.adapters import KOHYA_FILE
 from cxr.finetune.checkpoints import CHECKPOINTS
-from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result
+from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result, seen_of
 from cxr.finetune.loop import Figures
 from cxr.finetune.validation import curves
 from cxr.store import (
@@ -34,6 +35,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
         job.store.put(CURVES_KEY, curves(final.history)),
         job.store.put(HISTORY_KEY, json_lines(history)),
         job.store.put(CARD_KEY, card(job, results).encode()),
+        job.store.put(LINEAGE_KEY, lists_json(seen_of(job))),
     ]
     record = commit_record(job.store, record_of(job, results, objects, timings))
     sweep(job.store)
@@ -42,7 +44,6 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
 
 def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict[str, float]) -> Record:
     final = results[FINAL]
-    seen = {row["patient"] for row in job.plan.to_pylist() if row["split"] != "test"}  # trained on, or chosen by
     return Record(
         kind=KIND,
         recipe=job.recipe,
@@ -60,7 +61,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
             "base": final.base,
             "test": final.test,
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
-            SEEN: seen_by(seen, job.model.seen),
+            LINEAGE: in_record(seen_of(job)),
             SOURCES: sources(job),
         },
     )

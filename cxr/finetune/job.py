@@ -17,7 +17,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from cxr.data.catalog import CatalogSet, pictures
-from cxr.data.lineage import hashed
+from cxr.data.lineage import Seen, plain_name, seen_by, shown, warn_of_plain_names
+from cxr.data.lineage_key import owner_key
+from cxr.data.lineage_lists import read_lists, with_lists
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.finetune.adapters import check_size, load_base, save
@@ -54,7 +56,6 @@ PLAN = pa.schema(
         ("sha256", pa.string()),
         ("finding", pa.string()),
         ("caption", pa.string()),
-        ("patient", pa.string()),  # as `hashed`, so that a study can see whom the model has seen
         ("split", pa.string()),
         ("fold", pa.int32()),
     ]
@@ -107,7 +108,20 @@ def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callab
             raise BadInput(f"{data.store.uri}: no validation picture of these findings; split the set anew")
         if config.select == "kid" and min(len(validation_rows), config.validation_images) < FEWEST_FOR_KID:
             raise BadInput(f"--select kid: needs {FEWEST_FOR_KID} validation pictures, {run} has one; choose another")
+    seen_of(job)  # now, because a key that cannot be had would be missed when all is trained
+    warn_of_plain_names(model.place, model.seen)
     return job
+
+
+def seen_of(job: Job) -> Seen:
+    """Whom the model is trained on or chosen by, and whom its base was. Raises as `owner_key`."""
+    if job.model.seen is None:
+        return None
+    used = set(job.plan.filter(pc.not_equal(job.plan["split"], "test"))["image_id"].to_pylist())
+    rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], pa.array(used)))
+    plain = map(plain_name, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist())
+    base = with_lists(job.model.seen, read_lists(open_store(job.model.place)) if job.model.seen else {})
+    return seen_by(base, (shown(plain, owner_key()),))
 
 
 def planned(rows: list[dict[str, Any]], captions: list[str], uri: str, folds: int) -> pa.Table:
@@ -117,10 +131,7 @@ def planned(rows: list[dict[str, Any]], captions: list[str], uri: str, folds: in
     held = 1 + max((row["fold"] for row in rows if row["fold"] is not None), default=-1)
     if folds > max(held, 1):
         raise BadInput(f"--folds {folds}: the set has {held} folds; give fewer, or ingest it with --folds {folds}")
-    told = [
-        {**row, "caption": caption, "patient": hashed(row["patient_id"], row["image_id"])}
-        for row, caption in zip(rows, captions, strict=True)
-    ]
+    told = [{**row, "caption": caption} for row, caption in zip(rows, captions, strict=True)]
     return pa.Table.from_pylist(told, schema=PLAN)
 
 

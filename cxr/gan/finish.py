@@ -12,7 +12,8 @@ from safetensors.torch import save
 
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
-from cxr.data.lineage import SEEN, SOURCES, about_patients
+from cxr.data.lineage import LINEAGE, SOURCES, about_patients, in_record
+from cxr.data.lineage_lists import keep_for_owner
 from cxr.gan import pictures
 from cxr.gan.checkpoints import CHECKPOINTS
 from cxr.gan.job import KIND, LENET_KEY, Job, Run, image_id
@@ -62,6 +63,7 @@ def complete(
         objects=objects, seeds={"seed": job.config.seed}, versions=library_versions(),
         device=f"CPU, {platform.machine()}", timings=timings, metrics=figures,
     )  # fmt: skip
+    keep_for_owner(job.real.seen)
     record = commit_record(job.store, record)
     sweep(job.store)
     return record
@@ -155,7 +157,7 @@ def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]
         "collapsed": bool(scores.collapsed),
         "collapsed_because": scores.collapsed,
         "last_good_epoch": last_good(run, scores),
-        SEEN: job.real.seen,
+        LINEAGE: in_record(job.real.seen),
         SOURCES: job.real.sources,
     }
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.images import Rejected, fit, read_gray
-from cxr.data.lineage import hashed, seen_by, sources_of
+from cxr.data.lineage import Seen, plain_name, shown, sources_of
+from cxr.data.lineage_key import owner_key
 from cxr.data.sources import SourceRow
 from cxr.data.splits import PARTS, assign
 from cxr.errors import BadInput
@@ -31,7 +32,7 @@ class Real:
     source: str  # in words
     licence: str
     sources: list[str]  # as `lineage.sources_of`
-    seen: list[str] | None = None  # sha256 of the patients (of the pictures where none is known) that a set's GAN sees
+    seen: Seen = None  # whom a set's GAN sees; not known of a source
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and labels of a part."""
@@ -71,13 +72,13 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
 
 
 def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> Real:
-    """The pictures of a finished set, with its split. Raises as `from_source`, and as `catalog.pictures`."""
+    """The pictures of a finished set, with its split. Raises as `from_source`, `catalog.pictures` and `owner_key`."""
     columns = {name: found.table[name].to_pylist() for name in ("image_id", "patient_id", *DESCRIBED)}
     columns["patient"] = [p or name for p, name in zip(columns["patient_id"], columns["image_id"], strict=True)]
     real = assembled(pictures(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
-    seen = {(patient, image) for patient, image, part in who if part != "test"}
-    return replace(real, seen=seen_by(hashed(*who) for who in seen), sources=found.sources)
+    plain = (plain_name(patient, image) for patient, image, part in who if part != "test")
+    return replace(real, seen=(shown(plain, owner_key()),), sources=found.sources)
 
 
 def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], digest: str, seed: int) -> Real:

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.lineage import SEEN, SOURCES, about_patients, seen_by, sources_of
+from cxr.data.lineage import LINEAGE, SOURCES, Seen, about_patients, in_record, seen_by, sources_of, warn_of_plain_names
+from cxr.data.lineage_lists import keep_for_owner, read_lists, with_lists
 from cxr.data.prompt_lists import PromptRow
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
@@ -28,6 +29,7 @@ from cxr.store import (
     commit_finished,
     library_versions,
     listed_units,
+    open_store,
     recipe_digest,
     refuse_other,
     sha256,
@@ -78,7 +80,22 @@ def prepare(
         note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, lora and lora.digest, plan.digest)
     refuse_other(store, KIND, recipe)
-    return Job(store, config, model, lora, plan, recipe)
+    job = Job(store, config, model, lora, plan, recipe)
+    seen_of(job)  # now, because a key that cannot be had would be missed when all is made
+    for part in parts_of(job):
+        warn_of_plain_names(part.place, part.seen)
+    return job
+
+
+def seen_of(job: Job) -> Seen:
+    """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.seen_by`."""
+    lists = (read_lists(open_store(part.place)) if part.seen else {} for part in parts_of(job))
+    return seen_by(*(with_lists(part.seen, held) for part, held in zip(parts_of(job), lists, strict=True)))
+
+
+def parts_of(job: Job) -> list[Weights]:
+    """What the pictures are made by."""
+    return [job.model, *([job.lora] if job.lora else [])]
 
 
 def planned_prompts(plan: Plan) -> Iterator[str]:
@@ -120,15 +137,15 @@ def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
 
 def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     """The record of the set, whose other objects it writes."""
-    weights = [job.model, *([job.lora] if job.lora else [])]
-    seen, sources = seen_by(*(part.seen for part in weights)), sources_of(*(part.sources for part in weights))
+    seen, sources = seen_of(job), sources_of(*(part.sources for part in parts_of(job)))
+    keep_for_owner(seen)
     about = about_patients(sources, seen)
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about)
     objects.append(job.store.read_back(PLAN_KEY))
     return Record(
         kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
         seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
-        metrics={"findings": job.plan.findings, SEEN: seen, SOURCES: sources},
+        metrics={"findings": job.plan.findings, LINEAGE: in_record(seen), SOURCES: sources},
     )  # fmt: skip
 
 

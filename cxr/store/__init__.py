@@ -26,6 +26,7 @@ from cxr.store.record import (
     read_record,
     recipe_digest,
     refuse_other,
+    replace_record,
 )
 from cxr.store.units import COMMITS, listed_units, unit_key
 from cxr.store.verify import Verification, verify
@@ -58,6 +59,7 @@ __all__ = [
     "read_record",
     "recipe_digest",
     "refuse_other",
+    "replace_record",
     "sha256",
     "unit_key",
     "verify",

@@ -123,13 +123,22 @@ def commit_record(store: Store, record: Record) -> Record:
         BadInput: another recipe's artifact was finished here meanwhile.
     """
     store.tidy()
-    if store.put_if_absent(RECORD_KEY, (record.model_dump_json(indent=1) + "\n").encode()):
+    if store.put_if_absent(RECORD_KEY, _written(record)):
         return record
     theirs = read_record(store)
     if theirs is None:
         raise StoreError(f"{store.uri}: {RECORD_KEY} was there and vanished; run the same command again")
     _refuse_if_other(store, record.kind, record.recipe, theirs.kind, theirs.recipe)
     return theirs
+
+
+def replace_record(store: Store, record: Record) -> None:
+    """Writes a finished artifact's record anew, whole or not at all: what it says may change, not what was made."""
+    store.put(RECORD_KEY, _written(record))
+
+
+def _written(record: Record) -> bytes:
+    return (record.model_dump_json(indent=1) + "\n").encode()
 
 
 def commit_plan(store: Store, kind: str, recipe: dict[str, Any], plan: "pa.Table") -> None:

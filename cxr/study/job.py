@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet
+from cxr.data.lineage_lists import NO_LISTS, Lists
 from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
 from cxr.study.arms import Drawn
 from cxr.study.config import StudyConfig
@@ -51,11 +52,13 @@ def prepare(
     synthetic: CatalogSet | None,
     evaluation: tuple[Store, Record | None] | None,
     weights: str | None,
+    lists: Lists = NO_LISTS,
 ) -> Job:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
     Args:
         weights: digest of the classifier's first weights; None: from scratch.
+        lists: of patients whom generators were shown, beside those that this machine has.
 
     Raises:
         BadInput: sets, protocol or place cannot be used.
@@ -64,7 +67,7 @@ def prepare(
     if evaluation is not None:
         check_evaluation(evaluation[0].uri, evaluation[1], sets)
     check_test(held_out(sets), sets.classes)
-    allowed = checked_protocol(sets, config, evaluation and evaluation[1])
+    allowed = checked_protocol(sets, config, evaluation and evaluation[1], lists)
     recipe = {
         **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
         "weights": weights,

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet, pictures
-from cxr.data.lineage import SEEN, hashed
+from cxr.data.lineage import seen_in, warn_of_plain_names
+from cxr.data.lineage_lists import NO_LISTS, Lists, overlap
 from cxr.data.splits import assign
 from cxr.errors import BadInput
 from cxr.store import Record, sha256
@@ -140,8 +140,11 @@ def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
             )
 
 
-def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None) -> list[str]:
+def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None, lists: Lists = NO_LISTS) -> list[str]:
     """What `--allow-...` lets pass, in words.
+
+    Args:
+        lists: of patients whom models were shown, see `lineage_lists.lists_of`.
 
     Raises:
         BadInput: the generator saw test patients or may have, or nobody looked for copies, and it is not allowed.
@@ -149,7 +152,7 @@ def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None)
     if sets.synthetic is None:
         return []
     doubts = {
-        "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets)),
+        "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets, lists)),
         "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(sets, evaluation)),
     }
     for option, (allowed, doubt) in doubts.items():
@@ -158,20 +161,19 @@ def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None)
     return [doubt for _, doubt in doubts.values() if doubt]
 
 
-def seen_patients(sets: Sets) -> str:
+def seen_patients(sets: Sets, lists: Lists) -> str:
     """What is wrong with whom the generator saw; empty if nothing."""
-    seen = sets.synthetic.record.metrics.get(SEEN)
-    if seen is None:
+    seen = seen_in(sets.synthetic.record.metrics)
+    warn_of_plain_names(sets.synthetic.store.uri, seen)
+    found = overlap(seen, sets.real.table, lists)
+    if found.tested:
         return (
-            "it is not known which patients its generator was trained on, so it may have seen the test part; generate "
-            "with a model that jobs/finetune.py made, or with an alias"
+            f"its generator was trained on {found.tested} patients of the test part; fine-tune on the train part only"
         )
-    tested = sets.real.table.filter(pc.equal(sets.real.table["split"], "test"))
-    names = zip(tested["patient_id"].to_pylist(), tested["image_id"].to_pylist(), strict=True)
-    known = {hashed(*name) for name in names} & set(seen)
-    if known:
-        return f"its generator was trained on {len(known)} patients of the test part; fine-tune on the train part only"
-    return ""
+    if not found.unchecked:
+        return ""
+    known = "" if seen else "; generate with a model that jobs/finetune.py made, or with an alias"
+    return f"that it saw no patient of the test part cannot be checked: {found.unchecked}{known}"
 
 
 def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
@@ -179,11 +181,16 @@ def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
     record, real = sets.synthetic.record, sets.real.digest
     if record.kind == WITHOUT_COPIES and record.recipe.get("real") == real:
         return ""
-    if evaluation is not None and (evaluation.recipe.get("real"), evaluation.recipe.get("synthetic")) == (
-        real,
-        sets.synthetic.digest,
-    ):
-        return ""
+    told = evaluation.recipe if evaluation is not None else {}
+    if (told.get("real"), told.get("synthetic")) == (real, sets.synthetic.digest):
+        copies = evaluation.metrics.get("copies")
+        if copies == 0:
+            return ""
+        if copies:
+            return (
+                f"{copies} of its pictures are like training pictures; give the set without them, which --quarantine "
+                "of jobs/evaluate.py writes"
+            )
     return (
         "nobody looked for copies of the training pictures in it; run jobs/evaluate.py with these two sets and give "
         "its --quarantine set here, or its place as --evaluation"

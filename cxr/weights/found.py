@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr.data.lineage import PHANTOM, SEEN, SOURCES, UNKNOWN
+from cxr.data.lineage import PHANTOM, SOURCES, UNKNOWN, Seen, seen_in
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store, read_record
 from cxr.weights.bucket import from_bucket
@@ -34,8 +34,8 @@ class Weights:
 
     `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
     `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
-    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.hashed`):
-    none for what is published, None where no record tells. `sources` are those of the pictures it learned from
+    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Seen`):
+    nobody for what is published, None where no record tells. `sources` are those of the pictures it learned from
     (`lineage.sources_of`); what is published is its own.
     """
 
@@ -44,8 +44,17 @@ class Weights:
     digest: str
     licence: str
     source: str
-    seen: tuple[str, ...] | None
+    seen: Seen
     sources: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Where it lies, with what else its maker left there."""
+        return (
+            self.source
+            if self.source.startswith("s3://")
+            else str(self.path if self.path.is_dir() else self.path.parent)
+        )
 
 
 def resolve(spec: str) -> Weights:
@@ -152,11 +161,10 @@ def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str)
     return Weights(spec, path, digest_of(hashes.items()), licence, source, *_lineage(spec, folder, source))
 
 
-def _lineage(spec: str, folder: Path, source: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def _lineage(spec: str, folder: Path, source: str) -> tuple[Seen, tuple[str, ...]]:
     """`seen` and `sources`."""
     if spec in ALIASES:
         return (), (PHANTOM if source == "embedded" else source,)
     record = read_record(open_store(str(folder)))
     told = record.metrics if record else {}
-    seen = told.get(SEEN)
-    return None if seen is None else tuple(seen), tuple(told.get(SOURCES, [UNKNOWN]))
+    return seen_in(told), tuple(told.get(SOURCES, [UNKNOWN]))

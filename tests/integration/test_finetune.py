@@ -57,7 +57,7 @@ def test_a_lora_is_left_that_generate_takes(jobs, lora, xrays, tmp_path):
     patients = {
         row["patient_id"] for row in pq.read_table(xrays / "catalog.parquet").to_pylist() if row["split"] != "test"
     }
-    assert record["metrics"]["patients_seen"] is None  # nobody knows whom the random base has seen
+    assert record["metrics"]["lineage"] is None  # nobody knows whom the random base has seen
     assert not any(patient in (lora / "record.json").read_text() for patient in patients)
     done = jobs.generate(tmp_path / "set", "--lora", lora, "--findings", "normal", "--per-finding", 2, "--steps", 2)
     assert done.returncode == 0, done.stderr

@@ -64,10 +64,10 @@ def test_a_class_can_be_asked_for_and_a_set_of_ours_is_a_source_too(job, tmp_pat
     assert run(job, "digits", "--data", "digits:200", "--out", first, *SMALL, "--count", 40, "--conditional") == 0
     made = read_set(open_store(str(first)))
     assert made.table["finding"].to_pylist() == [f"digit_{n}" for n in range(10)] * 4
-    assert 0 <= made.record.metrics["asked_agreement"] <= 1 and made.record.metrics["patients_seen"] is None
+    assert 0 <= made.record.metrics["asked_agreement"] <= 1 and made.record.metrics["lineage"] is None
     assert run(job, "digits", "--data", first, "--out", second, *SMALL) == 0
     record = read_set(open_store(str(second))).record
-    assert record.inputs == {"data": made.digest} and len(record.metrics["patients_seen"]) == 30
+    assert record.inputs == {"data": made.digest} and len(record.metrics["lineage"]) == 1
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_all_that_a_night_leaves_verifies(first):
     assert latest.data == f"data/{content(data['recipe'], data['inputs']['marks'])}"
     assert latest.model == f"models/{model['recipe_digest']}"
     sets = json.loads(Path(first.uri, latest.set, "record.json").read_text())
-    assert sets["metrics"]["patients_seen"] is None  # nobody knows whom the random base has seen
+    assert sets["metrics"]["lineage"] is None  # nobody knows whom the random base has seen
     assert f"Night {FIRST} passed its gate" in first.get("trend/index.html").decode()
 
 

@@ -21,7 +21,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from safetensors.numpy import save
 
-from cxr.data.lineage import PHANTOM, UNKNOWN
+from cxr.data.lineage import PHANTOM, UNKNOWN, Shown
 from cxr.errors import BadInput, StoreError
 from cxr.store import Made, Record, Stored, commit_record, digest_of, open_store, recipe_digest
 from cxr.weights import (
@@ -211,11 +211,19 @@ def test_an_artifact_is_held_against_its_record(tmp_path):
 def test_whom_a_model_has_seen_and_what_of_is_what_its_record_tells(tmp_path):
     unknown = resolve(str(_lay(tmp_path / "m", _model())))
     assert (unknown.seen, unknown.sources) == (None, (UNKNOWN,))
-    told = _record(_model()).model_copy(update={"metrics": {"patients_seen": ["a"], "sources": [PHANTOM, "folder"]}})
+    lineage = [{"key": "k", "commitment": "c"}]
+    told = _record(_model()).model_copy(update={"metrics": {"lineage": lineage, "sources": [PHANTOM, "folder"]}})
     commit_record(open_store(str(tmp_path / "m")), told)
     known = resolve(str(tmp_path / "m"))
-    assert (known.seen, known.sources) == (("a",), (PHANTOM, "folder"))
+    assert (known.seen, known.sources) == ((Shown("k", "c"),), (PHANTOM, "folder"))
+    assert known.place == str(tmp_path / "m") and resolve_lora(str(_lora_beside(known.path))).place == known.place
     assert (resolve("tiny").seen, resolve("tiny").sources) == ((), (PHANTOM,))
+
+
+def _lora_beside(folder):
+    (folder / LORA).write_bytes(_tensors(1))
+    (folder / "record.json").unlink()
+    return folder / LORA
 
 
 def test_a_lora_is_a_folder_or_a_file(tmp_path):

@@ -1,5 +1,6 @@
 """A whole small evaluation without a network: what is written, what it says, and the set without its copies."""
 
+import hashlib
 import io
 import json
 import pickle
@@ -7,13 +8,15 @@ from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
 from cxr.data.catalog import CatalogSet, pictures, read_set
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM, seen_in
+from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
 from cxr.evaluate import finish
 from cxr.evaluate.agreement import learned
@@ -25,6 +28,7 @@ from cxr.evaluate.quality import Quality, origin_notes
 from cxr.evaluate.quarantine import without_copies
 from cxr.evaluate.sets import held, side_of
 from cxr.store import Record, open_store, verify
+from tests.hunt import found_in, texts
 
 CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, least=12)
 
@@ -224,6 +228,23 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
     assert f"{taken} copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
+    assert "does not make the set safe to share" in card
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert without_copies(evaluated.job, place, heard.append) == record
+
+
+def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evaluated, sets, stored_set, tmp_path):
+    plain = [hashlib.sha256(f"p{number}".encode()).hexdigest() for number in range(1, 400)]
+    old = sets[1].record.model_copy(update={"metrics": {"patients_seen": plain, "sources": [PHANTOM]}})
+    patients = pa.array([f"canary-{row}" for row in range(80)])
+    column = sets[1].table.schema.get_field_index("patient_id")
+    named = replace(sets[1], record=old, table=sets[1].table.set_column(column, "patient_id", patients))
+    job = replace(evaluated.job, synthetic=named, generator="it was not checked")
+    record = without_copies(job, open_store(str(tmp_path / "clean")), print)
+    assert found_in(tmp_path / "clean") == set() and "canary-" not in "".join(texts(tmp_path / "clean"))
+    assert [each.key for each in seen_in(record.metrics)] == [owner_key().id]
+    assert "It was not checked. " in (tmp_path / "clean" / "README.md").read_text()
+    lost = replace(named, record=old.model_copy(update={"metrics": {}}))
+    record = without_copies(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)
+    assert record.metrics["lineage"] is None

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM, hashed
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record, plain_name, shown
+from cxr.data.lineage_key import owner_key
 from cxr.finetune import finish, job
-from cxr.store import Record
+from cxr.store import Record, open_store, verify
+from tests.hunt import found_in
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
-BASE_SAW = "f" * 64
+BASE_SAW = Shown("of another owner", "f" * 64)
 
 
 @pytest.fixture
@@ -30,11 +32,15 @@ def completed(prepared, tmp_path: Path) -> Record:
     return finish.complete(ready, {"total": 1.0})
 
 
-def test_the_record_names_the_patients_seen_and_what_it_was_made_of(completed: Record, tmp_path: Path) -> None:
-    seen = completed.metrics["patients_seen"]
-    trained_or_chosen_by = {hashed(f"p{number // 2}", "") for number in range(32)}
-    assert set(seen) == trained_or_chosen_by | {BASE_SAW}
-    assert not any(hashed(f"p{number // 2}", "") in seen for number in range(32, 40))
+def test_the_record_tells_the_owner_whom_it_saw_and_nobody_else(completed: Record, tmp_path: Path) -> None:
+    ours = shown((plain_name(f"p{number // 2}", "") for number in range(32)), owner_key())  # trained or chosen by
+    assert sorted(completed.metrics["lineage"], key=str) == sorted(in_record((ours, BASE_SAW)), key=str)
+    (held,) = json.loads((tmp_path / "out" / "lineage.json").read_text())["lineage"]
+    assert held["commitment"] == ours.commitment and tuple(held["patients"]) == ours.names
+    assert found_in(tmp_path / "out") == set() and verify(open_store(str(tmp_path / "out"))).clean
+
+
+def test_the_record_tells_what_it_was_made_of(completed: Record, tmp_path: Path) -> None:
     assert (completed.device, completed.metrics["test"]) == ("a GPU", {"mse": 0.625})
     assert completed.metrics["sources"] == ["owner/name@1", PHANTOM]
     assert set(completed.inputs) == {"model", "data"} and completed.recipe["prior_weight"] == 0.5

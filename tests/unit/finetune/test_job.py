@@ -1,14 +1,16 @@
 """From a set to a plan: who is trained on, who is held out, and what cannot be used."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
-from cxr.data.lineage import hashed
 from cxr.errors import BadInput
 from cxr.finetune import job
 from cxr.finetune.loop import Trainer
+from tests.hunt import found_in
 
 
 def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
@@ -16,20 +18,29 @@ def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
     assert ready.runs == ["fold1", "fold2", "final"]
     held_out: list[str] = []
     for run in ("fold1", "fold2"):
-        trained, validated = (set(part["patient"].to_pylist()) for part in job.parts_of(ready.plan, run, 2))
+        trained, validated = (patients(part) for part in job.parts_of(ready.plan, run, 2))
         assert trained and validated and not trained & validated
         held_out += validated
     trained, validated = job.parts_of(ready.plan, "final", 2)
-    assert sorted(held_out) == sorted(set(trained["patient"].to_pylist())) and len(trained) == 28
+    assert sorted(held_out) == sorted(patients(trained)) and len(trained) == 28
     assert set(validated["split"].to_pylist()) == {"validation"}
 
 
-def test_patients_are_named_by_their_hash_alone(prepared, tmp_path: Path) -> None:
+def patients(part: pa.Table) -> set[int]:
+    """Of the set's pictures, two of each."""
+    return {int(image) // 2 for image in part["image_id"].to_pylist()}
+
+
+def test_a_plan_names_no_patient_and_is_not_there_without_a_key(prepared, tmp_path: Path, monkeypatch) -> None:
     ready = prepared()
     job.begin(ready)
-    assert not any(name == "p3" for name in ready.plan["patient"].to_pylist())
-    assert hashed("p3", "") in ready.plan["patient"].to_pylist()
+    assert len(ready.plan) == 40 and found_in(tmp_path / "out") == set()
     assert not (tmp_path / "out" / "record.json").exists()
+    known = replace(ready, model=replace(ready.model, seen=()))
+    assert job.seen_of(ready) is None and len(job.seen_of(known)[0].names) == 16  # nobody knows of the random base
+    monkeypatch.setenv("CXR_LINEAGE_KEY", "too short")
+    with pytest.raises(BadInput, match="too short"):
+        job.seen_of(known)
 
 
 @pytest.mark.parametrize(

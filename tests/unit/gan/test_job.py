@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,13 +14,18 @@ from safetensors.torch import load
 
 from cxr.data.catalog import pictures, read_set
 from cxr.data.images import GENERATED
+from cxr.data.lineage import seen_in
+from cxr.data.lineage_lists import NO_LISTS, Overlap, overlap
 from cxr.errors import BadInput
 from cxr.gan import finish
 from cxr.gan import job as stage
 from cxr.gan.checkpoints import last_checkpoint
 from cxr.gan.config import GanConfig
 from cxr.gan.job import fit, make_lenet, prepare, read_lenet
-from cxr.store import PLAN_KEY, read_record, verify
+from cxr.gan.real import from_set
+from cxr.store import PLAN_KEY, open_store, read_record, verify
+from tests.hunt import found_in
+from tests.unit.gan.conftest import SMALL, draw_bars
 
 
 def similar(pixels: np.ndarray, seed: int) -> float:
@@ -54,6 +60,19 @@ def test_a_finished_lab_is_a_set_of_the_house(job, conditional: bool) -> None:
     assert (record.metrics["asked_agreement"] is None) != conditional
     assert record.metrics["sources"] == ["bars"] and "can be a copy" in ours.store.get("README.md").decode()
     assert not list(ours.store.list("checkpoints/"))
+
+
+def test_nobody_who_has_the_set_can_tell_whom_it_was_shown(stored_set, tmp_path: Path) -> None:
+    parts = ["train"] * 48 + ["validation"] * 16 + ["test"] * 16
+    columns = {"finding": ["lying", "standing"] * 40, "split": parts, "patient_id": [f"p{n // 2}" for n in range(80)]}
+    found = stored_set("bars", draw_bars(80), **columns)
+    ours = prepare(open_store(str(tmp_path / "out")), GanConfig(**SMALL), from_set(found, 0, lambda count: None))
+    stage.begin(ours)
+    record = through(ours)
+    assert found_in(tmp_path / "out") == set()
+    assert overlap(seen_in(record.metrics), found.table, NO_LISTS) == Overlap(shown=32)
+    other = stored_set("others", draw_bars(80), **columns | {"patient_id": [f"q{n // 2}" for n in range(80)]})
+    assert overlap(seen_in(record.metrics), other.table, NO_LISTS).outside == 32  # from what the owner keeps
 
 
 def test_pictures_say_what_made_them(job) -> None:

@@ -1,5 +1,7 @@
 """A job's beginning and end, without Ray: constant pictures in place of the sampler's."""
 
+import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +9,15 @@ import numpy as np
 import pytest
 
 from cxr import recipes
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM
+from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record
 from cxr.data.prompt_lists import PromptRow
 from cxr.generate.job import Job, Keep, begin, complete, prepare, provenance
 from cxr.generate.plan import PlanReader
-from cxr.store import open_store
+from cxr.store import Made, Record, commit_record, open_store, recipe_digest
+from tests.hunt import found_in
 
 ROWS = [PromptRow("clear lungs", "normal", "", 10, None)]
+SHOWN = Shown("k", "c")
 
 
 @pytest.fixture
@@ -52,11 +56,34 @@ def test_record_and_card_tell_what_model_and_lora_learned_from(
     ready: Job, tmp_path: Path, lora: tuple, promised: bool
 ) -> None:
     model = replace(ready.model, sources=(PHANTOM,), seen=())
-    ready = replace(ready, model=model, lora=replace(model, sources=lora, seen=("a",)) if lora else None)
+    ready = replace(ready, model=model, lora=replace(model, sources=lora, seen=(SHOWN,)) if lora else None)
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3, 4)
     record = complete(ready, "CPU", {"total": 1.0})
     assert record.metrics["sources"] == sorted({PHANTOM, *lora})
     card = (tmp_path / "set" / "README.md").read_text()
-    assert ("None is of a patient." in card) == promised != ("run `jobs/evaluate.py` before" in card)
+    assert ("None is of a patient:" in card) == promised != ("does not make a set safe to share" in card)
+    assert record.metrics["lineage"] == (in_record((SHOWN,)) if lora else [])
     assert OF_PHANTOMS in card
+
+
+@pytest.mark.parametrize("layout", ["folder", "shards"])
+def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
+    tmp_path: Path, random_model: Path, layout: str, capsys
+) -> None:
+    model = open_store(str(shutil.copytree(random_model, tmp_path / "model")))
+    plain = [hashlib.sha256(f"p{number}".encode()).hexdigest() for number in range(1, 400)]
+    held = [model.read_back(found.key) for found in model.list()]
+    told = Record(kind="fine-tuned model", recipe={}, recipe_digest=recipe_digest({}), made=Made.of(held), objects=held,
+                  metrics={"patients_seen": plain})  # fmt: skip
+    commit_record(model, told)
+    config = recipes.changed(recipes.tiny(), model=model.uri, size=64, batch=2, layout=layout)
+    ready = prepare(open_store(str(tmp_path / "set")), config, ROWS, tmp_path, print)
+    begin(ready, retry_failed=False)
+    reader, keeper = PlanReader(ready.plan.path, config.unit_images), Keep(ready.store, layout, provenance(ready))
+    for unit in range(ready.plan.units):
+        rows = reader.rows(unit)
+        keeper(unit, rows, np.full((len(rows), 64, 64), unit, np.uint8), "")
+    complete(ready, "CPU", {"total": 1.0})
+    assert len(found_in(tmp_path / "model")) == 399 and found_in(tmp_path / "set") == set()
+    assert "jobs/protect.py" in capsys.readouterr().err

@@ -197,10 +197,21 @@ def test_what_pods_refer_to_is_there_and_the_keys_come_from_a_secret(overlay):
             if config := volume.get("configMap"):
                 assert ("ConfigMap", config["name"]) in there, name
         for source in (s for container in spec["containers"] for s in container.get("envFrom", ())):
-            assert source.get("secretRef", {}).get("name") == "cxr-s3" or (
+            assert source.get("secretRef", {}).get("name") in ("cxr-s3", "cxr-lineage") or (
                 ("ConfigMap", source["configMapRef"]["name"]) in there
             ), name
-    assert not re.search(r"SECRET_ACCESS_KEY|AUTH_TOKEN", json.dumps(rendered(overlay)))
+    assert not re.search(r"SECRET_ACCESS_KEY|AUTH_TOKEN|LINEAGE_KEY", json.dumps(rendered(overlay)))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_drives_a_job_alone_has_the_key_that_names_patients(overlay):
+    holders = {
+        name.split("/")[-1]
+        for name, pod in pods(overlay)
+        for container in pod["spec"]["containers"]
+        if {"secretRef": {"name": "cxr-lineage", "optional": True}} in container.get("envFrom", ())
+    }
+    assert holders == {"head"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

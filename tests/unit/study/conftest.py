@@ -38,7 +38,8 @@ def of_record(found: CatalogSet, **fields: Any) -> CatalogSet:
     return replace(found, record=found.record.model_copy(update=fields))
 
 
-def evaluation_of(real: CatalogSet, synthetic: CatalogSet) -> Record:
+def evaluation_of(real: CatalogSet, synthetic: CatalogSet, copies: int | None = 0) -> Record:
     recipe = {"real": real.digest, "synthetic": synthetic.digest}
     made = Made(count=9, bytes=0, digest="")
-    return Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])
+    return Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[],
+                  metrics={"copies": copies})  # fmt: skip

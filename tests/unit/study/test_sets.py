@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import hashed
+from cxr.data.lineage import Shown, in_record, plain_name, shown
+from cxr.data.lineage_key import owner_key
+from cxr.data.lineage_lists import NO_LISTS
 from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, held_out, load
@@ -117,14 +119,42 @@ def test_an_unknown_positive_finding(real_set: CatalogSet, synthetic_set: Catalo
         compared(real_set, synthetic_set, CONFIG.model_copy(update={"positive": "covid"}))
 
 
-def test_a_generator_that_saw_test_patients_is_refused(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    seen = {"patients_seen": [hashed("p1", ""), hashed("p29", "")]}  # of train, of test
-    sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
+def shown_to(*patients: str) -> Shown:
+    return shown([plain_name(name, "") for name in patients], owner_key())
+
+
+@pytest.mark.parametrize("version", ["0.1", "with the model's list"])
+def test_a_generator_that_saw_test_patients_is_refused(
+    real_set: CatalogSet, synthetic_set: CatalogSet, version: str
+) -> None:
+    seen = shown_to("p1", "p29")  # of train, of test
+    metrics, lists = {"lineage": in_record((seen,))}, {seen.commitment: seen}
+    if version == "0.1":
+        metrics, lists = {"patients_seen": [plain_name("p1", ""), plain_name("p29", "")]}, NO_LISTS
+    sets, evaluation = compared(real_set, of_record(synthetic_set, metrics=metrics), CONFIG), evaluation_of
     with pytest.raises(BadInput, match=r"trained on 1 patients of the test part.*--allow-seen-patients"):
+        checked_protocol(sets, CONFIG, evaluation(real_set, synthetic_set), lists)
+    allowed = CONFIG.model_copy(update={"allow_seen_patients": True})
+    [said] = checked_protocol(sets, allowed, evaluation(real_set, synthetic_set), lists)
+    assert "1 patients of the test part" in said
+
+
+def test_a_generator_that_saw_the_training_and_validation_patients_passes_without_a_list(
+    real_set: CatalogSet, synthetic_set: CatalogSet
+) -> None:
+    seen = {"lineage": in_record((shown_to(*(f"p{number}" for number in range(24))),))}
+    sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
+    assert checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set)) == []
+
+
+def test_what_cannot_be_checked_is_refused_or_told(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
+    seen = {"lineage": in_record((shown_to("p0", "p1"),))}
+    sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
+    with pytest.raises(BadInput, match=r"cannot be checked: .*give --lineage .*--allow-seen-patients"):
         checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set))
     allowed = CONFIG.model_copy(update={"allow_seen_patients": True})
     [said] = checked_protocol(sets, allowed, evaluation_of(real_set, synthetic_set))
-    assert "1 patients of the test part" in said
+    assert "cannot be checked" in said
 
 
 def test_a_generator_of_which_nothing_is_known_is_refused(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
@@ -145,6 +175,19 @@ def test_copies_must_have_been_looked_for(real_set: CatalogSet, synthetic_set: C
     other = of_record(cleared, recipe={"real": "of another set"})
     with pytest.raises(BadInput, match="nobody looked for copies"):
         checked_protocol(compared(real_set, other, CONFIG), CONFIG, None)
+
+
+def test_an_evaluation_that_found_copies_does_not_clear_the_set(
+    real_set: CatalogSet, synthetic_set: CatalogSet
+) -> None:
+    sets = compared(real_set, synthetic_set, CONFIG)
+    with pytest.raises(BadInput, match=r"3 of its pictures are like training pictures; give the set without them"):
+        checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=3))
+    with pytest.raises(BadInput, match="nobody looked for copies"):  # as where it could not look
+        checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=None))
+    allowed = CONFIG.model_copy(update={"allow_unchecked_copies": True})
+    [said] = checked_protocol(sets, allowed, evaluation_of(real_set, synthetic_set, copies=3))
+    assert "3 of its pictures" in said
 
 
 def test_an_evaluation_of_other_sets_is_refused(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:

@@ -1,0 +1,111 @@
+"""The owner's key, under which alone patients are named outside a real set.
+
+Whoever holds a set but not the key can try every id there is and recognise none. The key never leaves the processes
+that drive a job: no record, plan, worker or runtime environment holds it.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cxr.errors import BadInput
+from cxr.progress import note
+
+VARIABLE = "CXR_LINEAGE_KEY"
+FEWEST = 16  # characters of a key
+INSTEAD = f"set {VARIABLE} to a secret of {FEWEST} characters or more, as of `openssl rand -hex 32`"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Keyed digests (HMAC-SHA256, RFC 2104), in hex."""
+
+    secret: bytes = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Tells keys apart, and does not give them away."""
+        return self._digest("key id", "")[:16]
+
+    def name(self, plain: str) -> str:
+        """What a patient is called, by `lineage.plain_name`."""
+        return self._digest("patient", plain)
+
+    def commitment(self, names: Iterable[str]) -> str:
+        """One digest of patients' names in any order."""
+        return self._digest("patients", "\n".join(sorted(names)))
+
+    def _digest(self, of: str, text: str) -> str:
+        return hmac.digest(self.secret, f"{of}\n{text}".encode(), hashlib.sha256).hex()
+
+
+def owner_key() -> Key:
+    """The key of `CXR_LINEAGE_KEY`, else of the owner's file, which is made when it is first needed.
+
+    Raises:
+        BadInput: the key is too short, others can read its file, or there is no place for one.
+    """
+    return key_if_any() or _made(key_file())
+
+
+def key_if_any() -> Key | None:
+    """The same, but a key that does not exist is not made. Raises as `owner_key`."""
+    if given := os.environ.get(VARIABLE, ""):
+        return _checked(given, VARIABLE)
+    path = key_file()
+    try:
+        held = path.read_text()
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({type(error).__name__}); mend it, or {INSTEAD}") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise BadInput(f"{path}: others than its owner can read this key; run `chmod 600 {path}`, or set {VARIABLE}")
+    return _checked(held, str(path))
+
+
+def key_file() -> Path:
+    """Where the owner's key lies."""
+    return _home("XDG_CONFIG_HOME", ".config") / "lineage.key"
+
+
+def lists_folder() -> Path:
+    """Where the owner keeps lists of patients, see `lineage_lists`."""
+    return _home("XDG_DATA_HOME", ".local/share") / "lineage"
+
+
+def _home(variable: str, default: str) -> Path:
+    try:
+        return Path(os.environ.get(variable) or Path.home() / default) / "cxr"
+    except RuntimeError:
+        raise BadInput(f"this user has no home folder to keep the key of patients' names in; {INSTEAD}") from None
+
+
+def _checked(text: str, where: str) -> Key:
+    if len(text.strip()) < FEWEST:
+        raise BadInput(f"{where}: too short for a key; give a secret of {FEWEST} characters or more")
+    return Key(text.strip().encode())
+
+
+def _made(path: Path) -> Key:
+    """Of several processes that make the file at once one wins, and all have its key."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".key-") as file:  # mode 600 from the first byte
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(file.name, path)
+                note(f"a key that names patients was made: {path}; keep it, or nobody can say later whom a model saw")
+    except OSError as error:
+        raise BadInput(f"{path}: a key that names patients cannot be kept here ({error.strerror}); {INSTEAD}") from None
+    return key_if_any() or _made(path)

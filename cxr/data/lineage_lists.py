@@ -1,0 +1,185 @@
+"""Lists of the patients behind a model, in keyed names, and what they say of a real set.
+
+A list lies beside its model as `lineage.json`, and in a folder of the owner's, where a set's record finds it by its
+commitment. No set of images has one.
+"""
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pyarrow as pa
+
+from cxr.data.lineage import Seen, Shown, plain_name, seen_by, seen_in
+from cxr.data.lineage_key import VARIABLE, Key, key_if_any, lists_folder
+from cxr.errors import BadInput
+from cxr.progress import note
+from cxr.store import Store, open_store, read_record
+
+LINEAGE_KEY = "lineage.json"  # of a model
+LEARNED_FROM = ("train", "validation")
+
+Lists = Mapping[str, Shown]  # by their commitment
+NO_LISTS: Lists = MappingProxyType({})
+
+
+def lists_json(seen: Seen) -> bytes:
+    """The lists at hand, for a model's `lineage.json`."""
+    held = [each for each in seen or () if each.names is not None]
+    told = [{"key": each.key, "commitment": each.commitment, "patients": each.names} for each in held]
+    return (json.dumps({"lineage": told}, indent=1) + "\n").encode()
+
+
+def read_lists(store: Store) -> Lists:
+    """Those of a model's place; none where it has none.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        return {each.commitment: each for each in _parsed(store.get(LINEAGE_KEY), f"{store.uri}/{LINEAGE_KEY}")}
+    except KeyError:
+        return {}
+
+
+def lists_of(option: str, uris: str | None) -> Lists:
+    """The lists of models' places, separated by commas, as an option gives them; also of models of version 0.1.
+
+    Raises:
+        BadInput: a place has none.
+    """
+    lists: dict[str, Shown] = {}
+    for uri in uris.split(",") if uris else ():
+        store = open_store(uri)
+        store.check(write=False)
+        record, found = read_record(store), dict(read_lists(store))
+        told = seen_in(record.metrics) if record else None
+        found |= {each.commitment: each for each in seen_by(told) or () if each.names is not None}
+        if not found:
+            raise BadInput(f"{option} {uri}: no {LINEAGE_KEY} there; give the --out of jobs/finetune.py")
+        lists |= found
+    return lists
+
+
+def with_lists(seen: Seen, lists: Lists) -> Seen:
+    """The same, with the lists that are at hand."""
+    return None if seen is None else tuple(each if each.names else lists.get(each.commitment, each) for each in seen)
+
+
+def keep_for_owner(seen: Seen) -> None:
+    """Keeps lists in the owner's folder; where that cannot be, says so: only a later check is harder."""
+    for each in seen or ():
+        if each.names is None:
+            continue
+        try:
+            _write_private(_kept(each.commitment), lists_json((each,)))
+        except (OSError, BadInput) as error:
+            why = getattr(error, "strerror", None) or "no home folder"
+            note(f"the list of whom the model was shown cannot be kept on this machine ({why}); to check its sets "
+                 "against another real set, give --lineage and the model's place")  # fmt: skip
+            return
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Of whom a generator was shown, what a real set has; numbers are of patients, of pictures where none is named."""
+
+    nobody: bool = False  # this project showed it no patient
+    shown: int = 0
+    outside: int = 0  # of them, in neither the training nor the validation part of the real set
+    tested: int = 0  # of them, in its test part
+    unchecked: str = ""  # why there may be others; empty if these are all
+
+
+def overlap(seen: Seen, real: pa.Table, lists: Lists) -> Overlap:
+    """Compares keyed names, which needs the key that they were made with.
+
+    A list that is not at hand is known all the same if it is that of all the real set's training and validation
+    patients, or of those of one finding: then their commitment is equal.
+
+    Args:
+        real: rows of a real set's catalog.
+
+    Raises:
+        BadInput: a list is not the one that its commitment is of, or the key's file cannot be used.
+    """
+    if not seen:
+        why = "" if seen == () else "it is not known which patients its generator was trained on"
+        return Overlap(nobody=seen == (), unchecked=why)
+    seen = seen_by(seen)
+    key = key_if_any()
+    if key is None or any(each.key != key.id for each in seen):
+        here = f"this one is {key.id}" if key else "there is none here"
+        wanted = " and ".join(sorted({each.key for each in seen} - {key and key.id}))
+        why = f"its generator's patients are named under the key {wanted}, and {here}; set {VARIABLE} to the right one"
+        return Overlap(unchecked=why)
+    parts = _names(real, key)
+    learned, known, unchecked = set().union(*(parts[part, ""] for part in LEARNED_FROM)), set(), ""
+    for each in seen:
+        names = _names_of(each, key, parts, lists)
+        if names is None:
+            unchecked = (
+                "which patients its generator was trained on is not at hand, and they are not all those of --real's "
+                "training and validation parts; give --lineage and the place of the fine-tuned model"
+            )
+        else:
+            known |= names
+    return Overlap(False, len(known), len(known - learned), len(known & parts["test", ""]), unchecked)
+
+
+def _names(real: pa.Table, key: Key) -> dict[tuple[str, str], set[str]]:
+    """Keyed names by part of the split and finding; the finding is empty for all of a part."""
+    columns = (real[name].to_pylist() for name in ("patient_id", "image_id", "split", "finding"))
+    found, names = defaultdict(set), {}
+    for patient, image, part, finding in zip(*columns, strict=True):
+        plain = patient or image
+        if plain not in names:
+            names[plain] = key.name(plain_name(patient, image))
+        for which in ("", finding):
+            found[part or "", which].add(names[plain])
+    return found
+
+
+def _names_of(each: Shown, key: Key, parts: Mapping[tuple[str, str], set[str]], lists: Lists) -> set[str] | None:
+    held = each if each.names is not None else lists.get(each.commitment) or _kept_list(each.commitment)
+    if held is not None:
+        if key.commitment(held.names) != each.commitment:
+            raise BadInput(f"the list of patients {each.commitment[:16]}... is damaged; restore it beside its model")
+        return set(held.names)
+    for finding in dict.fromkeys(finding for _, finding in parts):
+        names = set().union(*(parts.get((part, finding), ()) for part in LEARNED_FROM))
+        if key.commitment(names) == each.commitment:
+            return names
+    return None
+
+
+def _kept(commitment: str) -> Path:
+    return lists_folder() / f"{commitment}.json"
+
+
+def _kept_list(commitment: str) -> Shown | None:
+    try:
+        path = _kept(commitment)
+        return next((each for each in _parsed(path.read_bytes(), str(path)) if each.commitment == commitment), None)
+    except (OSError, BadInput):  # as if it had not been kept
+        return None
+
+
+def _parsed(data: bytes, where: str) -> Iterator[Shown]:
+    try:
+        for each in json.loads(data)["lineage"]:
+            yield Shown(str(each["key"]), str(each["commitment"]), tuple(map(str, each["patients"])))
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{where}: damaged; restore it, or leave it out") from None
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Whole or not at all, for the owner's eyes only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".list-", delete=False) as file:
+        file.write(data)
+    Path(file.name).replace(path)

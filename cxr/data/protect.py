@@ -1,0 +1,48 @@
+"""Takes names that anybody can turn back into ids out of an artifact of version 0.1, in place."""
+
+import io
+
+import pyarrow.parquet as pq
+
+from cxr.data.lineage import LINEAGE, PLAIN, in_record, seen_by, seen_in
+from cxr.data.lineage_lists import LINEAGE_KEY, keep_for_owner, lists_json
+from cxr.errors import BadInput
+from cxr.store import CATALOG_KEY, PLAN_KEY, Record, Store, Stored, parquet, read_record, replace_record
+
+PATIENT = "patient"  # column of a fine-tuning's plan, of such names
+
+
+def protect(store: Store) -> int:
+    """How many names were replaced. Pictures and weights stay as they are; the record is replaced last, so that a run
+    that was stopped is finished by another one.
+
+    Raises:
+        BadInput: there is no record, or the owner's key cannot be had.
+    """
+    record = read_record(store)
+    if record is None:
+        raise BadInput(f"{store.uri}: no record.json, so unfinished or not an artifact; finish it with its own command")
+    if not record.metrics.get(PLAIN):
+        return 0
+    seen = seen_by(seen_in(record.metrics))
+    keep_for_owner(seen)
+    metrics = {name: value for name, value in record.metrics.items() if name != PLAIN} | {LINEAGE: in_record(seen)}
+    changed = {stored.key: stored for stored in record.objects}
+    if not is_set(record):
+        for stored in (store.put(LINEAGE_KEY, lists_json(seen)), unnamed_plan(store)):
+            changed[stored.key] = stored
+    replace_record(store, record.model_copy(update={"metrics": metrics, "objects": list(changed.values())}))
+    return len(record.metrics[PLAIN])
+
+
+def is_set(record: Record) -> bool:
+    """Whether it is a set of images, beside which no list may lie."""
+    return any(stored.key == CATALOG_KEY for stored in record.objects)
+
+
+def unnamed_plan(store: Store) -> Stored:
+    """The plan without patients, as it is stored now."""
+    plan = pq.read_table(io.BytesIO(store.get(PLAN_KEY)))
+    if PATIENT not in plan.column_names:
+        return store.read_back(PLAN_KEY)
+    return store.put(PLAN_KEY, parquet(plan.drop_columns(PATIENT)))
