@@ -1,5 +1,6 @@
 """What `jobs/study.py` is made of, without Ray: from two sets to trials in the store, and what is left of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,16 +52,18 @@ def prepare(
     synthetic: CatalogSet | None,
     evaluation: tuple[Store, Record | None] | None,
     weights: str | None,
+    own: Mapping[str, CatalogSet] | None = None,
 ) -> Job:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
     Args:
         weights: digest of the classifier's first weights; None: from scratch.
+        own: the synthetic sets of single arms, by arm.
 
     Raises:
         BadInput: sets, protocol or place cannot be used.
     """
-    sets = compared(real, synthetic, config)
+    sets = compared(real, synthetic, config, own)
     if evaluation is not None:
         check_evaluation(evaluation[0].uri, evaluation[1], sets)
     check_test(held_out(sets), sets.classes)
@@ -70,6 +73,7 @@ def prepare(
         "weights": weights,
         "real": real.digest,
         "synthetic": synthetic and synthetic.digest,
+        "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": evaluation and evaluation[1].recipe_digest,
     }
     refuse_other(store, KIND, recipe)
@@ -98,7 +102,8 @@ def orders(job: Job, place: np.ndarray) -> list[Order]:
             drawn = job.drawn[arm.name, seed]
             parts = drawn.phases(arm, classifier.steps, baseline if config.budget == "steps" else None)
             phases = [(place[rows], steps) for rows, steps in parts]
-            found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic)))
+            shuffled = place[drawn.synthetic] if arm.shuffled else None
+            found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic), shuffled))
     return found
 
 
