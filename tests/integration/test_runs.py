@@ -1,7 +1,6 @@
 """The scripts of whole studies in `runs/`, at the smallest size that goes through."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +20,9 @@ SMALLER = {
 
 
 @pytest.mark.slow
-def test_few_real_data_with_a_generator_for_each_arm(cluster, tmp_path: Path) -> None:
+def test_few_real_data_with_a_generator_for_each_arm(jobs, tmp_path: Path) -> None:
     """None of the two generators saw more than its arm, so no answer is taken back."""
-    env = {**os.environ, **SMALLER, "OUT": str(tmp_path), "PYTHON": sys.executable}
+    env = jobs.env({**SMALLER, "OUT": str(tmp_path), "PYTHON": sys.executable})
     done = subprocess.run([ROOT / "runs" / "limited_data.sh"], env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "study" / "results.json").read_text())
