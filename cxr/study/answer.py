@@ -182,7 +182,7 @@ def of_families(config: StudyConfig) -> list[str]:
     if together:
         lines.append(
             f"{'All' if alone is None else 'The other'} {together} comparisons, with the baseline and with controls, "
-            "are one family, which Holm's correction holds at 5 %. Other metrics than AUROC are corrected alike and "
+            "are one family, which Holm's correction holds at about 5 %. Other metrics than AUROC are corrected alike and "
             "decide nothing."
         )
     if alone and together:
