@@ -182,8 +182,8 @@ def of_families(config: StudyConfig) -> list[str]:
     if together:
         lines.append(
             f"{'All' if alone is None else 'The other'} {together} comparisons, with the baseline and with controls, "
-            "are one family, which Holm's correction holds at about 5 %. Other metrics than AUROC are corrected alike and "
-            "decide nothing."
+            "are one family, which Holm's correction holds at about 5 %. Other metrics than AUROC are corrected alike "
+            "and decide nothing."
         )
     if alone and together:
         lines.append(
