@@ -86,16 +86,15 @@ def others(kinds: dict[str, Arm], arms: Sequence[ArmResult], pair: tuple[str, st
         and (one := arm.less(BASELINE))
     ]  # fmt: skip
     lines = []
-    for arm, one in mixes:
-        if significant(one):
-            control = arm.less(arm.control)
-            against = f"; less its control {arm.control}: {verdict(control)}" if control else ""
-            lines.append(f"{arm.arm} ({arm.title}): AUROC {changed(one)}{against}.")
-    if quiet := [(arm.arm, one) for arm, one in mixes if not significant(one)]:
+    for arm, one in (pair for pair in mixes if significant(pair[1]) and not kinds[pair[0].arm].shuffled):
+        control = arm.less(arm.control)
+        against = f"; less its control {arm.control}: {verdict(control)}" if control else ""
+        lines.append(f"{arm.arm} ({arm.title}): AUROC {changed(one)}{against}.")
+    if quiet := [(arm.arm, one) for arm, one in mixes if not significant(one) and not kinds[arm.arm].shuffled]:
         names = ", ".join(name for name, _ in quiet)
         lines.append(f"No detectable difference from the baseline: {names} ({shown([one for _, one in quiet])}).")
-    if any(kinds[arm.arm].shuffled for arm, _ in mixes):
-        lines.append("What an arm with shuffled labels does, it does not do by what its synthetic pictures show.")
+    for arm, one in (pair for pair in mixes if kinds[pair[0].arm].shuffled):
+        lines.append(f"{arm.arm}, the same pictures with labels that say nothing: {verdict(one)} from the baseline.")
     return lines
 
 
@@ -109,9 +108,7 @@ def few(
         one = arm.less(arm.control) if kind.synthetic and 0 < kind.real < 100 and arm.control else None
         if one is not None and (arm.arm, one.against) != pair:
             leak = f"; but its generator {SAW_ALL}" if arm.arm in saw_more else ""
-            lines.append(
-                f"{arm.arm}, with {kind.real:g} % of the real data, less the same alone: {verdict(one)}{leak}."
-            )
+            lines.append(f"{arm.arm} less its control, the same {kind.real:g} % alone: {verdict(one)}{leak}.")
     return lines
 
 

@@ -69,9 +69,7 @@ def test_a_budget_on_the_command_line_brings_its_controls(job, tmp_path: Path) -
 
 
 def test_a_primary_arm_on_the_command_line_must_be_there(job) -> None:
-    with pytest.raises(
-        BadInput, match=r"--primary 'synth_7': no arm .* is called so; give one of: synth"
-    ):
+    with pytest.raises(BadInput, match=r"--primary 'synth_7': no arm .* is called so; give one of: synth"):
         arms_of(job, "--primary", "synth_7")
 
 
