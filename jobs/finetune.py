@@ -16,6 +16,7 @@ from tyro.conf import Positional
 from cxr import cli, recipes
 from cxr.errors import BadInput
 from cxr.finetune.config import FinetuneConfig, Metric
+from cxr.finetune.part import parse_patients
 from cxr.progress import note, progress
 from cxr.store import open_store, read_record
 from cxr.weights import check_spec
@@ -30,7 +31,7 @@ CHANGES = (
     "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
     "instance_prompt", "learning_rate", "schedule", "warmup", "ema", "rank", "alpha", "train_text_encoder",
     "prior_weight", "class_prompt", "class_images", "size", "precision", "gradient_checkpointing", "cache",
-    "validate_every", "validation_images", "sampling_steps", "select", "patience", "seed",
+    "validate_every", "validation_images", "sampling_steps", "select", "patience", "seed", "subset_seed",
 )  # fmt: skip
 
 
@@ -48,6 +49,11 @@ class Args:
     """dreambooth: every weight of the UNet; lora: a small addition to it."""
     finding: str | None = None
     """`all`, or some of the set's findings separated by commas."""
+    patients: str | None = None
+    """As if there were no others: a share of the training part's patients as 10%, the same that arms of jobs/study.py
+    with as much real data have, or a text file of patients' ids, one a line."""
+    subset_seed: int | None = None
+    """Draws that share; the same as of jobs/study.py."""
     captions: Literal["catalog", "instance"] | None = None
     """catalog: each picture's own text; instance: one prompt for each finding."""
     instance_prompt: str | None = None
@@ -113,7 +119,8 @@ class Args:
 def main(args: Args) -> int:
     """Fine-tune Stable Diffusion on a set of X-rays, fully or as a LoRA, on any number of workers."""
     start = time.monotonic()
-    config, store = configured(args), open_store(args.out)
+    share, names = parse_patients(args.patients) if args.patients else (None, None)
+    config, store = configured(args, share), open_store(args.out)
     store.check()
     data_store = open_store(args.data)
     data_store.check(write=False)
@@ -122,7 +129,7 @@ def main(args: Args) -> int:
     data = read_set(data_store)
     from cxr.finetune import finish, job  # heavy: only for a set that is there
 
-    ready = job.prepare(store, data, config, note)
+    ready = job.prepare(store, data, config, note, names)
     if record := read_record(store):
         finish.sweep(store)
         print(f"already there: step {record.metrics['step']} in {store.uri}")
@@ -225,15 +232,19 @@ def write_tensorboard(writers: dict[Path, Any], folder: Path, figures: dict[str,
     writers[folder].flush()
 
 
-def configured(args: Args) -> FinetuneConfig:
-    """The recipe with the command line's changes, checked as far as needs no library and no network."""
+def configured(args: Args, patients: float | None = None) -> FinetuneConfig:
+    """The recipe with the command line's changes, checked as far as needs no library and no network.
+
+    Args:
+        patients: percent of them, as read from `args.patients`.
+    """
     cli.check_workers(args.workers)
     if args.min_workers is not None and not 1 <= args.min_workers <= (args.workers or 0):
         raise BadInput(f"--min-workers {args.min_workers}: give a number from 1 to that of --workers")
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
         raise BadInput("--tensorboard: it is not installed; pip install tensorboard, or leave the option out")
     given = {name: getattr(args, name) for name in CHANGES}
-    config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), **given)
+    config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), patients=patients, **given)
     if (args.workers or 1) > config.batch:
         raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
     check_spec(config.model)

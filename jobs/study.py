@@ -3,14 +3,15 @@
 Exit code 0: all there. 2: bad input. 3: all but failed trials (the same command tries them again).
 """
 
+import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction
 
 from cxr import cli, recipes
 from cxr.classify.config import SMALL, Network
@@ -18,7 +19,7 @@ from cxr.errors import BadInput
 from cxr.progress import grid, note, progress
 from cxr.store import open_store, read_record
 from cxr.study.arms import read_arms
-from cxr.study.config import StudyConfig
+from cxr.study.config import StudyConfig, standard_arms
 
 if TYPE_CHECKING:
     from cxr.study.job import Job
@@ -27,30 +28,38 @@ if TYPE_CHECKING:
 CLASSIFIER = (
     "network", "pretrained", "weights", "size", "resize", "flip", "epochs", "batch", "learning_rate", "precision",
 )  # fmt: skip
-STUDY = ("budget", "positive")
+STUDY = ("budget", "primary", "positive", "subset_seed")
 FLAGS = ("optimism", "allow_seen_patients", "allow_unchecked_copies")
 TOGETHER = "--workers-per-trial"
+MAIN = ""  # the synthetic set of all arms that have none of their own
 
 
 @dataclass(frozen=True)
 class Args:
     recipe: Positional[str]
-    """tiny (phantoms, on a CPU), study_7x3 (the guide's, on GPUs), mnist28 (28 px) or findings10 (one classifier)."""
+    """tiny (phantoms, on a CPU), standard (all arms, 5 seeds, on GPUs), study_7x3 (the guide's 3 seeds, which see the
+    primary arm's difference from 3.3 standard deviations between seeds on, any other's from 13 on), limited (few real
+    data, a set for each arm), mnist28 (28 px) or findings10 (one classifier)."""
     real: str
     """The real set, as jobs/ingest.py made it: a folder or s3://bucket/prefix."""
     out: str
     """Where the study goes: a folder or s3://bucket/prefix."""
-    synthetic: str | None = None
-    """The synthetic set, as jobs/generate.py or --quarantine of jobs/evaluate.py left it."""
+    synthetic: UseAppendAction[tuple[str, ...]] = ()
+    """The synthetic set, as jobs/generate.py or --quarantine of jobs/evaluate.py left it; ARM=URI, as often as you
+    like: the set that this arm takes in its place."""
     evaluation: str | None = None
     """Where jobs/evaluate.py measured the two: shows that copies were looked for, and is quoted in the report."""
     lineage: str | None = None
     """Where the models lie that --synthetic was made with (as jobs/finetune.py left them, separated by commas): shows
     whom they were trained on where this machine does not know."""
     arms: Path | None = None
-    """A TOML file with more arms: [[arm]] name, real, synthetic (in percent), repeat, order, control."""
+    """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, shuffled, control."""
+    primary: str | None = None
+    """The arm that the answer is about, tested alone at 5 %; synth_100 where there is one. Name it before the run."""
     seeds: str | None = None
     """Of the trials of each arm, separated by commas."""
+    subset_seed: int | None = None
+    """Draws the patients of arms with a part of the real data; the same as of jobs/finetune.py --patients."""
     budget: Literal["steps", "epochs"] | None = None
     """steps: every arm takes as many optimiser steps; epochs: as many epochs, so larger sets take longer."""
     positive: str | None = None
@@ -95,14 +104,16 @@ def main(args: Args) -> int:
     store.check()
     from cxr.data.catalog import read_set
 
-    places = [open_store(uri) if uri else None for uri in (args.real, args.synthetic, args.evaluation)]
-    real, synthetic = (place and read_set(place) for place in places[:2])
-    evaluation = places[2] and (places[2], read_record(places[2]))
+    named = synthetic_places(args.synthetic)
+    real = read_set(open_store(args.real))
+    own = {arm: read_set(open_store(uri)) for arm, uri in named.items()}
+    place = open_store(args.evaluation) if args.evaluation else None
+    evaluation = place and (place, read_record(place))
     from cxr.data.lineage_lists import lists_of
     from cxr.study import job  # heavier: only for sets that are there
 
     lists = lists_of("--lineage", args.lineage)
-    ready = job.prepare(store, config, real, synthetic, evaluation, weights_of(config), lists)
+    ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, weights_of(config), own, lists)
     from cxr.study import finish  # heavy: only for input that can be used
 
     if record := read_record(store):
@@ -120,7 +131,7 @@ def main(args: Args) -> int:
     print(f"{len(ready.names)} trials, {SPENT.told(record.timings['total'])}: {store.uri}")
     if record.metrics["phantom"]:
         print("Of phantoms, which say nothing about patients:")
-    print(record.metrics["answer"])
+    print("\n- ".join([record.metrics["answer"], *record.metrics["details"]]))
     print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
     return cli.DONE
 
@@ -187,13 +198,31 @@ def configured(args: Args) -> StudyConfig:
         if getattr(args, option) < 1:
             raise BadInput(f"--{option.replace('_', '-')} {getattr(args, option)}: give 1 or more")
     config = recipes.named(recipes.STUDY, args.recipe)
+    arms = config.arms
+    if args.budget not in (None, config.budget):
+        arms = standard_arms(args.budget, [arm.name for arm in arms])
     classifier = recipes.changed(config.classifier, **{name: getattr(args, name) for name in CLASSIFIER})
     given = {name: getattr(args, name) for name in STUDY} | {name: getattr(args, name) or None for name in FLAGS}
-    if args.arms:
-        given["arms"] = [*config.arms, *read_arms(args.arms)]
+    given["arms"] = [*arms, *(read_arms(args.arms) if args.arms else ())]
     if args.seeds is not None:
         given["seeds"] = parse_seeds(args.seeds)
     return recipes.changed(config, classifier=classifier, **given)
+
+
+def synthetic_places(given: Sequence[str]) -> dict[str, str]:
+    """The synthetic sets' places by arm; `MAIN` for that of all others.
+
+    Raises:
+        BadInput: two sets for one.
+    """
+    places: dict[str, str] = {}
+    for words in given:
+        named = re.fullmatch(r"([a-z0-9_]{1,40})=(.+)", words)
+        arm, uri = named.groups() if named else (MAIN, words)
+        if arm in places:
+            raise BadInput(f"--synthetic {words[:60]}: {arm or 'all other arms'} would have two sets; give one")
+        places[arm] = uri
+    return places
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

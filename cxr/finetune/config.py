@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cxr.data.subsets import SUBSET_SEED
+
 Metric = Literal["ssim", "psnr", "mse", "kid"]
 
 
@@ -22,6 +24,8 @@ class FinetuneConfig(BaseModel):
     alpha: float = Field(8, gt=0, le=4096)  # a LoRA acts with strength alpha / rank
 
     finding: str = "all"  # or one, or some separated by commas
+    patients: float = Field(100, gt=0, le=100)  # percent of the training part's, as the study draws them
+    subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)  # of that draw
     captions: Literal["catalog", "instance"] = "catalog"  # catalog: each picture's own text
     instance_prompt: str = "chest X-ray showing {finding}"
     size: int = Field(512, ge=64, le=2048, multiple_of=8)  # px, height and width
@@ -62,5 +66,7 @@ def total_steps(config: FinetuneConfig, images: int) -> int:
 
 
 def identity(config: FinetuneConfig, model_digest: str, data_digest: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: places are replaced by digests; whether results are kept changes none."""
-    return {**config.model_dump(mode="json", exclude={"model", "cache"}), "model": model_digest, "data": data_digest}
+    """The recipe as the record keeps it: places are replaced by digests; whether results are kept changes none. Of a
+    whole training part it is what it was before parts could be drawn."""
+    left_out = {"model", "cache"} | ({"patients", "subset_seed"} if config.patients == 100 else set())
+    return {**config.model_dump(mode="json", exclude=left_out), "model": model_digest, "data": data_digest}

@@ -108,7 +108,7 @@ tags:
 - Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
 - Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
 {parts.count("test")} to test; catalog `{job.data.digest[:16]}`
-- Method: {method_line(job)}
+{part_line(job)}- Method: {method_line(job)}
 - Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
 - Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
 {f"- {OF_PHANTOMS}" if is_phantom(sources(job)) else ""}
@@ -135,6 +135,16 @@ The whole recipe, where model and data are digests; `record.json` has it too:
 ```
 {f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
 """
+
+
+def part_line(job: Job) -> str:
+    """Of whom it has learned, where that is a part of the training patients."""
+    if "patients" not in job.recipe:
+        return ""
+    patients = len({row["patient"] for row in job.plan.to_pylist() if row["split"] != "test"})
+    which = f"{job.config.patients:g} % of the training part, subset seed {job.config.subset_seed}"
+    which = which if job.config.patients < 100 else "a list"
+    return f"- Of {patients} patients alone ({which}): some of them choose, the validation part was not used\n"
 
 
 def method_line(job: Job) -> str:

@@ -28,6 +28,7 @@ from cxr.finetune.captions import captions_of, chosen_rows
 from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_note
 from cxr.finetune.config import FinetuneConfig, identity, total_steps
 from cxr.finetune.loop import Figures, Trainer, check_batch, measured, train
+from cxr.finetune.part import Names, named_part, of_part
 from cxr.finetune.prior import class_pictures
 from cxr.finetune.validation import FEWEST_FOR_KID, Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
@@ -86,19 +87,21 @@ class Job:
         return [*(f"fold{number}" for number in range(1, folds + 1)), FINAL]
 
 
-def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callable[[str], None]) -> Job:
-    """Resolves the weights and draws up the plan; nothing goes to the store yet.
+def prepare(
+    store: Store, data: CatalogSet, config: FinetuneConfig, note: Callable[[str], None], names: Names = None
+) -> Job:
+    """Resolves the weights and draws up the plan, see `of_part` for `names`; nothing goes to the store yet.
 
     Raises:
         BadInput: set, model or place cannot be used.
     """
-    rows = chosen_rows(data.table.to_pylist(), config.finding)
+    rows = chosen_rows(of_part(data.table.to_pylist(), config, names), config.finding)
     plan = planned(rows, captions_of(rows, config, note), data.store.uri, config.folds)
     model = resolve(config.model)
     check_size(model.path, config.size)
     if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
-    recipe = identity(config, model.digest, data.digest)
+    recipe = identity(config, model.digest, data.digest) | (named_part(names) if names else {})
     refuse_other(store, KIND, recipe)
     job = Job(store, data, config, model, plan, recipe)
     for run in job.runs:

@@ -19,7 +19,7 @@ FIGURES = {
     "differences.png": (
         "Differences in AUROC",
         "An interval that crosses zero leaves open who is better. The gray band shows which true differences this "
-        "study was too small to find with 80 % power, after Holm's correction.",
+        "study was too small to find with 80 % power, after the correction.",
     ),
     "roc.png": ("ROC curves", "Mean over seeds on the test set; the other arms are behind each curve in gray."),
     "training.png": (

@@ -62,7 +62,7 @@ def p_value(p: float | None) -> str:
 
 
 def comparisons(study: Study) -> Table:
-    """Every difference in AUROC by every test: each p, and in brackets after the correction over the arms."""
+    """Every difference in AUROC by every test: each p, in brackets after the correction; the primary one has none."""
     head = ["arm", "less", "difference", "p (Holm)", "Welch (Holm)", "DeLong (Holm)", "bootstrap", "detectable"]
     titles = {arm.arm: arm.title for arm in study.arms}
     rows = [

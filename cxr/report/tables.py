@@ -12,7 +12,7 @@ from cxr.study.results import METRICS, Difference, Spread, Study
 
 MARKS = (
     "Mean over seeds with its 95 % interval. * p < 0.05 and ** p < 0.01 against the baseline, † better than the same "
-    "real data alone (p < 0.05), after Holm's correction."
+    "real data alone (p < 0.05), after Holm's correction; the primary arm is tested alone."
 )
 OF_CLASSES = "Each class against the others: mean over seeds with its 95 % interval."
 PHANTOM = " Of phantoms: no figure here says anything about patients."

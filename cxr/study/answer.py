@@ -1,85 +1,149 @@
-"""What a study found, in words."""
+"""What a study found, in words: one sentence about the primary arm, and what stands beneath it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from cxr.study.config import BASELINE, StudyConfig
+import numpy as np
+
+from cxr.study.config import BASELINE, Arm, StudyConfig
+from cxr.study.differences import all_pairs, primary_pair
 from cxr.study.results import ArmResult, Difference, Tested
-from cxr.study.statistics import LEVEL
+from cxr.study.statistics import LEVEL, Estimate
 
 FEW = 30  # patients of a class below which intervals are rough
+AMOUNTS = {25: "a quarter as many", 50: "half as many", 100: "as many", 200: "twice as many"}  # by percent
+SAW_ALL = "may have seen all real training pictures, so this is no answer for few real data"
 
 
-def answer(config: StudyConfig, arms: Sequence[ArmResult]) -> str:
-    """Whether synthetic pictures helped beside all real ones, then whether beside a part of them: a sentence each.
+@dataclass(frozen=True)
+class Answer:
+    headline: str  # one sentence
+    details: list[str]  # a sentence each
 
-    If no arm has both kinds, the baseline's own figures.
+
+def answer(config: StudyConfig, arms: Sequence[ArmResult], saw_more: Collection[str] = ()) -> Answer:
+    """Whether synthetic pictures helped, by the comparison that was named for it before the run.
+
+    Args:
+        saw_more: arms with a part of the real data whose generator may have seen more of them.
     """
-    kinds = {arm.name: arm for arm in config.arms}
-    full = [arm for arm in arms if kinds[arm.arm].synthetic and kinds[arm.arm].real == 100]
-    limited = [arm for arm in arms if kinds[arm.arm].synthetic and 0 < kinds[arm.arm].real < 100]
-    beside_all = [(arm, one) for arm in full if (one := arm.less(BASELINE))]
-    beside_part = [(kinds[arm.arm].real, one) for arm in limited if arm.control and (one := arm.less(arm.control))]
-    sentences = [with_all(beside_all)] if beside_all else []
-    sentences += [with_part(beside_part)] if beside_part else []
-    return " ".join(sentences) or alone(next(arm for arm in arms if arm.arm == BASELINE))
+    kinds, found = {arm.name: arm for arm in config.arms}, {arm.arm: arm for arm in arms}
+    pair = primary_pair(config.arms, config.primary)
+    if len(arms) == 1:
+        return alone(found[BASELINE])
+    one = pair and found[pair[0]].less(pair[1])
+    details = [*others(kinds, arms, pair), *few(kinds, arms, pair, saw_more)]
+    if pair is None:
+        return Answer("No arm was named as the primary one, so none was tested alone.", details)
+    if one is None:
+        return Answer(f"No answer: the trials of {pair[0]}, the primary arm, or of {pair[1]} failed.", details)
+    arm, result = kinds[pair[0]], found[pair[0]]
+    leak = [f"The generator of {arm.name} {SAW_ALL}."] if arm.name in saw_more else []
+    return Answer(headline(arm, result, one, found), [*leak, *primary_details(arm, result, one, found), *details])
 
 
-def with_all(found: Sequence[tuple[ArmResult, Difference]]) -> str:
-    """Of arms that have all real pictures and synthetic ones, and their differences from the baseline."""
-    better = [(arm, one) for arm, one in found if one.p_holm < LEVEL and one.mean > 0]
-    worse = [(arm, one) for arm, one in found if one.p_holm < LEVEL and one.mean < 0]
-    if better:
-        arm, one = max(better, key=lambda pair: pair[1].mean)
-        harm = f" But {', '.join(arm.arm for arm, _ in worse)} did harm." if worse else ""
-        return f"Synthetic pictures helped: {arm.arm} ({arm.title}) {raised(one)}{beside_control(arm)}.{harm}"
-    if worse:
-        arm, one = min(worse, key=lambda pair: pair[1].mean)
-        return f"Synthetic pictures hurt: {arm.arm} ({arm.title}) {raised(one)}, and no mix with all real data gained."
-    return f"No detectable difference: beside all real data, synthetic pictures {shown([one for _, one in found])}."
+def headline(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> str:
+    """Synthetic pictures are said to help or hurt only where the arm's control does not do the same."""
+    mix = mixed(arm, result)
+    if one.p_holm >= LEVEL:
+        return f"No detectable difference: with {mix} AUROC {changed(one)}."
+    control = result.less(arm.control)
+    if not arm.synthetic or control is None:
+        why = ", and this study has no control for it" if arm.synthetic else ""
+        return f"With {mix} AUROC {changed(one)}{why}."
+    if significant(control) and np.sign(control.mean) == np.sign(one.mean):
+        return f"Synthetic pictures {'helped' if one.mean > 0 else 'hurt'}: with {mix} AUROC {changed(one)}."
+    return f"With {mix} AUROC {changed(one)}, but no difference from {found[arm.control].title} was shown."
 
 
-def with_part(found: Sequence[tuple[float, Difference]]) -> str:
-    """Of the percentages of real pictures and the differences from as many without synthetic ones."""
-    parts = [f"with {real:g} % {verdict(one)}" for real, one in sorted(found, key=lambda pair: pair[0])]
-    return f"Where real data are few, against the same real data alone: {'; '.join(parts)}."
+def mixed(arm: Arm, result: ArmResult) -> str:
+    """ "as many synthetic as real pictures"."""
+    if arm.synthetic and not arm.real:
+        return "synthetic pictures alone"
+    if arm.synthetic and arm.real < 100:
+        return f"{arm.synthetic:g} % synthetic pictures beside {arm.real:g} % of the real ones"
+    if not arm.synthetic or arm.shuffled or arm.order != "mixed" or arm.repeat > 1 or arm.steps < 100:
+        return result.title
+    return f"{AMOUNTS.get(arm.synthetic, f'{arm.synthetic:g} % as many')} synthetic as real pictures"
 
 
-def alone(arm: ArmResult) -> str:
+def primary_details(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> list[str]:
+    able = "nothing varied, so it cannot be said what could have been found"
+    if one.detectable is not None:
+        able = f"a true difference of {one.detectable:.3f} would be found in 80 % of such studies"
+    lines = [f"{arm.name} is the primary arm, and its difference from {one.against} was tested alone at 5 %: {able}."]
+    control = result.less(arm.control)
+    if control is not None and control is not one:
+        lines.append(f"{arm.name} less its control, {found[arm.control].title}: {verdict(control)}.")
+    return lines
+
+
+def others(kinds: dict[str, Arm], arms: Sequence[ArmResult], pair: tuple[str, str] | None) -> list[str]:
+    """Of the arms with all real pictures or none and synthetic ones, but for the primary one."""
+    mixes = [
+        (arm, one) for arm in arms
+        if kinds[arm.arm].synthetic and kinds[arm.arm].real in (0, 100) and (arm.arm, BASELINE) != pair
+        and (one := arm.less(BASELINE))
+    ]  # fmt: skip
+    lines = []
+    for arm, one in (pair for pair in mixes if significant(pair[1]) and not kinds[pair[0].arm].shuffled):
+        control = arm.less(arm.control)
+        against = f"; less its control {arm.control}: {verdict(control)}" if control else ""
+        lines.append(f"{arm.arm} ({arm.title}): AUROC {changed(one)}{against}.")
+    if quiet := [(arm.arm, one) for arm, one in mixes if not significant(one) and not kinds[arm.arm].shuffled]:
+        names = ", ".join(name for name, _ in quiet)
+        lines.append(f"No detectable difference from the baseline: {names} ({shown([one for _, one in quiet])}).")
+    for arm, one in (pair for pair in mixes if kinds[pair[0].arm].shuffled):
+        lines.append(f"{arm.arm}, the same pictures with labels that say nothing: {verdict(one)} from the baseline.")
+    return lines
+
+
+def few(
+    kinds: dict[str, Arm], arms: Sequence[ArmResult], pair: tuple[str, str] | None, saw_more: Collection[str]
+) -> list[str]:
+    """Of the arms with a part of the real pictures and synthetic ones, against as much real data alone."""
+    lines = []
+    for arm in arms:
+        kind = kinds[arm.arm]
+        one = arm.less(arm.control) if kind.synthetic and 0 < kind.real < 100 and arm.control else None
+        if one is not None and (arm.arm, one.against) != pair:
+            leak = f"; but its generator {SAW_ALL}" if arm.arm in saw_more else ""
+            lines.append(f"{arm.arm} less its control, the same {kind.real:g} % alone: {verdict(one)}{leak}.")
+    return lines
+
+
+def alone(arm: ArmResult) -> Answer:
     told = {"accuracy": arm.figures["accuracy"], "AUROC": arm.figures["auroc"]}
     figures = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in told.items())
-    return f"No arm of this study shows what synthetic pictures do beside real ones. {arm.title}: {figures}."
+    why = "No arm of this study shows what synthetic pictures do beside real ones."
+    return Answer(f"One arm alone, {arm.title}: {figures}.", [why])
+
+
+def significant(one: Difference) -> bool:
+    return one.p_holm < LEVEL
 
 
 def verdict(one: Difference) -> str:
-    if one.p_holm < LEVEL:
-        return f"synthetic pictures {raised(one)}"
-    return f"no detectable difference: they {shown([one])}"
+    if significant(one):
+        return f"AUROC {changed(one)}"
+    return f"no detectable difference ({shown([one])})"
 
 
-def raised(one: Difference) -> str:
-    """ "raised AUROC by 0.031 (0.012 to 0.050) over baseline"."""
+def changed(one: Difference) -> str:
+    """ "rose by 0.031 (0.012 to 0.050)"; "changed by ..." where that is not shown."""
+    if not significant(one):
+        return f"changed by {one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
     if one.mean > 0:
-        return f"raised AUROC by {one.mean:.3f} ({one.low:.3f} to {one.high:.3f}) over {one.against}"
-    return f"lowered AUROC by {-one.mean:.3f} ({-one.high:.3f} to {-one.low:.3f}) below {one.against}"
+        return f"rose by {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})"
+    return f"fell by {-one.mean:.3f} ({-one.high:.3f} to {-one.low:.3f})"
 
 
 def shown(found: Sequence[Difference]) -> str:
     """What was seen, and what could have been."""
     means = sorted({f"{one.mean:+.3f}" for one in found}, key=float)
-    changed = f"changed AUROC by {' to '.join(dict.fromkeys((means[0], means[-1])))}"
+    seen = " to ".join(dict.fromkeys((means[0], means[-1])))
     smallest = max((one.detectable for one in found if one.detectable is not None), default=None)
-    if smallest is None:
-        return f"{changed}; nothing varied, so this study cannot say what it could have found"
-    return f"{changed}, and this study could have found a difference of {smallest:.3f} or more"
-
-
-def beside_control(arm: ArmResult) -> str:
-    """Whether the gain stays against the arm's control."""
-    if arm.control is None or (one := arm.less(arm.control)) is None:
-        return ""
-    if one.p_holm < LEVEL and one.mean > 0:
-        return f", and beat its control {arm.control} too"
-    return f", but was not shown to beat its control {arm.control} ({one.mean:+.3f}, {one.low:.3f} to {one.high:.3f})"
+    return f"{seen}, where {smallest:.3f} could have been found" if smallest is not None else f"{seen}; nothing varied"
 
 
 def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, classes: Sequence[str]) -> list[str]:
@@ -87,10 +151,16 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, 
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
         "same in every trial, so nothing here says how another training set would do. Detectable differences are found "
-        "after Holm's correction too, with 80 % power."
+        "after the correction too, with 80 % power.",
+        *of_families(config),
     ]
+    if any(0 < arm.real < 100 for arm in config.arms):
+        lines.append(
+            f"Arms with a part of the real data have the same patients with every seed (subset seed "
+            f"{config.subset_seed}): nothing here says how another part of that size would do."
+        )
     if len(config.seeds) == 1:
-        lines.append("One seed: intervals show chance among the test patients alone, none of training; take three.")
+        lines.append("One seed: intervals show chance among the test patients alone, none of training; take five.")
     if len(config.seeds) == 2:
         lines.append("Two seeds: a test at 5 % errs in up to 6 % of studies without a difference, and finds little.")
     gone = {arm: [seed for other, seed in failed if other == arm] for arm, _ in failed}
@@ -100,3 +170,37 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, 
         if len(shown) < FEW:
             lines.append(f"{len(shown)} test patients show {name}: intervals are rough below {FEW}.")
     return lines
+
+
+def of_families(config: StudyConfig) -> list[str]:
+    """Which comparisons are tested together, and what so many seeds can see."""
+    alone, pairs = primary_pair(config.arms, config.primary), all_pairs(config.arms)
+    together, seeds, lines = len(pairs) - (alone is not None), len(config.seeds), []
+    if together:
+        lines.append(
+            f"{'All' if alone is None else 'The other'} {together} comparisons, with the baseline and with controls, "
+            "are one family, which Holm's correction holds at about 5 %. Other metrics than AUROC are corrected alike "
+            "and decide nothing."
+        )
+    if alone and together:
+        lines.append(
+            f"{alone[0]} less {alone[1]} is tested alone at 5 %. So of studies without any effect 5 % err in the "
+            "headline, and up to 10 % in headline or details."
+        )
+    if pairs and seeds > 1:
+        levels = {"the primary comparison": LEVEL} if alone else {}
+        levels |= {"the others": LEVEL / together} if together else {}
+        able = ", in ".join(f"{name} {standardised(seeds, level):.1f}" for name, level in levels.items())
+        lines.append(
+            f"What {seeds} seeds can see with 80 % power: in {able} standard deviations of a paired difference between "
+            "seeds, had the test part no end of patients."
+        )
+    return lines
+
+
+def standardised(seeds: int, level: float) -> float:
+    """The smallest true difference that so many seeds find at a level with 80 % power, in standard deviations of a
+    difference paired by seed."""
+    found = Estimate(0.0, 1.0, 1 / np.sqrt(seeds), 1.0, (seeds - 1, seeds - 1)).detectable(level)
+    assert found is not None
+    return found

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from cxr.errors import BadInput
 from cxr.study.config import Arm, StudyConfig
 
-REAL_STREAM, SYNTHETIC_STREAM = 1, 2  # last words of the seeds that pictures are drawn with
+SYNTHETIC_STREAM, LABEL_STREAM = 2, 3  # last words of the seeds that pictures are drawn and labels dealt out with
 
 
 def read_arms(path: Path) -> tuple[Arm, ...]:
@@ -40,6 +40,7 @@ class Pool:
 
     real: np.ndarray  # int64 rows [R]
     real_labels: np.ndarray  # int64 [R]
+    entry: np.ndarray  # float64 [R], see `entry_shares`
     synthetic: np.ndarray  # int64 rows [S]
     synthetic_labels: np.ndarray  # int64 [S]
 
@@ -52,7 +53,7 @@ class Drawn:
     synthetic: np.ndarray
 
     def phases(self, arm: Arm, steps_of: Callable[[int], int], budget: int | None) -> list[tuple[np.ndarray, int]]:
-        """(rows, optimiser steps) of each phase of training.
+        """(rows, optimiser steps) of each phase of training; of all steps the arm takes its share.
 
         Args:
             steps_of: from a number of pictures to the steps in which a classifier sees them as often as it should.
@@ -62,22 +63,27 @@ class Drawn:
         first = arm.order == "synthetic_first"
         parts = [self.synthetic, real] if first else [np.concatenate([real, self.synthetic])]
         if budget is None:
-            return [(rows, steps_of(len(rows))) for rows in parts]
-        shares = [max(1, budget // 2), max(1, budget - budget // 2)] if first else [budget]
-        return list(zip(parts, shares, strict=True))
+            steps = [steps_of(len(rows)) for rows in parts]
+        else:
+            steps = [budget // 2, budget - budget // 2] if first else [budget]
+        return [(rows, max(1, round(count * arm.steps / 100))) for rows, count in zip(parts, steps, strict=True)]
 
 
 def drawn(arm: Arm, pool: Pool, seed: int) -> Drawn:
-    """What the arm trains on with this seed: of each class its share, of smaller shares always the same pictures."""
+    """What the arm trains on with this seed: the same real pictures with every seed, so that one generator can have
+    learned from just these; of the synthetic ones a share of each class, of smaller shares always the same pictures."""
+    counts = wanted(pool.real_labels, arm.synthetic)
     return Drawn(
-        real=part(pool.real, pool.real_labels, wanted(pool.real_labels, arm.real), [seed, REAL_STREAM]),
-        synthetic=part(
-            pool.synthetic,
-            pool.synthetic_labels,
-            wanted(pool.real_labels, arm.synthetic),
-            [seed, SYNTHETIC_STREAM],
-        ),
+        real=pool.real[pool.entry <= arm.real / 100] if arm.real else pool.real[:0],
+        synthetic=part(pool.synthetic, pool.synthetic_labels, counts, [seed, SYNTHETIC_STREAM]),
     )
+
+
+def dealt_anew(labels: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """The labels [N] with those of the rows dealt out among these rows by chance: as many of each class as before."""
+    labels = labels.copy()
+    labels[rows] = np.random.default_rng([seed, LABEL_STREAM]).permutation(labels[rows])
+    return labels
 
 
 def wanted(labels: np.ndarray, percent: float) -> dict[int, int]:
@@ -95,9 +101,10 @@ def part(rows: np.ndarray, labels: np.ndarray, counts: dict[int, int], seed: Seq
     return np.sort(np.concatenate(chosen)) if chosen else rows[:0]
 
 
-def check_counts(config: StudyConfig, pool: Pool, classes: Sequence[str]) -> None:
-    """`BadInput` if an arm asks for more synthetic pictures of a class than there are."""
+def check_counts(config: StudyConfig, pool_of: Callable[[str], Pool], classes: Sequence[str]) -> None:
+    """`BadInput` if an arm asks for more synthetic pictures of a class than its set has."""
     for arm in config.arms:
+        pool = pool_of(arm.name)
         for label, count in wanted(pool.real_labels, arm.synthetic).items():
             there = int((pool.synthetic_labels == label).sum())
             if there < count:

@@ -1,4 +1,4 @@
-"""Arms compared: with the baseline, and with the control of as much real and no synthetic data."""
+"""Arms compared with the baseline and with their controls: the primary one alone, all others as one family."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cxr.study.components import Measured
+from cxr.study.config import BASELINE, Arm
 from cxr.study.results import METRICS, Difference
 from cxr.study.statistics import LEVEL, delong, estimate, holm, welch
 
@@ -30,22 +31,50 @@ class Measurements:
         return Measurements(list(seeds), [self.figures[row] for row in rows], self.resampled[rows])
 
 
-def family(arms: dict[str, Measurements], against: dict[str, str]) -> dict[str, list[Difference]]:
-    """The differences of each arm of `against` from the one it names there, corrected over them, metric by metric. Arms
-    that share no seed are left out.
+Pair = tuple[str, str]  # an arm and the one that it is compared with
+
+
+def compared(
+    arms: Sequence[Arm], primary: str | None, measurements: dict[str, Measurements]
+) -> dict[str, list[Difference]]:
+    """By arm, against the baseline, then against its control.
+
+    One comparison of the primary arm is tested alone, see `primary_pair`. All others together, with the baseline and
+    with controls, are one family: two families that feed one answer would err twice as often as each says.
+    """
+    pairs = all_pairs(arms)
+    alone = primary_pair(arms, primary)
+    found = family(measurements, [pair for pair in pairs if pair == alone])
+    found |= family(measurements, [pair for pair in pairs if pair != alone])
+    return {arm.name: [one for pair in pairs if pair[0] == arm.name for one in found.get(pair, [])] for arm in arms}
+
+
+def all_pairs(arms: Sequence[Arm]) -> list[Pair]:
+    """Each arm and the baseline, then the arm and its control."""
+    others = {arm.name: dict.fromkeys((BASELINE, arm.control)) for arm in arms if arm.name != BASELINE}
+    return [(arm, other) for arm, against in others.items() for other in against if other]
+
+
+def primary_pair(arms: Sequence[Arm], primary: str | None) -> Pair | None:
+    """The primary arm and the baseline; of an arm with a part of the real data, its control with the same part."""
+    arm = next((arm for arm in arms if arm.name == primary), None)
+    return arm and (arm.name, arm.control if arm.real < 100 and arm.control else BASELINE)
+
+
+def family(arms: dict[str, Measurements], pairs: Sequence[Pair]) -> dict[Pair, list[Difference]]:
+    """The differences of each pair, metric by metric, corrected over the pairs. Arms that share no seed are left out.
 
     A difference counts after Holm's correction, so what is detectable is so at the level of its first step, which is
     enough whatever the other arms show.
     """
-    pairs = {arm: common(arms[arm], arms[other]) for arm, other in against.items() if {arm, other} <= arms.keys()}
-    pairs = {arm: pair for arm, pair in pairs.items() if pair[0].seeds}
-    found: dict[str, list[Difference]] = {arm: [] for arm in pairs}
+    sides = {(arm, other): common(arms[arm], arms[other]) for arm, other in pairs if {arm, other} <= arms.keys()}
+    sides = {pair: both for pair, both in sides.items() if both[0].seeds}
+    found: dict[Pair, list[Difference]] = {pair: [] for pair in sides}
     for metric in METRICS:
-        differences = corrected(
-            [difference(*pair, against[arm], metric, LEVEL / len(pairs)) for arm, pair in pairs.items()]
-        )
-        for arm, one in zip(pairs, differences, strict=True):
-            found[arm].append(one)
+        level = LEVEL / max(1, len(sides))
+        differences = corrected([difference(*both, pair[1], metric, level) for pair, both in sides.items()])
+        for pair, one in zip(sides, differences, strict=True):
+            found[pair].append(one)
     return found
 
 

@@ -1,7 +1,7 @@
 """The end of a study: figures, tables and page, and the record last."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from cxr.store import (
 )
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
+from cxr.study.generators import generator_saw_more
 from cxr.study.job import KIND, Job, results
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
@@ -56,8 +57,11 @@ def found(job: Job, trials: list[Trial]) -> Study:
     config, sets, test = job.config, job.sets, held_out(job.sets)
     failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
+    said = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
     return Study(
-        answer=answer(config, arms),
+        answer=said.headline,
+        details=said.details,
+        primary=config.primary,
         phantom=of_phantoms(sets),
         classes=list(sets.classes),
         baseline=BASELINE,
@@ -68,26 +72,43 @@ def found(job: Job, trials: list[Trial]) -> Study:
         settings=settings(job),
         sources=[told_source(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
-        notes=[*([SPLIT_HERE] if sets.split_here else []), *notes(config, failed, test, sets.classes)],
+        notes=[
+            *([SPLIT_HERE] if sets.split_here else []),
+            *notes(config, failed, test, sets.classes),
+            *one_generator(sets.sides),
+        ],
     )
+
+
+def one_generator(sides: Iterable[str]) -> list[str]:
+    """What no study of one run can say, of each synthetic set."""
+    return [
+        f"Only one generator run stands behind the set '{name}': the answer is conditional on it, and another run of "
+        "the same recipe may do better or worse."
+        for name in sides
+    ]
 
 
 def sources(job: Job) -> dict[str, Record]:
     """Every artifact that the study read."""
-    read = {"real": job.sets.real.record, "synthetic": job.sets.synthetic and job.sets.synthetic.record}
-    read["evaluation"] = job.evaluation and job.evaluation[1]
-    return {name: record for name, record in read.items() if record}
+    read = {name: found.record for name, found in image_sets(job.sets).items()}
+    return read | ({"evaluation": job.evaluation[1]} if job.evaluation else {})
+
+
+def image_sets(sets: Sets) -> dict[str, CatalogSet]:
+    return {"real": sets.real, **sets.sides}
 
 
 def told_source(name: str, record: Record, job: Job) -> Source:
-    places = {"real": job.sets.real.store, "synthetic": job.sets.synthetic and job.sets.synthetic.store}
-    place = places[name] if name in places else job.evaluation[0]
-    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if name in places else 0)
+    found = image_sets(job.sets).get(name)
+    place = found.store if found else job.evaluation[0]
+    arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
+    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if found else 0, arms)
 
 
 def of_phantoms(sets: Sets) -> bool:
     """Whether phantoms stand behind some picture."""
-    return is_phantom(sources_of(*(side.sources for side in (sets.real, sets.synthetic) if side)))
+    return is_phantom(sources_of(*(found.sources for found in image_sets(sets).values())))
 
 
 def settings(job: Job) -> dict[str, str]:
@@ -106,7 +127,8 @@ def settings(job: Job) -> dict[str, str]:
         f"{classifier.weight_decay:g}, batch {classifier.batch}",
         "budget": f"{classifier.epochs} epochs of the baseline; {budget[config.budget]}",
         "seeds": ", ".join(map(str, config.seeds)),
-        "arms": "subsets are drawn by class, and of one seed the smaller lies in the larger",
+        "arms": f"a part of the real data is drawn by {unit}, of each finding its share, the same for every seed "
+        f"(subset seed {config.subset_seed}), smaller parts in larger ones; synthetic pictures by class, for each seed",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
         "test": f"no {unit} of the test part is in another{unnamed}; "
         f"bootstrap over {unit}s, {config.resamples} resamples",
@@ -134,9 +156,8 @@ def grid(job: Job) -> bytes:
     first = "generated" if made else "phantom" if drawn else "real"
     rows = {}
     for finding in job.sets.classes:
-        for name, side in ((first, job.sets.real), ("synthetic", job.sets.synthetic)):
-            if side is not None:
-                rows[f"{finding}, {name}"] = first_pictures(side, finding)
+        for name, side in {first: job.sets.real, **job.sets.sides}.items():
+            rows[f"{finding}, {name}"] = first_pictures(side, finding)
     return contact_sheet({name: files for name, files in rows.items() if files})
 
 
@@ -165,6 +186,7 @@ def complete(job: Job, study: Study, written: list[Stored], timings: dict[str, f
             versions=library_versions(), device=base.device, timings=timings,
             metrics={
                 "answer": study.answer,
+                "details": study.details,
                 "phantom": study.phantom,
                 "baseline": {name: found.mean for name, found in base.figures.items()},
             },

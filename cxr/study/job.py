@@ -1,5 +1,6 @@
 """What `jobs/study.py` is made of, without Ray: from two sets to trials in the store, and what is left of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ class Job:
     drawn: dict[tuple[str, int], Drawn]
     allowed: list[str]
     recipe: dict[str, Any]
+    lists: Lists  # of patients whom generators were shown, see `lineage_lists.lists_of`
 
     @property
     def digest(self) -> str:
@@ -52,18 +54,20 @@ def prepare(
     synthetic: CatalogSet | None,
     evaluation: tuple[Store, Record | None] | None,
     weights: str | None,
+    own: Mapping[str, CatalogSet] | None = None,
     lists: Lists = NO_LISTS,
 ) -> Job:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
     Args:
         weights: digest of the classifier's first weights; None: from scratch.
+        own: the synthetic sets of single arms, by arm.
         lists: of patients whom generators were shown, beside those that this machine has.
 
     Raises:
         BadInput: sets, protocol or place cannot be used.
     """
-    sets = compared(real, synthetic, config)
+    sets = compared(real, synthetic, config, own)
     if evaluation is not None:
         check_evaluation(evaluation[0].uri, evaluation[1], sets)
     check_test(held_out(sets), sets.classes)
@@ -73,10 +77,11 @@ def prepare(
         "weights": weights,
         "real": real.digest,
         "synthetic": synthetic and synthetic.digest,
+        "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": evaluation and evaluation[1].recipe_digest,
     }
     refuse_other(store, KIND, recipe)
-    return Job(store, config, sets, evaluation, drawn_by(sets, config), allowed, recipe)
+    return Job(store, config, sets, evaluation, drawn_by(sets, config), allowed, recipe, lists)
 
 
 def begin(job: Job) -> None:
@@ -101,7 +106,8 @@ def orders(job: Job, place: np.ndarray) -> list[Order]:
             drawn = job.drawn[arm.name, seed]
             parts = drawn.phases(arm, classifier.steps, baseline if config.budget == "steps" else None)
             phases = [(place[rows], steps) for rows, steps in parts]
-            found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic)))
+            shuffled = place[drawn.synthetic] if arm.shuffled else None
+            found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic), shuffled))
     return found
 
 

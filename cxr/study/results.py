@@ -1,7 +1,7 @@
 """What trials leave and what a study finds, in named records: `trials/<arm>/<seed>/result.json` and `results.json`."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter
 
@@ -59,7 +59,7 @@ class Difference:
     low: float
     high: float
     p: float  # that the interval belongs to
-    p_holm: float  # corrected over the arms
+    p_holm: float  # corrected over the family; p itself for the primary arm, which is tested alone
     welch_p: float | None  # the guide's; None with fewer than two seeds
     welch_holm: float | None
     delong_p: float | None  # AUROC only
@@ -106,7 +106,7 @@ class ArmResult:
     seeds: list[int]  # that ended well
     failed: list[int]
     figures: dict[str, Spread]  # by METRICS
-    differences: list[Difference]  # against the baseline, then against the control
+    differences: list[Difference]  # by metric against the baseline, then against the control
     classes: list[ClassFigures]
     confusion: list[list[int]]  # [true][named], all seeds together
     roc: list[list[float]]  # [false positive rate, true positive rate]: mean over seeds at 101 rates
@@ -131,13 +131,14 @@ class Source:
     kind: str
     digest: str  # of its recipe
     pictures: int  # 0 of an evaluation
+    arms: list[str] = field(default_factory=list)  # that take their synthetic pictures from it
 
 
 @dataclass(frozen=True)
 class Study:
     """What `results.json` holds; all that the report says comes from here and from the records of the sources."""
 
-    answer: str  # one sentence in words
+    answer: str  # the headline: one sentence in words
     phantom: bool  # made of phantoms: nothing here is about patients
     classes: list[str]  # the last is the positive one where there are two
     baseline: str
@@ -151,6 +152,8 @@ class Study:
     sources: list[Source]
     allowed: list[str]  # what `--allow-...` let pass, in words
     notes: list[str]  # what a reader must know besides
+    details: list[str] = field(default_factory=list)  # sentences beneath the headline
+    primary: str | None = None  # the arm that was named before the run and is tested alone
 
 
 def trial_key(arm: str, seed: int) -> str:

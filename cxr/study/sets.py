@@ -1,8 +1,8 @@
 """The two sets of a study: what must hold of them before anything is trained, and their pictures in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +11,15 @@ from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import seen_in, warn_of_plain_names
 from cxr.data.lineage_lists import NO_LISTS, Lists, overlap
 from cxr.data.splits import assign
-from cxr.errors import BadInput
+from cxr.data.subsets import entry_shares
+from cxr.errors import BadInput, nearest
 from cxr.store import Record, sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
 from cxr.study.config import StudyConfig
 from cxr.study.results import Tested
 
 PARTS = ("train", "validation", "test")
+SYNTHETIC = "synthetic"  # the set of all arms that have none of their own
 GENERATED, WITHOUT_COPIES, EVALUATION = "generated images", "images without copies", "evaluation"  # artifacts' kinds
 
 
@@ -29,13 +31,25 @@ class Sets:
     synthetic: CatalogSet | None
     classes: tuple[str, ...]  # the positive one last, of two
     labels: np.ndarray  # int64 [N]
-    split: np.ndarray  # str [N]; "synthetic" of those
+    split: np.ndarray  # str [N]; of synthetic ones the name of their set, see `sides`
+    entry: np.ndarray  # float64 [N], see `entry_shares`; of real training pictures
     split_here: bool = False  # by picture, see `split_by_picture`
+    own: Mapping[str, CatalogSet] = field(default_factory=dict)  # the synthetic sets of single arms, by arm
 
     @property
-    def pool(self) -> Pool:
-        real, synthetic = (np.flatnonzero(self.split == name) for name in ("train", "synthetic"))
-        return Pool(real, self.labels[real], synthetic, self.labels[synthetic])
+    def sides(self) -> dict[str, CatalogSet]:
+        """The synthetic sets by name, in the order of their rows."""
+        main = {SYNTHETIC: self.synthetic} if self.synthetic is not None else {}
+        return main | {set_name(arm): found for arm, found in self.own.items()}
+
+    def side_of(self, arm: str) -> str:
+        """Name of the synthetic set that an arm takes its pictures from."""
+        return set_name(arm) if arm in self.own else SYNTHETIC
+
+    def pool(self, arm: str) -> Pool:
+        """What an arm draws from."""
+        real, synthetic = (np.flatnonzero(self.split == name) for name in ("train", self.side_of(arm)))
+        return Pool(real, self.labels[real], self.entry[real], synthetic, self.labels[synthetic])
 
     def part(self, name: str) -> np.ndarray:
         """Rows of a part of the split."""
@@ -47,33 +61,65 @@ class Sets:
         return {finding: found[label] for label, finding in enumerate(self.classes)}
 
 
-def compared(real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig) -> Sets:
+def set_name(arm: str) -> str:
+    return f"{SYNTHETIC} of {arm}"
+
+
+def compared(
+    real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig, own: Mapping[str, CatalogSet] | None = None
+) -> Sets:
     """The sets of a study that can be trained. Reads no picture.
+
+    Args:
+        own: the synthetic sets of single arms, by arm.
 
     Raises:
         BadInput: one class only, a part of the split or a class in it is missing, labels that differ, a picture in both
             sets, or fewer pictures than an arm asks for.
     """
-    classes = classes_of(real, config)
-    split_here = synthetic is None and real.table["split"].null_count == len(real.table)
+    classes, own = classes_of(real, config), own or {}
+    check_own(config, own)
+    split_here = synthetic is None and not own and real.table["split"].null_count == len(real.table)
     if split_here:
         real = split_by_picture(real)
-    splits = real.table["split"].to_pylist()
     check_parts(real, classes)
     check_patients(real)
-    findings = real.table["finding"].to_pylist()
-    if synthetic is not None:
-        check_same_labels(real, synthetic, classes)
-        check_apart(real, synthetic)
-        findings += synthetic.table["finding"].to_pylist()
-        splits += ["synthetic"] * len(synthetic.table)
-    elif any(arm.synthetic for arm in config.arms):
-        raise BadInput("--synthetic: these arms need synthetic pictures; give a set that jobs/generate.py made")
-    numbers = {finding: label for label, finding in enumerate(classes)}
-    labels = np.array([numbers[finding] for finding in findings])
-    sets = Sets(real, synthetic, classes, labels, np.array([split or "" for split in splits]), split_here)
+    if synthetic is None and (needy := [arm.name for arm in config.arms if arm.synthetic and arm.name not in own]):
+        raise BadInput(
+            f"--synthetic: {', '.join(needy)} need synthetic pictures; give a set that jobs/generate.py made"
+        )
+    sets = Sets(real, synthetic, classes, np.array([]), np.array([]), np.array([]), split_here, own)
+    for found in sets.sides.values():
+        check_same_labels(real, found, classes)
+        check_apart(real, found)
+    sets = replace(sets, **columns(sets, config.subset_seed))
     check_counts(config, sets.pool, classes)
     return sets
+
+
+def columns(sets: Sets, subset_seed: int) -> dict[str, np.ndarray]:
+    """`labels`, `split` and `entry` of all rows."""
+    numbers = {finding: label for label, finding in enumerate(sets.classes)}
+    findings, splits = (sets.real.table[column].to_pylist() for column in ("finding", "split"))
+    for name, found in sets.sides.items():
+        findings += found.table["finding"].to_pylist()
+        splits += [name] * len(found.table)
+    split = np.array([part or "" for part in splits])
+    entry, trained = np.ones(len(split)), np.flatnonzero(split == "train")
+    rows = sets.real.table.take(pa.array(trained)).to_pylist()
+    units = [row["patient_id"] or row["image_id"] for row in rows]
+    entry[trained] = entry_shares([row["finding"] for row in rows], units, subset_seed)
+    return {"labels": np.array([numbers[finding] for finding in findings]), "split": split, "entry": entry}
+
+
+def check_own(config: StudyConfig, own: Iterable[str]) -> None:
+    """`BadInput` unless arms of these names take synthetic pictures."""
+    able = [arm.name for arm in config.arms if arm.synthetic]
+    for name in own:
+        if name not in able:
+            raise BadInput(
+                f"--synthetic {name}=...: no arm of that name takes synthetic pictures; {nearest(name, able)}"
+            )
 
 
 def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
@@ -149,8 +195,12 @@ def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None,
     Raises:
         BadInput: the generator saw test patients or may have, or nobody looked for copies, and it is not allowed.
     """
-    if sets.synthetic is None:
-        return []
+    each = (replace(sets, synthetic=found) for found in sets.sides.values())
+    return [line for one in each for line in doubts_of(one, config, evaluation, lists)]
+
+
+def doubts_of(sets: Sets, config: StudyConfig, evaluation: Record | None, lists: Lists) -> list[str]:
+    """Of one synthetic set."""
     doubts = {
         "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets, lists)),
         "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(sets, evaluation)),
@@ -208,8 +258,7 @@ def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> None:
 
 def drawn_by(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], Drawn]:
     """The pictures of each (arm, seed)."""
-    pool = sets.pool
-    return {(arm.name, seed): drawn(arm, pool, seed) for arm in config.arms for seed in config.seeds}
+    return {(arm.name, seed): drawn(arm, sets.pool(arm.name), seed) for arm in config.arms for seed in config.seeds}
 
 
 def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], object]) -> np.ndarray:
@@ -218,17 +267,18 @@ def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], objec
     Raises:
         BadInput: a picture is missing or damaged, or synthetic ones show the same pixels as real ones.
     """
-    reals = len(sets.real.table)
-    sides = [(sets.real, used[used < reals])]
-    if sets.synthetic is not None:
-        sides.append((sets.synthetic, used[used >= reals] - reals))
-    parts = [pictures(found.store, found.table.take(pa.array(rows)), size, advance) for found, rows in sides]
+    parts, start = [], 0
+    for found in (sets.real, *sets.sides.values()):
+        rows = used[(used >= start) & (used < start + len(found.table))] - start
+        parts.append(pictures(found.store, found.table.take(pa.array(rows)), size, advance))
+        start += len(found.table)
     check_no_twins(*parts)
     return np.concatenate(parts)
 
 
-def check_no_twins(real: np.ndarray, synthetic: np.ndarray = ()) -> None:
-    twins = {sha256(picture.tobytes()) for picture in real} & {sha256(picture.tobytes()) for picture in synthetic}
+def check_no_twins(real: np.ndarray, *synthetic: np.ndarray) -> None:
+    made = {sha256(picture.tobytes()) for pictures in synthetic for picture in pictures}
+    twins = {sha256(picture.tobytes()) for picture in real} & made
     if twins:
         raise BadInput(
             f"{len(twins)} synthetic pictures are real ones, pixel for pixel; take them out with jobs/evaluate.py "

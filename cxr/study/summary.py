@@ -10,8 +10,8 @@ from cxr.errors import BadInput
 from cxr.study.bootstrap import resampled
 from cxr.study.components import Measured, against_others, averaged, measure, ratio
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.differences import Measurements, family
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Subgroup, Tested, Trial
+from cxr.study.differences import Measurements, compared
+from cxr.study.results import METRICS, ArmResult, ClassFigures, Spread, Subgroup, Tested, Trial
 from cxr.study.sets import check_test
 from cxr.study.statistics import estimate
 
@@ -43,7 +43,7 @@ def summarise(
     if not by_arm[BASELINE]:
         raise BadInput(f"arm {BASELINE}: every trial failed, and the others are compared with it; try it again")
     measurements = measured({name: ran for name, ran in by_arm.items() if ran}, test, config.resamples, rng)
-    differences = compared(config.arms, measurements)
+    differences = compared(config.arms, config.primary, measurements)
     found = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]
@@ -54,16 +54,6 @@ def summarise(
         told = described(arm, by_arm[arm.name])
         found.append(ArmResult(**told, failed=lost, figures=figures, differences=differences[arm.name], **shown))
     return found
-
-
-def compared(arms: Sequence[Arm], measurements: dict[str, Measurements]) -> dict[str, list[Difference]]:
-    """By arm, against the baseline, then against its control; each of the two is corrected by itself."""
-    controls = {arm.name: arm.control for arm in arms if arm.control not in (None, BASELINE)}
-    families = [
-        family(measurements, {arm.name: BASELINE for arm in arms if arm.name != BASELINE}),
-        family(measurements, controls),
-    ]
-    return {arm.name: [one for found in families for one in found.get(arm.name, [])] for arm in arms}
 
 
 def measured(
@@ -114,8 +104,11 @@ def title(arm: Arm) -> str:
     """In words: "100 % real + 25 % synthetic"."""
     times = "" if arm.repeat == 1 else f", {arm.repeat} times"
     parts = [f"{arm.real:g} % real{times}"] if arm.real else []
-    parts += [f"{arm.synthetic:g} % synthetic"] if arm.synthetic else []
-    return ", then ".join(reversed(parts)) if arm.order == "synthetic_first" else " + ".join(parts)
+    parts += [f"{arm.synthetic:g} % synthetic" + (" with shuffled labels" if arm.shuffled else "")] * (
+        arm.synthetic > 0
+    )
+    mix = ", then ".join(reversed(parts)) if arm.order == "synthetic_first" else " + ".join(parts)
+    return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
 
 
 def spread(values: np.ndarray, components: np.ndarray) -> Spread:

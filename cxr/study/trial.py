@@ -10,6 +10,7 @@ import numpy as np
 from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, StoreError
 from cxr.store import Store
+from cxr.study.arms import dealt_anew
 from cxr.study.results import Trial, read_trial, trial_json, trial_key
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Order:
     phases: list[tuple[np.ndarray, int]]  # rows, optimiser steps
     real: int  # distinct pictures
     synthetic: int
+    shuffled: np.ndarray | None = None  # rows whose labels are dealt out anew among them
 
     @property
     def name(self) -> str:
@@ -88,6 +90,8 @@ class Run:
                 tell({"name": self.order.name, "step": point.step, "auroc": point.auroc})
 
         start, order = time.monotonic(), self.order
+        if order.shuffled is not None:
+            labels = dealt_anew(labels, order.shuffled, order.seed)
         pictures = Pictures(pixels, labels, self.validation, self.test if self.optimism else None)
         phases = [Phase(*phase) for phase in order.phases]
         trained = train(pictures, phases, self.config, self.classes, order.seed, watch, ranks)

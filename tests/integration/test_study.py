@@ -1,5 +1,6 @@
 """The study job as users run it: every arm, crashes, a bucket, and what it leaves for a reader."""
 
+import html
 import importlib.util
 import json
 import signal
@@ -16,7 +17,7 @@ from cxr.store import open_store
 from cxr.study.results import read_trial, trial_key
 
 SMALL = ("--size", 32, "--resize", 32, "--epochs", 2, "--batch", 16, "--seeds", "1,2")
-ARMS, SEEDS = 11, 2
+ARMS, SEEDS = 9, 2
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +55,17 @@ def test_every_arm_with_every_seed_is_told_and_all_verifies(jobs, study):
     assert found["phantom"] and found["train"] == {"normal": 42, "pneumonia": 42}
     assert "nobody looked for copies" in found["allowed"][0]
     one = {arm["arm"]: (arm["real"], arm["synthetic"]) for arm in arms}
-    assert one["baseline"] == (84, 0) and one["limited_10"] == (8, 84) and one["synth_only"] == (0, 84)
-    steps = {curve[-1]["step"] for arm in arms for curve in arm["curves"].values()}
-    assert steps == {11}  # 2 epochs of 84 pictures in batches of 16, whatever the arm
+    assert one["baseline"] == (84, 0) and one["limited_10"] == (9, 84) and one["synth_only"] == (0, 84)
+    (steps,) = {curve[-1]["step"] for arm in arms for curve in arm["curves"].values() if "short" not in arm["arm"]}
+    assert steps == 11  # 2 epochs of 84 pictures in batches of 16, whatever the arm
+    short = {arm["arm"]: arm["curves"]["1"][-1]["step"] for arm in arms if "short" in arm["arm"]}
+    assert short == {"real_short_67": 7, "real_short_50": 6}
     assert arms[0]["optimism"] is not None
     page = (study / "index.html").read_text()
     assert "Every setting of: study" in page and "weight_decay" in page
+    assert (found["primary"], found["sources"][1]["arms"][0]) == ("synth_100", "synth_50")
+    assert any("Only one generator run stands behind the set 'synthetic'" in note for note in found["notes"])
+    assert all(line in html.unescape(page) for line in found["details"])
     assert found["answer"] in page and "Let pass on request" in page and "no figure on this page says anything" in page
     assert jobs.verify(study).returncode == 0
 
@@ -99,6 +105,25 @@ def test_an_arm_of_a_users_own_file(jobs, study_sets, tmp_path):
     arms = json.loads((tmp_path / "out" / "results.json").read_text())["arms"]
     assert [arm["arm"] for arm in arms] == ["baseline", "thrice"]
     assert arms[0]["classes"][0]["finding"] == "normal" and np.sum(arms[0]["confusion"]) == 24 * SEEDS
+
+
+def test_an_arm_takes_a_set_of_its_own(jobs, study_sets, tmp_path):
+    real, fake = study_sets
+    own = tmp_path / "own"
+    words = ("generate.py", "tiny", "--findings", "normal,pneumonia", "--per-finding", 42, "--size", 64, "--steps", 2)
+    done = jobs.run(*words, "--out", own)
+    assert done.returncode == 0, done.stderr
+    sets = ("--real", real, "--synthetic", f"limited_10={own}", "--synthetic", fake, "--allow-unchecked-copies")
+    words = ("study.py", "limited", *sets, "--network", "cnn", "--pretrained", "False", *SMALL)
+    done = jobs.run(*words, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    sources = {source["name"]: (source["uri"], source["arms"]) for source in found["sources"]}
+    assert sources["synthetic of limited_10"] == (str(own), ["limited_10"])
+    assert sources["synthetic"] == (str(fake), ["limited_25"]) and found["primary"] == "limited_10"
+    assert sum("Only one generator run" in note for note in found["notes"]) == 2
+    done = jobs.run(*words, "--synthetic", f"limited_10={fake}", "--out", tmp_path / "other")
+    assert done.returncode == 2 and "limited_10 would have two sets" in done.stderr
 
 
 @pytest.mark.slow

@@ -42,6 +42,8 @@ def sample_study(classes: Sequence[str] = TWO, seeds: Sequence[int] = (42, 123, 
             Source("synthetic", "out/synthetic", "generated", "b2" * 32, 2400),
             Source("evaluation", "out/quality", "evaluation", "c3" * 32, 4110),
         ],
+        details=["A sentence beneath it.", "Another one."],
+        primary=config.primary,
         allowed=["a synthetic set that no evaluation has cleared of copies"],
         notes=["sex is not given for 12 pictures, which no subgroup holds"],
     )
@@ -87,6 +89,7 @@ def titled(arm: Arm) -> str:
     parts += [f"{arm.synthetic:g} % synthetic" + (" first" if arm.order == "synthetic_first" else "")] * (
         arm.synthetic > 0
     )
+    parts += ["with shuffled labels"] * arm.shuffled + [f"{arm.steps:g} % of the steps"] * (arm.steps < 100)
     return " + ".join(parts)
 
 

@@ -68,7 +68,7 @@ def test_a_mean_curve_is_of_the_steps_that_every_seed_has():
 def test_arms_are_of_four_kinds(binary):
     kinds = {arm.arm: figures.kind(binary, arm) for arm in binary.arms}
     assert kinds["baseline"] == "baseline" and kinds["synth_only"] == "synthetic only"
-    assert kinds["limited_10"] == "real and synthetic" and kinds["duplicate_real_100"] == "real only"
+    assert kinds["limited_10"] == "real and synthetic" and kinds["real_short_50"] == "real only"
 
 
 def test_every_amount_of_real_data_is_drawn(binary):

@@ -75,8 +75,9 @@ def test_what_was_not_measured_is_a_dash_and_lost_seeds_are_told(odd, binary):
 def test_comparisons_with_the_baseline_come_first(binary):
     _, cells = rows.comparisons(binary)
     against = [line[1] for line in cells]
-    assert len(cells) == 13 and set(against[:10]) == {"100 % real"}
-    assert against[10:] == ["100 % real twice", "10 % real", "25 % real"]
+    assert len(cells) == 17 and set(against[:12]) == {"100 % real"}
+    half, most = (f"100 % real + {share} % of the steps" for share in ("50", "66.67"))
+    assert against[12:] == [most, half, "10 % real", "25 % real", half]
 
 
 def test_subgroups_that_are_too_small_and_absent_ones_are_dashes(binary):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from cxr.classify.config import ClassifyConfig
+from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput
-from cxr.study.arms import Pool, check_counts, drawn, read_arms
-from cxr.study.config import BASELINE, CONTROLS, GUIDE, Arm, StudyConfig
+from cxr.study.arms import Pool, check_counts, dealt_anew, drawn, read_arms
+from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 
 STEPS_OF = ClassifyConfig(epochs=3, batch=32).steps
 
@@ -18,7 +19,8 @@ STEPS_OF = ClassifyConfig(epochs=3, batch=32).steps
 def pool() -> Pool:
     """60 real pictures of class 0 and 20 of class 1; 80 and 40 synthetic ones behind them."""
     real, synthetic = np.repeat([0, 1], [60, 20]), np.repeat([0, 1], [80, 40])
-    return Pool(np.arange(80), real, np.arange(80, 200), synthetic)
+    entry = entry_shares(real.astype(str), [f"p{row}" for row in range(80)], 1)
+    return Pool(np.arange(80), real, entry, np.arange(80, 200), synthetic)
 
 
 def test_each_class_gives_its_share(pool: Pool) -> None:
@@ -31,8 +33,15 @@ def test_smaller_parts_lie_in_larger_ones_of_the_same_seed(pool: Pool) -> None:
     parts = [drawn(Arm(name="a", real=p, synthetic=p), pool, seed=7) for p in (10, 25, 50, 100)]
     for small, large in pairwise(parts):
         assert set(small.real) < set(large.real) and set(small.synthetic) < set(large.synthetic)
-    other = drawn(Arm(name="a", real=25), pool, seed=8)
-    assert set(other.real) != set(parts[1].real)
+    other = drawn(Arm(name="a", synthetic=25), pool, seed=8)
+    assert set(other.synthetic) != set(parts[1].synthetic)
+
+
+def test_a_part_of_the_real_data_is_the_same_with_every_seed(pool: Pool) -> None:
+    """One generator can have learned from just these pictures. In 0.1 each seed drew others."""
+    parts = [drawn(Arm(name="a", real=25, synthetic=50), pool, seed) for seed in (7, 8)]
+    assert np.array_equal(parts[0].real, parts[1].real)
+    assert not np.array_equal(parts[0].synthetic, parts[1].synthetic)
 
 
 def test_arms_draw_alike_whatever_else_is_drawn(pool: Pool) -> None:
@@ -44,11 +53,55 @@ def test_the_smallest_share_is_one_picture_of_each_class(pool: Pool) -> None:
     assert len(drawn(Arm(name="a", real=0.1), pool, seed=1).real) == 2
 
 
-def test_every_arm_takes_the_steps_of_the_baseline(pool: Pool) -> None:
-    for arm in (*GUIDE, *CONTROLS):
-        if arm.synthetic <= 100 and arm.real:
-            phases = drawn(arm, pool, seed=1).phases(arm, STEPS_OF, 9)
-            assert sum(steps for _, steps in phases) == 9
+def exposures(arm: Arm, pool: Pool, budget: int | None) -> tuple[float, int]:
+    """How often each real picture is shown, in batches of one, and the steps of all phases."""
+    found = drawn(arm, pool, seed=1)
+    phases = found.phases(arm, ClassifyConfig(epochs=3, batch=2).steps, budget)
+    shown = sum(steps * np.isin(rows, found.real).mean() for rows, steps in phases)
+    return shown / max(len(found.real), 1), sum(steps for _, steps in phases)
+
+
+def test_every_arm_takes_the_steps_of_the_baseline_or_its_share(pool: Pool) -> None:
+    for arm in standard_arms():
+        assert exposures(arm, pool, 900)[1] == round(9 * arm.steps)
+
+
+@pytest.mark.parametrize("budget", ["steps", "epochs"])
+def test_a_control_shows_each_real_picture_as_often_as_its_arm_or_as_often_as_it_can(pool: Pool, budget: str) -> None:
+    """At equal steps synth_50 and synth_100 show it 2/3 and 1/2 as often as the baseline. In 0.1 the control of the one
+    was missing, and that of the other was the baseline again."""
+    arms = {arm.name: arm for arm in standard_arms(budget)}
+    for arm in (arm for arm in arms.values() if arm.control and arm.real == 100):
+        own, control = (exposures(one, pool, 900 if budget == "steps" else None) for one in (arm, arms[arm.control]))
+        if budget == "steps":
+            assert control[0] == pytest.approx(own[0], rel=0.01)
+        else:
+            assert control[1] == own[1]  # as many steps, all of real pictures
+    steps = 900 if budget == "steps" else None
+    same = [name for name, arm in arms.items() if not arm.synthetic and arm.real == 100
+            and exposures(arm, pool, steps) == exposures(arms[BASELINE], pool, steps)]  # fmt: skip
+    assert same == [BASELINE]  # no arm is the baseline again
+
+
+@pytest.mark.parametrize(("budget", "real_alone"), [
+    ("steps", {"real_short_67", "real_short_50"}), ("epochs", {"duplicate_real_100"}),
+])  # fmt: skip
+def test_a_budget_brings_its_controls(budget: str, real_alone: set[str]) -> None:
+    arms = standard_arms(budget)
+    assert {arm.name for arm in arms if arm.real == 100 and not arm.synthetic} == {BASELINE, *real_alone}
+    few = standard_arms(budget, only=("limited_10",))
+    assert [arm.name for arm in few] == [BASELINE, "limited_10", "limited_10_real"]
+
+
+def test_shuffled_labels_are_as_many_of_each_class_and_say_nothing() -> None:
+    labels = np.arange(4000) % 2
+    rows = np.arange(1000, 4000)
+    dealt = dealt_anew(labels, rows, seed=3)
+    assert np.array_equal(dealt[:1000], labels[:1000]) and np.array_equal(labels, np.arange(4000) % 2)
+    assert dealt[rows].sum() == labels[rows].sum()
+    assert abs(np.corrcoef(dealt[rows], labels[rows])[0, 1]) < 0.06
+    assert not np.array_equal(dealt, dealt_anew(labels, rows, seed=4))
+    assert np.array_equal(dealt, dealt_anew(labels, rows, seed=3))
 
 
 def test_budget_in_epochs_follows_the_pictures(pool: Pool) -> None:
@@ -77,7 +130,7 @@ def test_repeated_real_pictures_are_the_same_ones(pool: Pool) -> None:
 def test_too_few_synthetic_pictures_are_told_with_arm_and_number(pool: Pool) -> None:
     config = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="much", synthetic=250)))
     with pytest.raises(BadInput, match=r"arm much: needs 150 .* of normal, there are 80: 70 are missing"):
-        check_counts(config, pool, ["normal", "pneumonia"])
+        check_counts(config, lambda arm: pool, ["normal", "pneumonia"])
 
 
 def test_arms_from_a_file(tmp_path: Path) -> None:
@@ -92,6 +145,8 @@ def test_arms_from_a_file(tmp_path: Path) -> None:
         ('[[arm]]\nname = "a"\nsynthetik = 3\n', "synthetik"),
         ('[[arm]]\nname = "A b"\n', "name"),
         ('[[arm]]\nname = "a"\nreal = 0\n', "neither real nor synthetic"),
+        ('[[arm]]\nname = "a"\nshuffled = true\n', "shuffled needs synthetic"),
+        ('[[arm]]\nname = "a"\nsteps = 0\n', "steps"),
         ('[[arm]]\nname = "a"\nreal = "much"\n', "real"),
         ("[arm]\n", r"\[\[arm\]\]"),
         ("arms = 3\n", "holds arms"),
@@ -121,6 +176,16 @@ def test_a_bad_file_is_told(tmp_path: Path, text: str, told: str) -> None:
 def test_arms_that_make_no_study(arms: tuple[Arm, ...], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         StudyConfig(arms=arms)
+
+
+def test_the_primary_arm_is_named_or_plain() -> None:
+    two = (Arm(name=BASELINE), Arm(name="a", real=10), Arm(name="b", synthetic=10))
+    assert StudyConfig().primary == "synth_100"
+    assert StudyConfig(arms=two[:2]).primary == "a" and StudyConfig(arms=two[:1]).primary is None
+    assert StudyConfig(arms=two).primary is None and StudyConfig(arms=two, primary="b").primary == "b"
+    for wrong in ("c", BASELINE):
+        with pytest.raises(ValueError, match="give one of: a, b"):
+            StudyConfig(arms=two, primary=wrong)
 
 
 @pytest.mark.parametrize(

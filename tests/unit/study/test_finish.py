@@ -3,13 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
-from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.finish import of_phantoms, settings, sources, told_source
+from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
+from cxr.study.finish import of_phantoms, one_generator, settings, sources, told_source
 from cxr.study.job import Job, prepare
 from tests.unit.study.conftest import evaluation_of, of_record
 
@@ -38,6 +39,22 @@ def test_sets_have_pictures_and_an_evaluation_has_none(
     ours = job(tmp_path, real_set, synthetic_set, evaluation)
     told = [told_source(name, record, ours) for name, record in sources(ours).items()]
     assert [(one.name, one.pictures) for one in told] == [("real", 60), ("synthetic", 48), ("evaluation", 0)]
+
+
+def test_each_synthetic_set_is_a_source_of_its_arms_and_one_run_of_a_generator(
+    real_set: CatalogSet, synthetic_set: CatalogSet, stored_set, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (48, 32, 32), dtype=np.uint8)
+    own = stored_set("own", pixels, finding=["normal", "pneumonia"] * 24, metrics={"patients_seen": []})
+    config = StudyConfig(arms=standard_arms(only=("limited_10", "limited_25")), allow_unchecked_copies=True)
+    place = open_store(str(tmp_path))
+    ours = prepare(place, config, real_set, synthetic_set, None, None, {"limited_10": own})
+    told = {one.name: (one.uri, one.arms) for one in (told_source(*each, ours) for each in sources(ours).items())}
+    assert told["synthetic"] == (synthetic_set.store.uri, ["limited_25"]) and told["real"][1] == []
+    assert told["synthetic of limited_10"] == (own.store.uri, ["limited_10"])
+    assert ours.recipe["own"] == {"limited_10": own.digest}
+    lines = one_generator(ours.sets.sides)
+    assert len(lines) == 2 and all(line.startswith("Only one generator run stands behind") for line in lines)
 
 
 def test_a_study_is_of_phantoms_where_a_model_has_learned_from_them(

@@ -52,3 +52,31 @@ def test_a_refusal_leaves_nothing_in_out(
     with pytest.raises(BadInput, match=line):
         job.main(cli.parse(job.Args, words, ""))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def arms_of(job, *words: str) -> set[str]:
+    given = ["tiny", "--real", "r", "--out", "o", *words]
+    return {arm.name for arm in job.configured(cli.parse(job.Args, given, "")).arms}
+
+
+def test_a_budget_on_the_command_line_brings_its_controls(job, tmp_path: Path) -> None:
+    """Under equal steps `duplicate_real_100` is the baseline again, and in epochs nothing is shown less often."""
+    steps, epochs = arms_of(job), arms_of(job, "--budget", "epochs")
+    assert steps - epochs == {"real_short_67", "real_short_50"} and epochs - steps == {"duplicate_real_100"}
+    file = tmp_path / "arms.toml"
+    file.write_text('[[arm]]\nname = "quarter"\nsteps = 25\n')
+    assert arms_of(job, "--arms", str(file)) - steps == {"quarter"}
+
+
+def test_a_primary_arm_on_the_command_line_must_be_there(job) -> None:
+    with pytest.raises(BadInput, match=r"--primary 'synth_7': no arm .* is called so; give one of: synth"):
+        arms_of(job, "--primary", "synth_7")
+
+
+def test_sets_of_single_arms_are_named(job) -> None:
+    words = ["tiny", "--real", "r", "--out", "o", "--synthetic", "s3://b/x=1", "--synthetic", "limited_10=s3://b/y"]
+    places = job.synthetic_places(cli.parse(job.Args, words, "").synthetic)
+    assert places == {job.MAIN: "s3://b/x=1", "limited_10": "s3://b/y"}
+    for twice in (["a", "b"], ["limited_10=a", "limited_10=b"]):
+        with pytest.raises(BadInput, match="would have two sets"):
+            job.synthetic_places(twice)

@@ -12,7 +12,8 @@ from cxr.data.lineage import Shown, in_record, plain_name, shown
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS
 from cxr.errors import BadInput
-from cxr.study.config import BASELINE, Arm, StudyConfig
+from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
+from cxr.study.generators import generator_saw_more
 from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, held_out, load
 from tests.unit.study.conftest import evaluation_of, of_record
 
@@ -212,6 +213,75 @@ def test_the_same_pixels_in_both_sets_are_refused() -> None:
     check_no_twins(pixels[:4], pixels[4:])
     with pytest.raises(BadInput, match="2 synthetic pictures are real ones"):
         check_no_twins(pixels[:4], pixels[2:])
+
+
+LIMITED = StudyConfig(arms=standard_arms(only=("limited_25", "synth_100")), seeds=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def own_set(stored_set) -> CatalogSet:
+    pixels = np.random.default_rng(3).integers(0, 256, (48, 32, 32), dtype=np.uint8)
+    return stored_set("own", pixels, finding=["normal", "pneumonia"] * 24, metrics={"patients_seen": []})
+
+
+def test_an_arm_takes_its_own_set_and_others_the_main_one(
+    real_set: CatalogSet, synthetic_set: CatalogSet, own_set: CatalogSet
+) -> None:
+    sets = compared(real_set, synthetic_set, LIMITED, {"limited_25": own_set})
+    assert list(sets.sides) == ["synthetic", "synthetic of limited_25"]
+    found = drawn_by(sets, LIMITED)
+    assert (found["limited_25", 1].synthetic >= 108).all() and len(found["limited_25", 1].synthetic) == 40
+    assert (found["synth_100", 1].synthetic < 108).all() and (found["synth_100", 1].synthetic >= 60).all()
+    pixels = load(sets, np.array([0, 61, 109]), 32, lambda count: None)
+    alone = load(compared(real_set, own_set, LIMITED), np.array([61]), 32, lambda count: None)
+    assert np.array_equal(pixels[2], alone[0]) and not np.array_equal(pixels[1], alone[0])
+
+
+def test_an_own_set_is_checked_as_the_main_one_is(
+    real_set: CatalogSet, synthetic_set: CatalogSet, own_set: CatalogSet
+) -> None:
+    with pytest.raises(BadInput, match=r"--synthetic limited_10=.*did you mean limited_25"):
+        compared(real_set, synthetic_set, LIMITED, {"limited_10": own_set})
+    column = pa.array(["Pneumonia"] * len(own_set.table))
+    strange = replace(own_set, table=own_set.table.set_column(2, "finding", column))
+    with pytest.raises(BadInput, match="shows Pneumonia"):
+        compared(real_set, synthetic_set, LIMITED, {"limited_25": strange})
+    with pytest.raises(BadInput, match="60 pictures are in --real and in --synthetic"):
+        compared(real_set, synthetic_set, LIMITED, {"limited_25": real_set})
+    with pytest.raises(BadInput, match="synth_100 need synthetic"):
+        compared(real_set, None, LIMITED, {"limited_25": own_set})
+    cleared = of_record(synthetic_set, kind="images without copies", recipe={"real": real_set.digest})
+    with pytest.raises(BadInput, match=f"{own_set.store.uri}: nobody looked for copies"):
+        checked_protocol(compared(real_set, cleared, LIMITED, {"limited_25": own_set}), LIMITED, None)
+    seen = of_record(own_set, metrics={"patients_seen": [plain_name("p29", "")]})
+    allowed = LIMITED.model_copy(update={"allow_unchecked_copies": True})
+    with pytest.raises(BadInput, match="trained on 1 patients of the test part"):
+        checked_protocol(compared(real_set, synthetic_set, LIMITED, {"limited_25": seen}), allowed, None)
+
+
+def test_a_generator_that_saw_more_than_its_arm_is_named(
+    real_set: CatalogSet, synthetic_set: CatalogSet, own_set: CatalogSet
+) -> None:
+    """limited_25 has 5 of the 20 patients of the training part. Whoever saw them all, or is not known, saw more."""
+    [arm] = (arm for arm in LIMITED.arms if arm.name == "limited_25")
+    everyone = [plain_name(f"p{number}", "") for number in range(20)]
+    rows = drawn_by(compared(real_set, synthetic_set, LIMITED), LIMITED)["limited_25", 1].real
+    part = sorted({plain_name(real_set.table["patient_id"][int(row)].as_py(), "") for row in rows})
+    assert 4 <= len(part) <= 6
+
+    def saw(seen: list[str] | None, own: list[str] | None = None) -> bool:
+        main, other = (
+            of_record(found, metrics={} if patients is None else {"patients_seen": patients})
+            for found, patients in ((synthetic_set, seen), (own_set, own))
+        )
+        sets = compared(real_set, main, LIMITED, {"limited_25": other} if own is not None else {})
+        return generator_saw_more(sets, arm, NO_LISTS)
+
+    assert saw(everyone) and saw(None) and not saw([])
+    assert not saw(everyone, part) and not saw(everyone, part[:1]) and not saw(everyone, [])
+    assert saw(everyone, everyone) and saw([], [*part, plain_name("p25", "")])
+    whole = next(one for one in LIMITED.arms if one.name == "synth_100")
+    assert not generator_saw_more(compared(real_set, of_record(synthetic_set, metrics={}), LIMITED), whole, NO_LISTS)
 
 
 def test_test_pictures_with_their_patients_and_groups(real_set: CatalogSet) -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -6,13 +7,14 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from cxr.errors import BadInput
 from cxr.study import results
-from cxr.study.answer import answer, notes
-from cxr.study.config import BASELINE, Arm, StudyConfig
+from cxr.study.answer import Answer, answer, notes, standardised
+from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.results import METRICS, ArmResult, Point, Trial
+from cxr.study.statistics import holm
 from cxr.study.summary import summarise, title
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-SMALL = {"resamples": 100}
+SMALL = {"resamples": 100, "seeds": (42, 123, 456)}
 
 
 def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.Tested:
@@ -43,9 +45,10 @@ def trial(test: results.Tested, arm: str, seed: int, level: float, **changes) ->
 def summarised(
     levels: dict[str, float], config: StudyConfig | None = None, test: results.Tested | None = None, **changes
 ) -> tuple[StudyConfig, list[ArmResult]]:
-    """A study whose arms reach these levels."""
+    """A study whose arms reach these levels; controls that are not named reach 1."""
     test = test or part()
-    config = config or StudyConfig(arms=tuple(arm for arm in StudyConfig().arms if arm.name in levels), **SMALL)
+    config = config or StudyConfig(arms=standard_arms(only=levels), **SMALL)
+    levels = {arm.name: 1.0 for arm in config.arms} | levels
     trials = [trial(test, arm, seed, level, **changes) for arm, level in levels.items() for seed in config.seeds]
     names = CLASSES if max(test.labels) == 1 else [f"class{number}" for number in range(max(test.labels) + 1)]
     return config, summarise(config, trials, [], test, names, np.random.default_rng(0))
@@ -76,12 +79,12 @@ def test_figures_are_means_over_seeds(classes: int):
 
 
 def test_arms_are_compared_with_the_baseline_and_with_their_control():
-    levels = {BASELINE: 1.0, "synth_100": 1.8, "limited_10": 0.6, "limited_10_real": 0.1, "duplicate_real_100": 1.0}
+    levels = {BASELINE: 1.0, "synth_100": 1.8, "limited_10": 0.6, "limited_10_real": 0.1, "real_short_50": 1.0}
     _, arms = summarised(levels)
     found = by_name(arms)
     pairs = {name: list(dict.fromkeys(d.against for d in arm.differences)) for name, arm in found.items()}
     assert pairs[BASELINE] == [] and pairs["limited_10_real"] == [BASELINE]
-    assert pairs["synth_100"] == [BASELINE, "duplicate_real_100"]
+    assert pairs["synth_100"] == [BASELINE, "real_short_50"]
     first = found["synth_100"].differences[0]
     means = [found[name].figures["auroc"].mean for name in ("synth_100", BASELINE)]
     assert first.metric == "auroc" and first.mean == pytest.approx(means[0] - means[1])
@@ -92,30 +95,46 @@ def test_arms_are_compared_with_the_baseline_and_with_their_control():
     assert others["accuracy"].delong_p is None and others["accuracy"].bootstrap_low is None
 
 
-def test_each_family_is_corrected_by_itself():
-    """Four arms against the baseline, one against a control: the least p counts four times, and once."""
-    levels = {BASELINE: 1.0, "synth_25": 1.05, "synth_100": 1.3, "duplicate_real_100": 1.0, "synth_only": 0.9}
+def test_the_primary_arm_is_tested_alone_and_all_others_are_one_family():
+    """In 0.1 comparisons with the baseline were a family of five here, and that with the control one of its own."""
+    levels = {BASELINE: 1.0, "synth_25": 1.05, "synth_100": 1.3, "synth_only": 0.9, "limited_10": 0.7}
     _, arms = summarised(levels)
-    found = [d for arm in arms for d in arm.differences if d.metric == "auroc"]
-    against_baseline = [d for d in found if d.against == BASELINE]
-    least = min(against_baseline, key=lambda d: d.p)
-    assert len(against_baseline) == 4 and least.p_holm == pytest.approx(min(1, 4 * least.p))
-    (other,) = (d for d in found if d.against != BASELINE)
-    assert other.p_holm == other.p
+    found = {(arm.arm, d.against): d for arm in arms for d in arm.differences if d.metric == "auroc"}
+    primary = found.pop(("synth_100", BASELINE))
+    assert primary.p_holm == primary.p and primary.delong_holm == primary.delong_p
+    assert len(found) == 7 and {against for _, against in found} == {BASELINE, "real_short_50", "limited_10_real"}
+    corrected = holm([one.p for one in found.values()])
+    assert [one.p_holm for one in found.values()] == pytest.approx(corrected)
 
 
-def test_what_is_detectable_is_so_after_the_correction():
-    """Alone the arm's p must be below 5 %, among ten below 0.5 %."""
-    alone, among = (
-        by_name(summarised(dict.fromkeys(names, 1.0))[1])["synth_25"].differences[0]
-        for names in ((BASELINE, "synth_25"), [arm.name for arm in StudyConfig().arms])
-    )
-    assert (among.mean, among.p) == (alone.mean, alone.p)
-    assert among.detectable > 1.3 * alone.detectable
+def test_the_primary_comparison_of_an_arm_with_a_part_of_the_data_is_with_its_control():
+    config = StudyConfig(arms=standard_arms(only=("limited_10", "synth_100")), primary="limited_10", **SMALL)
+    _, arms = summarised({"limited_10": 0.9, "limited_10_real": 0.8, "synth_100": 1.2}, config)
+    with_baseline, with_control = (by_name(arms)["limited_10"].less(other) for other in (BASELINE, "limited_10_real"))
+    assert with_control.p_holm == with_control.p and with_baseline.p_holm > with_baseline.p
+
+
+def test_without_a_primary_arm_all_are_one_family():
+    arms = (Arm(name=BASELINE), Arm(name="synth_25", synthetic=25), Arm(name="synth_50", synthetic=50))
+    config, found = summarised({"synth_25": 1.2, "synth_50": 1.3}, StudyConfig(arms=arms, **SMALL))
+    one = min((arm.less(BASELINE) for arm in found[1:]), key=lambda one: one.p)
+    assert one.p_holm == pytest.approx(2 * one.p)
+    assert answer(config, found).headline == "No arm was named as the primary one, so none was tested alone."
+
+
+def test_what_is_detectable_is_so_at_the_level_of_the_test():
+    """The primary arm's at 5 %; an other one's among 16 after the correction, in 0.1 among ten."""
+    primary = by_name(summarised({BASELINE: 1.0, "synth_25": 1.0})[1])["synth_25"].differences[0]
+    among = by_name(summarised({arm.name: 1.0 for arm in standard_arms()})[1])["synth_25"].differences[0]
+    assert (among.mean, among.p) == (primary.mean, primary.p)
+    assert among.detectable > 1.3 * primary.detectable
+
+
+THREE = (Arm(name=BASELINE), Arm(name="synth_25", synthetic=25), Arm(name="synth_50", synthetic=50))
 
 
 def test_a_lost_seed_leaves_pairs_of_the_others_and_a_lost_arm_no_figures():
-    test, config = part(), StudyConfig(arms=StudyConfig().arms[:3], **SMALL)
+    test, config = part(), StudyConfig(arms=THREE, **SMALL)
     kept = [
         (BASELINE, 42, 1.0),
         (BASELINE, 123, 1.0),
@@ -135,7 +154,7 @@ def test_a_lost_seed_leaves_pairs_of_the_others_and_a_lost_arm_no_figures():
 
 
 def test_one_seed_has_intervals_of_its_patients():
-    config = StudyConfig(arms=StudyConfig().arms[:2], seeds=(42,), **SMALL)
+    config = StudyConfig(arms=THREE[:2], seeds=(42,), resamples=100)
     _, (_, arm) = summarised({BASELINE: 1.0, "synth_25": 1.6}, config)
     assert arm.figures["auroc"].sd is None and arm.figures["auroc"].low < arm.figures["auroc"].high
     assert arm.differences[0].welch_p is None and arm.differences[0].p == pytest.approx(
@@ -170,53 +189,128 @@ def test_a_test_part_that_shows_a_class_once_is_refused():
 def test_arms_have_titles_in_words():
     assert title(Arm(name="a", synthetic=25)) == "100 % real + 25 % synthetic"
     assert title(Arm(name="a", real=0, synthetic=100)) == "100 % synthetic"
+    assert title(Arm(name="a", steps=66.67)) == "100 % real, 66.7 % of the steps"
+    assert title(Arm(name="a", synthetic=50, shuffled=True)) == "100 % real + 50 % synthetic with shuffled labels"
     assert title(Arm(name="a", repeat=2)) == "100 % real, 2 times"
     assert title(Arm(name="a", synthetic=50, order="synthetic_first")) == "50 % synthetic, then 100 % real"
 
 
-def test_the_answer_names_the_best_arm_that_beats_the_baseline_and_its_control():
-    levels = {BASELINE: 1.0, "synth_25": 1.2, "synth_100": 1.8, "duplicate_real_100": 1.0}
-    said = answer(*summarised(levels))
-    assert said.startswith("Synthetic pictures helped: synth_100 (100 % real + 100 % synthetic) raised AUROC by 0.")
-    assert said.endswith("over baseline, and beat its control duplicate_real_100 too.")
-    said = answer(*summarised(levels | {"duplicate_real_100": 1.8}))
-    assert "but was not shown to beat its control duplicate_real_100" in said
+def said(levels: dict[str, float], saw_more: Sequence[str] = (), **fields) -> Answer:
+    config = StudyConfig(arms=standard_arms(only=levels), **SMALL, **fields)
+    return answer(*summarised(levels, config), saw_more)
 
 
-def test_the_answer_says_that_synthetic_pictures_hurt():
-    said = answer(*summarised({BASELINE: 1.8, "synth_25": 1.8, "synth_100": 1.0, "duplicate_real_100": 1.8}))
-    assert said.startswith("Synthetic pictures hurt: synth_100 (100 % real + 100 % synthetic) lowered AUROC by 0.")
+def test_synthetic_pictures_helped_where_the_primary_arm_beats_the_baseline_and_its_control():
+    levels = {BASELINE: 1.0, "synth_25": 1.2, "synth_100": 1.8}
+    found = said(levels)
+    helped = "Synthetic pictures helped: with as many synthetic as real pictures AUROC rose by "
+    assert re.fullmatch(helped + r"0\.\d+ \(0\.\d+ to 0\.\d+\)\.", found.headline)
+    assert "tested alone at 5 %" in found.details[0]
+    assert found.details[1].startswith("synth_100 less its control, 100 % real, 50 % of the steps: AUROC rose by 0.")
+    found = said(levels | {"real_short_50": 1.8})
+    assert found.headline.startswith("With as many synthetic as real pictures AUROC rose by 0.")
+    assert found.headline.endswith("but no difference from 100 % real, 50 % of the steps was shown.")
 
 
-def test_the_answer_says_what_could_have_been_found():
-    config, arms = summarised({BASELINE: 1.0, "synth_25": 1.0, "synth_50": 1.0})
-    most = max(arm.differences[0].detectable for arm in arms[1:])
-    said = answer(config, arms)
-    assert said.startswith("No detectable difference: beside all real data")
-    assert said.endswith(f"this study could have found a difference of {most:.3f} or more.")
+def test_what_fewer_looks_at_the_real_pictures_explain_is_no_harm_of_the_synthetic_ones():
+    """What 0.1 said of PneumoniaMNIST: "they hurt a little", where real data alone in as few looks lost as much."""
+    levels = {BASELINE: 1.8, "synth_100": 1.0}
+    assert said(levels | {"real_short_50": 1.8}).headline.startswith("Synthetic pictures hurt: with as many synthetic")
+    found = said(levels | {"real_short_50": 1.0}).headline
+    assert found.startswith("With as many synthetic as real pictures AUROC fell by 0.") and "hurt" not in found
+    assert found.endswith("but no difference from 100 % real, 50 % of the steps was shown.")
 
 
-def test_where_every_arm_is_perfect_the_answer_is_that_nothing_varied():
+def test_the_headline_is_one_short_sentence_and_says_what_was_seen():
+    found = said({BASELINE: 1.0, "synth_25": 1.0, "synth_50": 1.0, "synth_100": 1.0, "limited_10": 0.8})
+    seen = r"[+-]0\.\d+ \([+-]0\.\d+ to [+-]0\.\d+\)"
+    expected = rf"No detectable difference: with as many synthetic as real pictures AUROC changed by {seen}\."
+    assert re.fullmatch(expected, found.headline)
+    assert len(found.headline) < 130 and "a true difference of 0." in found.details[0]
+    assert any(
+        line.startswith("No detectable difference from the baseline: synth_25, synth_50 (") for line in found.details
+    )
+
+
+def test_the_primary_arm_is_another_where_another_is_named():
+    found = said({BASELINE: 1.0, "synth_25": 1.0, "synth_50": 1.8, "synth_100": 1.0}, primary="synth_50")
+    assert found.headline.startswith(
+        "Synthetic pictures helped: with half as many synthetic as real pictures AUROC rose"
+    )
+    assert said({BASELINE: 1.0, "synth_only": 0.1}).headline.startswith(
+        "With synthetic pictures alone AUROC fell by 0."
+    )
+
+
+def test_shuffled_labels_are_told_by_themselves():
+    found = said({BASELINE: 1.8, "synth_100": 1.8, "shuffled_100": 0.8})
+    start = "shuffled_100, the same pictures with labels that say nothing: AUROC fell by 0."
+    assert sum(line.startswith(start) for line in found.details) == 1
+    assert not any("from the baseline: shuffled" in line for line in found.details)
+
+
+def test_where_nothing_varied_nothing_could_be_found():
     config, arms = summarised({BASELINE: 60.0, "synth_25": 60.0})
     assert arms[0].figures["auroc"].mean == 1 and arms[1].differences[0].detectable is None
-    assert answer(config, arms).endswith("+0.000; nothing varied, so this study cannot say what it could have found.")
+    assert "nothing varied" in answer(config, arms).details[0]
 
 
-def test_the_answer_has_a_sentence_for_few_real_data():
-    levels = {BASELINE: 1.5, "limited_10": 1.4, "limited_10_real": 0.5, "limited_25": 1.0, "limited_25_real": 1.0}
-    said = answer(*summarised(levels))
-    assert said.startswith(
-        "Where real data are few, against the same real data alone: with 10 % synthetic pictures raised"
+FEW_DATA = {BASELINE: 1.5, "synth_100": 1.5, "limited_10": 1.4, "limited_10_real": 0.5, "limited_25": 1.0}
+
+
+def test_few_real_data_have_a_sentence_an_arm():
+    found = [line for line in said(FEW_DATA).details if line.startswith("limited")]
+    assert found[0].startswith("limited_10 less its control, the same 10 % alone: AUROC rose by 0.")
+    assert found[1].startswith("limited_25 less its control, the same 25 % alone: no detectable difference")
+
+
+def test_a_generator_that_saw_all_real_pictures_is_no_answer_for_few():
+    """0.1 said "Where real data are few ... raised AUROC" whatever the generator had seen."""
+    why = "may have seen all real training pictures, so this is no answer for few real data"
+    found = [line for line in said(FEW_DATA, ["limited_10"]).details if line.startswith("limited")]
+    assert [why in line for line in found] == [True, False]
+    assert not any(why in line for line in said(FEW_DATA).details)
+    first = said(FEW_DATA, ["limited_10"], primary="limited_10")
+    assert first.details[0] == f"The generator of limited_10 {why}."
+    assert first.headline.startswith(
+        "Synthetic pictures helped: with 100 % synthetic pictures beside 10 % of the real ones"
     )
-    assert "; with 25 % no detectable difference: they changed AUROC by" in said
 
 
 def test_the_answer_of_one_arm_is_its_own_figures():
     config, [alone] = summarised({BASELINE: 1.0})
-    said = answer(config, [alone])
+    found = answer(config, [alone])
     accuracy = alone.figures["accuracy"]
-    assert said.startswith("No arm of this study")
-    assert f"accuracy {accuracy.mean:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), AUROC" in said
+    assert f"accuracy {accuracy.mean:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), AUROC" in found.headline
+    assert found.details[0].startswith("No arm of this study")
+
+
+def test_a_primary_arm_that_failed_has_no_answer():
+    config, test = StudyConfig(arms=THREE, primary="synth_50", **SMALL), part()
+    trials = [trial(test, arm, seed, 1.0) for arm in (BASELINE, "synth_25") for seed in config.seeds]
+    lost = [("synth_50", seed) for seed in config.seeds]
+    arms = summarise(config, trials, lost, test, CLASSES, np.random.default_rng(0))
+    assert answer(config, arms).headline.startswith(
+        "No answer: the trials of synth_50, the primary arm, or of baseline"
+    )
+
+
+def test_notes_say_which_comparisons_are_one_family_and_what_the_seeds_can_see():
+    lines = notes(StudyConfig(**SMALL), [], part(), CLASSES)
+    assert any(
+        line.startswith("The other 16 comparisons, with the baseline and with controls, are one") for line in lines
+    )
+    assert any("synth_100 less baseline is tested alone at 5 %" in line and "up to 10 %" in line for line in lines)
+    assert any("3 seeds can see" in line and "primary comparison 3.3, in the others 13.1" in line for line in lines)
+    assert any("same patients with every seed (subset seed" in line for line in lines)
+    plain = notes(StudyConfig(arms=THREE[:1]), [], part(), CLASSES)
+    assert not any("family" in line or "subset seed" in line or "can see" in line for line in plain)
+
+
+@pytest.mark.parametrize(("seeds", "alone", "of_ten"), [(3, 3.3, 10.4), (5, 1.7, 3.2), (8, 1.2, 1.8)])
+def test_what_so_many_seeds_find_in_standard_deviations(seeds: int, alone: float, of_ten: float):
+    assert standardised(seeds, 0.05) == pytest.approx(alone, abs=0.06)
+    assert standardised(seeds, 0.005) == pytest.approx(of_ten, abs=0.06)
 
 
 def test_notes_name_failures_and_few_patients():

@@ -1,5 +1,6 @@
 """A trial in this process: what it leaves, what is tried again, and what is told when it is given up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,21 @@ def test_a_trial_leaves_its_curve_and_the_scores_of_every_test_picture(run: Run)
     assert np.allclose(np.sum(trial.scores, axis=1), 1) and len(trial.scores) == 8
     assert all(point.test_auroc is not None for point in trial.curve)
     assert [news["step"] for news in told] == [3, 6, 6] and told[-1]["done"]
+
+
+def test_shuffled_labels_are_dealt_out_among_these_pictures_for_training_alone(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, real = [], loop.train
+
+    def watched(pictures, *words, **named):
+        seen.append(pictures.labels)
+        return real(pictures, *words, **named)
+
+    monkeypatch.setattr(loop, "train", watched)
+    called(replace(run, order=replace(run.order, shuffled=np.arange(24))))
+    assert sorted(seen[0][:24]) == sorted(LABELS[:24]) and (seen[0][:24] != LABELS[:24]).any()
+    assert (seen[0][24:] == LABELS[24:]).all()
 
 
 def test_a_finished_trial_is_not_run_again(run: Run) -> None:

@@ -1,0 +1,24 @@
+"""What the generators behind a study's synthetic pictures have seen of the real ones."""
+
+import pyarrow as pa
+
+from cxr.data.lineage import seen_in
+from cxr.data.lineage_lists import Lists, overlap
+from cxr.study.arms import drawn
+from cxr.study.config import Arm
+from cxr.study.sets import Sets
+
+
+def generator_saw_more(sets: Sets, arm: Arm, lists: Lists) -> bool:
+    """Whether an arm with a part of the real data may take pictures of a generator that saw more of them than the part.
+
+    Only a generator that is known to have seen nobody, or none but patients of this part, did not.
+
+    Args:
+        lists: of patients whom generators were shown, see `lineage_lists.lists_of`.
+    """
+    if not arm.synthetic or not 0 < arm.real < 100:
+        return False
+    part = sets.real.table.take(pa.array(drawn(arm, sets.pool(arm.name), 0).real))
+    found = overlap(seen_in(sets.sides[sets.side_of(arm.name)].record.metrics), part, lists)
+    return bool(found.outside or found.unchecked)
