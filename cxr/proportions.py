@@ -3,9 +3,8 @@ patients as the pictures are worth.
 
 Pictures of one patient are alike, so n of them say as much as n / D of different patients. D is 1 where they are not
 alike and sum(m^2) / sum(m) where they are wholly alike, m being a patient's pictures (Kish 1965, Survey Sampling). It
-is estimated from the scatter between patients, and Student's quantiles allow for how few they are (Korn and Graubard
-1998, Survey Methodology 24, 193). Few patients who differ from the others tell nothing of D: it is drawn towards wholly
-alike as if by one patient more.
+is estimated from the scatter between patients (Korn and Graubard 1998, Survey Methodology 24, 193). Few patients who
+differ from the others tell nothing of D: it is drawn towards wholly alike as if by one patient more.
 """
 
 import numpy as np
@@ -23,20 +22,40 @@ def clopper_pearson(share: float, patients: float) -> tuple[float, float]:
 
 
 def clustered(hits: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the share of hits, bool [N], when the patients [N] are a sample; N at least 1."""
+    """The 95 % interval of the share of hits, bool [N], when the patients [N] are a sample; N at least 1.
+
+    As Korn and Graubard 1998 do, Student's quantiles allow for how few the patients are.
+    """
     owners = np.unique(patients, return_inverse=True)[1]
-    pictures, share = np.bincount(owners), float(hits.mean())
-    alike, total = float(pictures @ pictures / pictures.sum()), len(hits)
+    pictures, share, total = np.bincount(owners), float(hits.mean()), len(hits)
     if len(pictures) == total:
         return clopper_pearson(share, total)
-    known = np.count_nonzero(np.bincount(owners, hits != (share > 0.5)))  # patients who differ from most
-    effect = (known * _design_effect(hits, owners, share) + alike) / (known + 1) if known else alike
-    quantiles = stats.t.isf(LEVEL / 2, [total - 1, max(total / alike - 1, 1.0)])
-    return clopper_pearson(share, total / min(max(effect, 1.0), alike) * (quantiles[0] / quantiles[1]) ** 2)
+    components = np.bincount(owners, hits - share) / total * np.sqrt(len(pictures) / max(len(pictures) - 1, 1))
+    alike = independent(pictures)
+    worth = effective(share, float(components @ components), carriers(components), alike)
+    quantiles = stats.t.isf(LEVEL / 2, [total - 1, max(alike - 1, 1.0)])
+    return clopper_pearson(share, min(max(worth, alike), total) * (quantiles[0] / quantiles[1]) ** 2)
 
 
-def _design_effect(hits: np.ndarray, owners: np.ndarray, share: float) -> float:
-    """The variance of the share over patients, in times of what independent pictures would have."""
-    sums = np.bincount(owners, hits - share)
-    scatter = len(sums) / max(len(sums) - 1, 1) * np.square(sums).sum() / len(hits) ** 2
-    return float(scatter / (share * (1 - share) / len(hits)))
+def independent(weights: np.ndarray) -> float:
+    """How many independent pictures those of patients with so many each are worth, if a patient's are wholly alike."""
+    total = float(weights.sum())
+    return total**2 / float(weights @ weights) if total else 0.0
+
+
+def carriers(components: np.ndarray) -> float:
+    """How many of the patients [P] carry a variance sum(u^2); 0 where there is none."""
+    square, fourth = np.square(components).sum(), np.power(components, 4).sum()
+    return float(square**2 / fourth) if fourth > 0 else 0.0
+
+
+def effective(share: float, variance: float, known: float, alike: float) -> float:
+    """As how many independent patients a share counts.
+
+    Args:
+        variance: of the share, over patients.
+        known: how many patients carry it.
+        alike: as how many it counts where none does.
+    """
+    most = share * (1 - share)
+    return (known + 1) / (known * variance / most + 1 / alike) if known and most else alike

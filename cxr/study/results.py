@@ -45,8 +45,8 @@ class Spread:
 
     mean: float
     sd: float | None  # between seeds; None with one seed
-    low: float
-    high: float
+    low: float | None  # None, as `high` is, where nothing is known of how it varies
+    high: float | None
 
 
 @dataclass(frozen=True)
