@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet, files
 from cxr.data.contact_sheet import COLUMNS, contact_sheet
-from cxr.data.lineage import is_phantom, sources_of
+from cxr.data.lineage import is_phantom
 from cxr.report import figures, tables
 from cxr.report.page import GRID, page
 from cxr.store import (
@@ -24,8 +24,9 @@ from cxr.store import (
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.job import KIND, Job, results
+from cxr.study.origins import origins, tested_on_phantoms
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
+from cxr.study.sets import GENERATED, WITHOUT_COPIES, held_out
 from cxr.study.summary import summarise
 
 PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
@@ -58,7 +59,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
     return Study(
         answer=answer(config, arms),
-        phantom=of_phantoms(sets),
+        phantom=tested_on_phantoms(sets.real),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,
@@ -69,6 +70,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
         sources=[told_source(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
         notes=[*([SPLIT_HERE] if sets.split_here else []), *notes(config, failed, test, sets.classes)],
+        origins=origins(sets.real, {"synthetic": sets.synthetic} if sets.synthetic else {}),
     )
 
 
@@ -83,11 +85,6 @@ def told_source(name: str, record: Record, job: Job) -> Source:
     places = {"real": job.sets.real.store, "synthetic": job.sets.synthetic and job.sets.synthetic.store}
     place = places[name] if name in places else job.evaluation[0]
     return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if name in places else 0)
-
-
-def of_phantoms(sets: Sets) -> bool:
-    """Whether phantoms stand behind some picture."""
-    return is_phantom(sources_of(*(side.sources for side in (sets.real, sets.synthetic) if side)))
 
 
 def settings(job: Job) -> dict[str, str]:

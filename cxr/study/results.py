@@ -1,7 +1,7 @@
 """What trials leave and what a study finds, in named records: `trials/<arm>/<seed>/result.json` and `results.json`."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter
 
@@ -138,7 +138,7 @@ class Study:
     """What `results.json` holds; all that the report says comes from here and from the records of the sources."""
 
     answer: str  # one sentence in words
-    phantom: bool  # made of phantoms: nothing here is about patients
+    phantom: bool  # tested on phantoms: nothing here is about patients
     classes: list[str]  # the last is the positive one where there are two
     baseline: str
     budget: str  # steps or epochs
@@ -151,6 +151,7 @@ class Study:
     sources: list[Source]
     allowed: list[str]  # what `--allow-...` let pass, in words
     notes: list[str]  # what a reader must know besides
+    origins: dict[str, str] = field(default_factory=dict)  # what the pictures of each part are, in words
 
 
 def trial_key(arm: str, seed: int) -> str:
