@@ -24,7 +24,7 @@ from cxr.store import (
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.job import KIND, Job, results
-from cxr.study.origins import origins, tested_on_phantoms
+from cxr.study.origins import of_phantoms, origins
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import GENERATED, WITHOUT_COPIES, held_out
 from cxr.study.summary import summarise
@@ -59,7 +59,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
     return Study(
         answer=answer(config, arms),
-        phantom=tested_on_phantoms(sets.real),
+        phantom=of_phantoms(sets.real),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,

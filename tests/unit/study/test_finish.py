@@ -11,7 +11,7 @@ from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.finish import settings, sources, told_source
 from cxr.study.job import Job, prepare
-from cxr.study.origins import origins, tested_on_phantoms
+from cxr.study.origins import of_phantoms, origins
 from tests.unit.study.conftest import evaluation_of, of_record
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
@@ -52,8 +52,8 @@ def test_a_study_is_of_phantoms_where_its_test_pictures_are(real_set: CatalogSet
     """A generator that began with phantoms does not make real test pictures phantoms; each part says what it is."""
     real = of_sources(real_set, "folder")
     learned = of_record(synthetic_set, metrics={"sources": ["folder", PHANTOM]})
-    assert not tested_on_phantoms(real) and tested_on_phantoms(of_sources(real_set, PHANTOM))
-    assert tested_on_phantoms(learned)  # as the real set of a study: its pictures are of nobody
+    assert not of_phantoms(real) and of_phantoms(of_sources(real_set, PHANTOM))
+    assert of_phantoms(learned)  # as the real set of a study: its pictures are of nobody
     assert origins(real, {"synthetic": learned}) == {
         "test pictures": "from folder: no phantoms among them",
         "training pictures": "from folder: no phantoms among them",
@@ -65,9 +65,6 @@ def test_a_study_is_of_phantoms_where_its_test_pictures_are(real_set: CatalogSet
 def test_only_the_test_part_decides(real_set: CatalogSet) -> None:
     split = real_set.table["split"].to_pylist()
     mixed = of_sources(real_set, *("folder" if part == "test" else PHANTOM for part in split))
-    told = origins(mixed, {})
-    assert not tested_on_phantoms(mixed)
-    assert (told["test pictures"], told["training pictures"]) == (
-        "from folder: no phantoms among them",
-        f"from {PHANTOM}",
-    )
+    told, real = origins(mixed, {}), "from folder: no phantoms among them"
+    assert not of_phantoms(mixed)
+    assert (told["test pictures"], told["training pictures"]) == (real, f"from {PHANTOM}")
