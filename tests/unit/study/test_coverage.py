@@ -57,7 +57,7 @@ def held(truth: float, draw: Callable[[], Spread], studies: int = STUDIES) -> fl
     [Sample(24, 0.993), Sample(12, 0.9), Sample(100, 0.995), Sample(24, 0.98, seeds=3, most=4, seed_sd=0.2)],
 )
 def test_an_auroc_near_1_is_held_by_its_interval(sample: Sample):
-    """Without what no patient has shown it is 45, 74, 90 and 89 % of studies."""
+    """Version 0.1 held 41, 75, 89 and 96 % of them."""
     rng = np.random.default_rng(0)
     assert held(sample.truth, lambda: spread_of(sample.trials(rng))) >= ENOUGH
 
@@ -84,6 +84,7 @@ def test_an_ordinary_interval_is_hardly_wider():
 
 @pytest.mark.parametrize(("patients", "truth", "most"), [(24, 0.98, 1), (60, 0.99, 4), (200, 0.9, 4)])
 def test_a_share_of_patients_is_held_by_its_interval(patients: int, truth: float, most: int):
+    """Version 0.1 held 37, 70 and 97 % of them."""
     rng = np.random.default_rng(1)
     assert held(truth, lambda: spread_of([share(rng, patients, truth, most)])) >= ENOUGH
 
@@ -119,7 +120,7 @@ def both(rng: np.random.Generator, first: Sample, second: Sample) -> tuple[Measu
 
 @pytest.mark.parametrize(("patients", "truths"), [(12, (0.995, 0.98)), (24, (0.98, 0.95)), (100, (0.995, 0.98))])
 def test_a_difference_near_1_is_held_by_its_interval(patients: int, truths: tuple[float, float]):
-    """Without what no patient has shown it is 30, 91 and 88 % of studies."""
+    """Version 0.1 held 32, 85 and 89 % of them."""
     rng, (one, other) = np.random.default_rng(3), truths
     found = [
         difference(*both(rng, Sample(patients, one), Sample(patients, other)), "other", MAIN, 0.05)
