@@ -18,6 +18,7 @@ nightly     one night after another: lease, gate, and the pointer that readers f
 gan         DCGAN and LeNet-5 on 28 px pictures: a lab, not X-rays
 networks    the small network that pretraining, evaluation and classification share
 ranks       a worker's place among those that train together
+proportions intervals of a share of patients, also where nothing varied
 store       where artifacts live: a folder or S3; records; verification
 cluster     everything that touches Ray
 assets      the embedded base model and extractor

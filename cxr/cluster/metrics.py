@@ -8,6 +8,8 @@ from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
+from cxr.report.words import duration
+
 
 @dataclass
 class Spent:
@@ -17,8 +19,9 @@ class Spent:
     retries: int = 0  # units that failed, and trials that were begun anew
 
     def told(self, seconds: float) -> str:
-        """For the line at a job's end: how long it took, and what."""
-        return f"in {seconds:.0f} s, {self.gpu_seconds / 3600:.3g} GPU-hours, {self.retries} tried again"
+        """For the line at a job's end: how long it took, and what, where there is anything to tell."""
+        gpu = f", {duration(self.gpu_seconds)} of GPU time" if self.gpu_seconds else ""
+        return f"in {duration(seconds)}{gpu}" + (f", {self.retries} tried again" if self.retries else "")
 
 
 SPENT = Spent()

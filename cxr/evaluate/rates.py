@@ -1,14 +1,16 @@
 """A share with its interval."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+
+from cxr.proportions import clopper_pearson, clustered
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval (Clopper and Pearson 1934)."""
+    """A share with its 95 % interval (`cxr.proportions`)."""
 
     share: float
     low: float
@@ -17,8 +19,13 @@ class Rate:
     total: int
 
 
-def rate(hits: np.ndarray) -> Rate:
-    """Of bool [N], N at least 1."""
+def rate(hits: np.ndarray, patients: Sequence[str] | np.ndarray | None = None) -> Rate:
+    """Of bool [N], N at least 1.
+
+    Args:
+        patients: [N], whose each picture is, where they are a sample of patients; a picture without one has an id of
+            its own. None: every picture stands for itself, as a generated one does.
+    """
     count, total = int(hits.sum()), len(hits)
-    bounds = binomtest(count, total).proportion_ci(method="exact")
-    return Rate(count / total, float(bounds.low), float(bounds.high), count, total)
+    low, high = clopper_pearson(count / total, total) if patients is None else clustered(hits, np.asarray(patients))
+    return Rate(count / total, low, high, count, total)

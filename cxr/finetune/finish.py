@@ -7,7 +7,7 @@ from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phanto
 from cxr.data.lineage_lists import LINEAGE_KEY, lists_json
 from cxr.finetune.adapters import KOHYA_FILE
 from cxr.finetune.checkpoints import CHECKPOINTS
-from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result, seen_of
+from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_names, read_result, seen_of
 from cxr.finetune.loop import Figures
 from cxr.finetune.validation import curves
 from cxr.store import (
@@ -141,7 +141,7 @@ def part_line(job: Job) -> str:
     """Of whom it has learned, where that is a part of the training patients."""
     if "patients" not in job.recipe:
         return ""
-    patients = len({row["patient"] for row in job.plan.to_pylist() if row["split"] != "test"})
+    patients = len(plain_names(job))
     which = f"{job.config.patients:g} % of the training part, subset seed {job.config.subset_seed}"
     which = which if job.config.patients < 100 else "a list"
     return f"- Of {patients} patients alone ({which}): some of them choose, the validation part was not used\n"

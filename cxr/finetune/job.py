@@ -120,11 +120,15 @@ def seen_of(job: Job) -> Seen:
     """Whom the model is trained on or chosen by, and whom its base was. Raises as `owner_key`."""
     if job.model.seen is None:
         return None
-    used = set(job.plan.filter(pc.not_equal(job.plan["split"], "test"))["image_id"].to_pylist())
-    rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], pa.array(used)))
-    plain = map(plain_name, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist())
     base = with_lists(job.model.seen, read_lists(open_store(job.model.place)) if job.model.seen else {})
-    return seen_by(base, (shown(plain, owner_key()),))
+    return seen_by(base, (shown(plain_names(job), owner_key()),))
+
+
+def plain_names(job: Job) -> set[str]:
+    """Of the patients whom the model is trained on or chosen by, see `plain_name`; never stored."""
+    used = job.plan.filter(pc.not_equal(job.plan["split"], "test"))["image_id"]
+    rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], used.combine_chunks()))
+    return set(map(plain_name, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist()))
 
 
 def planned(rows: list[dict[str, Any]], captions: list[str], uri: str, folds: int) -> pa.Table:

@@ -46,7 +46,9 @@ def kind(study: Study, arm: ArmResult) -> str:
 
 
 def error(axis: Axes, found: Spread | Difference, row: int, **look: str | int) -> None:
-    """The mean with its interval, which need not be symmetric."""
+    """The mean with its interval, which need not be symmetric; without one where it has none."""
+    if found.low is None:
+        return
     reach = [[found.mean - found.low], [found.high - found.mean]]
     axis.errorbar(found.mean, row, xerr=reach, **{"fmt": "none", "capsize": 5, "linewidth": 1.8, **look})
 

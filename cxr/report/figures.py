@@ -30,7 +30,7 @@ from cxr.report.drawing import (
     rows_named,
     wrapped,
 )
-from cxr.report.rows import marks, pairs
+from cxr.report.rows import marks, pairs, says_something
 from cxr.study.results import MAIN, ArmResult, Difference, Point, Spread, Study
 
 BAND = "#dfe3e6"
@@ -83,15 +83,16 @@ def bars(axis: Axes, study: Study, arms: Sequence[ArmResult], spreads: Sequence[
     for row, (arm, found) in enumerate(zip(arms, spreads, strict=True)):
         colour, hatch, _ = KINDS[kind(study, arm)]
         axis.barh(row, found.mean, color=colour, hatch=hatch, edgecolor="white", alpha=0.85)
-        error(axis, found, row, color=BLACK)
+        if says_something(found):
+            error(axis, found, row, color=BLACK)
     rows_named(axis, [arm.title for arm in arms])
 
 
 def differences(study: Study) -> bytes:
-    """A forest plot: each arm's AUROC less the baseline's, and below it less its control's."""
+    """A forest plot: each arm's difference in AUROC from the baseline, and below it from its control."""
     found = list(pairs(study))
     split = sum(d.against == study.baseline for _, d in found)
-    blocks = [("less the baseline's", found[:split]), ("less the control's: as much real data alone", found[split:])]
+    blocks = [("from the baseline", found[:split]), ("from the control: as much real data alone", found[split:])]
     blocks = [(name, block) for name, block in blocks if block]
 
     def paint(figure: Figure) -> None:
@@ -111,7 +112,8 @@ def differences(study: Study) -> bytes:
 def forest(axis: Axes, study: Study, block: Sequence[tuple[ArmResult, Difference]]) -> None:
     for row, (arm, found) in enumerate(block):
         if found.detectable is not None:
-            axis.barh(row, 2 * found.detectable, left=-found.detectable, color=BAND, height=0.8)
+            reach = min(1.0, found.detectable)  # no AUROC differs by more
+            axis.barh(row, 2 * reach, left=-reach, color=BAND, height=0.8)
         colour, _, marker = KINDS[kind(study, arm)]
         error(axis, found, row, fmt=marker, color=colour, markersize=9)
         place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 16}
@@ -188,21 +190,23 @@ def mean_curve(curves: Sequence[Sequence[Point]]) -> tuple[list[int], list[float
 
 
 def dose(study: Study) -> bytes:
-    """AUROC against the number of synthetic pictures and against hours; arms of as much real data are joined."""
+    """AUROC against the number of synthetic pictures and against time; arms of as much real data are joined."""
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots(2, sharey=True)
         devices = sorted({arm.device for arm in measured(study)})
+        hours = max(arm.hours for arm in measured(study))
+        unit, times = ("hours", 1) if hours > 2 else ("minutes", 60) if hours > 0.03 else ("seconds", 3600)
         doses(axes[0], study, lambda arm: arm.synthetic, joined=True)
-        doses(axes[1], study, lambda arm: arm.hours, joined=False)
+        doses(axes[1], study, lambda arm: arm.hours * times, joined=False)
         axes[0].set_xlabel("synthetic pictures in training\n(open: the same mix, twice or in another order)")
         axes[1].locator_params(axis="x", nbins=5)
-        axes[1].set_xlabel(f"hours of training, all seeds, on {', '.join(devices)}")
+        axes[1].set_xlabel(f"{unit} of training, all seeds, on {', '.join(devices)}")
         for axis in axes:
             axis.set_ylabel("AUROC")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
 
-    return png(study, "AUROC against synthetic pictures and hours", 9, paint)
+    return png(study, "AUROC against synthetic pictures and time", 9, paint)
 
 
 def doses(axis: Axes, study: Study, amount: Callable[[ArmResult], float], joined: bool) -> None:
@@ -223,7 +227,7 @@ def doses(axis: Axes, study: Study, amount: Callable[[ArmResult], float], joined
 
 def points(axis: Axes, places: Sequence[float], arms: Sequence[ArmResult], style: str, **look: str) -> None:
     found = [arm.figures[MAIN] for arm in arms]
-    reach = [[spread.mean - spread.low for spread in found], [spread.high - spread.mean for spread in found]]
+    reach = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
     axis.errorbar(places, [spread.mean for spread in found], yerr=reach, fmt=style, capsize=4, markersize=8, **look)
 
 

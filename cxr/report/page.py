@@ -6,28 +6,29 @@ from typing import Any
 
 from cxr.report import rows
 from cxr.report.html import Table, embedded, render
-from cxr.report.words import number, percent, title
+from cxr.report.words import duration, number, percent, title
 from cxr.study.results import Study
 
 GRID = "grid.png"  # real pictures above synthetic ones
 # Name and caption of each figure, by its file beside the page, in the order of the page.
 FIGURES = {
-    "accuracy.png": (
-        "Accuracy",
-        "On the test set, mean over seeds with its 95 % interval. The dashed line is the baseline's mean.",
-    ),
     "differences.png": (
         "Differences in AUROC",
         "An interval that crosses zero leaves open who is better. The gray band shows which true differences this "
         "study was too small to find with 80 % power, after the correction.",
     ),
     "roc.png": ("ROC curves", "Mean over seeds on the test set; the other arms are behind each curve in gray."),
+    "accuracy.png": (
+        "Accuracy",
+        "On the test set, mean over seeds with its 95 % interval, where that says anything. The dashed line is the "
+        "baseline's mean.",
+    ),
     "training.png": (
         "Training curves",
         "AUROC of the validation part. Thin lines are seeds, the thick one is their mean, dots are the epochs that "
         "validation chose.",
     ),
-    "dose.png": ("Dose and response", "AUROC on the test set against the number of synthetic pictures and the hours."),
+    "dose.png": ("Dose and response", "AUROC on the test set against the number of synthetic pictures and the time."),
     "confusion.png": (
         "Confusion",
         "Test pictures of all seeds, shaded by share of the true class: the baseline, and the arm with the highest "
@@ -75,14 +76,15 @@ def facts(study: Study) -> dict[str, str]:
     """The size of the study."""
     trials = sum(len(arm.seeds) for arm in study.arms)
     failed = sum(len(arm.failed) for arm in study.arms)
-    hours, tested, patients = sum(arm.hours for arm in study.arms), sum(study.test.values()), study.test_patients
+    seconds = 3600 * sum(arm.hours for arm in study.arms)
+    tested, patients = sum(study.test.values()), study.test_patients
     devices = ", ".join(sorted({arm.device for arm in study.arms if arm.seeds}))
     return {
         "real pictures to train on": f"{sum(study.train.values()):,}",
         "test pictures": f"{tested:,}" + (f" of {patients:,} patients" if patients < tested else ""),
         "arms": str(len(study.arms)),
         "trials": f"{trials}, {failed} failed" if failed else str(trials),
-        "hours of training": f"{number(hours)} on {devices}",
+        "training took": f"{duration(seconds)} on {devices}",
     }
 
 

@@ -7,6 +7,7 @@ from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Stud
 
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
 NOTHING = "-"
+WIDE = 0.5  # of an interval that says nothing
 OF_CLASS = ("auroc", "sensitivity", "specificity", "precision", "f1")
 
 
@@ -17,14 +18,24 @@ def called(metric: str) -> str:
 def results(study: Study) -> Table:
     """An arm a row: its metrics with intervals and marks, how far from the baseline, and what it was trained on."""
     main, *others = METRICS
-    head = ["arm", called(main), "less baseline's", "p (Holm)", *map(called, others), "real", "synthetic", "seeds"]
+    head = ["arm", called(main), "difference from baseline", "p (Holm)", *map(called, others)]
+    head += ["real", "synthetic", "seeds"]
     rows = []
     for arm in study.arms:
         found = arm.less(study.baseline)
-        first, *figures = (spread(arm.figures.get(metric), marks(study, arm, metric)) for metric in METRICS)
+        first, *figures = (
+            spread(arm.figures.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
+        )
         compared = [gain(found), p_value(found.p_holm)] if found else [NOTHING, NOTHING]
         rows.append([arm.title, first, *compared, *figures, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
-    return head, rows
+    return without_empty(head, rows)
+
+
+def without_empty(head: list[str], rows: list[list[str]]) -> Table:
+    """Without the columns that have nothing in any row."""
+    empty = {NOTHING, f"{NOTHING} ({NOTHING})"}
+    kept = [number for number in range(len(head)) if {row[number] for row in rows} - empty]
+    return [head[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
 
 def marks(study: Study, arm: ArmResult, metric: str = MAIN) -> str:
@@ -43,15 +54,50 @@ def seeds(arm: ArmResult) -> str:
     return f"{len(arm.seeds)} of {len(arm.seeds) + len(arm.failed)}" if arm.failed else str(len(arm.seeds))
 
 
-def spread(found: Spread | None, mark: str = "") -> str:
-    """The interval is left out where nothing varied: no test patient was named wrong, or all were."""
+def spread(found: Spread | None, mark: str = "", always: bool = False) -> str:
+    """With its interval, or where that says nothing with the scatter between seeds.
+
+    Args:
+        always: show an interval of any width.
+    """
     if found is None:
         return NOTHING
-    between = f" ({found.low:.3f} to {found.high:.3f})" if found.low < found.high else ""
-    return f"{found.mean:.3f}{mark}{between}"
+    if found.low is not None and (always or says_something(found)):
+        return f"{found.mean:.3f}{mark} ({found.low:.3f} to {found.high:.3f})"
+    return f"{found.mean:.3f}{mark}" + (f" (seeds ± {found.sd:.3f})" if found.sd else "")
+
+
+def says_something(found: Spread) -> bool:
+    """Whether it has an interval of at most half of the scale."""
+    return found.low is not None and found.high - found.low <= WIDE
+
+
+def explained(study: Study) -> list[str]:
+    """What the cells of `results` leave to explain, a sentence or two each."""
+    spreads = [(name, found) for arm in study.arms for name, found in arm.figures.items()]
+    lines = []
+    if any(found.mean == 1 and name != "calibration_error" for name, found in spreads):
+        least = min(found.low for name, found in spreads if found.mean == 1 and found.low is not None)
+        lines.append(
+            f"1.000 is no mistake on the {study.test_patients:,} test patients, or on those whom a figure counts, and "
+            f"not that there would never be one: the truth can be as low as the interval begins, here {least:.3f} "
+            "(Clopper and Pearson, on patients)."
+        )
+    if any(name != MAIN and found.low is not None and not says_something(found) for name, found in spreads):
+        lines.append(
+            "seeds ±: the standard deviation between seeds, in place of an interval that would take in more than half "
+            "of the scale. Accuracy, F1, sensitivity and specificity go by the class with the highest probability, so "
+            "they jump where a seed's probabilities are all a little too high or too low. AUROC goes by the order of "
+            "the pictures alone: trust it first, and take more seeds."
+        )
+    if any(found.low is None for _, found in spreads):
+        lines.append("A figure without an interval varied neither between seeds nor between patients.")
+    return lines
 
 
 def gain(found: Difference | Spread) -> str:
+    if found.low is None:
+        return f"{found.mean:+.3f}"
     return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
@@ -63,18 +109,24 @@ def p_value(p: float | None) -> str:
 
 def comparisons(study: Study) -> Table:
     """Every difference in AUROC by every test: each p, in brackets after the correction; the primary one has none."""
-    head = ["arm", "less", "difference", "p (Holm)", "Welch (Holm)", "DeLong (Holm)", "bootstrap", "detectable"]
+    head = ["arm", "compared with", "difference", "p (Holm)", "Welch (Holm)", "DeLong (Holm)"]
+    head += ["bootstrap", "detectable"]
     titles = {arm.arm: arm.title for arm in study.arms}
     rows = [
         [
             arm.title, titles.get(d.against, d.against), gain(d), f"{p_value(d.p)} ({p_value(d.p_holm)})",
             f"{p_value(d.welch_p)} ({p_value(d.welch_holm)})", f"{p_value(d.delong_p)} ({p_value(d.delong_holm)})",
-            NOTHING if d.bootstrap_low is None else f"{d.bootstrap_low:+.3f} to {d.bootstrap_high:+.3f}",
-            NOTHING if d.detectable is None else f"{d.detectable:.3f}",
+            bootstrap(d), NOTHING if d.detectable is None else f"{d.detectable:.3f}",
         ]
         for arm, d in pairs(study)
     ]  # fmt: skip
-    return head, rows
+    return without_empty(head, rows)
+
+
+def bootstrap(found: Difference) -> str:
+    """Nothing where patients drawn anew differ in nothing: it cannot know of others."""
+    low, high = found.bootstrap_low, found.bootstrap_high
+    return NOTHING if low is None or low == high else f"{low:+.3f} to {high:+.3f}"
 
 
 def pairs(study: Study, metric: str = MAIN) -> Iterator[tuple[ArmResult, Difference]]:
@@ -104,7 +156,7 @@ def subgroups(study: Study) -> Table:
     rows = []
     for arm in study.arms:
         own = {(g.attribute, g.value): g.auroc for g in arm.subgroups}
-        rows.append([arm.title, *(spread(own.get(group)) for group in groups)])
+        rows.append([arm.title, *(spread(own.get(group), always=True) for group in groups)])
     return head, rows if groups else []
 
 
@@ -116,7 +168,10 @@ def optimism(study: Study) -> Table:
 
 def classes(arm: ArmResult) -> Table:
     """Each class of an arm against the others."""
-    rows = [[c.finding, f"{c.pictures:,}", *(spread(getattr(c, name)) for name in OF_CLASS)] for c in arm.classes]
+    rows = [
+        [c.finding, f"{c.pictures:,}", *(spread(getattr(c, name), always=name == MAIN) for name in OF_CLASS)]
+        for c in arm.classes
+    ]
     return ["class", "test pictures", *map(called, OF_CLASS)], rows
 
 

@@ -25,9 +25,10 @@ ESCAPED = {
 def files(study: Study) -> dict[str, bytes]:
     """The results and the classes in each form, by file name."""
     phantom = PHANTOM if study.phantom else ""
+    marks = " ".join([MARKS, *rows.explained(study)]) + phantom
     texts = {
-        "results.md": f"{table(*rows.results(study))}\n\n{MARKS}{phantom}\n",
-        "results.tex": latex(rows.results(study), MARKS + phantom),
+        "results.md": f"{table(*rows.results(study))}\n\n{marks}\n",
+        "results.tex": latex(rows.results(study), marks),
         "results.csv": comma_separated(list(arm_records(study))),
         "classes.md": f"{table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
         "classes.tex": latex(classes(study), OF_CLASSES + phantom),

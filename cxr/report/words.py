@@ -21,6 +21,13 @@ def number(value: float) -> str:
     return np.format_float_positional(value, 3, fractional=False, trim="-")
 
 
+def duration(seconds: float) -> str:
+    """In the unit that a reader thinks in."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{number(seconds / 3600)} hours"
+
+
 def percent(share: float, low: float, high: float) -> str:
     """A share with its interval."""
     return f"{100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})"

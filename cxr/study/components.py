@@ -10,10 +10,11 @@ n log n (Sun and Xu 2014, IEEE Signal Process. Lett. 21, 1389, with ranks).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cxr.proportions import independent
 from cxr.study.results import METRICS
 
 BINS = 15  # of the calibration error
@@ -25,6 +26,7 @@ class Measured:
 
     value: float
     components: np.ndarray  # float64 [P], a patient each; their sum is 0
+    patients: float  # independent ones that it counts as where they do not differ; 0: it is no share of patients
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, Measured]:
@@ -39,9 +41,10 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray)
     """
     every, numbers = np.ones(len(labels)), averaged(probabilities.shape[1])
     classes = [against_others(probabilities, labels, patients, number) for number in numbers]
-    found = {name: mean([figures[name] for figures in classes]) for name in classes[0]}
-    found["accuracy"] = ratio(probabilities.argmax(axis=1) == labels, every, patients)
-    found["calibration_error"] = ratio(_signed_gaps(probabilities, labels), every, patients)
+    accuracy = ratio(probabilities.argmax(axis=1) == labels, every, patients)
+    found = {name: mean([figures[name] for figures in classes], accuracy.patients) for name in classes[0]}
+    found["accuracy"] = accuracy
+    found["calibration_error"] = replace(ratio(_signed_gaps(probabilities, labels), every, patients), patients=0.0)
     return {name: found[name] for name in METRICS}
 
 
@@ -66,12 +69,19 @@ def against_others(
 
 
 def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measured:
-    """Of scores [N] for pictures that show the class (bool [N]); equal scores count half."""
+    """Of scores [N] for pictures that show the class (bool [N]); equal scores count half.
+
+    Where patients do not differ it counts as many of them as give it the variance of Hanley and McNeil 1982 (Radiology
+    143, 29) in the form of Newcombe 2006 (Stat. Med. 25, 559, method 5).
+    """
     wins = np.empty(len(scores))
     wins[shown] = _share_below(scores[shown], scores[~shown])
     wins[~shown] = 1 - _share_below(scores[~shown], scores[shown])
     sides = [ratio(wins * side, side, patients) for side in (shown, ~shown)]
-    return Measured(sides[0].value, sides[0].components + sides[1].components)
+    value, (m, n) = sides[0].value, (side.patients for side in sides)
+    pairs = 1 + ((m + n) / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
+    every = independent(np.bincount(patients))
+    return Measured(value, sides[0].components + sides[1].components, min(m * n / pairs, every))
 
 
 def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -86,12 +96,16 @@ def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measure
     value = float(above.sum() / total) if total else 0.0
     sums = np.bincount(patients, above - value * below) / max(total, 1)
     counted = np.count_nonzero(np.bincount(patients[below > 0]))
-    return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)))
+    weights = np.bincount(patients, below)
+    return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)), independent(weights))
 
 
-def mean(figures: Sequence[Measured]) -> Measured:
+def mean(figures: Sequence[Measured], patients: float) -> Measured:
+    """Of figures of classes, which are of different patients, but of no more than there are independent ones."""
     components = np.mean([figure.components for figure in figures], axis=0)
-    return Measured(float(np.mean([figure.value for figure in figures])), components)
+    counts = [figure.patients for figure in figures]
+    different = len(counts) ** 2 / sum(1 / count for count in counts) if all(counts) else 0.0
+    return Measured(float(np.mean([figure.value for figure in figures])), components, min(different, patients))
 
 
 def _signed_gaps(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from cxr.study.components import Measured
 from cxr.study.config import BASELINE, Arm
 from cxr.study.results import METRICS, Difference
-from cxr.study.statistics import LEVEL, delong, estimate, holm, welch
+from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen, welch
 
 CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm"}
 
@@ -25,6 +25,11 @@ class Measurements:
         """Values [S] and components [S, P]."""
         chosen = [figures[metric] for figures in self.figures]
         return np.array([figure.value for figure in chosen]), np.array([figure.components for figure in chosen])
+
+    def unseen(self, metric: str) -> float:
+        """The variance of the mean that no patient need have shown: see `statistics.unseen`."""
+        chosen = [figures[metric] for figures in self.figures]
+        return unseen(*(float(np.mean([getattr(one, name) for one in chosen])) for name in ("value", "patients")))
 
     def with_seeds(self, seeds: Sequence[int]) -> "Measurements":
         rows = [self.seeds.index(seed) for seed in seeds]
@@ -92,7 +97,7 @@ def difference(first: Measurements, second: Measurements, against: str, metric: 
     """
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
     paired = values - others, components - their_components
-    found, bounds, of_these = estimate(*paired), (None, None), None
+    found, bounds, of_these = estimate(*paired, first.unseen(metric) + second.unseen(metric)), (None, None), None
     if metric == "auroc":
         bounds = quantiles((first.resampled - second.resampled).mean(axis=0))
         of_these = delong(*paired)
@@ -100,7 +105,7 @@ def difference(first: Measurements, second: Measurements, against: str, metric: 
     p, over_seeds = found.p(), welch(values, others)
     return Difference(
         against, metric, found.mean, max(-1.0, low), min(1.0, high), p, p, over_seeds, over_seeds, of_these, of_these,
-        *bounds, found.detectable(level),
+        *bounds, found.detectable(level) if estimate(*paired).error else None,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet, files
 from cxr.data.contact_sheet import COLUMNS, contact_sheet
-from cxr.data.lineage import is_phantom, sources_of
+from cxr.data.lineage import is_phantom
 from cxr.report import figures, tables
 from cxr.report.page import GRID, page
 from cxr.store import (
@@ -25,6 +25,7 @@ from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
 from cxr.study.job import KIND, Job, results
+from cxr.study.origins import of_phantoms, origins
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
 from cxr.study.summary import summarise
@@ -62,7 +63,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
         answer=said.headline,
         details=said.details,
         primary=config.primary,
-        phantom=of_phantoms(sets),
+        phantom=of_phantoms(sets.real),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,
@@ -77,6 +78,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
             *notes(config, failed, test, sets.classes),
             *one_generator(sets.sides),
         ],
+        origins=origins(sets.real, sets.sides),
     )
 
 
@@ -104,11 +106,6 @@ def told_source(name: str, record: Record, job: Job) -> Source:
     place = found.store if found else job.evaluation[0]
     arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
     return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if found else 0, arms)
-
-
-def of_phantoms(sets: Sets) -> bool:
-    """Whether phantoms stand behind some picture."""
-    return is_phantom(sources_of(*(found.sources for found in image_sets(sets).values())))
 
 
 def settings(job: Job) -> dict[str, str]:

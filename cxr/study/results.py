@@ -45,8 +45,8 @@ class Spread:
 
     mean: float
     sd: float | None  # between seeds; None with one seed
-    low: float
-    high: float
+    low: float | None  # None, as `high` is, where nothing is known of how it varies
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Study:
     """What `results.json` holds; all that the report says comes from here and from the records of the sources."""
 
     answer: str  # the headline: one sentence in words
-    phantom: bool  # made of phantoms: nothing here is about patients
+    phantom: bool  # tested on phantoms: nothing here is about patients
     classes: list[str]  # the last is the positive one where there are two
     baseline: str
     budget: str  # steps or epochs
@@ -154,6 +154,7 @@ class Study:
     notes: list[str]  # what a reader must know besides
     details: list[str] = field(default_factory=list)  # sentences beneath the headline
     primary: str | None = None  # the arm that was named before the run and is tested alone
+    origins: dict[str, str] = field(default_factory=dict)  # what the pictures of each part are, in words
 
 
 def trial_key(arm: str, seed: int) -> str:

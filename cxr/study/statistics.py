@@ -21,6 +21,14 @@ by chance also takes itself for unimportant. Measured on 1,000 simulated studies
 (`tests/unit/study/test_null_studies.py`): 3.9 to 5.4 % where arms do the same to a network, 1 to 5 % where they differ
 and are equally good. Welch's test alone erred in up to 29 %, DeLong's in up to 73 %.
 
+Where patients are few or nearly all are named right, those at hand may differ in nothing, and the variance that they
+show is none. What they have not shown counts then: in an arm's own interval by Clopper and Pearson's on as many
+patients as the figure is worth (`cxr.proportions`), in a difference by a variance that fades as more patients carry
+what is seen (`unseen`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to 400 patients, 1 to
+4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies or
+more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an interval is 2.7 %
+wider.
+
 The training pictures are the same for all seeds: no interval says how another training set would do (for that, see
 Nadeau and Bengio 2003, Machine Learning 52, 239).
 """
@@ -30,6 +38,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, special, stats
+
+from cxr.proportions import carriers, clopper_pearson, effective
 
 LEVEL, POWER = 0.05, 0.8
 LEAST = 1e-15  # p that is told from 0
@@ -45,6 +55,7 @@ class Estimate:
     error: float
     share: float  # of the error's variance that is the seeds'; the rest is the patients'
     degrees: tuple[float, float]  # of freedom, of both parts
+    known: float = 0.0  # how many patients carry their part
 
     def critical(self, level: float) -> float:
         """How many errors from 0 a mean is on either side in a share `level` of studies."""
@@ -56,18 +67,30 @@ class Estimate:
         half = self.critical(LEVEL) * self.error
         return self.mean - half, self.mean + half
 
-    def interval_within_unit(self) -> tuple[float, float]:
-        """Of 95 %, for a figure between 0 and 1: symmetric in its logit (as Qin and Hotilovac 2008, Stat. Methods Med.
-        Res. 17, 207, for the AUROC). No wider than the mean where nothing varies."""
-        if not self.error or self.mean in (0.0, 1.0):
-            return self.mean, self.mean
-        half = self.critical(LEVEL) * self.error / (self.mean * (1 - self.mean))
-        low, high = special.expit(special.logit(self.mean) + np.array([-half, half]))
-        return float(low), float(high)
+    def interval_within_unit(self, patients: float = 0.0) -> tuple[float, float] | None:
+        """Of 95 %, for a figure between 0 and 1; None where nothing is known of how it varies.
+
+        The wider of two on either side: symmetric in the figure's logit (as Qin and Hotilovac 2008, Stat. Methods Med.
+        Res. 17, 207, for the AUROC), and, for what few patients or none have shown, that of Clopper and Pearson on
+        patients.
+
+        Args:
+            patients: independent ones that the figure counts as where they do not differ; 0: it is no share of them.
+        """
+        found = []
+        if self.error and 0 < self.mean < 1:
+            half = self.critical(LEVEL) * self.error / (self.mean * (1 - self.mean))
+            found.append(special.expit(special.logit(self.mean) + np.array([-half, half])).tolist())
+        if patients:
+            variance = self.error**2 * (1 - self.share)
+            found.append(clopper_pearson(self.mean, effective(self.mean, variance, self.known, patients)))
+        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
     def p(self) -> float:
-        """Two-sided, that the true mean is 0; 0 where it is below `LEAST`."""
-        away = _over(self.mean, self.error)
+        """Two-sided, that the true mean is 0; 0 where it is below `LEAST`, 1 where nothing varies."""
+        if not self.error:
+            return 1.0
+        away = abs(self.mean) / self.error
         if away >= self.critical(LEAST):
             return 0.0
         return float(np.exp(optimize.brentq(lambda power: self.critical(np.exp(power)) - away, np.log(LEAST), 0.0)))
@@ -85,8 +108,13 @@ class Estimate:
         return self.error * float(optimize.brentq(lacking, 0.5, 2 * critical + 10))
 
 
-def estimate(values: np.ndarray, components: np.ndarray) -> Estimate:
-    """From values [S] of the seeds and components [S, P] of the patients. With one seed it is of the patients alone."""
+def estimate(values: np.ndarray, components: np.ndarray, unseen: float = 0.0) -> Estimate:
+    """From values [S] of the seeds and components [S, P] of the patients. With one seed it is of the patients alone.
+
+    Args:
+        unseen: the variance that patients bring in where those at hand do not show it. It counts 1 / (1 + k^2), k of
+            them carrying what they show; simulated, that is enough from 12 patients on, and little from 10 carriers on.
+    """
     seeds, products = len(values), components @ components.T
     if seeds == 1:
         sd, scatter, shared = None, 0.0, float(products[0, 0])
@@ -94,10 +122,22 @@ def estimate(values: np.ndarray, components: np.ndarray) -> Estimate:
         sd = float(values.std(ddof=1))
         scatter = sd**2 / seeds
         shared = max(0.0, float(products.sum() - products.trace()) / (seeds * (seeds - 1)))
+    together = components.mean(axis=0)
+    known = carriers(together)
+    shared += (unseen - shared) / (1 + known**2) if unseen > shared else 0.0
     variance = scatter + shared
     share = scatter / variance if variance else 1.0
-    degrees = max(1, seeds - 1), _degrees(components.mean(axis=0))
-    return Estimate(float(values.mean()), sd, float(np.sqrt(variance)), share, degrees)
+    degrees = max(1, seeds - 1), _degrees(together)
+    return Estimate(float(values.mean()), sd, float(np.sqrt(variance)), share, degrees, known)
+
+
+def unseen(share: float, patients: float) -> float:
+    """The variance of a share of so many independent patients, two who differ and two who do not added to them (Agresti
+    and Coull 1998, Am. Stat. 52, 119), so that it is none of 0 where nobody differs; 0 without patients."""
+    if not patients:
+        return 0.0
+    middle = (share * patients + 2) / (patients + 4)
+    return middle * (1 - middle) / (patients + 4)
 
 
 def welch(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -108,11 +148,11 @@ def welch(first: np.ndarray, second: np.ndarray) -> float | None:
     return float(stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
 
 
-def delong(values: np.ndarray, components: np.ndarray) -> float:
+def delong(values: np.ndarray, components: np.ndarray) -> float | None:
     """p of DeLong's test for a mean over seeds of AUROC differences [S], [S, P]: of these very networks, blind to what
-    another seed would do."""
+    another seed would do. None where no patient differs."""
     error = float(np.linalg.norm(components.mean(axis=0)))
-    return float(2 * stats.norm.sf(_over(float(values.mean()), error)))
+    return float(2 * stats.norm.sf(abs(values.mean()) / error)) if error else None
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -120,11 +160,6 @@ def holm(p: Sequence[float]) -> list[float]:
     order = np.argsort(p)
     steps = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
     return np.minimum(1.0, steps)[np.argsort(order)].tolist()
-
-
-def _over(mean: float, error: float) -> float:
-    """|mean| in standard errors; where nothing varies, any difference is beyond doubt."""
-    return abs(mean) / error if error else (np.inf if mean else 0.0)
 
 
 def _degrees(components: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def summarise(
         lost = [seed for name, seed in failed if name == arm.name]
         figures = {}
         if one := measurements.get(arm.name):
-            figures = {metric: spread(*one.of(metric)) for metric in METRICS}
+            figures = {metric: spread_of([seed[metric] for seed in one.figures]) for metric in METRICS}
         shown = of_pictures(by_arm[arm.name], test, classes) if figures else NOTHING
         told = described(arm, by_arm[arm.name])
         found.append(ArmResult(**told, failed=lost, figures=figures, differences=differences[arm.name], **shown))
@@ -111,14 +111,11 @@ def title(arm: Arm) -> str:
     return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
 
 
-def spread(values: np.ndarray, components: np.ndarray) -> Spread:
-    """Of a figure between 0 and 1, from values [S] and components [S, P]."""
-    found = estimate(values, components)
-    return Spread(found.mean, found.sd, *found.interval_within_unit())
-
-
 def spread_of(figures: Sequence[Measured]) -> Spread:
-    return spread(np.array([one.value for one in figures]), np.array([one.components for one in figures]))
+    """Of a figure between 0 and 1, from each seed's."""
+    found = estimate(np.array([one.value for one in figures]), np.array([one.components for one in figures]))
+    bounds = found.interval_within_unit(float(np.mean([one.patients for one in figures])))
+    return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
 
 def of_classes(trials: Sequence[Trial], test: Tested, classes: Sequence[str]) -> list[ClassFigures]:
@@ -158,6 +155,8 @@ def optimism(trials: Sequence[Trial]) -> Spread | None:
             return None
         gains.append(max(tested) - tested[trial.best])
     found = estimate(np.array(gains), np.zeros((len(gains), 1)))
+    if not found.error:
+        return Spread(found.mean, found.sd, None, None)
     low, high = found.interval()
     return Spread(found.mean, found.sd, max(0.0, low), min(1.0, high))
 

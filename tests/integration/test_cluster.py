@@ -191,6 +191,11 @@ def test_workers_that_are_killed_again_and_again_end_the_training_with_a_reason(
     assert cluster.SPENT.told(62.4).endswith(f"{before + 3} tried again")
 
 
+def test_the_last_line_says_nothing_of_what_was_not_there():
+    assert type(cluster.SPENT)().told(62.4) == "in 62 s"
+    assert type(cluster.SPENT)(gpu_seconds=300, retries=2).told(7200) == "in 2 hours, 5 min of GPU time, 2 tried again"
+
+
 @pytest.mark.slow
 def test_training_begins_with_fewer_workers_where_there_is_no_room_for_all():
     def work(tell: cluster.Tell) -> None:

@@ -133,6 +133,21 @@ def test_the_answer_is_seen_first(show, studies, size):
     assert seen.page.get_by_text("Phantoms.", exact=True).is_visible()
 
 
+def test_a_box_that_scrolls_shows_that_it_does(show, studies):
+    """At the edge that hides something, until it is scrolled there; a box that shows all has no sign."""
+    seen = show((studies / "two" / "index.html").as_uri(), PHONE)
+    sign = "box => getComputedStyle(box, '::after').visibility"
+    boxes = seen.page.locator(".scroller").all()
+    hidden = [box for box in boxes if box.locator(".wide").evaluate("one => one.scrollWidth > one.clientWidth")]
+    assert hidden and {box.evaluate(sign) for box in hidden} == {"visible"}
+    assert {box.evaluate(sign) for box in boxes if box not in hidden} <= {"hidden"}
+    hidden[0].locator(".wide").evaluate("one => one.scrollTo(10000, 0)")
+    seen.page.wait_for_timeout(100)
+    assert hidden[0].evaluate(sign) == "hidden"
+    wide = show((studies / "two" / "index.html").as_uri(), DESK)
+    assert {box.evaluate(sign) for box in wide.page.locator(".scroller").all()} == {"hidden"}
+
+
 def test_each_figure_opens_its_file_for_print(show, studies):
     seen = show((studies / "two" / "index.html").as_uri())
     links = seen.page.locator("figure a")

@@ -20,7 +20,9 @@ SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
 
 
 def patients(ready: Job, *parts: str) -> set[str]:
-    return {row["patient"] for row in ready.plan.to_pylist() if row["split"] in parts}
+    names = zip(*(ready.data.table[name].to_pylist() for name in ("image_id", "patient_id")), strict=True)
+    of_image = {image: plain_name(patient, image) for image, patient in names}
+    return {of_image[row["image_id"]] for row in ready.plan.to_pylist() if row["split"] in parts}
 
 
 @pytest.mark.parametrize("percent", [30, 50])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cxr.report import rows
-from cxr.study.results import Study
+from cxr.study.results import Spread, Study
 from tests.unit.report.sample import unfinished
 
 
@@ -60,16 +60,46 @@ def test_results_show_every_arm_with_figures_and_intervals(binary):
     found, spread = row(binary, "synth_50"), binary.arms[2].figures["f1"]
     assert found["F1"] == f"{spread.mean:.3f} ({spread.low:.3f} to {spread.high:.3f})"
     assert (found["real"], found["synthetic"], found["seeds"]) == ("1,200", "600", "3")
-    assert row(binary, "baseline")["less baseline's"] == row(binary, "baseline")["p (Holm)"] == "-"
+    assert row(binary, "baseline")["difference from baseline"] == row(binary, "baseline")["p (Holm)"] == "-"
 
 
 def test_what_was_not_measured_is_a_dash_and_lost_seeds_are_told(odd, binary):
     assert row(unfinished(binary), "synth_50")["seeds"] == "2 of 3"
     lost = row(odd, "synth_25")
     assert lost["seeds"] == "0 of 1" and lost["AUROC"] == lost["ECE"] == lost["p (Holm)"] == "-"
-    _, compared = rows.comparisons(odd)
-    assert {line[4] for line in compared} == {"- (-)"}  # Welch's test needs two seeds
+    head, compared = rows.comparisons(odd)
+    assert "Welch (Holm)" not in head and "DeLong (Holm)" in head  # Welch's test needs two seeds
     assert "synth_25" not in {line[0] for line in compared}
+
+
+PERFECT, SCATTERED, STILL = Spread(1.0, 0.0, 0.934, 1.0), Spread(0.773, 0.231, 0.1, 0.99), Spread(0.0, 0.0, None, None)
+
+
+def test_an_interval_that_says_nothing_is_not_shown(binary):
+    """0.10 to 0.99 of an accuracy becomes the scatter that made it; an AUROC's is shown, whatever its width."""
+    first = binary.arms[0]
+    figures = first.figures | {"auroc": SCATTERED, "accuracy": SCATTERED, "calibration_error": STILL}
+    study = replace(binary, arms=[replace(first, figures=figures), *binary.arms[1:]])
+    shown = row(study, "baseline")
+    assert shown["accuracy"] == "0.773 (seeds ± 0.231)" and shown["ECE"] == "0.000"
+    assert shown["AUROC"] == "0.773 (0.100 to 0.990)"
+    lines = rows.explained(study)
+    assert len(lines) == 2 and lines[0].startswith("seeds ±") and "varied neither" in lines[1]
+    assert rows.explained(binary) == []
+
+
+def test_a_perfect_figure_is_explained_with_what_so_few_patients_allow(binary):
+    arm = replace(binary.arms[1], figures=binary.arms[1].figures | {"auroc": PERFECT})
+    study = replace(binary, arms=[binary.arms[0], arm, *binary.arms[2:]])
+    assert row(study, "synth_25")["AUROC"] == "1.000 (0.934 to 1.000)"
+    (line,) = rows.explained(study)
+    assert "no mistake on the 241 test patients" in line and "here 0.934" in line
+
+
+def test_a_bootstrap_that_saw_no_difference_is_not_shown(binary):
+    same = [replace(d, bootstrap_low=0.0, bootstrap_high=0.0) for d in binary.arms[1].differences]
+    head, cells = rows.comparisons(replace(binary, arms=[binary.arms[0], replace(binary.arms[1], differences=same)]))
+    assert "bootstrap" not in head and len(cells) == 1
 
 
 def test_comparisons_with_the_baseline_come_first(binary):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cxr.study.components import auroc
-from cxr.study.statistics import delong, estimate, holm, welch
+from cxr.study.statistics import delong, estimate, holm, unseen, welch
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,30 @@ def rates(design: Design, studies: int, seed: int = 0) -> Rates:
 
 
 def study(design: Design, rng: np.random.Generator) -> tuple[bool, bool, bool, bool, bool]:
-    values, components = measured(design, rng)
+    values, components, patients = measured(design, rng)
     paired = values[1] - values[0], components[1] - components[0]
-    difference, arm = estimate(*paired), estimate(values[1], components[1])
+    difference, arm = estimate(*paired, not_shown(values, patients)), estimate(values[1], components[1])
     first, second = design.truth
-    (low, high), (arm_low, arm_high) = difference.interval(), arm.interval_within_unit()
-    by_welch = welch(values[1], values[0])
+    (low, high), (arm_low, arm_high) = difference.interval(), arm.interval_within_unit(patients[1].mean())
+    by_welch, by_delong = welch(values[1], values[0]), delong(*paired)
     return (
-        difference.p() < 0.05, by_welch is not None and by_welch < 0.05, delong(*paired) < 0.05,
+        difference.p() < 0.05, by_welch is not None and by_welch < 0.05, by_delong is not None and by_delong < 0.05,
         low <= second - first <= high, arm_low <= second <= arm_high,
     )  # fmt: skip
 
 
-def measured(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC [A, S] and components [A, S, P]."""
+def not_shown(values: np.ndarray, patients: np.ndarray) -> float:
+    """The variance that no patient need have shown, of AUROCs [2, S]."""
+    return sum(unseen(value, count) for value, count in zip(values.mean(axis=1), patients.mean(axis=1), strict=True))
+
+
+def measured(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """AUROC [A, S], components [A, S, P] and the patients [A, S] that each counts as."""
     scores, shown, patients = scored(design, rng)
     found = [[auroc(one, shown, patients) for one in arm] for arm in scores]
     values = np.array([[one.value for one in arm] for arm in found])
-    return values, np.array([[one.components for one in arm] for arm in found])
+    components = np.array([[one.components for one in arm] for arm in found])
+    return values, components, np.array([[one.patients for one in arm] for arm in found])
 
 
 def scored(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -125,8 +131,11 @@ def test_one_of_ten_arms_is_found_other_by_chance_in_7_percent_at_most(design: D
     """9.6 % is above 7 % by two standard errors of 400 studies; with Satterthwaite's degrees it is 13 and 19 %."""
     rng, found = np.random.default_rng(0), []
     for _ in range(400):
-        values, components = measured(design, rng)
-        p = [estimate(values[arm] - values[0], components[arm] - components[0]).p() for arm in range(1, design.arms)]
+        values, components, patients = measured(design, rng)
+        p = []
+        for arm in range(1, design.arms):
+            extra = not_shown(values[[0, arm]], patients[[0, arm]])
+            p.append(estimate(values[arm] - values[0], components[arm] - components[0], extra).p())
         found.append(min(holm(p)) < 0.05)
     assert np.mean(found) < 0.096
 

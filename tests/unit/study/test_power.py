@@ -57,11 +57,14 @@ def errors(studies: int, seeds: int, **design: float) -> tuple[float, float]:
     config, rng, wrong = StudyConfig(), np.random.default_rng(seeds), []
     names = [arm.name for arm in config.arms]
     for _ in range(studies):
-        values, components = measured(Design(arms=len(names), seeds=seeds, **design), rng)
+        values, components, patients = measured(Design(arms=len(names), seeds=seeds, **design), rng)
         measurements = {
             name: Measurements(
                 list(range(seeds)),
-                [{"auroc": Measured(*one)} for one in zip(values[arm].tolist(), components[arm], strict=True)],
+                [
+                    {"auroc": Measured(*one)}
+                    for one in zip(values[arm].tolist(), components[arm], patients[arm].tolist(), strict=True)
+                ],
                 np.zeros((seeds, 2)),
             )
             for arm, name in enumerate(names)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxr.study.statistics import Estimate, delong, estimate, holm, welch
+from cxr.study.statistics import Estimate, delong, estimate, holm, unseen, welch
 
 VALUES = np.array([0.02, 0.05, 0.03])
 
@@ -39,9 +39,29 @@ def test_few_patients_who_carry_all_the_error_leave_few_degrees_of_freedom():
     assert degrees[0] < 20 and 300 < degrees[1] <= 499
 
 
-def test_nothing_that_varies_leaves_no_doubt():
-    assert estimate(np.zeros(3), np.zeros((3, 9))).p() == 1
-    assert estimate(np.full(3, 0.25), np.zeros((3, 9))).p() == 0
+def test_where_nothing_varies_nothing_is_beyond_doubt():
+    """Nine patients who are all named right by one arm and wrong by the other: p is small, but not 0. That both arms
+    name all nine right leaves room for a difference of 0.3 either way."""
+    perfect, reversed_ = unseen(1.0, 9), unseen(0.0, 9)
+    assert estimate(np.full(3, 0.25), np.zeros((3, 9))).p() == 1
+    apart, alike = (
+        estimate(np.full(3, shift), np.zeros((3, 9)), total)
+        for shift, total in ((1.0, perfect + reversed_), (0.0, perfect + perfect))
+    )
+    assert 1e-6 < apart.p() < 0.001 and apart.interval()[0] < 0.75
+    assert alike.p() == 1 and alike.interval()[1] == pytest.approx(-alike.interval()[0]) == pytest.approx(
+        0.34, abs=0.02
+    )
+    assert delong(np.full(3, 0.25), np.zeros((3, 9))) is None
+
+
+def test_what_patients_show_outweighs_what_they_need_not_have_shown():
+    """Of 100 carriers one part in 10,001, of two a fifth; and less than they show is never taken."""
+    many, two = np.tile([0.01, -0.01], 50), np.array([0.1, -0.1] + [0.0] * 98)
+    for components, weight in ((many, 1 / 10_001), (two, 1 / 5)):
+        own, found = (estimate(np.array([0.5]), components[None], extra) for extra in (0.0, 0.09))
+        assert found.error**2 == pytest.approx((1 - weight) * own.error**2 + weight * 0.09)
+        assert estimate(np.array([0.5]), components[None], own.error**2 / 2).error == own.error
 
 
 def test_an_interval_of_a_share_stays_inside():
@@ -49,7 +69,16 @@ def test_an_interval_of_a_share_stays_inside():
     assert 0 < low < 0.97 and 0.99 < high < 1
     half = np.log(high / (1 - high)) - np.log(99)
     assert half == pytest.approx(stats.t.isf(0.025, 2) * 0.02 / (0.99 * 0.01))
-    assert Estimate(1.0, 0.0, 0.0, 1.0, (2, 50)).interval_within_unit() == (1.0, 1.0)
+    assert Estimate(1.0, 0.0, 0.0, 1.0, (2, 50)).interval_within_unit() is None
+
+
+def test_a_perfect_figure_has_the_exact_interval_of_its_patients():
+    """0.025 ** (1 / 12); of many carriers the logit's is left as it is."""
+    low, high = Estimate(1.0, 0.0, 0.0, 1.0, (2, 50)).interval_within_unit(12)
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 12)), 1.0)
+    ordinary = Estimate(0.8, 0.0, 0.02, 0.0, (2, 300), known=300)
+    found = ordinary.interval_within_unit(300), ordinary.interval_within_unit()
+    assert found[0] == pytest.approx(found[1], abs=0.002)
 
 
 def test_the_critical_value_is_between_those_of_seeds_and_patients():
