@@ -162,9 +162,8 @@ def _begun_recipe(store: Store) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    filesystem, root = store.arrow()
     try:
-        found = pq.read_schema(f"{root}/{PLAN_KEY}", filesystem=filesystem).metadata or {}
+        found = pq.read_schema(store.open(PLAN_KEY)).metadata or {}
         recipe = json.loads(found[b"cxr.recipe"])
         if recipe_digest(recipe) == found[b"cxr.recipe_digest"].decode():
             return recipe

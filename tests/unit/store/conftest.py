@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cxr.store import conditions, s3_client
+from cxr.store import capabilities, s3_client
 
 SECRET = "canarysecret-do-not-print"
 
@@ -110,6 +110,6 @@ def fake(aws: pytest.MonkeyPatch) -> Iterator[FakeS3]:
 
 
 def _forget() -> None:
-    conditions._learned.clear()
-    conditions._warn_once.cache_clear()
+    capabilities._learned.clear()
+    capabilities._warn_once.cache_clear()
     s3_client.connect.cache_clear()
