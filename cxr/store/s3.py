@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from cxr.errors import BadInput, StoreError
 from cxr.progress import note
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _T = TypeVar("_T")
-_TROUBLE = (BotoCoreError, ClientError, OSError)
+_TROUBLE = (BotoCoreError, ClientError, ResponseParserError, OSError, RecursionError)
 _EXISTS = ("412", "PreconditionFailed")
 _ABSENT = ("NoSuchKey", "404")
 _DELETING = 16  # threads, where an endpoint deletes one object a request

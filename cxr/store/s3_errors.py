@@ -12,6 +12,7 @@ from urllib.request import getproxies
 
 import boto3
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from cxr.errors import nearest
 
@@ -30,6 +31,9 @@ _NO_KEYS = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.Credenti
             boto.MetadataRetrievalError)  # fmt: skip
 _OF_KEYS = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetRoleCredentials", "CreateToken",
             "GetSessionToken", "CreateOAuth2Token")  # fmt: skip
+_NO_S3 = (
+    "answers, but not as S3 does; the endpoint may name a web page, such as the port of a console, or lack its path"
+)
 _CLOCK_S = 300  # seconds of difference from which a refusal is the clock's; S3 allows 900
 
 
@@ -49,6 +53,12 @@ def distrusts(error: BaseException) -> bool:
 def explain(error: Exception, bucket: str, endpoint: str) -> str:
     """What is wrong and what to do, in one line."""
     server = shown_endpoint(endpoint)
+    if isinstance(error, RecursionError) or "recursion depth" in str(
+        error
+    ):  # botocore asks for the bucket's region, which is redirected as well
+        return (
+            f"{server} redirects every request; give the endpoint that it redirects to (https:// in place of http://?)"
+        )
     if isinstance(error, boto.ClientError):
         return _refusal(error, bucket, server)
     if isinstance(error, boto.SSLError):
@@ -57,11 +67,8 @@ def explain(error: Exception, bucket: str, endpoint: str) -> str:
         return f"{server} is not reached through the {_proxy(endpoint)}; correct it, or list the host in NO_PROXY"
     if isinstance(error, NO_ANSWER):
         return f"{server} does not answer ({_no_answer(error)}); check the endpoint and run the same command again"
-    if "ResponseParserError" in type(error).__name__ or isinstance(error, boto.ChecksumError):
-        return (
-            f"{server} answers, but not as S3 does ({type(error).__name__}); AWS_ENDPOINT_URL_S3 may name a web page, "
-            "such as the console's port, or lack its path"
-        )
+    if isinstance(error, ResponseParserError):
+        return f"{server} {_NO_S3}"
     return settings_trouble(error)
 
 
@@ -90,6 +97,8 @@ def settings_trouble(error: Exception) -> str:
 
 def _refusal(error: boto.ClientError, bucket: str, server: str) -> str:
     code, held = code_of(error), error.response.get("Error", {})
+    if code.isdigit() and "html" in _header(error, "content-type") and code != "407":
+        return f"{server} {_NO_S3} ({code})"
     if error.operation_name in _OF_KEYS:
         return settings_trouble(error)
     if code == "RequestTimeTooSkewed" or (code in BAD_KEYS and abs(_clock_off(error)) > _CLOCK_S):

@@ -26,6 +26,7 @@ class FakeS3(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.honours_conditions = True
         self.manners: set[str] = set()  # "no checksums" as Backblaze B2, "no multi-delete" as Google's, "no conditions"
+        self.page = b""  # with what it answers where it is no S3 at all
         self.below = ""  # the path of the endpoint: nothing is served beside it
         self.clock = 0  # seconds that its answers' dates are ahead
         self.faults: list[str] = []
@@ -42,7 +43,15 @@ class FakeS3(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    statuses = {"SlowDown": 503, "ConditionalRequestConflict": 409, "NotImplemented": 501, "NoSuchKey": 404}  # noqa: RUF012
+    statuses = {  # noqa: RUF012
+        "SlowDown": 503,
+        "ConditionalRequestConflict": 409,
+        "NotImplemented": 501,
+        "NoSuchKey": 404,
+        "NoSuchBucket": 404,
+        "AuthorizationHeaderMalformed": 400,
+        "PermanentRedirect": 301,
+    }
     server: FakeS3
 
     def do_PUT(self) -> None:
@@ -77,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         fault = self._begin()
+        if self.server.page:
+            return self._answer(200, self.server.page)
         if "list-type=2" in self.path and not fault:
             return self._answer(200, b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")
         if fault not in ("", "cut body"):
@@ -110,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes, cut: bool = False) -> None:
         self.send_response_only(status)
         self.send_header("Date", formatdate(time.time() + self.server.clock, usegmt=True))
+        self.send_header("Content-Type", "text/html" if self.server.page else "application/xml")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":

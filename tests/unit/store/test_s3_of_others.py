@@ -1,7 +1,11 @@
 """S3 that is not AWS: what an endpoint cannot is asked for once and done without; every reader asks the same way."""
 
 import io
+import re
+import ssl
+import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
@@ -11,6 +15,7 @@ import pytest
 from cxr.errors import BadInput, StoreError
 from cxr.store import capabilities, open_store, s3_client, sha256
 
+SECRET = "canarysecret-do-not-print"
 SHA256, MD5 = "x-amz-checksum-sha256", "content-md5"
 
 
@@ -176,3 +181,133 @@ def test_the_region_is_read_from_either_variable(fake, aws):
     aws.setenv("AWS_REGION", "eu-central-9")
     open_store("s3://bucket/set").put("k", b"")
     assert "/eu-central-9/s3/" in fake.log[-1][1]["authorization"]
+
+
+def told(aws, **settings: str) -> str:
+    """What is said of a place with these settings, in one line and without a secret."""
+    for name, value in ({"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": SECRET} | settings).items():
+        aws.setenv(name, value) if value else aws.delenv(name, raising=False)
+    with pytest.raises(BadInput) as caught:
+        open_store("s3://bucket/set").check()
+    assert "\n" not in str(caught.value) and SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+PROFILES = """
+[profile lab]
+sso_session = lab
+sso_account_id = 111122223333
+sso_role_name = Reader
+region = eu-central-1
+[sso-session lab]
+sso_start_url = https://example.awsapps.com/start
+sso_region = eu-central-1
+[profile tool]
+credential_process = /nowhere/keys
+[profile half]
+aws_access_key_id = k
+[profile authority]
+aws_access_key_id = k
+aws_secret_access_key = s
+ca_bundle = /nowhere/house.pem
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"AWS_PROFILE": "lab"},
+            r"login of profile 'lab' \(AWS_PROFILE\) has expired .*run `aws sso login --profile lab`",
+        ),
+        ({"AWS_PROFILE": "labb"}, r"\(labb\) could not be found; AWS_PROFILE: did you mean lab"),
+        ({"AWS_PROFILE": "tool"}, r"/nowhere/keys.*profile 'tool'"),
+        ({"AWS_PROFILE": "half"}, r"Partial credentials.*aws_secret_access_key"),
+        ({"AWS_PROFILE": "authority"}, r"ca_bundle of the profile\) /nowhere/house.pem: no file that can be read"),
+        ({"AWS_CA_BUNDLE": "/nowhere/house.pem"}, r"AWS_CA_BUNDLE .*/nowhere/house.pem: no file that can be read"),
+        ({"REQUESTS_CA_BUNDLE": "/nowhere/house.pem"}, "REQUESTS_CA_BUNDLE /nowhere/house.pem: no file"),
+        ({"AWS_ENDPOINT_URL": "minio.lab:9000"}, "begins with http:// or https://, correct the AWS variables"),
+        ({"AWS_ENDPOINT_URL": "http://no-such-host.invalid"}, "its name is unknown"),
+        (
+            {"AWS_ENDPOINT_URL": "http://s3.lab.example", "HTTP_PROXY": f"http://me:{SECRET}@127.0.0.1:9"},
+            "not reached through the proxy http://127.0.0.1:9 of HTTP_PROXY; correct it, or list the host in NO_PROXY",
+        ),
+    ],
+)
+def test_settings_that_lead_nowhere_name_the_variable_or_profile(aws, tmp_path, settings, said):
+    (tmp_path / "config").write_text(PROFILES)
+    if "AWS_PROFILE" in settings:
+        settings = settings | {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    assert re.search(said, told(aws, AWS_CONFIG_FILE=str(tmp_path / "config"), **settings))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("ExpiredToken", "AWS_SECRET_ACCESS_KEY have expired; get new ones"),
+        ("InvalidAccessKeyId", "does not know those of the variables AWS_ACCESS_KEY_ID"),
+        ("SignatureDoesNotMatch", "the secret does not belong to the key"),
+        ("AccessDenied", "or their rights on bucket 'bucket'"),
+        ("NoSuchBucket", "there is no bucket 'bucket'"),
+        ("AuthorizationHeaderMalformed", "another region .*set AWS_REGION"),
+        ("PermanentRedirect", "redirects every request; give the endpoint that it redirects to"),
+        ("SecondLevelDomainForbidden", "addressing_style = virtual"),
+    ],
+)
+def test_a_refusal_names_its_cause(fake, aws, code, said):
+    fake.always = code
+    assert re.search(said, told(aws))
+
+
+def test_a_session_token_that_was_left_over_is_named(fake, aws):
+    fake.always = "InvalidToken"
+    assert "AWS_SESSION_TOKEN does not belong to them; unset it" in told(aws, AWS_SESSION_TOKEN="old")
+
+
+@pytest.mark.parametrize("code", ["RequestTimeTooSkewed", "AccessDenied"])
+def test_a_clock_that_is_off_is_told_with_how_much(fake, aws, code):
+    fake.always, fake.clock = code, 40 * 60
+    assert "this machine's clock is off by 40 minutes (behind); set the clock" in told(aws)
+
+
+def test_a_web_page_is_told_from_s3(fake, aws):
+    """As MinIO's console answers, beside the port of S3."""
+    fake.page = b"<!doctype html><html>"
+    assert "answers, but not as S3 does" in told(aws)
+
+
+@pytest.fixture
+def house(fake, aws, tmp_path):
+    """The endpoint behind TLS, with a certificate of an authority of its own."""
+    script = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    file = tmp_path / "house.pem"
+    subprocess.run(
+        ["openssl", *script.split(), "-keyout", tmp_path / "key", "-out", file], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, tmp_path / "key")
+    fake.socket = context.wrap_socket(fake.socket, server_side=True)
+    aws.setenv("AWS_ENDPOINT_URL_S3", fake.endpoint.replace("http:", "https:"))
+    return file
+
+
+def test_a_houses_own_authority_is_asked_for_at_once(house, aws):
+    began = time.monotonic()
+    assert "an authority that is not trusted here" in (said := told(aws)) and "set AWS_CA_BUNDLE" in said
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_houses_own_authority_is_trusted_by_all_that_reads(house, aws, name):
+    aws.setenv(name, str(house))
+    store, file = open_store("s3://bucket/set"), io.BytesIO()
+    pq.write_table(pa.table({"n": range(10)}), file)
+    store.check()
+    store.put("t.parquet", file.getvalue())
+    assert pq.read_table(store.open("t.parquet")).num_rows == 10
+
+
+def test_https_where_http_is_spoken(fake, aws):
+    assert "does not speak TLS; give the endpoint with http://" in told(
+        aws, AWS_ENDPOINT_URL_S3=fake.endpoint.replace("http:", "https:")
+    )
