@@ -57,3 +57,10 @@ def test_a_bar_on_a_terminal_shows_the_count(monkeypatch: pytest.MonkeyPatch, ca
     said = capsys.readouterr()
     assert said.out == ""
     assert "4/4" in said.err and "a note" in said.err
+
+
+@pytest.mark.parametrize("done", [0, 3])
+def test_a_job_that_goes_on_says_how_much_was_there(capsys: pytest.CaptureFixture, done: int) -> None:
+    with progress("generate", 5, "images", done):
+        pass
+    assert ("note: generate goes on: 3 of 5 images are there already\n" in capsys.readouterr().err) == bool(done)
