@@ -81,7 +81,12 @@ def read_set(store: Store) -> CatalogSet:
         data = b""
     if sha256(data) != wanted[CATALOG_KEY]:
         raise BadInput(f"{store.uri}: {CATALOG_KEY} is missing or damaged; jobs/verify.py tells more, restore it")
-    return CatalogSet(store, record, pq.read_table(io.BytesIO(data)).cast(CATALOG))
+    try:
+        return CatalogSet(store, record, pq.read_table(io.BytesIO(data)).cast(CATALOG))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise BadInput(
+            f"{store.uri}: {CATALOG_KEY} is no catalog of ours ({type(error).__name__}); restore it"
+        ) from None
 
 
 def pictures(

@@ -39,7 +39,7 @@ def test_what_was_done_before_counts_as_done_but_not_for_the_rate(clock: Clock, 
     with progress("generate", 100, "images", done=80) as advance:
         clock.now += 10
         advance(5, "2 units failed")
-    assert capsys.readouterr().err == "generate: 85/100 images, 0.5/s, 0:00:30 left 2 units failed\n"
+    assert capsys.readouterr().err.endswith("\ngenerate: 85/100 images, 0.5/s, 0:00:30 left 2 units failed\n")
 
 
 def test_a_rate_of_nothing_is_no_crash(clock: Clock, capsys: pytest.CaptureFixture) -> None:
