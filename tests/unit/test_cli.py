@@ -190,7 +190,7 @@ from cxr import cli
 
 def main():
     pathlib.Path(sys.argv[1]).write_text("\\u00e4")
-    print("r\\u00f6ntgen", sys.argv[1])
+    print("r\\u00f6ntgen \\u2713", sys.argv[1])
     sys.stderr.write("\\u2713\\n")
     child = "import sys; print(sys.getfilesystemencoding())"
     print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip())
@@ -225,6 +225,6 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
     (tmp_path / "speaks.py").write_text(SPEAKS)
     command = [sys.executable.encode(), str(tmp_path / "speaks.py").encode(), b"\xe4"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"LC_ALL": "C.UTF-8"}, capture_output=True, check=False
+        command, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, check=False
     )
     assert (done.returncode, b"Traceback" in done.stderr) == (3, False), done.stderr
