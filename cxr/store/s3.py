@@ -6,7 +6,6 @@ What an endpoint cannot do is learned by asking once (capabilities.py), and done
 import base64
 import contextlib
 import hashlib
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from cxr.errors import BadInput, StoreError
 from cxr.progress import note
 from cxr.store import capabilities
 from cxr.store.base import Listed, Store, Stored, check_key, sha256
+from cxr.store.ranges import Ranges
 from cxr.store.s3_client import connect, is_unsigned, outlast
 from cxr.store.s3_errors import BAD_KEYS, KEYS, OUTAGE_CODES, code_of, explain
 
@@ -119,7 +119,7 @@ class S3Store(Store):
                 if code_of(error) not in _ABSENT:
                     raise
                 raise KeyError(key) from None
-        return pa.PythonFile(_Ranges(self, key, size), mode="r")
+        return pa.PythonFile(Ranges(lambda start, count: self._range(key, start, count), size), mode="r")
 
     @property
     def _root(self) -> str:
@@ -271,33 +271,6 @@ class S3Store(Store):
         except _TROUBLE as error:
             why = explain(error, self.bucket, client.meta.endpoint_url)
             raise StoreError(f"{self.uri}: {why}") from error
-
-
-class _Ranges(io.RawIOBase):
-    """An object as a file: each read is a GET of its range, by the client that everything else is asked by."""
-
-    def __init__(self, store: S3Store, key: str, size: int) -> None:
-        self.store, self.key, self.size, self.at = store, key, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
-        return self.at
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(0, self.size - self.at)
-        count = left if count is None or count < 0 else min(count, left)
-        data = self.store._range(self.key, self.at, count) if count else b""
-        self.at += len(data)
-        return data
 
 
 def _base64(whole: Any) -> str:
