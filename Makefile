@@ -51,8 +51,8 @@ types: venv  ## static types
 bench: venv  ## what README says of speed, measured side by side
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
 
-s3:  ## a real S3 server on loopback for development; `tests/ceph.sh down .s3` stops it
-	tests/ceph.sh up .s3 7480
+s3: venv  ## a real S3 server with a bucket, on loopback; says what to export, and how to stop it
+	@tests/ceph.sh try .s3 7480
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 12

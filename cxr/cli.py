@@ -28,6 +28,7 @@ def run(args: type[Args], job: Callable[[Args], int]) -> None:
 
 def guard(main: Callable[[], int]) -> int:
     """What `main` returns, or the code of what it raises, whose one line it prints."""
+    speak_unicode()
     for stop in (signal.SIGINT, signal.SIGTERM):  # what `ray job stop` and Kubernetes send does as Ctrl-C does
         signal.signal(stop, signal.default_int_handler)  # set, because shells have background jobs ignore SIGINT
     try:
@@ -43,6 +44,21 @@ def guard(main: Callable[[], int]) -> int:
             f"\n{program()}: stopped; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr
         )
         return INTERRUPTED
+
+
+def speak_unicode() -> None:
+    """Names of files, what is written to files, and every process that is started from here: UTF-8, whatever the
+    locale; a terminal that cannot print a character gets its number in its place.
+
+    A locale without it (`LC_ALL=C` where Python may not mend that by itself) is fixed when the interpreter starts, so
+    this process begins again as one in UTF-8 mode.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not in_notebook() and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def leave(code: int) -> NoReturn:

@@ -29,7 +29,9 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-    """Shows `done` of `total` units and yields what advances it. Writes to stderr only."""
+    """Shows `done` of `total` units and yields what advances it; says so where a job goes on. Writes to stderr only."""
+    if done:
+        note(f"{label} goes on: {done} of {total} {unit} are there already")
     console = Console(stderr=True)
     with bar(console, label, total, unit, done) if console.is_terminal else lines(label, total, unit, done) as advance:
         yield advance

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 JOBS = Path(__file__).resolve().parent
 CODE = (JOBS, Path(cxr.__file__).parent)  # what travels, with the files that the command names
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
+MAGIC = (  # where, what, and whose
+    (0, b"\x89PNG", "a picture"), (0, b"\xff\xd8\xff", "a picture"), (0, b"GIF8", "a picture"),
+    (0, b"BM", "a picture"), (0, b"II*\0", "a picture"), (0, b"MM\0*", "a picture"), (8, b"WEBP", "a picture"),
+    (4, b"jP  ", "a picture"), (128, b"DICM", "a DICOM file"), (0, b"\x08\0\x05\0", "a DICOM file"),
+    (0, b"\x08\0\x08\0", "a DICOM file"), (0, b"PK\x03\x04", "an archive"), (0, b"\x1f\x8b", "an archive"),
+    (0, b"\x93NUMPY", "an array"), (0, b"\x89HDF", "an array"),
+)  # fmt: skip
 SECONDS_TO_STOP = "30"  # to store what is in hand; Ray gives 3 by default
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_OF_OUTAGE = 60.0  # of the head, before it is given up
@@ -112,14 +119,31 @@ def files(args: Any) -> list[Path]:
     """Files here that the arguments name by a path from here; they travel with the code, so it names them there too.
 
     Raises:
-        BadInput: one lies outside of this folder.
+        BadInput: one lies outside of this folder, or holds pictures: data stay where they are.
     """
     paths = [path for path in dataclasses.asdict(args).values() if isinstance(path, Path) and not path.is_absolute()]
     found = [path for path in paths if path.is_file()]
     for path in found:
         if ".." in path.parts:
             raise BadInput(f"{path}: the cluster sees only what lies below this folder; copy it here")
+        if held := data_in(path):
+            raise BadInput(
+                f"{path}: holds {held}, and no data are sent with a job; put it where the cluster can read it"
+            )
     return found
+
+
+def data_in(path: Path) -> str:
+    """What of a patient may be in the file, by its content; empty for text and tables without pictures."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start[:4] == b"PAR1":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kinds = pq.read_schema(path).types
+        return "pictures" if any(pa.types.is_nested(kind) or "binary" in str(kind) for kind in kinds) else ""
+    return next((kind for at, magic, kind in MAGIC if start[at : at + len(magic)] == magic), "")
 
 
 def connected() -> "JobSubmissionClient":
@@ -162,7 +186,7 @@ def submit(client: "JobSubmissionClient", name: str, entrypoint: str, named: lis
         environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": SECONDS_TO_STOP}}
         try:
             client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, OSError) as error:  # a ValueError where what travels is over Ray's limit
             if "already exists" not in str(error):
                 raise StoreError(f"{os.environ['RAY_ADDRESS']} does not take the job: {error}") from None
 
@@ -172,12 +196,25 @@ def packed(named: list[Path]) -> Iterator[str]:
     """A folder with what travels, and nothing else: no data, no environment, no history."""
     with tempfile.TemporaryDirectory() as folder:
         for part in CODE:
-            shutil.copytree(part, Path(folder, part.name), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(part, Path(folder, part.name), ignore=all_but_code)
         for path in named:
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
         yield folder
+
+
+def all_but_code(folder: str, names: list[str]) -> list[str]:
+    """What stays here: everything but code, the embedded weights and pages; so a folder of X-rays in between does."""
+    here = Path(folder)
+    if (CODE[1] / "assets") in (here, *here.parents):
+        return []
+    return [name for name in names if not (name.endswith(".py") or is_code(here / name))]
+
+
+def is_code(path: Path) -> bool:
+    """Whether it is a folder of code, or that of the embedded weights."""
+    return path.is_dir() and (any(path.glob("*.py")) or path == CODE[1] / "assets")
 
 
 def followed(client: "JobSubmissionClient", name: str) -> int:

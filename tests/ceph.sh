@@ -1,6 +1,7 @@
 #!/bin/bash
 # A real S3 server for tests: Ceph with one mon, one OSD in memory and one radosgw, everything on loopback.
 #   tests/ceph.sh up DIR [PORT]        start it with its data in DIR (7480 by default), print what to export
+#   tests/ceph.sh try DIR [PORT]       `up` with a bucket, or what runs already; prints what to export and to run
 #   tests/ceph.sh serve DIR [PORT]     the same in a container: for others too, until it is stopped
 #   tests/ceph.sh gateway-kill DIR     kill -9 the gateway alone; the data stays
 #   tests/ceph.sh gateway-start DIR    start the gateway again
@@ -12,7 +13,7 @@ KEY=testkey000000000000 SECRET=testsecret0000000000000000000000000000000 # fixed
 listen=127.0.0.1
 
 fail() { echo "ceph.sh: $*" >&2; exit 1; }
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 taken() { (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free_port() { local p; while p=$((20000 + RANDOM % 12000)); taken "$p"; do :; done; echo "$p"; }
 
@@ -120,8 +121,23 @@ up() {
     start_gateway
     radosgw-admin -c "$dir/ceph.conf" user create --uid=test --display-name=test --access-key=$KEY --secret-key=$SECRET \
         >>"$dir/log/start" 2>&1 || fail "the user could not be made; see $dir/log/start"
-    printf 'export %s\n' "AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port" "AWS_ACCESS_KEY_ID=$KEY" \
+    exports
+}
+
+exports() {
+    printf 'export %s\n' "AWS_ENDPOINT_URL_S3=http://127.0.0.1:$(cat "$dir/port")" "AWS_ACCESS_KEY_ID=$KEY" \
         "AWS_SECRET_ACCESS_KEY=$SECRET" "AWS_REGION=us-east-1"
+}
+
+try() { # PORT
+    local python; python=$(dirname "$0")/../.venv/bin/python
+    alive client.rgw || up "${1:-7480}" >/dev/null
+    eval "$(exports)"
+    "$python" -c 'import boto3, os
+boto3.client("s3", "us-east-1", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"]).create_bucket(Bucket="cxr")'
+    exports
+    echo "# the bucket is s3://cxr: .venv/bin/python jobs/generate.py tiny --out s3://cxr/demo"
+    echo "# stop it, and lose what is in it: tests/ceph.sh down $dir"
 }
 
 serve() { # PORT
@@ -146,6 +162,7 @@ down() {
 dir=$(realpath -m "$2") pid=
 case $1 in
     up) up "${3:-}" ;;
+    try) try "${3:-}" ;;
     serve) serve "${3:-}" ;;
     down) down ;;
     gateway-kill) is_up; stop client.rgw KILL ;;

@@ -9,6 +9,11 @@ metrics.py   what both take: for the last line, and for Prometheus
 stops.py     how a worker's refusal reaches the job
 """
 
+import os
+
+if os.environ.get("RAY_AUTH_TOKEN") and os.environ.get("RAY_ADDRESS"):
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when it is imported
+
 from cxr.cluster.metrics import SPENT
 from cxr.cluster.session import check_room, default_workers, device, has_gpu, session, spare_cpus, threads_each
 from cxr.cluster.trials import Tell, WorkersDied, run_trials, share, train, train_trials

@@ -2,17 +2,20 @@
 
 import os
 import platform
+import re
 import signal
 import socket
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any
 
 import ray
+from ray.exceptions import OutOfDiskError
 
-from cxr.errors import BadInput
+from cxr.errors import BadInput, StoreError, disk_full
 
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
 SECONDS_TO_ANSWER = 10
@@ -38,17 +41,78 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     quiet = {"log_to_driver": False, "logging_level": "error"}
     with redirect_stdout(sys.stderr):
         stop = signal.getsignal(signal.SIGTERM)
-        if address := os.environ.get("RAY_ADDRESS"):
-            check_answers(address)
-            ray.init(**quiet)
-        else:
+        if (address := os.environ.get("RAY_ADDRESS", "local")) == "local":
             start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
+        else:
+            join(address, quiet)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)  # in whose place Ray has put one that ends the process at once
         try:
             yield
+        except OutOfDiskError:
+            place = ray_folder()
+            raise StoreError(f"{place}: disk full; free space, or set RAY_TMPDIR to a folder on another disk") from None
         finally:
             ray.shutdown()
+
+
+def join(address: str, options: dict[str, Any]) -> None:
+    check_answers(address)
+    with stderr_held() as told:
+        try:
+            ray.init(**options)
+        except Exception as error:  # its kinds are many
+            ray.shutdown()
+            raise BadInput(f"RAY_ADDRESS {address}: {why_not_joined(str(error), told())}") from error
+
+
+def why_not_joined(error: str, told: str) -> str:
+    """The cause, and what to do.
+
+    Args:
+        told: what Ray has written to stderr meanwhile.
+    """
+    if "Version mismatch" in error:
+        (ray_there, ray_here), (python_there, python_here) = (
+            re.findall(rf"{name}: (\S+)", error) for name in ("Ray", "Python")
+        )
+        return (
+            f"another version runs there: Ray {ray_there} with Python {python_there}, here Ray {ray_here} with Python "
+            f"{python_here}; install the same here, or start the cluster from this environment"
+        )
+    if "AuthToken" in told or "nauthenticated" in error + told or "AuthenticationError" in error:
+        return "asks for a token, or for another; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's"
+    if "Could not find any running" in error:
+        return (
+            "no Ray cluster runs on this machine; start one (`ray start --head`), or unset it to use this machine alone"
+        )
+    if "multiple active" in error:
+        return "several Ray clusters run on this machine; give the HOST:PORT of one"
+    if "Invalid address format" in error:
+        return "no address; give HOST:PORT, or unset it to use this machine alone"
+    if "Failed to connect to Ray" in error:
+        return "what answers there is no Ray cluster; give the head's HOST:PORT (6379 where nobody chose another)"
+    return f"cannot be joined ({first_sentence(error)}); run this on one of its machines, or by jobs/submit.py"
+
+
+@contextmanager
+def stderr_held() -> Iterator[Callable[[], str]]:
+    """Keeps to itself what this process, Ray's own code included, writes to file 2; yields what gives that text."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+
+        def told() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield told
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def check_answers(address: str) -> None:
@@ -59,11 +123,26 @@ def check_answers(address: str) -> None:
     if not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+        with socket.create_connection((host, int(port)), SECONDS_TO_ANSWER) as connection:
+            speaks_http = is_http(connection)
     except (OSError, OverflowError) as error:
         raise BadInput(
             f"RAY_ADDRESS {address}: nobody answers ({error}); start the cluster, or unset it to use this machine alone"
         ) from None
+    if speaks_http:
+        raise BadInput(
+            f"RAY_ADDRESS {address}: a web server answers, as where jobs are submitted; give the head's own "
+            "port (6379 where nobody chose another), or http:// before it and use jobs/submit.py"
+        )
+
+
+def is_http(connection: socket.socket) -> bool:
+    """Whether HTTP is spoken there, as at Ray's dashboard; Ray's own port does not, and Ray would wait for minutes."""
+    connection.settimeout(1)
+    with suppress(OSError):
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return connection.recv(5) == b"HTTP/"
+    return False
 
 
 def start_alone(cpus: int, options: dict[str, Any]) -> None:
@@ -71,10 +150,33 @@ def start_alone(cpus: int, options: dict[str, Any]) -> None:
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except Exception as error:  # its kinds are many, and plain
         ray.shutdown()
-        why = str(error).partition(". ")[0].partition("\n")[0]
-        raise BadInput(
-            f"Ray does not start on this machine ({why}); free CPUs and memory, then run this again"
-        ) from error
+        raise disk_full(error, ray_folder()) or BadInput(why_not_started(error)) from error
+
+
+def why_not_started(error: Exception) -> str:
+    """The cause, and what to do."""
+    name, folder = next((n for n in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(n)), "RAY_TMPDIR"), ray_folder()
+    if "AF_UNIX path" in str(error):
+        return (
+            f"{name} {folder}: too long a path for Ray's sockets, which may have 107 bytes with some 60 of Ray's own; "
+            "set RAY_TMPDIR to a shorter folder, such as /tmp"
+        )
+    if isinstance(error, OSError) and str(error.filename or "").startswith(folder):
+        return f"{name} {folder}: Ray cannot write there ({error.strerror}); set RAY_TMPDIR to a folder where it can"
+    if "object store memory" in str(error):
+        return (
+            f"/dev/shm has too little room for Ray ({first_sentence(error)}); give it more (docker run --shm-size=2g)"
+        )
+    return f"Ray does not start on this machine ({first_sentence(error)}); free CPUs and memory, then run this again"
+
+
+def first_sentence(error: Exception | str) -> str:
+    return " ".join(str(error).split()).partition(". ")[0][:300]
+
+
+def ray_folder() -> str:
+    """Where Ray keeps its sessions, from the variables that it reads."""
+    return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir()
 
 
 def default_workers() -> int:

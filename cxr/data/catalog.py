@@ -81,7 +81,12 @@ def read_set(store: Store) -> CatalogSet:
         data = b""
     if sha256(data) != wanted[CATALOG_KEY]:
         raise BadInput(f"{store.uri}: {CATALOG_KEY} is missing or damaged; jobs/verify.py tells more, restore it")
-    return CatalogSet(store, record, pq.read_table(io.BytesIO(data)).cast(CATALOG))
+    try:
+        return CatalogSet(store, record, pq.read_table(io.BytesIO(data)).cast(CATALOG))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise BadInput(
+            f"{store.uri}: {CATALOG_KEY} is no catalog of ours ({type(error).__name__}); restore it"
+        ) from None
 
 
 def pictures(
@@ -175,10 +180,9 @@ def file_of(store: Store, key: str, image_id: str) -> Iterator[tuple[str, bytes]
 
 def shard_files(store: Store, key: str) -> Iterator[tuple[str, bytes]]:
     """(image_id, PNG bytes) of a shard, a row group in memory at a time."""
-    filesystem, root = store.arrow()
     try:
-        with filesystem.open_input_file(f"{root}/{key}") as file:
+        with store.open(key) as file:
             for batch in pq.ParquetFile(file).iter_batches(GROUP, columns=["image_id", "image"]):
                 yield from zip(batch["image_id"].to_pylist(), batch["image"].field("bytes").to_pylist(), strict=True)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise BadInput(f"{store.uri}: {key} cannot be read ({type(error).__name__}); restore it") from None

@@ -131,10 +131,9 @@ def told_earlier(units: Sequence[Unit], earlier: Earlier | None) -> list[Unit]:
 
 def digests_in(store: Store, key: str) -> list[str]:
     """The pictures that an object of features is of."""
-    filesystem, root = store.arrow()
     try:
-        return pq.read_table(f"{root}/{key}", filesystem=filesystem, columns=["sha256"])["sha256"].to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
+        return pq.read_table(store.open(key), columns=["sha256"])["sha256"].to_pylist()
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise damaged(store, key, type(error).__name__) from None
 
 

@@ -129,10 +129,10 @@ def read_shard(store: Store, unit: int, **what: Any) -> pa.Table:
     Raises:
         StoreError: the store does not answer, or not with a shard.
     """
-    (filesystem, root), key = store.arrow(), shard_key(unit)
+    key = shard_key(unit)
     try:
-        return pq.read_table(f"{root}/{key}", filesystem=filesystem, **what)
-    except (OSError, pa.ArrowInvalid) as error:
+        return pq.read_table(store.open(key), **what)
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise StoreError(f"{store.uri}: {key} cannot be read ({type(error).__name__}); run the same again") from None
 
 

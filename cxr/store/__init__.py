@@ -2,7 +2,8 @@
 
 base.py      the interface, keys, digests
 local.py     the local folder
-s3.py        S3 (s3_client.py connects and explains its errors)
+s3.py        S3 (s3_client.py connects, s3_errors.py explains, capabilities.py knows what an endpoint cannot)
+ranges.py    an object of S3 as a file
 place.py     from a URI to a store
 record.py    an artifact's record: what it is made of; its presence means complete
 files.py     local files as objects

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cxr.errors import BadInput
 
 if TYPE_CHECKING:
-    import pyarrow.fs
+    import pyarrow as pa
 
 TEMP_PREFIX = ".tmp-"  # of local files being written; no key may use it
 
@@ -86,11 +86,8 @@ class Store(ABC):
         """Remove what killed writers left behind (never an object)."""
 
     @abstractmethod
-    def arrow(self) -> "tuple[pyarrow.fs.FileSystem, str]":
-        """A pyarrow filesystem and the root path in it, to read Parquet by column and row group.
-
-        For use in this process: on S3 the filesystem holds the keys, so do not pickle it.
-        """
+    def open(self, key: str) -> "pa.NativeFile":
+        """The object for pyarrow, to read Parquet by column and row group; `KeyError` if absent."""
 
 
 def check_key(key: str) -> str:

@@ -16,7 +16,7 @@ from cxr.errors import BadInput, StoreError, disk_full
 from cxr.store.base import TEMP_PREFIX, Listed, Store, Stored, check_key, sha256
 
 if TYPE_CHECKING:
-    import pyarrow.fs
+    import pyarrow as pa
 
 _counter = itertools.count()
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
@@ -93,10 +93,11 @@ class LocalStore(Store):
             if entry.name.startswith(TEMP_PREFIX) and _writer_is_gone(Path(entry.path)):
                 Path(entry.path).unlink(missing_ok=True)
 
-    def arrow(self) -> "tuple[pyarrow.fs.FileSystem, str]":
-        from pyarrow.fs import LocalFileSystem
+    def open(self, key: str) -> "pa.NativeFile":
+        import pyarrow as pa
 
-        return LocalFileSystem(), self.uri
+        with self._reading(key):
+            return pa.OSFile(str(self._path(key)))
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from cxr.errors import BadInput, StoreError
-from cxr.store.base import Store, Stored, digest_of
+from cxr.store.base import Store, Stored, check_key, digest_of
 from cxr.store.files import parquet
 
 if TYPE_CHECKING:
@@ -76,6 +76,26 @@ class Record(BaseModel):
             raise ValueError("recipe_digest is not that of recipe")
         return self
 
+    @field_validator("metrics")
+    @classmethod
+    def _names_fit(cls, metrics: dict[str, Any]) -> dict[str, Any]:
+        """What a study and a card rest on is lists of names, or not known."""
+        for name in ("patients_seen", "sources"):
+            held = metrics.get(name)
+            if held is not None and not (isinstance(held, list) and all(isinstance(one, str) for one in held)):
+                raise ValueError(f"metrics: {name} is no list of names")
+        return metrics
+
+    @field_validator("objects")
+    @classmethod
+    def _keys_fit(cls, objects: list[Stored]) -> list[Stored]:
+        for stored in objects:
+            try:
+                check_key(stored.key)
+            except BadInput as error:
+                raise ValueError(str(error)) from None
+        return objects
+
 
 def recipe_digest(recipe: dict[str, Any]) -> str:
     """The sha256 (hex) of the recipe's canonical JSON. The caller leaves the location out of the recipe."""
@@ -111,8 +131,8 @@ def read_record(store: Store) -> Record | None:
         return Record.model_validate_json(store.get(RECORD_KEY))
     except KeyError:
         return None
-    except ValidationError as error:
-        why = error.errors()[0]["msg"]
+    except (ValidationError, RecursionError) as error:
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "it is nested too deeply"
         raise BadInput(f"{store.uri}: {RECORD_KEY} is damaged ({why}); choose another location or restore it") from None
 
 
@@ -174,13 +194,12 @@ def _begun_recipe(store: Store) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    filesystem, root = store.arrow()
     try:
-        found = pq.read_schema(f"{root}/{PLAN_KEY}", filesystem=filesystem).metadata or {}
+        found = pq.read_schema(store.open(PLAN_KEY)).metadata or {}
         recipe = json.loads(found[b"cxr.recipe"])
-        if recipe_digest(recipe) == found[b"cxr.recipe_digest"].decode():
+        if isinstance(recipe, dict) and recipe_digest(recipe) == found[b"cxr.recipe_digest"].decode():
             return recipe
-    except (pa.ArrowInvalid, KeyError, ValueError):
+    except (pa.ArrowException, KeyError, ValueError, RecursionError):
         pass
     except OSError as error:
         raise StoreError(f"{store.uri}: {PLAN_KEY} cannot be read ({type(error).__name__})") from None

@@ -1,25 +1,36 @@
-"""The store in an S3 bucket: single PUTs with SHA-256, conditional commits, keys from the usual AWS settings only."""
+"""The store in an S3 bucket: single PUTs with SHA-256, conditional commits, keys from the usual AWS settings only.
+
+What an endpoint cannot do is learned by asking once (capabilities.py), and done without.
+"""
 
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from cxr.errors import BadInput, StoreError
-from cxr.store import conditions
+from cxr.progress import note
+from cxr.store import capabilities
 from cxr.store.base import Listed, Store, Stored, check_key, sha256
-from cxr.store.s3_client import code_of, connect, explain, outlast, session_keys
+from cxr.store.ranges import Ranges
+from cxr.store.s3_client import connect, is_unsigned, outlast
+from cxr.store.s3_errors import BAD_KEYS, KEYS, OUTAGE_CODES, code_of, explain
 
 if TYPE_CHECKING:
-    import pyarrow.fs
+    import pyarrow as pa
 
 _T = TypeVar("_T")
+_TROUBLE = (BotoCoreError, ClientError, ResponseParserError, OSError, RecursionError)
+_EXISTS = ("412", "PreconditionFailed")
+_ABSENT = ("NoSuchKey", "404")
+_DELETING = 16  # threads, where an endpoint deletes one object a request
 
 
 @dataclass(frozen=True)
@@ -39,10 +50,14 @@ class S3Store(Store):
             client = connect(patient=False)
         except BadInput as error:
             raise BadInput(f"{self.uri}: {error}") from None
+        if is_unsigned(client) and write:
+            raise BadInput(f"{self.uri}: no keys; set {KEYS}: without, public buckets can be read, and no more")
         try:
             client.list_objects_v2(Bucket=self.bucket, Prefix=self._root, MaxKeys=1)
-        except (BotoCoreError, ClientError) as error:
+        except _TROUBLE as error:
             raise BadInput(f"{self.uri}: {explain(error, self.bucket, client.meta.endpoint_url)}") from None
+        if is_unsigned(client):
+            note(f"{self.uri}: no AWS keys here, so it is read unsigned, as a public bucket")
 
     def put(self, key: str, data: bytes) -> Stored:
         self._put(key, data)
@@ -50,10 +65,9 @@ class S3Store(Store):
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """A refused condition may be our own earlier PUT whose answer was lost, so the content decides."""
-        place = connect().meta.endpoint_url, self.bucket
-        if conditions.recall(*place) is None and self._written_by_asking(key, data):
+        if self._can("conditional") is None and self._written_by_asking(key, data):
             return self._holds(key, data)
-        if conditions.recall(*place):
+        if self._can("conditional"):
             return self._put_new(key, data) or self._holds(key, data)
         if not self.exists(key):
             self._put(key, data)
@@ -89,24 +103,23 @@ class S3Store(Store):
     def delete(self, keys: Iterable[str]) -> None:
         names = ({"Key": self._root + check_key(key)} for key in keys)
         while some := list(islice(names, 1000)):
-            with self._told() as client:
-                wanted = {"Objects": some, "Quiet": True}
-                answer = outlast(lambda: client.delete_objects(Bucket=self.bucket, Delete=wanted))  # noqa: B023
-            for failed in answer.get("Errors", ()):
-                raise StoreError(f"{self.uri}: {failed['Key']} cannot be deleted ({failed.get('Code')})")
+            if self._can("multi_delete") is False or not self._deleted_together(some):
+                self._delete_each(some)
 
     def tidy(self) -> None:
         """Nothing to do: a single PUT that is broken off leaves nothing."""
 
-    def arrow(self) -> "tuple[pyarrow.fs.FileSystem, str]":
-        from pyarrow.fs import S3FileSystem
+    def open(self, key: str) -> "pa.NativeFile":
+        import pyarrow as pa
 
         with self._told() as client:
-            endpoint = urlsplit(client.meta.endpoint_url)
-            settings = session_keys() | {"region": client.meta.region_name, "connect_timeout": 5, "request_timeout": 60}
-        if not endpoint.netloc.endswith("amazonaws.com"):  # arrow itself ignores AWS_ENDPOINT_URL_S3 (arrow#49643)
-            settings |= {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
-        return S3FileSystem(**settings), f"{self.bucket}/{self.prefix}".removesuffix("/")
+            try:
+                size = outlast(lambda: client.head_object(**self._object(key)))["ContentLength"]
+            except ClientError as error:
+                if code_of(error) not in _ABSENT:
+                    raise
+                raise KeyError(key) from None
+        return pa.PythonFile(Ranges(lambda start, count: self._range(key, start, count), size), mode="r")
 
     @property
     def _root(self) -> str:
@@ -115,19 +128,57 @@ class S3Store(Store):
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self._root + check_key(key)}
 
+    def _can(self, what: str) -> bool | None:
+        return capabilities.recall(connect().meta.endpoint_url, self.bucket, what)
+
+    def _learn(self, what: str, able: bool) -> None:
+        capabilities.remember(connect().meta.endpoint_url, self.bucket, what, able)
+
     def _put(self, key: str, data: bytes, **condition: str) -> None:
-        """Both checksum arguments: with the value alone a newer gateway accepted a wrong one."""
-        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        checked = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": checksum}
+        """With the SHA-256; where the endpoint is known to refuse that (Backblaze B2), with the MD5.
+
+        Both checksum arguments: with the value alone a newer gateway accepted a wrong one.
+        """
+        place, able = self._object(key) | condition, self._can("checksums")
         with self._told() as client:
-            outlast(lambda: client.put_object(**self._object(key), Body=data, **checked, **condition))
+            if is_unsigned(client):
+                raise StoreError(f"{self.uri}: no keys on this machine; set {KEYS} there too")
+
+            def send(**hashes: str) -> None:
+                outlast(lambda: client.put_object(**place, Body=data, **hashes))
+
+            def send_with_md5() -> None:
+                send(ContentMD5=_base64(hashlib.md5(data, usedforsecurity=False)))
+
+            if able is False:
+                send_with_md5()
+                return
+            try:
+                send(ChecksumAlgorithm="SHA256", ChecksumSHA256=_base64(hashlib.sha256(data)))
+                if able is None:
+                    self._learn("checksums", True)
+            except ClientError as refusal:
+                if able or code_of(refusal) in (*_EXISTS, *OUTAGE_CODES):
+                    raise
+                self._learn_without_checksums(refusal, send_with_md5)
+
+    def _learn_without_checksums(self, refusal: ClientError, send: Callable[[], None]) -> None:
+        """Raises the refusal if it was not the checksum's, so that without one the PUT is refused as well."""
+        try:
+            send()
+        except ClientError as error:
+            if code_of(error) not in _EXISTS:
+                raise refusal from None
+            self._learn("checksums", False)
+            raise
+        self._learn("checksums", False)
 
     def _put_new(self, key: str, data: bytes) -> bool:
         """True if the PUT was accepted, False if the endpoint says that the object exists."""
         try:
             self._put(key, data, IfNoneMatch="*")
         except StoreError as error:
-            if code_of(error.__cause__) not in ("412", "PreconditionFailed"):
+            if code_of(error.__cause__) not in _EXISTS:
                 raise
             return False
         return True
@@ -137,22 +188,58 @@ class S3Store(Store):
 
         The second of two conditional PUTs of one key must be refused.
         """
-        place = connect().meta.endpoint_url, self.bucket
-        with conditions.asking(*place):
-            if conditions.recall(*place) is not None:
+        with capabilities.asking(connect().meta.endpoint_url, self.bucket):
+            if self._can("conditional") is not None:
                 return False
             if not self.exists(key):
-                conditions.remember(*place, self._refuses_second(key, data))
+                self._learn("conditional", self._refuses_second(key, data))
         return True
 
     def _refuses_second(self, key: str, data: bytes) -> bool:
+        """Whether it does; an endpoint that takes no condition at all, but the object without, does not."""
         try:
             return not self._put_new(key, data) or not self._put_new(key, data)
         except StoreError as error:
-            if code_of(error.__cause__) not in ("NotImplemented", "501"):
+            if code_of(error.__cause__) in ("", *BAD_KEYS, *OUTAGE_CODES):
                 raise
             self._put(key, data)
             return False
+
+    def _deleted_together(self, some: Sequence[dict[str, str]]) -> bool:
+        """False if the endpoint takes no request to delete many (Google's S3 door); it then deletes the first alone."""
+        with self._told() as client:
+            try:
+                answer = outlast(
+                    lambda: client.delete_objects(Bucket=self.bucket, Delete={"Objects": some, "Quiet": True})
+                )
+            except ClientError as error:
+                if self._can("multi_delete") or code_of(error) in OUTAGE_CODES:
+                    raise
+                try:
+                    self._delete_one(some[0])
+                except StoreError:
+                    raise error from None
+                self._learn("multi_delete", False)
+                return False
+        for failed in answer.get("Errors", ()):
+            if failed.get("Code") not in _ABSENT:
+                raise StoreError(f"{self.uri}: {failed['Key']} cannot be deleted ({failed.get('Code')})")
+        if self._can("multi_delete") is None:
+            self._learn("multi_delete", True)
+        return True
+
+    def _delete_each(self, some: Sequence[dict[str, str]]) -> None:
+        with ThreadPoolExecutor(_DELETING) as threads:
+            for _ in threads.map(self._delete_one, some):
+                pass
+
+    def _delete_one(self, name: dict[str, str]) -> None:
+        with self._told() as client:
+            try:
+                outlast(lambda: client.delete_object(Bucket=self.bucket, **name))
+            except ClientError as error:
+                if code_of(error) not in _ABSENT:  # Google's says so of what is gone already
+                    raise
 
     def _holds(self, key: str, data: bytes) -> bool:
         try:
@@ -166,9 +253,14 @@ class S3Store(Store):
             try:
                 return outlast(lambda: consume(client.get_object(**self._object(key))["Body"]))
             except ClientError as error:
-                if code_of(error) not in ("NoSuchKey", "404"):
+                if code_of(error) not in _ABSENT:
                     raise
                 raise KeyError(key) from None
+
+    def _range(self, key: str, start: int, count: int) -> bytes:
+        wanted = self._object(key) | {"Range": f"bytes={start}-{start + count - 1}"}
+        with self._told() as client:
+            return outlast(lambda: client.get_object(**wanted)["Body"].read())
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[Any]:
@@ -176,9 +268,13 @@ class S3Store(Store):
         client = connect()
         try:
             yield client
-        except (BotoCoreError, ClientError) as error:
+        except _TROUBLE as error:
             why = explain(error, self.bucket, client.meta.endpoint_url)
             raise StoreError(f"{self.uri}: {why}") from error
+
+
+def _base64(whole: Any) -> str:
+    return base64.b64encode(whole.digest()).decode()
 
 
 def _digest(body: Any) -> tuple[int, str]:

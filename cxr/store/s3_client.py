@@ -2,56 +2,68 @@
 
 import functools
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import boto3
 import tenacity
+from botocore import UNSIGNED
 from botocore import exceptions as boto
 from botocore.config import Config
 
 from cxr.errors import BadInput
+from cxr.store.s3_errors import NO_ANSWER, OUTAGE_CODES, code_of, distrusts, settings_trouble
 
 _T = TypeVar("_T")
 _OUTAGE_S = 90  # a gateway that restarts takes 10-20 s, a cluster's ingress that moves about a minute
-_KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile in AWS_PROFILE)"
-_BAD_KEYS = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken",
-             "AllAccessDisabled", "UserSuspended"}  # fmt: skip
-_OUTAGE_CODES = {"500", "502", "503", "504", "InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout",
-                 "409", "ConditionalRequestConflict", "OperationAborted"}  # fmt: skip
-_NO_ANSWER = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)
+_AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # read where boto's own setting says nothing
 
 
 @functools.cache
 def connect(patient: bool = True) -> Any:
     """This process's S3 client; with `patient=False` one that gives up within seconds.
 
+    Where there are no keys it does not sign what it asks: a public bucket can be read so (`is_unsigned`).
+
     Raises:
         BadInput: no usable profile, keys or endpoint in the environment.
     """
     try:
         session = boto3.session.Session()
+        config = _config(patient)
         if session.get_credentials() is None:
-            raise BadInput(f"S3: no keys; set {_KEYS}")
-        region = session.region_name or "us-east-1"
-        client = session.client("s3", region, config=_config(patient))
-        if "amazonaws.com" not in client.meta.endpoint_url:  # own servers seldom have a DNS name for each bucket
-            path_style = Config(s3={"addressing_style": "path", "payload_signing_enabled": True})
-            client = session.client("s3", region, config=_config(patient).merge(path_style))
-    except (boto.BotoCoreError, ValueError) as error:
-        raise BadInput(f"S3: {_settings_trouble(error)}") from None
+            config = config.merge(Config(signature_version=UNSIGNED))
+        region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"  # boto3 reads AWS_DEFAULT_REGION
+        client = session.client("s3", region, config=config, verify=authorities())
+        if "amazonaws.com" not in client.meta.endpoint_url:
+            client = session.client("s3", region, config=config.merge(_of_others(session)), verify=authorities())
+    except (boto.BotoCoreError, boto.ClientError, ValueError, OSError) as error:
+        raise BadInput(f"S3: {settings_trouble(error)}") from None
     return client
 
 
 os.register_at_fork(after_in_child=connect.cache_clear)  # a connection must not be shared by two processes
 
 
-def session_keys() -> dict[str, str | None]:
-    """The keys that this process's client uses, under pyarrow's argument names."""
-    keys = boto3.session.Session().get_credentials().get_frozen_credentials()
-    return {"access_key": keys.access_key, "secret_key": keys.secret_key, "session_token": keys.token}
+def is_unsigned(client: Any) -> bool:
+    """Whether there were no keys."""
+    return client.meta.config.signature_version is UNSIGNED
+
+
+def authorities(names: Sequence[str] = _AUTHORITIES) -> str | None:
+    """The file of certificate authorities to trust in place of the usual ones; None for these.
+
+    Raises:
+        BadInput: a variable names a file that is not there.
+    """
+    own = boto3.session.Session()._session.get_config_variable("ca_bundle")  # AWS_CA_BUNDLE, or the profile's ca_bundle
+    name, path = next(((name, os.environ[name]) for name in names if os.environ.get(name)), ("", ""))
+    if own:
+        name, path = "AWS_CA_BUNDLE (or ca_bundle of the profile)", own
+    if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
+        raise BadInput(f"S3: {name} {path}: no file that can be read; give a PEM file of authorities, or unset it")
+    return path or None
 
 
 def _config(patient: bool) -> Config:
@@ -62,6 +74,16 @@ def _config(patient: bool) -> Config:
         tcp_keepalive=True,
         max_pool_connections=32,
         s3={"payload_signing_enabled": True},  # any server that checks signatures then checks the content too
+    )
+
+
+def _of_others(session: Any) -> Config:
+    """Own servers seldom have a DNS name for each bucket, and many refuse checksums that they were not asked for."""
+    asked = (session._session.get_scoped_config().get("s3") or {}).get("addressing_style") or "path"
+    return Config(
+        s3={"addressing_style": asked, "payload_signing_enabled": True},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
 
 
@@ -79,43 +101,5 @@ def outlast(call: Callable[[], _T]) -> _T:
     )(call)
 
 
-def code_of(error: Exception) -> str:
-    """The S3 error code, or the status where the answer had no body; '' for other errors."""
-    if not isinstance(error, boto.ClientError):
-        return ""
-    return str(error.response.get("Error", {}).get("Code") or error.response["ResponseMetadata"]["HTTPStatusCode"])
-
-
 def _is_outage(error: BaseException) -> bool:
-    return isinstance(error, _NO_ANSWER) or code_of(error) in _OUTAGE_CODES
-
-
-def explain(error: Exception, bucket: str, endpoint: str) -> str:
-    """What is wrong and what to do, in one line, without anything secret (of an answer only its code is told)."""
-    server, code = shown_endpoint(endpoint), code_of(error)
-    if isinstance(error, _NO_ANSWER):
-        return f"{server} does not answer ({type(error).__name__}); check the endpoint and run the same command again"
-    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
-        return f"no keys; set {_KEYS}"
-    if code in ("NoSuchBucket", "404"):
-        return f"there is no bucket {bucket!r} at {server}; create it or correct the location"
-    if code in _BAD_KEYS:
-        return f"{server} refuses the keys ({code}); correct {_KEYS} or their rights on bucket {bucket!r}"
-    if code == "RequestTimeTooSkewed":
-        return f"{server} refuses the request because this machine's clock is off; set the clock"
-    if code == "QuotaExceeded":
-        return f"the quota at {server} is used up; free space or raise it and run the same command again"
-    if code in _OUTAGE_CODES:
-        return f"{server} is overloaded or down ({code}); run the same command again later or with fewer workers"
-    return f"{server} answers {code or type(error).__name__}; check endpoint, region and bucket {bucket!r}"
-
-
-def shown_endpoint(endpoint: str) -> str:
-    """The endpoint without a user or password."""
-    parts = urlsplit(endpoint)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _settings_trouble(error: Exception) -> str:
-    """botocore's own words, which name the setting, without a password in an endpoint."""
-    return re.sub(r"//[^@\s]*@", "//...@", " ".join(str(error).split())) + "; correct the AWS variables or profile"
+    return (isinstance(error, NO_ANSWER) and not distrusts(error)) or code_of(error) in OUTAGE_CODES

@@ -106,9 +106,8 @@ def _images(store: Store, named: set[str]) -> Iterator[_Named]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    filesystem, root = store.arrow()
     try:
-        with filesystem.open_input_file(f"{root}/{CATALOG_KEY}") as file:
+        with store.open(CATALOG_KEY) as file:
             for batch in pq.ParquetFile(file).iter_batches(columns=["key", "sha256"]):
                 for key, digest in zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True):
                     if key not in named:

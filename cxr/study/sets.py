@@ -252,7 +252,7 @@ def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> None:
     if evaluation is None or evaluation.kind != EVALUATION:
         raise BadInput(f"--evaluation {uri}: no finished evaluation; give the --out of jobs/evaluate.py")
     synthetic = sets.synthetic and {sets.synthetic.digest, sets.synthetic.record.recipe.get("set")}
-    if evaluation.recipe["real"] != sets.real.digest or evaluation.recipe["synthetic"] not in (synthetic or ()):
+    if evaluation.recipe.get("real") != sets.real.digest or evaluation.recipe.get("synthetic") not in (synthetic or ()):
         raise BadInput(f"--evaluation {uri}: is of other sets than --real and --synthetic; evaluate these")
 
 

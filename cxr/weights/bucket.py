@@ -56,8 +56,7 @@ def _fetch(store: Store, keys: list[str], folder: Path, wanted: Wanted) -> None:
 
 
 def _copy(store: Store, key: str, path: Path) -> None:
-    """Streamed through Arrow: a UNet of several GB does not pass through memory."""
-    filesystem, root = store.arrow()
+    """In pieces: a UNet of several GB does not pass through memory."""
     path.parent.mkdir(exist_ok=True)
-    with filesystem.open_input_stream(f"{root}/{key}") as source, path.open("wb") as target:
+    with store.open(key) as source, path.open("wb") as target:
         shutil.copyfileobj(source, target, 16 << 20)

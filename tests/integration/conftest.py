@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from cxr.data.findings import BINARY
 from cxr.data.lineage import PHANTOM
 from cxr.data.phantom import phantom
-from cxr.store import conditions
+from cxr.store import capabilities
 from cxr.store.s3_client import connect
 
 _SCRIPT = Path(__file__).parents[1] / "ceph.sh"
@@ -101,7 +101,7 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    conditions._learned.clear()
+    capabilities._learned.clear()
     connect.cache_clear()
     yield s3_server
     connect.cache_clear()

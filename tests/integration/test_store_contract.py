@@ -90,9 +90,10 @@ def test_arrow_reads_parquet_columns(store):
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"key": ["a", "b"], "n": [1, 2]}), sink)
     store.put("sub/catalog.parquet", sink.getvalue().to_pybytes())
-    filesystem, root = store.arrow()
-    table = pq.read_table(f"{root}/sub/catalog.parquet", filesystem=filesystem, columns=["n"])
+    table = pq.read_table(store.open("sub/catalog.parquet"), columns=["n"])
     assert table.to_pydict() == {"n": [1, 2]}
+    with pytest.raises(KeyError):
+        store.open("absent")
 
 
 def test_check_accepts_a_place_and_writes_nothing(store):

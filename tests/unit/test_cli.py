@@ -182,3 +182,49 @@ def test_a_library_that_aborts_while_it_is_unloaded_does_not_change_the_exit_cod
     script.write_text(ABORTS_WHEN_UNLOADED)
     ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (3, "done\ntidied\n")
+
+
+SPEAKS = """
+import locale, os, pathlib, subprocess, sys
+from cxr import cli
+
+def main():
+    pathlib.Path(sys.argv[1]).write_text("\\u00e4")
+    print("r\\u00f6ntgen \\u2713", sys.argv[1])
+    sys.stderr.write("\\u2713\\n")
+    child = "import sys; print(sys.getfilesystemencoding())"
+    print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip())
+    return 3
+
+cli.leave(cli.guard(main))
+"""
+PLAIN = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    "terminal",
+    [
+        PLAIN,
+        {"LC_ALL": "C", "TERM": "dumb"},
+        {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C.UTF-8"},
+        {"LC_ALL": "C.UTF-8"},
+    ],
+)
+def test_any_terminal_and_locale_can_be_spoken_to(tmp_path: Path, terminal: dict[str, str]) -> None:
+    """What it cannot print becomes numbers; files, their names and started processes are in UTF-8."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHONUTF8", "PYTHONIO"))}
+    (tmp_path / "speaks.py").write_text(SPEAKS)
+    command = [sys.executable, str(tmp_path / "speaks.py"), "ausg\u00e4be"]
+    done = subprocess.run(command, cwd=tmp_path, env=kept | terminal, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (3, False), done.stderr
+    assert done.stdout.endswith(b"utf-8\n")
+    assert (tmp_path / "ausg\u00e4be").read_bytes() == "\u00e4".encode()
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
+    (tmp_path / "speaks.py").write_text(SPEAKS)
+    command = [sys.executable.encode(), str(tmp_path / "speaks.py").encode(), b"\xe4"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, check=False
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (3, False), done.stderr

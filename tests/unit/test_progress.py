@@ -39,7 +39,7 @@ def test_what_was_done_before_counts_as_done_but_not_for_the_rate(clock: Clock, 
     with progress("generate", 100, "images", done=80) as advance:
         clock.now += 10
         advance(5, "2 units failed")
-    assert capsys.readouterr().err == "generate: 85/100 images, 0.5/s, 0:00:30 left 2 units failed\n"
+    assert capsys.readouterr().err.endswith("\ngenerate: 85/100 images, 0.5/s, 0:00:30 left 2 units failed\n")
 
 
 def test_a_rate_of_nothing_is_no_crash(clock: Clock, capsys: pytest.CaptureFixture) -> None:
@@ -57,3 +57,10 @@ def test_a_bar_on_a_terminal_shows_the_count(monkeypatch: pytest.MonkeyPatch, ca
     said = capsys.readouterr()
     assert said.out == ""
     assert "4/4" in said.err and "a note" in said.err
+
+
+@pytest.mark.parametrize("done", [0, 3])
+def test_a_job_that_goes_on_says_how_much_was_there(capsys: pytest.CaptureFixture, done: int) -> None:
+    with progress("generate", 5, "images", done):
+        pass
+    assert ("note: generate goes on: 3 of 5 images are there already\n" in capsys.readouterr().err) == bool(done)

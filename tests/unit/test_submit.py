@@ -1,12 +1,15 @@
 """What jobs/submit.py knows without a cluster: the real jobs' arguments, names of work, what travels."""
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from cxr.errors import BadInput
+from cxr.store import parquet
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,4 +82,63 @@ def test_a_file_outside_of_the_folder_is_refused(submit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     args = submit.arguments("generate", ["tiny", "--out", "/shared/a", "--prompts", "../prompts.txt"])
     with pytest.raises(BadInput, match="copy it here"):
+        submit.files(args)
+
+
+@pytest.fixture
+def project(submit, monkeypatch, tmp_path) -> Path:
+    """A copy of the code with X-rays in every folder, under names of all kinds."""
+    shutil.copy(ROOT / ".rayignore", tmp_path)
+    for part in ("cxr", "jobs"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("cxr/my-xrays/IM0001", "cxr/my-xrays/deep/a.png", "cxr/scan.dcm", "cxr/data/IM7", "cxr/store/x.jpg",
+                 "jobs/set.parquet", "jobs/jobs/IM2", "x.png", "table.csv", "data/normal/1.png"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"an X-ray")
+    monkeypatch.setattr(submit, "CODE", (tmp_path / "jobs", tmp_path / "cxr"))
+    return tmp_path
+
+
+def code() -> set[str]:
+    """All that a job runs with."""
+    files = [path for part in ("cxr", "jobs") for path in (ROOT / part).rglob("*") if path.is_file()]
+    return {path.relative_to(ROOT).as_posix() for path in files if path.suffix == ".py" or "assets" in path.parts}
+
+
+def test_nothing_but_code_travels(submit, project):
+    with submit.packed([]) as folder:
+        assert {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} == code()
+
+
+def test_rays_own_submit_sends_the_same(project):
+    """`ray job submit --working-dir .`, by the function that makes its package."""
+    from ray._private.runtime_env.packaging import _dir_travel
+
+    sent = set()
+    _dir_travel(project, [], sent.add, include_gitignore=True)
+    assert {path.relative_to(project).as_posix() for path in sent if path.is_file()} == code()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\x89PNG\r\n", "a picture"),
+        (b"\xff\xd8\xff\xe0", "a picture"),
+        (bytes(128) + b"DICM", "a DICOM file"),
+        (b"PK\x03\x04", "an archive"),
+        (parquet(pa.table({"prompt": ["a"], "image": [b"x"]})), "pictures"),
+        (parquet(pa.table({"image": [{"bytes": b"x"}]})), "pictures"),
+        (b"prompt\nclear\n", ""),
+        (parquet(pa.table({"prompt": ["a"], "count": [1]})), ""),
+        (b"", ""),
+    ],
+)
+def test_a_named_file_is_judged_by_its_content(submit, tmp_path, monkeypatch, content, told):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.csv").write_bytes(content)
+    args = submit.arguments("generate", ["tiny", "--out", "s3://bucket/a", "--prompts", "prompts.csv"])
+    if not told:
+        assert submit.files(args) == [Path("prompts.csv")]
+        return
+    with pytest.raises(BadInput, match=f"prompts.csv: holds {told}, and no data are sent"):
         submit.files(args)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cxr.errors import BadInput, StoreError
-from cxr.store import conditions, open_store, s3_client
+from cxr.store import capabilities, open_store, s3_client
 
 SECRET = "canarysecret-do-not-print"
 
@@ -28,7 +28,7 @@ def test_every_put_carries_its_sha256(fake, store):
 
 def test_an_endpoint_that_honours_conditions_costs_one_extra_put(fake, store):
     assert all(store.put_if_absent(f"k{i}", b"x") for i in range(3))
-    conditions._learned.clear()  # as in the machine's next process
+    capabilities._learned.clear()  # as in the machine's next process
     assert store.put_if_absent("k3", b"x")
     assert fake.puts() == 4 + 1
 
@@ -55,9 +55,9 @@ def test_an_object_that_is_there_is_not_overwritten_by_asking_an_endpoint(fake, 
 
 
 def test_an_endpoint_that_refuses_conditions_is_used_without(fake, store):
-    fake.faults = ["NoSuchKey", "NotImplemented"]  # to the HEAD before and to the conditional PUT
+    fake.faults = ["NoSuchKey", "NotImplemented", "NotImplemented"]  # to the HEAD before and to the conditional PUTs
     assert store.put_if_absent("k", b"x")
-    assert conditions.recall(fake.endpoint, "bucket") is False
+    assert capabilities.recall(fake.endpoint, "bucket", "conditional") is False
     assert fake.objects == {"/bucket/set/k": b"x"}
 
 

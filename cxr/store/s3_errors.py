@@ -1,0 +1,228 @@
+"""From an error of S3 or of the way to it to one clear line: the true cause, and which variable or profile mends it.
+
+Nothing secret is told: of an answer its code, its region and its clock.
+"""
+
+import os
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import boto3
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from cxr.errors import nearest
+
+KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile in AWS_PROFILE)"
+BAD_KEYS = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken",
+            "AllAccessDisabled", "UserSuspended", "TokenRefreshRequired", "AccessForbidden",
+            "InvalidSecurity"}  # fmt: skip
+OUTAGE_CODES = {"500", "502", "503", "504", "InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout",
+                "409", "ConditionalRequestConflict", "OperationAborted"}  # fmt: skip
+NO_ANSWER = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)
+_OTHER_PLACE = {"301", "307", "PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed",
+                "IllegalLocationConstraintException", "IncorrectEndpoint"}  # fmt: skip
+_HOST_STYLE = {"PathStyleDomainForbidden", "SecondLevelDomainForbidden", "VirtualHostDomainRequired"}
+_LOGIN = (boto.SSOError, boto.TokenRetrievalError, boto.LoginError, boto.NoAuthTokenError)
+_NO_KEYS = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError,
+            boto.MetadataRetrievalError)  # fmt: skip
+_OF_KEYS = ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetRoleCredentials", "CreateToken",
+            "GetSessionToken", "CreateOAuth2Token")  # fmt: skip
+_NO_S3 = (
+    "answers, but not as S3 does; the endpoint may name a web page, such as the port of a console, or lack its path"
+)
+_CLOCK_S = 300  # seconds of difference from which a refusal is the clock's; S3 allows 900
+
+
+def code_of(error: BaseException | None) -> str:
+    """The S3 error code, or the status where the answer had no body; '' for other errors."""
+    if not isinstance(error, boto.ClientError):
+        return ""
+    meta = error.response.get("ResponseMetadata", {})
+    return str(error.response.get("Error", {}).get("Code") or meta.get("HTTPStatusCode", ""))
+
+
+def distrusts(error: BaseException) -> bool:
+    """Whether the two do not come to speak safely: nothing that waiting mends."""
+    return isinstance(error, boto.SSLError) and "EOF occurred" not in str(error)
+
+
+def explain(error: Exception, bucket: str, endpoint: str) -> str:
+    """What is wrong and what to do, in one line."""
+    server = shown_endpoint(endpoint)
+    if isinstance(error, RecursionError) or "recursion depth" in str(
+        error
+    ):  # botocore asks for the bucket's region, which is redirected as well
+        return (
+            f"{server} redirects every request; give the endpoint that it redirects to (https:// in place of http://?)"
+        )
+    if isinstance(error, boto.ClientError):
+        return _refusal(error, bucket, server)
+    if isinstance(error, boto.SSLError):
+        return f"{server} {_distrusted(error)}"
+    if isinstance(error, boto.ProxyConnectionError):
+        return f"{server} is not reached through the {_proxy(endpoint)}; correct it, or list the host in NO_PROXY"
+    if isinstance(error, NO_ANSWER):
+        return f"{server} does not answer ({_no_answer(error)}); check the endpoint and run the same command again"
+    if isinstance(error, ResponseParserError):
+        return f"{server} {_NO_S3}"
+    return settings_trouble(error)
+
+
+def settings_trouble(error: Exception) -> str:
+    """What is wrong with keys, profile or endpoint, before anything was asked of the server."""
+    profile = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+    whose = f"profile {profile!r} (AWS_PROFILE)" if profile else "the default profile"
+    if isinstance(error, boto.ProfileNotFound):
+        return f"{_plain(error)}; {_profiles(str(profile))}"
+    if isinstance(error, _LOGIN):
+        login = "login" if isinstance(error, boto.LoginError) else "sso login"
+        named = f" --profile {profile}" if profile else ""
+        return (
+            f"the login of {whose} has expired or was never made; run `aws {login}{named}`, then the same command again"
+        )
+    if isinstance(error, _NO_KEYS):
+        return f"no keys ({_plain(error)}); set {KEYS}"
+    if isinstance(error, OSError):
+        return f"the AWS settings name a file that cannot be used ({error}); correct the AWS variables or {whose}"
+    if isinstance(error, boto.ClientError):
+        return f"no keys: {error.operation_name} is refused ({code_of(error)}); correct {whose} or its role"
+    if "Invalid endpoint" in str(error) and "://" not in str(error):
+        return f"{_plain(error)}; an endpoint begins with http:// or https://, correct the AWS variables"
+    return f"{_plain(error)}; correct the AWS variables or profile"
+
+
+def _refusal(error: boto.ClientError, bucket: str, server: str) -> str:
+    code, held = code_of(error), error.response.get("Error", {})
+    if code.isdigit() and "html" in _header(error, "content-type") and code != "407":
+        return f"{server} {_NO_S3} ({code})"
+    if error.operation_name in _OF_KEYS:
+        return settings_trouble(error)
+    if code == "RequestTimeTooSkewed" or (code in BAD_KEYS and abs(_clock_off(error)) > _CLOCK_S):
+        return f"{server} refuses the request because this machine's clock is off{_by(error)}; set the clock"
+    if code in ("NoSuchBucket", "404"):
+        return f"there is no bucket {bucket!r} at {server} ({code}); create it, or correct the location or the endpoint"
+    if code in BAD_KEYS:
+        return f"{server} refuses the keys ({code}); {_of_keys(code, bucket)}"
+    if code in _OTHER_PLACE or (code in ("400", "BadRequest", "InvalidRequest") and held.get("Region")):
+        region = held.get("Region") or _header(error, "x-amz-bucket-region")
+        there = f"set AWS_REGION={region}" if region else f"set AWS_REGION to its region{_towards(error)}"
+        return f"bucket {bucket!r} is in another region than the one asked, or elsewhere ({code}); {there}"
+    if code in _HOST_STYLE:
+        return (
+            f"{server} wants the bucket in the host's name ({code}); write `s3 =` and below it, indented, "
+            "`addressing_style = virtual` into the profile of AWS_CONFIG_FILE"
+        )
+    if code == "407":
+        return f"the proxy before {server} wants a login (407); write it into HTTPS_PROXY, or list the host in NO_PROXY"
+    if code == "QuotaExceeded":
+        return f"the quota at {server} is used up; free space or raise it and run the same command again"
+    if code == "InvalidObjectState":
+        return f"an object at {server} is archived ({code}); restore it first"
+    if code in OUTAGE_CODES:
+        return f"{server} is overloaded or down ({code}); run the same command again later or with fewer workers"
+    return f"{server} answers {code}; check endpoint, region and bucket {bucket!r}"
+
+
+def _of_keys(code: str, bucket: str) -> str:
+    source, method = _source_of_keys()
+    if method is None:
+        return f"none were found, so it was asked without; set {KEYS}, or give a public bucket"
+    if code in ("ExpiredToken", "TokenRefreshRequired"):
+        return f"those of {source} have expired; get new ones, or log in again"
+    if code == "InvalidToken" and os.environ.get("AWS_SESSION_TOKEN"):
+        return "AWS_SESSION_TOKEN does not belong to them; unset it, or set all three anew"
+    if code in ("InvalidAccessKeyId", "InvalidSecurity"):
+        return f"it does not know those of {source}; are they another server's? Correct {KEYS}"
+    if code == "SignatureDoesNotMatch":
+        return f"in {source} the secret does not belong to the key, or a proxy changes requests; correct {KEYS}"
+    return f"those are of {source}; correct {KEYS} or their rights on bucket {bucket!r}"
+
+
+def _source_of_keys() -> tuple[str, str | None]:
+    """Where the keys come from, in words, and botocore's name for it; (…, None) if there are none."""
+    try:
+        session = boto3.session.Session()
+        found = session.get_credentials()
+    except (boto.BotoCoreError, boto.ClientError, OSError, ValueError):
+        return "the environment", "unknown"
+    if found is None:
+        return "", None
+    if found.method == "env":
+        return "the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "env"
+    return f"profile {session.profile_name!r} ({found.method})", found.method
+
+
+def _profiles(wanted: str) -> str:
+    import botocore.session
+
+    names = botocore.session.Session(profile="default").available_profiles
+    return f"AWS_PROFILE: {nearest(wanted, names)}" if names else "unset AWS_PROFILE, or make it with `aws configure`"
+
+
+def _distrusted(error: Exception) -> str:
+    why = str(error)
+    if "WRONG_VERSION_NUMBER" in why or "wrong version number" in why or "UNKNOWN_PROTOCOL" in why:
+        return "does not speak TLS; give the endpoint with http:// in place of https://"
+    reason = re.search(r"certificate verify failed: ([^(\]]+)", why)
+    if not reason:
+        return f"and this machine do not agree on TLS ({_plain(error)[-120:]}); check the endpoint and the proxy"
+    told = reason[1].strip()
+    if "expired" in told or "not valid" in told or "match" in told.lower():
+        return f"shows a certificate that is not good for it ({told}); mend the server's certificate or the endpoint"
+    return (
+        f"shows a certificate of an authority that is not trusted here ({told}); set AWS_CA_BUNDLE to that authority's "
+        "PEM file (your IT has it)"
+    )
+
+
+def _no_answer(error: Exception) -> str:
+    name = type(error).__name__
+    if isinstance(error, boto.EndpointConnectionError):
+        cause = str(error.kwargs.get("error", ""))
+        if "resolve" in cause or "Name or service" in cause:
+            return "its name is unknown"
+    return name
+
+
+def _proxy(endpoint: str) -> str:
+    scheme = urlsplit(endpoint).scheme
+    name = next((n for n in (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy") if os.environ.get(n)), "")
+    address = shown_endpoint(getproxies().get(scheme, ""))
+    return f"proxy {address} of {name.upper()}" if name else "proxy that the environment names"
+
+
+def _clock_off(error: boto.ClientError) -> float:
+    """Seconds that this machine is ahead of the server; 0 if the answer has no date."""
+    try:
+        return (datetime.now(UTC) - parsedate_to_datetime(_header(error, "date"))).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _by(error: boto.ClientError) -> str:
+    off = round(_clock_off(error) / 60)
+    return f" by {abs(off)} minutes ({'ahead' if off > 0 else 'behind'})" if off else ""
+
+
+def _towards(error: boto.ClientError) -> str:
+    endpoint = error.response.get("Error", {}).get("Endpoint")
+    return f", or the endpoint to {endpoint}" if endpoint else ""
+
+
+def _header(error: boto.ClientError, name: str) -> str:
+    return str(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, ""))
+
+
+def shown_endpoint(endpoint: str) -> str:
+    """The endpoint without a user or password."""
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+
+
+def _plain(error: Exception) -> str:
+    """botocore's own words, which name the setting, without a password in an endpoint."""
+    return re.sub(r"//[^@\s]*@", "//...@", " ".join(str(error).split())).rstrip(".")

@@ -1,0 +1,106 @@
+"""Why Ray cannot be joined or started, from what it says: one line with the cause and what to do."""
+
+import errno
+import importlib
+import os
+import socket
+import threading
+
+import pytest
+
+from cxr.errors import BadInput
+
+session = importlib.import_module("cxr.cluster.session")  # in the package its function has that name
+
+MISMATCH = """Version mismatch: The cluster was started with:
+    Ray: 2.54.0
+    Python: 3.11.7
+This process on 192.0.2.2:26379 was started with:
+    Ray: 2.60.0
+    Python: 3.12.1
+"""
+TOKEN = (
+    "gcs_client.cc:210: Failed to get cluster ID: Unauthenticated: RPC error: InvalidAuthToken: missing or incorrect"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "written", "told"),
+    [
+        (MISMATCH, "", "Ray 2.54.0 with Python 3.11.7, here Ray 2.60.0 with Python 3.12.1; install the same"),
+        ("Failed to connect to Ray cluster at 192.0.2.2:26390", TOKEN, "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"),
+        ("Failed to connect to Ray cluster at 192.0.2.2:26390", "", "what answers there is no Ray cluster"),
+        ("Could not find any running Ray instance. Please", "", "no Ray cluster runs on this machine; start one"),
+        ("Found multiple active Ray instances: {'a', 'b'}. Please", "", "several Ray clusters run on this machine"),
+        ("Invalid address format: nonsense", "", "no address; give HOST:PORT"),
+        (
+            "This node has an\n  IP address that is not known. More",
+            "",
+            "(This node has an IP address that is not known)",
+        ),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_names_its_cause(monkeypatch, error, written, told):
+    def refuse(**_: object) -> None:
+        os.write(2, written.encode())
+        raise ConnectionError(error)
+
+    monkeypatch.setattr(session.ray, "init", refuse)
+    with pytest.raises(BadInput) as caught:
+        session.join("auto", {})
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith("RAY_ADDRESS auto: ")
+
+
+def test_what_ray_writes_meanwhile_is_not_shown(monkeypatch, capfd):
+    monkeypatch.setattr(session.ray, "init", lambda **_: os.write(2, b"noise"))
+    session.join("auto", {})
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /x/y"),
+            "too long a path for Ray's sockets, which may have 107 bytes",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/batch/ray"), "cannot write there (Permission denied)"),
+        (OSError(errno.EROFS, "Read-only file system", "/batch/ray"), "cannot write there (Read-only file system)"),
+        (OSError(errno.ENOSPC, "No space left on device", "/batch/ray"), "disk full; free space"),
+        (
+            ValueError("Attempting to cap object store memory usage at 5 bytes, but the minimum allowed is 78643200"),
+            "/dev/shm has too little room for Ray",
+        ),
+        (RuntimeError("The current node timed out during startup. This"), "free CPUs and memory"),
+    ],
+)
+def test_a_machine_where_ray_does_not_start_names_the_cause(monkeypatch, error, told):
+    def refuse(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(session.ray, "init", refuse)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/batch")
+    with pytest.raises(Exception, match=r"^[^\n]*$") as caught:
+        session.start_alone(1, {})
+    assert type(caught.value).__name__ in ("BadInput", "StoreError") and told in str(caught.value)
+    assert ("TMPDIR /batch" in str(caught.value)) == ("RAY_TMPDIR" in str(caught.value))
+    assert ("free CPUs" in told) == ("free CPUs" in str(caught.value))
+
+
+def test_the_port_for_submitted_jobs_is_told_from_rays_own(monkeypatch):
+    """Ray itself waits there for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(BadInput, match=f"RAY_ADDRESS {address}: a web server answers, as where jobs are submitted"):
+            session.check_answers(address)
