@@ -102,6 +102,11 @@ def read_gray(data: bytes | np.ndarray) -> np.ndarray:
     return pixels
 
 
+def is_picture(head: bytes) -> bool:
+    """Whether the first bytes of a file, 16 at least, are those of a format that is read."""
+    return _SIGNATURE.match(head) is not None
+
+
 def decode_gray(data: bytes, name: str) -> np.ndarray:
     """The picture in `data` as uint8 [H, W], of any size and content: how the project reads its own pictures back.
 

@@ -137,9 +137,20 @@ def test_what_is_no_file_is_refused_when_read(tmp_path: Path):
 
 
 @pytest.mark.parametrize("again", ["a.png", "./a.png", "x/../a.png"])
-def test_duplicate_names(tmp_path: Path, again: str):
-    path = write(tmp_path / "t.csv", f"file\na.png\nx/b.png\n{again}\n")
-    assert "rows 1 and 3 name the same file, 'a.png'" in error_of(path)
+def test_rows_that_say_the_same_of_a_file_are_one(tmp_path: Path, again: str):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", f"file,finding,x\na.png,mass,1\nx/b.png,mass,2\n{again},mass,3\n{again},mass,4\n")
+    assert [row.name for row in rows(path, notes=notes.append)] == ["a.png", "x/b.png"]
+    assert "t.csv: 2 rows say the same of a file as an earlier row and are read as one with it" in notes
+
+
+def test_rows_that_say_different_things_of_a_file_are_refused(tmp_path: Path):
+    path = write(tmp_path / "t.csv", "file,finding,view\na.png,mass,PA\nx/b.png,mass,PA\n./a.png,mass,AP\n")
+    assert "rows 1 and 3 name the same file, 'a.png', and differ in view; keep one" in error_of(path)
+    path = write(tmp_path / "t.csv", "file,finding\na.png,mass\na.png,edema\nx/b.png,mass\nx/b.png,edema\n")
+    told = error_of(path)
+    assert "2 rows name a file again with another finding (the first: rows 1 and 2, 'a.png': mass and edema)" in told
+    assert "several are not yet" in told
 
 
 @pytest.mark.parametrize(
