@@ -109,8 +109,9 @@ def _refuse(image: "Dataset") -> None:
     for keyword in NEEDED:
         if image.get(keyword) in (None, ""):
             raise Rejected(f"DICOM without {keyword}, which says how its pixels are stored")
-    if str(image.get("NumberOfFrames") or 1).strip() != "1":
-        raise Rejected("several frames")
+    frames = str(image.get("NumberOfFrames") or 1).strip()
+    if frames != "1":
+        raise Rejected("several frames" if frames.isdecimal() else "DICOM whose NumberOfFrames is no number")
     if image.PhotometricInterpretation not in GRAYS or image.SamplesPerPixel != 1:
         raise Rejected("not a gray DICOM (MONOCHROME1 or MONOCHROME2)")
     if image.Rows * image.Columns > MAX_PIXELS:
@@ -170,7 +171,7 @@ def _stored(image: "Dataset") -> np.ndarray:
         except RuntimeError:  # pydicom's, of all decoders that tried
             if not syntax.is_compressed:
                 raise
-            raise Rejected(f"its pixels cannot be decoded ({syntax.name}): damaged, or no decoder here can") from None
+            raise Rejected(f"damaged pixels, or beyond pillow and gdcm, which decode here ({syntax.name})") from None
 
 
 def _quiet_gdcm() -> warnings.catch_warnings:
