@@ -62,7 +62,8 @@ class PassedOver:
         if self.masks:
             yield f"left out {self.masks:,} pictures named as the mask, heat map or thumbnail of another one"
         if self.suffixes:
-            kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.suffixes.most_common(8))
+            commonest = sorted(self.suffixes.items(), key=lambda found: (-found[1], found[0]))
+            kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in commonest[:8])
             yield f"passed over {sum(self.suffixes.values()):,} files that are no pictures ({kinds})"
 
 

@@ -311,9 +311,10 @@ def test_what_is_of_no_use_beside_the_pixels_is_passed_over(tmp_path: Path, tags
 
 
 def test_the_first_window_of_use_counts(tmp_path: Path):
-    one = shown(tmp_path, WindowCenter=2048, WindowWidth=1024)
+    pixels = RAMP // 2 + 1024
+    one = shown(tmp_path, pixels, WindowCenter=2048, WindowWidth=1024)
     for centers, widths in (([0, 2048], [0, 1024]), ([127, 2048], [255, 1024])):
-        np.testing.assert_array_equal(shown(tmp_path, WindowCenter=centers, WindowWidth=widths), one)
+        np.testing.assert_array_equal(shown(tmp_path, pixels, WindowCenter=centers, WindowWidth=widths), one)
 
 
 def test_a_window_of_stored_values_beside_a_rescale(tmp_path: Path):
@@ -375,7 +376,7 @@ def test_files_without_pictures_are_passed_over_and_counted(tmp_path: Path):
     assert [row.finding for row in found] == ["edema", "mass", "mass", "mass"]
     assert notes == [
         "left out 1 files in folders of masks, heat maps or thumbnails",
-        "passed over 2 files that are no pictures (1 others, 1 .txt)",
+        "passed over 2 files that are no pictures (1 .txt, 1 others)",
         "passed over 1 DICOM files that hold no picture (reports, presentation states, indexes)",
     ]
 
