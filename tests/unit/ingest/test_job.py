@@ -356,10 +356,10 @@ def test_handwritten_digits_and_phantoms_are_no_masks():
 
 def test_one_patient_id_for_all_is_told_with_the_option(tmp_path):
     given = [replace(row, patient_id="ANONYMOUS") for row in rows()]
-    with pytest.raises(BadInput, match="all 84 pictures name the same patient, .* --ignore-patients"):
+    with pytest.raises(BadInput, match=r"all 84 pictures name the same patient, .* --ignore-patients"):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
     by_folder = [replace(row, patient_id=row.finding) for row in rows()]
-    with pytest.raises(BadInput, match="images of 1 patient .* split by picture with --ignore-patients"):
+    with pytest.raises(BadInput, match=r"images of 1 patient .* split by picture with --ignore-patients"):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG, by_folder, tmp_path)
 
 
