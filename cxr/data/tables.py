@@ -166,7 +166,7 @@ def _read_csv(path: Path, place: Place) -> Iterator[Record]:
         if row is None:
             return
         place.number = start
-        if not any(map(str.strip, row)):
+        if not row or (len(row) > 1 and not any(map(str.strip, row))):
             continue
         if header is None:
             _refuse_other_delimiters(row, delimiter, place.schema)

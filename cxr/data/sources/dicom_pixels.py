@@ -1,5 +1,7 @@
 """The picture in a DICOM file as a screen shows it: decoded, without padding, in the shades its file asks for."""
 
+import importlib.util
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,8 +66,6 @@ def load_dicom(path: Path) -> np.ndarray:
 
 
 def installed() -> bool:
-    import importlib.util
-
     return importlib.util.find_spec("pydicom") is not None
 
 
@@ -187,8 +187,6 @@ def _quiet_gdcm() -> warnings.catch_warnings:
 
 def _by_gdcm(image: "Dataset") -> np.ndarray | None:
     """JPEG of 12 bits, which GDCM decodes although pydicom does not ask it to; None where it cannot."""
-    import tempfile
-
     try:
         import gdcm
     except ImportError:
