@@ -5,14 +5,15 @@ Exit code 0: all there. 2: bad input, or too many pictures that cannot be used.
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from cxr import cli, recipes
-from cxr.data.sources import SOURCES, SourceOptions, parse_source
+from cxr.data.sources import SOURCES, SourceOptions, SourceRow, parse_source
 from cxr.ingest.config import IngestConfig
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -37,6 +38,8 @@ class Args:
     """keep: padded with black; square: stretched."""
     split: Literal["patient", "official"] | None = None
     """patient: our own, no patient on both sides; official: the publisher's, checked."""
+    ignore_patients: bool = False
+    """Split by picture: for ids that stand for nobody, such as one for all. A patient may then be on both sides."""
     folds: int | None = None
     """Folds of the training part, by patient."""
     seed: int | None = None
@@ -50,14 +53,14 @@ class Args:
 def main(args: Args) -> int:
     """Bring X-rays of any usual form into one clean, catalogued, split set."""
     start = time.monotonic()
-    config, (kind, place) = configured(args), parse_source(args.source)
+    config = configured(args)
+    parse_source(args.source)
     store = open_store(args.out)
     store.check()
     from cxr.ingest import job  # heavier: only for words that can be used
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
-        ready = job.prepare(store, config, rows, Path(folder))
+        ready = job.prepare(store, config, listed(args, args.source, config), Path(folder), note)
         from cxr.ingest import finish  # heavy: only for input that can be used
 
         if record := job.already_made(ready):
@@ -72,6 +75,13 @@ def main(args: Args) -> int:
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
     print(f"look at {store.uri}/{finish.PICTURE_KEY}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
+
+
+def listed(args: Args, source: str, config: IngestConfig) -> Iterator[SourceRow]:
+    """The rows of a source as the options ask for them."""
+    kind, place = parse_source(source)
+    rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
+    return (replace(row, patient_id=None) for row in rows) if args.ignore_patients else rows
 
 
 def take_pictures(ready: "Job", workers: int | None) -> None:

@@ -20,7 +20,7 @@ import ingest
 from tyro.conf import Positional
 
 from cxr import cli, recipes
-from cxr.data.sources import SOURCES, SourceOptions, parse_source
+from cxr.data.sources import parse_source
 from cxr.errors import BadInput
 from cxr.nightly.config import NightlyConfig
 from cxr.nightly.places import DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
@@ -167,10 +167,9 @@ def listed(config: NightlyConfig) -> str:
     """The digest of the set that ingest would make of the source as it is now."""
     from cxr.ingest import job
 
-    asked, (kind, place) = parsed(ingest, config.ingest), parse_source(config.source)
-    options = SourceOptions(size=asked.size, seed=asked.seed, columns=arguments(ingest, config.ingest).columns)
+    asked = parsed(ingest, config.ingest)
     with tempfile.TemporaryDirectory() as folder:
-        rows = SOURCES[kind](place, options)
+        rows = ingest.listed(arguments(ingest, config.ingest), config.source, asked)
         return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from cxr.data.bare import without_extras
 from cxr.errors import BadInput
 
 # Level 1 with the run-length strategy: a sixth of the default's time at the same size on X-rays (benchmarks/png.py).
@@ -76,10 +77,11 @@ def read_gray(data: bytes | np.ndarray) -> np.ndarray:
     """A picture as 8-bit gray, checked.
 
     Colour becomes luma (ITU-R 601, as in Pillow and OpenCV). What is transparent becomes black, as on the padding of
-    `fit`. EXIF orientation is applied. 8-bit values stay as they are. Deeper ones are stretched linearly from their
-    smallest and largest to 0 and 255: most 16-bit X-rays use
-    10 to 14 bits without saying so, and dividing by 257 would leave a few dark levels. No value is clipped, so one
-    burnt-in marker far brighter than the picture darkens it.
+    `fit`. EXIF orientation is applied where it can be read; nothing else that stands beside the pixels (texts, colour
+    profiles, previews) has a say, however large or damaged. 8-bit values stay as they are. Deeper ones are stretched
+    linearly from their smallest and largest to 0 and 255: most 16-bit X-rays use 10 to 14 bits without saying so, and
+    dividing by 257 would leave a few dark levels. No value is clipped, so one burnt-in marker far brighter than the
+    picture darkens it.
 
     Args:
         data: the bytes of a PNG, JPEG, BMP, TIFF or WebP file, or pixels, uint8 or uint16, [H, W] or RGB [H, W, 3].
@@ -98,6 +100,11 @@ def read_gray(data: bytes | np.ndarray) -> np.ndarray:
     if pixels.min() == pixels.max():
         raise Rejected(ONE_VALUE)
     return pixels
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether the first bytes of a file, 16 at least, are those of a format that is read."""
+    return _SIGNATURE.match(head) is not None
 
 
 def decode_gray(data: bytes, name: str) -> np.ndarray:
@@ -119,27 +126,75 @@ def _decode(data: bytes) -> np.ndarray:
         raise Rejected("not a picture format we read (PNG, JPEG, BMP, TIFF, WebP)")
     kind = str(signature.lastgroup)
     try:
+        return _open(data, kind)
+    except _Unreadable as why:  # perhaps only for what stands beside the pixels
+        bare = without_extras(data, kind)
+        if bare is None:
+            raise
+        try:
+            return _open(bare, kind)
+        except _Unreadable:
+            raise why from None
+
+
+class _Unreadable(Rejected):
+    """Pillow cannot make a picture of these bytes."""
+
+
+def _open(data: bytes, kind: str) -> np.ndarray:
+    try:
         with warnings.catch_warnings(action="ignore"):
-            return _open(data, kind)
+            return _pixels(data, kind)
     except Rejected:
         raise
     except Image.DecompressionBombError:
         raise _too_large() from None
     except Exception:  # Pillow's plugins raise whatever a damaged field leads to: SyntaxError, struct.error ...
-        raise Rejected(f"damaged, truncated or an unusual kind of {kind}") from None
+        raise _Unreadable(f"damaged, truncated or an unusual kind of {kind}") from None
 
 
-def _open(data: bytes, kind: str) -> np.ndarray:
+def _pixels(data: bytes, kind: str) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         _check_count(*image.size)
         image.verify()  # a PNG's checksums, which decoding skips
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO is a photo with previews behind it
             raise Rejected("several frames")
-        if image.mode[0] not in "IF" and any(";16" in str(tile.args) for tile in image.tile):
-            raise Rejected("16 bits a colour; convert it to 16-bit gray or to 8 bits")  # Pillow keeps the upper 8 only
-        ImageOps.exif_transpose(image, in_place=True)
-        return _gray_image(image)
+        deep_colour = image.mode[0] not in "IF" and any(";16" in str(tile.args) for tile in image.tile)
+        turn = _turn(image)
+        if deep_colour:  # of which Pillow keeps the upper 8 bits only
+            return _deep_colour(data, kind, turn)
+        return _gray_image(image if turn is None else image.transpose(turn))
+
+
+_ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What sets the picture upright; not by ImageOps, which writes the EXIF anew and fails where a tag is wrong."""
+    image.load()  # a PNG's EXIF may stand behind its pixels, and a TIFF's is applied by loading
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # of a damaged EXIF, whatever its bytes lead to
+        return None
+
+
+def _deep_colour(data: bytes, kind: str, turn: Image.Transpose | None) -> np.ndarray:
+    """A PNG of 16 bits a colour: one that Pillow has decoded, without extras, gives OpenCV nothing to complain of."""
+    if kind != "PNG" or turn:
+        raise Rejected("16 bits a colour; convert it to 16-bit gray or to 8 bits")
+    pixels = cv2.imdecode(np.frombuffer(without_extras(data, kind) or data, np.uint8), cv2.IMREAD_UNCHANGED)
+    gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
+    return _stretch(gray if pixels.shape[2] == 3 else gray * (pixels[..., 3] / 65535))
 
 
 def _gray_image(image: Image.Image) -> np.ndarray:

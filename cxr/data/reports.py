@@ -3,8 +3,15 @@
 import re
 
 # Open-I writes XXXX (also inside words: "53XXXX"), MIMIC-CXR ___, MIMIC-III [**First Name 12**]. A joining hyphen or
-# slash goes too ("x-XXXX").
-_MARK = re.compile(r"[-/]{0,3}(?:X{2,}|_{2,}|\[\*\*[^\[\]]*\*\*\])[-/]{0,3}")
+# slash goes too ("x-XXXX"). Two or three X inside a word are none of them (factor XXI, an XXL cuff, XXY).
+_MARK = r"[-/]{0,3}(?:X{4,}|(?<![^\W_])X{2,3}(?![^\W_])|_{2,}|\[\*\*[^\[\]]*\*\*\])[-/]{0,3}"
+# A karyotype has as many letters as its number is above 44. Where marks can look alike (a woman of 48, XXXX), a blank
+# makes it one.
+_KARYOTYPE = (
+    r"(?<![\d.])(?:46(?:, ?| )(?:XX|XY)|47(?:, ?| )(?:XXX|XXY|XYY)|48,(?:XXXX| ?(?:XXXY|XXYY|XYYY))"
+    r"|49,(?:XXXXX| ?(?:XXXXY|XXXYY|XXYYY)))(?![^\W_])"
+)
+_KARYOTYPE_OR_MARK = re.compile(f"(?P<karyotype>{_KARYOTYPE})|{_MARK}")
 _ORPHANS = (
     (re.compile(r"\([\s,.;:]*\)|\[[\s,.;:]*\]|\"\s*\""), " "),  # brackets and quotes around nothing
     (re.compile(r"\s+"), " "),
@@ -23,8 +30,10 @@ def remove_marks(text: str) -> tuple[str, int]:
         The text, which holds no mark, and the number of marks that were removed.
     """
     removed = 0
-    while (found := _MARK.subn(" ", text))[1]:  # again, as removing the inner of two nested marks completes the outer
-        text, removed = found[0], removed + found[1]
+    while found := sum(not mark["karyotype"] for mark in _KARYOTYPE_OR_MARK.finditer(text)):
+        # again, as removing the inner of two nested marks completes the outer
+        text = _KARYOTYPE_OR_MARK.sub(lambda mark: mark["karyotype"] or " ", text)
+        removed += found
         for pattern, replacement in _ORPHANS:
             text = pattern.sub(replacement, text)
     return " ".join(text.split()), removed

@@ -63,7 +63,12 @@ def assign(
 
 def require_patients(findings: Sequence[str], patient_ids: Sequence[str | None]) -> None:
     """`BadInput` if `assign` would refuse even without near-duplicates: a finding has fewer patients than parts."""
-    _require_groups(_contents(findings, merged_groups(patient_ids, np.arange(len(findings))).tolist()), len(PARTS))
+    try:
+        _require_groups(_contents(findings, merged_groups(patient_ids, np.arange(len(findings))).tolist()), len(PARTS))
+    except BadInput as error:
+        if max(Counter(filter(None, patient_ids)).values(), default=0) < len(PARTS):
+            raise
+        raise BadInput(f"{error}; if the ids tell no patients apart, split by picture with --ignore-patients") from None
 
 
 def _contents(findings: Sequence[str], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:

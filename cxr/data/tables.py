@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 MAX_LINE = 1 << 20  # characters; bounds memory when a file has no line ends
 
 Record = dict[str, object]  # known column -> value as the file holds it
+
+# What pandas, databases, spreadsheets and people write where there is nothing, folded.
+_NOTHING = (
+    "nan <na> na n/a none null nil nat undefined unknown missing - -- --- \u2013 \u2014 ? ?? . .. #n/a #na #null! "
+    "#ref! #value! #name? #div/0! #num! -nan 1.#ind -1.#ind 1.#qnan -1.#qnan"
+)
+NOTHING = {*_NOTHING.split(), "not available", "not applicable", "not recorded", "#n/a n/a"}
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a cell's text is a word for nothing, as `nan` and `N/A` are. "" is not asked."""
+    return text.strip().casefold() in NOTHING
 
 
 @dataclass(frozen=True)
@@ -132,9 +144,17 @@ def _read_text(path: Path, place: Place) -> Iterator[Record]:
     return ({place.schema.required: line} for line in _lines(path, place) if line.strip(" \t\r\n"))
 
 
+_SEPARATOR = re.compile(r'"?sep=(.)"?[\s,;]*', re.IGNORECASE)  # the line that Excel writes and reads before the header
+
+
 def _read_csv(path: Path, place: Place) -> Iterator[Record]:
+    """Rows of empty cells alone, as spreadsheets leave them below a table, are passed over."""
+    lines = _lines(path, place)
+    first = next(lines, "")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = csv.reader(_lines(path, place), delimiter=delimiter, strict=True, skipinitialspace=True)
+    if told := _SEPARATOR.fullmatch(first):
+        delimiter, first = told[1], "\n"  # an empty line, so that lines are counted as the file has them
+    rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True, skipinitialspace=True)
     header = None
     while True:
         start = rows.line_num + 1
@@ -146,12 +166,12 @@ def _read_csv(path: Path, place: Place) -> Iterator[Record]:
         if row is None:
             return
         place.number = start
-        if not row:
+        if not row or (len(row) > 1 and not any(map(str.strip, row))):
             continue
         if header is None:
             _refuse_other_delimiters(row, delimiter, place.schema)
             header, columns = row, _known_columns(row, place)
-        elif len(row) != len(header):
+        elif len(row) != len(header) and (len(row) < len(header) or any(map(str.strip, row[len(header) :]))):
             raise BadInput(f"has {len(row)} cells, the header has {len(header)}; quote text that holds {delimiter!r}")
         else:
             yield {name: row[index] for index, name in columns.items()}

@@ -2,24 +2,28 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cxr.data.baselines import baselines
-from cxr.data.catalog import CATALOG, IMAGES
+from cxr.data.catalog import CATALOG
 from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.data.duplicates import near_duplicates
 from cxr.data.images import THUMBNAIL
 from cxr.data.split_report import SplitReport, markdown, picture
 from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
 from cxr.data.tokens import count_too_long
-from cxr.errors import BadInput
+from cxr.ingest.collected import (
+    Read,
+    collect,
+    near_contradictions,
+    refuse_contradictions,
+    refuse_lost,
+    rejected_lines,
+)
 from cxr.ingest.job import KIND, REJECTED_KEY, Job
-from cxr.ingest.units import Kept, Refused, lines_of, read_units, thumbnails_of
+from cxr.ingest.units import thumbnails_of
 from cxr.store import (
     CATALOG_KEY,
     COMMITS,
@@ -29,29 +33,13 @@ from cxr.store import (
     Store,
     Stored,
     commit_finished,
-    json_lines,
     library_versions,
     parquet,
-    unit_key,
 )
 from cxr.weights import resolve
 
 CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
 DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
-
-
-@dataclass(frozen=True)
-class Read:
-    """All that came through the door, by image_id, each picture once."""
-
-    kept: list[Kept]
-    rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
-    repeated: list[tuple[dict[str, Any], dict[str, Any]]]  # of the plan: a row, and one of the same pixels, dropped
-    orphans: list[str]  # keys of stored pictures that the catalog will not list
-    refused: list[Refused]
-
-    def column(self, name: str) -> list[Any]:
-        return [row[name] for row in self.rows]
 
 
 def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
@@ -68,12 +56,13 @@ def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
 def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
     """The record of the set, whose other objects it writes."""
     read = collect(job)
+    contradictions = refuse_contradictions(job, read)
     refuse_lost(job, read)
     thumbnails = thumbnails_of(read.kept, THUMBNAIL)
     near = near_duplicates(thumbnails)
     groups = merged_groups(read.column("patient_id"), near)
     split, warnings = divided(job, read, groups, near)
-    warnings += too_long(read)
+    warnings = contradictions + warnings + near_contradictions(read, near) + too_long(read)
     for line in warnings:
         note(line)
     report = reported(read, thumbnails, near, groups, split, warnings, job.config.seed)
@@ -89,34 +78,6 @@ def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
     return record_of(job, read, split, objects, timings)
-
-
-def collect(job: Job) -> Read:
-    """Puts the units together; of pictures with the same pixels the first stays."""
-    planned = pq.read_table(job.plan).to_pylist()
-    kept, repeated, refused = {}, [], []
-    for unit in read_units(job.store, range(job.units)):
-        refused += unit.refused
-        for found in unit.kept:
-            first = kept.setdefault(found.image_id, found)
-            if first is not found:
-                repeated.append((planned[first.row], planned[found.row]))
-    pictures = sorted(kept.values(), key=lambda found: found.image_id)  # splits do not follow the source's order
-    rows = [planned[found.row] for found in pictures]
-    orphans = {found.key for found in job.store.list(IMAGES)} - {found.key for found in pictures}
-    return Read(pictures, rows, repeated, sorted(orphans), refused)
-
-
-def refuse_lost(job: Job, read: Read) -> None:
-    """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
-    planned = pq.read_table(job.plan, columns=["finding"])["finding"].to_pylist()
-    if lost := sorted(set(planned) - set(read.column("finding"))):
-        job.store.put(REJECTED_KEY, rejected_lines(read))
-        job.store.delete({unit_key(COMMITS, refused.row // job.config.unit_images) for refused in read.refused})
-        raise BadInput(
-            f"--source: no picture of {', '.join(map(repr, lost))} can be used; {job.store.uri}/{REJECTED_KEY} says "
-            "why; mend them and run the same command again, or leave the finding out and give another --out"
-        )
 
 
 def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
@@ -187,12 +148,6 @@ def catalog_of(read: Read, split: Split) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=CATALOG)
 
 
-def rejected_lines(read: Read) -> bytes:
-    """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
-    repeated = [{"name": row["name"], "reason": "same pixels as another picture"} for _, row in read.repeated]
-    return json_lines(lines_of(read.refused) + repeated)
-
-
 def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
     keys: dict[str, list[str]] = {}
     for finding, key in zip(*(catalog[name].to_pylist() for name in ("finding", "key")), strict=True):
@@ -217,6 +172,7 @@ def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings
             "findings": dict(Counter(read.column("finding"))),
             "rejected": len(read.refused),
             "repeated": len(read.repeated),
+            "contradicting": sum(map(len, read.contradicting)),
         },
     )
 

@@ -6,7 +6,7 @@ import json
 import pickle
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from cxr.data.catalog import image_key
 from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
 from cxr.data.sources import SourceRow
-from cxr.data.splits import require_official, require_patients
 from cxr.data.tables import batched
 from cxr.errors import BadInput
+from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
 from cxr.ingest.config import IngestConfig, identity
 from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
 from cxr.store import (
@@ -87,13 +87,20 @@ class Job:
         return content(self.recipe, self.marks)
 
 
-def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folder: Path) -> Job:
-    """Lists the source into `folder`; nothing goes to the store yet.
+def prepare(
+    store: Store,
+    config: IngestConfig,
+    rows: Iterable[SourceRow],
+    folder: Path,
+    note: Callable[[str], None] = lambda line: None,
+) -> Job:
+    """Lists the source into `folder`; nothing goes to the store yet. Pictures without a finding are left out, told.
 
     Raises:
         BadInput: the source or the place cannot be used.
     """
     whole, marks, images, findings, names = hashlib.sha256(), hashlib.sha256(), 0, set(), set()
+    rows = Labelled(rows)
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
             told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
@@ -110,8 +117,12 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
             findings.update(row.finding for row in group)
     if len(findings) < 2:
         held = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
+        held += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
         raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
-    check_splits(config, pq.read_table(folder / PLAN_KEY))
+    plan = pq.read_table(folder / PLAN_KEY)
+    check_splits(config, plan)
+    for line in (*rows.lines(images), *odd_names(findings), *odd_patients(plan["patient_id"].to_pylist())):
+        note(line)
     recipe = identity(config, whole.hexdigest())
     refuse_other(store, KIND, recipe)
     return Job(store, config, folder, images, recipe, marks.hexdigest())
@@ -120,15 +131,6 @@ def prepare(store: Store, config: IngestConfig, rows: Iterable[SourceRow], folde
 def content(recipe: dict[str, Any], marks: str) -> str:
     """A digest that is another one where the source has other content under the same names, as the recipe's is not."""
     return recipe_digest({**recipe, "marks": marks})
-
-
-def check_splits(config: IngestConfig, plan: pa.Table) -> None:
-    """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
-    findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
-    if config.split == "official":
-        require_official(splits)
-    else:
-        require_patients(findings, patients)
 
 
 def unit_file(folder: Path, unit: int) -> Path:
@@ -216,7 +218,10 @@ class Take:
 
     def take(self, number: int, row: SourceRow) -> Kept:
         """Raises `Rejected` for a picture that cannot be used."""
-        pixels = fit(read_gray(row.load()), self.config.size, self.config.aspect)
+        whole = read_gray(row.load())
+        if is_mask(whole):
+            raise Rejected(MASK)
+        pixels = fit(whole, self.config.size, self.config.aspect)
         name = image_id_of(pixels)
         stored = self.store.put(image_key(row.finding, name), encode_png(pixels))
         small = base64.b64encode(thumbnail(pixels).tobytes()).decode()

@@ -22,6 +22,7 @@ PLACES = {  # kind -> what its place is
     "digits": "a number of pictures; all 1,797 of scikit-learn's by default",
     "phantom": "a number of pictures; a seed and findings if you like: 200,7,normal+pneumonia",
 }
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 DEFAULT_PLACES = {"hub": "hf-vision/chest-xray-pneumonia", "digits": "1797", "phantom": "200"}
 
 
@@ -64,6 +65,22 @@ def names_source(text: str) -> bool:
     return kind in (PLACES if colon else DEFAULT_PLACES)
 
 
+def _meant(text: str) -> str | None:
+    """The kind that a place is of which was given alone, if it is there."""
+    try:
+        path = Path(text or "\0").expanduser()
+        if path.is_file():
+            return {".npz": "npz"}.get(path.suffix.lower(), "table" if path.suffix.lower() in TABLES else None)
+        if not path.is_dir():
+            return None
+        names = {file.name for _, file in zip(range(200), path.rglob("*"), strict=False) if file.is_file()}
+    except (OSError, ValueError, RuntimeError):
+        return None
+    if any(name.endswith(("-ubyte", "-ubyte.gz")) for name in names):
+        return "idx"
+    return "dicom" if any(name.casefold().endswith((".dcm", ".dicom")) for name in names) else "folder"
+
+
 def parse_source(text: str, option: str = "--source") -> tuple[str, str]:
     """Splits KIND:PLACE.
 
@@ -72,6 +89,8 @@ def parse_source(text: str, option: str = "--source") -> tuple[str, str]:
     """
     kind, _, place = text.partition(":")
     if kind not in PLACES:
+        if meant := _meant(text):
+            raise BadInput(f"{option} {text[:200]!r}: did you mean {meant}:{text[:200]}?")
         raise BadInput(f"{option} {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, PLACES)}")
     place = place.strip() or DEFAULT_PLACES.get(kind, "")
     if not place:

@@ -1,44 +1,56 @@
 """A table that says which file shows what: CSV, TSV, JSONL or Parquet."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.prompt_lists import MAX_PROMPT, text_cell
+from cxr.data.prompt_lists import MAX_PROMPT, UNLABELLED
 from cxr.data.reports import clean_report
-from cxr.data.sources.files import mark_of, read_file, require_below, require_folder
+from cxr.data.sources.cells import Gaps, cell
+from cxr.data.sources.dicom_pixels import read_picture
+from cxr.data.sources.elsewhere import files_elsewhere
+from cxr.data.sources.files import mark_of, require_below, require_folder
+from cxr.data.sources.found import as_path
+from cxr.data.sources.labels import ONE_ONLY, Labels
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import age_of, finding_of, printable, sex_of, split_of
-from cxr.data.tables import Record, Schema, fold, read_records
+from cxr.data.sources.words import age_of, printable, sex_of, split_of
+from cxr.data.tables import Place, Record, Schema, fold, read_records
 from cxr.errors import BadInput, nearest
 
 COLUMNS = ("file", "finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 OTHER_NAMES = {"label": "finding", "patient": "patient_id", "license": "licence"}
 NUMBERS = ("finding", "label", "patient_id", "patient", "age")
 ADVICE = "; name the table's own with --columns file=<its name>,finding=<its name>"
-LONGEST = 200  # characters of a cell that is no report
+# A number of more digits than a spreadsheet shows: others have become the same.
+_SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.IGNORECASE)
 
 
 def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
-    """One row for each of the table's, in its order. Only `file` is required: a path below the table's folder.
+    """One row for each file that the table names, in its order. Only `file` is required: a path below its folder.
 
     Where there are both `label` and `finding`, the label is the class and the finding a description (the label of
-    NIH's "Infiltration|Pneumonia" is pneumonia); `columns="finding=finding"` has it the other way. The whole table is
-    checked before the first row; a file that does not exist is refused when it is read.
+    NIH's "Infiltration|Pneumonia" is pneumonia); `columns="finding=finding"` has it the other way. Rows that say the
+    same of one file, as a row for each box does, are one. The whole table is checked before the first row; a file that
+    does not exist is refused when it is read, unless none does. Files may be DICOM.
 
     Raises:
-        BadInput: no such table, no column for the files, a file outside the folder or named twice, a wrong cell.
+        BadInput: no such table, no column for the files, a file outside the folder or named twice, a wrong cell, none
+            of its files is there, or its cells hold no findings, one a picture.
     """
     path = Path(place).expanduser()
-    mapped = parse_columns(options.columns)
-    seen: dict[str, int] = {}
-    for number, row in _rows(path, mapped, options):
-        if first := seen.get(row.name):
-            raise BadInput(f"{path}: rows {first} and {number} name the same file, {row.name!r}; remove one")
-        seen[row.name] = number
-    if not seen:
-        raise BadInput(f"{path}: holds no rows; put one for each X-ray into it")
-    yield from (row for _, row in _rows(path, mapped, SourceOptions(root=options.root, notes=lambda line: None)))
+    table = _Table(path, parse_columns(options.columns), options)
+    elsewhere = files_elsewhere(table.written_files(), table.root, path, options.notes)
+    seen = _Seen()
+    for row in table.rows(elsewhere, seen):
+        seen.add(row)
+    seen.check(table, elsewhere)
+    named: set[str] = set()
+    for row in table.rows(elsewhere, _Seen()):
+        if row.name not in named:
+            named.add(row.name)
+            yield row
 
 
 def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
@@ -59,23 +71,52 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(mapped)
 
 
-def _rows(path: Path, mapped: tuple[tuple[str, str], ...], options: SourceOptions) -> Iterator[tuple[int, SourceRow]]:
-    """The rows with their numbers, the first below the header being 1."""
-    known = (*COLUMNS, *OTHER_NAMES)
-    schema = Schema("X-rays", known, watched=(), numbers=NUMBERS, advice=ADVICE, renamed=mapped)
-    records, place = read_records(path, schema)
-    root = (require_folder(str(options.root)) if options.root else path.absolute().parent).resolve()
-    ours = {name for _, name in mapped}
-    try:
-        for number, record in enumerate(records, 1):
-            yield number, _row(_merged(record, ours), root)
-    except BadInput as error:
+@dataclass(frozen=True)
+class _Table:
+    """The table, which is read several times: memory does not grow with what its cells hold."""
+
+    path: Path
+    mapped: tuple[tuple[str, str], ...]
+    options: SourceOptions
+
+    @property
+    def root(self) -> Path:
+        given = self.options.root
+        return (require_folder(str(given)) if given else self.path.absolute().parent).resolve()
+
+    def records(self) -> Iterator[tuple[Record, Place]]:
+        """The records under our names. What is wrong inside the loop of who asks is told with file and line."""
+        known = (*COLUMNS, *OTHER_NAMES)
+        schema = Schema("X-rays", known, watched=(), numbers=NUMBERS, advice=ADVICE, renamed=self.mapped)
+        records, place = read_records(self.path, schema)
+        ours = {name for _, name in self.mapped}
+        try:
+            for record in records:
+                yield _merged(record, ours), place
+        except BadInput as error:
+            raise self.located(error, place) from None
+        except OSError as error:
+            raise BadInput(f"{self.path}: cannot be read: {error.strerror or 'input/output error'}") from None
+
+    def written_files(self) -> Iterator[tuple[str, str]]:
+        """Where each file is named, and its path as it is written."""
+        for record, place in self.records():
+            try:
+                yield f"{place.unit} {place.number}", _file(record, Gaps())
+            except BadInput as error:
+                raise self.located(error, place) from None
+
+    def rows(self, elsewhere: dict[str, Path], seen: "_Seen") -> Iterator[SourceRow]:
+        for record, place in self.records():
+            seen.where, seen.ignored = f"{place.unit} {place.number}", place.ignored
+            try:
+                yield _row(record, self.root, elsewhere, seen)
+            except BadInput as error:
+                raise self.located(error, place) from None
+
+    def located(self, error: BadInput, place: Place) -> BadInput:
         where = f"{place.unit} {place.number}: " if place.number else ""
-        raise BadInput(f"{path}: {where}{error}") from None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror or 'input/output error'}") from None
-    if place.ignored:
-        options.notes(f"{path.name}: ignored columns {', '.join(map(repr, place.ignored))}")
+        return BadInput(f"{self.path}: {where}{error}")
 
 
 def _merged(record: Record, mapped: set[str]) -> Record:
@@ -84,35 +125,93 @@ def _merged(record: Record, mapped: set[str]) -> Record:
     return record | others
 
 
-def _row(record: Record, root: Path) -> SourceRow:
-    file = _cell(record, "file", MAX_PROMPT)
+@dataclass
+class _Seen:
+    """What the whole table held, for its errors and notes."""
+
+    where: str = ""  # the reading is: line 7
+    gaps: Gaps = field(default_factory=Gaps)
+    labels: Labels = field(default_factory=Labels)
+    first: dict[str, tuple[int, SourceRow]] = field(default_factory=dict)  # by name
+    ignored: dict[str, None] = field(default_factory=dict)
+    number: int = 0
+    again: int = 0  # rows that say the same of a file as an earlier one
+    differing: int = 0  # files that rows name with different findings
+    first_differing: str = ""
+    shortened: int = 0  # patients' ids
+
+    def add(self, row: SourceRow) -> None:
+        """Raises `BadInput` for a file that rows say different things of, findings excepted."""
+        self.number += 1
+        self.shortened += bool(_SHORTENED.fullmatch(row.patient_id or ""))
+        number, first = self.first.setdefault(row.name, (self.number, replace(row, load=bytes)))
+        if number == self.number:
+            return
+        other = next((name for name in _TOLD if getattr(first, name) != getattr(row, name)), None)
+        if other == "finding" and UNLABELLED not in (first.finding, row.finding):
+            self.differing += 1
+            told = f"rows {number} and {self.number}, {row.name!r}: {first.finding} and {row.finding}"
+            self.first_differing = self.first_differing or told
+        elif other:
+            both = f"rows {number} and {self.number}"
+            raise BadInput(f"{both} name the same file, {row.name!r}, and differ in {other}; keep one")
+        else:
+            self.again += 1
+
+    def check(self, table: _Table, elsewhere: dict[str, Path]) -> None:
+        """Raises `BadInput` for a table that cannot be used; else notes what the user should know."""
+        name, notes = table.path.name, table.options.notes
+        if not self.number:
+            raise BadInput(f"{table.path}: holds no rows; put one for each X-ray into it")
+        try:
+            self.labels.check(lambda line: notes(f"{name}: {line}"))
+        except BadInput as error:
+            raise BadInput(f"{table.path}: {error}") from None
+        if self.differing:
+            raise BadInput(
+                f"{table.path}: {self.differing:,} rows name a file again with another finding (the first: "
+                f"{self.first_differing}); {ONE_ONLY}: keep one row for each file, or leave these files out"
+            )
+        if line := self.gaps.line():
+            notes(f"{name}: {line}")
+        if self.again:
+            notes(f"{name}: {self.again:,} rows say the same of a file as an earlier row and are read as one with it")
+        if self.shortened:
+            notes(
+                f"{name}: {self.shortened:,} patient ids are numbers that a spreadsheet has shortened, as 1.23E+12: "
+                "different patients may have become one; export the column as text"
+            )
+        if self.ignored:
+            notes(f"{name}: ignored columns {', '.join(map(repr, self.ignored))}")
+
+
+_TOLD = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
+
+
+def _file(record: Record, gaps: Gaps) -> str:
+    file = cell(record, "file", gaps, MAX_PROMPT)
     if not file:
         raise BadInput("names no file; remove the row or fill in the column 'file'")
-    path = require_below(root / file, root, file)
+    return file
+
+
+def _row(record: Record, root: Path, elsewhere: dict[str, Path], seen: _Seen) -> SourceRow:
+    def told(column: str, longest: int = 200) -> str:
+        return cell(record, column, seen.gaps, longest)
+
+    file = _file(record, seen.gaps)
+    path = require_below(elsewhere.get(file) or root / as_path(file, root), root, file)
     return SourceRow(
         name=printable(path.relative_to(root).as_posix()),
-        load=partial(read_file, path),
-        finding=finding_of(_cell(record, "finding")),
-        text=clean_report(_cell(record, "text", MAX_PROMPT))[0] or None,
-        patient_id=_cell(record, "patient_id") or None,
-        view=_cell(record, "view") or None,
-        sex=sex_of(_cell(record, "sex")),
-        age=age_of(_cell(record, "age")),
-        split=split_of(_cell(record, "split")),
-        source=_cell(record, "source") or "table",
-        licence=_cell(record, "licence") or "unstated",
+        load=partial(read_picture, path),
+        finding=seen.labels.read(record, seen.gaps, seen.where),
+        text=clean_report(told("text", MAX_PROMPT))[0] or None,
+        patient_id=told("patient_id") or None,
+        view=told("view") or None,
+        sex=sex_of(told("sex")),
+        age=age_of(told("age")),
+        split=split_of(told("split")),
+        source=told("source") or "table",
+        licence=told("licence") or "unstated",
         mark=mark_of(path),
     )
-
-
-def _cell(record: Record, column: str, longest: int = LONGEST) -> str:
-    """The cell as text without white space around; whole numbers lose the point that tables with gaps store."""
-    value = record.get(column)
-    if value is None or value != value:  # NaN is a gap too
-        return ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(int(value) if value == int(value) else value) if abs(value) < 2**53 else str(value)
-    text = text_cell({column: value}, column).strip()
-    if len(text) > longest:
-        raise BadInput(f"{column} is {len(text):,} characters long; at most {longest} are allowed")
-    return text

@@ -50,7 +50,7 @@ def sex_of(word: str) -> str | None:
 
 def age_of(text: str) -> int | None:
     """Whole years, of 42, 42.0 or DICOM's 042Y, 018M, 003W and 010D; None for what is no age."""
-    found = re.fullmatch(r"(\d{1,4})(?:\.\d*)?([YMWD]?)", text.strip().upper())
+    found = re.fullmatch(r"(\d{1,4})(?:[.,]\d*)?([YMWD]?)", text.strip().upper())
     if not found:
         return None
     years = int(found[1]) // {"Y": 1, "": 1, "M": 12, "W": 52, "D": 365}[found[2]]

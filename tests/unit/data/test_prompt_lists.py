@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cxr.data.prompt_lists import PromptRow, clean_prompt, read_prompts, safe_finding
 from cxr.errors import BadInput
 
-MARK = re.compile(r"X{2,}|_{2,}|\[\*\*[^\[\]]*\*\*\]")
+MARK = re.compile(r"X{4,}|(?<![^\W_])X{2,3}(?![^\W_])|_{2,}|\[\*\*[^\[\]]*\*\*\]")
 in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\r\t\",;'X_"), max_size=60)
@@ -360,6 +360,11 @@ def test_a_finding_out_of_a_file_is_refused_with_its_line(tmp_path: Path):
         ("[**[**a**]**] b", "b", 2),
         ("X[**a**]X", "X X", 1),
         ("XXXX", "", 1),
+        ("Klinefelter (47,XXY), stage XX.", "Klinefelter (47,XXY), stage.", 1),
+        ("46, XX; 47 XXX; 48,XXXX; 49,XXXXY", "46, XX; 47 XXX; 48,XXXX; 49,XXXXY", 0),
+        ("a woman of 48, XXXX, and one of 46 XXXX", "a woman of 48, and one of 46", 2),
+        ("47,XXXX", "47", 1),
+        ("[**46,XX**] factor XXI, an XXL cuff, XXY", "factor XXI, an XXL cuff, XXY", 1),
         ("(((no mark))) ,  so . kept\n as_it is X ...", "(((no mark))) , so . kept as_it is X ...", 0),
     ],
 )

@@ -11,6 +11,7 @@ import sys
 import time
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,6 +31,9 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **{**LOSSLESS.get(kind, {}), **options})
     return file.getvalue()
+
+
+WHOLE = saved(Image.fromarray(GRAY), "PNG")
 
 
 def picture(mode: str) -> tuple[Image.Image, np.ndarray]:
@@ -196,6 +200,71 @@ def deep_colour() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+@pytest.mark.parametrize("alpha", [False, True])
+def test_sixteen_bits_a_colour_are_read_with_all_their_bits(alpha: bool) -> None:
+    layers = np.stack([DEEP] * 3 + [np.full_like(DEEP, 65535)] * alpha, axis=2)
+    assert_near(read_gray(cv2.imencode(".png", layers)[1].tobytes()), STRETCHED, 1)
+    assert_near(read_gray(deep_colour()), STRETCHED, 1)
+
+
+# --- what stands beside the pixels ---
+
+
+def chunk(name: bytes, body: bytes, checksum: int | None = None) -> bytes:
+    told = zlib.crc32(name + body) if checksum is None else checksum
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", told)
+
+
+def beside(name: bytes, body: bytes, **options) -> bytes:
+    """The whole PNG with another chunk behind its header."""
+    return WHOLE[:33] + chunk(name, body, **options) + WHOLE[33:]
+
+
+WORKFLOW = b"x" * 3_000_000
+TURNED_BADLY = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHIf", 0x100, 11, 1, 3.5)
+TURNED_BADLY += struct.pack("<HHIHH", 0x112, 3, 1, 6, 0) + b"\0\0\0\0"
+SOUND = {
+    "a large text": beside(b"zTXt", b"workflow\0\0" + zlib.compress(WORKFLOW)),
+    "a large international text": beside(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(WORKFLOW)),
+    "a text whose checksum is wrong": beside(b"tEXt", b"a\0b", checksum=1),
+    "a text that is none": beside(b"zTXt", b"\xff" * 40),
+    "a colour profile that is none": beside(b"iCCP", b"icc\0\0" + b"\xff" * 40),
+    "a time of three bytes": beside(b"tIME", b"\0\1\2", checksum=7),
+    "no end": WHOLE[:-12],
+    "another file behind its end": WHOLE + b"PK\3\4" * 99,
+}
+
+
+@pytest.mark.parametrize("data", SOUND.values(), ids=SOUND)
+def test_sound_pixels_are_read_whatever_stands_beside_them(data: bytes) -> None:
+    np.testing.assert_array_equal(read_gray(data), GRAY)
+
+
+@pytest.mark.parametrize(
+    ("body", "turn"), [(TURNED_BADLY, -1), (b"Exif\0\0II*\0\xff\xff\xff\xff", 0), (b"Exif\0\0", 0)]
+)
+def test_a_wrong_exif_tag_costs_no_more_than_itself(body: bytes, turn: int) -> None:
+    assert_near(read_gray(saved(Image.fromarray(GRAY), "JPEG", exif=body)), np.rot90(GRAY, turn), 2)
+
+
+def test_a_damaged_segment_of_a_jpeg_that_is_no_pixel_is_left_out() -> None:
+    whole = saved(Image.fromarray(np.stack([GRAY] * 3, axis=2)), "JPEG")
+    for marker, body in (
+        (b"\xff\xe2", b"MPF\0" + b"\xff" * 30),
+        (b"\xff\xed", b"Photoshop 3.0\x008BIM\xff"),
+        (b"\xff\xfe", b""),
+    ):
+        data = whole[:2] + marker + struct.pack(">H", len(body) + 2) + body + whole[2:]
+        assert_near(read_gray(data), GRAY, 2)
+
+
+def test_a_damaged_chunk_that_can_change_pixels_is_not_left_out() -> None:
+    image, _ = picture("P")
+    data = bytearray(saved(image, "PNG", transparency=3))
+    data[data.index(b"tRNS") + 5] ^= 1
+    assert reason(bytes(data)).startswith("damaged")
+
+
 def not_a_number() -> bytes:
     return saved(Image.fromarray(np.where(GRAY[0, 0] == GRAY, np.nan, GRAY).astype(np.float32)), "TIFF")
 
@@ -208,7 +277,6 @@ OTHER = "not a picture format we read (PNG, JPEG, BMP, TIFF, WebP)"
 ONE = "all pixels have one value"
 SMALL = "smaller than 16 pixels on a side"
 ARRAY = "not uint8 or uint16 of [H, W] or [H, W, 3]"
-WHOLE = saved(Image.fromarray(GRAY), "PNG")
 REASONS = {
     "no bytes": (b"", OTHER),
     "text named .png": (b"this is not a picture\n" * 50, OTHER),
@@ -222,7 +290,10 @@ REASONS = {
     "APNG": (frames("PNG"), "several frames"),
     "pages": (frames("TIFF"), "several frames"),
     "film": (frames("WEBP"), "several frames"),
-    "16 bits a colour": (deep_colour(), "16 bits a colour; convert it to 16-bit gray or to 8 bits"),
+    "16 bits a colour, TIFF": (
+        cv2.imencode(".tiff", np.stack([DEEP] * 3, axis=2))[1].tobytes(),
+        "16 bits a colour; convert it to 16-bit gray or to 8 bits",
+    ),
     "no number": (not_a_number(), "values that are infinite or no numbers"),
     "black": (flat("L", "PNG"), ONE),
     "black, 16 bits": (flat("I;16", "PNG"), ONE),

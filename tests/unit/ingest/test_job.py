@@ -7,16 +7,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from cxr.data.findings import BINARY
-from cxr.data.images import encode_png
+from cxr.data.images import encode_png, fit, image_id_of, read_gray
 from cxr.data.phantom import phantom
-from cxr.data.sources import SourceRow
+from cxr.data.sources import SOURCES, SourceOptions, SourceRow
 from cxr.data.sources.files import read_file
 from cxr.errors import BadInput
-from cxr.ingest import finish, job, units
+from cxr.ingest import checks, finish, job, units
 from cxr.ingest.config import IngestConfig
 from cxr.store import open_store, verify
 
@@ -265,3 +267,114 @@ def test_a_split_that_cannot_be_is_told_before_a_picture_is_read(tmp_path, split
     with pytest.raises(BadInput, match=told):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG.model_copy(update={"split": split}), given, tmp_path)
     assert not (tmp_path / "set").exists()
+
+
+# --- labels, masks and patients that are none ---
+
+
+def test_pictures_without_a_label_are_left_out_and_counted(tmp_path):
+    given = [replace(row, finding="unlabelled") if number % 10 == 0 else row for number, row in enumerate(rows())]
+    lines = []
+    ready = job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path, lines.append)
+    assert ready.images == len(given) - 9 and lines == ["9 of 84 pictures have no label and are left out"]
+    with pytest.raises(BadInput, match=r"holds one class only, 'mass' \(3 more have no label and are left out\)"):
+        few = [*alone(given, "mass", 8), *alone(given, "unlabelled", 3)]
+        job.prepare(open_store(str(tmp_path / "one")), CONFIG, few, tmp_path)
+
+
+def alone(given: Sequence[SourceRow], finding: str, count: int) -> list[SourceRow]:
+    return [replace(given[0], name=f"{finding}{n}.png", finding=finding) for n in range(count)]
+
+
+def under_two_findings(count: int) -> list[SourceRow]:
+    """The good rows, the first `count` of them once more under another finding."""
+    good = rows()[: 2 * PATIENTS]
+    return good + [replace(row, name=f"again-{row.name}", finding="mass") for row in good[:count]] + masses()
+
+
+def masses() -> list[SourceRow]:
+    return [SourceRow(f"mass{n}.png", partial(phantom_bytes, 300 + n), "mass", patient_id=f"m{n}") for n in range(9)]
+
+
+def test_equal_pictures_of_two_findings_are_both_left_out_and_told(tmp_path):
+    lines = []
+    ready = make(tmp_path / "set", tmp_path / "work", given=under_two_findings(4))
+    record = finish.complete(ready, {}, lines.append)
+    assert record.made.count == 2 * PATIENTS - 4 + 9 and record.metrics["contradicting"] == 8
+    assert lines[0] == (
+        "4 pictures are there under several findings, pixel for pixel (2 x mass and normal; 2 x mass and pneumonia): "
+        "nobody can tell which is right, so all 8 are left out; rejected.jsonl names them"
+    )
+    catalog = pq.read_table(tmp_path / "set" / "catalog.parquet")
+    assert not set(catalog["image_id"].to_pylist()) & {units_id(row) for row in rows()[:4]}
+    reasons = [json.loads(line) for line in (tmp_path / "set" / "rejected.jsonl").read_text().splitlines()]
+    assert {line["name"] for line in reasons} == {f"{again}{n}.png" for n in range(4) for again in ("", "again-")}
+    assert verify(open_store(str(tmp_path / "set"))).clean
+
+
+def units_id(row: SourceRow) -> str:
+    return image_id_of(fit(read_gray(row.load()), CONFIG.size, CONFIG.aspect))
+
+
+def test_too_many_equal_pictures_of_two_findings_end_the_job_and_can_be_allowed(tmp_path):
+    strict = CONFIG.model_copy(update={"max_rejected": 0.05})
+    ready = make(tmp_path / "set", tmp_path / "work", strict, under_two_findings(8))
+    with pytest.raises(
+        BadInput, match=r"8 pictures are there under several findings.*16 files of 97.*--max-rejected 1"
+    ):
+        finish.complete(ready, {}, lambda line: None)
+    assert len(rejected(tmp_path / "set")) == 16 and not (tmp_path / "set" / "record.json").exists()
+    lax = make(
+        tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"max_rejected": 1.0}), under_two_findings(8)
+    )
+    assert finish.complete(lax, {}, lambda line: None).made.count == 2 * PATIENTS - 8 + 9
+
+
+def mask(number: int, quality: int | None = None) -> bytes:
+    drawn = np.zeros((128, 128), np.uint8)
+    cv2.circle(drawn, (64, 40 + number), 30, 255, -1)
+    return (
+        cv2.imencode(".jpg", drawn, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes() if quality else encode_png(drawn)
+    )
+
+
+@pytest.mark.parametrize("quality", [None, 95])
+def test_masks_are_refused_by_what_they_are(tmp_path, quality):
+    given = [*rows()[:-BAD], SourceRow("m.png", partial(mask, 3, quality), "normal", patient_id="m")]
+    make(tmp_path / "set", tmp_path / "work", given=given)
+    assert [one.reason for unit in units.refused_units(open_store(str(tmp_path / "set"))).values() for one in unit] == [
+        "black and white only, as a mask is and no X-ray"
+    ]
+
+
+def test_handwritten_digits_and_phantoms_are_no_masks():
+    digits = [row.load() for row in SOURCES["digits"]("40", SourceOptions())]
+    enlarged = [cv2.resize(digit, (28, 28)) for digit in digits]
+    assert not any(checks.is_mask(picture) for picture in enlarged)
+    assert not any(checks.is_mask(read_gray(phantom_bytes(number))) for number in range(40))
+
+
+def test_one_patient_id_for_all_is_told_with_the_option(tmp_path):
+    given = [replace(row, patient_id="ANONYMOUS") for row in rows()]
+    with pytest.raises(BadInput, match=r"all 84 pictures name the same patient, .* --ignore-patients"):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
+    by_folder = [replace(row, patient_id=row.finding) for row in rows()]
+    with pytest.raises(BadInput, match=r"images of 1 patient .* split by picture with --ignore-patients"):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG, by_folder, tmp_path)
+
+
+def test_an_id_that_many_pictures_have_is_told(tmp_path):
+    given = [replace(row, patient_id="0") if n < 30 else row for n, row in enumerate(rows())]
+    lines = []
+    job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path, lines.append)
+    assert len(lines) == 1 and lines[0].startswith("30 of 84 pictures name one patient, '0', and stay on one side")
+    job.prepare(open_store(str(tmp_path / "set")), CONFIG, rows(), tmp_path, lines.append)
+    assert len(lines) == 1
+
+
+def test_findings_that_differ_in_case_are_told(tmp_path):
+    given = rows()
+    given += [replace(row, name=f"{name}{row.name}", finding=name) for row in rows()[:40] for name in ("Mass", "mass")]
+    lines = []
+    job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path, lines.append)
+    assert lines == ["findings 'Mass' and 'mass' differ in upper and lower case only; they become two classes"]

@@ -83,3 +83,22 @@ def test_publishers_words():
     assert [sex_of(word) for word in ("F", "male", "O", "")] == ["F", "M", None, None]
     ages = {"045Y": 45, "018M": 1, "006M": 0, "003W": 0, "42": 42, "42.0": 42, "412": None, "": None, "old": None}
     assert {text: age_of(text) for text in ages} == ages
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "told"),
+    [
+        ("mass/a.png", "", "folder"),
+        ("mass/a.dcm", "", "dicom"),
+        ("labels.csv", "labels.csv", "table"),
+        ("pneumoniamnist.npz", "pneumoniamnist.npz", "npz"),
+        ("train-images-idx3-ubyte.gz", "", "idx"),
+    ],
+)
+def test_a_place_that_is_there_without_its_kind(tmp_path, file: str, given: str, told: str):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    place = str(tmp_path / given) if given else str(tmp_path)
+    with pytest.raises(BadInput) as caught:
+        parse_source(place)
+    assert str(caught.value) == f"--source {place!r}: did you mean {told}:{place}?"

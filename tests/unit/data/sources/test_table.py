@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydicom.data import get_testdata_file
 
 from cxr.data.images import Rejected
 from cxr.data.sources.row import SourceOptions, SourceRow
@@ -137,9 +139,20 @@ def test_what_is_no_file_is_refused_when_read(tmp_path: Path):
 
 
 @pytest.mark.parametrize("again", ["a.png", "./a.png", "x/../a.png"])
-def test_duplicate_names(tmp_path: Path, again: str):
-    path = write(tmp_path / "t.csv", f"file\na.png\nx/b.png\n{again}\n")
-    assert "rows 1 and 3 name the same file, 'a.png'" in error_of(path)
+def test_rows_that_say_the_same_of_a_file_are_one(tmp_path: Path, again: str):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", f"file,finding,x\na.png,mass,1\nx/b.png,mass,2\n{again},mass,3\n{again},mass,4\n")
+    assert [row.name for row in rows(path, notes=notes.append)] == ["a.png", "x/b.png"]
+    assert "t.csv: 2 rows say the same of a file as an earlier row and are read as one with it" in notes
+
+
+def test_rows_that_say_different_things_of_a_file_are_refused(tmp_path: Path):
+    path = write(tmp_path / "t.csv", "file,finding,view\na.png,mass,PA\nx/b.png,mass,PA\n./a.png,mass,AP\n")
+    assert "rows 1 and 3 name the same file, 'a.png', and differ in view; keep one" in error_of(path)
+    path = write(tmp_path / "t.csv", "file,finding\na.png,mass\na.png,edema\nx/b.png,mass\nx/b.png,edema\n")
+    told = error_of(path)
+    assert "2 rows name a file again with another finding (the first: rows 1 and 2, 'a.png': mass and edema)" in told
+    assert "several are not yet" in told
 
 
 @pytest.mark.parametrize(
@@ -178,3 +191,208 @@ def test_ignored_columns_are_told_once(tmp_path: Path):
     notes: list[str] = []
     rows(write(tmp_path / "t.csv", "file,origin\na.png,NIH\n"), notes=notes.append)
     assert notes == ["t.csv: ignored columns 'origin'"]
+
+
+# --- what people write in cells ---
+
+NOTHING = ["nan", "NaN", "None", "NULL", "NaT", "N/A", "n/a", "NA", "-", "--", "?", ".", "#N/A", "<NA>", " ", '=""']
+
+
+@pytest.mark.parametrize(
+    "column", ["text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding"]
+)
+@pytest.mark.parametrize("word", NOTHING)
+def test_words_for_nothing_are_gaps_in_every_column_and_are_counted(tmp_path: Path, word: str, column: str):
+    notes: list[str] = []
+    table = {"file": ["a.png", "x/b.png"], "finding": ["mass", "edema"], column: [word, word]}
+    path = write(
+        tmp_path / "t.jsonl", [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    )
+    first, second = rows(path, notes=notes.append)
+    assert getattr(first, column) == getattr(second, column)
+    empty = {"source": "table", "licence": "unstated", "finding": "unlabelled"}
+    assert getattr(first, column) == empty.get(column)
+    assert bool(notes) == (word not in (" ", '=""'))
+    if notes and column != "finding":
+        assert notes == [f"t.jsonl: read as empty cells: {word!a} in {column} (2)"]
+
+
+def test_a_row_without_a_file_is_told_whatever_its_word_for_nothing(tmp_path: Path):
+    assert "line 3: names no file" in error_of(write(tmp_path / "t.csv", "file\na.png\nnan\n"))
+
+
+def test_words_that_hold_a_word_for_nothing_stay(tmp_path: Path):
+    (row,) = rows(write(tmp_path / "t.csv", "file,text,patient_id\na.png,None seen. NA.,nan-1\n"))
+    assert (row.text, row.patient_id) == ("None seen. NA.", "nan-1")
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (
+            "Atelectasis|Effusion",
+            "1 of 2 rows name several findings in a cell: 'Atelectasis|Effusion' (1); the first is",
+        ),
+        ("Atelectasis;Effusion", "'Atelectasis|Effusion' (1); the first is line 3"),
+        ('"Atelectasis, Effusion"', "'Atelectasis|Effusion' (1)"),
+        ("\"['Atelectasis', 'Effusion']\"", "'Atelectasis|Effusion' (1)"),
+    ],
+)
+def test_several_findings_in_a_cell_are_refused_with_counts_and_a_way_on(tmp_path: Path, cell: str, told: str):
+    error = error_of(write(tmp_path / "t.csv", f"file,finding\na.png,mass\nx/b.png,{cell}\n"))
+    assert told in error and "several are not yet: leave these rows out, or name a column" in error
+
+
+def test_a_list_of_one_finding_is_that_finding(tmp_path: Path):
+    path = write(tmp_path / "t.jsonl", [{"file": "a.png", "finding": ["NORMAL"]}, {"file": "x/b.png", "finding": []}])
+    assert [row.finding for row in rows(path)] == ["normal", "unlabelled"]
+
+
+def test_marks_of_one_finding_are_no_findings(tmp_path: Path):
+    path = write(tmp_path / "t.csv", "file,Pneumonia\na.png,1.0\nx/b.png,-1.0\nx/c.png,0.0\nx/d.png,\n")
+    told = error_of(path, columns="finding=Pneumonia")
+    assert "marks of one finding, of which -1 means uncertain: -1 (1), 0 (1), 1 (1), blank (1)" in told
+    assert "write a column with a name in each row that is certain" in told
+
+
+def test_uncertain_rows_have_no_finding_and_are_counted(tmp_path: Path):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", "file,finding\na.png,mass\nx/b.png,uncertain\n")
+    assert [row.finding for row in rows(path, notes=notes.append)] == ["mass", "unlabelled"]
+    assert notes == ["t.csv: 1 of 2 rows are uncertain of their finding and count as without: 'uncertain' (1)"]
+
+
+def test_numbers_as_findings_are_told(tmp_path: Path):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", "file,finding\na.png,0\nx/b.png,1.0\n")
+    assert [row.finding for row in rows(path, notes=notes.append)] == ["0", "1"]
+    assert notes[0].startswith(
+        "t.csv: findings are numbers, which become the names of the classes: 0 (1), 1 (1); to have"
+    )
+
+
+# --- what spreadsheets write ---
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=,\r\nfile,finding,x\r\na.png,mass,1\r\n",
+        'sep=;\nfile;finding;x\n"a.png";mass;1\n',
+        '"sep=,"\nfile,finding,x\na.png,mass,1\n',
+        "sep=\t\nfile\tfinding\tx\na.png\tmass\t1\n",
+        "file,finding,x\na.png,mass,1\n,,\n,,,,\n\n",
+        "file,finding,x\na.png,mass,1,,,\n",
+        "\n,,\nfile,finding,x\na.png,mass,1\n",
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_spreadsheets_habits_are_read(tmp_path: Path, content: str, mark: str):
+    (row,) = rows(write(tmp_path / "t.csv", mark + content))
+    assert (row.name, row.finding) == ("a.png", "mass")
+
+
+def test_lines_are_counted_as_the_file_has_them_below_a_sep_line(tmp_path: Path):
+    assert "line 4: names no file" in error_of(write(tmp_path / "t.csv", "sep=,\nfile,finding\na.png,mass\n,mass\n"))
+
+
+def test_cells_beyond_the_header_that_say_something_are_refused(tmp_path: Path):
+    assert "has 3 cells, the header has 2" in error_of(write(tmp_path / "t.csv", "file,finding\na.png,mass,edema\n"))
+
+
+def test_numbers_that_a_spreadsheet_shortened_or_quoted(tmp_path: Path):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", 'file,patient_id,age\na.png,1.23E+12,"42,5"\nx/b.png,"=""0012""",007Y\n')
+    first, second = rows(path, notes=notes.append)
+    assert (first.patient_id, first.age, second.patient_id, second.age) == ("1.23E+12", 42, "0012", 7)
+    assert notes[0].startswith("t.csv: 1 patient ids are numbers that a spreadsheet has shortened")
+
+
+# --- paths that were written elsewhere ---
+
+
+def tree(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+def listed(root: Path, written: list[str], notes: list[str] | None = None) -> list[bytes]:
+    path = root / "t.jsonl"
+    path.write_text("".join(json.dumps({"file": file, "finding": "mass"}) + "\n" for file in written))
+    return [row.load() for row in rows(path, notes=(notes if notes is not None else []).append)]
+
+
+DEEP = ("images_001/images/001.png", "images_002/images/002.png")
+WRITTEN = {
+    "bare names two folders deeper": ("001.png", "002.png"),
+    "part of the path": ("images/001.png", "images/002.png"),
+    "Kaggle's": ("/kaggle/input/nih/images_001/images/001.png", "/kaggle/input/nih/images_002/images/002.png"),
+    "Windows'": ("images_001\\images\\001.png", "images_002\\images\\002.png"),
+    "Windows' with a drive": ("C:\\xrays\\images_001\\images\\001.png", "C:\\xrays\\images_002\\images\\002.png"),
+    "a Windows share": ("\\\\pc\\x\\images_001\\images\\001.png", "\\\\pc\\x\\images_002\\images\\002.png"),
+    "addresses": ("https://h.org/images_001/images/001.png?v=1", "s3://b/images_002/images/002.png"),
+    "file addresses": ("file:///d/images_001/images/001.png", "file:///d/images_002/images/002.png"),
+    "another suffix": ("images_001/images/001.dcm", "images_002/images/002.jpg"),
+    "no suffix": ("001", "002"),
+    "another case": ("Images_001/IMAGES/001.PNG", "Images_002/IMAGES/002.PNG"),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_paths_that_were_written_elsewhere_are_found_and_told(tmp_path: Path, written: tuple[str, str]):
+    notes: list[str] = []
+    tree(tmp_path, *DEEP, "masks/001.png", "notes/001.txt")
+    assert listed(tmp_path, list(written), notes) == [name.encode() for name in DEEP]
+    assert len(notes) == 1 and ("001" in notes[0] or "as on another system" in notes[0])
+
+
+def test_a_file_address_of_a_file_that_is_there(tmp_path: Path):
+    assert listed(tree(tmp_path, "a b.png"), [f"file://{tmp_path}/a%20b.png"]) == [b"a b.png"]
+
+
+def test_a_file_that_is_missing_is_never_another_folders_picture(tmp_path: Path):
+    tree(tmp_path, "train/001.png", "test/001.png", "test/002.png")
+    path = write(tmp_path / "t.csv", "file\ntrain/001.png\ntrain/002.png\n")
+    assert [row.name for row in rows(path)] == ["train/001.png", "train/002.png"]
+    with pytest.raises(Rejected, match="no such file"):
+        rows(path)[1].load()
+
+
+def test_pictures_of_another_split_are_not_taken(tmp_path: Path):
+    tree(tmp_path, "test/001.png", "test/002.png")
+    for written in (["train/001.png"], ["/kaggle/train/001.png"], ["d/train/images/001.png"]):
+        with pytest.raises(BadInput, match=r"none of its 1 files is below .*; the first, line 1, is '.*001.png'"):
+            listed(tmp_path, written)
+
+
+def test_two_files_that_a_path_may_mean_are_named(tmp_path: Path):
+    tree(tmp_path, "a/001.png", "b/001.png")
+    with pytest.raises(BadInput, match=r"line 1: '001.png' is not below .*, and may be a/001.png or b/001.png; write"):
+        listed(tmp_path, ["001.png"])
+
+
+def test_the_same_picture_for_two_different_paths_is_refused(tmp_path: Path):
+    tree(tmp_path, "pics/001.png")
+    path = tmp_path / "t.jsonl"
+    lines = [{"file": f"{part}/001.png", "finding": name} for part, name in (("train", "mass"), ("test", "edema"))]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    error_of(path)
+
+
+def test_addresses_of_files_that_are_not_here(tmp_path: Path):
+    with pytest.raises(
+        BadInput, match=r"is 's3://b/x/1.png', an address; files are read from a local folder: download"
+    ):
+        listed(tmp_path, ["s3://b/x/1.png", "s3://b/x/2.png"])
+
+
+def test_a_table_of_dicom_files(tmp_path: Path):
+    tree(tmp_path, "imgs/x")
+    for name in ("case-1.dcm", "case-2"):
+        shutil.copy(get_testdata_file("MR_small.dcm", download=False), tmp_path / "imgs" / name)
+    path = tmp_path / "t.csv"
+    path.write_text("patientId,Target\ncase-1,1\ncase-2,0\n")
+    for row in rows(path, columns="file=patientId,finding=Target"):
+        assert row.load().shape == (64, 64)

@@ -1,0 +1,44 @@
+"""A table's cells as text: numbers without the point that gaps bring, words for nothing as nothing, counted."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cxr.data.prompt_lists import text_cell
+from cxr.data.tables import Record, says_nothing
+from cxr.errors import BadInput
+
+LONGEST = 200  # characters of a cell that is no report
+
+
+@dataclass
+class Gaps:
+    """Which words for nothing were read as empty cells."""
+
+    words: Counter[tuple[str, str]] = field(default_factory=Counter)  # (word, column)
+
+    def line(self) -> str | None:
+        told = ", ".join(f"{word!a} in {column} ({n:,})" for (word, column), n in self.words.most_common(8))
+        return f"read as empty cells: {told}" if told else None
+
+
+def cell(record: Record, column: str, gaps: Gaps, longest: int = LONGEST) -> str:
+    """The cell as text without white space around; "" for a gap.
+
+    Raises:
+        BadInput: no text, too long, or control characters in it.
+    """
+    value = record.get(column)
+    if value is None or value != value:  # NaN is a gap too
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        whole = abs(value) < 2**53 and value == int(value)
+        value = str(int(value)) if whole else str(value)
+    text = text_cell({column: value}, column).strip()
+    if text.startswith('="') and text.endswith('"') and len(text) > 2:  # how spreadsheets keep leading zeros
+        text = text[2:-1].strip()
+    if text and says_nothing(text):
+        gaps.words[text, column] += 1
+        return ""
+    if len(text) > longest:
+        raise BadInput(f"{column} is {len(text):,} characters long; at most {longest} are allowed")
+    return text

@@ -1,0 +1,78 @@
+"""A table whose files are not where it says: all of them looked for below its folder, or one line that helps."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from cxr.data.sources.found import Ambiguous, FileFinder, as_path, is_address
+from cxr.data.sources.words import printable
+from cxr.errors import BadInput
+
+
+def files_elsewhere(
+    written: Iterator[tuple[str, str]], root: Path, table: Path, notes: Callable[[str], None]
+) -> dict[str, Path]:
+    """Written path -> file, for the paths of a table of which none is there as it is written.
+
+    Where one is there, the others are as they are written or missing: a picture of the same name in another folder
+    could be another one.
+
+    Args:
+        written: where a file is named (line 7), and its path.
+
+    Raises:
+        BadInput: none is to be found, or one may be any of several.
+    """
+    paths: dict[str, str] = {}  # as written -> where
+    for where, file in written:
+        if _is_there(root, as_path(file, root)):
+            _note_converted(file, as_path(file, root), table, notes)
+            return {}
+        paths.setdefault(file, where)
+    finder, found = FileFinder(root), {}
+    folders = {PurePosixPath(as_path(file, root)).parent for file in paths}
+    for file, where in paths.items():
+        try:
+            path = finder.find(as_path(file, root), one_folder=len(folders) == 1)
+        except Ambiguous as several:
+            raise BadInput(
+                f"{table}: {where}: {file[:200]!a} is not below {root}, and may be {several}; write which, relative to "
+                "that folder"
+            ) from None
+        if path:
+            found[file] = path
+    if paths and not found:
+        _refuse(paths, root, table)
+    if found:
+        first = next(iter(found))
+        local = printable(found[first].relative_to(root).as_posix())
+        notes(
+            f"{table.name}: {len(found):,} of {len(paths):,} files are not where it says and were found by name: "
+            f"{first[:200]!a} is {local}"
+        )
+    return found
+
+
+def _is_there(root: Path, path: str) -> bool:
+    try:
+        return (root / path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _note_converted(file: str, path: str, table: Path, notes: Callable[[str], None]) -> None:
+    if path != file:
+        notes(f"{table.name}: paths are written as on another system: {file[:200]!a} is read as {printable(path)}")
+
+
+def _refuse(paths: dict[str, str], root: Path, table: Path) -> None:
+    """Raises, unless one of the paths leads out of the folder, which is told with its line where the row is read."""
+    first, where = next(iter(paths.items()))
+    if any(".." in PurePosixPath(path).parts or _is_there(root, path) for path in paths):
+        return
+    there = f"none of its {len(paths):,} files is below {root}; the first, {where}, is {first[:200]!a}"
+    if is_address(first):
+        raise BadInput(f"{table}: {there}, an address; files are read from a local folder: download them into that one")
+    raise BadInput(
+        f"{table}: {there}; put the table where its paths start from, or write them relative to its folder, with their "
+        "suffixes"
+    )

@@ -1,0 +1,86 @@
+"""What is odd about a source's rows and pictures: told, or refused before a set is made of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from cxr.data.prompt_lists import UNLABELLED
+from cxr.data.sources import SourceRow
+from cxr.data.splits import require_official, require_patients
+from cxr.errors import BadInput
+from cxr.ingest.config import IngestConfig
+
+MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, of which a user is told
+MASK = "black and white only, as a mask is and no X-ray"
+MASK_SIDE, MASK_SHARE, MASK_EDGE = 64, 0.995, 8  # pixels; of the pixels; gray levels from black and white
+
+
+@dataclass
+class Labelled:
+    """The rows that have a finding; counts the others."""
+
+    rows: Iterable[SourceRow]
+    left_out: int = 0
+
+    def __iter__(self) -> Iterator[SourceRow]:
+        for row in self.rows:
+            if row.finding == UNLABELLED:
+                self.left_out += 1
+            else:
+                yield row
+
+    def lines(self, kept: int) -> Iterator[str]:
+        if self.left_out:
+            yield f"{self.left_out:,} of {kept + self.left_out:,} pictures have no label and are left out"
+
+
+def odd_names(findings: Iterable[str]) -> Iterator[str]:
+    spellings: dict[str, list[str]] = {}
+    for finding in sorted(findings):
+        spellings.setdefault(finding.casefold(), []).append(finding)
+    for first, *others in spellings.values():
+        if others:
+            yield f"findings {first!r} and {others[0]!r} differ in upper and lower case only; they become two classes"
+
+
+def odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
+    """A line on an id that so many pictures have that it may stand for nobody."""
+    named = Counter(filter(None, patient_ids))
+    (patient, count), total = (named.most_common(1) or [("", 0)])[0], len(patient_ids)
+    if count >= MANY_PICTURES and count > MANY_SHARE * total:
+        yield (
+            f"{count:,} of {total:,} pictures name one patient, {patient!r}, and stay on one side of the split; if the "
+            "id stands for nobody, empty it or give --ignore-patients"
+        )
+
+
+def check_splits(config: IngestConfig, plan: pa.Table) -> None:
+    """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
+    findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
+    if config.split == "official":
+        require_official(splits)
+    elif len(patients) > 1 and len(set(patients)) == 1 and patients[0] is not None:
+        raise BadInput(
+            f"--source: all {len(patients):,} pictures name the same patient, as anonymisers write one id for "
+            "everybody; a split by patient needs ids that tell patients apart: give these, or split by picture with "
+            "--ignore-patients (one patient may then be on both sides)"
+        )
+    else:
+        require_patients(findings, patients)
+
+
+def is_mask(pixels: np.ndarray) -> bool:
+    """Whether a picture uint8 [H, W] is black and white, but for what compression adds at the edges of shapes.
+
+    Every sixteenth pixel is looked at first. Small pictures are none: handwritten digits are nearly black and white.
+    """
+    if min(pixels.shape) < MASK_SIDE or not _is_two_tone(pixels[::4, ::4]):
+        return False
+    return _is_two_tone(pixels)
+
+
+def _is_two_tone(pixels: np.ndarray) -> bool:
+    return float(np.mean((pixels <= MASK_EDGE) | (pixels >= 255 - MASK_EDGE))) >= MASK_SHARE

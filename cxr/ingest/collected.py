@@ -1,0 +1,103 @@
+"""What came through the loader, put together: each picture once, none whose findings contradict each other."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from cxr.data.catalog import IMAGES
+from cxr.errors import BadInput
+from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, Job
+from cxr.ingest.units import Kept, Refused, lines_of, read_units
+from cxr.store import COMMITS, json_lines, unit_key
+
+
+@dataclass(frozen=True)
+class Read:
+    """All that came through the door, by image_id, each picture once."""
+
+    kept: list[Kept]
+    rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
+    repeated: list[tuple[dict[str, Any], dict[str, Any]]]  # of the plan: a row, and one of the same pixels, dropped
+    contradicting: list[list[dict[str, Any]]]  # of the plan: rows of the same pixels and several findings, all dropped
+    orphans: list[str]  # keys of stored pictures that the catalog will not list
+    refused: list[Refused]
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+
+def collect(job: Job) -> Read:
+    """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
+    planned = pq.read_table(job.plan).to_pylist()
+    alike: dict[str, list[Kept]] = {}
+    refused = []
+    for unit in read_units(job.store, range(job.units)):
+        refused += unit.refused
+        for found in unit.kept:
+            alike.setdefault(found.image_id, []).append(found)
+    findings = {image_id: {planned[found.row]["finding"] for found in same} for image_id, same in alike.items()}
+    contradicting = [[planned[one.row] for one in same] for name, same in alike.items() if len(findings[name]) > 1]
+    agreeing = [same for name, same in alike.items() if len(findings[name]) == 1]
+    repeated = sorted((found.row, same[0].row) for same in agreeing for found in same[1:])
+    kept = sorted((same[0] for same in agreeing), key=lambda found: found.image_id)  # splits follow no source's order
+    orphans = {found.key for found in job.store.list(IMAGES)} - {found.key for found in kept}
+    return Read(
+        kept,
+        [planned[found.row] for found in kept],
+        [(planned[first], planned[row]) for row, first in repeated],
+        contradicting,
+        sorted(orphans),
+        refused,
+    )
+
+
+def refuse_contradictions(job: Job, read: Read) -> list[str]:
+    """A line on pictures that are there under several findings; `BadInput` if they and the refused are too many."""
+    if not read.contradicting:
+        return []
+    count = sum(map(len, read.contradicting))
+    pairs = Counter(" and ".join(sorted({row["finding"] for row in rows})) for rows in read.contradicting)
+    commonest = "; ".join(f"{number:,} x {names}" for names, number in pairs.most_common(TOLD_REASONS))
+    told = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
+    if count + len(read.refused) > job.config.max_rejected * job.images:
+        job.store.put(REJECTED_KEY, rejected_lines(read))
+        raise BadInput(
+            f"--source: {told}: {count:,} files of {job.images:,}, whose findings contradict each other; "
+            f"{job.store.uri}/{REJECTED_KEY} names them; one finding a picture is read, several are not yet: keep each "
+            "in one folder, or have all of them left out with --max-rejected 1"
+        )
+    return [f"{told}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
+
+
+def refuse_lost(job: Job, read: Read) -> None:
+    """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
+    planned = pq.read_table(job.plan, columns=["finding"])["finding"].to_pylist()
+    if lost := sorted(set(planned) - set(read.column("finding"))):
+        job.store.put(REJECTED_KEY, rejected_lines(read))
+        job.store.delete({unit_key(COMMITS, refused.row // job.config.unit_images) for refused in read.refused})
+        raise BadInput(
+            f"--source: no picture of {', '.join(map(repr, lost))} can be used; {job.store.uri}/{REJECTED_KEY} says "
+            "why; mend them and run the same command again, or leave the finding out and give another --out"
+        )
+
+
+def rejected_lines(read: Read) -> bytes:
+    """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
+    repeated = [{"name": row["name"], "reason": "same pixels as another picture"} for _, row in read.repeated]
+    contradicting = [
+        {"name": row["name"], "reason": f"same pixels as a picture of another finding (this one: {row['finding']})"}
+        for rows in read.contradicting
+        for row in rows
+    ]
+    return json_lines(lines_of(read.refused) + repeated + contradicting)
+
+
+def near_contradictions(read: Read, near: np.ndarray) -> list[str]:
+    findings: dict[int, set[str]] = {}
+    for group, finding in zip(near.tolist(), read.column("finding"), strict=True):
+        findings.setdefault(group, set()).add(finding)
+    count = sum(len(found) > 1 for found in findings.values())
+    return [f"{count:,} groups of near-duplicates are there under several findings; they are kept"] if count else []
