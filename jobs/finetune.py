@@ -236,8 +236,7 @@ def configured(args: Args) -> FinetuneConfig:
     config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), **given)
     if (args.workers or 1) > config.batch:
         raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
-    check_spec(config.model)
-    return config
+    return config.model_copy(update={"model": check_spec(config.model)})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from cxr.progress import grid, note, progress
 from cxr.store import open_store, read_record
 from cxr.study.arms import read_arms
 from cxr.study.config import StudyConfig
+from cxr.weights import check_weights_spec
 
 if TYPE_CHECKING:
     from cxr.study.job import Job
@@ -183,6 +184,8 @@ def configured(args: Args) -> StudyConfig:
             raise BadInput(f"--{option.replace('_', '-')} {getattr(args, option)}: give 1 or more")
     config = recipes.named(recipes.STUDY, args.recipe)
     classifier = recipes.changed(config.classifier, **{name: getattr(args, name) for name in CLASSIFIER})
+    if classifier.weights:
+        classifier = classifier.model_copy(update={"weights": check_weights_spec(classifier.weights)})
     given = {name: getattr(args, name) for name in STUDY} | {name: getattr(args, name) or None for name in FLAGS}
     if args.arms:
         given["arms"] = [*config.arms, *read_arms(args.arms)]

@@ -40,7 +40,7 @@ from cxr.store import (
     recipe_digest,
     refuse_other,
 )
-from cxr.weights import Weights, resolve
+from cxr.weights import Weights, check_networks, resolve
 from cxr.weights.files import cache
 
 KIND = "fine-tuned model"
@@ -94,6 +94,7 @@ def prepare(store: Store, data: CatalogSet, config: FinetuneConfig, note: Callab
     rows = chosen_rows(data.table.to_pylist(), config.finding)
     plan = planned(rows, captions_of(rows, config, note), data.store.uri, config.folds)
     model = resolve(config.model)
+    check_networks(model)
     check_size(model.path, config.size)
     if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")

@@ -51,7 +51,7 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
     from huggingface_hub import get_cached_repo_tree, snapshot_download
 
     repo, _, commit = mirror.partition("@")
-    taken = {"allow_patterns": list(wanted.patterns), "ignore_patterns": [f"{name}/*" for name in UNUSED]}
+    taken = {"allow_patterns": [*wanted.patterns, *wanted.others], "ignore_patterns": [f"{name}/*" for name in UNUSED]}
     folder = Path(snapshot_download(repo, revision=commit, local_files_only=offline, **taken))
     hashes = hashes_of(folder, wanted_files(folder, wanted))
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
