@@ -198,12 +198,17 @@ def _components(folder: Path) -> list[str]:
     """The parts that the pipeline loads, each a folder."""
     if not (folder / INDEX).is_file():
         raise BadInput(model_folder_told(folder))
+    return parts_of((folder / INDEX).read_bytes(), folder)
+
+
+def parts_of(index: bytes, where: object) -> list[str]:
+    """The parts that a model_index.json names; `BadInput` unless it is of a pipeline that is known."""
     try:
-        index = json.loads((folder / INDEX).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        index = None
-    check_index(index, folder)
-    return [part for part, made in index.items() if part not in UNUSED and isinstance(made, list) and all(made)]
+        told = json.loads(index)
+    except (ValueError, RecursionError):
+        told = None
+    check_index(told, where)
+    return [part for part, made in told.items() if part not in UNUSED and isinstance(made, list) and all(made)]
 
 
 def _is_config_only(part: str) -> bool:

@@ -88,6 +88,7 @@ def read_lora(path: Path, base: Path) -> Lora:
     header = read_header(path)
     refuse_not_lora(path, header.shapes)
     shapes = base_layers(base)
+    _check_text_width(path, header, shapes[UNET])
     halves = _by_layer(path, header, shapes)
     settings = _settings(path, header)
     alphas = _alphas(path, header, [held.alpha for held in halves.values() if held.alpha])
@@ -149,6 +150,19 @@ def _by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Shape]]) 
     return halves
 
 
+def _check_text_width(path: Path, header: Tensors, layers: dict[str, Shape]) -> None:
+    """The plainest difference between the families, told before that of any layer."""
+    ours = next((shape[1] for layer, shape in layers.items() if re.search(r"attn2\.to_[kv]$", layer)), None)
+    down = (shape for name, shape in header.shapes.items() if re.search(r"attn2.*to_[kv].*(lora_A|down)", name))
+    widths = {shape[1] for shape in down if len(shape) == 2}
+    if ours and len(widths) == 1 and ours not in widths:
+        here, there = (f"{width}{_WIDTHS.get(width, '')}" for width in (ours, *widths))
+        raise BadInput(
+            f"{path}: made for another base model (for a text encoder {there} wide, this one's is {here}); give the "
+            "base it is for"
+        )
+
+
 def _fitting(path: Path, header: Tensors, part: str, layer: str, held: _Halves, shape: Shape) -> int:
     """The rank of a change that has both halves, of the layer's shape."""
     if held.down is None or held.up is None:
@@ -160,9 +174,6 @@ def _fitting(path: Path, header: Tensors, part: str, layer: str, held: _Halves, 
     paired = len(down) in (2, 4) and len(up) in (2, 4) and up[2:] in ((), (1, 1)) and 0 not in (*down, *up)
     if paired and ((up[0], down[1]) != shape[:2] or _kernel(down) != _kernel(shape)):
         why = f"{layer} is {list(shape)} in this one, {[up[0], *down[1:]]} in its own"
-        if part == UNET and re.search(r"attn2\.to_[kv]$", layer) and up[0] == shape[0]:
-            here, there = (f"{width}{_WIDTHS.get(width, '')}" for width in (shape[1], down[1]))
-            why = f"for a text encoder {there} wide, this one's is {here}: {layer}"
         raise BadInput(f"{path}: made for another base model ({why}); give the base it is for")
     if not paired or down[0] != up[1]:
         raise BadInput(f"{path}: the halves for {layer} do not fit together, {list(down)} and {list(up)}; make it anew")
