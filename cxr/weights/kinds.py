@@ -127,13 +127,22 @@ def check_index(index: Any, where: object) -> None:
         raise BadInput(f"{where}: {INDEX} is damaged; fetch the model again")
     if name != "StableDiffusionPipeline":
         raise BadInput(f"{where}: a {name[:80]}, which is not supported; {FAMILIES}")
+    for part, made in index.items():
+        scalar = part.startswith("_") or part == "requires_safety_checker"
+        if not scalar and not (
+            isinstance(made, list) and len(made) == 2 and {*map(type, made)} in ({str}, {type(None)})
+        ):
+            raise BadInput(f"{where}: {INDEX} is damaged at {part[:80]!r}; fetch the model again")
     for part, classes in _PARTS.items():
-        made = index.get(part)
-        made = made[1] if isinstance(made, list) and len(made) == 2 else None
+        made = index.get(part, [None, None])[1]
         if not isinstance(made, str):
             raise BadInput(f"{where}: a StableDiffusionPipeline without {part}; fetch the whole model")
         if classes and made not in classes:
             raise BadInput(f"{where}: its {part} is a {made[:80]}, {classes[0]} is supported; {FAMILIES}")
+        if index[part][0] not in ("diffusers", "transformers"):
+            raise BadInput(
+                f"{where}: its {part} is code of its own ({index[part][0][:80]}), which is not run; {FAMILIES}"
+            )
 
 
 def model_file_told(path: Path) -> str:

@@ -6,14 +6,14 @@ shapes of the weights; libraries would fill in what is missing by chance, with a
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxr.errors import BadInput
 from cxr.store import library_versions, sha256
 from cxr.weights.files import cache
-from cxr.weights.kinds import FAMILIES, read_header
+from cxr.weights.kinds import FAMILIES, INDEX, read_header
 from cxr.weights.layers import FILES, TEXT, UNET, Shape
 from cxr.weights.names import ALIASES
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VAE = "vae"
 _FILES = {**FILES, VAE: "vae/diffusion_pytorch_model.safetensors"}
+_SIDE = 256  # px of what is passed through on paper
 _LARGEST = 1_000_000  # of any whole number in a configuration
 _MOST = {"layers_per_block": 32, "num_hidden_layers": 128, "transformer_layers_per_block": 32, "num_class_embeds": 0}
 _OF_OTHERS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim", "time_cond_proj_dim")
@@ -48,12 +49,15 @@ def check_folder(folder: Path) -> None:
     """As `check_networks`, of a diffusers folder whose files were verified."""
     configs = {part: _config(folder / part / "config.json") for part in _FILES}
     _refuse_others(folder, configs)
+    networks = {}
     for part, file in _FILES.items():
         with _told(folder / part / "config.json", f"describes no {part}"):
-            network = _on_meta(part, configs[part])
-        _compare(folder / file, part, {name: tuple(held.shape) for name, held in network.state_dict().items()})
+            networks[part] = _on_meta(part, configs[part])
+        _compare(folder / file, part, {name: tuple(held.shape) for name, held in networks[part].state_dict().items()})
+    with _told(folder, "its networks do not work together"):
+        _pass_through(networks)
     _check_tokenizer(folder / "tokenizer", configs[TEXT])
-    _check_scheduler(folder / "scheduler")
+    _check_scheduler(folder)
     for file in _FILES.values():
         _check_finite(folder / file)
 
@@ -79,6 +83,8 @@ def _config(path: Path) -> dict[str, Any]:
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, int) and abs(number) > _MOST.get(name, _LARGEST) and number is not True:
                     raise ValueError(f"{name} is {number}")
+        for name in ("initializer_factor", "initializer_range", "layer_norm_eps"):  # some are read on loading alone
+            float(config.get(name, 0))
         return config
 
 
@@ -109,6 +115,19 @@ def _on_meta(part: str, config: dict[str, Any]) -> "nn.Module":
         if part == TEXT:
             return CLIPTextModel(CLIPTextConfig.from_dict(config))
         return (UNet2DConditionModel if part == UNET else AutoencoderKL).from_config(config)
+
+
+def _pass_through(networks: "dict[str, Any]") -> None:
+    """A picture, a text and noise through all three: shapes alone, nothing is computed."""
+    import torch
+
+    with torch.device("meta"), torch.no_grad():
+        vae, unet, text = networks[VAE], networks[UNET], networks[TEXT]
+        hidden = text(torch.zeros(1, 77, dtype=torch.long)).last_hidden_state
+        latents = vae.encode(torch.zeros(1, 3, _SIDE, _SIDE)).latent_dist.mean
+        noise = unet(latents, torch.zeros(1), hidden).sample
+        if noise.shape != latents.shape or vae.decode(noise).sample.shape[1] != 3:
+            raise ValueError("the UNet gives another shape than it takes")
 
 
 def _compare(path: Path, part: str, wanted: dict[str, Shape]) -> None:
@@ -151,14 +170,16 @@ def _check_tokenizer(folder: Path, text: dict[str, Any]) -> None:
 
 
 def _check_scheduler(folder: Path) -> None:
+    import diffusers
     import torch
-    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
-    makers: list[Callable[..., Any]] = [DPMSolverMultistepScheduler.from_config, DDPMScheduler.from_config]
-    with _told(folder / "scheduler_config.json", "describes no schedule"):
-        config = _config(folder / "scheduler_config.json")
-        for make, more in zip(makers, ({"algorithm_type": "dpmsolver++"}, {}), strict=True):
-            scheduler = make(config, **more)
+    path = folder / "scheduler" / "scheduler_config.json"
+    with _told(path, "describes no schedule"):
+        config = _config(path)
+        named = getattr(diffusers, json.loads((folder / INDEX).read_bytes())["scheduler"][1])
+        named.from_pretrained(path.parent, local_files_only=True)
+        sampled = diffusers.DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++")
+        for scheduler in (sampled, diffusers.DDPMScheduler.from_config(config)):  # as `generate` and `finetune` have it
             scheduler.set_timesteps(2)
             if not torch.isfinite(scheduler.alphas_cumprod).all():
                 raise ValueError("its noise is no number")
