@@ -167,7 +167,7 @@ class MakeMaker:
     store: Store
     config: GenerateConfig
     model_digest: str
-    lora_digest: str | None
+    lora_digest: str | None = None
 
     def __call__(self) -> "PlannedMaker":
         return PlannedMaker(self)
