@@ -14,6 +14,7 @@ from cxr import cli, recipes
 from cxr.evaluate.config import EvaluateConfig
 from cxr.progress import note, progress
 from cxr.store import open_store, read_record
+from cxr.weights import check_extractor_spec
 
 if TYPE_CHECKING:
     from cxr.evaluate.agreement import Namer
@@ -203,7 +204,8 @@ def configured(args: Args) -> EvaluateConfig:
     cli.check_workers(args.workers)
     names = ("extractor", "against", "size", "most", "least", "resamples", "seed")
     given = {name: getattr(args, name) for name in names} | {"infinite": args.infinite or None}
-    return recipes.changed(recipes.named(recipes.EVALUATE, args.recipe), **given)
+    config = recipes.changed(recipes.named(recipes.EVALUATE, args.recipe), **given)
+    return config.model_copy(update={"extractor": check_extractor_spec(config.extractor)})
 
 
 if __name__ == "__main__":

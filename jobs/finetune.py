@@ -247,8 +247,7 @@ def configured(args: Args, patients: float | None = None) -> FinetuneConfig:
     config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), patients=patients, **given)
     if (args.workers or 1) > config.batch:
         raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
-    check_spec(config.model)
-    return config
+    return config.model_copy(update={"model": check_spec(config.model)})
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def make_pictures(ready: "Job", args: Args) -> tuple[int, str]:
 
     state = job.begin(ready, args.retry_failed)
     config, failures = ready.config, len(state.failed)
-    maker = job.MakeMaker(ready.store, config, ready.model.digest)
+    maker = job.MakeMaker(ready.store, config, ready.model.digest, ready.lora and ready.lora.digest)
     keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
     threads = config.sampler.threads
     with (
@@ -159,11 +159,9 @@ def configured(args: Args) -> GenerateConfig:
     given = {name: getattr(args, name) for name in names} | {"compile": args.compile or None}
     config = recipes.changed(recipes.named(recipes.GENERATE, args.recipe), **given)
     parse_findings(config.findings)
-    check_spec(config.model)
-    if config.lora:
-        check_lora_spec(config.lora)
+    places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
     check_prompts(args)
-    return config
+    return config.model_copy(update=places)
 
 
 def place_of(args: Args, config: GenerateConfig) -> str:

@@ -20,6 +20,7 @@ from cxr.progress import grid, note, progress
 from cxr.store import open_store, read_record
 from cxr.study.arms import read_arms
 from cxr.study.config import StudyConfig, standard_arms
+from cxr.weights import check_weights_spec
 
 if TYPE_CHECKING:
     from cxr.study.job import Job
@@ -202,6 +203,8 @@ def configured(args: Args) -> StudyConfig:
     if args.budget not in (None, config.budget):
         arms = standard_arms(args.budget, [arm.name for arm in arms])
     classifier = recipes.changed(config.classifier, **{name: getattr(args, name) for name in CLASSIFIER})
+    if classifier.weights:
+        classifier = classifier.model_copy(update={"weights": check_weights_spec(classifier.weights)})
     given = {name: getattr(args, name) for name in STUDY} | {name: getattr(args, name) or None for name in FLAGS}
     given["arms"] = [*arms, *(read_arms(args.arms) if args.arms else ())]
     if args.seeds is not None:

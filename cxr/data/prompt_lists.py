@@ -36,6 +36,7 @@ class _Tally:
     prompts: int = 0
     marks: int = 0
     marked_prompts: int = 0
+    weighted_prompts: int = 0
     spellings: dict[str, str] = field(default_factory=dict)  # case-folded finding -> its first spelling
     clashes: dict[tuple[str, str], None] = field(default_factory=dict)
 
@@ -95,6 +96,7 @@ def _parse(record: Record, tally: _Tally) -> PromptRow:
     if not any(map(str.isalnum, prompt)):
         why = "holds only de-identification marks" if marks else "is empty or holds no letter or digit"
         raise BadInput(f"the prompt {why}; write what to draw")
+    refuse_tags(prompt, negative)
     finding = safe_finding(text_cell(record, "finding").strip(" \t\r\n"))
     row = PromptRow(
         prompt=prompt,
@@ -108,8 +110,31 @@ def _parse(record: Record, tally: _Tally) -> PromptRow:
     tally.prompts += 1
     tally.marks += marks + negative_marks
     tally.marked_prompts += bool(marks + negative_marks)
+    tally.weighted_prompts += weighs(prompt) or weighs(negative)
     _watch_spelling(finding, tally)
     return row
+
+
+_TAG = re.compile(r"<\s*(lora|lyco|hypernet|embedding)\s*:[^<>]*>", re.IGNORECASE)
+_WEIGHT = re.compile(
+    r"\([^():]*[^\d\s():]\s*:\s*\d*\.?\d+\s*\)"  # (word:1.3), and not (ratio 1:2) or (12:30)
+    r"|\(\([^()]+\)\)|\[[^\[\]*]*\w[^\[\]*]*\]|\{[^{}]*\w[^{}]*\}"  # ((word)), [word], {word}
+)
+_KEYWORD = re.compile(r"(?<!\w)(BREAK|AND|ADDCOMM|ADDROW)(?!\w)")
+
+
+def refuse_tags(*prompts: str) -> None:
+    """`BadInput` for `<lora:name:0.8>` and such: it asks for weights that would not be there."""
+    for prompt in prompts:
+        if found := _TAG.search(prompt):
+            raise BadInput(
+                f"the prompt holds {found[0][:80]!r}, the syntax of web UIs; take it out and give the file with --lora"
+            )
+
+
+def weighs(prompt: str) -> bool:
+    """Whether it weighs words as web UIs do: (word:1.3), [word], and BREAK, AND among small letters."""
+    return bool(_WEIGHT.search(prompt) or (_KEYWORD.search(prompt) and re.search("[a-z]", prompt)))
 
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, lone surrogates
@@ -184,6 +209,9 @@ def _notes(tally: _Tally, place: Place) -> Iterator[str]:
         marks = f"{tally.marks:,} de-identification mark{'s'[: tally.marks != 1]} (XXXX, ___, [**...**])"
         prompts = f"{tally.marked_prompts:,} of {tally.prompts:,} prompts"
         yield f"removed {marks} from {prompts}, because generators memorise them"
+    if tally.weighted_prompts:
+        prompts = f"{tally.weighted_prompts:,} of {tally.prompts:,} prompts"
+        yield f"{prompts} have the syntax of web UIs ((word:1.3), [word], BREAK, AND), which is read as words"
     if place.ignored:
         names = ", ".join(map(repr, place.ignored))
         yield f"ignored columns {names}; columns known: {', '.join(COLUMNS)}"

@@ -43,7 +43,7 @@ from cxr.store import (
     recipe_digest,
     refuse_other,
 )
-from cxr.weights import Weights, resolve
+from cxr.weights import Weights, check_networks, resolve
 from cxr.weights.files import cache
 
 KIND = "fine-tuned model"
@@ -98,6 +98,7 @@ def prepare(
     rows = chosen_rows(of_part(data.table.to_pylist(), config, names), config.finding)
     plan = planned(rows, captions_of(rows, config, note), data.store.uri, config.folds)
     model = resolve(config.model)
+    check_networks(model)
     check_size(model.path, config.size)
     if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")

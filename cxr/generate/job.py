@@ -35,7 +35,7 @@ from cxr.store import (
     sha256,
     unit_key,
 )
-from cxr.weights import Weights, resolve, resolve_lora
+from cxr.weights import Weights, check_networks, check_values, read_lora, resolve, resolve_lora
 
 KIND = "generated images"
 BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
@@ -51,6 +51,7 @@ class Job:
     lora: Weights | None
     plan: Plan
     recipe: dict[str, Any]
+    applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.told`
 
     @property
     def digest(self) -> str:
@@ -74,13 +75,17 @@ def prepare(
         BadInput: model, prompts or place cannot be used.
     """
     model, lora = resolve(config.model), resolve_lora(config.lora) if config.lora else None
+    check_networks(model)
+    changed = read_lora(lora.path, model.path) if lora else None
+    for line in check_values(changed) if changed else ():
+        note(line)
     look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
     plan = write_plan(folder / "plan.parquet", rows, config, look)
     if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
         note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, lora and lora.digest, plan.digest)
     refuse_other(store, KIND, recipe)
-    job = Job(store, config, model, lora, plan, recipe)
+    job = Job(store, config, model, lora, plan, recipe, changed and changed.told)
     seen_of(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):
         warn_of_plain_names(part.place, part.seen)
@@ -140,12 +145,13 @@ def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     seen, sources = seen_of(job), sources_of(*(part.sources for part in parts_of(job)))
     keep_for_owner(seen)
     about = about_patients(sources, seen)
+    applied = {"lora": job.applied} if job.applied else {}
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about)
     objects.append(job.store.read_back(PLAN_KEY))
     return Record(
         kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
         seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
-        metrics={"findings": job.plan.findings, LINEAGE: in_record(seen), SOURCES: sources},
+        metrics={"findings": job.plan.findings, LINEAGE: in_record(seen), SOURCES: sources, **applied},
     )  # fmt: skip
 
 
@@ -178,6 +184,7 @@ class MakeMaker:
     store: Store
     config: GenerateConfig
     model_digest: str
+    lora_digest: str | None = None
 
     def __call__(self) -> "PlannedMaker":
         return PlannedMaker(self)
@@ -193,6 +200,8 @@ class PlannedMaker:
         if model.digest != order.model_digest:
             raise BadInput(f"--model {order.config.model}: this machine has other weights of that name than the driver")
         lora = resolve_lora(order.config.lora) if order.config.lora else None
+        if lora and lora.digest != order.lora_digest:
+            raise BadInput(f"--lora {order.config.lora}: this machine has another LoRA of that name than the driver")
         self.folder = tempfile.TemporaryDirectory()
         plan = Path(self.folder.name, "plan.parquet")
         plan.write_bytes(order.store.get(PLAN_KEY))

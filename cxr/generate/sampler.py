@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from diffusers.utils import convert_unet_state_dict_to_peft
-from torch import Tensor
+from torch import Tensor, nn
 
 from cxr.errors import BadInput
 from cxr.generate.config import SamplerConfig
+from cxr.weights import Lora, read_lora
+from cxr.weights.layers import UNET
+from cxr.weights.lora import Change
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -27,7 +29,7 @@ def load_pipeline(model: Path, lora: Path | None, config: SamplerConfig) -> Stab
     The safety checker stays off: it was made for photographs and blanks X-rays.
 
     Raises:
-        BadInput: the LoRA was made for another base model.
+        BadInput: the LoRA is none, or was made for another base model.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     pipe = StableDiffusionPipeline.from_pretrained(
@@ -40,10 +42,7 @@ def load_pipeline(model: Path, lora: Path | None, config: SamplerConfig) -> Stab
         requires_safety_checker=False,
     )
     if lora:
-        refuse_other_base(pipe, lora)
-        pipe.load_lora_weights(lora.parent, weight_name=lora.name, local_files_only=True)
-        pipe.fuse_lora(lora_scale=config.lora_scale)
-        pipe.unload_lora_weights()
+        add_lora(pipe, read_lora(lora, model), config.lora_scale)
     pipe.to(device)
     if device == "cuda":
         pipe.unet.to(memory_format=torch.channels_last)
@@ -53,18 +52,29 @@ def load_pipeline(model: Path, lora: Path | None, config: SamplerConfig) -> Stab
     return pipe
 
 
-def refuse_other_base(pipe: StableDiffusionPipeline, lora: Path) -> None:
-    """`BadInput` unless every layer that the LoRA changes is in the pipeline's UNet and has the same shape."""
-    state, _ = StableDiffusionPipeline.lora_state_dict(lora.parent, weight_name=lora.name, local_files_only=True)
-    unet = convert_unet_state_dict_to_peft({k[5:]: value for k, value in state.items() if k.startswith("unet.")})
-    shapes = {name: parameter.shape for name, parameter in pipe.unet.named_parameters()}
-    for key, value in unet.items():
-        layer, _, part = key.partition(".lora_")
-        side = {"A.weight": 1, "B.weight": 0}.get(part)  # inputs, outputs
-        shape = shapes.get(f"{layer}.weight")
-        if shape is None or (side is not None and value.shape[side] != shape[side]):
-            held = f"is {list(shape)}" if shape else "does not exist"
-            raise BadInput(f"{lora}: made for another base model ({layer} {held} in this one); give the base it is for")
+@torch.no_grad()
+def add_lora(pipe: StableDiffusionPipeline, lora: Lora, scale: float) -> None:
+    """Adds the LoRA to the weights of every layer it names, with the rounding of peft's `merge` on a CPU.
+
+    Raises:
+        BadInput: a layer is not in the pipeline as it was in its files, or the result is no number.
+    """
+    for change, down, up in lora.tensors():
+        try:
+            weight = layer_of(pipe, change).weight
+        except AttributeError:
+            raise BadInput(f"{lora.path}: {change.layer} is not in this base model; give the base it is for") from None
+        halves = (half.to(weight.dtype).float().flatten(1) for half in (up, down))  # [outputs, rank], [rank, inputs]
+        added = (next(halves) @ next(halves)) * (change.strength * scale)
+        weight += added.to(weight.dtype).reshape(weight.shape)
+        if not torch.isfinite(weight).all():
+            raise BadInput(f"{lora.path}: makes {change.layer} values that are no numbers; its training failed")
+
+
+def layer_of(pipe: StableDiffusionPipeline, change: Change) -> nn.Module:
+    if change.part == UNET:
+        return pipe.unet.get_submodule(change.layer)
+    return getattr(pipe.text_encoder, "text_model", pipe.text_encoder).get_submodule(change.layer)
 
 
 class Sampler:

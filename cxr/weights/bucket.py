@@ -5,7 +5,19 @@ from pathlib import Path
 
 from cxr.errors import BadInput
 from cxr.store import Store, digest_of, open_store, sha256
-from cxr.weights.files import DIGEST, RECORD, Wanted, cache, disk_told, is_wanted, locked, verified
+from cxr.weights.files import (
+    DIGEST,
+    INDEX,
+    MODEL,
+    RECORD,
+    Wanted,
+    cache,
+    disk_told,
+    is_wanted,
+    locked,
+    parts_of,
+    verified,
+)
 
 _ARRIVED = "ARRIVED"  # in a copy: the digest it arrived with; last written, so a copy without it is none
 
@@ -22,6 +34,8 @@ def from_bucket(spec: str, wanted: Wanted) -> tuple[Path, str]:
     listed = sorted((key, size) for key, size in store.list() if is_wanted(key, wanted) or key in (RECORD, DIGEST))
     promises = [sha256(store.get(key)) for key, _ in listed if key in (RECORD, DIGEST)]
     folder = cache() / "s3" / sha256(f"{store.uri} {listed} {promises}".encode())[:32]
+    if wanted is MODEL and INDEX in dict(listed):
+        parts_of(store.get(INDEX), store.uri)  # raises for another family, before gigabytes are copied
     with locked(folder.name):
         if folder.is_dir() and _damaged(folder, wanted):
             shutil.rmtree(folder)

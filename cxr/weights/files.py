@@ -14,8 +14,17 @@ from filelock import FileLock
 
 from cxr.errors import BadInput, StoreError, disk_full
 from cxr.store import digest_of, open_store, read_record, sha256
+from cxr.weights.kinds import (
+    ADAPTER_CONFIG,
+    ADAPTER_FILE,
+    INDEX,
+    LORA_FILE,
+    PICKLES,
+    check_index,
+    model_folder_told,
+    read_header,
+)
 
-INDEX = "model_index.json"
 RECORD = "record.json"
 DIGEST = "DIGEST"  # beside a model: the digest that `seal` found; the embedded model ships with it
 UNUSED = ("safety_checker", "feature_extractor")
@@ -29,6 +38,7 @@ class Wanted:
     noun: str
     patterns: tuple[str, ...]
     instead: str = "a folder or s3://bucket/prefix that holds it"  # what to give where the network fails
+    others: tuple[str, ...] = ()  # taken too where they are there
 
     @property
     def is_folder(self) -> bool:
@@ -37,10 +47,14 @@ class Wanted:
 
 
 MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
-LORA = Wanted("LoRA", ("pytorch_lora_weights.safetensors",))
+LORA = Wanted("LoRA", (LORA_FILE,), others=(ADAPTER_FILE, ADAPTER_CONFIG))
 EXTRACTOR = Wanted("extractor", ("model.safetensors",))
 RAD_DINO = Wanted(
     "extractor", ("config.json", "model.safetensors"), "rad-dino=PLACE, a folder or s3://bucket/prefix that holds both"
+)
+CONVERT = (
+    'if you trust it, convert it once: python -c "import torch, safetensors.torch as s; '
+    "s.save_file(torch.load('IN', weights_only=True), 'OUT.safetensors')\""
 )
 CLASSIFIER = Wanted("classifier", ("model.safetensors",))
 
@@ -48,16 +62,22 @@ CLASSIFIER = Wanted("classifier", ("model.safetensors",))
 def is_wanted(name: str, wanted: Wanted) -> bool:
     """Whether the file (name below the folder, at most one folder deep) may be part of the model."""
     part, *deeper = name.split("/")
-    return len(deeper) < 2 and part not in UNUSED and any(fnmatchcase(name, pattern) for pattern in wanted.patterns)
+    return (
+        len(deeper) < 2
+        and part not in UNUSED
+        and any(fnmatchcase(name, pattern) for pattern in (*wanted.patterns, *wanted.others))
+    )
 
 
 def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
     """The names of the files to load, sorted; `BadInput` if the folder does not hold all of what is wanted."""
+    if wanted is LORA:
+        wanted = one_lora(_lora_in(folder))
     if wanted is not MODEL:
         if missing := [name for name in wanted.patterns if not (folder / name).is_file()]:
             whole = "folder" if wanted.is_folder else "folder or the safetensors file"
             raise BadInput(f"{folder}: no {missing[0]}; give the {whole} of the {wanted.noun}")
-        return sorted(wanted.patterns)
+        return sorted([*wanted.patterns, *(name for name in wanted.others if (folder / name).is_file())])
     parts = _components(folder)
     found = [f"{part}/{p.name}" for part in parts for p in (folder / part).glob("*") if p.is_file()]
     names = [name for name in found if is_wanted(name, MODEL)]
@@ -68,12 +88,39 @@ def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
     return sorted([INDEX, *names])
 
 
+def one_lora(name: str) -> Wanted:
+    """A LoRA in a file of that name; peft keeps its alpha beside it."""
+    return Wanted(LORA.noun, (name,), others=(ADAPTER_CONFIG,) if name == ADAPTER_FILE else ())
+
+
+def _lora_in(folder: Path) -> str:
+    """The LoRA's file in a folder: diffusers' or peft's name for it, or the only safetensors file."""
+    names = sorted(path.name for path in folder.glob("*") if path.is_file())
+    found = [name for name in names if name.endswith(".safetensors")]
+    for name in (LORA_FILE, ADAPTER_FILE, *found):
+        if (name in (LORA_FILE, ADAPTER_FILE) and name in names) or (len(found) == 1 and name == found[0]):
+            return name
+    if found:
+        raise BadInput(f"{folder}: {len(found)} safetensors files, {', '.join(found[:3])}...; give one by its path")
+    parts = [part for part in ("unet", "text_encoder") if (folder / part / ADAPTER_FILE).is_file()]
+    hint = "give the folder or the safetensors file of the LoRA"
+    if INDEX in names:
+        hint = "a whole model; give it with --model"
+    elif len(parts) == 2:
+        hint = "unet/ and text_encoder/ hold one each of peft's; save both as one with diffusers' save_lora_weights"
+    elif parts:
+        hint = f"give {folder / parts[0]}"
+    elif pickles := [name for name in names if name.endswith(PICKLES)]:
+        hint = f"only a pickle ({pickles[0]}), which can run code when loaded; {CONVERT}"
+    raise BadInput(f"{folder}: no {LORA_FILE}; {hint}")
+
+
 def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
     """The sha256 of each file to load; `BadInput` if one is not whole, or not what DIGEST or record.json names."""
     names = wanted_files(folder, wanted)
     for name in names:
         if name.endswith(".safetensors"):
-            _check_whole(folder / name)
+            read_header(folder / name)  # raises
     hashes = hashes_of(folder, names)
     sealed = folder / DIGEST
     if wanted in (MODEL, EXTRACTOR) and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
@@ -118,7 +165,8 @@ def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def cache() -> Path:
     """Our folder for weights on this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cxr" / "weights"
+    told = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return (told if told.is_absolute() else Path.home() / ".cache") / "cxr" / "weights"  # as the XDG standard says
 
 
 @contextlib.contextmanager
@@ -148,13 +196,19 @@ def disk_told(what: str) -> Iterator[None]:
 
 def _components(folder: Path) -> list[str]:
     """The parts that the pipeline loads, each a folder."""
+    if not (folder / INDEX).is_file():
+        raise BadInput(model_folder_told(folder))
+    return parts_of((folder / INDEX).read_bytes(), folder)
+
+
+def parts_of(index: bytes, where: object) -> list[str]:
+    """The parts that a model_index.json names; `BadInput` unless it is of a pipeline that is known."""
     try:
-        index = json.loads((folder / INDEX).read_text())
-        return [part for part, made in index.items() if part not in UNUSED and isinstance(made, list) and all(made)]
-    except OSError:
-        raise BadInput(f"{folder}: no {INDEX}; give a model folder in diffusers' layout") from None
-    except (ValueError, AttributeError):
-        raise BadInput(f"{folder}: {INDEX} is damaged; fetch the model again") from None
+        told = json.loads(index)
+    except (ValueError, RecursionError):
+        told = None
+    check_index(told, where)
+    return [part for part, made in told.items() if part not in UNUSED and isinstance(made, list) and all(made)]
 
 
 def _is_config_only(part: str) -> bool:
@@ -171,18 +225,6 @@ def _no_weights(folder: Path, part: str) -> str:
     if variants:
         return f"{folder}: {part}/ holds only a variant ({variants[0]}); {again} without variant"
     return f"{folder}: {part}/ is missing or incomplete, {INDEX} names it; fetch the model again"
-
-
-def _check_whole(path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy"):  # reads the header, compares it with the file's size
-            return
-    except (SafetensorError, OSError):
-        raise BadInput(
-            f"{path}: not a whole safetensors file (half a copy? a git-lfs pointer?); get it again"
-        ) from None
 
 
 def _recall(memory: Path) -> dict[str, Any]:

@@ -73,7 +73,10 @@ def resolve(spec: str) -> Weights:
 
 
 def resolve_lora(spec: str) -> Weights:
-    """The LoRA: `pytorch_lora_weights.safetensors`, or a safetensors file given by its path. Raises as `resolve`."""
+    """The LoRA: diffusers' or peft's file of a folder, or its only one, or one given by its path. Raises as `resolve`.
+
+    Whether it is one, and one for this base, `read_lora` says.
+    """
     return _resolve(spec, kind_of(spec, LORA), LORA)
 
 
@@ -157,7 +160,7 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
 
 def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
     hashes = verified(folder, wanted)
-    path = folder if wanted.is_folder else folder / next(iter(hashes))
+    path = folder if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
     return Weights(spec, path, digest_of(hashes.items()), licence, source, *_lineage(spec, folder, source))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cxr.errors import BadInput, nearest
 from cxr.store import digest_of, open_store
-from cxr.weights.files import LORA, MODEL, Wanted, wanted_files
+from cxr.weights.files import CLASSIFIER, CONVERT, LORA, MODEL, Wanted, one_lora, wanted_files
+from cxr.weights.kinds import model_file_told, read_header, refuse_not_lora
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.*))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -70,14 +71,40 @@ EXTRACTORS = ("tiny", "inception", "xrv", "rad-dino")
 _GONE = {"runwayml/stable-diffusion-v1-5": "sd15", "stabilityai/stable-diffusion-2-1-base": "sd21"}
 
 
-def check_spec(spec: str) -> None:
-    """`BadInput` unless the base model's name can be meant. No network; of a folder the layout is checked too."""
-    kind_of(spec, MODEL)
+def check_spec(spec: str) -> str:
+    """The base model's name as it holds on every machine and in every folder: a place here as an absolute path.
+
+    No network.
+
+    Raises:
+        BadInput: it cannot be meant; a folder is of another layout or another pipeline.
+    """
+    return _absolute(spec, kind_of(spec, MODEL))
 
 
-def check_lora_spec(spec: str) -> None:
-    """`BadInput` unless the LoRA's name can be meant: a folder or file, `owner/name@commit`, `s3://bucket/prefix`."""
-    kind_of(spec, LORA)
+def check_lora_spec(spec: str) -> str:
+    """The same for a LoRA: a folder or file, `owner/name@commit`, `s3://bucket/prefix`; of a file the names inside."""
+    if (kind := kind_of(spec, LORA)) == "folder":
+        folder, wanted = local(spec, LORA)
+        path = folder / next(name for name in wanted_files(folder, wanted) if name.endswith(".safetensors"))
+        refuse_not_lora(path, read_header(path).shapes)
+    return _absolute(spec, kind)
+
+
+def check_extractor_spec(spec: str) -> str:
+    """The same for an extractor, `NETWORK` or `NETWORK=PLACE`."""
+    network, place = network_and_place(spec)
+    return network if place is None else f"{network}={_absolute(place, 'folder' if _exists(place) else '')}"
+
+
+def check_weights_spec(spec: str) -> str:
+    """The same for a classifier's first weights."""
+    return _absolute(spec, kind_of(spec, CLASSIFIER))
+
+
+def _absolute(spec: str, kind: str) -> str:
+    """A worker has another working folder and perhaps another home; links stay, `..` too, as the disk means them."""
+    return str(Path(spec).expanduser().absolute()) if kind == "folder" else spec
 
 
 def kind_of(spec: str, wanted: Wanted) -> str:
@@ -113,11 +140,13 @@ def local(spec: str, wanted: Wanted) -> tuple[Path, Wanted]:
     path = Path(spec).expanduser().absolute()
     if path.is_dir():
         return path, wanted
+    if wanted is MODEL:
+        raise BadInput(model_file_told(path))
     if wanted.is_folder:
         raise BadInput(f"{path}: a file; give the folder that holds {wanted.patterns[0]}")
     if path.suffix != ".safetensors":
-        raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, convert it")
-    return path.parent, Wanted(wanted.noun, (path.name,))
+        raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, {CONVERT}")
+    return path.parent, one_lora(path.name) if wanted is LORA else Wanted(wanted.noun, (path.name,))
 
 
 def _exists(spec: str) -> bool:

@@ -34,10 +34,12 @@ def words(jobs, xrays):
 
 @pytest.fixture(scope="module")
 def lora(jobs, words, tmp_path_factory) -> Path:
-    """What an undisturbed worker leaves. For reading only."""
+    """What an undisturbed worker leaves, of a base that is given by a path from here. For reading only."""
     place = tmp_path_factory.mktemp("lora") / "model"
+    (place.parent / "my-model").symlink_to(jobs.model)
     watched = ("--tensorboard", place.parent / "curves") if importlib.util.find_spec("tensorboard") else ()
-    done = jobs.run(*words(place, *watched))
+    given = ["my-model" if word == jobs.model else word for word in words(place, *watched)]
+    done = jobs.run(*given, cwd=place.parent)  # Ray Train's workers have another working folder
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("best mse ") and f"look at {place}/curves.png" in done.stdout
     return place
@@ -61,6 +63,8 @@ def test_a_lora_is_left_that_generate_takes(jobs, lora, xrays, tmp_path):
     assert not any(patient in (lora / "record.json").read_text() for patient in patients)
     done = jobs.generate(tmp_path / "set", "--lora", lora, "--findings", "normal", "--per-finding", 2, "--steps", 2)
     assert done.returncode == 0, done.stderr
+    applied = json.loads((tmp_path / "set" / "record.json").read_text())["metrics"]["lora"]
+    assert applied["rank"] == 16 and min(applied["layers"].values()) > 3
 
 
 def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, lora):

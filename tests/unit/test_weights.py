@@ -49,7 +49,8 @@ def _tensors(seed: int, n: int = 1000) -> bytes:
 
 def _model(seed: int = 0) -> dict[str, bytes]:
     """The files of a small model in diffusers' layout."""
-    parts = {"scheduler": "DDIMScheduler", "tokenizer": "CLIPTokenizer", "unet": "U", "safety_checker": "S"}
+    parts = {"scheduler": "DDIMScheduler", "tokenizer": "CLIPTokenizer", "unet": "UNet2DConditionModel",
+             "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel", "safety_checker": "S"}  # fmt: skip
     index = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": True, "image_encoder": [None, None]}
     index |= {part: ["diffusers", name] for part, name in parts.items()}
     return {
@@ -58,6 +59,8 @@ def _model(seed: int = 0) -> dict[str, bytes]:
         "tokenizer/merges.txt": b"a b",
         "unet/config.json": b'{"in_channels": 4}',
         UNET: _tensors(seed),
+        "vae/diffusion_pytorch_model.safetensors": _tensors(7),
+        "text_encoder/model.safetensors": _tensors(8),
     }
 
 
@@ -116,6 +119,7 @@ def cache(tmp_path, monkeypatch):
         (f"stabilityai/stable-diffusion-2-1-base@{COMMIT}", "use sd21"),
         ("s3://key:secret@b/x", "no valid bucket name"),
         (__file__, "give the folder that holds model_index.json"),
+        ("~nobody/model", "give a folder"),
     ],
 )
 def test_a_name_that_means_nothing_is_one_line_of_advice(spec, says):

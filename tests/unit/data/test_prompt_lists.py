@@ -418,3 +418,38 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, suffix: str):
     tracemalloc.stop()
     assert rows == 20_000
     assert peak < 1_000_000, "bytes; the rows held at once would be more than five times as much"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "weighed"),
+    [
+        ("(pleural effusion:1.4), chest x-ray", True),
+        ("chest x-ray, ((clear)) lungs", True),
+        ("[clear] lungs", True),
+        ("[normal:pneumonia:0.5]", True),
+        ("{clear} lungs", True),
+        ("clear lungs BREAK PA view", True),
+        ("clear lungs AND effusion", True),
+        ("Clear lungs (PA view), heart and mediastinum normal", False),
+        ("HEART AND LUNGS ARE NORMAL", False),
+        ("cardiothoracic ratio (1:2) at 12:30 (09:15)", False),
+        ("seen by [**Name**], lungs clear", False),  # a mark, removed
+    ],
+)
+def test_the_weights_of_web_uis_are_said_to_be_words(tmp_path, prompt, weighed):
+    path, notes = tmp_path / "p.csv", []
+    with path.open("w") as file:
+        csv.writer(file).writerows(
+            [["prompt", "negative_prompt"], [prompt, ""], ["clear lungs", prompt], ["normal", ""]]
+        )
+    rows = list(read_prompts(path, notes.append))
+    told = [line for line in notes if "syntax of web UIs" in line]
+    assert [line.split(": ")[1][:16] for line in told] == (["2 of 3 prompts h"] if weighed else [])
+    assert not weighed or rows[0].prompt == prompt  # as it stands
+
+
+@pytest.mark.parametrize("tag", ["<lora:cxr_v1:0.8>", "<LyCO:x:1>", "<hypernet:a:1>", "< lora : a >"])
+def test_a_lora_asked_for_inside_a_prompt_is_refused_with_the_option(tmp_path, tag):
+    assert re.search("line 1.*syntax of web UIs.*--lora", error_of(tmp_path, "p.txt", f"chest x-ray {tag}\n"))
+    typed = "chest x-ray"
+    assert read_bytes(tmp_path, "q.txt", f"{typed} <b> 3 < 4\n")[0].prompt == f"{typed} <b> 3 < 4"
