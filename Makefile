@@ -16,8 +16,12 @@ demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays
 
 # Two tests at a time on two cores: with two threads each they would fight for them.
 test: export OMP_NUM_THREADS = 1
-test: venv
+test: venv  ## the tests but the slow ones, with local Ray, a real S3 server and a real browser where they are installed
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not docker"
+
+unit: export OMP_NUM_THREADS = 1
+unit: venv  ## the unit tests: no Ray, no server
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not docker" tests/unit
 
 venv: .venv/installed
 
@@ -33,14 +37,24 @@ image:  ## the image of docker/Dockerfile, and the S3 server for development
 image-test: venv  ## builds and runs them on a base of debootstrap's; needs root, docker.io, docker-compose, debootstrap
 	$(BIN)/pytest -m docker tests/images
 
-lint: venv
+lint: venv  ## style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-bench: venv
+fmt: venv  ## mends what it can of lint's complaints
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: venv  ## static types
+	$(BIN)/mypy
+
+bench: venv  ## what README says of speed, measured side by side
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
 
 s3:  ## a real S3 server on loopback for development; `tests/ceph.sh down .s3` stops it
 	tests/ceph.sh up .s3 7480
 
-.PHONY: demo test venv image image-test lint bench s3
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+.PHONY: demo test unit venv image image-test lint fmt types bench s3 help

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -61,9 +61,9 @@ class Ranks:
         """What `make` gives on the first worker, on all of them."""
         if self.size == 1:
             return make()
-        told = [make() if self.rank == 0 else None]
-        dist.broadcast_object_list(told)
-        return told[0]
+        made: list[Any] = [make() if self.rank == 0 else None]
+        dist.broadcast_object_list(made)
+        return made[0]
 
 
 def device_name() -> str:

@@ -29,8 +29,8 @@ def augmented(pixels: Tensor, chances: Tensor, config: ClassifyConfig) -> Tensor
     few = len(pixels) if pixels.is_cuda else FEW
     shown = torch.empty(len(pixels), 1, config.size, config.size, device=pixels.device)
     parts = (each.split(few) for each in (shown, pixels, placed(chances[:, :6], config), chances[:, 6:]))
-    for part, *of_part in zip(*parts, strict=True):
-        part.copy_(changed(*of_part, config))
+    for part, gray, matrices, rest in zip(*parts, strict=True):
+        part.copy_(changed(gray, matrices, rest, config))
     return shown
 
 

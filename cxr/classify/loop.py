@@ -137,7 +137,7 @@ def begun(config: ClassifyConfig, classes: int, seed: int, ranks: Ranks) -> nn.M
     """The network on its device with the first weights, the same on every worker; dropout is each worker's own."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     layout = torch.channels_last if in_bf16(config, device) else torch.contiguous_format
-    model = network(config, classes).to(device, memory_format=layout)
+    model = network(config, classes).to(device).to(memory_format=layout)
     torch.manual_seed(int(np.random.default_rng([seed, DROPOUT, ranks.rank]).integers(2**62)))
     return model
 
@@ -168,7 +168,7 @@ def steps(
             share = ranks.slots(config.batch, 0)
             mine = slice(share.start, share.stop)
             loss = backward(model, pictures, rows[mine], chances[mine], config)
-            ranks.add_up([loss, *(weight.grad for weight in weights)])
+            ranks.add_up([loss, *(weight.grad for weight in weights if weight.grad is not None)])
             optimizer.step()
             rates.step()
             optimizer.zero_grad()

@@ -44,6 +44,9 @@ def network(config: ClassifyConfig, classes: int) -> nn.Module:
 class OfGray(nn.Module):
     """A network of colour photographs, shown gray pictures as it was shown those."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body

@@ -55,7 +55,7 @@ class Trainer:
         noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
         order, size = rng.permutation(len(self.pixels)), self.config.batch_size
         starts = range(0, len(order) - size + 1, size)
-        means = sum(self.step(order[start : start + size], noise) for start in starts) / len(starts)
+        means = torch.stack([self.step(order[start : start + size], noise) for start in starts]).mean(dim=0)
         if not torch.isfinite(means).all():
             raise BadInput(f"epoch {self.done + 1}: a loss is not a number any more; lower --learning-rate")
         self.done += 1
@@ -81,7 +81,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """References to all that changes from epoch to epoch; loads with `weights_only=True`."""
-        held = {"parts": self.parts, "optimizers": self.optimizers}
+        held: dict[str, dict[str, Any]] = {"parts": self.parts, "optimizers": self.optimizers}
         return {"epoch": self.done} | {
             kind: {name: each.state_dict() for name, each in group.items()} for kind, group in held.items()
         }

@@ -19,6 +19,7 @@ class Generator(nn.Module):
 
     def __init__(self, noise_dim: int, width: int, classes: int) -> None:
         super().__init__()
+        self.noise_dim = noise_dim
         self.layers = nn.Sequential(
             nn.ConvTranspose2d(noise_dim + classes, 2 * width, SIZE // 4, bias=False),
             nn.BatchNorm2d(2 * width),
@@ -94,10 +95,11 @@ def sample(
         labels: class numbers int [N] that are asked for; an unconditional generator does not see them.
         classes: how many the generator is told of; 0: none.
     """
-    noise_dim = generator.layers[0].in_channels - classes
     was_training = generator.training
     generator.eval()
-    noise = torch.stack([torch.randn(noise_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    noise = torch.stack(
+        [torch.randn(generator.noise_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
     asked = one_hot(labels, classes)
     parts = [generator(noise[i : i + batch], asked[i : i + batch]) for i in range(0, len(seeds), batch)]
     generator.train(was_training)

@@ -44,7 +44,7 @@ def measure(
     for asked, finding in enumerate(FINDINGS):
         prompts = list(template_prompts(finding, per_finding, seed, REPHRASED))
         seeds = range(asked * per_finding, (asked + 1) * per_finding)
-        np.add.at(counts, (asked, name(sample(prompts, seeds))), 1)
+        np.add.at(counts[asked], name(sample(prompts, seeds)), 1)
     return Agreement(counts, float((name(fresh[0]) == fresh[1]).mean()))
 
 

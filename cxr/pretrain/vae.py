@@ -38,10 +38,11 @@ def texture_error(a: Tensor, b: Tensor, window: int = 8) -> Tensor:
     Grain that latents cannot hold point by point costs the mean-seeking L1 terms least when it is smoothed away;
     this term asks for grain of the same strength instead.
     """
-    return sum(
+    along = [
         (F.avg_pool2d(a.diff(dim=d).abs(), window) - F.avg_pool2d(b.diff(dim=d).abs(), window)).abs().mean()
         for d in (-1, -2)
-    )
+    ]
+    return along[0] + along[1]
 
 
 def train_vae(

@@ -26,9 +26,12 @@ _LIBRARIES = ("cxr", "torch", "torchvision", "diffusers", "transformers", "accel
 class Item(Protocol):
     """Anything that says what one object holds, as `Stored` does."""
 
-    key: str
-    size: int
-    sha256: str
+    @property
+    def key(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
 
 
 class Made(BaseModel):

@@ -97,7 +97,7 @@ def screen_photo(light: np.ndarray, attributes: Attributes, rng: np.random.Gener
     """A phone's photo of a monitor: skewed, moire, a glare, the dark room around."""
     n, inset = light.shape[0], rng.uniform(0.05, 0.17, (4, 2))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) + inset * [[1, 1], [-1, 1], [-1, -1], [1, -1]]
-    source = np.float32([[0, 0], [n, 0], [n, n], [0, n]])
+    source = np.array([[0, 0], [n, 0], [n, n], [0, n]], np.float32)
     y, x = np.mgrid[:n, :n].astype(np.float32) / n
     pitch, skew = uniform(rng, 0.05, 0.08), uniform(rng, 0.3, 1.0)
     moire = 0.07 * np.sin(2 * np.pi * (x + skew * y + 0.06 * np.sin(5 * y)) / pitch)
@@ -116,7 +116,8 @@ def screen_photo(light: np.ndarray, attributes: Attributes, rng: np.random.Gener
 def film_digitiser(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """A scanned film: white light box around a black film edge, scratches, the patient's label."""
     n, black, white = light.shape[0], uniform(rng, 0.035, 0.05), uniform(rng, 0.035, 0.055)
-    film = cv2.copyMakeBorder(light, *[round((black + white) * n)] * 4, cv2.BORDER_CONSTANT, value=0.03)
+    edge = round((black + white) * n)
+    film = cv2.copyMakeBorder(light, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=0.03)
     film = cv2.resize(film, (n, n), interpolation=cv2.INTER_AREA)
     w = round(white * n)
     film[:w], film[-w:], film[:, :w], film[:, -w:] = 1, 1, 1, 1

@@ -7,9 +7,20 @@ import numpy as np
 from cxr.data.findings import Attributes
 from cxr.data.phantom.canvas import smooth, uniform
 
-SIGN = {"right": -1, "left": 1}  # the patient's right is on the left of the picture
+SIGN: dict[str, int] = {"right": -1, "left": 1}  # the patient's right is on the left of the picture
 WALL_V = (0.0, 0.05, 0.18, 0.42, 0.72, 1.1)
 WALL_U = (0.42, 0.64, 0.83, 0.95, 1.0, 1.03)
+
+
+def given(attribute: str | None) -> str:
+    """An attribute that the pattern at hand always has.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if attribute is None:
+        raise ValueError("the pattern needs a side or a zone that its attributes do not have")
+    return attribute
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def lay_out(a: Anatomy, attributes: Attributes, rng: np.random.Generator) -> Lay
     pattern, level = attributes.pattern, ("mild", "moderate", "severe", None).index(attributes.severity) % 3
     zoom, shift, turn = uniform(rng, 0.96, 1.03), uniform(rng, -0.015, 0.015), uniform(rng, -2, 2)
     ap, drop = attributes.view == "AP", uniform(rng, -0.01, 0.015)
-    sign = SIGN.get(attributes.side, 0)
+    sign = SIGN.get(attributes.side or "", 0)
     lean = -sign * (0.34, 0.43, 0.52)[level] if pattern == "rotated" else 0.0
     lift = (0.07, 0.10, 0.13)[level] if pattern == "atelectasis" else 0.0
     lordotic = pattern == "lordotic"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cxr.data.findings import Attributes
-from cxr.data.phantom.anatomy import SIGN, Scene
+from cxr.data.phantom.anatomy import SIGN, Scene, given
 from cxr.data.phantom.canvas import discs, polygon, smooth, strokes, tube, uniform
 
 WIRE = 0.014  # of the side: 1.8 px at 128
@@ -12,7 +12,7 @@ METAL = 0.9
 
 def pacemaker(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A generator under one clavicle and two leads through the vein into the right heart."""
-    s, lay = SIGN[attributes.side], scene.layout
+    s, lay = SIGN[given(attributes.side)], scene.layout
     x, y = lay.at(s * uniform(rng, 0.72, 0.82), uniform(rng, 0.14, 0.2))
     w, h = uniform(rng, 0.04, 0.05), uniform(rng, 0.035, 0.045)
     corners = [(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w * 0.9, y + h)]
@@ -27,7 +27,7 @@ def pacemaker(scene: Scene, attributes: Attributes, rng: np.random.Generator) ->
 
 def central_line(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A catheter from the neck or under the clavicle of one side to the superior vena cava."""
-    s, lay, tip, neck = SIGN[attributes.side], scene.layout, uniform(rng, 0.36, 0.5), bool(rng.random() < 0.5)
+    s, lay, tip, neck = SIGN[given(attributes.side)], scene.layout, uniform(rng, 0.36, 0.5), bool(rng.random() < 0.5)
     entry = [(s * 0.32, -0.3), (s * 0.26, -0.1)] if neck else [(s * 1.15, 0.2), (s * 0.75, 0.04)]
     route = smooth(lay.path([*entry, (s * 0.2, 0.06), (-0.1, 0.16), (-0.15, 0.26), (-0.16, tip)]), closed=False)
     scene.mu += 0.7 * strokes(scene.n, [route], 0.016)
@@ -48,7 +48,7 @@ def endotracheal_tube(scene: Scene, attributes: Attributes, rng: np.random.Gener
 
 def chest_drain(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A wide tube through the chest wall of one side up to the apex; its bright stripe breaks at the side hole."""
-    s, lay = SIGN[attributes.side], scene.layout
+    s, lay = SIGN[given(attributes.side)], scene.layout
     entry, tip = uniform(rng, 0.62, 0.82), uniform(rng, 0.08, 0.2)
     points = [
         (s * 1.35, entry + 0.1),
@@ -74,7 +74,7 @@ def sternal_wires(scene: Scene, attributes: Attributes, rng: np.random.Generator
         turn = rng.uniform(-0.3, 0.3)
         px, py = 0.036 * np.cos(t), 0.02 * np.sin(t) + 0.036 * np.cos(t) * turn
         loops.append(np.stack([x + px, y + py], 1))
-        loops.append([(x + 0.03, y), (x + 0.05, y + 0.018)])
+        loops.append(np.array([(x + 0.03, y), (x + 0.05, y + 0.018)]))
     scene.mu += METAL * strokes(scene.n, loops, WIRE)
     return {"wires": count}
 

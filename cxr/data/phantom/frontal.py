@@ -1,5 +1,8 @@
 """Sums the attenuation of a chest seen from the front (PA or AP)."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 
 from cxr.data.phantom.anatomy import (
@@ -101,12 +104,10 @@ def airways(n: int, lay: Layout) -> np.ndarray:
 
 
 def vessels(n: int, a: Anatomy, lay: Layout) -> np.ndarray:
-    tree = sum(
-        strokes(n, lines, width, 0.0025) * value
-        for (width, lines), value in zip(vessel_lines(lay, a.vessels), (0.12, 0.08), strict=True)
-    )
+    widths = zip(vessel_lines(lay, a.vessels), (0.12, 0.08), strict=True)
+    tree = reduce(add, (strokes(n, lines, width, 0.0025) * value for (width, lines), value in widths))
     hila = [(*lay.at(-0.23, 0.47), -0.4), (*lay.at(0.27, 0.43), 0.4)]
-    return tree + 0.16 * sum(ellipse(n, x, y, 0.026, 0.05, 0.008, t) for x, y, t in hila)
+    return tree + 0.16 * reduce(add, (ellipse(n, x, y, 0.026, 0.05, 0.008, t) for x, y, t in hila))
 
 
 def breasts(n: int, a: Anatomy, lay: Layout) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cxr.data.findings import SEVERITIES, Attributes
-from cxr.data.phantom.anatomy import SIGN, WALL_U, WALL_V, Scene
+from cxr.data.phantom.anatomy import SIGN, WALL_U, WALL_V, Scene, given
 from cxr.data.phantom.canvas import discs, ellipse, polygon, smooth, soft, step, strokes, texture, uniform
 
 ZONE_V = {"upper": (0.02, 0.36), "mid": (0.33, 0.68), "lower": (0.62, 1.05)}
@@ -29,14 +29,14 @@ def in_lung(rng: np.random.Generator, side: str, zone: str | None = None, margin
     """A chest point (u, v) inside one lung, away from heart, wall and clavicle."""
     low, high = ZONE_V[zone] if zone else (0.1, 0.9)
     v = uniform(rng, max(0.16, low + 0.04), min(0.84, high - 0.04))
-    inner = 0.34 if side == "right" else 0.34 + 0.3 * float(step(np.float64(v), 0.4, 0.8))
+    inner = 0.34 if side == "right" else 0.34 + 0.3 * float(step(np.array(v), 0.4, 0.8))
     outer = float(np.interp(v, WALL_V, WALL_U)) - 0.16 - margin
     return SIGN[side] * uniform(rng, min(inner + margin, outer - 0.05), outer), v
 
 
 def ground_glass(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     density = graded(attributes, 0.31, 0.38, 0.45) * uniform(rng, 0.95, 1.05)
-    veil = in_zone(scene, attributes.zone, 0.12) * (0.65 + 0.35 * texture(scene.n, 0.04, rng))
+    veil = in_zone(scene, given(attributes.zone), 0.12) * (0.65 + 0.35 * texture(scene.n, 0.04, rng))
     lung = sum(scene.lungs[s] for s in sides(attributes))
     scene.mu += density * soft(veil * lung, 0.008) * lung
     return {"density": density}
@@ -59,7 +59,7 @@ def edema(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dic
 def atelectasis(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """Plates of collapsed lung across the base, under a raised diaphragm (which the layout lifts)."""
     count, width = int(graded(attributes, 2, 2, 3)), graded(attributes, 0.022, 0.03, 0.034)
-    s, tilt = SIGN[attributes.side], uniform(rng, 0.06, 0.14)
+    s, tilt = SIGN[given(attributes.side)], uniform(rng, 0.06, 0.14)
     inner = 0.25 if s < 0 else 0.4
     plates = [
         smooth(
@@ -67,7 +67,7 @@ def atelectasis(scene: Scene, attributes: Attributes, rng: np.random.Generator) 
         )
         for v, bend in zip((0.84, 0.67, 0.5), (tilt, -tilt, tilt), strict=True)
     ]
-    lung = scene.lungs[attributes.side]
+    lung = scene.lungs[given(attributes.side)]
     scene.mu += 0.4 * strokes(scene.n, plates[:count], width, 0.004) * lung
     scene.mu += 0.2 * step(scene.v, 0.8, 1.0) * lung
     return {"plates": count, "width": width, "tilt": tilt}
@@ -75,13 +75,13 @@ def atelectasis(scene: Scene, attributes: Attributes, rng: np.random.Generator) 
 
 def lobar_consolidation(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """One dense lobe with a sharp fissure and dark air bronchograms."""
-    density, s = graded(attributes, 0.42, 0.49, 0.56), SIGN[attributes.side]
-    low, high = ZONE_V[attributes.zone]
+    density, s = graded(attributes, 0.42, 0.49, 0.56), SIGN[given(attributes.side)]
+    low, high = ZONE_V[given(attributes.zone)]
     grow, slant = graded(attributes, -0.05, 0.0, 0.06), uniform(rng, -0.08, 0.08)
     level = scene.v + slant * (np.abs(scene.u) - 0.5)
     top = step(level, low - grow - 0.02, low - grow + 0.02) if low > 0.1 else 1.0
     bottom = step(level, high + grow + 0.02, high + grow - 0.02) if high < 0.9 else 1.0
-    lobe = top * bottom * scene.lungs[attributes.side] * (0.88 + 0.12 * texture(scene.n, 0.06, rng))
+    lobe = top * bottom * scene.lungs[given(attributes.side)] * (0.88 + 0.12 * texture(scene.n, 0.06, rng))
     hub = (0.2, np.clip((low + high) / 2, 0.25, 0.75))
     fan = np.linspace(-0.75, 0.75, 5) + rng.uniform(-0.1, 0.1, 5)
     airways = [
@@ -110,7 +110,7 @@ def bronchopneumonia(scene: Scene, attributes: Attributes, rng: np.random.Genera
 
 def cavity(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A thick-walled ring with air inside and a flat fluid level."""
-    u, v = in_lung(rng, attributes.side, margin=0.08)
+    u, v = in_lung(rng, given(attributes.side), margin=0.08)
     outer = uniform(rng, 0.085, 0.105)
     x, y = scene.layout.at(u, v)
     rim, hole = (
@@ -147,7 +147,7 @@ def effusion(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> 
 
 def pneumothorax(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """Black air without vessels outside a white pleural line, the lung inside it denser."""
-    gap, s = graded(attributes, 0.22, 0.33, 0.44) * uniform(rng, 0.95, 1.05), SIGN[attributes.side]
+    gap, s = graded(attributes, 0.22, 0.33, 0.44) * uniform(rng, 0.95, 1.05), SIGN[given(attributes.side)]
     lay, n = scene.layout, scene.n
     v = np.array([0.0, 0.12, 0.3, 0.5, 0.7, 0.9, 1.06])
     edge = np.interp(v, WALL_V, WALL_U) - gap * np.array([1.1, 1.1, 1.05, 1.0, 0.9, 0.8, 0.7])
@@ -155,7 +155,7 @@ def pneumothorax(scene: Scene, attributes: Attributes, rng: np.random.Generator)
     line = [(s * 0.12, gap * 0.55), *zip(s * np.maximum(edge, hilum), v * (1 - gap * 0.5) + gap * 0.5, strict=True)]
     border = smooth(lay.path(line), closed=False)
     inside = polygon(n, np.concatenate([border, lay.path([(s * 0.05, 1.1), (s * 0.05, gap * 0.55)])]), 0.003)
-    lung = scene.lungs[attributes.side]
+    lung = scene.lungs[given(attributes.side)]
     free = lung * (1 - inside)
     scene.mu += free * (np.minimum(scene.mu, 0.22) - 0.09 - scene.mu) * 0.85
     scene.mu += lung * inside * (0.1 + 0.16 * gap) + 0.3 * strokes(n, [border], 0.011, 0.002) * soft(lung, 0.004)
@@ -192,7 +192,7 @@ def solid(
     scene: Scene, attributes: Attributes, rng: np.random.Generator, low: float, high: float, density: float
 ) -> dict:
     """One round lesion with a lobulated edge."""
-    u, v = in_lung(rng, attributes.side, attributes.zone, margin=0.6 * low)
+    u, v = in_lung(rng, given(attributes.side), attributes.zone, margin=0.6 * low)
     radius, phase = uniform(rng, low, high), uniform(rng, 0, 6)
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     r = radius * (1 + 0.03 * np.sin(3 * t + phase) + 0.015 * np.sin(7 * t))
@@ -204,7 +204,7 @@ def solid(
 
 def metastases(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """Round balls of several sizes in both lungs, kept apart so that each stays a ball."""
-    count, placed = int(graded(attributes, 5, 8, 12)), []
+    count, placed = int(graded(attributes, 5, 8, 12)), list[tuple[float, float, float]]()
     for k in range(count * 12):
         u, v = in_lung(rng, ("right", "left")[k % 2])
         (x, y), r = scene.layout.at(u, v), uniform(rng, 0.026, 0.046)
