@@ -142,12 +142,12 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
 
 NIGHTLY: dict[str, Callable[[], NightlyConfig]] = {
     "tiny": lambda: NightlyConfig(
-        source="phantom:400", generate="tiny --per-finding 24", most_distance=30, least_agreement=0.5
+        source="phantom:800", generate="tiny --per-finding 24", max_excess_distance=30, min_worst_agreement=0.2
     ),
     "sd15": lambda: NightlyConfig(
         source="hub:hf-vision/chest-xray-pneumonia", ingest="sd15", finetune="lora_a100 --captions instance",
         generate="sd15 --findings normal,pneumonia --per-finding 500", evaluate="inception",
-        most_distance=20, least_agreement=0.8,
+        max_excess_distance=50, min_worst_agreement=0.7,
     ),
 }  # fmt: skip
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cxr.data.images import fit, read_gray
-from cxr.evaluate.copies import Originals, threshold
+from cxr.evaluate.calibration import threshold
+from cxr.evaluate.copies import Originals
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 SIDE = 128

@@ -17,8 +17,8 @@ from cxr.data.lineage import OF_PHANTOMS, PHANTOM
 from cxr.errors import BadInput
 from cxr.evaluate import finish
 from cxr.evaluate.agreement import learned
+from cxr.evaluate.calibration import calibrate
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import calibrate
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
 from cxr.evaluate.quality import Quality, origin_notes
@@ -97,7 +97,7 @@ def test_an_evaluation_is_an_artifact_that_verifies(evaluated, sets):
     store = evaluated.job.store
     assert verify(store).clean
     told = json.loads(store.get("quality.json"))
-    assert told["real"] == {"digest": sets[0].digest, "kind": "set", "pictures": 240}
+    assert told["real"] == {"digest": sets[0].digest, "kind": "set", "pictures": 240, "name": "real"}
     assert told["agreement"]["real"]["agree"]["total"] == 48
     assert evaluated.record.metrics["copies"] == told["copies"]["rate"]["count"] >= 2
     plan = pq.read_table(io.BytesIO(store.get("plan.parquet")))
@@ -115,7 +115,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
             assert key in text and Image.open(io.BytesIO(store.get(key))).size[0] > 300
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
-    assert "one &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 6
+    assert "one &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
     assert OF_PHANTOMS in page and f"> **Note:** {OF_PHANTOMS}" in tables
     figure = evaluated.quality.groups[0].figures["coverage"].interval
     assert f"({figure.low:.3g}" in tables
@@ -160,7 +160,7 @@ def test_what_was_looked_at_before_a_crash_is_not_looked_at_again(evaluated, set
     assert sum(stored.key.startswith("features/") for stored in record.objects) == 6 + 2
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"against": "train"}])
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"against": "all"}])
 def test_a_second_evaluation_uses_the_features_of_the_first(evaluated, sets, grid_extractor, tmp_path, changes):
     """Also where it compares with other pictures, so that they lie in other units."""
     cold, warm = (Evaluation(sets, str(tmp_path / name), **changes) for name in ("cold", "warm"))
@@ -223,7 +223,7 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
     assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
-    assert f"{taken} copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
+    assert f"{taken} flagged as near-copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert without_copies(evaluated.job, place, heard.append) == record
