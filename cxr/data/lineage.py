@@ -44,5 +44,8 @@ def about_patients(sources: Iterable[str], seen: Iterable[str] | None) -> str:
     elif seen is not None and not list(seen):
         who = "None is of a patient whom this project showed the model."
     else:
-        who = "One can be a copy of a training picture: run `jobs/evaluate.py` before you share it."
+        who = (
+            "One can be a near-duplicate of a training picture, and a model can tell of its training without one. "
+            "`jobs/evaluate.py` looks for near-duplicates of whole pictures, and for nothing else."
+        )
     return f"{who} {OF_PHANTOMS}" if is_phantom(sources) else who

@@ -140,8 +140,8 @@ AGREEMENT = (
 REAL_AGREEMENT = "The same classifier on the real test part (rows: what is true): what it can do at best."
 SIDES = (
     "The same synthetic pictures against training pictures and against as many held-out ones of the same findings. "
-    "What has not memorised is as far from both. The last column is how much two parts of the real set differ, drawn at "
-    "random with no patient in both (2.5 to 97.5 %): a gap above it is itself a sign of memorisation, also where no "
+    "What has not memorised is as far from both. The last column is how much two parts of the real set differ, drawn "
+    "at random with no patient in both (2.5 to 97.5 %): a gap above it is itself a sign of memorisation, also where no "
     "near-copy is flagged."
 )
 COPYING = (

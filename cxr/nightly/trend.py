@@ -101,7 +101,7 @@ def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
     for passed, colour, marker, name in ((True, BLUE, "o", "passed"), (False, RED, "X", "failed its gate")):
         chosen = [(day, v) for day, v, night in zip(days, values, nights, strict=True) if night.passed is passed]
         axis.plot(*zip(*chosen, strict=True) if chosen else ([], []), marker, color=colour, markersize=9, label=name)
-    # Nights before 0.2 were judged by another figure, whose limit is not drawn.
+    # Nights of version 0.1 were judged by another figure, whose limit is not drawn.
     limits = [
         night.checks[panel.check].limit if value is not None or night.figures.distance is None else None
         for night, value in zip(nights, values, strict=True)

@@ -183,6 +183,8 @@ def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
         real,
         sets.synthetic.digest,
     ):
+        if evaluation.metrics.get("copies", 0) is None:
+            return "near-copies could not be told: the evaluation had too few training pictures; give more real ones"
         return ""
     return (
         "nobody looked for copies of the training pictures in it; run jobs/evaluate.py with these two sets and give "

@@ -27,9 +27,9 @@ def test_sources_add_up_and_an_unknown_one_is_no_phantom() -> None:
         ([PHANTOM], [], "None is of a patient. "),  # the embedded model
         ([PHANTOM], ["a"], "None is of a patient. "),  # and fine-tuned on phantoms
         (["hub"], [], "None is of a patient whom this project showed the model."),  # a published model
-        (["hub", "folder"], ["a"], "One can be a copy of a training picture: run `jobs/evaluate.py`"),
-        ([PHANTOM, "folder"], ["a"], "One can be a copy of a training picture: run `jobs/evaluate.py`"),
-        ([PHANTOM, UNKNOWN], None, "One can be a copy of a training picture: run `jobs/evaluate.py`"),
+        (["hub", "folder"], ["a"], "One can be a near-duplicate of a training picture, and a model can tell of"),
+        ([PHANTOM, "folder"], ["a"], "One can be a near-duplicate of a training picture, and a model can tell of"),
+        ([PHANTOM, UNKNOWN], None, "One can be a near-duplicate of a training picture, and a model can tell of"),
     ],
 )
 def test_a_card_promises_no_more_than_is_known(sources: list[str], seen: list[str] | None, who: str) -> None:

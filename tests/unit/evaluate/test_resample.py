@@ -1,12 +1,14 @@
 """Intervals are held against the truth: how often they contain it, for distributions whose distance is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cxr.errors import BadInput
 from cxr.evaluate.frechet import Gaussian, frechet, frechet_distance
 from cxr.evaluate.kernel import kernel_distance
-from cxr.evaluate.resample import Floor, Interval, floors, intervals
+from cxr.evaluate.resample import Floor, Interval, Part, floors, intervals, sides
 
 
 def interval(figure, real, synthetic, rng, *, corrected: bool, **options) -> Interval:
@@ -135,3 +137,62 @@ def test_too_few_patients_are_refused():
         interval(mmd, real, synthetic, np.random.default_rng(0), corrected=False, real_groups=[0, 1, 2] * 10)
     with pytest.raises(ValueError, match="5 groups for 30 samples"):
         floor(mmd, real, np.random.default_rng(0), groups=range(5))
+
+
+def drawn_from(count: int, shift: float, seed: int, d: int = 24) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, d)) + shift
+
+
+@pytest.mark.parametrize("count", [40, 80, 150, 400, 1000])
+def test_the_excess_over_real_halves_does_not_depend_on_the_size_of_the_set(count: int):
+    """What the nightly gate judges. The same population comes to 0 and a distant one to its true distance; the quotient
+    that version 0.1 judged grew from 3 to 60 for the same two populations."""
+    excess, quotient = {}, {}
+    for shift in (0.0, 0.3):
+        found = [
+            floor(frechet_distance, drawn_from(2 * count, 0.0, seed), np.random.default_rng(seed),
+                  drawn_from(count, shift, 1000 + seed), splits=6)
+            for seed in range(12)
+        ]  # fmt: skip
+        excess[shift] = [f.synthetic - f.value for f in found]
+        quotient[shift] = np.mean([f.synthetic / f.value for f in found])
+    truth = 24 * 0.3**2
+    assert abs(np.mean(excess[0.0])) < 0.15 * truth
+    assert np.mean(excess[0.3]) == pytest.approx(truth, rel=0.15)
+    assert max(excess[0.0]) < 0.5 * truth < min(excess[0.3])  # every single set is told apart by a limit between
+    assert quotient[0.3] == pytest.approx(1 + truth / np.mean([f.value for f in found]), rel=0.2)
+
+
+def part(features: np.ndarray) -> Part:
+    rows = np.arange(len(features))
+    return Part(features, np.where(rows % 2, "a", "b"), np.char.add("p", rows.astype(str)))
+
+
+def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not():
+    """Also where the parts show the findings in other shares."""
+    warned = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        train, held_out = part(drawn_from(200, 0.0, seed)), part(drawn_from(120, 0.0, 500 + seed))
+        fresh = drawn_from(120, 0.0, 900 + seed)
+        held_out = replace(held_out, findings=np.where(rng.random(120) < 0.8, "a", "b"))
+        copies = train.features[:120]
+        memorised, honest = (
+            sides(frechet_distance, train, held_out, made, np.random.default_rng(seed), splits=10)
+            for made in (copies, fresh)
+        )
+        assert memorised.training_is_nearer and memorised.train < honest.train
+        warned.append(honest.training_is_nearer)
+    assert np.mean(warned) <= 0.2
+
+
+def test_copies_score_better_than_fresh_pictures_against_all_and_not_against_held_out():
+    """The default of version 0.1, `all`, rewarded them."""
+    better = []
+    for seed in range(10):
+        train, held_out, fresh = (drawn_from(n, 0.0, seed + base) for n, base in ((84, 0), (36, 500), (84, 900)))
+        for real in (np.concatenate([train, held_out]), held_out):
+            copied, honest = (frechet_distance(real, made) for made in (train, fresh))
+            better.append(copied < honest)
+    against_all, against_held_out = better[::2], better[1::2]
+    assert all(against_all) and 2 <= sum(against_held_out) <= 8
