@@ -86,7 +86,7 @@ def test_without_ids_pairs_of_one_patient_do_not_lift_the_threshold():
         seen.append([(copies > level).mean() for level in (plain, robust)])
     (plain, robust), (by_plain, by_robust) = np.mean(gaps, axis=0), np.mean(seen, axis=0)
     assert plain > 0.12 and abs(robust) < 0.03 and np.std(gaps, axis=0)[1] < 0.05
-    assert by_plain < 0.6 and by_robust >= 0.98
+    assert by_plain < 0.6 and by_robust >= 0.95
 
 
 def test_fewer_training_pictures_than_a_hundred_cannot_tell():
