@@ -147,6 +147,15 @@ def test_copies_must_have_been_looked_for(real_set: CatalogSet, synthetic_set: C
         checked_protocol(compared(real_set, other, CONFIG), CONFIG, None)
 
 
+def test_an_evaluation_that_could_not_tell_near_copies_has_not_looked(
+    real_set: CatalogSet, synthetic_set: CatalogSet
+) -> None:
+    sets, evaluation = compared(real_set, synthetic_set, CONFIG), evaluation_of(real_set, synthetic_set)
+    untold = evaluation.model_copy(update={"metrics": {**evaluation.metrics, "copies": None}})
+    with pytest.raises(BadInput, match=r"near-copies could not be told.*--allow-unchecked-copies"):
+        checked_protocol(sets, CONFIG, untold)
+
+
 def test_an_evaluation_of_other_sets_is_refused(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
     sets = compared(real_set, synthetic_set, CONFIG)
     with pytest.raises(BadInput, match="of other sets"):
