@@ -168,9 +168,9 @@ def test_the_excess_over_real_halves_does_not_depend_on_the_size_of_the_set(coun
     assert max(excess[0.0]) < 3 < min(excess[0.6])
 
 
-def part(features: np.ndarray) -> Part:
+def part(features: np.ndarray, of: str) -> Part:
     rows = np.arange(len(features))
-    return Part(features, np.where(rows % 2, "a", "b"), np.char.add("p", rows.astype(str)))
+    return Part(features, np.where(rows % 2, "a", "b"), np.char.add(of, rows.astype(str)))
 
 
 def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not():
@@ -178,7 +178,7 @@ def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not()
     warned = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        train, held_out = part(drawn_from(200, 0.0, seed)), part(drawn_from(120, 0.0, 500 + seed))
+        train, held_out = part(drawn_from(200, 0.0, seed), "t"), part(drawn_from(120, 0.0, 500 + seed), "h")
         fresh = drawn_from(120, 0.0, 900 + seed)
         held_out = replace(held_out, findings=np.where(rng.random(120) < 0.8, "a", "b"))
         copies = train.features[:120]
