@@ -93,9 +93,13 @@ def near_copies_found(quality: Quality) -> str:
     else:
         verdict = f"no more than chance, which gives up to {copies.most_by_chance}"
     return (
-        f"Near-copies: {copies.rate.count} of {copies.rate.total} look like near-copies of a training picture; about "
-        f"{number(copies.expected)} would by chance ({verdict}). Nothing but {limits.SEARCH} was looked for."
+        f"Near-copies: {copies.rate.count} of {copies.rate.total} look like near-copies of a training picture; "
+        f"{about(copies.expected)} would by chance ({verdict}). Nothing but {limits.SEARCH} was looked for."
     )
+
+
+def about(count: float) -> str:
+    return f"about {count:.0f}" if count >= 1 else "fewer than 1"
 
 
 def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
@@ -213,9 +217,7 @@ def copied(quality: Quality) -> Table:
     rows += [("real, in no train part", copies.held_out)] if copies.held_out else []
     rows += [("real train part, to the same patient", copies.same_patient)] if copies.same_patient else []
     cells = [[name, f"{found.count} of {found.total}", share(found)] for name, found in rows]
-    cells.append(
-        ["by chance, of all synthetic", f"about {number(copies.expected)}", f"{copies.most_by_chance} at most"]
-    )
+    cells.append(["by chance, of all synthetic", about(copies.expected), f"{copies.most_by_chance} at most"])
     cells.append(["training pictures with a near-copy", f"{copies.copied} of {copies.originals}", ""])
     return ["pictures", f"flagged (above {copies.threshold:.3f})", "share"], cells
 
