@@ -10,7 +10,7 @@ weights     base models and LoRAs by name: pinned, verified, fetched once
 latents     pictures to what a diffusion model trains on
 finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
 generate    plan, sampler, writer, finish: from prompts to a labelled set
-evaluate    how good, how diverse, how copied: figures with intervals and floors, copies, agreement, pictures, page
+evaluate    how good, how diverse, how many near-copies: figures with intervals and floors, agreement, pictures, page
 classify    a classifier: networks, augmentation on batches, one loop that validation chooses from, scores
 study       does it help: arms, trials, statistics over seeds and patients, the answer in words
 report      what pages share; a study's tables, figures and page

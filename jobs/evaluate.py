@@ -1,4 +1,4 @@
-"""How good, how diverse, how copied: `python jobs/evaluate.py RECIPE --real URI --synthetic URI --out URI`.
+"""How good, how diverse, how many near-copies: `python jobs/evaluate.py RECIPE --real URI --synthetic URI --out URI`.
 
 Exit code 0: all there. 2: bad input.
 """
@@ -18,7 +18,7 @@ from cxr.weights import check_extractor_spec
 
 if TYPE_CHECKING:
     from cxr.evaluate.agreement import Namer
-    from cxr.evaluate.copies import Yardstick
+    from cxr.evaluate.calibration import Yardstick
     from cxr.evaluate.finish import Job
     from cxr.evaluate.job import Earlier, Unit
     from cxr.store import Record, Store
@@ -31,23 +31,25 @@ class Args:
     recipe: Positional[str]
     """tiny (embedded extractor), inception (FID, KID), rad-dino, or xrv (with --extractor xrv=FILE)."""
     real: str
-    """The real set, as jobs/ingest.py made it; copies are looked for in its train part. A folder or s3://..."""
+    """The real set, as jobs/ingest.py made it; near-duplicates of its train part are looked for. A folder or s3://..."""
     synthetic: str
     """The set to measure: a folder or s3://bucket/prefix."""
     out: str
     """Where the evaluation goes: a folder or s3://bucket/prefix."""
     quarantine: str | None = None
-    """Where the synthetic set without its copies goes: a folder or s3://bucket/prefix."""
+    """Where the synthetic set goes without the pictures that are flagged as near-copies: a folder or
+    s3://bucket/prefix."""
     extractor: str | None = None
     """tiny, inception or rad-dino; or inception=, xrv= or rad-dino= and where its weights are: a folder,
     owner/name@revision, s3://bucket/prefix, or a safetensors file (not rad-dino, which has two files)."""
-    against: Literal["all", "train", "test"] | None = None
-    """The part of the real set that figures compare with."""
+    against: Literal["held-out", "test", "train", "all"] | None = None
+    """The part of the real set that figures compare with, by default what is in validation and test: training pictures
+    in it reward copies of them."""
     features: str | None = None
     """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
     size: int | None = None
-    """Pixels at which copies, agreement and MS-SSIM see the pictures of both sets, each real one in size^2 bytes of
-    memory; the extractor sees them as they are stored."""
+    """Pixels at which near-copies, agreement and MS-SSIM see the pictures of both sets, each real one in size^2 bytes
+    of memory; the extractor sees them as they are stored."""
     most: int | None = None
     """Pictures of each finding and set that figures use."""
     least: int | None = None
@@ -66,7 +68,10 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Measure synthetic X-rays against real ones: fidelity, diversity, agreement with what was asked, copies."""
+    """Measure synthetic X-rays against real ones: fidelity, diversity, agreement with what was asked, near-copies.
+
+    Of near-copies whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
+    """
     start = time.monotonic()
     config = configured(args)
     places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
@@ -75,13 +80,13 @@ def main(args: Args) -> int:
     from cxr.data.catalog import read_set
     from cxr.data.lineage_lists import lists_of
     from cxr.evaluate.generator import checked
-    from cxr.evaluate.sets import comparable, sizes_apart
+    from cxr.evaluate.sets import comparable, compared_with, sizes_apart, told_part
     from cxr.weights import resolve_extractor
 
     real, synthetic = map(read_set, places[:2])
     findings, left_out = comparable(real, synthetic, config)
     generator = checked(real, synthetic, lists_of("--lineage", args.lineage))
-    left_out += sizes_apart(real, synthetic)
+    left_out += told_part(real, compared_with(real, synthetic, config), config) + sizes_apart(real, synthetic)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
     from cxr.evaluate.job import earlier_of
@@ -135,15 +140,15 @@ def learned(job: "Job", findings: tuple[str, ...]) -> "tuple[Yardstick, Namer | 
     import numpy as np
 
     from cxr.classify.chosen import learn, steps
-    from cxr.evaluate import agreement, copies
+    from cxr.evaluate import agreement, calibration
     from cxr.evaluate.sets import held
 
     config = job.config
     with progress("real set", len(job.real.table), "pictures") as advance:
         real = held(job.real, config.size, advance)
-    with progress("real copies", copies.searched(real, config.calibration), "pictures") as advance:
+    with progress("likeness", calibration.searched(real, config.calibration), "pictures") as advance:
         rng = np.random.default_rng([config.seed, COPIES_STREAM])
-        known = copies.calibrate(real, config.calibration, rng, advance)
+        known = calibration.calibrate(real, config.calibration, rng, advance)
     with progress("classifier", steps(len(real.part("train"))), "steps") as advance:
         namer = agreement.learned(
             real, findings, lambda train, validation: learn(train, validation, config.seed, advance)
@@ -180,22 +185,19 @@ def look(
 
 
 def take_out(job: "Job", place: "Store") -> None:
-    """Writes the synthetic set without its copies."""
+    """Writes the synthetic set without the pictures that were flagged."""
     from cxr.evaluate.quarantine import without_copies
 
     with progress("quarantine", len(job.synthetic.table), "pictures") as advance:
         record = without_copies(job, place, advance)
-    print(f"{record.made.count} pictures without {record.metrics['quarantined']} copies: {place.uri}")
+    print(f"{record.made.count} pictures less {record.metrics['quarantined']} flagged as near-copies: {place.uri}")
 
 
 def told(job: "Job", record: "Record") -> None:
     from cxr.evaluate import finish
-    from cxr.report.words import FRECHET, title
 
-    figures, name = record.metrics, title(record.metrics["extractor"], FRECHET)
-    seen = "" if figures["agreement"] is None else f", asked finding seen in {figures['agreement']:.1%}"
-    beyond = "more than chance" if figures["copies_beyond_chance"] else "no more than chance"
-    print(f"{name} {figures[FRECHET]:.4g}{seen}, {figures['copies']} like a training picture ({beyond})")
+    for line in record.metrics.get("summary", ()):
+        print(line)
     print(f"look at {job.store.uri}/{finish.PAGE_KEY}, read {job.store.uri}/{finish.TABLES_KEY}")
 
 

@@ -39,8 +39,8 @@ STEPS = {
     evaluate: ("--real", ".", "--synthetic", ".", "--out", "."),
 }
 CHANGES = (
-    "source", "ingest", "finetune", "generate", "evaluate", "most_distance", "distance_rise", "least_agreement",
-    "agreement_drop", "most_copies", "copies_rise",
+    "source", "ingest", "finetune", "generate", "evaluate", "max_excess_distance", "distance_rise",
+    "min_worst_agreement", "agreement_drop", "most_copies", "copies_rise",
 )  # fmt: skip
 
 
@@ -64,16 +64,16 @@ class Args:
     """The same for jobs/generate.py."""
     evaluate: str | None = None
     """The same for jobs/evaluate.py."""
-    most_distance: float | None = None
-    """Gate: Fréchet distance of the set, at most so many times that between real halves."""
+    max_excess_distance: float | None = None
+    """Gate: Fréchet distance of the set to real pictures, less that between real ones, at most."""
     distance_rise: float | None = None
     """Gate: Fréchet distance, at most so many times last night's."""
-    least_agreement: float | None = None
-    """Gate: share of pictures that show what was asked, at least."""
+    min_worst_agreement: float | None = None
+    """Gate: share of pictures that show what was asked, lower 95 % bound of the worst finding, at least."""
     agreement_drop: float | None = None
-    """Gate: that share may be lower than last night's by so much."""
+    """Gate: that share over all findings may be lower than last night's by so much."""
     most_copies: float | None = None
-    """Gate: share of pictures that are copies of training pictures, at most."""
+    """Gate: share of pictures that are flagged as near-copies of training pictures, at most."""
     copies_rise: float | None = None
     """Gate: that share may be higher than last night's by so much."""
 

@@ -106,7 +106,8 @@ def about_patients(sources: Iterable[str], seen: Sequence[Shown] | None) -> str:
         )
     else:
         who = (
-            "One can be a copy of a training picture, or show a patient in another way: `jobs/evaluate.py` looks for "
-            "some kinds of copies, and to find none does not make a set safe to share."
+            "One can be a near-duplicate of a training picture, or show a patient in another way, and a model can tell "
+            "of its training without either. `jobs/evaluate.py` looks for near-duplicates of whole pictures, and for "
+            "nothing else: to find none does not make a set safe to share."
         )
     return f"{who} {OF_PHANTOMS}" if is_phantom(sources) else who

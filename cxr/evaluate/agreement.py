@@ -19,6 +19,11 @@ class Confusion:
     agree: Rate
     findings: dict[str, Rate]
 
+    @property
+    def worst(self) -> str:
+        """The finding that is seen least surely: with the lowest lower bound."""
+        return min(self.findings, key=lambda name: self.findings[name].low)
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -57,7 +62,8 @@ def learned(
     train, validation, test = (part[np.isin(real.findings[part], known)] for part in rows)
     name = learn(*((real.read(part), np.searchsorted(known, real.findings[part])) for part in (train, validation)))
     test = test[np.isin(real.findings[test], findings)]
-    return Namer(tuple(known), name, confusion(findings, known, real.findings[test], name(real.read(test))))
+    named = name(real.read(test))
+    return Namer(tuple(known), name, confusion(findings, known, real.findings[test], named, real.patients[test]))
 
 
 def agree(namer: Namer, findings: np.ndarray, named: np.ndarray) -> Agreement:
@@ -70,13 +76,23 @@ def agree(namer: Namer, findings: np.ndarray, named: np.ndarray) -> Agreement:
     return Agreement(namer.findings, confusion(tuple(namer.real.findings), namer.findings, findings, named), namer.real)
 
 
-def confusion(asked: Sequence[str], known: Sequence[str], findings: np.ndarray, named: np.ndarray) -> Confusion:
+def confusion(
+    asked: Sequence[str],
+    known: Sequence[str],
+    findings: np.ndarray,
+    named: np.ndarray,
+    patients: np.ndarray | None = None,
+) -> Confusion:
     """Of pictures that should show `findings`, str [N], and that the classifier names `known[named]`, int [N].
 
     Args:
         asked: each of them is among `findings`; pictures of others are left out.
+        patients: str [N], whose real pictures they are; None of generated ones.
     """
-    of = {finding: named[findings == finding] for finding in asked}
-    counts = [np.bincount(names, minlength=len(known)).tolist() for names in of.values()]
-    hits = {finding: names == known.index(finding) for finding, names in of.items()}
-    return Confusion(counts, rate(np.concatenate([*hits.values()])), {name: rate(hit) for name, hit in hits.items()})
+    rows = {finding: np.flatnonzero(findings == finding) for finding in asked}
+    counts = [np.bincount(named[places], minlength=len(known)).tolist() for places in rows.values()]
+    hits = {finding: named[places] == known.index(finding) for finding, places in rows.items()}
+    whose = {finding: None if patients is None else patients[places] for finding, places in rows.items()}
+    every = None if patients is None else np.concatenate([*whose.values()])
+    rates = {finding: rate(hit, whose[finding]) for finding, hit in hits.items()}
+    return Confusion(counts, rate(np.concatenate([*hits.values()]), every), rates)

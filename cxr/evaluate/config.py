@@ -4,8 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FALSE_ALARMS = 0.01  # share of real pictures of other patients that count as copies
+FALSE_ALARMS = 0.01  # share of real pictures of other patients that the copy search flags
 LEAST_TRAIN = 100  # training pictures, so that this share is one of them
+ALL, HELD_OUT = "all", "held-out"
+PARTS = {"train": ("train",), "test": ("test",), HELD_OUT: ("validation", "test")}  # splits, by what `against` names
 
 
 class EvaluateConfig(BaseModel):
@@ -15,7 +17,8 @@ class EvaluateConfig(BaseModel):
 
     extractor: str = "tiny"  # tiny, inception, xrv or rad-dino; NETWORK=PLACE for weights of one's own
     size: int = Field(128, ge=32, le=1024)  # px at which copies, agreement and MS-SSIM see the pictures of both sets
-    against: Literal["all", "train", "test"] = "all"  # the part of the real set that figures compare with
+    # The part of the real set that figures compare with. Training pictures in it would reward their copies.
+    against: Literal["held-out", "test", "train", "all"] = HELD_OUT
     most: int = Field(1000, ge=20, le=100_000)  # pictures of each finding and set that figures use, drawn at random
     least: int = Field(20, ge=4)  # patients and pictures; a finding with fewer on a side is left out
     neighbours: int = Field(5, ge=1, le=100)  # k of precision, recall, density and coverage

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet
+from cxr.evaluate.calibration import flagged
 from cxr.evaluate.config import EvaluateConfig, identity
 from cxr.evaluate.copies import Matches
-from cxr.evaluate.page import html, markdown
+from cxr.evaluate.page import html, in_short, markdown
 from cxr.evaluate.quality import Quality
-from cxr.evaluate.sets import Pictures
+from cxr.evaluate.sets import Pictures, compared_with
 from cxr.report.words import FRECHET
 from cxr.store import (
     COMMITS,
@@ -42,6 +43,11 @@ class Job:
     synthetic: CatalogSet
     recipe: dict[str, Any]
     generator: str = ""  # what is known of whom it was shown, see `generator.checked`; empty where nobody asked
+
+    @property
+    def against(self) -> str:
+        """The part of the real set that figures compare with."""
+        return compared_with(self.real, self.synthetic, self.config)
 
 
 def prepare(
@@ -112,20 +118,25 @@ def sweep(store: Store) -> None:
 
 
 def metrics(quality: Quality) -> dict[str, Any]:
-    """The few figures that lists of evaluations are sorted by."""
-    figures = quality.groups[0].figures
+    """The few figures that lists of evaluations are sorted by, and what was found in words."""
+    figures, sides, copies = quality.groups[0].figures, quality.sides, quality.copies
     return {
         "extractor": quality.extractor,
+        "against": quality.against,
         **{name: figure.interval.value for name, figure in figures.items()},
         f"{FRECHET}_floor": figures[FRECHET].floor.value,
+        f"{FRECHET}_training": sides and sides.train,
+        f"{FRECHET}_held_out": sides and sides.held_out,
         "agreement": quality.agreement and quality.agreement.synthetic.agree.share,
-        "copies": quality.copies.rate.count,
-        "copies_beyond_chance": quality.copies.beyond_chance,
+        "copies": copies and copies.rate.count,
+        "copies_beyond_chance": copies and copies.beyond_chance,
+        "summary": in_short(quality),
     }
 
 
-def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold: float) -> pa.Table:
-    """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether a copy."""
+def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold: float | None) -> pa.Table:
+    """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether it is flagged
+    as a near-copy, null where that cannot be told."""
     return pa.table(
         {
             "image_id": synthetic.ids.tolist(),
@@ -133,6 +144,6 @@ def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold:
             "score": found.scores.astype(np.float32),
             "original": real.ids[found.rows].tolist(),
             "mirrored": found.mirrored,
-            "copied": found.scores > threshold,
+            "copied": pa.array(flagged(found.scores, threshold), pa.bool_()),
         }
     )

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.data.catalog import as_stored
@@ -25,17 +24,18 @@ from cxr.errors import BadInput
 from cxr.evaluate import pictures as show
 from cxr.evaluate import quality
 from cxr.evaluate.agreement import Namer, agree
-from cxr.evaluate.copies import Matches, Originals, Yardstick, judge
+from cxr.evaluate.calibration import Yardstick, judge, too_few
+from cxr.evaluate.copies import Matches, Originals
 from cxr.evaluate.features import Extractor, extractor_of
 from cxr.evaluate.finish import Concluded, Job, copies_table
 from cxr.evaluate.frechet import Moments, moments
 from cxr.evaluate.quality import Features
-from cxr.evaluate.sets import ALL, side_of
+from cxr.evaluate.sets import rows_of, side_of
 from cxr.store import COMMITS, Store, Stored, parquet, read_record, sha256, unit_key
 
 UNIT = 256  # pictures
 AT_ONCE = 8  # units that are read together
-SHOWN_STREAM = 1_000_002  # last word of a seed; findings have those from 0
+SHOWN_STREAM, SIDES_STREAM = 1_000_002, 1_000_003  # last word of a seed; findings have those from 0
 COLUMNS = ["image_id", "key", "finding", "sha256"]  # of the catalog, that a worker needs
 SEEN = pa.schema([("score", pa.float32()), ("row", pa.int32()), ("mirrored", pa.bool_()), ("named", pa.int32())])
 
@@ -83,13 +83,13 @@ def folder_of(job: Job) -> str:
 class Units:
     """Of both sets, in their order."""
 
-    real: list[Unit]  # of the part that figures compare with
+    real: list[Unit]
     synthetic: list[Unit]
 
 
 def units_of(job: Job, size: int = UNIT) -> Units:
     """So many pictures each, the last one fewer."""
-    parts = compared(job), job.synthetic.table
+    parts = job.real.table, job.synthetic.table
     stores = job.real.store, job.synthetic.store
     real, synthetic = (
         [
@@ -100,12 +100,6 @@ def units_of(job: Job, size: int = UNIT) -> Units:
     )
     seen = (unit_key(COMMITS, number, ".parquet") for number in range(len(synthetic)))
     return Units(real, [replace(unit, seen=key) for unit, key in zip(synthetic, seen, strict=True)])
-
-
-def compared(job: Job) -> pa.Table:
-    """The rows of the real set that figures compare with."""
-    table, against = job.real.table, job.config.against
-    return table if against == ALL else table.filter(pc.field("split") == against)
 
 
 def features_key(job: Job, digests: Sequence[str]) -> str:
@@ -228,53 +222,62 @@ def conclude(
 ) -> Concluded:
     """Every figure of units that are all stored. What is drawn, is drawn before their features are read: of the others
     only sums are kept."""
-    config = job.config
-    whole, synthetic = (side_of(found, config.size) for found in (job.real, job.synthetic))
-    real = whole if config.against == ALL else whole.taken(whole.part(config.against))
-    groups = quality.choose(real, synthetic, findings, config)
-    shown = show.choose(real, synthetic, config.most, np.random.default_rng([config.seed, SHOWN_STREAM]))
-    used = (np.unique(np.concatenate([*(group.rows[side] for group in groups), shown.rows[side]])) for side in (0, 1))
+    config, against = job.config, job.against
+    real, synthetic = (side_of(found, config.size) for found in (job.real, job.synthetic))
+    parts = rows_of(real.splits, against), np.arange(len(synthetic.ids))
+    groups = quality.choose(real, parts[0], synthetic, findings, config)
+    shown = show.choose(*parts, config.most, np.random.default_rng([config.seed, SHOWN_STREAM]))
+    rng = np.random.default_rng([config.seed, SIDES_STREAM])
+    sides = quality.choose_sides(real, findings, config, rng)
+    used = [np.unique(np.concatenate([*(group.rows[side] for group in groups), shown.rows[side]])) for side in (0, 1)]
+    used[0] = np.union1d(used[0], np.concatenate(sides)) if sides else used[0]
     gathered = (
-        gather(job.store, side, rows, findings) for side, rows in zip((units.real, units.synthetic), used, strict=True)
+        gather(job.store, side, rows, part, findings)
+        for side, rows, part in zip((units.real, units.synthetic), used, parts, strict=True)
     )
     features, objects = zip(*gathered, strict=True)
     measured = []
     for group in groups:
         measured.append(quality.measure(group, real, synthetic, features, extractor, config))
         advance(1)
+    near = quality.measure_sides(sides, groups[0], real, features, config, rng)
     matches, named = gather_seen(job.store, units.synthetic, known.rows)
     copies = judge(known, synthetic.findings, matches)
     agreed = namer and agree(namer, synthetic.findings, named)
     origin = quality.origin_notes(job.real, job.synthetic)
     found = quality.Quality(
         extractor.name, extractor.digest, extractor.dimension, quality.source_of(job.real),
-        quality.source_of(job.synthetic), config.against, measured, agreed, copies,
+        quality.source_of(job.synthetic), against, measured, near, agreed, copies, too_few(len(known.rows)),
         [*origin, *filter(None, [job.generator]), *left_out,
-         *quality.notes_of(measured, agreed, copies, extractor.dimension)],
+         *quality.notes_of(measured, near, agreed, copies, extractor.dimension)],
     )  # fmt: skip
-    drawn = show.draw(found, real, synthetic, shown, features, (whole, matches, known.unrelated), config.neighbours)
-    table = copies_table(whole, synthetic, matches, copies.threshold)
+    drawn = show.draw(found, real, parts[0], synthetic, shown, features, (matches, known.unrelated), config.neighbours)
+    table = copies_table(real, synthetic, matches, known.threshold)
     return Concluded(found, table, drawn, [*(objects[0] | objects[1]).values()])
 
 
 def gather(
-    store: Store, units: Iterable[Unit], rows: np.ndarray, findings: Sequence[str]
+    store: Store, units: Iterable[Unit], rows: np.ndarray, part: np.ndarray, findings: Sequence[str]
 ) -> tuple[Features, dict[str, Stored]]:
     """The features of all units of a set in their order: of these rows of it, int [R] ascending, and sums over each of
-    the findings; some units are in memory at a time. Also what was read, by key."""
+    the findings in the rows of a part, int [P] ascending; some units are in memory at a time. Also what was read, by
+    key."""
     sums: dict[str, Moments] = {}
     values, objects, start = [], {}, 0
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for group in batched(units, AT_ONCE):
             read, stored = zip(*threads.map(functools.partial(read_features, store), group), strict=True)
-            part = np.concatenate(read)
+            found = np.concatenate(read)
             shown = np.concatenate([unit.table["finding"].to_numpy() for unit in group])
-            values.append(part[rows[(start <= rows) & (rows < start + len(part))] - start])
-            for finding in set(findings) & set(shown):
-                found = moments(part[shown == finding])
-                sums[finding] = sums[finding] + found if finding in sums else found
+            here, counted = (
+                chosen[(start <= chosen) & (chosen < start + len(found))] - start for chosen in (rows, part)
+            )
+            values.append(found[here])
+            for finding in set(findings) & set(shown[counted]):
+                added = moments(found[counted[shown[counted] == finding]])
+                sums[finding] = sums[finding] + added if finding in sums else added
             objects |= {one.key: one for one in stored}
-            start += len(part)
+            start += len(found)
     return Features(rows, np.concatenate(values), sums), objects
 
 

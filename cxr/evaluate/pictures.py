@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr.data.images import fit
 from cxr.data.split_report import COLOURS
+from cxr.evaluate.config import ALL
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.prdc import densities, nearest_distances
 from cxr.evaluate.quality import Features, Quality
-from cxr.evaluate.sets import ALL, Pictures
+from cxr.evaluate.sets import Pictures
 from cxr.report.words import FRECHET
 
 COMPARISON, DISTRIBUTIONS, DENSITY, COPIES = "comparison.png", "distributions.png", "density.png", "copies.png"
@@ -41,35 +42,38 @@ class Shown:
     rng: np.random.Generator  # with which drawing goes on
 
 
-def choose(real: Pictures, synthetic: Pictures, most: int, rng: np.random.Generator) -> Shown:
-    ours, theirs = (rng.permutation(len(side.ids))[:most] for side in (real, synthetic))
+def choose(real: np.ndarray, synthetic: np.ndarray, most: int, rng: np.random.Generator) -> Shown:
+    """Of rows of the real set's part that is compared with and of the synthetic set."""
+    ours, theirs = (rng.permutation(rows)[:most] for rows in (real, synthetic))
     return Shown((ours, theirs), rng)
 
 
 def draw(
     quality: Quality,
     real: Pictures,
+    part: np.ndarray,
     synthetic: Pictures,
     shown: Shown,
     features: tuple[Features, Features],
-    matched: tuple[Pictures, Matches, np.ndarray],
+    matched: tuple[Matches, np.ndarray],
     neighbours: int,
 ) -> dict[str, bytes]:
     """All pictures of an evaluation, by key.
 
     Args:
-        real: the part that was compared with; `shown` and `features` are of it and of `synthetic`.
-        matched: the whole real set, the matches, which name its rows, and how like unrelated real pictures are.
+        part: int [P], rows of the real set that were compared with.
+        matched: the matches, which name rows of the real set, and how like unrelated real pictures are.
     """
     findings = [group.finding for group in quality.groups if group.finding != ALL]
     ours, theirs = (side.of(rows) for side, rows in zip(features, shown.rows, strict=True))
     near, far = densities(ours, theirs, neighbours), nearest_distances(theirs, ours)
-    whole, found, unrelated = matched
+    found, unrelated = matched
+    threshold = quality.copies and quality.copies.threshold
     return {
-        COMPARISON: comparison(real, synthetic, findings, shown.rng),
+        COMPARISON: comparison(real.taken(part), synthetic, findings, shown.rng),
         DISTRIBUTIONS: distributions(quality, (ours, theirs), found.scores, unrelated),
         DENSITY: best_and_worst(synthetic, shown.rows[1], near, far),
-        COPIES: copied_pairs(whole, synthetic, found, quality.copies.threshold),
+        COPIES: copied_pairs(real, synthetic, found, threshold),
     }
 
 
@@ -120,7 +124,7 @@ def best_and_worst(synthetic: Pictures, rows: np.ndarray, density: np.ndarray, d
     )
 
 
-def copied_pairs(real: Pictures, synthetic: Pictures, found: Matches, threshold: float) -> bytes:
+def copied_pairs(real: Pictures, synthetic: Pictures, found: Matches, threshold: float | None) -> bytes:
     """The pairs that are most alike, each synthetic picture beside its training picture, turned as the match has it."""
     order = np.argsort(-found.scores, kind="stable")[:PAIRS]
     rows = []
@@ -138,10 +142,10 @@ def pair(real: Pictures, synthetic: Pictures, found: Matches, query: int) -> lis
     return [picture, original[:, ::-1] if found.mirrored[query] else original]
 
 
-def told(found: Matches, query: int, threshold: float) -> list[str]:
+def told(found: Matches, query: int, threshold: float | None) -> list[str]:
     score = found.scores[query]
-    verdict = "copy" if score > threshold else "no copy"
-    return [f"{score:.3f}: {verdict}", "original, mirrored" if found.mirrored[query] else "original"]
+    verdict = "" if threshold is None else ": flagged" if score > threshold else ": not flagged"
+    return [f"{score:.3f}{verdict}", "training, mirrored" if found.mirrored[query] else "training"]
 
 
 def distributions(
@@ -160,7 +164,7 @@ def distributions(
     draw_floor(axes[0, 0], quality)
     draw_plane(axes[0, 1], real, synthetic)
     draw_distances(axes[1, 0], real, synthetic)
-    draw_scores(axes[1, 1], scores, unrelated, quality.copies.threshold)
+    draw_scores(axes[1, 1], scores, unrelated, quality.copies and quality.copies.threshold)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=12)
@@ -199,10 +203,11 @@ def draw_distances(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
     draw_shares(axis, {"real, to another": (between, REAL), "synthetic": (beside, SYNTHETIC)})
 
 
-def draw_scores(axis: Axes, scores: np.ndarray, unrelated: np.ndarray, threshold: float) -> None:
+def draw_scores(axis: Axes, scores: np.ndarray, unrelated: np.ndarray, threshold: float | None) -> None:
     axis.set_title("Correlation with the nearest training picture", fontsize=15)
     draw_shares(axis, {"real, of another patient": (unrelated, REAL), "synthetic": (scores, SYNTHETIC)})
-    axis.axvline(threshold, color="black", linestyle=":", label="copies are above")
+    if threshold is not None:
+        axis.axvline(threshold, color="black", linestyle=":", label="flagged above")
     axis.set_xlim(right=1.02)
 
 

@@ -11,16 +11,16 @@ import numpy as np
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import OF_PHANTOMS, is_phantom, sources_of
 from cxr.evaluate.agreement import Agreement
-from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import Copies
+from cxr.evaluate.calibration import Copies
+from cxr.evaluate.config import ALL, HELD_OUT, EvaluateConfig
 from cxr.evaluate.diversity import bounds, draw_pairs, similarity
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.frechet import Moments, extrapolated, frechet, frechet_distance, gaussian_of
 from cxr.evaluate.kernel import kernel_distance
 from cxr.evaluate.prdc import neighbours
-from cxr.evaluate.resample import Figures, Floor, Interval, floors, intervals
+from cxr.evaluate.resample import Figures, Floor, Interval, Part, Sides, floors, intervals, sides
 from cxr.evaluate.score import inception_score
-from cxr.evaluate.sets import ALL, Pictures
+from cxr.evaluate.sets import Pictures, rows_of
 from cxr.report.words import FRECHET, title
 
 # What a figure can be; the kernel distance, which is unbiased, can be anything.
@@ -81,10 +81,12 @@ class Source:
     digest: str  # of its catalog
     kind: str
     pictures: int
+    name: str  # of its folder or prefix, the last word
 
 
 def source_of(found: CatalogSet) -> Source:
-    return Source(found.digest, found.record.kind, len(found.table))
+    name = found.store.uri.rstrip("/").rsplit("/", 1)[-1]
+    return Source(found.digest, found.record.kind, len(found.table), name)
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,12 @@ class Quality:
     dimension: int
     real: Source
     synthetic: Source
-    against: str
+    against: str  # the part of the real set that figures compare with
     groups: list[Group]
+    sides: Sides | None  # the Fréchet distance of all findings to training and to held-out pictures; None without these
     agreement: Agreement | None
-    copies: Copies
+    copies: Copies | None
+    copies_reason: str  # why there is nothing on near-copies; empty where there is
     notes: list[str]
 
     def title(self, figure: str) -> str:
@@ -114,7 +118,9 @@ def origin_notes(*sets: CatalogSet) -> list[str]:
     return [OF_PHANTOMS] if is_phantom(sources_of(*(found.sources for found in sets))) else []
 
 
-def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copies, dimension: int) -> list[str]:
+def notes_of(
+    groups: Sequence[Group], near: Sides | None, agreement: Agreement | None, copies: Copies | None, dimension: int
+) -> list[str]:
     """What weakens the figures, in a line each."""
     notes = []
     if few := [group.finding for group in groups if group.too_few]:
@@ -127,12 +133,18 @@ def notes_of(groups: Sequence[Group], agreement: Agreement | None, copies: Copie
             "agreement is not measured: train, validation and test of the real set must each show every compared "
             "finding, and share two findings at least"
         )
-    if not copies.patients_known:
+    if near and near.training_is_nearer:
         notes.append(
-            "the real set names no patients: pictures of one patient may set the threshold of copies too high, so that "
-            "fewer are found"
+            "the synthetic pictures are nearer to the training pictures than to held-out ones, by more than parts of "
+            "the real set differ: a sign of memorisation, also where no near-copy is flagged"
         )
-    if copies.held_out is None:
+    if copies and not copies.patients_known:
+        notes.append(
+            "the real set names no patients: pictures of one patient look alike and would lift the threshold of "
+            "near-copies, so it is extrapolated from the less alike ones; that chance flags 1 % is assumed, not "
+            "measured"
+        )
+    if copies and copies.held_out is None:
         notes.append("the real set has no validation or test part to see how often pictures that are no copies count")
     return notes
 
@@ -155,7 +167,7 @@ class Chosen:
 
     finding: str
     findings: tuple[str, ...]
-    rows: tuple[np.ndarray, np.ndarray]  # of the real and of the synthetic set, int [N] and [M]
+    rows: tuple[np.ndarray, np.ndarray]  # of the real set's part and of the synthetic set, int [N] and [M]
     rng: np.random.Generator  # with which measuring goes on
 
     @property
@@ -163,13 +175,20 @@ class Chosen:
         return self.finding == ALL
 
 
-def choose(real: Pictures, synthetic: Pictures, findings: Sequence[str], config: EvaluateConfig) -> list[Chosen]:
-    """All findings together, then each, of the part of the real set to compare with."""
+def choose(
+    real: Pictures, part: np.ndarray, synthetic: Pictures, findings: Sequence[str], config: EvaluateConfig
+) -> list[Chosen]:
+    """All findings together, then each.
+
+    Args:
+        part: int [P], rows of the real set to compare with.
+    """
     found = []
     for number, finding in enumerate((ALL, *findings)):
         rng = np.random.default_rng([config.seed, number])
         chosen = tuple(findings) if finding == ALL else (finding,)
-        ours, theirs = (drawn(side.findings, chosen, config.most, rng) for side in (real, synthetic))
+        ours = part[drawn(real.findings[part], chosen, config.most, rng)]
+        theirs = drawn(synthetic.findings, chosen, config.most, rng)
         found.append(Chosen(finding, chosen, (ours, theirs), rng))
     return found
 
@@ -207,6 +226,32 @@ def whole(chosen: Chosen, features: tuple[Features, Features]) -> Whole | None:
     if all(len(rows) == moments.count for rows, moments in zip(chosen.rows, sums, strict=True)):
         return None
     return Whole(frechet(*map(gaussian_of, sums)), *(moments.count for moments in sums))
+
+
+def choose_sides(
+    real: Pictures, findings: Sequence[str], config: EvaluateConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rows of training and of held-out pictures, for `sides`; None where either are of too few patients, or any is in
+    both."""
+    parts = (rows_of(real.splits, name) for name in ("train", HELD_OUT))
+    found = tuple(part[drawn(real.findings[part], findings, config.most, rng)] for part in parts)
+    train, held_out = (set(real.patients[rows]) for rows in found)
+    return found if min(len(train), len(held_out)) >= config.least and not train & held_out else None
+
+
+def measure_sides(
+    rows: tuple[np.ndarray, np.ndarray] | None,
+    chosen: Chosen,
+    real: Pictures,
+    features: tuple[Features, Features],
+    config: EvaluateConfig,
+    rng: np.random.Generator,
+) -> Sides | None:
+    """The Fréchet distance of the chosen synthetic pictures to either part, `rows`."""
+    if rows is None:
+        return None
+    parts = [Part(features[0].of(part), real.findings[part], real.patients[part]) for part in rows]
+    return sides(frechet_distance, *parts, features[1].of(chosen.rows[1]), rng, splits=config.splits)
 
 
 def drawn(findings: np.ndarray, chosen: Sequence[str], most: int, rng: np.random.Generator) -> np.ndarray:

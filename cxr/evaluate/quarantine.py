@@ -1,4 +1,4 @@
-"""A set without its copies: a new artifact, so that catalog, card and record of both sets stay true."""
+"""A set less the near-copies that were flagged: a new artifact, so that catalog, card and record of both stay true."""
 
 import io
 from collections import Counter
@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
 from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, seen_by, seen_in
 from cxr.errors import BadInput
+from cxr.evaluate.calibration import too_few
 from cxr.evaluate.finish import COPIES_KEY, Job
+from cxr.report.limits import LIMITS
 from cxr.store import (
     CATALOG_KEY,
     PLAN_KEY,
@@ -30,16 +32,18 @@ from cxr.store import (
     refuse_other,
 )
 
-KIND = "images without copies"
+KIND = "images without copies"  # what records call it; readers see `cxr.report.limits.kind`
 CARD_KEY, METADATA_KEY, TAKEN_OUT_KEY = "README.md", "images/metadata.jsonl", "quarantined.jsonl"
 
 
 def prepare(job: Job, store: Store) -> dict[str, str]:
-    """The recipe of the set without copies. Nothing is written.
+    """The recipe of the set. Nothing is written.
 
     Raises:
-        BadInput: the place is the evaluation's, or holds something else.
+        BadInput: the place is the evaluation's, or holds something else, or near-copies cannot be told.
     """
+    if reason := too_few(job.real.table["split"].to_pylist().count("train")):
+        raise BadInput(f"--quarantine {store.uri}: --real has {reason}; leave --quarantine out, or ingest more")
     if store.uri == job.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
     recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": recipe_digest(job.recipe)}
@@ -48,7 +52,7 @@ def prepare(job: Job, store: Store) -> dict[str, str]:
 
 
 def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> Record:
-    """Writes the pictures that a finished evaluation did not find to be copies, a file each, with their own catalog.
+    """Writes the pictures that a finished evaluation did not flag as near-copies, a file each, with their own catalog.
 
     Raises:
         BadInput: as `prepare`, or a picture is damaged.
@@ -131,13 +135,15 @@ configs:
   data_files: images/**
 ---
 
-# {len(catalog)} chest X-rays, {len(copies)} copies taken out
+# {len(catalog)} chest X-rays, {len(copies)} flagged as near-copies taken out
 
 {len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
-pictures are, and are not in this set; `quarantined.jsonl` names them. Found by the evaluation \
-{recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}). \
-Copies that are turned or strongly cropped are not found, and nothing but copies was looked for: this does not make \
-the set safe to share. {sentence(job.generator)}{about}Not for clinical use.
+pictures are, and are not in this set; `quarantined.jsonl` names them. Flagged by the evaluation \
+{recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}).
+
+{LIMITS}
+
+{sentence(job.generator)}{about}Not for clinical use.
 
 | finding | pictures |
 | --- | --- |

@@ -45,6 +45,35 @@ class Floor:
     splits: int
 
 
+@dataclass(frozen=True)
+class Part:
+    """Pictures of a part of the real set."""
+
+    features: np.ndarray  # [N, d]
+    findings: np.ndarray  # str [N]
+    patients: np.ndarray  # str [N]
+
+    def taken(self, rows: np.ndarray) -> "Part":
+        return Part(self.features[rows], self.findings[rows], self.patients[rows])
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A figure of synthetic pictures with training pictures and with as many held-out ones of the same findings. What
+    has not memorised is as far from both."""
+
+    train: float  # means over draws
+    held_out: float
+    low: float  # 2.5 % and 97.5 % of how much two random parts of the real set differ
+    high: float
+    count: int  # real pictures of each side
+    splits: int
+
+    @property
+    def training_is_nearer(self) -> bool:
+        return self.held_out - self.train > self.high
+
+
 def intervals(
     figures: Figures,
     real: np.ndarray,
@@ -111,6 +140,45 @@ def floors(
         for measured, other in zip((between, beside), drawn, strict=True):
             measured.append(figures(real[first], other))
     return {name: _floor(name, between, beside, counts) for name in between[0]}
+
+
+def sides(
+    figure: Callable[[np.ndarray, np.ndarray], float],
+    train: Part,
+    held_out: Part,
+    synthetic: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    splits: int = 20,
+) -> Sides:
+    """A figure of synthetic features [M, d] with training pictures and with as many held-out ones of each finding, and
+    by how much it differs between two parts of the real set that are drawn at random, no patient in both."""
+    near, far, apart = [], [], []
+    whole = Part(
+        *map(np.concatenate, zip(*((p.features, p.findings, p.patients) for p in (train, held_out)), strict=True))
+    )
+    members = _members(len(whole.patients), whole.patients.tolist())
+    first = len(set(train.patients))
+    for _ in range(splits):
+        for measured, other in zip((near, far), _matched(train, held_out, rng), strict=True):
+            measured.append(figure(other, synthetic))
+        order = rng.permutation(len(members))
+        parts = (whole.taken(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
+        ours, theirs = (figure(other, synthetic) for other in _matched(*parts, rng))
+        apart.append(theirs - ours)
+    low, high = np.quantile(apart, [0.025, 0.975]).tolist()
+    return Sides(float(np.mean(near)), float(np.mean(far)), low, high, len(_matched(train, held_out, rng)[0]), splits)
+
+
+def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Features of as many pictures of each finding of both."""
+    pairs = []
+    for finding in np.intersect1d(a.findings, b.findings):
+        rows = [rng.permutation(np.flatnonzero(part.findings == finding)) for part in (a, b)]
+        pairs.append([found[: min(map(len, rows))] for found in rows])
+    return tuple(
+        part.features[np.concatenate(rows)] for part, rows in zip((a, b), zip(*pairs, strict=True), strict=True)
+    )
 
 
 def _floor(name: str, between: list[Mapping], beside: list[Mapping], counts: list[int]) -> Floor:

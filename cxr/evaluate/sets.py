@@ -8,9 +8,7 @@ import numpy as np
 
 from cxr.data.catalog import CatalogSet, as_stored, pictures
 from cxr.errors import BadInput
-from cxr.evaluate.config import LEAST_TRAIN, EvaluateConfig
-
-ALL = "all"
+from cxr.evaluate.config import ALL, HELD_OUT, PARTS, EvaluateConfig
 
 
 @dataclass(frozen=True)
@@ -33,26 +31,27 @@ class Pictures:
         return Pictures(*(column[rows] for column in columns), lambda chosen: self.read(rows[chosen]))
 
 
+def rows_of(splits: np.ndarray, against: str) -> np.ndarray:
+    """Rows of the part of a real set that figures compare with, int."""
+    return np.arange(len(splits)) if against == ALL else np.flatnonzero(np.isin(splits, PARTS[against]))
+
+
 def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> tuple[tuple[str, ...], list[str]]:
     """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
 
     Raises:
-        BadInput: there is none, or the real set has too small a train part, among which copies are looked for, or both
-            sets are the same.
+        BadInput: there is none, or the real set has no train part, among which near-copies are looked for, or both sets
+            are the same.
     """
     if real.digest == synthetic.digest:
         raise BadInput(f"--synthetic {synthetic.store.uri}: is the same set as --real; give the set to measure")
     splits = Counter(real.table["split"].to_pylist())
     if not splits["train"]:
         raise BadInput(f"--real {real.store.uri}: no picture is in a train part; give a set that jobs/ingest.py made")
-    if splits["train"] < LEAST_TRAIN:
-        raise BadInput(
-            f"--real {real.store.uri}: {splits['train']} pictures in train; to tell copies, {LEAST_TRAIN} needed"
-        )
-    if config.against not in {ALL, *splits}:
+    if config.against in ("train", "test") and not splits[config.against]:
         raise BadInput(f"--real {real.store.uri}: has no {config.against} part; give another --against")
-    patients = patients_of(real, config.against)
-    shown = Counter(synthetic.table["finding"].to_pylist())
+    against = compared_with(real, synthetic, config)
+    patients, shown = patients_of(real, against), shown_in(synthetic)
     common = sorted(set(patients) & set(shown))
     if not common:
         raise BadInput(
@@ -60,14 +59,41 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
             f"{', '.join(sorted(shown))}"
         )
     kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.least)
+    held_out = "" if against == ALL else f"{against} "
     left_out = [
-        f"{name} is left out: {patients[name]} real patients, {shown[name]} synthetic pictures; {config.least} needed"
+        f"{name} is left out: {patients[name]} real {held_out}patients, {shown[name]} synthetic pictures; "
+        f"{config.least} needed"
         for name in [*common, *sorted(set(patients) ^ set(shown))]
         if name not in kept
     ]
     if not kept:
         raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --least")
     return kept, left_out
+
+
+def compared_with(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> str:
+    """The part of the real set that figures compare with: what was asked for, but the whole set where that is the
+    held-out part and it shows no finding often enough."""
+    shown = shown_in(synthetic)
+    held_out = patients_of(real, HELD_OUT)
+    enough = any(min(held_out[name], shown[name]) >= config.least for name in shown)
+    return ALL if config.against == HELD_OUT and not enough else config.against
+
+
+def told_part(real: CatalogSet, against: str, config: EvaluateConfig) -> list[str]:
+    """A line where figures compare with another part than was asked for, or with training pictures."""
+    if against == config.against and against in (HELD_OUT, "test"):
+        return []
+    named = sum(patients_of(real, HELD_OUT).values())
+    why = f"the real set shows no finding of {config.least} held-out patients, " if named else ""
+    why = why or "the real set has no validation or test part, "
+    why = why if against != config.against else ""
+    told = "and training pictures are among them" if against == ALL else "which are training pictures"
+    return [f"{why}so distances are to {against} real pictures, {told}: near-copies of these improve them"]
+
+
+def shown_in(synthetic: CatalogSet) -> Counter[str]:
+    return Counter(synthetic.table["finding"].to_pylist())
 
 
 def sizes_apart(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
@@ -81,7 +107,11 @@ def patients_of(real: CatalogSet, against: str) -> Counter[str]:
     """Of each finding the number of patients (of pictures where none is named) in a part of the split."""
     columns = (real.table[name].to_pylist() for name in ("finding", "patient_id", "image_id", "split"))
     rows = zip(*columns, strict=True)
-    known = {(finding, patient or image) for finding, patient, image, part in rows if against in (ALL, part)}
+    known = {
+        (finding, patient or image)
+        for finding, patient, image, part in rows
+        if against == ALL or part in PARTS[against]
+    }
     return Counter(finding for finding, _ in known)
 
 

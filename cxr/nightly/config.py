@@ -20,9 +20,9 @@ class NightlyConfig(BaseModel):
     evaluate: str = "tiny"
 
     # Last night is the one that `latest` names; it is compared with only where it was measured in the same way.
-    most_distance: float = Field(gt=0, le=1e6)  # Fréchet distance, times that of real halves of the same size
+    max_excess_distance: float = Field(gt=0, le=1e6)  # Fréchet distance, less that of real halves of the same size
     distance_rise: float = Field(1.25, gt=0, le=1e6)  # Fréchet distance, times last night's
-    least_agreement: float = Field(ge=0, le=1)  # share of pictures that show what was asked
+    min_worst_agreement: float = Field(ge=0, le=1)  # lower 95 % bound of the finding that is seen least surely
     agreement_drop: float = Field(0.1, ge=0, le=1)  # below last night's at most
     most_copies: float = Field(0.05, ge=0, le=1)  # share of pictures
     copies_rise: float = Field(0.03, ge=0, le=1)  # above last night's at most

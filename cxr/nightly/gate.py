@@ -22,12 +22,13 @@ class Figures(Frozen):
     extractor: str
     measured: str  # digest of how: only what was measured alike is compared
     frechet: float | None
-    distance: (
-        float | None
-    )  # Fréchet distance of synthetic pictures to real halves, divided by that between two real halves
+    excess: float | None = None  # Fréchet distance to real halves, less that between two real halves of the same size
+    worst: str = ""  # the finding that is seen least surely
+    worst_agreement: float | None = None  # the lower 95 % bound of the share of its pictures in which it is seen
     agreement: float | None  # share of synthetic pictures in which the asked finding is seen
-    copies: float | None  # share of synthetic pictures that are as like a training picture as a copy
-    beyond_chance: bool  # more copies than unrelated real pictures would be taken for
+    copies: float | None  # share of synthetic pictures that are flagged as near-copies of a training picture
+    beyond_chance: bool | None  # more of them than unrelated real pictures would give
+    distance: float | None = None  # the quotient that nights of version 0.1 were judged by
 
 
 class Check(Frozen):
@@ -52,16 +53,19 @@ def read_figures(evaluation: Store, record: Record) -> Figures:
     """
     told = json.loads(evaluation.get(QUALITY_KEY))
     frechet, copies = told["groups"][0]["figures"][FRECHET], told["copies"]
-    floor, agreement = frechet["floor"], told["agreement"]
+    floor, asked = frechet["floor"], told["agreement"] and told["agreement"]["synthetic"]
     how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
+    worst = asked and min(asked["findings"], key=lambda name: asked["findings"][name]["low"])
     return Figures(
         extractor=told["extractor"],
-        measured=recipe_digest({**how, "pictures": told["synthetic"]["pictures"]}),
+        measured=recipe_digest({**how, "against": told["against"], "pictures": told["synthetic"]["pictures"]}),
         frechet=finite(frechet["interval"]["value"]),
-        distance=finite(floor["synthetic"] / floor["value"]) if floor["value"] else None,
-        agreement=agreement and finite(agreement["synthetic"]["agree"]["share"]),
-        copies=finite(copies["rate"]["share"]),
-        beyond_chance=copies["beyond_chance"],
+        excess=finite(floor["synthetic"] - floor["value"]),
+        worst=worst or "",
+        worst_agreement=asked and finite(asked["findings"][worst]["low"]),
+        agreement=asked and finite(asked["agree"]["share"]),
+        copies=copies and finite(copies["rate"]["share"]),
+        beyond_chance=copies and copies["beyond_chance"],
     )
 
 
@@ -75,12 +79,17 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
     Args:
         last: last night's, if there was one.
     """
-    name = title(found.extractor, FRECHET)
+    name, worst = title(found.extractor, FRECHET), found.worst.replace("_", " ")
+    beyond = None if found.beyond_chance is None else float(found.beyond_chance)
     checks = [
-        at_most(f"{name}, times that of real halves,", found.distance, config.most_distance),
-        at_least("agreement with what was asked", found.agreement, config.least_agreement),
-        at_most("share of copies", found.copies, config.most_copies),
-        at_most("copies beyond chance", float(found.beyond_chance), 0.0),
+        at_most(f"{name}, less that of real halves,", found.excess, config.max_excess_distance),
+        at_least(
+            f"agreement with what was asked, of the worst finding{worst and f' ({worst})'}, its lower 95 % bound,",
+            found.worst_agreement,
+            config.min_worst_agreement,
+        ),
+        at_most("share of near-copies", found.copies, config.most_copies),
+        at_most("near-copies beyond chance", beyond, 0.0),
     ]
     if last is None or last.measured != found.measured:
         return checks
@@ -88,8 +97,12 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
     return [
         *checks,
         at_most(f"{name}, times last night's,", rise, config.distance_rise),
-        at_least("agreement, less last night's,", less(found.agreement, last.agreement), -config.agreement_drop),
-        at_most("share of copies, less last night's,", less(found.copies, last.copies), config.copies_rise),
+        at_least(
+            "agreement, less last night's,",
+            less(found.agreement, last.agreement),
+            -config.agreement_drop,
+        ),
+        at_most("share of near-copies, less last night's,", less(found.copies, last.copies), config.copies_rise),
     ]
 
 

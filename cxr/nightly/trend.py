@@ -36,9 +36,9 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("distance", "Fréchet distance, times that of real halves", 0, "lower is better"),
-    Panel("agreement", "agreement with what was asked", 1, "higher is better"),
-    Panel("copies", "share of copies", 2, "lower is better"),
+    Panel("excess", "Fréchet distance, less that of real halves", 0, "lower is better"),
+    Panel("worst_agreement", "agreement of the worst finding, lower bound", 1, "higher is better"),
+    Panel("copies", "share of near-copies", 2, "lower is better"),
 )
 
 
@@ -68,16 +68,16 @@ def page(nights: Sequence[Report], picture: bytes) -> str:
 def table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
     named = title(nights[-1].figures.extractor, FRECHET)
-    head = ["night", "gate", "pictures", named, "times real halves", "agreement", "copies", "data", "model"]
+    head = ["night", "gate", "pictures", named, "less real halves'", "worst agreement", "agreement", "near-copies"]
+    names = ("frechet", "excess", "worst_agreement", "agreement", "copies")
     rows = [
         [
             night.date, "passed" if night.passed else "failed", f"{night.pictures:,}",
-            *(shown(getattr(night.figures, name)) for name in ("frechet", "distance", "agreement", "copies")),
-            night.data[:12], night.model[:12],
+            *(shown(getattr(night.figures, name)) for name in names), night.data[:12], night.model[:12],
         ]
         for night in reversed(nights)
     ]  # fmt: skip
-    return head, rows
+    return [*head, "data", "model"], rows
 
 
 def draw(nights: Sequence[Report]) -> bytes:
@@ -101,7 +101,11 @@ def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
     for passed, colour, marker, name in ((True, BLUE, "o", "passed"), (False, RED, "X", "failed its gate")):
         chosen = [(day, v) for day, v, night in zip(days, values, nights, strict=True) if night.passed is passed]
         axis.plot(*zip(*chosen, strict=True) if chosen else ([], []), marker, color=colour, markersize=9, label=name)
-    limits = [night.checks[panel.check].limit for night in nights]
+    # Nights of version 0.1 were judged by another figure, whose limit is not drawn.
+    limits = [
+        night.checks[panel.check].limit if value is not None or night.figures.distance is None else None
+        for night, value in zip(nights, values, strict=True)
+    ]
     reach = [days[0] - DAY, *days, days[-1] + DAY], [limits[0], *limits, limits[-1]]
     axis.step(*reach, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
     axis.set_title(f"{panel.name} ({panel.better})", fontsize=14, loc="left", fontweight="bold")

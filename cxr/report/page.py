@@ -102,9 +102,11 @@ def quality_table(quality: Mapping[str, Any]) -> Table:
     if agreement := quality["agreement"]:
         agrees = [rate(agreement[side]["agree"]) for side in ("synthetic", "real")]
         found.append(["a classifier sees the asked finding", *agrees, rows.NOTHING])
-    copies = quality["copies"]
-    held_out = rate(copies["held_out"]) if copies["held_out"] else rows.NOTHING
-    found.append(["as like a training picture as a copy", rate(copies["rate"]), held_out, rows.NOTHING])
+    if (copies := quality["copies"]) is None:
+        found.append(["flagged as near-copies: not possible to tell", *[rows.NOTHING] * 3])
+    else:
+        held_out = rate(copies["held_out"]) if copies["held_out"] else rows.NOTHING
+        found.append(["flagged as near-copies of a training picture", rate(copies["rate"]), held_out, rows.NOTHING])
     return head, found
 
 

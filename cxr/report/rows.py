@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from cxr.report.html import Table
+from cxr.report.limits import kind
 from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
 
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
@@ -145,7 +146,10 @@ def counts(study: Study) -> Table:
 
 
 def sources(study: Study) -> Table:
-    rows = [[s.name, s.kind, f"{s.pictures:,}" if s.pictures else NOTHING, s.digest[:12], s.uri] for s in study.sources]
+    rows = [
+        [s.name, kind(s.kind), f"{s.pictures:,}" if s.pictures else NOTHING, s.digest[:12], s.uri]
+        for s in study.sources
+    ]
     return ["source", "kind", "pictures", "digest of its recipe", "place"], rows
 
 

@@ -234,13 +234,14 @@ def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
     told = evaluation.recipe if evaluation is not None else {}
     if (told.get("real"), told.get("synthetic")) == (real, sets.synthetic.digest):
         copies = evaluation.metrics.get("copies")
-        if copies == 0:
-            return ""
+        if copies is None:
+            return "near-copies could not be told: the evaluation had too few training pictures; give more real ones"
         if copies:
             return (
                 f"{copies} of its pictures are like training pictures; give the set without them, which --quarantine "
                 "of jobs/evaluate.py writes"
             )
+        return ""
     return (
         "nobody looked for copies of the training pictures in it; run jobs/evaluate.py with these two sets and give "
         "its --quarantine set here, or its place as --evaluation"

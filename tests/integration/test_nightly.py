@@ -20,7 +20,13 @@ from cxr.store import Store, open_store, unit_key, verify
 pytestmark = pytest.mark.slow
 
 FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
-LAX = {"most-distance": 1e6, "distance-rise": 100, "least-agreement": 0, "agreement-drop": 1, "most-copies": 1}
+LAX = {
+    "max-excess-distance": 1e6,
+    "distance-rise": 100,
+    "min-worst-agreement": 0,
+    "agreement-drop": 1,
+    "most-copies": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,7 @@ def first(jobs, words, root) -> Store:
 @pytest.fixture(scope="module")
 def second(jobs, words, first) -> str:
     """What a night says that asks for more than last night's figures."""
-    done = jobs.run(*words(SECOND, "--least-agreement", 1, "--keep", 1))
+    done = jobs.run(*words(SECOND, "--min-worst-agreement", 1, "--keep", 1))
     assert done.returncode == 3, done.stderr
     return done.stderr
 
@@ -90,14 +96,14 @@ def test_the_same_command_again_answers_at_once_and_another_recipe_is_refused(jo
 
 
 def test_a_failed_gate_leaves_latest_and_says_why(jobs, words, first, second):
-    why = f"night {SECOND} failed its gate: agreement with what was asked is "
+    why = f"night {SECOND} failed its gate: agreement with what was asked, of the worst finding "
     assert why in second and f"at least 1 is allowed; latest is {FIRST}" in second
     assert read_latest(first).night == FIRST
     assert f"N{why[1:]}" in Path(first.uri, "nights", SECOND, "report", "index.html").read_text()
     assert [(night.date, night.passed, night.last) for night in read_nights(first)] == [
         (FIRST, True, ""), (SECOND, False, FIRST)
     ]  # fmt: skip
-    done = jobs.run(*words(SECOND, "--least-agreement", 1, "--keep", 1))
+    done = jobs.run(*words(SECOND, "--min-worst-agreement", 1, "--keep", 1))
     assert done.returncode == 3 and why in done.stderr and "note:" not in done.stderr
 
 

@@ -84,9 +84,9 @@ def test_sources_add_up_and_an_unknown_one_is_no_phantom() -> None:
         ([PHANTOM], (), "None is of a patient: what stands behind them was drawn by a program."),  # the embedded model
         ([PHANTOM], (A,), "None is of a patient: "),  # and fine-tuned on phantoms
         (["hub"], (), "This project showed the model no patient; whom others showed it"),  # a published model
-        (["hub", "folder"], (A,), "One can be a copy of a training picture"),
-        ([PHANTOM, "folder"], (A,), "One can be a copy of a training picture"),
-        ([PHANTOM, UNKNOWN], None, "One can be a copy of a training picture"),
+        (["hub", "folder"], (A,), "One can be a near-duplicate of a training picture"),
+        ([PHANTOM, "folder"], (A,), "One can be a near-duplicate of a training picture"),
+        ([PHANTOM, UNKNOWN], None, "One can be a near-duplicate of a training picture"),
     ],
 )
 def test_a_card_promises_no_more_than_is_known(sources: list[str], seen: tuple | None, who: str) -> None:

@@ -28,7 +28,11 @@ def test_rows_are_of_compared_findings_only():
     assert found.synthetic.counts == [[0, 0, 1], [1, 1, 0]] and found.synthetic.agree.total == 3
     assert page.confusion(found.findings, found.synthetic) == (
         ["", "a", "b", "c", "agree"],
-        [["a", "·", "·", "1", "0.0 % (0.0 to 97.5)"], ["c", "1", "1", "·", "0.0 % (0.0 to 84.2)"]],
+        [
+            ["a", "·", "·", "1", "0.0 % (0.0 to 97.5)"],
+            ["c", "1", "1", "·", "0.0 % (0.0 to 84.2)"],
+            ["all", "", "", "", "0.0 % (0.0 to 70.8)"],
+        ],
     )
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cxr.data.phantom import appointment, phantom
-from cxr.evaluate.copies import Originals, calibrate, judge, searched, threshold
+from cxr.evaluate.calibration import calibrate, judge, searched, threshold
+from cxr.evaluate.copies import Originals
 from cxr.evaluate.sets import Pictures
 
 COUNT = 240

@@ -20,15 +20,18 @@ from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
 from cxr.evaluate import finish
 from cxr.evaluate.agreement import learned
+from cxr.evaluate.calibration import calibrate
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import calibrate
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
 from cxr.evaluate.quality import Quality, origin_notes
 from cxr.evaluate.quarantine import without_copies
-from cxr.evaluate.sets import held, side_of
+from cxr.evaluate.sets import held, side_of, told_part
+from cxr.report.limits import LIMITS
+from cxr.report.page import quality_table
 from cxr.store import Record, open_store, verify
 from tests.hunt import found_in, texts
+from tests.unit.test_claims import claims
 
 CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, least=12)
 
@@ -101,7 +104,7 @@ def test_an_evaluation_is_an_artifact_that_verifies(evaluated, sets):
     store = evaluated.job.store
     assert verify(store).clean
     told = json.loads(store.get("quality.json"))
-    assert told["real"] == {"digest": sets[0].digest, "kind": "set", "pictures": 240}
+    assert told["real"] == {"digest": sets[0].digest, "kind": "set", "pictures": 240, "name": "real"}
     assert told["agreement"]["real"]["agree"]["total"] == 48
     assert evaluated.record.metrics["copies"] == told["copies"]["rate"]["count"] >= 2
     plan = pq.read_table(io.BytesIO(store.get("plan.parquet")))
@@ -119,7 +122,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
             assert key in text and Image.open(io.BytesIO(store.get(key))).size[0] > 300
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
-    assert "one &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 6
+    assert "one &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
     assert OF_PHANTOMS in page and f"> **Note:** {OF_PHANTOMS}" in tables
     figure = evaluated.quality.groups[0].figures["coverage"].interval
     assert f"({figure.low:.3g}" in tables
@@ -164,7 +167,7 @@ def test_what_was_looked_at_before_a_crash_is_not_looked_at_again(evaluated, set
     assert sum(stored.key.startswith("features/") for stored in record.objects) == 6 + 2
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"against": "train"}])
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"against": "all"}])
 def test_a_second_evaluation_uses_the_features_of_the_first(evaluated, sets, grid_extractor, tmp_path, changes):
     """Also where it compares with other pictures, so that they lie in other units."""
     cold, warm = (Evaluation(sets, str(tmp_path / name), **changes) for name in ("cold", "warm"))
@@ -227,8 +230,7 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
     assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
-    assert f"{taken} copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
-    assert "does not make the set safe to share" in card
+    assert f"{taken} flagged as near-copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert without_copies(evaluated.job, place, heard.append) == record
@@ -248,3 +250,49 @@ def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evalua
     lost = replace(named, record=old.model_copy(update={"metrics": {}}))
     record = without_copies(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)
     assert record.metrics["lineage"] is None
+
+
+def test_with_few_training_pictures_the_rest_is_measured_and_near_copies_are_not_told(
+    sets, stored_set, made_pictures, grid_extractor, tmp_path
+):
+    few = made_pictures("few", 60)
+    columns = {"finding": few.findings.tolist(), "patient_id": few.patients.tolist(), "split": few.splits.tolist()}
+    real = stored_set("few", few.read(np.arange(120)), **columns)
+    evaluation = Evaluation((real, sets[1]), str(tmp_path / "out"))
+    evaluation.look(grid_extractor)
+    _, record = evaluation.complete(grid_extractor)
+    store, reason = evaluation.job.store, "72 training pictures, where telling near-copies takes 100"
+    told = json.loads(store.get("quality.json"))
+    assert told["copies"] is None and told["copies_reason"] == reason and told["groups"][0]["figures"]
+    assert record.metrics["copies"] is None and record.metrics["copies_beyond_chance"] is None
+    assert f"Near-copies: not possible to tell, because there are {reason}." in record.metrics["summary"]
+    for key in ("index.html", "quality.md"):
+        assert f"not possible to tell, because there are {reason}" in store.get(key).decode()
+    assert set(pq.read_table(io.BytesIO(store.get("copies.parquet")))["copied"].to_pylist()) == {None}
+    assert quality_table(told)[1][-1][0] == "flagged as near-copies: not possible to tell"
+    with pytest.raises(BadInput, match=f"--quarantine .*: --real has {reason}; leave --quarantine out"):
+        without_copies(evaluation.job, open_store(str(tmp_path / "clean")), print)
+
+
+def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_for(evaluated, tmp_path):
+    store = evaluated.job.store
+    page = store.get("quality.md").decode()
+    first = [line for line in page.splitlines() if line.startswith("- ")]
+    assert [line.split(":")[0] for line in first] == ["- Fidelity", "- Labels", "- Near-copies"]
+    assert "look like near-copies of a training picture; " in first[2] and "would by chance" in first[2]
+    assert "80 pictures of synthetic" in page and "of real (set): distances to its held-out pictures" in page
+    without_copies(evaluated.job, open_store(str(tmp_path / "clean")), print)
+    card = (tmp_path / "clean" / "README.md").read_text()
+    assert LIMITS in page and LIMITS in card
+    assert claims(page) == claims(card) == claims(json.dumps(evaluated.record.metrics)) == []
+
+
+def test_figures_compare_with_held_out_pictures_unless_there_are_none(sets, stored_set, made_pictures, tmp_path):
+    job = finish.prepare(open_store(str(tmp_path / "a")), CONFIG, "w" * 64, *sets)
+    assert job.against == "held-out" and told_part(sets[0], job.against, CONFIG) == []
+    undivided = stored_set("undivided", np.zeros((40, 8, 8), np.uint8), finding=["a", "b"] * 20, split=["train"] * 40)
+    job = finish.prepare(open_store(str(tmp_path / "b")), CONFIG, "w" * 64, undivided, sets[1])
+    assert job.against == "all"
+    assert told_part(undivided, "all", CONFIG)[0].startswith(
+        "the real set has no validation or test part, so distances"
+    )

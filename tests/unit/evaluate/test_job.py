@@ -46,7 +46,12 @@ def places(stored_set) -> dict[str, str]:
         ("real", "others", {}, "no finding is in both sets: --real has a, b; --synthetic has x"),
         ("real", "few", {}, "too few pictures: a is left out: 60 real patients, 15 synthetic pictures; 20 needed"),
         ("undivided", "synthetic", {}, "no picture is in a train part"),
-        ("small", "synthetic", {}, "60 pictures in train; to tell copies, 100 needed"),
+        (
+            "small",
+            "synthetic",
+            {"quarantine": "{out}-clean"},
+            "60 training pictures, where telling near-copies takes 100",
+        ),
         ("real", "synthetic", {"against": "test"}, "has no test part"),
         ("real", "synthetic", {"extractor": "inseption"}, "no such"),
         ("real", "synthetic", {"recipe": "tinny"}, "did you mean tiny"),

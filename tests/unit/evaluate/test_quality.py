@@ -3,19 +3,20 @@ import json
 import numpy as np
 import pytest
 
+from cxr.evaluate.calibration import calibrate, judge
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import calibrate, judge
 from cxr.evaluate.quality import Quality, Source, choose, measure
+from cxr.evaluate.sets import rows_of
 from cxr.report.words import title
 
-CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True)
+CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True, against="all")
 
 
 @pytest.fixture(scope="session")
 def measured(grid_extractor, features_of):
     def measure_all(real, synthetic, config: EvaluateConfig = CONFIG):
         features = features_of(real), features_of(synthetic)
-        chosen = choose(real, synthetic, ("a", "b"), config)
+        chosen = choose(real, rows_of(real.splits, config.against), synthetic, ("a", "b"), config)
         return [measure(group, real, synthetic, features, grid_extractor, config) for group in chosen]
 
     return measure_all
@@ -70,8 +71,8 @@ def test_quality_json_says_what_each_figure_is_of(made_pictures, measured):
     groups = measured(real, synthetic)
     known = calibrate(real, 200, np.random.default_rng(0))
     copies = judge(known, synthetic.findings, known.originals.nearest(synthetic.read(np.arange(60))))
-    sources = Source("d1", "ingested images", 240), Source("d2", "generated images", 60)
-    quality = Quality("tiny", "w", 16, *sources, "all", groups, None, copies, ["a note"])
+    sources = Source("d1", "ingested images", 240, "real"), Source("d2", "generated images", 60, "made")
+    quality = Quality("tiny", "w", 16, *sources, "all", groups, None, None, copies, "", ["a note"])
     told = json.loads(quality.json())
     assert told["weights_digest"] == "w" and told["real"]["digest"] == "d1" and told["agreement"] is None
     group = told["groups"][1]

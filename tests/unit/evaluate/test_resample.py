@@ -1,12 +1,14 @@
 """Intervals are held against the truth: how often they contain it, for distributions whose distance is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cxr.errors import BadInput
 from cxr.evaluate.frechet import Gaussian, frechet, frechet_distance
 from cxr.evaluate.kernel import kernel_distance
-from cxr.evaluate.resample import Floor, Interval, floors, intervals
+from cxr.evaluate.resample import Floor, Interval, Part, floors, intervals, sides
 
 
 def interval(figure, real, synthetic, rng, *, corrected: bool, **options) -> Interval:
@@ -135,3 +137,67 @@ def test_too_few_patients_are_refused():
         interval(mmd, real, synthetic, np.random.default_rng(0), corrected=False, real_groups=[0, 1, 2] * 10)
     with pytest.raises(ValueError, match="5 groups for 30 samples"):
         floor(mmd, real, np.random.default_rng(0), groups=range(5))
+
+
+def drawn_from(count: int, shift: float, seed: int, d: int = 24) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, d)) + shift
+
+
+@pytest.mark.parametrize("count", [40, 80, 150, 400, 1000, 4000])
+def test_the_excess_over_real_halves_does_not_depend_on_the_size_of_the_set(count: int):
+    """What the nightly gate judges. The same population comes to 0 and another to its true distance, within 15 %; one
+    limit tells every single set of the same population from every one of a distant population. The quotient that
+    version 0.1 judged is 1.2 for 40 and 25 for 4,000 pictures of the same two populations."""
+    excess, seeds = {}, range(12 if count < 4000 else 3)
+    for shift in (0.0, 0.3, 0.6):
+        found = [
+            floor(
+                frechet_distance,
+                drawn_from(2 * count, 0.0, seed),
+                np.random.default_rng(seed),
+                drawn_from(count, shift, 1000 + seed),
+                splits=6,
+            )
+            for seed in seeds
+        ]
+        excess[shift] = [f.synthetic - f.value for f in found]
+    near, distant = (24 * shift**2 for shift in (0.3, 0.6))
+    assert abs(np.mean(excess[0.0])) < 0.15 * near
+    assert np.mean(excess[0.3]) == pytest.approx(near, rel=0.15)
+    assert np.mean(excess[0.6]) == pytest.approx(distant, rel=0.15)
+    assert max(excess[0.0]) < 3 < min(excess[0.6])
+
+
+def part(features: np.ndarray, of: str) -> Part:
+    rows = np.arange(len(features))
+    return Part(features, np.where(rows % 2, "a", "b"), np.char.add(of, rows.astype(str)))
+
+
+def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not():
+    """Also where the parts show the findings in other shares."""
+    warned = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        train, held_out = part(drawn_from(200, 0.0, seed), "t"), part(drawn_from(120, 0.0, 500 + seed), "h")
+        fresh = drawn_from(120, 0.0, 900 + seed)
+        held_out = replace(held_out, findings=np.where(rng.random(120) < 0.8, "a", "b"))
+        copies = train.features[:120]
+        memorised, honest = (
+            sides(frechet_distance, train, held_out, made, np.random.default_rng(seed), splits=10)
+            for made in (copies, fresh)
+        )
+        assert memorised.training_is_nearer and memorised.train < honest.train
+        warned.append(honest.training_is_nearer)
+    assert np.mean(warned) <= 0.2
+
+
+def test_copies_score_better_than_fresh_pictures_against_all_and_not_against_held_out():
+    """The default of version 0.1, `all`, rewarded them."""
+    better = []
+    for seed in range(10):
+        train, held_out, fresh = (drawn_from(n, 0.0, seed + base) for n, base in ((84, 0), (36, 500), (84, 900)))
+        for real in (np.concatenate([train, held_out]), held_out):
+            copied, honest = (frechet_distance(real, made) for made in (train, fresh))
+            better.append(copied < honest)
+    against_all, against_held_out = better[::2], better[1::2]
+    assert all(against_all) and 2 <= sum(against_held_out) <= 8

@@ -15,7 +15,7 @@ from cxr.nightly.pointer import Pointer
 from cxr.nightly.report import Report
 from cxr.store import Made, Record, Store, open_store, recipe_digest, unit_key
 
-CONFIG = NightlyConfig(source="phantom:200", most_distance=10, least_agreement=0.6)
+CONFIG = NightlyConfig(source="phantom:200", max_excess_distance=10, min_worst_agreement=0.6)
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def silence(lease: Lease) -> None:
 
 def figures(**changes: object) -> Figures:
     return Figures(
-        **{"extractor": "tiny", "measured": "alike", "frechet": 20.0, "distance": 5.0, "agreement": 0.8, "copies": 0.01,
-           "beyond_chance": False, **changes}
+        **{"extractor": "tiny", "measured": "alike", "frechet": 20.0, "excess": 5.0, "agreement": 0.8, "copies": 0.01,
+           "worst": "a_b", "worst_agreement": 0.7, "beyond_chance": False, **changes}
     )  # fmt: skip
 
 
@@ -55,14 +55,22 @@ def judged(date: str, last: Pointer | None = None, sources: tuple[str, ...] = ()
     return report.report_of(date, places, made, figures(**changes), CONFIG, last or Pointer())
 
 
-def quality(frechet: float = 20.0, floor: float = 4.0, agreement: float | None = 0.8, copies: float = 0.01) -> bytes:
-    """What the gate reads of an evaluation's quality.json."""
-    seen = agreement and {"synthetic": {"agree": {"share": agreement}}}
+def quality(
+    frechet: float = 20.0,
+    floor: float = 4.0,
+    agreement: float | None = 0.8,
+    copies: float | None = 0.01,
+    findings: dict[str, float] | None = None,
+    against: str = "held-out",
+) -> bytes:
+    """What the gate reads of an evaluation's quality.json: `findings` are lower bounds."""
+    bounds = {name: {"low": low} for name, low in (findings or {"a": 0.75, "b_c": 0.7}).items()}
+    seen = agreement and {"synthetic": {"agree": {"share": agreement}, "findings": bounds}}
     distance = {"interval": {"value": frechet}, "floor": {"value": floor, "synthetic": frechet}}
     return json.dumps(
         {
-            "extractor": "tiny", "synthetic": {"pictures": 240}, "agreement": seen,
+            "extractor": "tiny", "synthetic": {"pictures": 240}, "agreement": seen, "against": against,
             "groups": [{"figures": {"frechet_distance": distance}}],
-            "copies": {"rate": {"share": copies}, "beyond_chance": copies > 0.03},
+            "copies": None if copies is None else {"rate": {"share": copies}, "beyond_chance": copies > 0.03},
         }
     ).encode()  # fmt: skip

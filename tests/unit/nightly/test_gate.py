@@ -2,11 +2,12 @@
 
 import pytest
 
-from cxr.nightly.gate import judge, read_figures
+from cxr.nightly.gate import Figures, judge, read_figures
 from cxr.store import Made, Record, Store, recipe_digest
 from tests.unit.nightly.conftest import CONFIG, figures, judged, quality
 
 LAST = figures()
+WORST = "agreement with what was asked, of the worst finding (a b), its lower 95 % bound,"
 
 
 def failed(found, last=None) -> list[str]:
@@ -21,12 +22,14 @@ def test_a_set_within_its_limits_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"distance": 10.01}, "Fréchet distance (tiny), times that of real halves,"),
-        ({"agreement": 0.59}, "agreement with what was asked"),
-        ({"copies": 0.051}, "share of copies"),
-        ({"beyond_chance": True}, "copies beyond chance"),
-        ({"distance": None}, "Fréchet distance (tiny), times that of real halves,"),
-        ({"agreement": None}, "agreement with what was asked"),
+        ({"excess": 10.01}, "Fréchet distance (tiny), less that of real halves,"),
+        ({"worst_agreement": 0.59}, WORST),
+        ({"copies": 0.051}, "share of near-copies"),
+        ({"beyond_chance": True}, "near-copies beyond chance"),
+        ({"excess": None}, "Fréchet distance (tiny), less that of real halves,"),
+        ({"worst_agreement": None}, WORST),
+        ({"copies": None}, "share of near-copies"),
+        ({"beyond_chance": None}, "near-copies beyond chance"),
     ],
 )
 def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: str) -> None:
@@ -38,7 +41,7 @@ def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: st
     [
         ({"frechet": 25.1}, "Fréchet distance (tiny), times last night's,"),
         ({"agreement": 0.69}, "agreement, less last night's,"),
-        ({"copies": 0.045}, "share of copies, less last night's,"),
+        ({"copies": 0.045}, "share of near-copies, less last night's,"),
     ],
 )
 def test_a_figure_within_its_limit_but_worse_than_last_night_fails(changes: dict, name: str) -> None:
@@ -47,7 +50,7 @@ def test_a_figure_within_its_limit_but_worse_than_last_night_fails(changes: dict
 
 
 def test_limits_themselves_are_allowed() -> None:
-    assert failed(figures(distance=10.0, agreement=0.6, copies=0.05)) == []
+    assert failed(figures(excess=10.0, worst_agreement=0.6, copies=0.05)) == []
 
 
 def test_figures_that_were_measured_otherwise_are_not_compared() -> None:
@@ -58,10 +61,10 @@ def test_figures_that_were_measured_otherwise_are_not_compared() -> None:
 
 def test_the_verdict_says_which_gate_failed_and_why() -> None:
     assert judged("2026-11-02").verdict == "night 2026-11-02 passed its gate"
-    assert judged("2026-11-02", agreement=0.413).verdict == (
-        "night 2026-11-02 failed its gate: agreement with what was asked is 0.413, at least 0.6 is allowed"
+    assert judged("2026-11-02", worst_agreement=0.413).verdict == (
+        f"night 2026-11-02 failed its gate: {WORST} is 0.413, at least 0.6 is allowed"
     )
-    assert "agreement with what was asked was not measured" in judged("2026-11-02", agreement=None).verdict
+    assert f"{WORST} was not measured" in judged("2026-11-02", worst_agreement=None).verdict
 
 
 def evaluated(store: Store, recipe: dict, **changes) -> object:
@@ -74,15 +77,37 @@ def evaluated(store: Store, recipe: dict, **changes) -> object:
 
 def test_figures_are_those_of_the_evaluation(store: Store) -> None:
     found = evaluated(store, {"real": "a", "synthetic": "b", "size": 64})
-    assert (found.frechet, found.distance, found.agreement, found.copies) == (20.0, 5.0, 0.8, 0.01)
+    assert (found.frechet, found.excess, found.agreement, found.copies) == (20.0, 16.0, 0.8, 0.01)
     assert not found.beyond_chance and found.extractor == "tiny"
     assert evaluated(store, {}, agreement=None).agreement is None
-    assert (
-        evaluated(store, {}, floor=0.0).distance is None and evaluated(store, {}, frechet=float("nan")).frechet is None
-    )
+    assert evaluated(store, {}, frechet=float("nan")).frechet is None
+
+
+def test_a_gate_judges_the_worst_finding_not_all_together(store: Store) -> None:
+    """Five findings that are always seen and five that never are pass 0.5 together."""
+    bounds = {**{f"seen_{n}": 0.86 for n in range(5)}, **{f"missed_{n}": 0.0 for n in range(5)}}
+    found = evaluated(store, {}, agreement=0.5, findings=bounds)
+    assert (found.worst, found.worst_agreement) == ("missed_0", 0.0)
+    lax = CONFIG.model_copy(update={"max_excess_distance": 100, "min_worst_agreement": 0.5})
+    assert [check.name for check in judge(found, lax, None) if not check.passed] == [WORST.replace("a b", "missed 0")]
+
+
+def test_copies_that_could_not_be_told_fail_the_gate_as_not_measured(store: Store) -> None:
+    found = evaluated(store, {}, copies=None, frechet=9.0)
+    assert (found.copies, found.beyond_chance) == (None, None)
+    assert failed(found) == ["share of near-copies", "near-copies beyond chance"]
+    assert all("was not measured" in str(check) for check in judge(found, CONFIG, None) if not check.passed)
+
+
+def test_a_night_of_version_0_1_can_still_be_read_and_is_not_compared_with() -> None:
+    old = {"extractor": "tiny", "measured": "x", "frechet": 20.0, "distance": 5.0, "agreement": 0.8, "copies": 0.01}
+    last = Figures.model_validate({**old, "beyond_chance": False})
+    assert (last.distance, last.excess, last.worst_agreement) == (5.0, None, None)
+    assert len(judge(figures(), CONFIG, last)) == 4
 
 
 def test_another_set_is_measured_alike_and_another_size_is_not(store: Store) -> None:
     recipes = [{"real": "a", "size": 64}, {"real": "b", "size": 64}, {"real": "a", "size": 128}]
     first, other_set, other_size = (evaluated(store, recipe).measured for recipe in recipes)
     assert first == other_set != other_size
+    assert evaluated(store, recipes[0], against="all").measured != first

@@ -39,8 +39,8 @@ def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ({"finetune": "tiny --model nowhere"}, "--finetune 'tiny --model nowhere': .*no such"),
         ({"ingest": "tiny --size 'x"}, "--ingest .*No closing quotation"),
         ({"evaluate": "tiny --least 3"}, "--evaluate 'tiny --least 3': "),
-        ({"least_agreement": 1.5}, "--least-agreement '1.5'"),
-        ({"most_distance": float("nan")}, "--most-distance 'nan'"),
+        ({"min_worst_agreement": 1.5}, "--min-worst-agreement '1.5'"),
+        ({"max_excess_distance": float("nan")}, "--max-excess-distance 'nan'"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

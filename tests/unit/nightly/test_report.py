@@ -52,8 +52,8 @@ def test_a_finished_night_is_found_and_another_recipe_refused(store: Store) -> N
 
 def test_the_page_tells_every_check_and_links_to_what_lies_around_it(store: Store) -> None:
     last = Pointer(night="2026-11-01", figures=figures())
-    text = report.page(judged(NIGHT, last, agreement=0.5))
-    assert "failed its gate: agreement with what was asked is 0.5, at least 0.6 is allowed" in text
+    text = report.page(judged(NIGHT, last, worst_agreement=0.5))
+    assert "lower 95 % bound, is 0.5, at least 0.6 is allowed" in text
     assert "Last night is 2026-11-01" in text and "at most 1.25" in text
     assert 'href="../evaluation/index.html"' in text and 'href="../../../trend/index.html"' in text
     assert "there is none to compare with" in report.page(judged(NIGHT))

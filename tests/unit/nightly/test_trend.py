@@ -16,7 +16,7 @@ from tests.unit.nightly.conftest import judged
 
 @pytest.fixture
 def nights() -> list[Report]:
-    return [judged("2026-10-31"), judged("2026-11-01", agreement=0.3), judged("2026-11-02", agreement=None)]
+    return [judged("2026-10-31"), judged("2026-11-01", worst_agreement=0.3), judged("2026-11-02", worst_agreement=None)]
 
 
 def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights: list[Report]) -> None:
@@ -27,9 +27,9 @@ def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights
     assert [row[:2] for row in rows] == [
         ["2026-11-02", "failed"], ["2026-11-01", "failed"], ["2026-10-31", "passed"]
     ]  # fmt: skip
-    assert [row[head.index("agreement")] for row in rows] == ["-", "0.3", "0.8"]
+    assert [row[head.index("worst agreement")] for row in rows] == ["-", "0.3", "0.7"]
     page = store.get("trend/index.html").decode()
-    assert "agreement with what was asked was not measured" in page and "data:image/png" in page
+    assert "its lower 95 % bound, was not measured" in page and "data:image/png" in page
     assert Image.open(io.BytesIO(store.get("trend/trend.png"))).width == trend.WIDTH * trend.DPI
 
 

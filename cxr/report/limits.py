@@ -1,0 +1,21 @@
+"""What the search for near-copies looks for and what it does not: the same words on every page, card and file."""
+
+SEARCH = "near-duplicates of training pictures"
+LOOKED_FOR = (
+    f"Looked for were {SEARCH}, by correlation of aligned details: whole pictures, moved by up to 6 % of the side, "
+    "about 5 % larger or smaller, mirrored, or with other contrast, a little blur, noise or JPEG."
+)
+NOT_LOOKED_FOR = (
+    "Nothing else was: no crops, no pictures turned by more than 2 degrees, no half copies, none that are inverted, "
+    "pasted into another or blended with one. Nor was anything that a model keeps of its training without repeating a "
+    "picture, membership in its training, or whether a patient can be recognised: a model that plainly memorised its "
+    "30 patients had 0 of 96 pictures flagged. That nothing is flagged does not make a set anonymous."
+)
+NOT_TOLD = "Whether the set repeats training pictures is not known."
+LIMITS = f"{LOOKED_FOR} {NOT_LOOKED_FOR}"
+KINDS = {"images without copies": "images less flagged near-duplicates"}  # as records of version 0.1 call them
+
+
+def kind(name: str) -> str:
+    """What a reader sees of the kind of an artifact."""
+    return KINDS.get(name, name)
