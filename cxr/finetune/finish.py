@@ -4,7 +4,9 @@ import json
 import statistics
 
 from cxr.data.lineage import OF_PHANTOMS, SEEN, SOURCES, is_phantom, seen_by, sources_of
+from cxr.data.trained_prompts import CAPTIONS, TrainedPrompts
 from cxr.finetune.adapters import KOHYA_FILE
+from cxr.finetune.captions import learned_prompts
 from cxr.finetune.checkpoints import CHECKPOINTS
 from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, read_result
 from cxr.finetune.loop import Figures
@@ -62,6 +64,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
             SEEN: seen_by(seen, job.model.seen),
             SOURCES: sources(job),
+            CAPTIONS: learned(job).told,
         },
     )
 
@@ -69,6 +72,10 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
 def sources(job: Job) -> list[str]:
     """Where all pictures came from that the model has learned from."""
     return sources_of(job.model.sources, job.data.sources)
+
+
+def learned(job: Job) -> TrainedPrompts:
+    return learned_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
 
 
 def sweep(store: Store) -> None:
@@ -107,6 +114,7 @@ tags:
 - Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
 - Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
 {parts.count("test")} to test; catalog `{job.data.digest[:16]}`
+- Captions: {captions_line(job)}
 - Method: {method_line(job)}
 - Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
 - Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
@@ -134,6 +142,15 @@ The whole recipe, where model and data are digests; `record.json` has it too:
 ```
 {f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
 """
+
+
+def captions_line(job: Job) -> str:
+    """What it can be asked in: the prompts, or that there were texts, of which a card shows none."""
+    found = learned(job)
+    prompts = ", ".join(f"`{prompt}`" for prompt in found.known.values())
+    if len(found.known) == len(found.prompts):
+        return f"one prompt for each finding, {prompts}; ask for it in these words"
+    return f"each picture's own text{f', and {prompts} where a finding had none' if prompts else ''}"
 
 
 def method_line(job: Job) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
-from cxr.weights.files import UNUSED, Wanted, hashes_of, locked, wanted_files
+from cxr.weights.files import RECORD, UNUSED, Wanted, hashes_of, locked, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
@@ -51,9 +51,10 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
     from huggingface_hub import get_cached_repo_tree, snapshot_download
 
     repo, _, commit = mirror.partition("@")
-    taken = {"allow_patterns": list(wanted.patterns), "ignore_patterns": [f"{name}/*" for name in UNUSED]}
+    taken = {"allow_patterns": [*wanted.patterns, RECORD], "ignore_patterns": [f"{name}/*" for name in UNUSED]}
     folder = Path(snapshot_download(repo, revision=commit, local_files_only=offline, **taken))
-    hashes = hashes_of(folder, wanted_files(folder, wanted))
+    told = [RECORD] if (folder / RECORD).is_file() else []
+    hashes = hashes_of(folder, [*wanted_files(folder, wanted), *told])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
     for name, found in hashes.items():
         if published.get(name) not in _blob_ids(folder / name, found):
