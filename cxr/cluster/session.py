@@ -5,6 +5,7 @@ import platform
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -16,6 +17,8 @@ from cxr.errors import BadInput
 
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
 SECONDS_TO_ANSWER = 10
+LEVEL_LINE = b"Set ray log level from environment variable"
+STDERR = 2  # the process's, which Ray's C++ code writes to
 
 
 @contextmanager
@@ -40,15 +43,41 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
         stop = signal.getsignal(signal.SIGTERM)
         if address := os.environ.get("RAY_ADDRESS"):
             check_answers(address)
-            ray.init(**quiet)
+            with without_level_line():
+                ray.init(**quiet)
         else:
-            start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
+            with without_level_line():
+                start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)  # in whose place Ray has put one that ends the process at once
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def without_level_line() -> Iterator[None]:
+    """Keeps from stderr the line in which Ray's C++ code says that it has read RAY_BACKEND_LOG_LEVEL, which it prints
+    before the level counts. All else that comes meanwhile follows at the end, also where Ray does not start.
+    """
+    if sys.stderr is None:  # closed
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(STDERR)
+    with tempfile.TemporaryFile() as said:  # no pipe: what Ray starts may go on writing to it
+        os.dup2(said.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, STDERR)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if LEVEL_LINE not in line:
+                    os.write(STDERR, line)
 
 
 def check_answers(address: str) -> None:

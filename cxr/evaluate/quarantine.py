@@ -1,6 +1,7 @@
 """A set without its copies: a new artifact, so that catalog, card and record of both sets stay true."""
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
 from cxr.data.lineage import OF_PHANTOMS, SEEN, SOURCES, is_phantom
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, accuracies, told_accuracies
 from cxr.errors import BadInput
-from cxr.evaluate.finish import COPIES_KEY, Job
+from cxr.evaluate.finish import COPIES_KEY, QUALITY_KEY, Job
 from cxr.store import (
     CATALOG_KEY,
     PLAN_KEY,
@@ -69,6 +71,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
         store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
         store.put(CARD_KEY, card(catalog, copies, job).encode()),
     ]
+    agreement = json.loads(job.store.get(QUALITY_KEY))["agreement"]
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
     return commit_record(
         store,
@@ -77,6 +80,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
             made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
             versions=library_versions(), metrics={
                 "quarantined": len(copies), SEEN: synthetic.record.metrics.get(SEEN), SOURCES: synthetic.sources,
+                PROMPT_ACCURACY: told_accuracies(accuracies(agreement)),
             },
         ),
     )  # fmt: skip

@@ -24,6 +24,7 @@ from cxr.store import (
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.job import KIND, Job, results
+from cxr.study.labels_check import prompt_accuracy, told
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
 from cxr.study.summary import summarise
@@ -68,8 +69,14 @@ def found(job: Job, trials: list[Trial]) -> Study:
         settings=settings(job),
         sources=[told_source(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
-        notes=[*([SPLIT_HERE] if sets.split_here else []), *notes(config, failed, test, sets.classes)],
+        notes=[*labels(job), *([SPLIT_HERE] if sets.split_here else []), *notes(config, failed, test, sets.classes)],
     )
+
+
+def labels(job: Job) -> list[str]:
+    """How often the synthetic pictures show what was asked for; nothing where there are none."""
+    synthetic = job.sets.synthetic
+    return [told(prompt_accuracy(synthetic.record, job.evaluation))] if synthetic else []
 
 
 def sources(job: Job) -> dict[str, Record]:

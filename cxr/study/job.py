@@ -10,6 +10,7 @@ from cxr.data.catalog import CatalogSet
 from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
 from cxr.study.arms import Drawn
 from cxr.study.config import StudyConfig
+from cxr.study.labels_check import prompt_accuracy
 from cxr.study.results import Trial, read_trial, trial_key
 from cxr.study.sets import Sets, check_evaluation, check_test, checked_protocol, compared, drawn_by, held_out
 from cxr.study.trial import Order, Run
@@ -64,7 +65,8 @@ def prepare(
     if evaluation is not None:
         check_evaluation(evaluation[0].uri, evaluation[1], sets)
     check_test(held_out(sets), sets.classes)
-    allowed = checked_protocol(sets, config, evaluation and evaluation[1])
+    shown = prompt_accuracy(synthetic and synthetic.record, evaluation)
+    allowed = checked_protocol(sets, config, evaluation and evaluation[1], shown)
     recipe = {
         **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
         "weights": weights,

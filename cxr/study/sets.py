@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import SEEN, hashed
+from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.data.splits import assign
 from cxr.errors import BadInput
 from cxr.store import Record, sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
 from cxr.study.config import StudyConfig
+from cxr.study.labels_check import unfaithful_labels
 from cxr.study.results import Tested
 
 PARTS = ("train", "validation", "test")
@@ -140,17 +142,24 @@ def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
             )
 
 
-def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None) -> list[str]:
+def checked_protocol(
+    sets: Sets, config: StudyConfig, evaluation: Record | None, shown: Sequence[PromptAccuracy] = ()
+) -> list[str]:
     """What `--allow-...` lets pass, in words.
 
+    Args:
+        shown: how often the synthetic pictures show what was asked for.
+
     Raises:
-        BadInput: the generator saw test patients or may have, or nobody looked for copies, and it is not allowed.
+        BadInput: the generator saw test patients or may have, nobody looked for copies, or labels are mostly wrong, and
+            it is not allowed.
     """
     if sets.synthetic is None:
         return []
     doubts = {
         "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets)),
         "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(sets, evaluation)),
+        "--allow-unfaithful-labels": (config.allow_unfaithful_labels, unfaithful_labels(shown, config)),
     }
     for option, (allowed, doubt) in doubts.items():
         if doubt and not allowed:
