@@ -1,9 +1,9 @@
-"""Prompt accuracy: do generated pictures show what was asked for? What an evaluation found, and what follows for labels.
+"""Prompt accuracy: do generated pictures show what was asked for? What was found, and what follows for their labels.
 
 A classifier of real pictures errs itself: it sees a finding in `sensitivity` of the real pictures that have it, and in
 `false_alarms` of those that have another. If a share x of the pictures asked for the finding shows it, and the rest
-looks like the other real pictures, it sees the finding in x * sensitivity + (1 - x) * false_alarms of them. Solved for x
-(Rogan and Gladen 1978, Am. J. Epidemiol. 107, 71), that is the share of labels that are right.
+looks like the other real pictures, it sees the finding in x * sensitivity + (1 - x) * false_alarms of them. Solved for
+x (Rogan and Gladen 1978, Am. J. Epidemiol. 107, 71), that is the share of labels that are right.
 """
 
 from collections.abc import Mapping
