@@ -33,9 +33,7 @@ class PromptAccuracy:
         return min(1.0, max(0.0, (self.seen / self.total - others) / (self.sensitivity - others)))
 
     def __str__(self) -> str:
-        others = (
-            "" if self.false_alarms is None else f" and in {_percent(self.false_alarms)} of those of other findings"
-        )
+        others = "" if self.false_alarms is None else f" and in {_percent(self.false_alarms)} of real ones of others"
         labels = "too alike to say how many of these labels are right"
         if self.right is not None:
             labels = f"so about {_percent(self.right)} of these labels are right"

@@ -52,5 +52,5 @@ def told(found: Sequence[PromptAccuracy]) -> str:
     seen, total = sum(one.seen for one in found), sum(one.total for one in found)
     return (
         f"Prompt accuracy: {seen} of {total} synthetic pictures ({100 * seen / total:.0f} %) show what was asked for; "
-        f"worst {worst(found) or found[0]} (Rogan and Gladen 1978)."
+        f"worst finding: {worst(found) or found[0]} (Rogan and Gladen 1978)."
     )
