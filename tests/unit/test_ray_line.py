@@ -6,7 +6,7 @@ import pytest
 
 from cxr.cluster.session import without_level_line
 
-LINE = b"[2026-11-28 05:52:14,9 I 1 1] logging.cc:303: Set ray log level from environment variable RAY_BACKEND_LOG_LEVEL to 3\n"
+LINE = b"[2026-11-28 05:52:14,9 I 1 1] logging.cc:303: Set ray log level from environment variable RAY_B to 3\n"
 
 
 def test_all_but_rays_line_on_its_level_comes_through_in_order(capfd: pytest.CaptureFixture) -> None:
