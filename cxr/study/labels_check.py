@@ -27,8 +27,9 @@ def measured_by(evaluation: Store) -> list[PromptAccuracy]:
 
 
 def worst(found: Sequence[PromptAccuracy]) -> PromptAccuracy | None:
-    """That with the fewest right labels, of those that the classifier can tell."""
-    return min((one for one in found if one.right is not None), key=lambda one: one.right, default=None)
+    """That with the fewest right labels, then seen the least, of those that the classifier can tell."""
+    told_apart = [one for one in found if one.right is not None]
+    return min(told_apart, key=lambda one: (one.right, one.seen / one.total), default=None)
 
 
 def unfaithful_labels(found: Sequence[PromptAccuracy], config: StudyConfig) -> str:
