@@ -115,7 +115,7 @@ def parse_findings(text: str, others: Iterable[str] = ()) -> tuple[str, ...]:
     """
     if text == "all":
         return FINDINGS
-    names, known = tuple(name.strip() for name in text.split(",")), (*FINDINGS, *BINARY, *others)
+    names, known = tuple(name.strip() for name in text.split(",")), dict.fromkeys((*FINDINGS, *BINARY, *others))
     for name in names:
         if name not in known:
             raise BadInput(f"--findings: no finding is called {name[:60]!r}; {nearest(name, known)}")

@@ -1,6 +1,6 @@
 """In which words a set is asked for where the user gives none: its model's own, else templates."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cxr.data.findings import BINARY, FINDINGS, parse_findings
 from cxr.data.prompt_lists import UNLABELLED, PromptRow
@@ -55,10 +55,11 @@ def asked_findings(config: GenerateConfig, trained: Weights, prompts: dict[str, 
     return tuple(found)
 
 
-def why(findings: Iterable[str], trained: Weights, prompts: dict[str, str]) -> str:
+def why(findings: Sequence[str], trained: Weights, prompts: dict[str, str]) -> str:
     """Which words, and for what reason."""
     if own := [prompts[finding] for finding in findings if finding in prompts]:
-        return f"{quoted(own)}, with which {trained.spec} was trained (--templates or --prompts for other words)"
+        others = "" if len(own) == len(findings) else "; for other findings from templates"
+        return f"{quoted(own)}, with which {trained.spec} was trained{others} (--templates or --prompts for other words)"
     if trained.source == "embedded":
         return "from templates, which the embedded model was made for"
     if trained.trained is None:

@@ -46,7 +46,8 @@ def test_one_finding_of_it_that_no_template_knows() -> None:
 
 
 def test_a_finding_that_it_never_saw_is_asked_in_templates() -> None:
-    rows, _ = asked(INSTANCE, findings="normal,pneumonia")
+    rows, line = asked(INSTANCE, findings="normal,pneumonia")
+    assert "for other findings from templates" in line
     assert rows == [PromptRow(OURS["normal"], "normal", "", 3, None), *templates("pneumonia")]
     with pytest.raises(BadInput, match="no finding is called 'Herna'; did you mean Hernia"):
         asked(INSTANCE, findings="Herna")
