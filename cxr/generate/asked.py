@@ -59,7 +59,7 @@ def why(findings: Sequence[str], trained: Weights, prompts: dict[str, str]) -> s
     """Which words, and for what reason."""
     if own := [prompts[finding] for finding in findings if finding in prompts]:
         others = "" if len(own) == len(findings) else "; for other findings from templates"
-        return f"{quoted(own)}, with which {trained.spec} was trained{others} (--templates or --prompts for other words)"
+        return f"{quoted(own)}, with which {trained.spec} was trained{others} (other words: --templates, --prompts)"
     if trained.source == "embedded":
         return "from templates, which the embedded model was made for"
     if trained.trained is None:
