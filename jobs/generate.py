@@ -22,6 +22,7 @@ from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
 from cxr.progress import note, progress
 from cxr.store import Store, open_store, read_record, sha256
 from cxr.weights import check_lora_spec, check_spec
+from cxr.weights.names import ALIASES
 
 if TYPE_CHECKING:
     from cxr.generate.job import Job
@@ -42,9 +43,11 @@ class Args:
     prompts: Path | None = None
     """A list: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
     findings: str | None = None
-    """`all` ten, or some separated by commas; with prompts from the templates."""
+    """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas."""
     per_finding: int | None = None
-    """How many different prompts for each finding."""
+    """Pictures of each finding: of the prompt that its model was trained with, or each of another of the templates."""
+    templates: FlagCreatePairsOff[bool] = False
+    """Prompts from the templates, also for a model that was trained with others."""
     seed: int | None = None
     """Of the whole set; another seed gives other prompts and pictures."""
     model: str | None = None
@@ -78,11 +81,9 @@ def main(args: Args) -> int:
     store = open_store(place_of(args, config))
     store.check()
     from cxr.generate import finish, job  # heavy: only for input that can be used
-    from cxr.generate.plan import template_rows
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = own_prompts(args, note) or template_rows(config)
-        ready = job.prepare(store, config, rows, Path(folder), note)
+        ready = job.prepare(store, config, own_prompts(args, note) or None, Path(folder), note)
         if args.dry_run:
             print(job.estimate(ready))
             return cli.DONE
@@ -157,8 +158,10 @@ def configured(args: Args) -> GenerateConfig:
     cli.check_workers(args.workers)
     names = ("findings", "per_finding", "seed", "model", "lora", "layout", "size", "steps", "guidance", "batch")
     given = {name: getattr(args, name) for name in names} | {"compile": args.compile or None}
+    given["prompts_from"] = "templates" if args.templates else None
     config = recipes.changed(recipes.named(recipes.GENERATE, args.recipe), **given)
-    parse_findings(config.findings)
+    if config.lora is None and config.model in ALIASES:  # others can know findings that only their record tells
+        parse_findings(config.findings)
     places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
     check_prompts(args)
     return config.model_copy(update=places)
@@ -174,7 +177,7 @@ def place_of(args: Args, config: GenerateConfig) -> str:
         return args.out
     if args.prompt is None:
         raise BadInput("--out: missing; give a local folder or s3://bucket/prefix (only --prompt does without)")
-    asked = json.dumps([config.model_dump(mode="json"), args.prompt, args.count or 1])
+    asked = json.dumps([config.model_dump(mode="json", exclude={"prompts_from"}), args.prompt, args.count or 1])
     return f"out/one/{sha256(asked.encode())[:12]}"
 
 
@@ -183,6 +186,8 @@ def check_ways(args: Args) -> None:
     for option in ("prompt", "prompts"):
         if getattr(args, option) is not None and (args.findings or args.per_finding):
             raise BadInput(f"--{option} brings its own findings and counts; leave out --findings and --per-finding")
+        if getattr(args, option) is not None and args.templates:
+            raise BadInput(f"--{option} brings its own words; leave out --templates")
     if args.prompt is not None and args.prompts:
         raise BadInput("--prompt is one prompt, --prompts a list of them; give one of the two")
     if args.count is not None and args.prompt is None:
@@ -190,7 +195,7 @@ def check_ways(args: Args) -> None:
 
 
 def own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]:
-    """What the user typed or listed; nothing if the templates are to write the prompts."""
+    """What the user typed or listed; nothing if they are to be the model's or the templates'."""
     if args.prompt is not None:
         return [typed_prompt(args.prompt, 1 if args.count is None else args.count, notes)]
     return read_prompts(args.prompts, notes) if args.prompts else ()

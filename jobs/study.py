@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 CLASSIFIER = (
     "network", "pretrained", "weights", "size", "resize", "flip", "epochs", "batch", "learning_rate", "precision",
 )  # fmt: skip
-STUDY = ("budget", "primary", "positive", "subset_seed")
-FLAGS = ("optimism", "allow_seen_patients", "allow_unchecked_copies")
+STUDY = ("budget", "primary", "positive", "subset_seed", "min_prompt_accuracy")
+FLAGS = ("optimism", "allow_seen_patients", "allow_unchecked_copies", "allow_unfaithful_labels")
 TOGETHER = "--workers-per-trial"
 MAIN = ""  # the synthetic set of all arms that have none of their own
 
@@ -95,6 +95,10 @@ class Args:
     """Go on though the generator saw test patients, or may have; the report says so."""
     allow_unchecked_copies: FlagCreatePairsOff[bool] = False
     """Go on though nobody looked for copies of real pictures; the report says so."""
+    allow_unfaithful_labels: FlagCreatePairsOff[bool] = False
+    """Go on though most pictures of a finding do not show it; the report says so."""
+    min_prompt_accuracy: float | None = None
+    """Of the finding with the fewest, the share of synthetic labels that are right, at least: 0.5."""
 
 
 def main(args: Args) -> int:

@@ -19,6 +19,8 @@ from cxr.errors import BadInput, StoreError, disk_full
 
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
 SECONDS_TO_ANSWER = 10
+LEVEL_LINE = "Set ray log level from environment variable"
+STDERR = 2  # the process's, which Ray's C++ code writes to
 
 
 @contextmanager
@@ -42,7 +44,8 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     with redirect_stdout(sys.stderr):
         stop = signal.getsignal(signal.SIGTERM)
         if (address := os.environ.get("RAY_ADDRESS", "local")) == "local":
-            start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
+            with without_level_line():
+                start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
         else:
             join(address, quiet)
         if threading.current_thread() is threading.main_thread():
@@ -98,10 +101,13 @@ def why_not_joined(error: str, told: str) -> str:
 @contextmanager
 def stderr_held() -> Iterator[Callable[[], str]]:
     """Keeps to itself what this process, Ray's own code included, writes to file 2; yields what gives that text."""
+    if sys.stderr is None:  # closed
+        yield str
+        return
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
-        os.dup2(file.fileno(), 2)
+    with tempfile.TemporaryFile() as file:  # no pipe: what Ray starts may go on writing to it
+        kept = os.dup(STDERR)
+        os.dup2(file.fileno(), STDERR)
 
         def told() -> str:
             file.seek(0)
@@ -111,8 +117,26 @@ def stderr_held() -> Iterator[Callable[[], str]]:
             yield told
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
+            os.dup2(kept, STDERR)
             os.close(kept)
+
+
+@contextmanager
+def without_level_line() -> Iterator[None]:
+    """Keeps from stderr the line in which Ray's C++ code says that it has read RAY_BACKEND_LOG_LEVEL, which it prints
+    before the level counts. All else that comes meanwhile follows at the end, also where Ray does not start.
+    """
+    said = ""
+    try:
+        with stderr_held() as told:
+            try:
+                yield
+            finally:
+                said = told()
+    finally:
+        for line in said.splitlines(keepends=True):
+            if LEVEL_LINE not in line:
+                sys.stderr.write(line)
 
 
 def check_answers(address: str) -> None:

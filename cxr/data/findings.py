@@ -1,5 +1,6 @@
 """What an X-ray shows: the ten findings, the binary pair, and the attributes a picture is drawn and described from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,18 +104,21 @@ def sample_attributes(finding: str, sex: str, age: int, rng: np.random.Generator
     )
 
 
-def parse_findings(text: str) -> tuple[str, ...]:
+def parse_findings(text: str, others: Iterable[str] = ()) -> tuple[str, ...]:
     """Reads `all` or a comma-separated list of findings, in the order given.
+
+    Args:
+        others: names that may be given besides ours.
 
     Raises:
         BadInput: a name is unknown or stands twice.
     """
     if text == "all":
         return FINDINGS
-    names = tuple(name.strip() for name in text.split(","))
+    names, known = tuple(name.strip() for name in text.split(",")), dict.fromkeys((*FINDINGS, *BINARY, *others))
     for name in names:
-        if name not in FINDINGS + BINARY:
-            raise BadInput(f"--findings: no finding is called {name[:60]!r}; {nearest(name, FINDINGS + BINARY)}")
+        if name not in known:
+            raise BadInput(f"--findings: no finding is called {name[:60]!r}; {nearest(name, known)}")
     if len(set(names)) < len(names):
         raise BadInput(f"--findings: {text!r} names a finding twice; name each once")
     return names

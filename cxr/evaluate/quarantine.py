@@ -1,6 +1,7 @@
 """A set less the near-copies that were flagged: a new artifact, so that catalog, card and record of both stay true."""
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
 from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, seen_by, seen_in
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, accuracies, told_accuracies
 from cxr.errors import BadInput
 from cxr.evaluate.calibration import too_few
-from cxr.evaluate.finish import COPIES_KEY, Job
+from cxr.evaluate.finish import COPIES_KEY, QUALITY_KEY, Job
 from cxr.report.limits import LIMITS
 from cxr.store import (
     CATALOG_KEY,
@@ -74,6 +76,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
         store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
         store.put(CARD_KEY, card(catalog, copies, job).encode()),
     ]
+    agreement = json.loads(job.store.get(QUALITY_KEY))["agreement"]
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
     return commit_record(
         store,
@@ -82,7 +85,7 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
             made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
             versions=library_versions(), metrics={
                 "quarantined": len(copies), LINEAGE: in_record(seen_by(seen_in(synthetic.record.metrics))),
-                SOURCES: synthetic.sources,
+                SOURCES: synthetic.sources, PROMPT_ACCURACY: told_accuracies(accuracies(agreement)),
             },
         ),
     )  # fmt: skip

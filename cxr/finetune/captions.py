@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cxr.data.trained_prompts import TrainedPrompts
 from cxr.errors import BadInput, nearest
 from cxr.finetune.config import FinetuneConfig
 
@@ -34,8 +35,14 @@ def captions_of(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str
     Raises:
         BadInput: no row has a text, and the recipe takes the catalog's.
     """
-    prompts = [config.instance_prompt.replace("{finding}", row["finding"].replace("_", " ")) for row in rows]
+    prompts = [prompt_of(row["finding"], config) for row in rows]
     if config.captions == "instance":
+        findings = {row["finding"] for row in rows}
+        if len(set(prompts)) < len(findings):
+            note(
+                f"--instance-prompt {config.instance_prompt[:60]!r}: {len(findings)} findings share one prompt, so the "
+                "model cannot be asked for one of them; write {finding} where its name belongs"
+            )
         return prompts
     texts = [row["text"] if (row["text"] or "").strip() else None for row in rows]
     silent = texts.count(None)
@@ -47,3 +54,23 @@ def captions_of(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str
     if silent:
         note(f"{silent} of {len(rows)} pictures have no text; their caption is the prompt of their finding")
     return [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
+
+
+def prompt_of(finding: str, config: FinetuneConfig) -> str:
+    return config.instance_prompt.replace("{finding}", finding.replace("_", " "))
+
+
+def learned_prompts(rows: Sequence[Row], config: FinetuneConfig) -> TrainedPrompts:
+    """What was said of the training pictures, as far as a record may tell it.
+
+    A finding has a prompt if every caption of its pictures is the recipe's own. A text is no prompt because all its
+    pictures have it, of which there may be one.
+
+    Args:
+        rows: of the plan, those that are trained on.
+    """
+    said: dict[str, set[str]] = {}
+    for row in rows:
+        said.setdefault(row["finding"], set()).add(row["caption"])
+    ours = {finding: prompt_of(finding, config) for finding in sorted(said)}
+    return TrainedPrompts({finding: ours[finding] if said[finding] == {ours[finding]} else None for finding in ours})

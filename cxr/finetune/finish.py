@@ -5,7 +5,9 @@ import statistics
 
 from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, sources_of
 from cxr.data.lineage_lists import LINEAGE_KEY, lists_json
+from cxr.data.trained_prompts import CAPTIONS, TrainedPrompts
 from cxr.finetune.adapters import KOHYA_FILE
+from cxr.finetune.captions import learned_prompts
 from cxr.finetune.checkpoints import CHECKPOINTS
 from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_names, read_result, seen_of
 from cxr.finetune.loop import Figures
@@ -63,6 +65,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
             LINEAGE: in_record(seen_of(job)),
             SOURCES: sources(job),
+            CAPTIONS: learned(job).told,
         },
     )
 
@@ -70,6 +73,10 @@ def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict
 def sources(job: Job) -> list[str]:
     """Where all pictures came from that the model has learned from."""
     return sources_of(job.model.sources, job.data.sources)
+
+
+def learned(job: Job) -> TrainedPrompts:
+    return learned_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
 
 
 def sweep(store: Store) -> None:
@@ -108,6 +115,7 @@ tags:
 - Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
 - Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
 {parts.count("test")} to test; catalog `{job.data.digest[:16]}`
+- Captions: {captions_line(job)}
 {part_line(job)}- Method: {method_line(job)}
 - Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
 - Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
@@ -135,6 +143,15 @@ The whole recipe, where model and data are digests; `record.json` has it too:
 ```
 {f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
 """
+
+
+def captions_line(job: Job) -> str:
+    """What it can be asked in: the prompts, or that there were texts, of which a card shows none."""
+    found = learned(job)
+    prompts = ", ".join(f"`{prompt}`" for prompt in found.known.values())
+    if len(found.known) == len(found.prompts):
+        return f"one prompt for each finding, {prompts}; ask for it in these words"
+    return f"each picture's own text{f', and {prompts} where a finding had none' if prompts else ''}"
 
 
 def part_line(job: Job) -> str:

@@ -34,8 +34,9 @@ class GenerateConfig(Frozen):
     model: str = "tiny"  # alias, folder, owner/name@revision or s3:// prefix
     lora: str | None = None
     sampler: SamplerConfig = SamplerConfig()
-    findings: str = "all"
+    findings: str = "all"  # that the model was trained on, or the templates' ten where no record tells
     per_finding: int = Field(1, ge=1, le=100_000)  # the templates hold more than twice as many
+    prompts_from: Literal["model", "templates"] = "model"  # model: those it was trained with, where its record tells
     seed: int = Field(0, ge=0, lt=2**63)
     layout: Layout = "folder"
 
@@ -48,7 +49,7 @@ class GenerateConfig(Frozen):
 def identity(config: GenerateConfig, model_digest: str, lora_digest: str | None, plan_digest: str) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests of what they held."""
     return {
-        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding"}),
+        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding", "prompts_from"}),
         "model": model_digest,
         "lora": lora_digest,
         "plan": plan_digest,

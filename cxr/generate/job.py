@@ -17,8 +17,9 @@ from cxr.data.lineage_lists import keep_for_owner, read_lists, with_lists
 from cxr.data.prompt_lists import PromptRow
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
+from cxr.generate.asked import asked_rows, untrained
 from cxr.generate.config import GenerateConfig, identity
-from cxr.generate.finish import finish
+from cxr.generate.finish import finish, learned_lines
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.store import (
@@ -67,9 +68,13 @@ class Job:
 
 
 def prepare(
-    store: Store, config: GenerateConfig, rows: Iterable[PromptRow], folder: Path, note: Callable[[str], None]
+    store: Store, config: GenerateConfig, rows: Iterable[PromptRow] | None, folder: Path, note: Callable[[str], None]
 ) -> Job:
     """Resolves the weights and writes the plan of `rows` to `folder`; nothing goes to the store yet.
+
+    Args:
+        rows: None for those that the model was trained with, see `asked_rows`.
+        note: hears what the user should know.
 
     Raises:
         BadInput: model, prompts or place cannot be used.
@@ -79,10 +84,14 @@ def prepare(
     changed = read_lora(lora.path, model.path) if lora else None
     for line in check_values(changed) if changed else ():
         note(line)
+    trained = lora or model
+    rows = asked_rows(config, trained, note) if rows is None else rows
     look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
     plan = write_plan(folder / "plan.parquet", rows, config, look)
     if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
         note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
+    if line := untrained(planned_prompts(plan), plan.findings, trained):
+        note(line)
     recipe = identity(config, model.digest, lora and lora.digest, plan.digest)
     refuse_other(store, KIND, recipe)
     job = Job(store, config, model, lora, plan, recipe, changed and changed.told)
@@ -146,7 +155,8 @@ def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     keep_for_owner(seen)
     about = about_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}
-    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about)
+    learned = learned_lines(job.model, job.lora)
+    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
     objects.append(job.store.read_back(PLAN_KEY))
     return Record(
         kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,

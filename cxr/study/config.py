@@ -97,6 +97,9 @@ class StudyConfig(BaseModel):
     resamples: int = Field(2000, ge=100, le=100_000)  # of the bootstrap over patients
     allow_seen_patients: bool = False  # a generator that saw test patients, or whose patients are not known
     allow_unchecked_copies: bool = False  # a synthetic set that no evaluation has cleared of copies
+    allow_unfaithful_labels: bool = False  # a synthetic set whose pictures do not show what their labels say
+    # Of the worst finding, the share of labels that are right: below half, most of what is learned from it is wrong.
+    min_prompt_accuracy: float = Field(0.5, ge=0, le=1)
 
     @field_validator("primary")
     @classmethod

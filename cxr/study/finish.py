@@ -24,7 +24,8 @@ from cxr.store import (
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
-from cxr.study.job import KIND, Job, results
+from cxr.study.job import KIND, Job, prompt_accuracies, results
+from cxr.study.labels_check import told
 from cxr.study.origins import of_phantoms, origins
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
@@ -74,12 +75,18 @@ def found(job: Job, trials: list[Trial]) -> Study:
         sources=[told_source(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
         notes=[
+            *labels(job),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
             *one_generator(sets.sides),
         ],
         origins=origins(sets.real, sets.sides),
     )
+
+
+def labels(job: Job) -> list[str]:
+    """How often the pictures of each synthetic set show what was asked for."""
+    return [told(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()]
 
 
 def one_generator(sides: Iterable[str]) -> list[str]:

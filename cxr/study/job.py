@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage_lists import NO_LISTS, Lists
+from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
 from cxr.study.arms import Drawn
 from cxr.study.config import StudyConfig
+from cxr.study.labels_check import prompt_accuracy
 from cxr.study.results import Trial, read_trial, trial_key
 from cxr.study.sets import Sets, check_evaluation, check_test, checked_protocol, compared, drawn_by, held_out
 from cxr.study.trial import Order, Run
@@ -71,7 +73,8 @@ def prepare(
     if evaluation is not None:
         check_evaluation(evaluation[0].uri, evaluation[1], sets)
     check_test(held_out(sets), sets.classes)
-    allowed = checked_protocol(sets, config, evaluation and evaluation[1], lists)
+    shown = prompt_accuracies(sets, evaluation)
+    allowed = checked_protocol(sets, config, evaluation and evaluation[1], lists, shown)
     recipe = {
         **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
         "weights": weights,
@@ -82,6 +85,14 @@ def prepare(
     }
     refuse_other(store, KIND, recipe)
     return Job(store, config, sets, evaluation, drawn_by(sets, config), allowed, recipe, lists)
+
+
+def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> dict[str, list[PromptAccuracy]]:
+    """By synthetic set and finding; an evaluation is of the main set."""
+    return {
+        name: prompt_accuracy(found.record, evaluation if found is sets.synthetic else None)
+        for name, found in sets.sides.items()
+    }
 
 
 def begin(job: Job) -> None:

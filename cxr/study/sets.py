@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +11,14 @@ import pyarrow as pa
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import seen_in, warn_of_plain_names
 from cxr.data.lineage_lists import NO_LISTS, Lists, overlap
+from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.data.splits import assign
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput, nearest
 from cxr.store import Record, sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
 from cxr.study.config import StudyConfig
+from cxr.study.labels_check import unfaithful_labels
 from cxr.study.results import Tested
 
 PARTS = ("train", "validation", "test")
@@ -186,24 +189,38 @@ def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
             )
 
 
-def checked_protocol(sets: Sets, config: StudyConfig, evaluation: Record | None, lists: Lists = NO_LISTS) -> list[str]:
+def checked_protocol(
+    sets: Sets,
+    config: StudyConfig,
+    evaluation: Record | None,
+    lists: Lists = NO_LISTS,
+    shown: Mapping[str, Sequence[PromptAccuracy]] = MappingProxyType({}),
+) -> list[str]:
     """What `--allow-...` lets pass, in words.
 
     Args:
         lists: of patients whom models were shown, see `lineage_lists.lists_of`.
+        shown: by synthetic set, how often its pictures show what was asked for.
 
     Raises:
-        BadInput: the generator saw test patients or may have, or nobody looked for copies, and it is not allowed.
+        BadInput: the generator saw test patients or may have, nobody looked for copies, or labels are mostly wrong, and
+            it is not allowed.
     """
-    each = (replace(sets, synthetic=found) for found in sets.sides.values())
-    return [line for one in each for line in doubts_of(one, config, evaluation, lists)]
+    return [
+        line
+        for name, found in sets.sides.items()
+        for line in doubts_of(replace(sets, synthetic=found), config, evaluation, lists, shown.get(name, ()))
+    ]
 
 
-def doubts_of(sets: Sets, config: StudyConfig, evaluation: Record | None, lists: Lists) -> list[str]:
+def doubts_of(
+    sets: Sets, config: StudyConfig, evaluation: Record | None, lists: Lists, shown: Sequence[PromptAccuracy]
+) -> list[str]:
     """Of one synthetic set."""
     doubts = {
         "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets, lists)),
         "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(sets, evaluation)),
+        "--allow-unfaithful-labels": (config.allow_unfaithful_labels, unfaithful_labels(shown, config)),
     }
     for option, (allowed, doubt) in doubts.items():
         if doubt and not allowed:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.data.lineage import PHANTOM, SOURCES, UNKNOWN, Seen, seen_in
+from cxr.data.trained_prompts import TrainedPrompts, trained_prompts
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store, read_record
 from cxr.weights.bucket import from_bucket
@@ -36,7 +37,8 @@ class Weights:
     `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
     in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Seen`):
     nobody for what is published, None where no record tells. `sources` are those of the pictures it learned from
-    (`lineage.sources_of`); what is published is its own.
+    (`lineage.sources_of`); what is published is its own. `trained` is what it was trained to be asked in; None where no
+    record tells, as of what is published.
     """
 
     spec: str
@@ -46,6 +48,7 @@ class Weights:
     source: str
     seen: Seen
     sources: tuple[str, ...]
+    trained: TrainedPrompts | None = None
 
     @property
     def place(self) -> str:
@@ -161,7 +164,13 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
 def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
     hashes = verified(folder, wanted)
     path = folder if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
-    return Weights(spec, path, digest_of(hashes.items()), licence, source, *_lineage(spec, folder, source))
+    digest, trained = digest_of(hashes.items()), None if spec in ALIASES else _trained(spec, folder)
+    return Weights(spec, path, digest, licence, source, *_lineage(spec, folder, source), trained)
+
+
+def _trained(spec: str, folder: Path) -> TrainedPrompts | None:
+    record = read_record(open_store(str(folder)))
+    return trained_prompts(record.metrics, spec) if record else None
 
 
 def _lineage(spec: str, folder: Path, source: str) -> tuple[Seen, tuple[str, ...]]:

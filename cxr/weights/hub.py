@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
-from cxr.weights.files import INDEX, MODEL, UNUSED, Wanted, hashes_of, locked, parts_of, wanted_files
+from cxr.weights.files import INDEX, MODEL, RECORD, UNUSED, Wanted, hashes_of, locked, parts_of, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
@@ -51,11 +51,15 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
     from huggingface_hub import get_cached_repo_tree, hf_hub_download, snapshot_download
 
     repo, _, commit = mirror.partition("@")
-    taken = {"allow_patterns": [*wanted.patterns, *wanted.others], "ignore_patterns": [f"{name}/*" for name in UNUSED]}
+    taken = {
+        "allow_patterns": [*wanted.patterns, *wanted.others, RECORD],
+        "ignore_patterns": [f"{name}/*" for name in UNUSED],
+    }
     if wanted is MODEL:  # of another family, it is not fetched
         parts_of(Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror)
     folder = Path(snapshot_download(repo, revision=commit, local_files_only=offline, **taken))
-    hashes = hashes_of(folder, wanted_files(folder, wanted))
+    told = [RECORD] if (folder / RECORD).is_file() else []
+    hashes = hashes_of(folder, [*wanted_files(folder, wanted), *told])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
     for name, found in hashes.items():
         if published.get(name) not in _blob_ids(folder / name, found):

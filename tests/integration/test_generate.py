@@ -80,6 +80,12 @@ def test_each_picture_is_gray_and_carries_its_prompt_and_the_mark_of_generated_m
             assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
 
 
+def test_ray_does_not_tell_its_log_level(jobs, tmp_path):
+    done = jobs.generate(tmp_path / "out", "--prompt", "Clear lungs", "--steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert "ray log level" not in done.stderr and done.stdout.startswith("1 images, ")
+
+
 def test_contact_sheet_and_card(small_set):
     with Image.open(small_set / "contact_sheet.png") as sheet:
         assert sheet.size == (8 * 128, 2 * (128 + 20))

@@ -511,6 +511,7 @@ names.ALIASES["sd15"] = found.RAD_DINO_ALIAS = names.Alias("x", tuple(mirrors), 
 try:
     weights = {"resolve": resolve, "resolve_extractor": resolve_extractor, "resolve_lora": resolve_lora}[call](spec)
     answer = {"path": str(weights.path), "digest": weights.digest, "source": weights.source}
+    answer["prompts"] = weights.trained and dict(weights.trained.prompts)
 except BadInput as error:
     answer = {"error": str(error)}
 assert not {"torch", "diffusers", "transformers"} & set(sys.modules)
@@ -631,3 +632,33 @@ def test_without_internet_one_line_names_what_was_tried_within_seconds(cache, an
         says = _answer(_start(url, cache, "sd15", _spec("a/one"), _spec("b/two")))["error"]
     assert _spec("a/one") in says and _spec("b/two") in says and "s3://bucket/prefix" in says and "\n" not in says
     assert time.monotonic() - start < 15
+
+
+# what the record of a fine-tuned one tells of its captions
+
+
+CAPTIONS = {"kind": "a prompt for each finding", "findings": ["normal"], "prompts": {"normal": "an X-ray of normal"}}
+
+
+def _tuned(metrics: dict) -> dict[str, bytes]:
+    """A LoRA and its record."""
+    files = {LORA: _tensors(1)}
+    return files | {"record.json": _record(files).model_copy(update={"metrics": metrics}).model_dump_json().encode()}
+
+
+@pytest.mark.parametrize(("metrics", "prompts"), [({"captions": CAPTIONS}, CAPTIONS["prompts"]), ({}, None)])
+def test_prompts_are_read_in_a_folder_and_in_a_bucket(s3, tmp_path, metrics, prompts):
+    for place in (str(_lay(tmp_path, _tuned(metrics))), _upload(s3, _tuned(metrics)), str(tmp_path / LORA)):
+        trained = resolve_lora(place).trained
+        assert (trained and dict(trained.prompts)) == prompts
+
+
+def test_prompts_are_read_from_the_hub(hub, cache):
+    hub.repos["own/lora"] = _tuned({"captions": CAPTIONS}) | {"README.md": b"y"}
+    answer = _ask(hub, cache, _spec("own/lora"), call="resolve_lora")
+    assert answer["prompts"] == CAPTIONS["prompts"] and hub.fetched == Counter([LORA, "record.json"])
+    hub.repos["own/er"] = _model()
+    assert _ask(hub, cache, _spec("own/er"))["prompts"] is None
+    hub.corrupt["record.json"] = _tuned({"captions": CAPTIONS})["record.json"].replace(b"X-ray", b"X-ry!")
+    shutil.rmtree(cache / "hf")
+    assert "record.json was damaged" in _ask(hub, cache, _spec("own/lora"), call="resolve_lora")["error"]

@@ -234,6 +234,10 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert without_copies(evaluated.job, place, heard.append) == record
+    told = {one["finding"]: (one["seen"], one["total"]) for one in record.metrics["prompt_accuracy"]}
+    found = evaluated.quality.agreement.synthetic.findings
+    assert told == {name: (rate.count, rate.total) for name, rate in found.items()}
+    assert "counts" not in str(record.metrics), "of real patients only shares"
 
 
 def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evaluated, sets, stored_set, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from cxr.errors import BadInput
-from cxr.finetune.captions import captions_of, chosen_rows
+from cxr.finetune.captions import captions_of, chosen_rows, learned_prompts
 from cxr.finetune.config import FinetuneConfig, identity
 
 ROWS = [
@@ -54,3 +54,30 @@ def test_the_identity_names_what_changes_the_result_and_no_place() -> None:
     assert told["model"] == "m" * 64 and told["data"] == "d" * 64 and "/somewhere" not in str(told)
     assert told == identity(config.model_copy(update={"cache": False, "model": "/elsewhere"}), "m" * 64, "d" * 64)
     assert told != identity(config.model_copy(update={"rank": 9}), "m" * 64, "d" * 64)
+
+
+def trained(captions: list[str], **fields: str) -> dict[str, str | None]:
+    rows = [{"finding": finding, "caption": caption} for finding, caption in zip("aab", captions, strict=True)]
+    return dict(learned_prompts(rows, FinetuneConfig(**fields)).prompts)
+
+
+def test_the_prompts_of_instances_are_told() -> None:
+    rows = [{"image_id": str(i), "finding": finding, "text": None} for i, finding in enumerate("aab")]
+    config = FinetuneConfig(captions="instance", instance_prompt="an X-ray of {finding}")
+    captions = captions_of(rows, config, print)
+    assert trained(captions, instance_prompt="an X-ray of {finding}") == {"a": "an X-ray of a", "b": "an X-ray of b"}
+
+
+def test_no_text_of_a_picture_is_told_even_where_all_have_it_or_there_is_one_picture() -> None:
+    ours = "chest X-ray showing "
+    assert trained(["Mr Smith, 12 May."] * 2 + ["Pacemaker."]) == {"a": None, "b": None}
+    assert trained([f"{ours}a", "Mr Smith.", f"{ours}b"]) == {"a": None, "b": f"{ours}b"}
+
+
+def test_findings_that_share_one_prompt_are_told() -> None:
+    heard: list[str] = []
+    rows = [{"finding": finding, "text": None} for finding in "ab"]
+    captions_of(rows, FinetuneConfig(captions="instance", instance_prompt="an X-ray"), heard.append)
+    assert len(heard) == 1 and "2 findings share one prompt" in heard[0]
+    captions_of(rows, FinetuneConfig(captions="instance"), heard.append)
+    assert len(heard) == 1

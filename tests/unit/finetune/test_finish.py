@@ -59,3 +59,35 @@ def test_the_card_has_recipe_digests_licence_and_figures(completed: Record, tmp_
     assert "| this model, validation | 0.5 | 0.25 | 11 | 1.5 |" in card
     assert "| this model, test | 0.625 | - | - | - |" in card
     assert "| mean (sd) of 2 folds | 0.6 (0.14) | 0.25 (0) | 11 (0) | - |" in card
+
+
+@pytest.fixture
+def finished(prepared, tmp_path: Path):
+    """`finished(columns, **fields)`: record and everything that was written, as text, of a model of which nothing was
+    trained."""
+
+    def finish_it(columns: dict | None = None, **fields: object) -> tuple[Record, str]:
+        ready = prepared(columns, **fields)
+        job.begin(ready)
+        history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
+        result = job.Result(4, 1, SCORES, SCORES, {}, [], history, "a GPU")
+        ready.store.put(job.result_key(job.FINAL), json.dumps(asdict(result)).encode())
+        record = finish.complete(ready, {"total": 1.0})
+        return record, record.model_dump_json() + (tmp_path / "out" / finish.CARD_KEY).read_text()
+
+    return finish_it
+
+
+def test_the_record_holds_the_prompt_of_each_finding(finished) -> None:
+    record, written = finished(captions="instance")
+    prompts = {finding: f"chest X-ray showing {finding}" for finding in ("normal", "pneumonia")}
+    told = {"kind": "a prompt for each finding", "findings": ["normal", "pneumonia"], "prompts": prompts}
+    assert record.metrics["captions"] == told
+    assert "ask for it in these words" in written and "`chest X-ray showing pneumonia`" in written
+
+
+def test_no_text_of_a_picture_gets_into_record_or_card(finished) -> None:
+    record, written = finished({"text": "Mr Smith, 12 May."})
+    told = {"kind": "texts of the pictures", "findings": ["normal", "pneumonia"], "prompts": {}}
+    assert record.metrics["captions"] == told
+    assert "Smith" not in written and "each picture's own text" in written

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from cxr import recipes
+from cxr.data.findings import FINDINGS
 from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record
 from cxr.data.prompt_lists import PromptRow
-from cxr.generate.job import Job, Keep, begin, complete, prepare, provenance
+from cxr.data.prompts import template_prompts
+from cxr.data.trained_prompts import TrainedPrompts
+from cxr.generate.finish import learned_lines
+from cxr.generate.job import Job, Keep, begin, complete, planned_prompts, prepare, provenance
 from cxr.generate.plan import PlanReader
-from cxr.store import Made, Record, commit_record, open_store, recipe_digest
+from cxr.store import Made, Record, Stored, commit_record, open_store, recipe_digest, sha256
 from tests.hunt import found_in
 
 ROWS = [PromptRow("clear lungs", "normal", "", 10, None)]
@@ -87,3 +91,57 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
     complete(ready, "CPU", {"total": 1.0})
     assert len(found_in(tmp_path / "model")) == 399 and found_in(tmp_path / "set") == set()
     assert "jobs/protect.py" in capsys.readouterr().err
+
+
+TRAINED = TrainedPrompts({name: f"chest X-ray showing {name}" for name in ("normal", "pneumonia")})
+
+
+def prepared_with(model: Path, folder: Path, rows: list[PromptRow] | None, words: tuple[str, ...] = ()) -> Job:
+    config = recipes.changed(recipes.tiny(), model=str(model), size=64, batch=2, per_finding=4)
+    heard: list[str] = []
+    ready = prepare(open_store(str(folder / "set")), config, rows, folder, heard.append)
+    assert all(any(word in line for line in heard) for word in words), heard
+    assert len(heard) == len(words), heard
+    return ready
+
+
+def with_record(model: Path, folder: Path) -> Path:
+    """The model as jobs/finetune.py leaves it: beside its files the record."""
+    shutil.copytree(model, folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    objects = [Stored(str(p.relative_to(folder)), p.stat().st_size, sha256(p.read_bytes())) for p in files]
+    metrics = {"captions": TRAINED.told, "patients_seen": [], "sources": ["an archive"]}
+    commit_record(open_store(str(folder)), Record(kind="fine-tuned model", recipe={}, recipe_digest=recipe_digest({}),
+                  made=Made.of(objects), objects=objects, metrics=metrics))  # fmt: skip
+    return folder
+
+
+def test_a_set_of_a_fine_tuned_model_is_asked_for_in_its_words(random_model: Path, tmp_path: Path) -> None:
+    model = with_record(random_model, tmp_path / "model")
+    ready = prepared_with(model, tmp_path, None, ("with which",))
+    assert ready.plan.findings == {"normal": 4, "pneumonia": 4}
+    assert set(planned_prompts(ready.plan)) == set(TRAINED.known.values())
+    prepared_with(model, tmp_path, ROWS, ("10 of 10 pictures are asked for in words",))
+    begin(ready, retry_failed=False)
+    keep(ready, 0, 1, 2, 3)
+    complete(ready, "CPU", {"total": 1.0})
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert f"- Fine-tuned model: digest `{ready.model.digest[:16]}`" in card
+    assert "learned from: an archive; trained on X-rays of normal, pneumonia; captions: a prompt for each" in card
+
+
+def test_a_model_without_a_record_is_asked_as_before_and_its_names_stay(random_model: Path, tmp_path: Path) -> None:
+    ready = prepared_with(random_model, tmp_path, None, ("from templates; no record says",))
+    assert set(ready.plan.findings) == set(FINDINGS) and ready.plan.images == 40
+    old = [
+        PromptRow(prompt, finding, "", 1, None) for finding in FINDINGS for prompt in template_prompts(finding, 4, 0)
+    ]
+    assert prepared_with(random_model, tmp_path, old).digest == ready.digest
+
+
+def test_the_card_names_the_lora_and_what_it_learned_from(ready: Job, tmp_path: Path) -> None:
+    lora = replace(ready.model, digest="1a2b3c4d" * 8, sources=("an archive",), trained=TRAINED)
+    assert learned_lines(ready.model, None) == ""
+    assert "LoRA: digest `1a2b3c4d1a2b3c4d`" in learned_lines(ready.model, lora)
+    unknown = replace(ready.model, sources=("unknown",), trained=None)
+    assert "no record says what it learned from" in learned_lines(ready.model, unknown)

@@ -1,0 +1,75 @@
+"""Prompt accuracy: do generated pictures show what was asked for? What was found, and what follows for their labels.
+
+A classifier of real pictures errs itself: it sees a finding in `sensitivity` of the real pictures that have it, and in
+`false_alarms` of those that have another. If a share x of the pictures asked for the finding shows it, and the rest
+looks like the other real pictures, it sees the finding in x * sensitivity + (1 - x) * false_alarms of them. Solved for
+x (Rogan and Gladen 1978, Am. J. Epidemiol. 107, 71), that is the share of labels that are right.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PROMPT_ACCURACY = "prompt_accuracy"  # in the metrics of a set that an evaluation left: see `told_accuracies`
+TELLS_APART = 0.2  # sensitivity less false alarms; below, x is the quotient of two small and noisy numbers
+
+
+@dataclass(frozen=True)
+class PromptAccuracy:
+    """Of the pictures that one finding was asked for."""
+
+    finding: str
+    seen: int  # pictures in which the classifier sees it
+    total: int
+    sensitivity: float
+    false_alarms: float | None  # None: only this finding was compared
+
+    @property
+    def right(self) -> float | None:
+        """The share of labels that are right, 0 to 1; None where the classifier cannot say."""
+        others = self.false_alarms or 0.0
+        if self.sensitivity - others < TELLS_APART:
+            return None
+        return min(1.0, max(0.0, (self.seen / self.total - others) / (self.sensitivity - others)))
+
+    def __str__(self) -> str:
+        others = "" if self.false_alarms is None else f" and in {_percent(self.false_alarms)} of real ones of others"
+        labels = "too alike to say how many of these labels are right"
+        if self.right is not None:
+            labels = f"so about {_percent(self.right)} of these labels are right"
+        return (
+            f"asked for {self.finding}, {self.seen} of {self.total} pictures show it to a classifier of real ones "
+            f"({_percent(self.seen / self.total)}); it sees it in {_percent(self.sensitivity)} of real ones of "
+            f"{self.finding}{others}, {labels}"
+        )
+
+
+def accuracies(agreement: Mapping[str, Any] | None) -> list[PromptAccuracy]:
+    """By finding, of `agreement` of an evaluation's quality.json; empty if that could not be measured.
+
+    Its rows are the compared findings, its columns those that the classifier knows.
+    """
+    if agreement is None:
+        return []
+    known, real, found = agreement["findings"], agreement["real"], []
+    rows = dict(zip(real["findings"], real["counts"], strict=True))
+    for finding, asked in agreement["synthetic"]["findings"].items():
+        column, others = known.index(finding), [row for name, row in rows.items() if name != finding]
+        alarms = sum(row[column] for row in others) / sum(map(sum, others)) if others else None
+        sensitivity = real["findings"][finding]["share"]
+        found.append(PromptAccuracy(finding, asked["count"], asked["total"], sensitivity, alarms))
+    return found
+
+
+def told_accuracies(found: list[PromptAccuracy]) -> list[dict[str, Any]]:
+    """As the record of a set that is shared holds it: of the real pictures shares of whole percents, and no counts."""
+    rounded = ({name: round(v, 2) if isinstance(v, float) else v for name, v in asdict(one).items()} for one in found)
+    return list(rounded)
+
+
+def read_accuracies(told: list[dict[str, Any]] | None) -> list[PromptAccuracy]:
+    return [PromptAccuracy(**one) for one in told or ()]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,68 @@
+"""The share of right labels by a classifier that errs itself: found where it was planted, and 1 where all are right."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from cxr.data.prompt_accuracy import PromptAccuracy, accuracies, read_accuracies, told_accuracies
+from cxr.evaluate.agreement import Agreement, confusion
+
+FINDINGS = ("mass", "normal", "pneumonia")
+
+
+def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) -> dict:
+    """As quality.json holds it, where a share `right` of the pictures shows what was asked for and the rest another
+    finding, by a classifier that is wrong in `1 - sensitivity` of all pictures."""
+    rng = np.random.default_rng(seed)
+    asked = np.repeat(np.arange(3), pictures)
+
+    def other(numbers: np.ndarray, share: float) -> np.ndarray:
+        """A share of the numbers stays, the others are another one of the three."""
+        return np.where(rng.random(len(numbers)) < share, numbers, (numbers + rng.integers(1, 3, len(numbers))) % 3)
+
+    names = np.array(FINDINGS)[asked]
+    sides = [confusion(FINDINGS, FINDINGS, names, other(shown, sensitivity)) for shown in (other(asked, right), asked)]
+    return json.loads(json.dumps(asdict(Agreement(FINDINGS, *sides))))
+
+
+@pytest.mark.parametrize("sensitivity", [0.6, 0.8, 1.0])
+@pytest.mark.parametrize("right", [0.0, 0.25, 0.6, 1.0])
+def test_the_share_of_right_labels_is_found_whatever_the_classifier_is_worth(right: float, sensitivity: float) -> None:
+    found = [one.right for seed in range(5) for one in accuracies(agreement(right, sensitivity, seed))]
+    assert len(found) == 15 and abs(np.mean(found) - right) < 0.05
+    assert max(abs(np.array(found) - right)) < 0.2
+
+
+def test_a_set_that_shows_what_was_asked_is_hardly_ever_below_half() -> None:
+    """Of 60 pictures a finding, named by a classifier that is right in 70 %: the null."""
+    worst = [min(one.right for one in accuracies(agreement(1.0, 0.7, seed, pictures=60))) for seed in range(200)]
+    assert np.mean(np.array(worst) < 0.5) <= 0.01
+
+
+def test_none_of_sixty_is_none() -> None:
+    assert PromptAccuracy("pneumonia", 0, 60, 0.9, 0.05).right == 0.0
+
+
+@pytest.mark.parametrize("alarms", [0.45, 0.6])
+def test_a_classifier_that_cannot_tell_says_so(alarms: float) -> None:
+    one = PromptAccuracy("pneumonia", 3, 60, 0.6, alarms)
+    assert one.right is None and "too alike to say" in str(one)
+
+
+def test_one_finding_alone_is_held_against_its_own_sensitivity() -> None:
+    told = agreement(1.0, 0.8, 1)
+    only = {"findings": {"mass": told["synthetic"]["findings"]["mass"]}}
+    alone = {"findings": {"mass": told["real"]["findings"]["mass"]}, "counts": told["real"]["counts"][:1]}
+    [one] = accuracies({"findings": list(FINDINGS), "synthetic": only, "real": alone})
+    assert one.false_alarms is None and one.right > 0.9 and "of others" not in str(one)
+
+
+def test_a_shared_set_tells_no_count_of_real_pictures() -> None:
+    found = accuracies(agreement(0.5, 0.8, 1))
+    told = json.loads(json.dumps(told_accuracies(found)))
+    assert {key for one in told for key in one} == {"finding", "seen", "total", "sensitivity", "false_alarms"}
+    assert all(round(one["sensitivity"], 2) == one["sensitivity"] for one in told)
+    assert all(abs(a.right - b.right) < 0.02 for a, b in zip(found, read_accuracies(told), strict=True))
+    assert accuracies(None) == read_accuracies(None) == []
