@@ -103,7 +103,7 @@ WRONG_INGEST = {
     f"tiny --source folder:{{tmp}}/one {OUT}": "one class only",
     f"tiny --source table:{{tmp}}/columns.csv {OUT}": "columns.csv: .*column 'file'",
     f"tiny --source table:{{tmp}}/outside.csv {OUT}": "outside.csv: .*outside",
-    f"tiny --source table:{{tmp}}/twice.csv {OUT}": "twice.csv: rows 1 and 2 name the same file",
+    f"tiny --source table:{{tmp}}/twice.csv {OUT}": "twice.csv: 1 rows name a file again with another finding",
     f"tiny --source table:{{tmp}}/twice.csv --columns paper=sheet {OUT}": "'paper' is no column",
     f"tiny --source dicom:{{tmp}}/empty {OUT}": "empty: ",
     f"tiny --source npz:{{tmp}}/good.txt {OUT}": "good.txt: ",
@@ -176,7 +176,7 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / name).write_bytes(b"\x89PNG")
     (tmp_path / "outside.csv").write_text("file,finding\n../secret.png,normal\n")
     (tmp_path / "arms.toml").write_text('[[arm]]\nname = "a"\nshynthetic = 10\n')
-    (tmp_path / "twice.csv").write_text("file,finding\na.png,normal\na.png,pneumonia\n")
+    (tmp_path / "twice.csv").write_text("file,finding\none/normal/a.png,normal\none/normal/a.png,pneumonia\n")
     return tmp_path
 
 

@@ -58,7 +58,7 @@ def test_a_finished_lab_is_a_set_of_the_house(job, conditional: bool) -> None:
     asked = pq.read_table(io.BytesIO(ours.store.get(PLAN_KEY)))["asked"].to_pylist()
     assert asked == (["lying", "standing"] * 6 if conditional else [None] * 12)
     assert (record.metrics["asked_agreement"] is None) != conditional
-    assert record.metrics["sources"] == ["bars"] and "can be a copy" in ours.store.get("README.md").decode()
+    assert record.metrics["sources"] == ["bars"] and "can be a near-duplicate" in ours.store.get("README.md").decode()
     assert not list(ours.store.list("checkpoints/"))
 
 

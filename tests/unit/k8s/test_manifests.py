@@ -245,7 +245,7 @@ def test_each_job_reads_what_the_one_before_leaves(overlay):
     assert words["generate"].lora == words["finetune"].out
     assert words["evaluate"].synthetic == words["generate"].out
     assert (words["study"].synthetic, words["study"].evaluation) == (
-        words["evaluate"].quarantine,
+        (words["evaluate"].quarantine,),
         words["evaluate"].out,
     )
 

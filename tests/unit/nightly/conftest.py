@@ -49,7 +49,7 @@ def judged(date: str, last: Pointer | None = None, sources: tuple[str, ...] = ()
     """A report of a night with these figures."""
     made = Record(
         kind="generated images", recipe={}, recipe_digest=recipe_digest({}), objects=[],
-        made=Made(count=240, bytes=0, digest=""), metrics={"sources": sources},
+        made=Made(count=240, bytes=0, digest=""), metrics={"sources": list(sources)},
     )  # fmt: skip
     places = {"data": "d" * 64, "model": "m" * 64}
     return report.report_of(date, places, made, figures(**changes), CONFIG, last or Pointer())

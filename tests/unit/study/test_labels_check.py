@@ -69,7 +69,7 @@ def test_a_faithful_set_passes_and_its_prompt_accuracy_is_told(
     ready = prepared(tmp_path, real_set, synthetic_set, evaluation(seen(pneumonia=54)))
     assert ready.allowed == []
     [line] = labels(ready)
-    assert line.startswith("Prompt accuracy: 111 of 120 synthetic pictures (92 %)") and "54 of 60" in line
+    assert line.startswith("Prompt accuracy of the set 'synthetic': 111 of 120 pictures (92 %)") and "54 of 60" in line
 
 
 def test_the_limit_is_a_setting(real_set: CatalogSet, synthetic_set: CatalogSet, evaluation, tmp_path: Path) -> None:
@@ -100,6 +100,6 @@ def test_a_set_without_copies_brings_the_figures_of_its_evaluation(
 
 def test_what_the_audit_measured_is_refused_and_a_classifier_that_cannot_tell_refuses_nothing() -> None:
     assert "about 11 % of these labels are right" in unfaithful_labels([NORMAL, NIH], CONFIG)
-    assert "about 11 %" in told([NORMAL, NIH])
+    assert "about 11 %" in told("synthetic", [NORMAL, NIH])
     blind = PromptAccuracy("pneumonia", 29, 100, 0.5, 0.45)
-    assert unfaithful_labels([NORMAL, blind], CONFIG) == "" and "too alike to say" in told([blind])
+    assert unfaithful_labels([NORMAL, blind], CONFIG) == "" and "too alike to say" in told("synthetic", [blind])
