@@ -136,7 +136,7 @@ def notes_of(
     if near and near.training_is_nearer:
         notes.append(
             "the synthetic pictures are nearer to the training pictures than to held-out ones, by more than parts of "
-            "the real set differ: a sign of memorisation, also where no near-copy is flagged"
+            "the real set differ in 99 %: a sign of memorisation, also where no near-copy is flagged"
         )
     if copies and not copies.patients_known:
         notes.append(

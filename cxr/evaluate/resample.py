@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from cxr.errors import BadInput
 
@@ -64,7 +65,7 @@ class Sides:
 
     train: float  # means over draws
     held_out: float
-    low: float  # 2.5 % and 97.5 % of how much two random parts of the real set differ
+    low: float  # between these two random parts of the real set differ in 98 %
     high: float
     count: int  # real pictures of each side
     splits: int
@@ -166,7 +167,8 @@ def sides(
         parts = (whole.taken(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
         ours, theirs = (figure(other, synthetic) for other in _matched(*parts, rng))
         apart.append(theirs - ours)
-    low, high = np.quantile(apart, [0.025, 0.975]).tolist()
+    beyond = stats.t.isf(0.01, splits - 1) * np.std(apart, ddof=1) * np.sqrt(1 + 1 / splits)  # of one more split
+    low, high = float(np.mean(apart) - beyond), float(np.mean(apart) + beyond)
     return Sides(float(np.mean(near)), float(np.mean(far)), low, high, len(_matched(train, held_out, rng)[0]), splits)
 
 

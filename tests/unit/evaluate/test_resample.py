@@ -174,21 +174,21 @@ def part(features: np.ndarray, of: str) -> Part:
 
 
 def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not():
-    """Also where the parts show the findings in other shares."""
+    """Also where the parts show the findings in other shares; of honest sets 1 % are warned of, here 2 of 60 at most."""
     warned = []
-    for seed in range(20):
+    for seed in range(60):
         rng = np.random.default_rng(seed)
         train, held_out = part(drawn_from(200, 0.0, seed), "t"), part(drawn_from(120, 0.0, 500 + seed), "h")
         fresh = drawn_from(120, 0.0, 900 + seed)
         held_out = replace(held_out, findings=np.where(rng.random(120) < 0.8, "a", "b"))
         copies = train.features[:120]
         memorised, honest = (
-            sides(frechet_distance, train, held_out, made, np.random.default_rng(seed), splits=10)
+            sides(frechet_distance, train, held_out, made, np.random.default_rng(seed), splits=20)
             for made in (copies, fresh)
         )
         assert memorised.training_is_nearer and memorised.train < honest.train
         warned.append(honest.training_is_nearer)
-    assert np.mean(warned) <= 0.2
+    assert sum(warned) <= 2
 
 
 def test_copies_score_better_than_fresh_pictures_against_all_and_not_against_held_out():
