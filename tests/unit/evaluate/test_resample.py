@@ -174,7 +174,7 @@ def part(features: np.ndarray, of: str) -> Part:
 
 
 def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not():
-    """Also where the parts show the findings in other shares; 1 % of honest sets are warned of, here 2 of 60 at most."""
+    """Also where parts show findings in other shares; 1 % of honest sets are warned of, here at most 2 of 60."""
     warned = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
