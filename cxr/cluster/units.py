@@ -130,7 +130,8 @@ class MakeStage:
         return pa.table({name: [value] for name, value in {**made, **seconds}.items()}, schema=MADE)
 
     def attempt(self, unit: int) -> dict[str, Any]:
-        rows, error, fatal = [], "", ""
+        rows: Rows = []
+        error, fatal = "", ""
         for retry in range(TRIES):
             try:
                 self.maker = self.maker or self.make_maker()
@@ -234,7 +235,8 @@ def run_rows(
 
 def together(units: Iterable[tuple[int, bytes]], most: int) -> Iterator[list[tuple[int, bytes]]]:
     """Units in order, as many at a time as have `most` bytes of rows together, or one that has more."""
-    part, size = [], 0
+    part: list[tuple[int, bytes]] = []
+    size = 0
     for unit, rows in units:
         if part and size + len(rows) > most:
             yield part

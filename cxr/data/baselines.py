@@ -48,7 +48,7 @@ def baselines(
     classes, test, train = len(names), rows["test"], rows["train"]
     if not len(test) or not len(train):
         return [Baseline(name, None, None, None, None) for name in ("majority class", "view alone", "ridge on 32x32")]
-    resamples = _resamples([groups[row] for row in test], rng)
+    resamples = _resamples([groups[row] for row in test.tolist()], rng)
     majority = np.bincount(labels[train], minlength=classes)
     constant = np.tile(majority / majority.sum(), (len(test), 1))
     seen = _view_scores(views, labels, train, test, classes) if any(view is not None for view in views) else None

@@ -116,7 +116,7 @@ def as_stored(store: Store, rows: pa.Table) -> np.ndarray:
     Raises:
         BadInput: as `pictures`, or they are of several sizes.
     """
-    found = {}
+    found: dict[int, np.ndarray] = {}
     decode(store, rows, found.__setitem__, lambda count: None)
     sizes = {picture.shape for picture in found.values()}
     if len(sizes) > 1:

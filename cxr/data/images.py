@@ -168,6 +168,7 @@ def _pixels(data: bytes, kind: str) -> np.ndarray:
 
 
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
+_UPRIGHT = 1
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -183,7 +184,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     """What sets the picture upright; not by ImageOps, which writes the EXIF anew and fails where a tag is wrong."""
     image.load()  # a PNG's EXIF may stand behind its pixels, and a TIFF's is applied by loading
     try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION))
+        return _TURNS.get(image.getexif().get(_ORIENTATION, _UPRIGHT))
     except Exception:  # of a damaged EXIF, whatever its bytes lead to
         return None
 
@@ -193,6 +194,8 @@ def _deep_colour(data: bytes, kind: str, turn: Image.Transpose | None) -> np.nda
     if kind != "PNG" or turn:
         raise Rejected("16 bits a colour; convert it to 16-bit gray or to 8 bits")
     pixels = cv2.imdecode(np.frombuffer(without_extras(data, kind) or data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("OpenCV cannot decode it")
     gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
     return _stretch(gray if pixels.shape[2] == 3 else gray * (pixels[..., 3] / 65535))
 
@@ -286,5 +289,5 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
 def image_id_of(pixels: np.ndarray) -> str:
     """The image id of an ingested picture uint8 [H, W]: 32 hex digits of the SHA-256 of its shape and pixels."""
     digest = hashlib.sha256("{} {} ".format(*pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]

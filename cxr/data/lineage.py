@@ -51,11 +51,19 @@ def seen_by(*models: Seen) -> Seen:
     """
     if None in models:
         return None
-    protected = (each if each.key else shown(each.names, owner_key()) for model in models for each in model)
+    protected = (_protected(each) for model in models for each in model or ())
     known: dict[str, Shown] = {}
     for each in sorted(protected, key=lambda each: (each.commitment, each.names is None)):
         known.setdefault(each.commitment, each)
     return tuple(known.values())
+
+
+def _protected(each: Shown) -> Shown:
+    if each.key:
+        return each
+    if each.names is None:
+        raise ValueError("patients without a key are known by their names, and there are none")
+    return shown(each.names, owner_key())
 
 
 def in_record(seen: Seen) -> list[dict[str, str]] | None:

@@ -110,7 +110,7 @@ def overlap(seen: Seen, real: pa.Table, lists: Lists) -> Overlap:
     if not seen:
         why = "" if seen == () else "it is not known which patients its generator was trained on"
         return Overlap(nobody=seen == (), unchecked=why)
-    seen = seen_by(seen)
+    seen = seen_by(seen) or ()
     key = key_if_any()
     if key is None or any(each.key != key.id for each in seen):
         here = f"this one is {key.id}" if key else "there is none here"
@@ -146,7 +146,7 @@ def _names(real: pa.Table, key: Key) -> dict[tuple[str, str], set[str]]:
 
 def _names_of(each: Shown, key: Key, parts: Mapping[tuple[str, str], set[str]], lists: Lists) -> set[str] | None:
     held = each if each.names is not None else lists.get(each.commitment) or _kept_list(each.commitment)
-    if held is not None:
+    if held is not None and held.names is not None:
         if key.commitment(held.names) != each.commitment:
             raise BadInput(f"the list of patients {each.commitment[:16]}... is damaged; restore it beside its model")
         return set(held.names)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from cxr.data.reports import remove_marks as clean_prompt
 from cxr.data.tables import Place, Record, Schema, read_records
@@ -16,6 +17,8 @@ MAX_PROMPT = 10_000  # characters; far beyond any text encoder, so longer is a m
 MAX_FINDING = 64  # characters
 COLUMNS = ("prompt", "finding", "negative_prompt", "count", "seed")
 SCHEMA = Schema("prompts", COLUMNS, watched=COLUMNS, numbers=("count", "seed"), plain_text=True)
+
+_Default = TypeVar("_Default", int, None)
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _clean(record: Record, column: str) -> tuple[str, int]:
     return clean_prompt(text_cell(record, column))
 
 
-def _whole(record: Record, column: str, low: int, high: int, default: int | None) -> int | None:
+def _whole(record: Record, column: str, low: int, high: int, default: _Default) -> int | _Default:
     """A whole number; "3", "3.0" and 3.0 count as one, as tables with gaps store integers that way."""
     value = record.get(column)
     if value is None or value != value or (isinstance(value, str) and not value.strip()):  # NaN is a gap too

@@ -28,9 +28,9 @@ def merged_groups(patient_ids: Sequence[str | None], duplicates: np.ndarray) -> 
         duplicates: int [N] from 0, as `near_duplicates` gives them.
     """
     first_of: dict[str, int] = {}
-    known = [row for row, patient in enumerate(patient_ids) if patient is not None]
-    firsts = [first_of.setdefault(patient_ids[row], row) for row in known]
-    return join(np.asarray(duplicates), np.array(firsts, int), np.array(known, int))
+    known = [(row, patient) for row, patient in enumerate(patient_ids) if patient is not None]
+    firsts = [first_of.setdefault(patient, row) for row, patient in known]
+    return join(np.asarray(duplicates), np.array(firsts, int), np.array([row for row, _ in known], int))
 
 
 def assign(

@@ -27,7 +27,8 @@ def entry_shares(findings: Sequence[str], units: Sequence[str], seed: int) -> np
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for unit in sorted(shown, key=lambda unit: _chance(seed, unit)):
         alike[tuple(sorted(shown[unit]))].append(unit)
-    entry, begun = {}, set()
+    entry: dict[str, float] = {}
+    begun: set[str] = set()
     for kind, members in sorted(alike.items(), key=lambda pair: (len(pair[0]), pair[0])):
         offset = 0.5 if len(kind) == 1 else _chance(seed, "\0".join(kind))
         entry.update({unit: (place + offset) / len(members) for place, unit in enumerate(members)})

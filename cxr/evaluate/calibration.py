@@ -8,7 +8,7 @@ pictures and sets of 100 to 12,000: at most 4 % of innocent sets are found to ha
 thresholds at most 2.5 % of the sets that meet it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,6 +190,6 @@ def judge(known: Yardstick, findings: np.ndarray, found: Matches) -> Copies | No
     )
 
 
-def flagged(scores: Sequence[float], level: float | None) -> list[bool | None]:
+def flagged(scores: np.ndarray, level: float | None) -> list[bool | None]:
     """Of each synthetic picture; None where it cannot be told."""
     return [None] * len(scores) if level is None else [bool(score > level) for score in scores]

@@ -1,12 +1,13 @@
 """How a synthetic set is measured against a real one. Light: no torch."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FALSE_ALARMS = 0.01  # share of real pictures of other patients that the copy search flags
 LEAST_TRAIN = 100  # training pictures, so that this share is one of them
-ALL, HELD_OUT = "all", "held-out"
+ALL: Final = "all"
+HELD_OUT: Final = "held-out"
 PARTS = {"train": ("train",), "test": ("test",), HELD_OUT: ("validation", "test")}  # splits, by what `against` names
 
 

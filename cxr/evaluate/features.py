@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -13,6 +14,9 @@ from cxr.data.images import fit
 from cxr.errors import BadInput
 from cxr.networks import SmallCnn, to_input
 from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
+
+if TYPE_CHECKING:
+    from transformers import Dinov2Model
 
 TINY_SIZE = 128  # px, of the pictures that the embedded extractor was trained on
 XRV_SIZE, XRV_RANGE = 224, 1024.0  # px; gray values lie between -1024 and 1024
@@ -88,10 +92,12 @@ def inception_extractor(spec: str = "inception") -> Extractor:
     state = read_state(found)
     network = _inception(state, found).to(device)
     unbiased = state["fc.weight"].float().T.to(device)  # [2048, 1008]; as in the Inception Score's own code, no bias
+    dimension, classes = unbiased.shape
     return Extractor(
         spec if spec == "inception" else "inception, own weights",
         found.digest,
-        *unbiased.shape,
+        dimension,
+        classes,
         prepare=_as_rgb,
         network=lambda pictures: network(pictures)[0].flatten(1),
         head=lambda features: features @ unbiased,
@@ -112,7 +118,7 @@ def xrv_extractor(spec: str) -> Extractor:
     return Extractor(
         "xrv",
         found.digest,
-        network.norm5.num_features,
+        cast(nn.BatchNorm2d, network.norm5).num_features,
         classes=None,
         prepare=_as_xrv,
         network=lambda pictures: network(pictures).relu().mean(dim=(2, 3)),
@@ -223,7 +229,7 @@ def _as_rad_dino(pixels: np.ndarray) -> Tensor:
     return processor(colours, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
 
 
-def _dinov2(found: Weights) -> nn.Module:
+def _dinov2(found: Weights) -> "Dinov2Model":
     from transformers import Dinov2Model
     from transformers.utils import logging
 

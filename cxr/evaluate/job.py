@@ -54,7 +54,7 @@ class Unit:
 
     @property
     def keys(self) -> set[str]:
-        return {self.features, self.seen} - {None}
+        return {key for key in (self.features, self.seen) if key is not None}
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,8 @@ class Look:
     def known(self, unit: Unit) -> dict[str, np.ndarray]:
         """Features float32 [d] that an earlier evaluation has, by the picture's sha256."""
         known: dict[str, np.ndarray] = {}
+        if self.earlier is None:
+            return known
         for key in unit.earlier:
             data = self.earlier.store.get(key)
             if sha256(data) != self.earlier.digests[key]:
@@ -243,7 +245,7 @@ def conclude(
     near = quality.measure_sides(sides, groups[0], real, features, config, rng)
     matches, named = gather_seen(job.store, units.synthetic, known.rows)
     copies = judge(known, synthetic.findings, matches)
-    agreed = namer and agree(namer, synthetic.findings, named)
+    agreed = agree(namer, synthetic.findings, named) if namer else None
     origin = quality.origin_notes(job.real, job.synthetic)
     found = quality.Quality(
         extractor.name, extractor.digest, extractor.dimension, quality.source_of(job.real),
@@ -263,7 +265,8 @@ def gather(
     the findings in the rows of a part, int [P] ascending; some units are in memory at a time. Also what was read, by
     key."""
     sums: dict[str, Moments] = {}
-    values, objects, start = [], {}, 0
+    objects: dict[str, Stored] = {}
+    values, start = [], 0
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for group in batched(units, AT_ONCE):
             read, stored = zip(*threads.map(functools.partial(read_features, store), group), strict=True)

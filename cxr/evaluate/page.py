@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from cxr.data.split_report import table
 from cxr.evaluate.agreement import Confusion
+from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL, HELD_OUT
 from cxr.evaluate.pictures import COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
 from cxr.evaluate.quality import Diversity, Figure, Quality, Whole
 from cxr.evaluate.rates import Rate
+from cxr.evaluate.resample import Sides
 from cxr.report import limits
 from cxr.report.html import Table, render
 from cxr.report.words import FRECHET, number, percent
@@ -107,7 +109,7 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
     yield "Fidelity", FIDELITY, fidelity(quality)
     yield "At equal size", EQUAL_SIZE, equal_size(quality)
     if quality.sides:
-        yield "Against training and against held-out pictures", SIDES, beside(quality)
+        yield "Against training and against held-out pictures", SIDES, beside(quality.sides)
     yield "Diversity", LIKENESS, diversity(quality)
     if quality.agreement:
         yield (
@@ -121,7 +123,7 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
             confusion(quality.agreement.findings, quality.agreement.real),
         )
     if quality.copies:
-        yield "Near-copies", f"{COPYING} {limits.LIMITS}", copied(quality)
+        yield "Near-copies", f"{COPYING} {limits.LIMITS}", copied(quality.copies)
     else:
         reason = f"Not possible, because there are {quality.copies_reason}. {limits.NOT_TOLD}"
         yield "Near-copies", reason, (["pictures", "flagged"], [["synthetic, all", "not told"]])
@@ -183,8 +185,7 @@ def equal_size(quality: Quality) -> Table:
     return ["finding", "pictures", *map(quality.title, names)], rows
 
 
-def beside(quality: Quality) -> Table:
-    found = quality.sides
+def beside(found: Sides) -> Table:
     cells = [number(found.train), number(found.held_out), signed(found.held_out - found.train)]
     head = ["finding", "real pictures", "to training", "to held-out", "held-out less training", "two real parts"]
     return head, [[ALL, str(found.count), *cells, f"{signed(found.low)} to {signed(found.high)}"]]
@@ -210,8 +211,7 @@ def confusion(known: tuple[str, ...], found: Confusion) -> Table:
     return ["", *known, "agree"], [*rows, ["all", *("" for _ in known), share(found.agree)]]
 
 
-def copied(quality: Quality) -> Table:
-    copies = quality.copies
+def copied(copies: Copies) -> Table:
     worst_first = sorted(copies.findings.items(), key=lambda row: -row[1].low)
     rows = [*((f"synthetic, {name}", found) for name, found in worst_first), ("synthetic, all", copies.rate)]
     rows += [("real, in no train part", copies.held_out)] if copies.held_out else []

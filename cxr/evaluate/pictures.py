@@ -30,7 +30,7 @@ class Row:
     """A line of text, and below it blocks of pictures with a gap between; a caption under each picture, or none."""
 
     label: str
-    blocks: Sequence[Sequence[np.ndarray]]  # uint8 [H, W]
+    blocks: Sequence[np.ndarray | Sequence[np.ndarray]]  # uint8 [n, H, W]
     captions: Sequence[Sequence[str]] = ()
 
 
@@ -68,7 +68,7 @@ def draw(
     ours, theirs = (side.of(rows) for side, rows in zip(features, shown.rows, strict=True))
     near, far = densities(ours, theirs, neighbours), nearest_distances(theirs, ours)
     found, unrelated = matched
-    threshold = quality.copies and quality.copies.threshold
+    threshold = quality.copies.threshold if quality.copies else None
     return {
         COMPARISON: comparison(real.taken(part), synthetic, findings, shown.rng),
         DISTRIBUTIONS: distributions(quality, (ours, theirs), found.scores, unrelated),
@@ -164,7 +164,7 @@ def distributions(
     draw_floor(axes[0, 0], quality)
     draw_plane(axes[0, 1], real, synthetic)
     draw_distances(axes[1, 0], real, synthetic)
-    draw_scores(axes[1, 1], scores, unrelated, quality.copies and quality.copies.threshold)
+    draw_scores(axes[1, 1], scores, unrelated, quality.copies.threshold if quality.copies else None)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=12)
@@ -178,9 +178,9 @@ def draw_floor(axis: Axes, quality: Quality) -> None:
     axis.set_title(f"{quality.title(FRECHET)}, at the size of real halves", fontsize=15)
     floors = [group.figures[FRECHET].floor for group in quality.groups]
     for row, floor in enumerate(floors):
-        label = {"label": "real halves (2.5 to 97.5 % of splits)"} if row == 0 else {}
+        label = "real halves (2.5 to 97.5 % of splits)" if row == 0 else None
         spread = [[floor.value - floor.low], [floor.high - floor.value]]
-        axis.errorbar(floor.value, row, xerr=spread, fmt="o", color=REAL, capsize=5, markersize=8, **label)
+        axis.errorbar(floor.value, row, xerr=spread, fmt="o", color=REAL, capsize=5, markersize=8, label=label)
     shown = [floor.synthetic for floor in floors]
     axis.plot(shown, range(len(floors)), "D", color=SYNTHETIC, markersize=9, label="synthetic")
     axis.set_yticks(range(len(floors)), [group.finding.replace("_", " ") for group in quality.groups])
@@ -194,7 +194,8 @@ def draw_plane(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
     middle = real.mean(axis=0)
     directions = np.linalg.svd(real - middle, full_matrices=False)[2][:2]
     for features, colour, name in ((real, REAL, "real"), (synthetic, SYNTHETIC, "synthetic")):
-        axis.scatter(*((features - middle) @ directions.T).T, s=12, alpha=0.5, color=colour, label=name, linewidths=0)
+        x, y = ((features - middle) @ directions.T).T
+        axis.scatter(x, y, s=12, alpha=0.5, color=colour, label=name, linewidths=0)
 
 
 def draw_distances(axis: Axes, real: np.ndarray, synthetic: np.ndarray) -> None:
@@ -216,5 +217,5 @@ def draw_shares(axis: Axes, samples: dict[str, tuple[np.ndarray, str]]) -> None:
     bins = np.histogram_bin_edges(np.concatenate([values for values, _ in samples.values()]), 40)
     for name, (values, colour) in samples.items():
         weights = np.full(len(values), 1 / len(values))
-        axis.hist(values, bins, weights=weights, color=colour, alpha=0.5, label=name)
+        axis.hist(values, list(bins), weights=weights, color=colour, alpha=0.5, label=name)
     axis.set_ylabel("share", fontsize=12)

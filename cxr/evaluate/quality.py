@@ -250,8 +250,8 @@ def measure_sides(
     """The Fréchet distance of the chosen synthetic pictures to either part, `rows`."""
     if rows is None:
         return None
-    parts = [Part(features[0].of(part), real.findings[part], real.patients[part]) for part in rows]
-    return sides(frechet_distance, *parts, features[1].of(chosen.rows[1]), rng, splits=config.splits)
+    train, held_out = (Part(features[0].of(part), real.findings[part], real.patients[part]) for part in rows)
+    return sides(frechet_distance, train, held_out, features[1].of(chosen.rows[1]), rng, splits=config.splits)
 
 
 def drawn(findings: np.ndarray, chosen: Sequence[str], most: int, rng: np.random.Generator) -> np.ndarray:

@@ -111,8 +111,8 @@ def intervals(
         shift = float(scattered.mean() - value) if name in corrected else 0.0
         centre, deviations = value - shift, scattered - scattered.mean()
         low, high = centre - np.quantile(deviations, [1 - tail, tail])  # mirrored, as in the basic bootstrap
-        possible = np.clip([centre, low, high], *ranges.get(name, (-np.inf, np.inf))).tolist()
-        found[name] = Interval(value, *possible, level, resamples)
+        centre, low, high = np.clip([centre, low, high], *ranges.get(name, (-np.inf, np.inf))).tolist()
+        found[name] = Interval(value, centre, low, high, level, resamples)
     return found
 
 
@@ -133,7 +133,9 @@ def floors(
     Raises:
         BadInput: there are fewer than four groups.
     """
-    members, between, beside, counts = _members(len(real), groups), [], [], []
+    between: list[Mapping[str, float]] = []
+    beside: list[Mapping[str, float]] = []
+    members, counts = _members(len(real), groups), []
     for _ in range(splits):
         first, second = _split(members, rng)
         counts.append(min(len(second), len(synthetic)))
@@ -154,7 +156,9 @@ def sides(
 ) -> Sides:
     """A figure of synthetic features [M, d] with training pictures and with as many held-out ones of each finding, and
     by how much it differs between two parts of the real set that are drawn at random, no patient in both."""
-    near, far, apart = [], [], []
+    near: list[float] = []
+    far: list[float] = []
+    apart = []
     whole = Part(
         *map(np.concatenate, zip(*((p.features, p.findings, p.patients) for p in (train, held_out)), strict=True))
     )
@@ -164,8 +168,8 @@ def sides(
         for measured, other in zip((near, far), _matched(train, held_out, rng), strict=True):
             measured.append(figure(other, synthetic))
         order = rng.permutation(len(members))
-        parts = (whole.taken(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
-        ours, theirs = (figure(other, synthetic) for other in _matched(*parts, rng))
+        one, two = (whole.taken(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
+        ours, theirs = (figure(other, synthetic) for other in _matched(one, two, rng))
         apart.append(theirs - ours)
     beyond = stats.t.isf(0.01, splits - 1) * np.std(apart, ddof=1) * np.sqrt(1 + 1 / splits)  # of one more split
     low, high = float(np.mean(apart) - beyond), float(np.mean(apart) + beyond)
@@ -183,7 +187,9 @@ def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np
     )
 
 
-def _floor(name: str, between: list[Mapping], beside: list[Mapping], counts: list[int]) -> Floor:
+def _floor(
+    name: str, between: list[Mapping[str, float]], beside: list[Mapping[str, float]], counts: list[int]
+) -> Floor:
     values = [figures[name] for figures in between]
     low, high = np.quantile(values, [0.025, 0.975])
     synthetic = float(np.mean([figures[name] for figures in beside]))
@@ -205,4 +211,5 @@ def _members(count: int, groups: Sequence[Hashable] | None) -> list[np.ndarray]:
 def _split(members: list[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows of a random half of the groups, and those of the other half."""
     order, half = rng.permutation(len(members)), len(members) // 2
-    return tuple(np.concatenate([members[k] for k in part]) for part in (order[:half], order[half:]))
+    first, second = (np.concatenate([members[k] for k in part]) for part in (order[:half], order[half:]))
+    return first, second

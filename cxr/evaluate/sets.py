@@ -27,8 +27,8 @@ class Pictures:
 
     def taken(self, rows: np.ndarray) -> "Pictures":
         """These rows only."""
-        columns = (self.ids, self.findings, self.patients, self.splits)
-        return Pictures(*(column[rows] for column in columns), lambda chosen: self.read(rows[chosen]))
+        ids, findings, patients, splits = (x[rows] for x in (self.ids, self.findings, self.patients, self.splits))
+        return Pictures(ids, findings, patients, splits, lambda chosen: self.read(rows[chosen]))
 
 
 def rows_of(splits: np.ndarray, against: str) -> np.ndarray:
@@ -128,8 +128,8 @@ def side_of(found: CatalogSet, size: int) -> Pictures:
 
     ids = column("image_id")
     patients = [patient or image for patient, image in zip(column("patient_id"), ids, strict=True)]
-    texts = (ids, column("finding"), patients, [part or "" for part in column("split")])
-    return Pictures(*map(np.array, texts), read)
+    splits = [part or "" for part in column("split")]
+    return Pictures(np.array(ids), np.array(column("finding")), np.array(patients), np.array(splits), read)
 
 
 def held(found: CatalogSet, size: int, advance: Callable[[int], object]) -> Pictures:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.training_utils import cast_training_params
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import nn
+from transformers import CLIPTextModel
 
 from cxr.errors import BadInput
 from cxr.finetune.batches import LORA, hashed
@@ -82,7 +83,7 @@ def trained_parts(config: FinetuneConfig) -> list[str]:
     return ["unet", "text_encoder"] if config.train_text_encoder else ["unet"]
 
 
-def _make_trainable(name: str, module: nn.Module, config: FinetuneConfig) -> None:
+def _make_trainable(name: str, module: UNet2DConditionModel | CLIPTextModel, config: FinetuneConfig) -> None:
     if config.method == "lora":
         _add_lora(name, module, config)
     else:
@@ -93,7 +94,7 @@ def _make_trainable(name: str, module: nn.Module, config: FinetuneConfig) -> Non
         getattr(module, switch)()
 
 
-def _add_lora(name: str, module: nn.Module, config: FinetuneConfig) -> None:
+def _add_lora(name: str, module: UNet2DConditionModel | CLIPTextModel, config: FinetuneConfig) -> None:
     """Starts as no change: A is drawn as peft draws it (from a copy of torch's generator, seeded), B is zero."""
     lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=ATTENTION[name])
     with torch.random.fork_rng():
@@ -129,7 +130,7 @@ def save_lora(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Pat
     save_file(kohya_form(state, config.alpha), folder / KOHYA_FILE)
 
 
-def metadata_of(module: nn.Module) -> dict[str, Any]:
+def metadata_of(module: UNet2DConditionModel | CLIPTextModel) -> dict[str, Any]:
     """The LoRA's settings; peft holds some in sets, whose order is another one in each process."""
     settings = module.peft_config["default"].to_dict()
     return {name: sorted(value) if isinstance(value, set) else value for name, value in settings.items()}

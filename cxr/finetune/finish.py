@@ -17,6 +17,7 @@ from cxr.store import (
     Made,
     Record,
     Store,
+    Stored,
     commit_record,
     json_lines,
     library_versions,
@@ -27,7 +28,7 @@ CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
 
 def complete(job: Job, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the model, the record last; then sweeps up the checkpoints."""
-    results = {run: read_result(job.store, run) for run in job.runs}
+    results = {run: result_of(job, run) for run in job.runs}
     final = results[FINAL]
     history = [{"run": run, **figures} for run, result in results.items() for figures in result.history]
     objects = [stored for result in results.values() for stored in result.objects]
@@ -44,7 +45,15 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
     return record
 
 
-def record_of(job: Job, results: dict[str, Result], objects: list, timings: dict[str, float]) -> Record:
+def result_of(job: Job, run: str) -> Result:
+    """Of a run that has ended."""
+    result = read_result(job.store, run)
+    if result is None:
+        raise ValueError(f"{job.store.uri}: {run} has left no result")
+    return result
+
+
+def record_of(job: Job, results: dict[str, Result], objects: list[Stored], timings: dict[str, float]) -> Record:
     final = results[FINAL]
     return Record(
         kind=KIND,

@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.finetune.adapters import check_size, load_base, save
 from cxr.finetune.batches import Pictures
-from cxr.finetune.captions import captions_of, chosen_rows
+from cxr.finetune.captions import Row, captions_of, chosen_rows
 from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_note
 from cxr.finetune.config import FinetuneConfig, identity, total_steps
 from cxr.finetune.loop import Figures, Trainer, check_batch, measured, train
@@ -132,7 +132,7 @@ def plain_names(job: Job) -> set[str]:
     return set(map(plain_name, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist()))
 
 
-def planned(rows: list[dict[str, Any]], captions: list[str], uri: str, folds: int) -> pa.Table:
+def planned(rows: Sequence[Row], captions: Sequence[str], uri: str, folds: int) -> pa.Table:
     """The plan's rows in the catalog's order."""
     if any(row["split"] is None for row in rows):
         raise BadInput(f"{uri}: its pictures are not split into train, validation and test; jobs/ingest.py does that")
@@ -191,7 +191,7 @@ def steps_of(job: Job, run: str) -> int:
 def steps_done(job: Job, run: str) -> int:
     """How many of them need not be done again."""
     result = read_result(job.store, run)
-    return result.history[-1]["step"] if result else read_note(job.store, run).step
+    return int(result.history[-1]["step"]) if result else read_note(job.store, run).step
 
 
 @dataclass(frozen=True)
@@ -270,6 +270,8 @@ class Fit:
         """Stores the best model, and how it does on the test part if it is the final one; the result last."""
         load_best(self.store, self.run, trainer)
         step = trainer.selection.step
+        if step is None:
+            raise ValueError(f"{self.run}: no validation, so there is no best model to leave")
         epoch = -(-step * self.config.batch * self.config.accumulation // trainer.order.instances)
         test: Figures = {}
         with trainer.averaged(), tempfile.TemporaryDirectory() as folder:
@@ -283,8 +285,8 @@ class Fit:
             else:
                 objects = self.leave_fold(trainer, f"best_model_{self.run}_epoch{epoch}", Path(folder))
         base, best = history[0], next(figures for figures in history if figures["step"] == step)
-        scores = ({name: f[name] for name in base if name != "step"} for f in (best, base))
-        result = Result(step, epoch, *scores, test, objects, history, device_name())
+        scores, scores_before = ({name: f[name] for name in base if name != "step"} for f in (best, base))
+        result = Result(step, epoch, scores, scores_before, test, objects, history, device_name())
         self.store.put(result_key(self.run), json.dumps(asdict(result)).encode())
 
     def leave_fold(self, trainer: Trainer, name: str, folder: Path) -> list[Stored]:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -75,8 +76,9 @@ def likeness(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
     PSNR is the mean over pairs, not that of the pooled error.
     """
     a, b = _unit(generated), _unit(real)
+    similarity = cast(Tensor, structural_similarity_index_measure(a, b, data_range=1.0))  # no tuple unless asked
     return {
-        "ssim": structural_similarity_index_measure(a, b, data_range=1.0).item(),
+        "ssim": similarity.item(),
         "psnr": peak_signal_noise_ratio(a, b, data_range=1.0, dim=(1, 2, 3)).item(),
     }
 

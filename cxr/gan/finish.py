@@ -116,7 +116,7 @@ def tables(job: Job, rows: Sequence[dict[str, Any]], stored: Sequence[Stored]) -
 def networks(run: Run, scores: Scores) -> dict[str, bytes]:
     """Both networks; of a collapsed run also the last generator that had not collapsed, if it is another."""
     files = {f"{name}.safetensors": save(part.state_dict()) for name, part in run.trainer.parts.items()}
-    if older := last_good(run, scores):
+    if run.good and (older := last_good(run, scores)):
         files[good_key(older)] = save(run.good["generator"])
     return files
 

@@ -55,7 +55,7 @@ def curves(history: Sequence[Figures]) -> bytes:
     return drawn(figure)
 
 
-def histogram(classes: Sequence[str], counts: Sequence[int], real_counts: Sequence[int]) -> bytes:
+def histogram(classes: Sequence[str], counts: Sequence[int], real_counts: np.ndarray) -> bytes:
     """A PNG: each class's share of the generated pictures, beside that of the real train part."""
     figure = Figure(figsize=(8, 4), dpi=100, layout="constrained")
     axis, places = figure.subplots(), np.arange(len(classes))

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,8 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
     Raises:
         BadInput: the source or none of its pictures can be used, or it has no two findings.
     """
-    kept, pixels, whole, reasons = [], [], hashlib.sha256(), Counter()
+    kept, pixels, whole = [], [], hashlib.sha256()
+    reasons: Counter[str] = Counter()
     for row in rows:
         try:
             picture = fit(read_gray(row.load()), SIZE, "keep")
@@ -81,9 +83,9 @@ def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> 
     return replace(real, seen=(shown(plain, owner_key()),), sources=found.sources)
 
 
-def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[str | None]], digest: str, seed: int) -> Real:
-    """Of `DESCRIBED` and `patient`, one value a picture."""
-    findings = columns["finding"]
+def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: str, seed: int) -> Real:
+    """Of `DESCRIBED` and `patient`, one value a picture: words, or of all but finding and patient None."""
+    findings: Sequence[str] = columns["finding"]
     classes = tuple(sorted(set(findings)))
     if len(classes) < 2:
         raise BadInput(f"--data: holds pictures of {len(classes)} findings; give two at least")
@@ -102,8 +104,8 @@ def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Seq
         return np.array(assign(findings, patients, folds=0, seed=seed).split)
     parts = np.array(splits)
     if "validation" not in splits:
-        train = np.flatnonzero(parts == "train")
-        held = [[column[row] for row in train] for column in (findings, patients)]
+        train = np.flatnonzero(parts == "train").tolist()
+        held, whose = ([column[row] for row in train] for column in (findings, patients))
         parts = parts.astype("<U10")
-        parts[train] = assign(*held, fractions=(1 - CHOSEN, CHOSEN, 0), folds=0, seed=seed).split
+        parts[train] = assign(held, whose, fractions=(1 - CHOSEN, CHOSEN, 0), folds=0, seed=seed).split
     return parts

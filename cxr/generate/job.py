@@ -18,7 +18,7 @@ from cxr.data.prompt_lists import PromptRow
 from cxr.data.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.generate.asked import asked_rows, untrained
-from cxr.generate.config import GenerateConfig, identity
+from cxr.generate.config import GenerateConfig, Layout, identity
 from cxr.generate.finish import finish, learned_lines
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
@@ -92,9 +92,9 @@ def prepare(
         note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
     if line := untrained(planned_prompts(plan), plan.findings, trained):
         note(line)
-    recipe = identity(config, model.digest, lora and lora.digest, plan.digest)
+    recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
     refuse_other(store, KIND, recipe)
-    job = Job(store, config, model, lora, plan, recipe, changed and changed.told)
+    job = Job(store, config, model, lora, plan, recipe, changed.told if changed else None)
     seen_of(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):
         warn_of_plain_names(part.place, part.seen)
@@ -177,7 +177,7 @@ def estimate(job: Job) -> str:
     from cxr.ranks import device_name
 
     plan, config = job.plan, job.config
-    sampler = Sampler.load(job.model.path, job.lora and job.lora.path, config.sampler)
+    sampler = Sampler.load(job.model.path, job.lora.path if job.lora else None, config.sampler)
     seconds = sampler.seconds_an_image() * plan.images
     size = config.sampler.size**2 * BYTES_A_PIXEL * plan.images
     return (
@@ -216,7 +216,7 @@ class PlannedMaker:
         plan = Path(self.folder.name, "plan.parquet")
         plan.write_bytes(order.store.get(PLAN_KEY))
         self.reader = PlanReader(plan, order.config.unit_images)
-        self.sampler = Sampler.load(model.path, lora and lora.path, order.config.sampler)
+        self.sampler = Sampler.load(model.path, lora.path if lora else None, order.config.sampler)
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
         return self.reader.rows(unit)
@@ -239,7 +239,7 @@ class Keep:
     """Travels to the storing stage."""
 
     store: Store
-    layout: str
+    layout: Layout
     provenance: str  # JSON: what every picture's file says of its making
 
     def __call__(self, unit: int, rows: list[dict[str, Any]], pictures: np.ndarray | None, error: str) -> int:

@@ -61,7 +61,7 @@ def add_lora(pipe: StableDiffusionPipeline, lora: Lora, scale: float) -> None:
     """
     for change, down, up in lora.tensors():
         try:
-            weight = layer_of(pipe, change).weight
+            weight: torch.Tensor = layer_of(pipe, change).get_parameter("weight")
         except AttributeError:
             raise BadInput(f"{lora.path}: {change.layer} is not in this base model; give the base it is for") from None
         halves = (half.to(weight.dtype).float().flatten(1) for half in (up, down))  # [outputs, rank], [rank, inputs]

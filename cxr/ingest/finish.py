@@ -93,7 +93,7 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
             f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
             "on both sides"
         )
-    return assign(findings, groups, fractions, config.folds, config.seed), warnings
+    return assign(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
 
 
 def across_parts(read: Read) -> list[str]:

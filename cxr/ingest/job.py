@@ -99,7 +99,9 @@ def prepare(
     Raises:
         BadInput: the source or the place cannot be used.
     """
-    whole, marks, images, findings, names = hashlib.sha256(), hashlib.sha256(), 0, set(), set()
+    whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
+    findings: set[str] = set()
+    names: set[str] = set()
     rows = Labelled(rows)
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
@@ -232,7 +234,8 @@ class TooManyRefused:
     """Watches how many pictures are refused, and ends the job once it is certain that they are too many."""
 
     def __init__(self, job: Job, earlier: Iterable[list[Refused]]) -> None:
-        self.job, self.refused, self.reasons = job, 0, Counter()
+        self.job, self.refused = job, 0
+        self.reasons: Counter[str] = Counter()
         for refused in earlier:
             self.count(len(refused), Counter(one.reason for one in refused))
 

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 import matplotlib.dates as mdates
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -95,7 +96,7 @@ def draw(nights: Sequence[Report]) -> bytes:
 
 
 def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
-    days = [date.fromisoformat(night.date) for night in nights]
+    days = np.array([date.fromisoformat(night.date) for night in nights])
     values = [getattr(night.figures, panel.figure) for night in nights]
     axis.plot(days, values, color="#9aa2a9", linewidth=1)
     for passed, colour, marker, name in ((True, BLUE, "o", "passed"), (False, RED, "X", "failed its gate")):
@@ -106,8 +107,8 @@ def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
         night.checks[panel.check].limit if value is not None or night.figures.distance is None else None
         for night, value in zip(nights, values, strict=True)
     ]
-    reach = [days[0] - DAY, *days, days[-1] + DAY], [limits[0], *limits, limits[-1]]
-    axis.step(*reach, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
+    x, y = [days[0] - DAY, *days, days[-1] + DAY], np.array([limits[0], *limits, limits[-1]], float)
+    axis.step(x, y, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
     axis.set_title(f"{panel.name} ({panel.better})", fontsize=14, loc="left", fontweight="bold")
     axis.margins(x=0, y=0.15)
     axis.set_ylim(bottom=0)

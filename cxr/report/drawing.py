@@ -6,6 +6,7 @@ An arm's kind has its own colour, hatch and marker, so that it is told apart wit
 import io
 from collections.abc import Callable, Sequence
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,10 +16,13 @@ from matplotlib.patches import Patch
 from cxr.data.split_report import COLOURS
 from cxr.study.results import ArmResult, Difference, Spread, Study
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
 DPI, WIDTH = 300, 7.0  # inches
 LINE, PANEL = 0.6, 2.05  # inches: height of an arm's row, and of a small panel
 COLUMNS = 3  # of small panels
-STYLE = {
+STYLE: "dict[RcKeyType, object]" = {
     "font.size": 13, "axes.titlesize": 15, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e6e9",
     "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 12, "savefig.dpi": DPI,
@@ -45,12 +49,20 @@ def kind(study: Study, arm: ArmResult) -> str:
     return names[3] if not arm.synthetic else names[1] if arm.real else names[2]
 
 
-def error(axis: Axes, found: Spread | Difference, row: int, **look: str | int) -> None:
+def error(
+    axis: Axes, found: Spread | Difference, row: int, color: str, fmt: str = "none", markersize: int | None = None
+) -> None:
     """The mean with its interval, which need not be symmetric; without one where it has none."""
-    if found.low is None:
-        return
-    reach = [[found.mean - found.low], [found.high - found.mean]]
-    axis.errorbar(found.mean, row, xerr=reach, **{"fmt": "none", "capsize": 5, "linewidth": 1.8, **look})
+    if reach := reach_of(found):
+        xerr = [[end] for end in reach]
+        axis.errorbar(found.mean, row, xerr=xerr, fmt=fmt, capsize=5, linewidth=1.8, color=color, markersize=markersize)
+
+
+def reach_of(found: Spread | Difference) -> tuple[float, float] | None:
+    """How far the interval goes below and above the mean."""
+    if found.low is None or found.high is None:
+        return None
+    return found.mean - found.low, found.high - found.mean
 
 
 def rows_named(axis: Axes, titles: Sequence[str]) -> None:
@@ -95,10 +107,11 @@ def png(study: Study, title: str, height: float, paint: Callable[[Figure], None]
     """A figure `WIDTH` inches wide; one of phantoms says so in its corner, in a line that is kept free for it."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        bold = {"fontweight": "bold"}
-        figure.suptitle("\n" * study.phantom + title, x=0.01, ha="left", fontsize=16, **bold)
+        figure.suptitle("\n" * study.phantom + title, x=0.01, ha="left", fontsize=16, fontweight="bold")
         if study.phantom:
-            figure.text(0.99, 1 - 0.06 / height, "phantoms, no patients", ha="right", va="top", color=RED, **bold)
+            figure.text(
+                0.99, 1 - 0.06 / height, "phantoms, no patients", ha="right", va="top", color=RED, fontweight="bold"
+            )
         paint(figure)
         data = io.BytesIO()
         figure.savefig(data, format="png")

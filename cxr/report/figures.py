@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -27,6 +28,7 @@ from cxr.report.drawing import (
     measured,
     panels,
     png,
+    reach_of,
     rows_named,
     wrapped,
 )
@@ -116,8 +118,8 @@ def forest(axis: Axes, study: Study, block: Sequence[tuple[ArmResult, Difference
             axis.barh(row, 2 * reach, left=-reach, color=BAND, height=0.8)
         colour, _, marker = KINDS[kind(study, arm)]
         error(axis, found, row, fmt=marker, color=colour, markersize=9)
-        place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 16}
-        axis.annotate(mark_of(study, arm, found), (found.high, row), **place)
+        mark, end = mark_of(study, arm, found), (found.high, row)
+        axis.annotate(mark, end, xytext=(7, 0), textcoords="offset points", va="center", fontsize=16)
     axis.axvline(0, color=BLACK, linewidth=1.2)
     axis.use_sticky_edges = False  # else no margin beside a band
     axis.margins(x=0.08)
@@ -225,10 +227,22 @@ def doses(axis: Axes, study: Study, amount: Callable[[ArmResult], float], joined
         points(axis, places[1], others, style[0], color=colour, markerfacecolor="white")
 
 
-def points(axis: Axes, places: Sequence[float], arms: Sequence[ArmResult], style: str, **look: str) -> None:
+def points(
+    axis: Axes,
+    places: Sequence[float],
+    arms: Sequence[ArmResult],
+    style: str,
+    color: str,
+    label: str | None = None,
+    markerfacecolor: str | None = None,
+) -> None:
     found = [arm.figures[MAIN] for arm in arms]
-    reach = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
-    axis.errorbar(places, [spread.mean for spread in found], yerr=reach, fmt=style, capsize=4, markersize=8, **look)
+    reaches = [reach_of(one) or (np.nan, np.nan) for one in found]
+    axis.errorbar(
+        places, [spread.mean for spread in found],
+        yerr=[[below for below, _ in reaches], [above for _, above in reaches]],
+        fmt=style, capsize=4, markersize=8, color=color, label=label, markerfacecolor=markerfacecolor,
+    )  # fmt: skip
 
 
 def confusion(study: Study) -> bytes:
@@ -256,7 +270,7 @@ def matrix(axis: Axes, classes: Sequence[str], counts: np.ndarray) -> None:
         colour = "white" if shares[row, column] > 0.5 else BLACK
         axis.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", color=colour, fontsize=12)
     names = [name.replace("_", " ") for name in classes]
-    slant = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 4 else {}
+    slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 4 else {}
     axis.set_xticks(range(len(names)), names, **slant)
     axis.set_yticks(range(len(names)), names)
     axis.tick_params(length=0)

@@ -70,7 +70,7 @@ def spread(found: Spread | None, mark: str = "", always: bool = False) -> str:
 
 def says_something(found: Spread) -> bool:
     """Whether it has an interval of at most half of the scale."""
-    return found.low is not None and found.high - found.low <= WIDE
+    return found.low is not None and found.high is not None and found.high - found.low <= WIDE
 
 
 def explained(study: Study) -> list[str]:

@@ -63,7 +63,7 @@ def class_records(study: Study) -> Iterator[dict[str, object]]:
             yield record
 
 
-def named(prefix: str, found: Spread | Difference | None, kind: type) -> dict[str, object]:
+def named(prefix: str, found: Spread | Difference | None, kind: type[Spread | Difference]) -> dict[str, object]:
     """Its fields as columns, empty where it is missing."""
     fields = asdict(found) if found else dict.fromkeys(kind.__dataclass_fields__)
     return {f"{prefix}_{name}": value for name, value in fields.items()}

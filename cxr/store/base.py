@@ -1,6 +1,7 @@
 """What every store can do, the rules for keys, and the digests that records and commits are compared by."""
 
 import hashlib
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEMP_PREFIX = ".tmp-"  # of local files being written; no key may use it
+
+
+Data = bytes | mmap.mmap  # what is written: an object, or a local file that is not read into memory
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def put(self, key: str, data: bytes) -> Stored:
+    def put(self, key: str, data: Data) -> Stored:
         """Write the object whole, over whatever was there."""
 
     @abstractmethod
@@ -114,7 +118,7 @@ def _length_trouble(key: str, parts: list[str]) -> str | None:
     return "has a part longer than 200 bytes" if any(len(p.encode()) > 200 for p in parts) else None
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: Data) -> str:
     """The sha256 of the bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.errors import BadInput, StoreError, disk_full
-from cxr.store.base import TEMP_PREFIX, Listed, Store, Stored, check_key, sha256
+from cxr.store.base import TEMP_PREFIX, Data, Listed, Store, Stored, check_key, sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +47,7 @@ class LocalStore(Store):
                 f"{self.root}: {nearest} is not {need} for this user; choose another location or mend its rights"
             )
 
-    def put(self, key: str, data: bytes) -> Stored:
+    def put(self, key: str, data: Data) -> Stored:
         with self._written(key, data) as (temp, path):
             temp.replace(path)
         return Stored(key, len(data), sha256(data))
@@ -103,7 +103,7 @@ class LocalStore(Store):
         return self.root / check_key(key)
 
     @contextlib.contextmanager
-    def _written(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:
+    def _written(self, key: str, data: Data) -> Iterator[tuple[Path, Path]]:
         """The data in a temporary file beside its destination; the temporary name is gone afterwards."""
         path = self._path(key)
         temp = path.with_name(f"{TEMP_PREFIX}{socket.gethostname()}-{os.getpid()}-{next(_counter)}")
@@ -148,7 +148,7 @@ class LocalStore(Store):
                 raise StoreError(f"{self.root}: cannot be listed: {error.strerror}") from error
 
 
-def _write_durably(temp: Path, data: bytes) -> None:
+def _write_durably(temp: Path, data: Data) -> None:
     """The folder is made when it is missing, also when a deleting process has just removed it as empty.
 
     fsync, because a commit must not outlive the payload it speaks for: after a power cut some filesystems keep the

@@ -227,7 +227,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any], most: int = 4) -> str
 
 def _flat(recipe: dict[str, Any], path: str = "") -> dict[str, str]:
     """Each leaf as compact JSON under its dotted name."""
-    flat = {}
+    flat: dict[str, str] = {}
     for name, value in recipe.items():
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{path}{name}.")

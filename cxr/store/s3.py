@@ -18,7 +18,7 @@ from botocore.parsers import ResponseParserError
 from cxr.errors import BadInput, StoreError
 from cxr.progress import note
 from cxr.store import capabilities
-from cxr.store.base import Listed, Store, Stored, check_key, sha256
+from cxr.store.base import Data, Listed, Store, Stored, check_key, sha256
 from cxr.store.ranges import Ranges
 from cxr.store.s3_client import connect, is_unsigned, outlast
 from cxr.store.s3_errors import BAD_KEYS, KEYS, OUTAGE_CODES, code_of, explain
@@ -59,7 +59,7 @@ class S3Store(Store):
         if is_unsigned(client):
             note(f"{self.uri}: no AWS keys here, so it is read unsigned, as a public bucket")
 
-    def put(self, key: str, data: bytes) -> Stored:
+    def put(self, key: str, data: Data) -> Stored:
         self._put(key, data)
         return Stored(key, len(data), sha256(data))
 
@@ -91,14 +91,16 @@ class S3Store(Store):
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         place = {"Bucket": self.bucket, "Prefix": self._root + prefix}
-        while place:
+        while True:
             with self._told() as client:
                 page = outlast(lambda: client.list_objects_v2(**place))  # noqa: B023 - called before place changes
             for found in page.get("Contents", ()):
                 if key := found["Key"].removeprefix(self._root):  # consoles make an object for the folder itself
                     yield Listed(key, found["Size"])
             more = page.get("NextContinuationToken")
-            place = place | {"ContinuationToken": more} if more else None
+            if not more:
+                return
+            place = place | {"ContinuationToken": more}
 
     def delete(self, keys: Iterable[str]) -> None:
         names = ({"Key": self._root + check_key(key)} for key in keys)
@@ -134,7 +136,7 @@ class S3Store(Store):
     def _learn(self, what: str, able: bool) -> None:
         capabilities.remember(connect().meta.endpoint_url, self.bucket, what, able)
 
-    def _put(self, key: str, data: bytes, **condition: str) -> None:
+    def _put(self, key: str, data: Data, **condition: str) -> None:
         """With the SHA-256; where the endpoint is known to refuse that (Backblaze B2), with the MD5.
 
         Both checksum arguments: with the value alone a newer gateway accepted a wrong one.

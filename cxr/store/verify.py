@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cxr.errors import BadInput, StoreError
@@ -34,6 +34,9 @@ class _Named:
     key: str
     sha256: str
     size: int | None = None
+
+
+_Reading = deque[tuple[_Named, Future[Stored | None]]]
 
 
 def verify(store: Store, progress: Callable[[Verification], None] = lambda so_far: None) -> Verification:
@@ -68,7 +71,7 @@ def _read_back(
     store: Store, named: Iterable[_Named], found: Verification, progress: Callable[[Verification], None]
 ) -> None:
     """Judge each object in turn while threads read ahead; only a window of them is held."""
-    reading = deque()
+    reading: _Reading = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
         for want in named:
             reading.append((want, pool.submit(_look, store, want.key)))
@@ -78,7 +81,7 @@ def _read_back(
             _judge(*_next(reading), found, progress)
 
 
-def _next(reading: deque) -> tuple[_Named, Stored | None]:
+def _next(reading: _Reading) -> tuple[_Named, Stored | None]:
     want, future = reading.popleft()
     return want, future.result()
 

@@ -11,7 +11,12 @@ from cxr.study.results import ArmResult, Difference, Tested
 from cxr.study.statistics import LEVEL, Estimate
 
 FEW = 30  # patients of a class below which intervals are rough
-AMOUNTS = {25: "a quarter as many", 50: "half as many", 100: "as many", 200: "twice as many"}  # by percent
+AMOUNTS: dict[float, str] = {  # by percent
+    25: "a quarter as many",
+    50: "half as many",
+    100: "as many",
+    200: "twice as many",
+}
 SAW_ALL = "may have seen all real training pictures, so this is no answer for few real data"
 
 
@@ -53,7 +58,7 @@ def headline(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmR
         return f"With {mix} AUROC {changed(one)}{why}."
     if significant(control) and np.sign(control.mean) == np.sign(one.mean):
         return f"Synthetic pictures {'helped' if one.mean > 0 else 'hurt'}: with {mix} AUROC {changed(one)}."
-    return f"With {mix} AUROC {changed(one)}, but no difference from {found[arm.control].title} was shown."
+    return f"With {mix} AUROC {changed(one)}, but no difference from {found[control.against].title} was shown."
 
 
 def mixed(arm: Arm, result: ArmResult) -> str:
@@ -74,7 +79,7 @@ def primary_details(arm: Arm, result: ArmResult, one: Difference, found: dict[st
     lines = [f"{arm.name} is the primary arm, and its difference from {one.against} was tested alone at 5 %: {able}."]
     control = result.less(arm.control)
     if control is not None and control is not one:
-        lines.append(f"{arm.name} less its control, {found[arm.control].title}: {verdict(control)}.")
+        lines.append(f"{arm.name} less its control, {found[control.against].title}: {verdict(control)}.")
     return lines
 
 

@@ -87,15 +87,15 @@ def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measur
 def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     """For each of scores [M] the share of [N] others that are lower."""
     ranked = np.sort(others)
-    return sum(np.searchsorted(ranked, scores, side) for side in ("left", "right")) / (2 * len(ranked))
+    return (np.searchsorted(ranked, scores, "left") + np.searchsorted(ranked, scores, "right")) / (2 * len(ranked))
 
 
 def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measured:
     """sum(above) / sum(below) of [N] each; 0 where there is nothing below."""
-    total = below.sum()
+    total = float(below.sum())
     value = float(above.sum() / total) if total else 0.0
     sums = np.bincount(patients, above - value * below) / max(total, 1)
-    counted = np.count_nonzero(np.bincount(patients[below > 0]))
+    counted = int(np.count_nonzero(np.bincount(patients[below > 0])))
     weights = np.bincount(patients, below)
     return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)), independent(weights))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,9 @@ def all_pairs(arms: Sequence[Arm]) -> list[Pair]:
 def primary_pair(arms: Sequence[Arm], primary: str | None) -> Pair | None:
     """The primary arm and the baseline; of an arm with a part of the real data, its control with the same part."""
     arm = next((arm for arm in arms if arm.name == primary), None)
-    return arm and (arm.name, arm.control if arm.real < 100 and arm.control else BASELINE)
+    if arm is None:
+        return None
+    return arm.name, arm.control if arm.real < 100 and arm.control else BASELINE
 
 
 def family(arms: dict[str, Measurements], pairs: Sequence[Pair]) -> dict[Pair, list[Difference]]:
@@ -97,15 +100,16 @@ def difference(first: Measurements, second: Measurements, against: str, metric: 
     """
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
     paired = values - others, components - their_components
-    found, bounds, of_these = estimate(*paired, first.unseen(metric) + second.unseen(metric)), (None, None), None
+    found = estimate(*paired, first.unseen(metric) + second.unseen(metric))
+    drawn_low = drawn_high = of_these = None
     if metric == "auroc":
-        bounds = quantiles((first.resampled - second.resampled).mean(axis=0))
+        drawn_low, drawn_high = quantiles((first.resampled - second.resampled).mean(axis=0))
         of_these = delong(*paired)
     low, high = found.interval()
     p, over_seeds = found.p(), welch(values, others)
     return Difference(
         against, metric, found.mean, max(-1.0, low), min(1.0, high), p, p, over_seeds, over_seeds, of_these, of_these,
-        *bounds, found.detectable(level) if estimate(*paired).error else None,
+        drawn_low, drawn_high, found.detectable(level) if estimate(*paired).error else None,
     )  # fmt: skip
 
 
@@ -115,7 +119,8 @@ def corrected(differences: Sequence[Difference]) -> list[Difference]:
     for name, holm_name in CORRECTED.items():
         rows = [row for row, one in enumerate(found) if getattr(one, name) is not None]
         for row, p in zip(rows, holm([getattr(found[row], name) for row in rows]), strict=True):
-            found[row] = replace(found[row], **{holm_name: p})
+            changed: dict[str, Any] = {holm_name: p}
+            found[row] = replace(found[row], **changed)
     return found
 
 

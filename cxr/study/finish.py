@@ -109,10 +109,12 @@ def image_sets(sets: Sets) -> dict[str, CatalogSet]:
 
 
 def told_source(name: str, record: Record, job: Job) -> Source:
-    found = image_sets(job.sets).get(name)
-    place = found.store if found else job.evaluation[0]
+    sets = image_sets(job.sets)
+    stores = {key: found.store for key, found in sets.items()}
+    stores |= {"evaluation": job.evaluation[0]} if job.evaluation else {}
     arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
-    return Source(name, place.uri, record.kind, record.recipe_digest, record.made.count if found else 0, arms)
+    pictures = record.made.count if name in sets else 0
+    return Source(name, stores[name].uri, record.kind, record.recipe_digest, pictures, arms)
 
 
 def settings(job: Job) -> dict[str, str]:

@@ -70,21 +70,22 @@ def prepare(
         BadInput: sets, protocol or place cannot be used.
     """
     sets = compared(real, synthetic, config, own)
+    checked = None
     if evaluation is not None:
-        check_evaluation(evaluation[0].uri, evaluation[1], sets)
+        checked = evaluation[0], check_evaluation(evaluation[0].uri, evaluation[1], sets)
     check_test(held_out(sets), sets.classes)
-    shown = prompt_accuracies(sets, evaluation)
-    allowed = checked_protocol(sets, config, evaluation and evaluation[1], lists, shown)
+    shown = prompt_accuracies(sets, checked)
+    allowed = checked_protocol(sets, config, checked and checked[1], lists, shown)
     recipe = {
         **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
         "weights": weights,
         "real": real.digest,
         "synthetic": synthetic and synthetic.digest,
         "own": {arm: found.digest for arm, found in sets.own.items()},
-        "evaluation": evaluation and evaluation[1].recipe_digest,
+        "evaluation": checked and checked[1].recipe_digest,
     }
     refuse_other(store, KIND, recipe)
-    return Job(store, config, sets, evaluation, drawn_by(sets, config), allowed, recipe, lists)
+    return Job(store, config, sets, checked, drawn_by(sets, config), allowed, recipe, lists)
 
 
 def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> dict[str, list[PromptAccuracy]]:

@@ -35,7 +35,7 @@ def worst(found: Sequence[PromptAccuracy]) -> PromptAccuracy | None:
 def unfaithful_labels(found: Sequence[PromptAccuracy], config: StudyConfig) -> str:
     """What is wrong with the labels; empty if nothing, or if nobody measured it."""
     one = worst(found)
-    if one is None or one.right >= config.min_prompt_accuracy:
+    if one is None or one.right is None or one.right >= config.min_prompt_accuracy:
         return ""
     return (
         f"{one}, where --min-prompt-accuracy asks for {100 * config.min_prompt_accuracy:.0f} %: a classifier would "

@@ -95,12 +95,13 @@ def compared(
     for found in sets.sides.values():
         check_same_labels(real, found, classes)
         check_apart(real, found)
-    sets = replace(sets, **columns(sets, config.subset_seed))
+    labels, split, entry = columns(sets, config.subset_seed)
+    sets = replace(sets, labels=labels, split=split, entry=entry)
     check_counts(config, sets.pool, classes)
     return sets
 
 
-def columns(sets: Sets, subset_seed: int) -> dict[str, np.ndarray]:
+def columns(sets: Sets, subset_seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`labels`, `split` and `entry` of all rows."""
     numbers = {finding: label for label, finding in enumerate(sets.classes)}
     findings, splits = (sets.real.table[column].to_pylist() for column in ("finding", "split"))
@@ -112,7 +113,7 @@ def columns(sets: Sets, subset_seed: int) -> dict[str, np.ndarray]:
     rows = sets.real.table.take(pa.array(trained)).to_pylist()
     units = [row["patient_id"] or row["image_id"] for row in rows]
     entry[trained] = entry_shares([row["finding"] for row in rows], units, subset_seed)
-    return {"labels": np.array([numbers[finding] for finding in findings]), "split": split, "entry": entry}
+    return np.array([numbers[finding] for finding in findings]), split, entry
 
 
 def check_own(config: StudyConfig, own: Iterable[str]) -> None:
@@ -209,30 +210,35 @@ def checked_protocol(
     return [
         line
         for name, found in sets.sides.items()
-        for line in doubts_of(replace(sets, synthetic=found), config, evaluation, lists, shown.get(name, ()))
+        for line in doubts_of(sets.real, found, config, evaluation, lists, shown.get(name, ()))
     ]
 
 
 def doubts_of(
-    sets: Sets, config: StudyConfig, evaluation: Record | None, lists: Lists, shown: Sequence[PromptAccuracy]
+    real: CatalogSet,
+    synthetic: CatalogSet,
+    config: StudyConfig,
+    evaluation: Record | None,
+    lists: Lists,
+    shown: Sequence[PromptAccuracy],
 ) -> list[str]:
     """Of one synthetic set."""
     doubts = {
-        "--allow-seen-patients": (config.allow_seen_patients, seen_patients(sets, lists)),
-        "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(sets, evaluation)),
+        "--allow-seen-patients": (config.allow_seen_patients, seen_patients(real, synthetic, lists)),
+        "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(real, synthetic, evaluation)),
         "--allow-unfaithful-labels": (config.allow_unfaithful_labels, unfaithful_labels(shown, config)),
     }
     for option, (allowed, doubt) in doubts.items():
         if doubt and not allowed:
-            raise BadInput(f"--synthetic {sets.synthetic.store.uri}: {doubt}; or give {option}, and the report says so")
+            raise BadInput(f"--synthetic {synthetic.store.uri}: {doubt}; or give {option}, and the report says so")
     return [doubt for _, doubt in doubts.values() if doubt]
 
 
-def seen_patients(sets: Sets, lists: Lists) -> str:
+def seen_patients(real: CatalogSet, synthetic: CatalogSet, lists: Lists) -> str:
     """What is wrong with whom the generator saw; empty if nothing."""
-    seen = seen_in(sets.synthetic.record.metrics)
-    warn_of_plain_names(sets.synthetic.store.uri, seen)
-    found = overlap(seen, sets.real.table, lists)
+    seen = seen_in(synthetic.record.metrics)
+    warn_of_plain_names(synthetic.store.uri, seen)
+    found = overlap(seen, real.table, lists)
     if found.tested:
         return (
             f"its generator was trained on {found.tested} patients of the test part; fine-tune on the train part only"
@@ -243,13 +249,12 @@ def seen_patients(sets: Sets, lists: Lists) -> str:
     return f"that it saw no patient of the test part cannot be checked: {found.unchecked}{known}"
 
 
-def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
+def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record | None) -> str:
     """Why nobody can say that the set holds no copies of the training pictures; empty if somebody can."""
-    record, real = sets.synthetic.record, sets.real.digest
-    if record.kind == WITHOUT_COPIES and record.recipe.get("real") == real:
+    record = synthetic.record
+    if record.kind == WITHOUT_COPIES and record.recipe.get("real") == real.digest:
         return ""
-    told = evaluation.recipe if evaluation is not None else {}
-    if (told.get("real"), told.get("synthetic")) == (real, sets.synthetic.digest):
+    if evaluation is not None and compares(evaluation, real, synthetic):
         copies = evaluation.metrics.get("copies")
         if copies is None:
             return "near-copies could not be told: the evaluation had too few training pictures; give more real ones"
@@ -265,13 +270,20 @@ def unchecked_copies(sets: Sets, evaluation: Record | None) -> str:
     )
 
 
-def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> None:
-    """`BadInput` unless it is a finished evaluation of these sets, or of the set that these were taken from."""
+def compares(evaluation: Record, real: CatalogSet, synthetic: CatalogSet) -> bool:
+    """Whether it is an evaluation of just these sets."""
+    told = evaluation.recipe
+    return (told.get("real"), told.get("synthetic")) == (real.digest, synthetic.digest)
+
+
+def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> Record:
+    """Its record; `BadInput` unless it is a finished one of these sets, or of the set that these were taken from."""
     if evaluation is None or evaluation.kind != EVALUATION:
         raise BadInput(f"--evaluation {uri}: no finished evaluation; give the --out of jobs/evaluate.py")
     synthetic = sets.synthetic and {sets.synthetic.digest, sets.synthetic.record.recipe.get("set")}
     if evaluation.recipe.get("real") != sets.real.digest or evaluation.recipe.get("synthetic") not in (synthetic or ()):
         raise BadInput(f"--evaluation {uri}: is of other sets than --real and --synthetic; evaluate these")
+    return evaluation
 
 
 def drawn_by(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], Drawn]:

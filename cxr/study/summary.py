@@ -17,7 +17,7 @@ from cxr.study.statistics import estimate
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
 LEAST = 10  # patients of a subgroup whose AUROC is shown
-NOTHING = {"classes": [], "confusion": [], "roc": [], "optimism": None, "subgroups": []}
+NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "optimism": None, "subgroups": []}
 FIGURES = ("auroc", "sensitivity", "specificity", "precision", "f1")  # of a class
 
 
@@ -150,8 +150,8 @@ def optimism(trials: Sequence[Trial]) -> Spread | None:
     """What the best epoch on the test part has above the chosen one; its interval is over seeds alone."""
     gains = []
     for trial in trials:
-        tested = [point.test_auroc for point in trial.curve]
-        if None in tested:
+        tested = [point.test_auroc for point in trial.curve if point.test_auroc is not None]
+        if len(tested) < len(trial.curve):
             return None
         gains.append(max(tested) - tested[trial.best])
     found = estimate(np.array(gains), np.zeros((len(gains), 1)))

@@ -153,14 +153,15 @@ def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     memory = cache() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
     known = _recall(memory)
     marks = {name: _mark(folder / name) for name in names}
-    found = {name: [mark, _digest_unless(known.get(name), mark, folder / name)] for name, mark in marks.items()}
+    digests = {name: _digest_unless(known.get(name), mark, folder / name) for name, mark in marks.items()}
+    found = {name: [mark, digests[name]] for name, mark in marks.items()}
     if known | found != known:
         with contextlib.suppress(OSError):  # no writable cache: hash again next time
             memory.parent.mkdir(parents=True, exist_ok=True)
             part = memory.with_suffix(f".{os.getpid()}")
             part.write_text(json.dumps(known | found))
             part.replace(memory)
-    return {name: digest for name, (_, digest) in found.items()}
+    return digests
 
 
 def cache() -> Path:

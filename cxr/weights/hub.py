@@ -51,13 +51,16 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
     from huggingface_hub import get_cached_repo_tree, hf_hub_download, snapshot_download
 
     repo, _, commit = mirror.partition("@")
-    taken = {
-        "allow_patterns": [*wanted.patterns, *wanted.others, RECORD],
-        "ignore_patterns": [f"{name}/*" for name in UNUSED],
-    }
     if wanted is MODEL:  # of another family, it is not fetched
         parts_of(Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror)
-    folder = Path(snapshot_download(repo, revision=commit, local_files_only=offline, **taken))
+    taken = snapshot_download(
+        repo,
+        revision=commit,
+        local_files_only=offline,
+        allow_patterns=[*wanted.patterns, *wanted.others, RECORD],
+        ignore_patterns=[f"{name}/*" for name in UNUSED],
+    )
+    folder = Path(taken)
     told = [RECORD] if (folder / RECORD).is_file() else []
     hashes = hashes_of(folder, [*wanted_files(folder, wanted), *told])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}

@@ -8,7 +8,7 @@ is looked up among those that the base model's own files hold; a file of which a
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,10 +94,10 @@ def read_lora(path: Path, base: Path) -> Lora:
     alphas = _alphas(path, header, [held.alpha for held in halves.values() if held.alpha])
     changes = []
     for (part, layer), held in sorted(halves.items()):
-        rank = _fitting(path, header, part, layer, held, shapes[part][layer])
+        down, up, rank = _fitting(path, header, part, layer, held, shapes[part][layer])
         alpha = alphas[held.alpha] if held.alpha else None
         strength = _strength(alpha, settings.get(part), part, layer, rank)
-        changes.append(Change(part, layer, held.down, held.up, rank, strength))
+        changes.append(Change(part, layer, down, up, rank, strength))
     silent = not settings and not alphas
     return Lora(path, tuple(changes), silent and any(".lora_A." in name for name in header.shapes))
 
@@ -163,8 +163,8 @@ def _check_text_width(path: Path, header: Tensors, layers: dict[str, Shape]) -> 
         )
 
 
-def _fitting(path: Path, header: Tensors, part: str, layer: str, held: _Halves, shape: Shape) -> int:
-    """The rank of a change that has both halves, of the layer's shape."""
+def _fitting(path: Path, header: Tensors, part: str, layer: str, held: _Halves, shape: Shape) -> tuple[str, str, int]:
+    """Both halves of a change that has them and fits the layer's shape, and its rank."""
     if held.down is None or held.up is None:
         raise BadInput(f"{path}: only half of what it adds to {layer} is there; get the file again")
     down, up = header.shapes[held.down], header.shapes[held.up]
@@ -177,7 +177,7 @@ def _fitting(path: Path, header: Tensors, part: str, layer: str, held: _Halves, 
         raise BadInput(f"{path}: made for another base model ({why}); give the base it is for")
     if not paired or down[0] != up[1]:
         raise BadInput(f"{path}: the halves for {layer} do not fit together, {list(down)} and {list(up)}; make it anew")
-    return down[0]
+    return held.down, held.up, down[0]
 
 
 def _kernel(shape: Shape) -> Shape:
@@ -218,12 +218,16 @@ def _settings(path: Path, header: Tensors) -> dict[str, _Settings]:
         kind = str(told.get("peft_type", "LORA")).rpartition(".")[2]
         if kind != "LORA":
             raise BadInput(f"{path}: peft's {kind[:40]}, which is not read; train a LoRA")
-        return dict.fromkeys((UNET, TEXT), _checked(beside, told.get))
+        return dict.fromkeys((UNET, TEXT), _checked(beside, told))
     if _METADATA not in header.metadata:
         return {}
     told = _whole_json(path, header.metadata[_METADATA].encode())
     parts = [part for part in (UNET, TEXT) if f"{part}.lora_alpha" in told]
-    return {part: _checked(path, lambda name, part=part: told.get(f"{part}.{name}")) for part in parts}
+    return {part: _checked(path, _below(f"{part}.", told)) for part in parts}
+
+
+def _below(prefix: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in told.items() if name.startswith(prefix)}
 
 
 def _whole_json(path: Path, text: bytes) -> dict[str, Any]:
@@ -236,20 +240,20 @@ def _whole_json(path: Path, text: bytes) -> dict[str, Any]:
     return told
 
 
-def _checked(path: Path, told: Callable[[str], Any]) -> _Settings:
-    if told("use_dora"):
+def _checked(path: Path, told: Mapping[str, Any]) -> _Settings:
+    if told.get("use_dora"):
         raise BadInput(f"{path}: a DoRA, which is not read; train a plain LoRA")
-    start = told("init_lora_weights")
+    start = told.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
         raise BadInput(
             f"{path}: begun by {start[:40]!r}, which changes the base model too, so it fits no published base; convert "
             "it with peft (path_initial_model_for_weight_conversion), or train a plain LoRA"
         )
-    alpha, patterns = told("lora_alpha"), told("alpha_pattern") or {}
+    alpha, patterns = told.get("lora_alpha", math.nan), told.get("alpha_pattern") or {}
     try:
         alphas = {re.compile(ending): float(own) for ending, own in {**patterns, "": alpha}.items()}
         if not all(map(math.isfinite, alphas.values())):
             raise ValueError
     except (re.error, ValueError, TypeError, OverflowError, RecursionError):
         raise BadInput(f"{path}: the LoRA's settings name no alpha that is a number; get it again") from None
-    return _Settings(float(alpha), bool(told("use_rslora")), {str(k): float(v) for k, v in patterns.items()})
+    return _Settings(float(alpha), bool(told.get("use_rslora")), {str(k): float(v) for k, v in patterns.items()})

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
@@ -99,13 +100,14 @@ def idx_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         BadInput: files are missing, damaged or do not fit together.
     """
     folder = require_folder(place)
-    parts = [(part, split) for part, split in (("train", "train"), ("t10k", "test")) if _find(folder, part, "images")]
-    if not parts:
+    files = [
+        (split, images, _checked_labels(images, part))
+        for part, split in (("train", "train"), ("t10k", "test"))
+        if (images := _find(folder, part, "images"))
+    ]
+    if not files:
         raise BadInput(f"{folder}: holds no train-images-idx3-ubyte(.gz); give the folder of the MNIST files")
-    for part, _ in parts:
-        _check(folder, part)
-    for part, split in parts:
-        images, labels = _find(folder, part, "images"), _find(folder, part, "labels")
+    for split, images, labels in files:
         mark = _mark(images)
         with _opened(images) as file, _opened(labels) as label_file:
             count, height, width = struct.unpack(">4xIII", file.read(16))
@@ -126,7 +128,7 @@ def _find(folder: Path, part: str, what: str) -> Path | None:
     return next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> BufferedIOBase:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -136,14 +138,15 @@ def _mark(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _check(folder: Path, part: str) -> None:
+def _checked_labels(images: Path, part: str) -> Path:
     """Reads both files of a part once: sizes as the headers say, and as many labels as pictures."""
-    images, labels = _find(folder, part, "images"), _find(folder, part, "labels")
+    labels = _find(images.parent, part, "labels")
     if labels is None:
-        raise BadInput(f"{folder}: {images.name} has no {part}-labels-idx1-ubyte(.gz) beside it; add that file")
+        raise BadInput(f"{images.parent}: {images.name} has no {part}-labels-idx1-ubyte(.gz) beside it; add that file")
     pictures, named = _check_size(images, 3), _check_size(labels, 1)
     if pictures != named:
         raise BadInput(f"{images}: {pictures} pictures have {named} labels; get both files again")
+    return labels
 
 
 def _check_size(path: Path, dimensions: int) -> int:

@@ -5,7 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from cxr.errors import BadInput
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+_T = TypeVar("_T")
 
 GRAYS = ("MONOCHROME1", "MONOCHROME2")
 NEEDED = (
@@ -257,8 +259,8 @@ def _windowed(image: "Dataset", stored: np.ndarray) -> Iterator[np.ndarray]:
     kind = str(image.get("VOILUTFunction") or "").strip().upper()
     for values in _values(image, stored):
         for number, table in enumerate(tables):
-            whole, white = np.rint(values).astype(np.int64), _tried(lambda t=table: 2 ** int(t.LUTDescriptor[2]) - 1)
-            shown = _tried(lambda n=number, whole=whole: apply_voi(whole, image, n))
+            whole, white = np.rint(values).astype(np.int64), _tried(lambda t: 2 ** int(t.LUTDescriptor[2]) - 1, table)
+            shown = _tried(apply_voi, whole, image, number)
             if shown is not None and white:
                 yield np.clip(shown / white, 0, 1)
         for center, width in zip(centers, widths, strict=False):
@@ -280,14 +282,14 @@ def _window(values: np.ndarray, center: float, width: float, kind: str) -> np.nd
 def _numbers(value: Any) -> list[float]:
     """Of one number, several or none; NaN for what is none."""
     several = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
-    found = (_tried(lambda one=one: float(one)) for one in several if one not in (None, ""))
+    found = (_tried(float, one) for one in several if one not in (None, ""))
     return [float("nan") if number is None else number for number in found]
 
 
-def _tried(work: Callable[[], Any]) -> Any:
+def _tried(work: Callable[..., _T], *of: Any) -> _T | None:
     """What it gives; None where the file's elements for it are damaged or missing, which pydicom tells in many ways."""
     try:
-        return work()
+        return work(*of)
     except Exception:
         return None
 

@@ -166,12 +166,12 @@ def _join(remote: Remote, pieces: Path, path: Path, published: tuple[str, str] |
         for first, _ in _spans(remote):
             with (pieces / f"{first}").open("rb") as piece:
                 shutil.copyfileobj(piece, file, 1 << 20)
-    wrong = bool(published) and _digest(whole, published[0]) != published[1]
+    wrong = published[0] if published and _digest(whole, published[0]) != published[1] else ""
     if not wrong:
         whole.replace(path)
     shutil.rmtree(pieces)
     if wrong:
-        raise BadInput(f"{remote.url}: arrived with another {published[0]} than the publisher states; try again later")
+        raise BadInput(f"{remote.url}: arrived with another {wrong} than the publisher states; try again later")
 
 
 def _digest(path: Path, algorithm: str) -> str:

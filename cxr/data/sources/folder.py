@@ -94,10 +94,10 @@ def _classes(root: Path, tops: list[str], passed: PassedOver) -> Iterator[tuple[
     if splits and len(splits) < len(tops):
         other = next(top for top in tops if top not in splits)
         raise BadInput(f"{root}: holds {splits[0]!a} beside {other!a}; give splits or findings, not both")
-    for split in splits or [None]:
+    for split in splits or [""]:
         for name in _tops(root / split, passed) if split else tops:
             try:
-                yield split and SPLITS[split.casefold()], finding_of(name), root / (split or "") / name
+                yield SPLITS[split.casefold()] if split else None, finding_of(name), root / split / name
             except BadInput as error:
                 raise BadInput(f"{root}: {error}") from None
 

@@ -65,6 +65,8 @@ def _fetched(place: str) -> tuple[Path, str, str]:
     try:
         if not re.fullmatch("[0-9a-f]{40}", revision or ""):
             revision = HfApi().dataset_info(repo, revision=revision, timeout=10).sha
+        if revision is None:
+            raise ValueError("the hub names no commit")
         folder = snapshot_download(repo, repo_type="dataset", revision=revision)
     except Exception as error:  # of httpx, the hub's client, the disk: all mean that it is not to be had
         status = getattr(getattr(error, "response", None), "status_code", None)

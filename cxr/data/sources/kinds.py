@@ -25,8 +25,10 @@ _BESIDE = (
     "svg mp4 avi mov lnk url sha256 md5"
 )
 BESIDE = frozenset(f".{suffix}" for suffix in _BESIDE.split())
-_ASIDE = ("mask", "segmentation", "annotation", "heatmap", "gradcam", "saliency", "overlay", "thumbnail", "thumb")
-_ASIDE += ("preview", "bbox", "groundtruth")
+_ASIDE = (
+    *("mask", "segmentation", "annotation", "heatmap", "gradcam", "saliency", "overlay", "thumbnail", "thumb"),
+    *("preview", "bbox", "groundtruth"),
+)
 _ASIDE_WORDS = {*_ASIDE, *(f"{word}s" for word in _ASIDE), "bboxes"}
 _ASIDE_NAMES = {*_ASIDE_WORDS, "seg", "segs", "cam", "cams", "contours", "gt", "boxes", "labels"}
 _LEFT_BY_SYSTEMS = {"@eadir", "$recycle.bin", "lost+found", "system volume information"}
@@ -123,4 +125,4 @@ def _begins_as_picture(path: Path) -> bool:
 
 def _is_mask_of_another(path: Path, stems: set[str]) -> bool:
     found = _AFFIX.fullmatch(path.stem.casefold())
-    return bool(found) and (found["after"] or found["before"]) in stems
+    return found is not None and (found["after"] or found["before"]) in stems

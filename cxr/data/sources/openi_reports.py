@@ -130,10 +130,13 @@ def parse_report(data: bytes, name: str) -> Report:
         if len(data) > MAX_XML:
             raise ValueError(f"it is longer than {MAX_XML:,} bytes")
         root = ElementTree.fromstring(data, ElementTree.XMLParser(target=_WithoutDoctype()))
-        uid = root.find("uId").get("id")
-        if not re.fullmatch(r"CXR\d+", uid or ""):
+        found = root.find("uId")
+        if found is None:
+            raise ElementTree.ParseError("no uId")
+        uid = found.get("id", "")
+        if not re.fullmatch(r"CXR\d+", uid):
             raise ValueError("its uId is not CXR and a number")
-    except (ElementTree.ParseError, ValueError, AttributeError) as error:
+    except (ElementTree.ParseError, ValueError) as error:
         why = str(error) if type(error) is ValueError else "damaged, or another kind of XML"
         raise BadInput(f"{name}: not a report of Open-I: {why}; remove it or get it again") from None
     return Report(
