@@ -6,6 +6,7 @@ shapes of the weights; libraries would fill in what is missing by chance, with a
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,9 @@ def _config(path: Path) -> dict[str, Any]:
                     raise ValueError(f"{name} is {number}")
         for name in ("initializer_factor", "initializer_range", "layer_norm_eps"):  # some are read on loading alone
             float(config.get(name, 0))
+        scale = config.get("scaling_factor", 1.0)  # of an autoencoder; latents are multiplied by it on sampling alone
+        if not isinstance(scale, int | float) or not 0 < scale < math.inf:
+            raise ValueError(f"scaling_factor is {str(scale)[:60]!r}")
         return config
 
 
