@@ -82,18 +82,19 @@ def prepare(
     model, lora = resolve(config.model), resolve_lora(config.lora) if config.lora else None
     check_networks(model)
     changed = read_lora(lora.path, model.path) if lora else None
-    for line in check_values(changed) if changed else ():
-        note(line)
+    notes = check_values(changed) if changed else []  # told once nothing is wrong: bad input gets one line
     trained = lora or model
-    rows = asked_rows(config, trained, note) if rows is None else rows
+    rows = asked_rows(config, trained, notes.append) if rows is None else rows
     look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
     plan = write_plan(folder / "plan.parquet", rows, config, look)
     if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
-        note(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends have no effect")
+        notes.append(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends are lost")
     if line := untrained(planned_prompts(plan), plan.findings, trained):
-        note(line)
+        notes.append(line)
     recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
     refuse_other(store, KIND, recipe)
+    for line in notes:
+        note(line)
     job = Job(store, config, model, lora, plan, recipe, changed.told if changed else None)
     seen_of(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):

@@ -29,7 +29,7 @@ DOTS = ".venv/bin/python jobs/generate.py tiny --out out/never --dry-run --size 
 GENERATE = "--size 64 --steps 1 --workers 1"  # a second worker only loads the libraries once more
 FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
 EVALUATE = "--size 64 --least 12 --resamples 10 --workers 1"
-STUDY = "--seeds 1 --epochs 1"
+STUDY = "--seeds 1 --epochs 1 --allow-unfaithful-labels"  # of pictures made in one step
 GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
 SMALLER = {
     "README.md": {
@@ -76,7 +76,7 @@ NOT_HERE = {
     ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",
     "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
     "... --out s3://bucket/prefix": "test_generate_s3.py runs it",
-    "ray job submit --working-dir . -- python jobs/generate.py sd15 --out s3://bucket/prefix": FETCHED,
+    ".venv/bin/ray job submit --working-dir . -- python jobs/generate.py sd15 --out s3://bucket/prefix": FETCHED,
     ".venv/bin/python jobs/submit.py generate sd15 --out s3://bucket/prefix": f"{FETCHED}; test_submit.py submits",
     "python jobs/ingest.py sd15 --source hub:hf-vision/chest-xray-pneumonia --out out/real": FETCHED,
     "python jobs/ingest.py sd15 --source openi:FOLDER --out out/openi": "test_openi.py reads such folders",
