@@ -9,12 +9,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from typing import Any
 
 import ray
 from ray.exceptions import OutOfDiskError
 
+from cxr.cluster.watch import head_watched
 from cxr.errors import BadInput, StoreError, disk_full
 
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
@@ -50,8 +51,10 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
             join(address, quiet)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)  # in whose place Ray has put one that ends the process at once
+        joined = address != "local" and not address.startswith("ray://")
         try:
-            yield
+            with head_watched(ray.get_runtime_context().gcs_address) if joined else nullcontext():
+                yield
         except OutOfDiskError:
             place = ray_folder()
             raise StoreError(f"{place}: disk full; free space, or set RAY_TMPDIR to a folder on another disk") from None
