@@ -71,6 +71,7 @@ NOT_HERE = {
     "make image-test": "needs root and Docker",
     "make s3": "runs tests/ceph.sh, and so do the tests of S3",
     "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
+    "pytest -m slow tests/unit/study/test_coverage.py": ".ci/run runs it",
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
     "jobs/generate.py sd15 --out ...": FETCHED,
     ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",
