@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
 from cxr.errors import BadInput
 from cxr.store import library_versions, sha256
 from cxr.weights.files import cache
@@ -49,6 +51,7 @@ def check_networks(found: "Weights") -> None:
 def check_folder(folder: Path) -> None:
     """As `check_networks`, of a diffusers folder whose files were verified."""
     configs = {part: _config(folder / part / "config.json") for part in _FILES}
+    _config(folder / INDEX)
     _refuse_others(folder, configs)
     networks = {}
     for part, file in _FILES.items():
@@ -86,6 +89,7 @@ def _config(path: Path) -> dict[str, Any]:
                     raise ValueError(f"{name} is {number}")
         for name in ("initializer_factor", "initializer_range", "layer_norm_eps"):  # some are read on loading alone
             float(config.get(name, 0))
+        Version(config.get("_diffusers_version", "0"))
         scale = config.get("scaling_factor", 1.0)  # of an autoencoder; latents are multiplied by it on sampling alone
         if not isinstance(scale, int | float) or not 0 < scale < math.inf:
             raise ValueError(f"scaling_factor is {str(scale)[:60]!r}")
