@@ -17,6 +17,7 @@ from cxr.weights import check_lora_spec, check_networks, check_spec, check_value
 from tests.unit.weights.conftest import diffusers_peft, kohya, peft
 
 COUNT = 1000
+MODELS = 400  # each is loaded and sampled from where it is not refused
 VALUES = (None, -1, 0, 1, 3, 1.5, 10**9, 10**400, "x", "", [], {}, [1, "a"], True, float("nan"), "../..", ["a", None])
 
 
@@ -123,7 +124,7 @@ def test_a_damaged_model_is_refused_by_one_line_or_makes_pictures(random_model: 
     folder = tmp_path / "model"
     names = sorted(p.relative_to(random_model) for p in random_model.rglob("*") if p.is_file())
     refused = no_numbers = 0
-    for number in range(COUNT):
+    for number in range(MODELS):
         chance = np.random.default_rng([number, 2])
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(random_model, folder)
@@ -140,4 +141,4 @@ def test_a_damaged_model_is_refused_by_one_line_or_makes_pictures(random_model: 
             assert sampler(["Pneumonia"], [""], [number]).shape == (1, 64, 64), number
         except FloatingPointError:  # the sampler's own word for values that are no numbers; such units fail, and say so
             no_numbers += 1
-    assert COUNT // 3 < refused < COUNT and no_numbers < COUNT // 50
+    assert MODELS // 3 < refused < MODELS and no_numbers <= MODELS // 50
