@@ -122,7 +122,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
             assert key in text and Image.open(io.BytesIO(store.get(key))).size[0] > 300
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
-    assert "one &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
+    assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
     assert OF_PHANTOMS in page and f"> **Note:** {OF_PHANTOMS}" in tables
     figure = evaluated.quality.groups[0].figures["coverage"].interval
     assert f"({figure.low:.3g}" in tables
