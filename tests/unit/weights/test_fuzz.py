@@ -17,7 +17,7 @@ from cxr.weights import check_lora_spec, check_networks, check_spec, check_value
 from tests.unit.weights.conftest import diffusers_peft, kohya, peft
 
 COUNT = 1000
-MODELS = 400  # each is loaded and sampled from where it is not refused
+MODELS = 1000  # each is loaded and sampled from where it is not refused
 VALUES = (None, -1, 0, 1, 3, 1.5, 10**9, 10**400, "x", "", [], {}, [1, "a"], True, float("nan"), "../..", ["a", None])
 
 
