@@ -22,7 +22,7 @@ from cxr.classify.augment import augmented
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import Phase, batches
 from cxr.data.images import encode_png, fit, read_gray
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
 
 GOAL = 15.0
 PICTURES, SIDE = 256, 512  # px of the files, along the longer side

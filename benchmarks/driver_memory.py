@@ -66,9 +66,9 @@ def run(phase: Phase, model: str, prompts: int, folder: Path) -> str:
     from _dry import SIDE, run_some
 
     from cxr import recipes
-    from cxr.data.prompt_lists import read_prompts
     from cxr.generate import job
     from cxr.generate.plan import template_rows
+    from cxr.prompts.lists import read_prompts
     from cxr.store import open_store
 
     config = recipes.changed(recipes.tiny(), model=model, layout="shards", size=SIDE, per_finding=prompts // FINDINGS)

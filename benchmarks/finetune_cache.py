@@ -10,8 +10,8 @@ import tyro
 from _side_by_side import side_by_side, verdict
 
 from cxr import recipes
-from cxr.data.phantom import phantom
-from cxr.finetune.adapters import load_base
+from cxr.diffusion.adapters import load_base
+from cxr.embedded.phantoms import phantom
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer

@@ -15,14 +15,14 @@ from _finetuned import METHODS, base, distance, recipe, sampled, tuned
 from _side_by_side import verdict
 from PIL import Image
 
-from cxr.data.contact_sheet import contact_sheet
 from cxr.data.images import encode_png, fit, read_gray
-from cxr.data.phantom import phantom
-from cxr.data.prompts import describe
 from cxr.data.sources import SOURCES, SourceOptions
 from cxr.data.splits import assign
+from cxr.embedded.phantoms import phantom
 from cxr.evaluate.features import tiny_extractor
 from cxr.finetune.batches import Pictures
+from cxr.prompts.templates import describe
+from cxr.report.contact_sheet import contact_sheet
 
 GOAL = 0.30
 TRAINED, HELD_OUT = 500, 200

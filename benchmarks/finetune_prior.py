@@ -10,12 +10,12 @@ import torch
 from _finetuned import base, recipe, sampled, tuned
 from _side_by_side import verdict
 
-from cxr.data.findings import FINDINGS
-from cxr.data.phantom import phantom
-from cxr.data.phrases import REPHRASED
-from cxr.data.prompts import template_prompts
+from cxr.embedded.phantoms import phantom
 from cxr.evaluate.features import Extractor, tiny_extractor
 from cxr.finetune.batches import Pictures
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.phrases import REPHRASED
+from cxr.prompts.templates import template_prompts
 
 GOAL = 5.0  # points
 TAUGHT = "Pleural_Conditions"

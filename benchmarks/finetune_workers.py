@@ -11,12 +11,12 @@ import torch.distributed as dist
 from _side_by_side import TURNS, Sides, verdict
 
 from cxr import cluster, recipes
-from cxr.data.phantom import phantom
-from cxr.data.prompts import describe
-from cxr.finetune.adapters import load_base
+from cxr.diffusion.adapters import load_base
+from cxr.embedded.phantoms import phantom
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
+from cxr.prompts.templates import describe
 from cxr.ranks import Ranks
 from cxr.weights import resolve
 

@@ -11,7 +11,7 @@ from _side_by_side import side_by_side, verdict
 from PIL import Image
 
 from cxr.data.images import encode_png, fit, read_gray
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
 
 GOAL = 1.0
 PICTURES, SIDE = 24, 512

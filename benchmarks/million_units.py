@@ -27,12 +27,13 @@ from _dry import SIDE, MakeDryMaker, run_dry
 from _side_by_side import verdict
 
 from cxr import cluster, recipes
+from cxr.artifact import COMMITS, unit_key
 from cxr.data.catalog import image_key
 from cxr.generate import job
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
 from cxr.generate.writer import Image
-from cxr.store import COMMITS, Listed, Stored, open_store, sha256, unit_key
+from cxr.store import Listed, Stored, open_store, sha256
 from cxr.store.local import LocalStore
 
 LIMIT = 1000  # MB

@@ -11,7 +11,7 @@ from _side_by_side import side_by_side, verdict
 from PIL import Image
 
 from cxr.data.images import decode_gray, encode_png
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
 
 GOAL, LARGEST = 5.0, 1.05
 PICTURES, SIDE = 24, 512

@@ -20,9 +20,10 @@ from _dry import SIDE, run_some
 from _side_by_side import verdict
 
 from cxr import recipes
+from cxr.artifact import verify
 from cxr.generate import job
 from cxr.generate.plan import template_rows
-from cxr.store import open_store, verify
+from cxr.store import open_store
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.append(str(TESTS / "integration"))

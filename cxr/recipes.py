@@ -9,9 +9,9 @@ from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, nearest
 from cxr.evaluate.config import EvaluateConfig
 from cxr.finetune.config import FinetuneConfig
-from cxr.gan.config import GanConfig
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.ingest.config import IngestConfig
+from cxr.labs.gan.config import GanConfig
 from cxr.nightly.config import NightlyConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from cxr.classify.config import ClassifyConfig
+from cxr.classify.small_cnn import SmallCnn
 from cxr.errors import BadInput
-from cxr.networks import SmallCnn
 from cxr.weights import Weights, read_state, resolve_imagenet
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours in [0, 1]

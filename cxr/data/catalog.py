@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxr.artifact import CATALOG_KEY, Record, read_record
 from cxr.data.images import decode_gray, fit
 from cxr.data.lineage import SOURCES, sources_of
 from cxr.errors import BadInput
-from cxr.store import CATALOG_KEY, Record, Store, read_record, sha256
+from cxr.store import Store, sha256
 
 IMAGES = "images/"
 SHARD = ".parquet"  # how the key of a shard of many pictures ends

@@ -14,11 +14,12 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from cxr.artifact import read_record
 from cxr.data.lineage import Seen, Shown, plain_name, seen_by, seen_in
 from cxr.data.lineage_key import VARIABLE, Key, key_if_any, lists_folder
 from cxr.errors import BadInput
 from cxr.progress import note
-from cxr.store import Store, open_store, read_record
+from cxr.store import Store, open_store
 
 LINEAGE_KEY = "lineage.json"  # of a model
 LEARNED_FROM = ("train", "validation")

@@ -4,10 +4,11 @@ import io
 
 import pyarrow.parquet as pq
 
+from cxr.artifact import CATALOG_KEY, PLAN_KEY, Record, read_record, replace_record
 from cxr.data.lineage import LINEAGE, PLAIN, in_record, seen_by, seen_in
 from cxr.data.lineage_lists import LINEAGE_KEY, keep_for_owner, lists_json
 from cxr.errors import BadInput
-from cxr.store import CATALOG_KEY, PLAN_KEY, Record, Store, Stored, parquet, read_record, replace_record
+from cxr.store import Store, Stored, parquet
 
 PATIENT = "patient"  # column of a fine-tuning's plan, of such names
 

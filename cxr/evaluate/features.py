@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cxr.classify.small_cnn import SmallCnn, to_input
 from cxr.data.images import fit
 from cxr.errors import BadInput
-from cxr.networks import SmallCnn, to_input
 from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
 
 if TYPE_CHECKING:

@@ -6,6 +6,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cxr.artifact import (
+    COMMITS,
+    PLAN_KEY,
+    Made,
+    Record,
+    commit_plan,
+    commit_record,
+    library_versions,
+    recipe_digest,
+    refuse_other,
+)
 from cxr.data.catalog import CatalogSet
 from cxr.evaluate.calibration import flagged
 from cxr.evaluate.config import EvaluateConfig, identity
@@ -14,20 +25,7 @@ from cxr.evaluate.page import html, in_short, markdown
 from cxr.evaluate.quality import Quality
 from cxr.evaluate.sets import Pictures, compared_with
 from cxr.report.words import FRECHET
-from cxr.store import (
-    COMMITS,
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    Stored,
-    commit_plan,
-    commit_record,
-    library_versions,
-    parquet,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.store import Store, Stored, parquet
 
 KIND = "evaluation"
 QUALITY_KEY, TABLES_KEY, PAGE_KEY, COPIES_KEY = "quality.json", "quality.md", "index.html", "copies.parquet"

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.artifact import COMMITS, read_record, unit_key
 from cxr.data.catalog import as_stored
 from cxr.data.images import fit
-from cxr.data.tables import batched
 from cxr.errors import BadInput
 from cxr.evaluate import pictures as show
 from cxr.evaluate import quality
@@ -31,7 +31,8 @@ from cxr.evaluate.finish import Concluded, Job, copies_table
 from cxr.evaluate.frechet import Moments, moments
 from cxr.evaluate.quality import Features
 from cxr.evaluate.sets import rows_of, side_of
-from cxr.store import COMMITS, Store, Stored, parquet, read_record, sha256, unit_key
+from cxr.store import Store, Stored, parquet, sha256
+from cxr.tables import batched
 
 UNIT = 256  # pictures
 AT_ONCE = 8  # units that are read together

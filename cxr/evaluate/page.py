@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from cxr.data.split_report import table
 from cxr.evaluate.agreement import Confusion
 from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL, HELD_OUT
@@ -12,6 +11,7 @@ from cxr.evaluate.rates import Rate
 from cxr.evaluate.resample import Sides
 from cxr.report import limits
 from cxr.report.html import Table, render
+from cxr.report.markdown import table
 from cxr.report.words import FRECHET, number, percent
 
 # What the pictures are called and what they show, in the order of the page.

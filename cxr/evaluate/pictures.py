@@ -10,12 +10,12 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.data.images import fit
-from cxr.data.split_report import COLOURS
 from cxr.evaluate.config import ALL
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.prdc import densities, nearest_distances
 from cxr.evaluate.quality import Features, Quality
 from cxr.evaluate.sets import Pictures
+from cxr.report.plots import COLOURS
 from cxr.report.words import FRECHET
 
 COMPARISON, DISTRIBUTIONS, DENSITY, COPIES = "comparison.png", "distributions.png", "density.png", "copies.png"

@@ -10,6 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxr.artifact import (
+    CATALOG_KEY,
+    PLAN_KEY,
+    Made,
+    Record,
+    commit_plan,
+    commit_record,
+    library_versions,
+    read_record,
+    recipe_digest,
+    refuse_other,
+)
 from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
 from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, seen_by, seen_in
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, accuracies, told_accuracies
@@ -17,22 +29,7 @@ from cxr.errors import BadInput
 from cxr.evaluate.calibration import too_few
 from cxr.evaluate.finish import COPIES_KEY, QUALITY_KEY, Job
 from cxr.report.limits import LIMITS
-from cxr.store import (
-    CATALOG_KEY,
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    commit_plan,
-    commit_record,
-    digest_of,
-    json_lines,
-    library_versions,
-    parquet,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.store import Store, digest_of, json_lines, parquet
 
 KIND = "images without copies"  # what records call it; readers see `cxr.report.limits.kind`
 CARD_KEY, METADATA_KEY, TAKEN_OUT_KEY = "README.md", "images/metadata.jsonl", "quarantined.jsonl"

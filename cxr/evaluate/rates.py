@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.proportions import clopper_pearson, clustered
+from cxr.report.proportions import clopper_pearson, clustered
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval (`cxr.proportions`)."""
+    """A share with its 95 % interval (`cxr.report.proportions`)."""
 
     share: float
     low: float

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cxr.data.trained_prompts import TrainedPrompts
 from cxr.errors import BadInput, nearest
 from cxr.finetune.config import FinetuneConfig
+from cxr.prompts.trained import TrainedPrompts
 
 Row = Mapping[str, Any]
 

@@ -3,25 +3,17 @@
 import json
 import statistics
 
+from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions
 from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, sources_of
 from cxr.data.lineage_lists import LINEAGE_KEY, lists_json
-from cxr.data.trained_prompts import CAPTIONS, TrainedPrompts
-from cxr.finetune.adapters import KOHYA_FILE
+from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import learned_prompts
 from cxr.finetune.checkpoints import CHECKPOINTS
 from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_names, read_result, seen_of
 from cxr.finetune.loop import Figures
 from cxr.finetune.validation import curves
-from cxr.store import (
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    Stored,
-    commit_record,
-    json_lines,
-    library_versions,
-)
+from cxr.prompts.trained import CAPTIONS, TrainedPrompts
+from cxr.store import Store, Stored, json_lines
 
 CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
 

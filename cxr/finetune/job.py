@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 import torch
 from diffusers import StableDiffusionPipeline
 
+from cxr.artifact import PLAN_KEY, commit_plan, recipe_digest, refuse_other
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import Seen, plain_name, seen_by, shown, warn_of_plain_names
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import read_lists, with_lists
-from cxr.data.tokens import count_too_long
+from cxr.diffusion import check_networks
+from cxr.diffusion.adapters import check_size, load_base, save
+from cxr.diffusion.tokens import count_too_long
 from cxr.errors import BadInput
-from cxr.finetune.adapters import check_size, load_base, save
 from cxr.finetune.batches import Pictures
 from cxr.finetune.captions import Row, captions_of, chosen_rows
 from cxr.finetune.checkpoints import go_on, keep_checkpoint, load_best, read_note
@@ -32,19 +34,9 @@ from cxr.finetune.part import Names, named_part, of_part
 from cxr.finetune.prior import class_pictures
 from cxr.finetune.validation import FEWEST_FOR_KID, Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
-from cxr.store import (
-    PLAN_KEY,
-    Store,
-    Stored,
-    commit_plan,
-    open_store,
-    put_file,
-    put_folder,
-    recipe_digest,
-    refuse_other,
-)
-from cxr.weights import Weights, check_networks, resolve
-from cxr.weights.files import cache
+from cxr.store import Store, Stored, open_store, put_file, put_folder
+from cxr.store.file_cache import cache
+from cxr.weights import Weights, resolve
 
 KIND = "fine-tuned model"
 FINAL = "final"  # the run whose model is left; the others are folds

@@ -14,8 +14,8 @@ from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor
 
+from cxr.diffusion.adapters import make_trainable, pick_precision
 from cxr.errors import BadInput
-from cxr.finetune.adapters import make_trainable, pick_precision
 from cxr.finetune.batches import Order, Pictures
 from cxr.finetune.config import FinetuneConfig, total_steps
 from cxr.finetune.losses import Objective

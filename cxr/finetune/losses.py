@@ -7,9 +7,9 @@ import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
+from cxr.diffusion.latents import latent_moments
 from cxr.errors import BadInput
 from cxr.finetune.batches import Batch, Pictures
-from cxr.latents import latent_moments
 
 Key = TypeVar("Key", bound=Hashable)
 PREDICTIONS = ("epsilon", "v_prediction")

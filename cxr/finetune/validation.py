@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from cxr.data.contact_sheet import COLUMNS, contact_sheet
 from cxr.data.images import encode_png
 from cxr.finetune.batches import Pictures, fixed_batch
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
+from cxr.report.contact_sheet import COLUMNS, contact_sheet
 
 FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]

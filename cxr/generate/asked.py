@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cxr.data.findings import BINARY, FINDINGS, parse_findings
-from cxr.data.prompt_lists import UNLABELLED, PromptRow
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
+from cxr.prompts.findings import BINARY, FINDINGS, parse_findings
+from cxr.prompts.lists import UNLABELLED, PromptRow
 from cxr.weights import Weights
 
 SHOWN = 4  # prompts that a line names

@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.artifact import CATALOG_KEY, Made
 from cxr.data.catalog import CATALOG
-from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.data.lineage import UNKNOWN
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
-from cxr.store import CATALOG_KEY, Made, Store, Stored, digest_of, put_file
+from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.store import Store, Stored, digest_of, put_file
 from cxr.weights import Weights
 
 CARD_KEY, SHEET_KEY, METADATA_KEY = "README.md", "contact_sheet.png", "images/metadata.jsonl"

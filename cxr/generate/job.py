@@ -12,31 +12,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.artifact import (
+    COMMITS,
+    PLAN_KEY,
+    Record,
+    commit_finished,
+    library_versions,
+    listed_units,
+    recipe_digest,
+    refuse_other,
+    unit_key,
+)
 from cxr.data.lineage import LINEAGE, SOURCES, Seen, about_patients, in_record, seen_by, sources_of, warn_of_plain_names
 from cxr.data.lineage_lists import keep_for_owner, read_lists, with_lists
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.tokens import count_too_long
+from cxr.diffusion import check_networks, check_values, read_lora
+from cxr.diffusion.tokens import count_too_long
 from cxr.errors import BadInput
 from cxr.generate.asked import asked_rows, untrained
 from cxr.generate.config import GenerateConfig, Layout, identity
 from cxr.generate.finish import finish, learned_lines
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
-from cxr.store import (
-    COMMITS,
-    PLAN_KEY,
-    Record,
-    Store,
-    commit_finished,
-    library_versions,
-    listed_units,
-    open_store,
-    recipe_digest,
-    refuse_other,
-    sha256,
-    unit_key,
-)
-from cxr.weights import Weights, check_networks, check_values, read_lora, resolve, resolve_lora
+from cxr.prompts.lists import PromptRow
+from cxr.store import Store, open_store, sha256
+from cxr.weights import Weights, resolve, resolve_lora
 
 KIND = "generated images"
 BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
@@ -174,7 +173,7 @@ def sweep(job: Job) -> None:
 
 def estimate(job: Job) -> str:
     """What the job would make, in words; samples two short batches to time them, and stores nothing."""
-    from cxr.generate.sampler import Sampler
+    from cxr.diffusion.sampler import Sampler
     from cxr.ranks import device_name
 
     plan, config = job.plan, job.config
@@ -205,7 +204,7 @@ class PlannedMaker:
     """In an actor: reads the plan from the store and samples its units."""
 
     def __init__(self, order: MakeMaker) -> None:
-        from cxr.generate.sampler import Sampler
+        from cxr.diffusion.sampler import Sampler
 
         model = resolve(order.config.model)
         if model.digest != order.model_digest:

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.data.findings import parse_findings
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.prompts import template_prompts
-from cxr.data.tables import batched
+from cxr.artifact import plan_marks
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
-from cxr.store import plan_marks
+from cxr.prompts.findings import parse_findings
+from cxr.prompts.lists import PromptRow
+from cxr.prompts.templates import template_prompts
+from cxr.tables import batched
 
 SCHEMA = pa.schema(
     [

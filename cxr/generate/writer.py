@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.artifact import COMMITS, unit_key
 from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.errors import StoreError
 from cxr.generate.config import Layout
-from cxr.store import COMMITS, Store, Stored, sha256, unit_key
+from cxr.store import Store, Stored, sha256
 
 FAILED, SHARDS = "failed/", "shards/"
 PUT_THREADS = 8

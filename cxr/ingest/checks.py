@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from cxr.data.prompt_lists import UNLABELLED
 from cxr.data.sources import SourceRow
 from cxr.data.splits import require_official, require_patients
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig
+from cxr.prompts.lists import UNLABELLED
 
 MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, of which a user is told
 MASK = "black and white only, as a mask is and no X-ray"

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from cxr.artifact import COMMITS, unit_key
 from cxr.data.catalog import IMAGES
 from cxr.errors import BadInput
 from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, Job
 from cxr.ingest.units import Kept, Refused, lines_of, read_units
-from cxr.store import COMMITS, json_lines, unit_key
+from cxr.store import json_lines
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from cxr.data.baselines import baselines
+from cxr.artifact import CATALOG_KEY, COMMITS, PLAN_KEY, Made, Record, commit_finished, library_versions
 from cxr.data.catalog import CATALOG
-from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.data.duplicates import near_duplicates
 from cxr.data.images import THUMBNAIL
-from cxr.data.split_report import SplitReport, markdown, picture
 from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
-from cxr.data.tokens import count_too_long
+from cxr.diffusion.tokens import count_too_long
+from cxr.ingest.baselines import baselines
 from cxr.ingest.collected import (
     Read,
     collect,
@@ -23,19 +22,10 @@ from cxr.ingest.collected import (
     rejected_lines,
 )
 from cxr.ingest.job import KIND, REJECTED_KEY, Job
+from cxr.ingest.split_report import SplitReport, markdown, picture
 from cxr.ingest.units import thumbnails_of
-from cxr.store import (
-    CATALOG_KEY,
-    COMMITS,
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    Stored,
-    commit_finished,
-    library_versions,
-    parquet,
-)
+from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.store import Store, Stored, parquet
 from cxr.weights import resolve
 
 CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = "README.md", "contact_sheet.png", "split_report.md", "split_report.png"

@@ -15,28 +15,26 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.catalog import image_key
-from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
-from cxr.data.sources import SourceRow
-from cxr.data.tables import batched
-from cxr.errors import BadInput
-from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
-from cxr.ingest.config import IngestConfig, identity
-from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
-from cxr.store import (
+from cxr.artifact import (
     COMMITS,
     PLAN_KEY,
     Record,
-    Store,
     commit_plan,
-    json_lines,
-    parquet,
     plan_marks,
     read_record,
     recipe_digest,
     refuse_other,
     unit_key,
 )
+from cxr.data.catalog import image_key
+from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
+from cxr.data.sources import SourceRow
+from cxr.errors import BadInput
+from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
+from cxr.ingest.config import IngestConfig, identity
+from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
+from cxr.store import Store, json_lines, parquet
+from cxr.tables import batched
 
 KIND = "ingested images"
 REJECTED_KEY = "rejected.jsonl"

@@ -5,9 +5,10 @@ import math
 
 from pydantic import BaseModel, ConfigDict
 
+from cxr.artifact import Record, recipe_digest
 from cxr.nightly.config import NightlyConfig
 from cxr.report.words import FRECHET, number, title
-from cxr.store import Record, Store, recipe_digest
+from cxr.store import Store
 
 QUALITY_KEY = "quality.json"
 

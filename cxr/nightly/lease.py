@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from cxr.artifact import listed_units, unit_key
 from cxr.errors import BadInput, StoreError
 from cxr.nightly.places import LEASES
-from cxr.store import Store, listed_units, unit_key
+from cxr.store import Store
 
 LENGTH = timedelta(minutes=3)
 BEATS = 6  # prolongations within a length: five may fail

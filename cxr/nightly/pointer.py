@@ -9,10 +9,11 @@ Where an endpoint ignores conditional writes (`cxr.store.conditions` warns), two
 
 from pydantic import BaseModel, ConfigDict
 
+from cxr.artifact import listed_units, unit_key
 from cxr.nightly.gate import Figures
 from cxr.nightly.lease import Lease, LostLease
 from cxr.nightly.places import LATEST
-from cxr.store import Store, listed_units, unit_key
+from cxr.store import Store
 
 
 class Pointer(BaseModel):

@@ -6,18 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.lineage import OF_PHANTOMS, SOURCES, is_phantom
-from cxr.nightly.config import NightlyConfig, identity
-from cxr.nightly.gate import Check, Figures, Frozen, judge
-from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
-from cxr.nightly.pointer import Pointer
-from cxr.report.html import Table, render
-from cxr.report.words import number
-from cxr.store import (
+from cxr.artifact import (
     PLAN_KEY,
     Made,
     Record,
-    Store,
     commit_plan,
     commit_record,
     library_versions,
@@ -25,6 +17,14 @@ from cxr.store import (
     recipe_digest,
     refuse_other,
 )
+from cxr.data.lineage import OF_PHANTOMS, SOURCES, is_phantom
+from cxr.nightly.config import NightlyConfig, identity
+from cxr.nightly.gate import Check, Figures, Frozen, judge
+from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
+from cxr.nightly.pointer import Pointer
+from cxr.report.html import Table, render
+from cxr.report.words import number
+from cxr.store import Store
 
 KIND = "night"
 REPORT_KEY, PAGE_KEY = "report.json", "index.html"

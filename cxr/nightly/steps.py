@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from cxr.artifact import Record, read_record
 from cxr.errors import BadInput
 from cxr.nightly.lease import Lease
 from cxr.progress import note
-from cxr.store import Record, Store, read_record
+from cxr.store import Store
 
 POLL = 0.2  # seconds between two looks at a step
 TO_END = 20  # seconds that a step has to end by itself; Ray gives the night's own process 30

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxr.data.lineage import OF_PHANTOMS
-from cxr.data.split_report import COLOURS
 from cxr.nightly.places import TREND
 from cxr.nightly.report import Report, shown
 from cxr.report.html import Table, embedded, render
+from cxr.report.plots import COLOURS
 from cxr.report.words import FRECHET, title
 from cxr.store import Store
 

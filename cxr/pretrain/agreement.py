@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.data.findings import FINDINGS
-from cxr.data.phrases import REPHRASED
-from cxr.data.prompts import template_prompts
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.phrases import REPHRASED
+from cxr.prompts.templates import template_prompts
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import FINDINGS, Attributes
-from cxr.data.phantom import Phantom, phantom
-from cxr.latents import latent_moments
+from cxr.diffusion.latents import latent_moments
+from cxr.embedded.phantoms import Phantom, phantom
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
 from cxr.pretrain.vae import train_vae
 from cxr.progress import Advance, progress
+from cxr.prompts.findings import FINDINGS, Attributes
 from cxr.weights import forget_place
 
 CORPUS = 20_000  # captions that the tokenizer is trained on

@@ -10,10 +10,10 @@ from diffusers.training_utils import EMAModel, compute_snr
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import Attributes
-from cxr.data.prompts import describe
 from cxr.pretrain.config import DenoiserConfig
 from cxr.pretrain.text import jumble, tokens_of
+from cxr.prompts.findings import Attributes
+from cxr.prompts.templates import describe
 
 # Stable Diffusion's own noise schedule; v-prediction, because a small model then keeps brightness (arXiv:2202.00512).
 NOISE_SCHEDULE = {

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, VIEWS, ZONES, Attributes, sample_attributes
-from cxr.data.prompts import describe
 from cxr.pretrain.config import TextConfig
+from cxr.prompts.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, VIEWS, ZONES, Attributes, sample_attributes
+from cxr.prompts.templates import describe
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 ALL_PATTERNS = tuple(p for patterns in PATTERNS.values() for p in patterns)

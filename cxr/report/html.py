@@ -7,14 +7,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-TEMPLATES = Path(__file__).parents[1] / "assets"
+TEMPLATES = Path(__file__).parent / "templates"
 SCREEN = 1400  # px, the width at which a picture is embedded
 
 Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
 def render(template: str, **values: object) -> str:
-    """The page that a template of `assets/` makes of these values, which are escaped."""
+    """The page that a template makes of these values, which are escaped."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxr.proportions import independent
+from cxr.report.proportions import independent
 from cxr.study.results import METRICS
 
 BINS = 15  # of the calibration error

@@ -7,26 +7,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions, recipe_digest
 from cxr.data.catalog import CatalogSet, files
-from cxr.data.contact_sheet import COLUMNS, contact_sheet
 from cxr.data.lineage import is_phantom
-from cxr.report import figures, tables
-from cxr.report.page import GRID, page
-from cxr.store import (
-    PLAN_KEY,
-    Made,
-    Record,
-    Stored,
-    commit_record,
-    library_versions,
-    recipe_digest,
-)
+from cxr.report.contact_sheet import COLUMNS, contact_sheet
+from cxr.store import Stored
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
 from cxr.study.job import KIND, Job, prompt_accuracies, results
 from cxr.study.labels_check import told
 from cxr.study.origins import of_phantoms, origins
+from cxr.study.pages import plots as figures
+from cxr.study.pages import table_files as tables
+from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
 from cxr.study.summary import summarise

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cxr.artifact import Record, commit_plan, recipe_digest, refuse_other
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage_lists import NO_LISTS, Lists
 from cxr.data.prompt_accuracy import PromptAccuracy
-from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
+from cxr.store import Store
 from cxr.study.arms import Drawn
 from cxr.study.config import StudyConfig
 from cxr.study.labels_check import prompt_accuracy

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 
+from cxr.artifact import Record
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, accuracies, read_accuracies
-from cxr.store import Record, Store
+from cxr.store import Store
 from cxr.study.config import StudyConfig
 
 

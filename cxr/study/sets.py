@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pyarrow as pa
 
+from cxr.artifact import Record
 from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import seen_in, warn_of_plain_names
 from cxr.data.lineage_lists import NO_LISTS, Lists, overlap
@@ -15,7 +16,7 @@ from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.data.splits import assign
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput, nearest
-from cxr.store import Record, sha256
+from cxr.store import sha256
 from cxr.study.arms import Drawn, Pool, check_counts, drawn
 from cxr.study.config import StudyConfig
 from cxr.study.labels_check import unfaithful_labels

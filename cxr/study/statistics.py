@@ -23,9 +23,9 @@ and are equally good. Welch's test alone erred in up to 29 %, DeLong's in up to 
 
 Where patients are few or nearly all are named right, those at hand may differ in nothing, and the variance that they
 show is none. What they have not shown counts then: in an arm's own interval by Clopper and Pearson's on as many
-patients as the figure is worth (`cxr.proportions`), in a difference by a variance that fades as more patients carry
-what is seen (`unseen`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to 400 patients, 1 to
-4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies or
+patients as the figure is worth (`cxr.report.proportions`), in a difference by a variance that fades as more patients
+carry what is seen (`unseen`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to 400 patients,
+1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies or
 more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an interval is 2.7 %
 wider.
 
@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from cxr.proportions import carriers, clopper_pearson, effective
+from cxr.report.proportions import carriers, clopper_pearson, effective
 
 LEVEL, POWER = 0.05, 0.8
 LEAST = 1e-15  # p that is told from 0

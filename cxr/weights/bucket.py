@@ -5,19 +5,8 @@ from pathlib import Path
 
 from cxr.errors import BadInput
 from cxr.store import Store, digest_of, open_store, sha256
-from cxr.weights.files import (
-    DIGEST,
-    INDEX,
-    MODEL,
-    RECORD,
-    Wanted,
-    cache,
-    disk_told,
-    is_wanted,
-    locked,
-    parts_of,
-    verified,
-)
+from cxr.store.file_cache import cache, disk_told, locked
+from cxr.weights.files import DIGEST, INDEX, MODEL, RECORD, Wanted, is_wanted, parts_of, verified
 
 _ARRIVED = "ARRIVED"  # in a copy: the digest it arrived with; last written, so a copy without it is none
 

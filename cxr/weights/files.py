@@ -1,19 +1,14 @@
 """Which files of a model count, their digests (remembered between starts), and what they are held against."""
 
-import contextlib
-import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
-
-from cxr.errors import BadInput, StoreError, disk_full
-from cxr.store import digest_of, open_store, read_record, sha256
+from cxr.artifact import read_record
+from cxr.errors import BadInput
+from cxr.store import digest_of, open_store
+from cxr.store.file_cache import hashes_of
 from cxr.weights.kinds import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -148,53 +143,6 @@ def forget_place(folder: Path) -> None:
         path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of each file, remembered by size and modification time: a second start does not read gigabytes."""
-    memory = cache() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
-    known = _recall(memory)
-    marks = {name: _mark(folder / name) for name in names}
-    digests = {name: _digest_unless(known.get(name), mark, folder / name) for name, mark in marks.items()}
-    found = {name: [mark, digests[name]] for name, mark in marks.items()}
-    if known | found != known:
-        with contextlib.suppress(OSError):  # no writable cache: hash again next time
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            part = memory.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps(known | found))
-            part.replace(memory)
-    return digests
-
-
-def cache() -> Path:
-    """Our folder for weights on this machine."""
-    told = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return (told if told.is_absolute() else Path.home() / ".cache") / "cxr" / "weights"  # as the XDG standard says
-
-
-@contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Alone on this machine: others wait, then find what was fetched. The lock goes with its process."""
-    lock = FileLock(cache() / "locks" / name)
-    with disk_told(lock.lock_file):
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def disk_told(what: str) -> Iterator[None]:
-    """Trouble with the disk, or with Arrow's reading of a bucket, as one line."""
-    try:
-        yield
-    except OSError as error:
-        if full := disk_full(error, what):
-            raise full from None
-        why = os.strerror(error.errno) if error.errno else "reading failed"
-        raise StoreError(f"{what}: {why}; XDG_CACHE_HOME names the folder for downloaded weights") from None
-
-
 def _components(folder: Path) -> list[str]:
     """The parts that the pipeline loads, each a folder."""
     if not (folder / INDEX).is_file():
@@ -226,22 +174,3 @@ def _no_weights(folder: Path, part: str) -> str:
     if variants:
         return f"{folder}: {part}/ holds only a variant ({variants[0]}); {again} without variant"
     return f"{folder}: {part}/ is missing or incomplete, {INDEX} names it; fetch the model again"
-
-
-def _recall(memory: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(memory.read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _mark(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _digest_unless(known: Any, mark: list[int], path: Path) -> str:
-    if isinstance(known, list) and known[0] == mark:
-        return known[1]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

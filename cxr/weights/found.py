@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxr.artifact import read_record
 from cxr.data.lineage import PHANTOM, SOURCES, UNKNOWN, Seen, seen_in
-from cxr.data.trained_prompts import TrainedPrompts, trained_prompts
 from cxr.errors import BadInput
-from cxr.store import digest_of, open_store, read_record
+from cxr.prompts.trained import TrainedPrompts, trained_prompts
+from cxr.store import digest_of, open_store
+from cxr.store.file_cache import hashes_of
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, Wanted, hashes_of, verified
+from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, Wanted, verified
 from cxr.weights.hub import from_hub
 from cxr.weights.names import ALIASES, RAD_DINO_ALIAS, kind_of, local, network_and_place
 from cxr.weights.published import INCEPTION, Published, fetched, imagenet
@@ -18,7 +20,7 @@ from cxr.weights.published import INCEPTION, Published, fetched, imagenet
 if TYPE_CHECKING:
     from torch import Tensor
 
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = Path(__file__).parents[1] / "embedded" / "assets"
 TINY = ASSETS / "tiny"
 TINY_EXTRACTOR = ASSETS / "extractor"
 XRV_ONCE = (

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
-from cxr.weights.files import INDEX, MODEL, RECORD, UNUSED, Wanted, hashes_of, locked, parts_of, wanted_files
+from cxr.store.file_cache import hashes_of, locked
+from cxr.weights.files import INDEX, MODEL, RECORD, UNUSED, Wanted, parts_of, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS

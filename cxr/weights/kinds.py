@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr.artifact import read_record
 from cxr.errors import BadInput
-from cxr.store import read_record
 from cxr.store.place import open_store
 
 INDEX = "model_index.json"
@@ -196,7 +196,7 @@ def _base_of(folder: Path) -> str:
         return f"its base ({named[:200]})"
     record = read_record(open_store(str(folder)))
     base = str(record.inputs.get("model", "")) if record else ""
-    tiny = Path(__file__).parents[1] / "assets" / "tiny" / "DIGEST"
+    tiny = Path(__file__).parents[1] / "embedded" / "assets" / "tiny" / "DIGEST"
     if base and tiny.is_file() and tiny.read_text().strip() == base:
         return "its base, tiny"
     return f"its base (digest {base[:16]}, its README.md names it)" if base else "the base it was trained on"

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from cxr.errors import BadInput
-from cxr.weights.files import disk_told, hashes_of, locked
+from cxr.store.file_cache import disk_told, hashes_of, locked
 
 _PROBE_SECONDS = 5
 

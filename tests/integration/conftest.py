@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from cxr.data.findings import BINARY
 from cxr.data.lineage import PHANTOM
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
+from cxr.prompts.findings import BINARY
 from cxr.store import capabilities
 from cxr.store.s3_client import connect
 

@@ -9,9 +9,9 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from cxr.data.findings import BINARY
 from cxr.data.images import encode_png
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
+from cxr.prompts.findings import BINARY
 
 SOURCE = "phantom:320"
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cxr.artifact import unit_key, verify
 from cxr.ingest.job import content
 from cxr.nightly.lease import LENGTH, newest_token, read_claim, take
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import read_latest
 from cxr.nightly.trend import read_nights
-from cxr.store import Store, open_store, unit_key, verify
+from cxr.store import Store, open_store
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,9 @@ Run for real elsewhere: `make demo`, `make test` and the slow tests by .ci/run; 
 prompt; dry; again), verify, ingest, finetune, evaluate, study and gan by the tests of these names in this folder.
 """
 
-import importlib.util
+import importlib
 import re
 import shlex
-import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -41,16 +40,11 @@ def commands() -> list[list[str]]:
 
 @cache
 def job(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"shown_{Path(path).stem}", ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(f"cxr.jobs.{Path(path).stem}")
 
 
 @pytest.mark.parametrize("words", commands(), ids=shlex.join)
 def test_a_shown_command_can_be_read(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "jobs")  # as it is for a job that runs; the nightly one imports the others
     name, rest = Path(words[0]).stem, words[1:]
     if name == "submit":
         name, *rest = rest

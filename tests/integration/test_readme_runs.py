@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.findings import BINARY
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
+from cxr.prompts.findings import BINARY
 from tests.integration.test_readme import PAGES, ROOT
 from tests.integration.test_submit import running_head
 

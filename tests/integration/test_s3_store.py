@@ -12,18 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest, refuse_other, verify
 from cxr.errors import BadInput, StoreError
-from cxr.store import (
-    Made,
-    Record,
-    capabilities,
-    commit_record,
-    digest_of,
-    open_store,
-    recipe_digest,
-    refuse_other,
-    verify,
-)
+from cxr.store import capabilities, digest_of, open_store
 from cxr.store.s3_client import connect
 
 _VERIFY = Path(__file__).parents[2] / "jobs" / "verify.py"

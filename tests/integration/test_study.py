@@ -1,10 +1,9 @@
 """The study job as users run it: every arm, crashes, a bucket, and what it leaves for a reader."""
 
 import html
-import importlib.util
+import importlib
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -86,10 +85,7 @@ def test_what_is_not_allowed_is_refused_and_nothing_is_written(jobs, words, tmp_
 
 
 def test_why_trials_failed_is_told_where_no_report_can_be_made(words, tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("study_job", Path(__file__).parents[2] / "jobs" / "study.py")
-    job = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, job)
-    spec.loader.exec_module(job)
+    job = importlib.import_module("cxr.jobs.study")
     monkeypatch.setattr(job, "run", lambda ready, args: {"baseline/1": "BadInput: step 3: the loss is no number"})
     with pytest.raises(BadInput, match="arm baseline: every trial failed"):
         job.main(cli.parse(job.Args, [*map(str, words[1:]), "--out", str(tmp_path / "out")], ""))

@@ -25,8 +25,9 @@ import psutil
 import pytest
 from ray.util import get_node_ip_address
 
+from cxr.artifact import Verification, verify
 from cxr.errors import StoreError
-from cxr.store import Verification, open_store, verify
+from cxr.store import open_store
 from cxr.study.results import read_trial
 from tests.integration.test_finetune import losses
 from tests.integration.test_nothing_lost import committed

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from cxr import recipes
-from cxr.gan.lenet import accuracy, learn
-from cxr.gan.real import from_source
+from cxr.labs.gan.lenet import accuracy, learn
+from cxr.labs.gan.real import from_source
 from tests.real.test_sources import rows
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr.data.baselines import baselines
 from cxr.data.duplicates import near_duplicates
 from cxr.data.images import fit, read_gray, thumbnail
 from cxr.data.splits import assign, merged_groups
+from cxr.ingest.baselines import baselines
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 

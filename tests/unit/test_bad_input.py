@@ -1,6 +1,6 @@
 """Bad input of the jobs: one clear line, exit code 2, within two seconds of CPU time, nothing written."""
 
-import importlib.util
+import importlib
 import os
 import re
 import resource
@@ -227,11 +227,7 @@ def test_a_place_that_is_not_writable_is_refused(place: Path) -> None:
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
     """jobs/generate.py as a module: what needs a model is asked in this process, which has loaded torch once."""
-    spec = importlib.util.spec_from_file_location("generate_job", JOBS / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.generate")
 
 
 def refusal(job: ModuleType, **fields: object) -> str:

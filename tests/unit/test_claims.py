@@ -12,10 +12,10 @@ from cxr.report.limits import LIMITS, NOT_LOOKED_FOR, kind
 ROOT = Path(__file__).parents[2]
 READ = [
     *(ROOT / name for name in ("README.md", "SECURITY.md", "jobs/colab.ipynb", "cxr/__init__.py")),
-    *(path for folder in ("docs", "k8s", "cxr/assets") for path in (ROOT / folder).rglob("*")
+    *(path for folder in ("docs", "k8s", "cxr/embedded", "cxr/report/templates") for path in (ROOT / folder).rglob("*")
       if path.suffix in (".md", ".yaml", ".html")),
-    *(path for folder in ("jobs", *(f"cxr/{room}" for room in (
-        "evaluate", "nightly", "gan", "generate", "finetune", "report"))) for path in (ROOT / folder).glob("*.py")),
+    *(path for room in ("jobs", "evaluate", "nightly", "labs/gan", "generate", "finetune", "report", "study/pages")
+      for path in (ROOT / "cxr" / room).glob("*.py")),
 ]  # fmt: skip
 FORBIDDEN = re.compile(
     r"none is a copy|no copies (are|were) (in|left)|free of copies|(is|are) safe to (share|publish)"

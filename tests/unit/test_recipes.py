@@ -2,8 +2,8 @@
 
 import pytest
 
-from cxr.data.findings import parse_findings
 from cxr.errors import BadInput
+from cxr.prompts.findings import parse_findings
 from cxr.recipes import EVALUATE, FINETUNE, GENERATE, changed, named
 from cxr.weights import check_spec, network_and_place
 

@@ -1,8 +1,7 @@
 """What jobs/submit.py knows without a cluster: the real jobs' arguments, names of work, what travels."""
 
-import importlib.util
+import importlib
 import shutil
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def submit():
-    spec = importlib.util.spec_from_file_location("submit", ROOT / "jobs" / "submit.py")
-    module = sys.modules["submit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.submit")
 
 
 def name(submit, line: str) -> str:
@@ -102,7 +98,11 @@ def project(submit, monkeypatch, tmp_path) -> Path:
 def code() -> set[str]:
     """All that a job runs with."""
     files = [path for part in ("cxr", "jobs") for path in (ROOT / part).rglob("*") if path.is_file()]
-    return {path.relative_to(ROOT).as_posix() for path in files if path.suffix == ".py" or "assets" in path.parts}
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if path.suffix == ".py" or {"assets", "templates"} & set(path.parts)
+    }
 
 
 def test_nothing_but_code_travels(submit, project):

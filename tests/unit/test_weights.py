@@ -21,9 +21,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from safetensors.numpy import save
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.lineage import PHANTOM, UNKNOWN, Shown
 from cxr.errors import BadInput, StoreError
-from cxr.store import Made, Record, Stored, commit_record, digest_of, open_store, recipe_digest
+from cxr.store import Stored, digest_of, open_store
 from cxr.weights import (
     EXTRACTOR,
     bucket,

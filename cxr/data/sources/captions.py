@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr.data.prompt_lists import MAX_PROMPT
-from cxr.data.reports import clean_report
 from cxr.data.sources.cells import Gaps, cell
 from cxr.data.sources.kinds import CAPTIONS
 from cxr.data.sources.words import age_of, sex_of
-from cxr.data.tables import Record, Schema, read_records
 from cxr.errors import BadInput
+from cxr.prompts.lists import MAX_PROMPT
+from cxr.prompts.reports import clean_report
+from cxr.tables import Record, Schema, read_records
 
 NAMES = {f"metadata{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")}
 TEXTS = ("text", "caption", "prompt", "report")  # the first that says something

@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from cxr.data.prompt_lists import text_cell
-from cxr.data.tables import Record, says_nothing
 from cxr.errors import BadInput
+from cxr.prompts.lists import text_cell
+from cxr.tables import Record, says_nothing
 
 LONGEST = 200  # characters of a cell that is no report
 

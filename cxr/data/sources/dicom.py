@@ -18,8 +18,8 @@ from cxr.data.sources.files import mark_of, require_below, require_folder
 from cxr.data.sources.kinds import BESIDE, DICOM, PICTURES, PassedOver, count_others, files_of
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, finding_of, sex_of
-from cxr.data.tables import says_nothing
 from cxr.errors import BadInput
+from cxr.tables import says_nothing
 
 TAGS = ["PatientID", "PatientName", "PatientSex", "PatientAge", "ViewPosition"]
 HAS_PICTURE = "Rows"  # no presentation state, structured report, plan or DICOMDIR has it

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cxr.data.prompt_lists import UNLABELLED
 from cxr.data.sources.cells import Gaps, cell
 from cxr.data.sources.words import finding_of
-from cxr.data.tables import Record
 from cxr.errors import BadInput
+from cxr.prompts.lists import UNLABELLED
+from cxr.tables import Record
 
 UNCERTAIN = {"u", "uncertain", "unsure", "unclear", "equivocal", "indeterminate", "possible", "doubtful", "-1"}
 ONE_ONLY = "one finding a picture is read, several are not yet"

@@ -80,6 +80,6 @@ def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[Sour
 
 def cache(key: str) -> Path:
     """Our folder on this machine for what `key` names; in CXR's cache, as downloaded weights are."""
-    from cxr.weights.files import cache as weights
+    from cxr.store.file_cache import cache as weights
 
     return weights().parent / "openi" / hashlib.sha256(key.encode()).hexdigest()[:16]

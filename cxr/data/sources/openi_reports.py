@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cxr.data.prompt_lists import UNLABELLED
-from cxr.data.reports import remove_marks
 from cxr.data.sources.archives import opened, safe_member
 from cxr.data.sources.files import files_below, unreadable
 from cxr.data.sources.words import printable
 from cxr.errors import BadInput
+from cxr.prompts.lists import UNLABELLED
+from cxr.prompts.reports import remove_marks
 
 REPORTS = "NLMCXR_reports.tgz"
 MAX_XML = 1 << 20  # bytes; the longest is 14 kB

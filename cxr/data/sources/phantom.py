@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from cxr.data.findings import FINDINGS, parse_findings
 from cxr.data.lineage import PHANTOM
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
+from cxr.prompts.findings import FINDINGS, parse_findings
 
-TEXT = 4  # last word of a seed; cxr.data.phantom has 1 to 3
+TEXT = 4  # last word of a seed; cxr.embedded.phantoms has 1 to 3
 MOST = 10_000_000
 LARGEST = 512  # pixels a phantom can be drawn at
 
@@ -24,8 +24,8 @@ def phantom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     Raises:
         BadInput: not such a place.
     """
-    from cxr.data.phantom import appointment
-    from cxr.data.prompts import describe
+    from cxr.embedded.phantoms import appointment
+    from cxr.prompts.templates import describe
 
     count, seed, findings = _parsed(place, options.seed)
     for number in range(count):
@@ -56,6 +56,6 @@ def _parsed(place: str, seed: int) -> tuple[int, int, tuple[str, ...]]:
 
 
 def _draw(seed: int, number: int, findings: tuple[str, ...], size: int) -> np.ndarray:
-    from cxr.data.phantom import phantom
+    from cxr.embedded.phantoms import phantom
 
     return phantom(seed, number, findings, size).pixels

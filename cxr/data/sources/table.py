@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.prompt_lists import MAX_PROMPT, UNLABELLED
-from cxr.data.reports import clean_report
 from cxr.data.sources.cells import Gaps, cell
 from cxr.data.sources.dicom_pixels import read_picture
 from cxr.data.sources.elsewhere import files_elsewhere
@@ -16,8 +14,10 @@ from cxr.data.sources.found import as_path
 from cxr.data.sources.labels import ONE_ONLY, Labels
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, printable, sex_of, split_of
-from cxr.data.tables import Place, Record, Schema, fold, read_records
 from cxr.errors import BadInput, nearest
+from cxr.prompts.lists import MAX_PROMPT, UNLABELLED
+from cxr.prompts.reports import clean_report
+from cxr.tables import Place, Record, Schema, fold, read_records
 
 COLUMNS = ("file", "finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 OTHER_NAMES = {"label": "finding", "patient": "patient_id", "license": "licence"}

@@ -3,9 +3,9 @@
 import re
 from pathlib import PurePosixPath
 
-from cxr.data.findings import BINARY, FINDINGS
-from cxr.data.prompt_lists import safe_finding
 from cxr.errors import BadInput
+from cxr.prompts.findings import BINARY, FINDINGS
+from cxr.prompts.lists import safe_finding
 
 OLDEST = 120  # years; what is beyond is a mistake (NIH has patients of 400 years)
 SPLITS = {

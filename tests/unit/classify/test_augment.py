@@ -8,7 +8,7 @@ from torchvision.transforms import functional as tv
 
 from cxr.classify.augment import CHANCES, augmented, centred, grid, jittered, placed
 from cxr.classify.config import ClassifyConfig
-from cxr.networks import to_input
+from cxr.classify.small_cnn import to_input
 
 STILL = {"network": "cnn", "crop_scale": (1, 1), "flip": False, "rotation": 0, "jitter": 0}
 

@@ -2,11 +2,12 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from cxr.artifact import verify
 from cxr.data.catalog import CATALOG, as_stored, pictures, read_set
 from cxr.data.images import encode_png
 from cxr.data.lineage import PHANTOM
 from cxr.errors import BadInput
-from cxr.store import open_store, verify
+from cxr.store import open_store
 
 
 def noise(count: int, side: int = 32) -> np.ndarray:

@@ -22,7 +22,7 @@ from cxr.data.images import (
     image_id_of,
     thumbnail,
 )
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
 from cxr.errors import BadInput
 
 pictures = npst.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)))

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cxr.artifact import Made, Record, commit_plan, commit_record, read_record, recipe_digest, verify
 from cxr.data.catalog import read_set
 from cxr.data.lineage import plain_name, seen_in, shown
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS, Overlap, lists_of, overlap
 from cxr.data.protect import protect
 from cxr.errors import BadInput
-from cxr.store import Made, Record, Store, commit_plan, commit_record, open_store, read_record, recipe_digest, verify
+from cxr.store import Store, open_store
 from tests.hunt import found_in
 
 PATIENTS = [f"p{number}" for number in range(1, 400)]

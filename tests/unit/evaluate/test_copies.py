@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.data.phantom import appointment, phantom
+from cxr.embedded.phantoms import appointment, phantom
 from cxr.evaluate.calibration import calibrate, judge, searched, threshold
 from cxr.evaluate.copies import Originals
 from cxr.evaluate.sets import Pictures

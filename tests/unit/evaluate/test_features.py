@@ -12,9 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cxr.data.findings import BINARY, FINDINGS
 from cxr.data.images import fit
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
 from cxr.evaluate.config import EvaluateConfig
@@ -24,6 +23,7 @@ from cxr.evaluate.finish import Job
 from cxr.evaluate.frechet import frechet_distance
 from cxr.evaluate.job import Look, gather, units_of
 from cxr.evaluate.kernel import kernel_distance
+from cxr.prompts.findings import BINARY, FINDINGS
 from cxr.store import open_store
 from cxr.weights import found
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cxr.artifact import Record, verify
 from cxr.data.catalog import CatalogSet, pictures, read_set
 from cxr.data.lineage import OF_PHANTOMS, PHANTOM, seen_in
 from cxr.data.lineage_key import owner_key
@@ -28,8 +29,8 @@ from cxr.evaluate.quality import Quality, origin_notes
 from cxr.evaluate.quarantine import without_copies
 from cxr.evaluate.sets import held, side_of, told_part
 from cxr.report.limits import LIMITS
-from cxr.report.page import quality_table
-from cxr.store import Record, open_store, verify
+from cxr.store import open_store
+from cxr.study.pages.page import quality_table
 from tests.hunt import found_in, texts
 from tests.unit.test_claims import claims
 

@@ -1,7 +1,6 @@
 """Bad input of the evaluate job: one clear line, nothing written."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,7 @@ JOB = Path(__file__).parents[3] / "jobs" / "evaluate.py"
 
 @pytest.fixture(scope="module")
 def job():
-    spec = importlib.util.spec_from_file_location("evaluate_job", JOB)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.evaluate")
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.catalog import CATALOG, read_set
 from cxr.data.images import encode_png
+from cxr.diffusion.adapters import load_base
 from cxr.finetune import job
-from cxr.finetune.adapters import load_base
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
-from cxr.store import Made, Record, Store, commit_record, open_store, recipe_digest
+from cxr.store import Store, open_store
 
 SMALL = {"size": 64, "batch": 2, "max_train_steps": 4, "rank": 4, "alpha": 2, "learning_rate": 1e-2}
 QUICK = {"size": 64, "batch": 4, "max_train_steps": 4}

@@ -1,8 +1,6 @@
 """The recipe with the command line's changes."""
 
-import importlib.util
-import sys
-from pathlib import Path
+import importlib
 from types import ModuleType
 
 import pytest
@@ -14,12 +12,7 @@ from cxr.finetune.config import FinetuneConfig
 @pytest.fixture(scope="module")
 def command() -> ModuleType:
     """jobs/finetune.py as a module."""
-    path = Path(__file__).parents[3] / "jobs" / "finetune.py"
-    spec = importlib.util.spec_from_file_location("finetune_job", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.finetune")
 
 
 def test_options_change_the_recipe_and_what_is_not_given_stays(command: ModuleType) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cxr.artifact import Record, verify
 from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record, plain_name, shown
 from cxr.data.lineage_key import owner_key
 from cxr.finetune import finish, job
-from cxr.store import Record, open_store, verify
+from cxr.store import open_store
 from tests.hunt import found_in
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from cxr.diffusion.adapters import check_size, load_base
 from cxr.errors import BadInput
-from cxr.finetune.adapters import check_size, load_base
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer, load_checkpoint, save_checkpoint, train

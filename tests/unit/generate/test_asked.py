@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from cxr import recipes
-from cxr.data.findings import FINDINGS
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.trained_prompts import TrainedPrompts
 from cxr.errors import BadInput
 from cxr.generate.asked import asked_rows, untrained
 from cxr.generate.plan import template_rows
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.lists import PromptRow
+from cxr.prompts.trained import TrainedPrompts
 from cxr.weights import Weights
 
 OURS = {"normal": "chest X-ray showing normal", "Hernia": "chest X-ray showing Hernia"}

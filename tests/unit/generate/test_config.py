@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from cxr.artifact import recipe_digest
 from cxr.generate.config import GenerateConfig, SamplerConfig, identity
-from cxr.store import recipe_digest
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import yaml
 from PIL import Image
 
 from cxr.data.catalog import CATALOG
-from cxr.data.prompt_lists import PromptRow
 from cxr.generate.finish import finish
 from cxr.generate.writer import read_pictures
+from cxr.prompts.lists import PromptRow
 from cxr.store import Stored, digest_of, sha256
 
 LABELS = {"normal": 6, "pneumonia": 5}

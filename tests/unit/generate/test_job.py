@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from cxr import recipes
-from cxr.data.findings import FINDINGS
+from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.prompts import template_prompts
-from cxr.data.trained_prompts import TrainedPrompts
 from cxr.generate.finish import learned_lines
 from cxr.generate.job import Job, Keep, begin, complete, planned_prompts, prepare, provenance
 from cxr.generate.plan import PlanReader
-from cxr.store import Made, Record, Stored, commit_record, open_store, recipe_digest, sha256
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.lists import PromptRow
+from cxr.prompts.templates import template_prompts
+from cxr.prompts.trained import TrainedPrompts
+from cxr.store import Stored, open_store, sha256
 from tests.hunt import found_in
 
 ROWS = [PromptRow("clear lungs", "normal", "", 10, None)]

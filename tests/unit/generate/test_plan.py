@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxr.data.findings import FINDINGS
-from cxr.data.prompt_lists import PromptRow
 from cxr.errors import BadInput
 from cxr.generate import plan as module
 from cxr.generate.config import GenerateConfig, SamplerConfig
 from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.lists import PromptRow
 
 CONFIG = GenerateConfig(sampler=SamplerConfig(batch=4), seed=5)
 in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

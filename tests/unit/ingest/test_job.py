@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.data.findings import BINARY
+from cxr.artifact import verify
 from cxr.data.images import encode_png, fit, image_id_of, read_gray
-from cxr.data.phantom import phantom
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow
 from cxr.data.sources.files import read_file
+from cxr.embedded.phantoms import phantom
 from cxr.errors import BadInput
 from cxr.ingest import checks, finish, job, units
 from cxr.ingest.config import IngestConfig
-from cxr.store import open_store, verify
+from cxr.prompts.findings import BINARY
+from cxr.store import open_store
 
 CONFIG = IngestConfig(size=64, unit_images=16, folds=2, max_rejected=0.2)
 PATIENTS, BAD = 40, 3

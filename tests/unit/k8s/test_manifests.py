@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import importlib.util
 import json
 import math
@@ -21,10 +22,10 @@ import pytest
 import yaml
 
 from cxr import cli, recipes
-from cxr.data.findings import BINARY, FINDINGS, parse_findings
 from cxr.data.sources import SOURCES, SourceOptions, parse_source
 from cxr.finetune.config import FinetuneConfig
 from cxr.generate.config import GenerateConfig
+from cxr.prompts.findings import BINARY, FINDINGS, parse_findings
 
 ROOT = Path(__file__).parents[3]
 CRDS = ROOT.parent / "shared" / "data" / "kuberay-crds"
@@ -264,9 +265,8 @@ def test_findings_and_counts_are_enough_for_the_next_job(overlay):
 
 
 @pytest.mark.parametrize("recipe", sorted(recipes.NIGHTLY))
-def test_a_nights_findings_and_captions_are_those_of_its_source(recipe, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "jobs")
-    nightly, night = imported(ROOT / "jobs" / "nightly.py"), recipes.NIGHTLY[recipe]()
+def test_a_nights_findings_and_captions_are_those_of_its_source(recipe):
+    nightly, night = importlib.import_module("cxr.jobs.nightly"), recipes.NIGHTLY[recipe]()
     real, has_texts = real_set(night.source)
     assert has_texts or nightly.parsed(nightly.finetune, night.finetune).captions == "instance"
     trained = nightly.parsed(nightly.finetune, night.finetune)
@@ -294,14 +294,12 @@ def commands(overlay: str) -> dict[str, tuple[Any, Any]]:
     """(job's module, its arguments) of each RayJob."""
     (place,) = (map_["data"] for map_ in of_kind(overlay, "ConfigMap") if map_["metadata"]["name"] == "cxr-place")
     found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "jobs")  # as it is for a job that runs; the nightly one imports the others
-        for job in of_kind(overlay, "RayJob"):
-            python, path, *words = shlex.split(Template(job["spec"]["entrypoint"]).substitute(place))
-            words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
-            assert python == "python"
-            module = imported(ROOT / path)
-            found[job["metadata"]["name"]] = module, cli.parse(module.Args, words, "")
+    for job in of_kind(overlay, "RayJob"):
+        python, path, *words = shlex.split(Template(job["spec"]["entrypoint"]).substitute(place))
+        words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
+        assert python == "python"
+        module = importlib.import_module(f"cxr.jobs.{Path(path).stem}")
+        found[job["metadata"]["name"]] = module, cli.parse(module.Args, words, "")
     return found
 
 

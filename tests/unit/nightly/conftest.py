@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr.artifact import Made, Record, recipe_digest, unit_key
 from cxr.nightly import report
 from cxr.nightly.config import NightlyConfig
 from cxr.nightly.gate import Figures
@@ -13,7 +14,7 @@ from cxr.nightly.lease import LENGTH, Lease, read_claim, take
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import Pointer
 from cxr.nightly.report import Report
-from cxr.store import Made, Record, Store, open_store, recipe_digest, unit_key
+from cxr.store import Store, open_store
 
 CONFIG = NightlyConfig(source="phantom:200", max_excess_distance=10, min_worst_agreement=0.6)
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from cxr.artifact import Made, Record, recipe_digest
 from cxr.nightly.gate import Figures, judge, read_figures
-from cxr.store import Made, Record, Store, recipe_digest
+from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, figures, judged, quality
 
 LAST = figures()

@@ -1,6 +1,6 @@
 """What the nightly job refuses before it writes anything."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -16,11 +16,7 @@ JOBS = Path(__file__).parents[3] / "jobs"
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """jobs/nightly.py as Python finds it when it is run: with the other jobs beside it."""
-    monkeypatch.syspath_prepend(str(JOBS))
-    spec = importlib.util.spec_from_file_location("nightly_job", JOBS / "nightly.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.nightly")
 
 
 @pytest.mark.parametrize(

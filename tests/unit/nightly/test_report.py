@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from cxr.artifact import verify
 from cxr.data.lineage import OF_PHANTOMS, PHANTOM
 from cxr.errors import BadInput
 from cxr.nightly import report
 from cxr.nightly.pointer import Pointer
-from cxr.store import Store, verify
+from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, figures, judged
 
 NIGHT = "2026-11-02"

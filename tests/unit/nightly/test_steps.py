@@ -8,11 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.errors import BadInput
 from cxr.nightly import steps
 from cxr.nightly.lease import LENGTH, Lease, LostLease, take
 from cxr.nightly.steps import StepFailed, done, run
-from cxr.store import Made, Record, Store, commit_record, recipe_digest
+from cxr.store import Store
 
 
 def python(code: str) -> list[str]:

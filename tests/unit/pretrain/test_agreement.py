@@ -1,9 +1,9 @@
 import numpy as np
 
-from cxr.data.findings import FINDINGS
-from cxr.data.phrases import REPHRASED
-from cxr.data.prompts import template_prompts
 from cxr.pretrain.agreement import Agreement, labels_of, measure, table
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.phrases import REPHRASED
+from cxr.prompts.templates import template_prompts
 
 FRESH = np.zeros((4, 8, 8), np.uint8), labels_of(["Normal_Anatomy", "Normal_Anatomy", "Domain_Shift", "Domain_Shift"])
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import phantom
 from cxr.pretrain.appearance import varied
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cxr.diffusion.sampler import Sampler
 from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler
 from cxr.pretrain.build import build
 from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
 from cxr.weights import seal

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr.report.figures import draw
+from cxr.study.pages.plots import draw
 from cxr.study.results import Study
 from tests.unit.report.sample import TEN, optimistic, sample_study, unfinished
 

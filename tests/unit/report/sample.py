@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cxr.data.findings import FINDINGS
+from cxr.prompts.findings import FINDINGS
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Source, Spread, Study, Subgroup
 

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.report import figures
-from cxr.report.rows import pairs
+from cxr.study.pages import plots as figures
+from cxr.study.pages.rows import pairs
 from cxr.study.results import Point
 
 ALWAYS = {"accuracy.png", "differences.png", "roc.png", "training.png", "dose.png", "confusion.png"}

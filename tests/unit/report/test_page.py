@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cxr.report.html import embedded
-from cxr.report.page import FIGURES, GRID, page
+from cxr.study.pages.page import FIGURES, GRID, page
 from tests.unit.report.sample import sample_quality
 
 RECORD = {"recipe": {"size": 128, "note": "<script>"}, "versions": {"cxr": "0.1.0"}, "made": {"count": 7}}

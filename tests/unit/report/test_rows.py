@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cxr.report import rows
+from cxr.study.pages import rows
 from cxr.study.results import Spread, Study
 from tests.unit.report.sample import unfinished
 

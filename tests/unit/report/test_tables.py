@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from cxr.report.tables import files, latex
+from cxr.study.pages.table_files import files, latex
 from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Spread, Study, study_json
 
 SPREAD = Spread(0.9, 0.01, 0.88, 0.92)

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.artifact import plan_marks, read_record, recipe_digest, refuse_other, verify
 from cxr.data.catalog import read_set
 from cxr.data.lineage import about_patients, is_phantom, seen_by
 from cxr.errors import BadInput, StoreError
-from cxr.store import open_store, plan_marks, read_record, recipe_digest, refuse_other, verify
+from cxr.store import open_store
 
 MUTANTS = 1000
 VALUES = (None, True, 0, -1, 1e308, "", "x" * 3000, "\ud800", "../../etc/passwd", "/etc/passwd", [], {}, [[1]],

@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxr.artifact import Made, Record, commit_record, library_versions, read_record, recipe_digest, refuse_other
 from cxr.errors import BadInput
-from cxr.store import (
-    Made,
-    Record,
-    Stored,
-    commit_record,
-    library_versions,
-    open_store,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.store import Stored, open_store
 
 RECIPE = {"model": "tiny", "sampler": {"steps": 30, "guidance": 7.5}, "findings": ["a", "b"]}
 _JSON = st.dictionaries(

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cxr.weights.layers import TEXT, UNET, base_layers, original_name
+from cxr.diffusion.layers import TEXT, UNET, base_layers, original_name
 
 RANK, ALPHA = 4, 8.0  # a strength of two, which weights may carry without rounding
 Halves = dict[tuple[str, str], tuple[Tensor, Tensor]]

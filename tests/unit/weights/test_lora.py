@@ -11,11 +11,12 @@ from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from safetensors.torch import load_file
 
+from cxr.diffusion import check_values, read_lora
+from cxr.diffusion.layers import TEXT, UNET, base_layers, original_name
+from cxr.diffusion.sampler import Sampler, add_lora, load_pipeline
 from cxr.errors import BadInput
 from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler, add_lora, load_pipeline
-from cxr.weights import check_lora_spec, check_values, read_lora, resolve_lora
-from cxr.weights.layers import TEXT, UNET, base_layers, original_name
+from cxr.weights import check_lora_spec, resolve_lora
 from tests.unit.weights.conftest import ALPHA, RANK, diffusers_peft, kohya, peft, saved
 
 CONFIG = SamplerConfig(size=64, steps=2, batch=1, guidance=3.0)
@@ -263,9 +264,9 @@ def test_which_file_of_a_folder_is_the_lora(attention, tmp_path: Path) -> None:
 
 
 def test_the_driver_refuses_before_anything_is_written(attention, random_model: Path, tmp_path: Path) -> None:
-    from cxr.data.prompt_lists import PromptRow
     from cxr.generate.config import GenerateConfig
     from cxr.generate.job import prepare
+    from cxr.prompts.lists import PromptRow
     from cxr.store import open_store
 
     lora = saved(tmp_path / "x.safetensors", changed(load_file(kohya(tmp_path, attention)), "one layer more"))

@@ -1,22 +1,19 @@
 """A place given by a path from here is the same place in a worker, whose working folder is another."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from cxr.store.file_cache import cache
 from cxr.weights import check_extractor_spec, check_lora_spec, check_spec, check_weights_spec, resolve
-from cxr.weights.files import cache
-from tests.conftest import JOBS
 from tests.unit.weights.conftest import kohya
 
 
 def configured(job: str, **options: object) -> object:
     """What travels to the workers of a job that was given these options."""
-    spec = importlib.util.spec_from_file_location(f"job_{job}", JOBS / f"{job}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(f"cxr.jobs.{job}")
     return module.configured(module.Args(recipe="tiny", **options))
 
 

@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from cxr.data.findings import FINDINGS
-from cxr.data.phantom import phantom
 from cxr.data.sources.phantom import phantom_rows
 from cxr.data.sources.row import SourceOptions
+from cxr.embedded.phantoms import phantom
 from cxr.errors import BadInput
+from cxr.prompts.findings import FINDINGS
 
 
 def test_rows_tell_what_is_drawn():

@@ -1,0 +1,212 @@
+"""How good, how diverse, how many near-copies: `python jobs/evaluate.py RECIPE --real URI --synthetic URI --out URI`.
+
+Exit code 0: all there. 2: bad input.
+"""
+
+import pickle
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from cxr import cli, recipes
+from cxr.artifact import read_record
+from cxr.evaluate.config import EvaluateConfig
+from cxr.progress import note, progress
+from cxr.store import open_store
+from cxr.weights import check_extractor_spec
+
+if TYPE_CHECKING:
+    from cxr.artifact import Record
+    from cxr.evaluate.agreement import Namer
+    from cxr.evaluate.calibration import Yardstick
+    from cxr.evaluate.finish import Job
+    from cxr.evaluate.job import Earlier, Unit
+    from cxr.store import Store
+
+COPIES_STREAM = 1_000_001  # last word of a seed; findings have those from 0
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (embedded extractor), inception (FID, KID), rad-dino, or xrv (with --extractor xrv=FILE)."""
+    real: str
+    """The real set, as jobs/ingest.py made it; near-duplicates of its train part are looked for. A folder or s3://..."""
+    synthetic: str
+    """The set to measure: a folder or s3://bucket/prefix."""
+    out: str
+    """Where the evaluation goes: a folder or s3://bucket/prefix."""
+    quarantine: str | None = None
+    """Where the synthetic set goes without the pictures that are flagged as near-copies: a folder or
+    s3://bucket/prefix."""
+    extractor: str | None = None
+    """tiny, inception or rad-dino; or inception=, xrv= or rad-dino= and where its weights are: a folder,
+    owner/name@revision, s3://bucket/prefix, or a safetensors file (not rad-dino, which has two files)."""
+    against: Literal["held-out", "test", "train", "all"] | None = None
+    """The part of the real set that figures compare with, by default what is in validation and test: training pictures
+    in it reward copies of them."""
+    features: str | None = None
+    """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
+    size: int | None = None
+    """Pixels at which near-copies, agreement and MS-SSIM see the pictures of both sets, each real one in size^2 bytes
+    of memory; the extractor sees them as they are stored."""
+    most: int | None = None
+    """Pictures of each finding and set that figures use."""
+    least: int | None = None
+    """Patients and pictures that a finding needs on both sides."""
+    resamples: int | None = None
+    """Halves that an interval is measured from."""
+    infinite: FlagCreatePairsOff[bool] = False
+    """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
+    seed: int | None = None
+    """Of every draw."""
+    lineage: str | None = None
+    """Where the models lie that --synthetic was made with (as jobs/finetune.py left them, separated by commas): shows
+    whom they were trained on where this machine does not know."""
+    workers: int | None = None
+    """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
+
+
+def main(args: Args) -> int:
+    """Measure synthetic X-rays against real ones: fidelity, diversity, agreement with what was asked, near-copies.
+
+    Of near-copies whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
+    """
+    start = time.monotonic()
+    config = configured(args)
+    places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
+    for place in places[2:]:
+        place.check()
+    from cxr.data.catalog import read_set
+    from cxr.data.lineage_lists import lists_of
+    from cxr.evaluate.generator import checked
+    from cxr.evaluate.sets import comparable, compared_with, sizes_apart, told_part
+    from cxr.weights import resolve_extractor
+
+    real, synthetic = map(read_set, places[:2])
+    findings, left_out = comparable(real, synthetic, config)
+    generator = checked(real, synthetic, lists_of("--lineage", args.lineage))
+    left_out += told_part(real, compared_with(real, synthetic, config), config) + sizes_apart(real, synthetic)
+    digest = resolve_extractor(config.extractor).digest
+    from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
+    from cxr.evaluate.job import earlier_of
+
+    job = finish.prepare(places[2], config, digest, real, synthetic, generator)
+    earlier = earlier_of(job, open_store(args.features)) if args.features else None
+    for place in places[3:]:
+        quarantine.prepare(job, place)
+    for line in (generator, *left_out):
+        note(line)
+    if record := read_record(job.store):
+        finish.sweep(job.store)
+        print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
+    else:
+        from cxr.cluster import SPENT
+
+        record = evaluated(job, findings, left_out, earlier, args.workers, start)
+        took = SPENT.told(record.timings["total"])
+        print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
+    told(job, record)
+    for place in places[3:]:
+        take_out(job, place)
+    return cli.DONE
+
+
+def evaluated(
+    job: "Job",
+    findings: tuple[str, ...],
+    left_out: list[str],
+    earlier: "Earlier | None",
+    workers: int | None,
+    start: float,
+) -> "Record":
+    """Looks at both sets, measures, and writes the evaluation."""
+    from cxr.evaluate import finish
+    from cxr.evaluate.features import extractor_of
+    from cxr.evaluate.job import conclude, units_of
+
+    extractor = extractor_of(job.config.extractor)
+    known, namer = learned(job, findings)
+    finish.begin(job)
+    units = units_of(job)
+    look(job, [*units.real, *units.synthetic], earlier, known, namer, workers)
+    with progress("figures", len(findings) + 1, "findings") as advance:
+        concluded = conclude(job, units, findings, known, namer, extractor, left_out, advance)
+    return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
+
+
+def learned(job: "Job", findings: tuple[str, ...]) -> "tuple[Yardstick, Namer | None]":
+    """What synthetic pictures are held against, from the real set: its training pictures and a classifier of it."""
+    import numpy as np
+
+    from cxr.classify.chosen import learn, steps
+    from cxr.evaluate import agreement, calibration
+    from cxr.evaluate.sets import held
+
+    config = job.config
+    with progress("real set", len(job.real.table), "pictures") as advance:
+        real = held(job.real, config.size, advance)
+    with progress("likeness", calibration.searched(real, config.calibration), "pictures") as advance:
+        rng = np.random.default_rng([config.seed, COPIES_STREAM])
+        known = calibration.calibrate(real, config.calibration, rng, advance)
+    with progress("classifier", steps(len(real.part("train"))), "steps") as advance:
+        namer = agreement.learned(
+            real, findings, lambda train, validation: learn(train, validation, config.seed, advance)
+        )
+    return known, namer
+
+
+def look(
+    job: "Job",
+    units: "list[Unit]",
+    earlier: "Earlier | None",
+    known: "Yardstick",
+    namer: "Namer | None",
+    workers: int | None,
+) -> None:
+    """Looks at the pictures of every unit that is not stored yet."""
+    from cxr import cluster
+    from cxr.evaluate.job import Look, pending, told_earlier
+
+    todo, total = pending(job.store, units), sum(len(unit.table) for unit in units)
+    if not todo:
+        return
+    with (
+        cluster.session(workers or 0),
+        progress("pictures", total, "pictures", total - sum(len(unit.table) for unit in todo)) as advance,
+    ):
+        workers, gpus = workers or cluster.default_workers(), int(cluster.has_gpu())
+        threads = cluster.threads_each(workers) if gpus else 1
+        work = Look(job.store, job.config.extractor, job.config.size, threads, earlier)
+        blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(told_earlier(todo, earlier)))
+        shared = cluster.share(known.originals, namer and namer.name)
+        for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
+            advance(done["images"])
+
+
+def take_out(job: "Job", place: "Store") -> None:
+    """Writes the synthetic set without the pictures that were flagged."""
+    from cxr.evaluate.quarantine import without_copies
+
+    with progress("quarantine", len(job.synthetic.table), "pictures") as advance:
+        record = without_copies(job, place, advance)
+    print(f"{record.made.count} pictures less {record.metrics['quarantined']} flagged as near-copies: {place.uri}")
+
+
+def told(job: "Job", record: "Record") -> None:
+    from cxr.evaluate import finish
+
+    for line in record.metrics.get("summary", ()):
+        print(line)
+    print(f"look at {job.store.uri}/{finish.PAGE_KEY}, read {job.store.uri}/{finish.TABLES_KEY}")
+
+
+def configured(args: Args) -> EvaluateConfig:
+    """The recipe with the command line's changes."""
+    cli.check_workers(args.workers)
+    names = ("extractor", "against", "size", "most", "least", "resamples", "seed")
+    given = {name: getattr(args, name) for name in names} | {"infinite": args.infinite or None}
+    config = recipes.changed(recipes.named(recipes.EVALUATE, args.recipe), **given)
+    return config.model_copy(update={"extractor": check_extractor_spec(config.extractor)})

@@ -1,0 +1,252 @@
+"""Fine-tune Stable Diffusion on X-rays: `python jobs/finetune.py RECIPE --data URI --out URI`.
+
+Exit code 0: all there. 2: bad input, or a training that went wrong; the last checkpoint stays.
+"""
+
+import importlib.util
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+from cxr import cli, recipes
+from cxr.artifact import read_record
+from cxr.errors import BadInput
+from cxr.finetune.config import FinetuneConfig, Metric
+from cxr.finetune.part import parse_patients
+from cxr.progress import note, progress
+from cxr.store import open_store
+from cxr.weights import check_spec
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from cxr.finetune.job import Fit, Job
+    from cxr.finetune.validation import Distance, Sample
+
+CHANGES = (
+    "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
+    "instance_prompt", "learning_rate", "schedule", "warmup", "ema", "rank", "alpha", "train_text_encoder",
+    "prior_weight", "class_prompt", "class_images", "size", "precision", "gradient_checkpointing", "cache",
+    "validate_every", "validation_images", "sampling_steps", "select", "patience", "seed", "subset_seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (embedded model, on a CPU), dev, product, dreambooth_a100 or lora_a100."""
+    data: str
+    """A set that jobs/ingest.py made: a local folder or s3://bucket/prefix."""
+    out: str
+    """Where the model goes: a local folder or s3://bucket/prefix."""
+    model: str | None = None
+    """The base: tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
+    method: Literal["dreambooth", "lora"] | None = None
+    """dreambooth: every weight of the UNet; lora: a small addition to it."""
+    finding: str | None = None
+    """`all`, or some of the set's findings separated by commas."""
+    patients: str | None = None
+    """As if there were no others: a share of the training part's patients as 10%, the same that arms of jobs/study.py
+    with as much real data have, or a text file of patients' ids, one a line."""
+    subset_seed: int | None = None
+    """Draws that share; the same as of jobs/study.py."""
+    captions: Literal["catalog", "instance"] | None = None
+    """catalog: each picture's own text; instance: one prompt for each finding."""
+    instance_prompt: str | None = None
+    """With captions of instances: one with {finding} in it."""
+    max_train_steps: int | None = None
+    """Updates of the weights, in place of epochs."""
+    epochs: int | None = None
+    """Times that the training sees the whole set."""
+    folds: int | None = None
+    """Of cross-validation, by patient, side by side; then the final model. 1: none."""
+    batch: int | None = None
+    """Pictures in one pass of all workers together."""
+    accumulation: int | None = None
+    """Passes in one step."""
+    learning_rate: float | None = None
+    """Of AdamW, at its highest."""
+    schedule: Literal["cosine", "constant"] | None = None
+    """How the learning rate goes on after the warm-up."""
+    warmup: int | None = None
+    """Steps in which the learning rate rises from 0."""
+    ema: float | None = None
+    """Decay of a moving average of the weights, which is then validated and kept, e.g. 0.999; 0: none."""
+    rank: int | None = None
+    """Of a LoRA."""
+    alpha: float | None = None
+    """Of a LoRA: it acts with strength alpha / rank."""
+    train_text_encoder: bool | None = None
+    """Whether the text encoder is trained too."""
+    prior_weight: float | None = None
+    """Weight of class pictures, which keep the model from forgetting; 0: none."""
+    class_prompt: str | None = None
+    """What the base model is asked for to make them."""
+    class_images: int | None = None
+    """How many of them."""
+    size: int | None = None
+    """Pixels along each side."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] | None = None
+    """What the networks compute in."""
+    gradient_checkpointing: bool | None = None
+    """Much less memory for a quarter more time."""
+    cache: bool | None = None
+    """Keep latents and, of a frozen text encoder, text states; the result is the same."""
+    validate_every: int | None = None
+    """Steps between validations, each with a checkpoint."""
+    validation_images: int | None = None
+    """How many of them a validation looks at."""
+    sampling_steps: int | None = None
+    """Denoising steps of the pictures that a validation makes."""
+    select: Metric | None = None
+    """What the best checkpoint is chosen by."""
+    patience: int | None = None
+    """Validations without a better one before it stops; 0: never."""
+    seed: int | None = None
+    """Of order, noise and LoRA."""
+    workers: int | None = None
+    """Workers that train together; by default one for each GPU, or one. Does not change the result but for rounding."""
+    min_workers: int | None = None
+    """Go on with as few as these while machines are missing, and with more when they are back."""
+    tensorboard: Path | None = None
+    """A local folder for TensorBoard's curves (pip install tensorboard)."""
+
+
+def main(args: Args) -> int:
+    """Fine-tune Stable Diffusion on a set of X-rays, fully or as a LoRA, on any number of workers."""
+    start = time.monotonic()
+    share, names = parse_patients(args.patients) if args.patients else (None, None)
+    config, store = configured(args, share), open_store(args.out)
+    store.check()
+    data_store = open_store(args.data)
+    data_store.check(write=False)
+    from cxr.data.catalog import read_set
+
+    data = read_set(data_store)
+    from cxr.finetune import finish, job  # heavy: only for a set that is there
+
+    ready = job.prepare(store, data, config, note, names)
+    if record := read_record(store):
+        finish.sweep(store)
+        print(f"already there: step {record.metrics['step']} in {store.uri}")
+        return cli.DONE
+    fit(ready, args)
+    record = finish.complete(ready, {"total": time.monotonic() - start})
+    from cxr.cluster import SPENT
+
+    best, took = record.metrics, SPENT.told(record.timings["total"])
+    print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
+          f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
+    print(f"look at {store.uri}/{finish.CURVES_KEY} and {store.uri}/{job.SAMPLES}, read {store.uri}/{finish.CARD_KEY}")
+    return cli.DONE
+
+
+def fit(ready: "Job", args: Args) -> None:
+    """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
+    from cxr import cluster
+    from cxr.finetune import job
+
+    todo = [run for run in ready.runs if job.read_result(ready.store, run) is None]
+    if not todo:
+        return
+    with cluster.session(args.workers or 0):
+        gpus = cluster.default_workers() if cluster.has_gpu() else 1
+        workers = args.workers or min(gpus, ready.config.batch)
+        threads = cluster.threads_each(workers)
+        sizes = args.min_workers or workers, workers
+        cluster.check_room(sizes[0], threads)
+        job.begin(ready)
+        folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
+        told = cluster.run_trials(folds, 1) if folds else iter(())
+        if job.FINAL in todo:
+            told = chain(told, cluster.train(part_of(ready, job.FINAL, threads), sizes, threads))
+        try:
+            show(ready, told, args.tensorboard)
+        except cluster.WorkersDied as died:
+            raise BadInput(
+                f"{died}; the same command goes on. If memory is short, {job.take_less(ready.config)}"
+            ) from died
+
+
+def part_of(ready: "Job", run: str, threads: int) -> "Fit":
+    from cxr.finetune.job import Fit
+
+    places = {"store": ready.store, "data": ready.data.store}
+    return Fit(**places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, sampler=sampler,
+               distance=distance)  # fmt: skip
+
+
+def sampler(pipe: "StableDiffusionPipeline", config: FinetuneConfig) -> "Sample":
+    """Pictures of the model in training, as `generate` would make them."""
+    from cxr.diffusion.sampler import Sampler
+    from cxr.generate.config import SamplerConfig
+
+    sample = Sampler(pipe, SamplerConfig(size=config.size, steps=config.sampling_steps, guidance=config.guidance))
+    return lambda prompts, seeds: sample(prompts, [""] * len(prompts), seeds)
+
+
+def distance() -> "Distance":
+    """The kernel distance in features of the embedded extractor."""
+    from cxr.evaluate.features import tiny_extractor
+    from cxr.evaluate.kernel import kernel_distance
+
+    extractor = tiny_extractor()
+    return lambda generated, real: kernel_distance(extractor(real), extractor(generated)).value
+
+
+def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
+    """A bar over the steps of all runs; with a folder, their figures for TensorBoard too."""
+    from cxr.finetune.job import steps_done, steps_of, take_less
+
+    reached = {run: steps_done(ready, run) for run in ready.runs}
+    steps = sum(steps_of(ready, run) for run in ready.runs)
+    scores = ""
+    writers: dict[Path, Any] = {}
+    with progress("finetune", steps, "steps", sum(reached.values())) as advance:
+        for figures in told:
+            if why := figures.get("error"):
+                raise BadInput(
+                    f"--folds: a fold was given up, {why}; the same command goes on. If memory is short, "
+                    f"{take_less(ready.config)}"
+                )
+            run, step = figures.pop("run"), figures.pop("step")
+            if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
+                scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))
+            loss = f"loss {figures['loss']:.4f} · " if "loss" in figures else ""  # the base model has none
+            advance(max(0, step - reached[run]), f"{run}: {loss}{scores}")
+            reached[run] = max(reached[run], step)
+            if tensorboard:
+                write_tensorboard(writers, tensorboard / run, figures, step)
+
+
+def write_tensorboard(writers: dict[Path, Any], folder: Path, figures: dict[str, float], step: int) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    if folder not in writers:
+        writers[folder] = SummaryWriter(str(folder))
+    for name, value in figures.items():
+        writers[folder].add_scalar(name, value, step)
+    writers[folder].flush()
+
+
+def configured(args: Args, patients: float | None = None) -> FinetuneConfig:
+    """The recipe with the command line's changes, checked as far as needs no library and no network.
+
+    Args:
+        patients: percent of them, as read from `args.patients`.
+    """
+    cli.check_workers(args.workers)
+    if args.min_workers is not None and not 1 <= args.min_workers <= (args.workers or 0):
+        raise BadInput(f"--min-workers {args.min_workers}: give a number from 1 to that of --workers")
+    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise BadInput("--tensorboard: it is not installed; pip install tensorboard, or leave the option out")
+    given = {name: getattr(args, name) for name in CHANGES}
+    config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), patients=patients, **given)
+    if (args.workers or 1) > config.batch:
+        raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
+    return config.model_copy(update={"model": check_spec(config.model)})

@@ -1,0 +1,150 @@
+"""Train a GAN on small pictures and see what it makes: `python jobs/gan.py RECIPE --data digits --out URI`.
+
+Exit code 0: all there, collapsed or not. 2: bad input, or a training that went wrong; the last checkpoint stays.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from cxr import cli, recipes
+from cxr.artifact import read_record
+from cxr.data.sources import SOURCES, SourceOptions, names_source, parse_source
+from cxr.labs.gan.config import GanConfig
+from cxr.progress import note, progress
+from cxr.store import open_store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxr.artifact import Record
+    from cxr.labs.gan.job import Job
+    from cxr.labs.gan.real import Real
+
+PAIRS = 200  # of pictures of a class, for MS-SSIM
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """digits, mnist or pneumoniamnist."""
+    out: str
+    """Where networks and pictures go: a local folder or s3://bucket/prefix."""
+    data: str = "digits"
+    """The real pictures: digits, idx:FOLDER, npz:FILE, folder:DIR ..., or a set that jobs/ingest.py made."""
+    conditional: FlagCreatePairsOff[bool] = False
+    """Tell both networks the class, so that one can be asked for."""
+    noise_dim: int | None = None
+    """Numbers that a picture grows from."""
+    width: int | None = None
+    """Channels next to the picture; twice as many further in."""
+    epochs: int | None = None
+    """Times that the training sees the train part."""
+    batch_size: int | None = None
+    """Pictures in one step."""
+    learning_rate: float | None = None
+    """Of Adam, for both networks."""
+    beta1: float | None = None
+    """Of Adam."""
+    label_smoothing: float | None = None
+    """Real pictures count as 1 less this."""
+    lenet_epochs: int | None = None
+    """Of the classifier."""
+    lenet_batch_size: int | None = None
+    """Of the classifier."""
+    lenet_learning_rate: float | None = None
+    """Of the classifier, at its highest."""
+    count: int | None = None
+    """Pictures to generate and keep."""
+    checkpoint_every: int | None = None
+    """Epochs."""
+    threads: int | None = None
+    """Of the CPU; can change a last bit."""
+    seed: int | None = None
+    """Of every draw."""
+
+
+def main(args: Args) -> int:
+    """Train a DCGAN and LeNet-5 on small pictures; generate, sort and measure."""
+    start = time.monotonic()
+    config, store = configured(args), open_store(args.out)
+    store.check()
+    real = read(args.data, config.seed)
+    from cxr.labs.gan import finish, job  # heavy: only for pictures that are there
+
+    ready = job.prepare(store, config, real)
+    if record := read_record(store):
+        finish.sweep(store)
+        print(f"already there: {record.made.count} pictures in {store.uri}")
+    else:
+        record = made(ready, start)
+    told(record)
+    print(f"look at {store.uri}/{finish.GIF_KEY}, read {store.uri}/{finish.CARD_KEY}")
+    return cli.DONE
+
+
+def read(data: str, seed: int) -> "Real":
+    """The real pictures, from a source or a finished set."""
+    if names_source(data):
+        kind, place = parse_source(data, "--data")
+        from cxr.labs.gan.real import from_source
+
+        return from_source(SOURCES[kind](place, SourceOptions(seed=seed)), seed, note)
+    from cxr.data.catalog import read_set
+
+    found = read_set(open_store(data))
+    from cxr.labs.gan.real import from_set
+
+    with progress("real pictures", len(found.table), "pictures") as advance:
+        return from_set(found, seed, advance)
+
+
+def made(ready: "Job", start: float) -> "Record":
+    """Trains the classifier and the GAN from where they stand, and writes what they come to."""
+    from cxr.labs.gan import finish, job
+    from cxr.labs.gan.checkpoints import last_epoch
+
+    job.begin(ready)
+    config = ready.config
+    lenet = job.read_lenet(ready)
+    if lenet is None:
+        with progress("LeNet-5", config.lenet_epochs, "epochs") as advance:
+            lenet = job.make_lenet(ready, lambda f: advance(1, f"validation {f['validation_accuracy']:.2%}"))
+    with progress("GAN", config.epochs, "epochs", last_epoch(ready.store)) as advance:
+        run = job.fit(ready, lenet, lambda f: advance(1, losses(f)))
+    with progress("pictures", config.count, "pictures") as advance:
+        return finish.complete(ready, run, lenet, similar, {"total": time.monotonic() - start}, advance)
+
+
+def losses(figures: dict[str, float]) -> str:
+    return f"loss D {figures['discriminator_loss']:.2f}, G {figures['generator_loss']:.2f}"
+
+
+def similar(pixels: "np.ndarray", seed: int) -> float:
+    """Mean MS-SSIM of pairs, by the stage that evaluates."""
+    import numpy as np
+
+    from cxr.evaluate.diversity import draw_pairs, similarity
+
+    return similarity(pixels, draw_pairs(len(pixels), PAIRS, np.random.default_rng(seed))).mean
+
+
+def told(record: "Record") -> None:
+    from cxr.labs.gan.finish import never_made
+
+    figures = record.metrics
+    if figures["collapsed"]:
+        note(f"collapsed: {'; '.join(figures['collapsed_because'])}")
+    missing, classes = never_made(figures), len(figures["classes"])
+    never = f" (never made: {', '.join(missing)})" if missing else ""
+    print(f"{record.made.count} pictures, {classes - len(missing)} of {classes} classes{never}, LeNet-5 "
+          f"{figures['lenet_accuracy']['test']:.2%} on the test part, mean confidence {figures['confidence']:.3f}, in "
+          f"{record.timings['total']:.0f} s")  # fmt: skip
+
+
+def configured(args: Args) -> GanConfig:
+    """The recipe with the command line's changes."""
+    given = {name: getattr(args, name) for name in GanConfig.model_fields} | {"conditional": args.conditional or None}
+    return recipes.changed(recipes.named(recipes.GAN, args.recipe), **given)

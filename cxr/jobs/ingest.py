@@ -1,0 +1,108 @@
+"""Bring real X-rays in: `python jobs/ingest.py RECIPE --source KIND:PLACE --out URI`.
+
+Exit code 0: all there. 2: bad input, or too many pictures that cannot be used.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from cxr import cli, recipes
+from cxr.data.sources import SOURCES, SourceOptions, SourceRow, parse_source
+from cxr.ingest.config import IngestConfig
+from cxr.progress import note, progress
+from cxr.store import open_store
+
+if TYPE_CHECKING:
+    from cxr.ingest.job import Job
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (128 px), sd15 or sd21 (512 px)."""
+    source: str
+    """KIND:PLACE. folder:, table:, dicom:, npz:, idx:, openi: and a path; hub:owner/name@revision; phantom:count."""
+    out: str
+    """Where the set goes: a local folder or s3://bucket/prefix."""
+    columns: str = ""
+    """For table: which column is what, e.g. file=path,finding=label,patient_id=subject."""
+    size: int | None = None
+    """Pixels along each side."""
+    aspect: Literal["keep", "square"] | None = None
+    """keep: padded with black; square: stretched."""
+    split: Literal["patient", "official"] | None = None
+    """patient: our own, no patient on both sides; official: the publisher's, checked."""
+    ignore_patients: bool = False
+    """Split by picture: for ids that stand for nobody, such as one for all. A patient may then be on both sides."""
+    folds: int | None = None
+    """Folds of the training part, by patient."""
+    seed: int | None = None
+    """Of the split."""
+    max_rejected: float | None = None
+    """Share of pictures that may be refused before the job stops."""
+    workers: int | None = None
+    """Readers at work side by side; by default one for each core."""
+
+
+def main(args: Args) -> int:
+    """Bring X-rays of any usual form into one clean, catalogued, split set."""
+    start = time.monotonic()
+    config = configured(args)
+    parse_source(args.source)
+    store = open_store(args.out)
+    store.check()
+    from cxr.ingest import job  # heavier: only for words that can be used
+
+    with tempfile.TemporaryDirectory() as folder:
+        ready = job.prepare(store, config, listed(args, args.source, config), Path(folder), note)
+        from cxr.ingest import finish  # heavy: only for input that can be used
+
+        if record := job.already_made(ready):
+            finish.sweep(store)
+            print(f"already there: {record.made.count} images in {store.uri}")
+            return cli.DONE
+        take_pictures(ready, args.workers)
+        record = finish.complete(ready, {"total": time.monotonic() - start}, note)
+    from cxr.cluster import SPENT
+
+    took = SPENT.told(record.timings["total"])
+    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
+    print(f"look at {store.uri}/{finish.PICTURE_KEY}, read {store.uri}/{finish.CARD_KEY}")
+    return cli.DONE
+
+
+def listed(args: Args, source: str, config: IngestConfig) -> Iterator[SourceRow]:
+    """The rows of a source as the options ask for them."""
+    kind, place = parse_source(source)
+    rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
+    return (replace(row, patient_id=None) for row in rows) if args.ignore_patients else rows
+
+
+def take_pictures(ready: "Job", workers: int | None) -> None:
+    """Reads and stores every unit that is not stored yet."""
+    from cxr import cluster
+    from cxr.ingest import job
+
+    pending, watch = job.begin(ready)
+    if not pending:
+        return
+    units = ((unit, job.unit_file(ready.folder, unit).read_bytes()) for unit in pending)
+    done_before = max(0, ready.images - len(pending) * ready.config.unit_images)
+    with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
+        work = job.Take(ready.store, ready.config)
+        for done in cluster.run_rows(units, work, workers or cluster.spare_cpus()):
+            watch.add(done)
+            advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")
+
+
+def configured(args: Args) -> IngestConfig:
+    """The recipe with the command line's changes."""
+    cli.check_workers(args.workers)
+    names = ("size", "aspect", "split", "folds", "seed", "max_rejected")
+    return recipes.changed(recipes.named(recipes.INGEST, args.recipe), **{name: getattr(args, name) for name in names})

@@ -1,0 +1,220 @@
+"""A set every night, for readers only if it is good enough: `python jobs/nightly.py RECIPE --out URI --date D`.
+
+Exit code 0: the night passed its gate, and `latest` names it. 2: bad input, or another run is at work. 3: it failed its
+gate, or a step had units that failed; `latest` stays.
+"""
+
+import shlex
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import Positional
+
+from cxr import cli, recipes
+from cxr.artifact import Record, read_record, recipe_digest
+from cxr.data.sources import parse_source
+from cxr.errors import BadInput
+from cxr.jobs import evaluate, finetune, generate, ingest
+from cxr.nightly.config import NightlyConfig
+from cxr.nightly.places import DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
+from cxr.progress import note
+from cxr.store import Store, open_store
+
+if TYPE_CHECKING:
+    from cxr.nightly.lease import Lease
+    from cxr.nightly.report import Report
+
+# The steps and what is filled in behind their words; here with places for a first look at the words.
+STEPS = {
+    ingest: ("--source", "phantom:", "--out", "."),
+    finetune: ("--data", ".", "--out", "."),
+    generate: ("--out", "."),
+    evaluate: ("--real", ".", "--synthetic", ".", "--out", "."),
+}
+CHANGES = (
+    "source", "ingest", "finetune", "generate", "evaluate", "max_excess_distance", "distance_rise",
+    "min_worst_agreement", "agreement_drop", "most_copies", "copies_rise",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Args:
+    recipe: Positional[str]
+    """tiny (phantoms and the embedded model, on a CPU) or sd15 (GPU)."""
+    out: str
+    """Where the nights go, always the same place: a local folder or s3://bucket/prefix."""
+    date: str
+    """The night's, as 2026-11-21; it also seeds the night's prompts and pictures."""
+    keep: int = 14
+    """Nights to keep; that of `latest` stays in any case."""
+    source: str | None = None
+    """KIND:PLACE of the real X-rays, as for jobs/ingest.py; what is new in it is taken in."""
+    ingest: str | None = None
+    """What to type behind jobs/ingest.py: a recipe and options. Places, source, model and seed are filled in."""
+    finetune: str | None = None
+    """The same for jobs/finetune.py."""
+    generate: str | None = None
+    """The same for jobs/generate.py."""
+    evaluate: str | None = None
+    """The same for jobs/evaluate.py."""
+    max_excess_distance: float | None = None
+    """Gate: Fréchet distance of the set to real pictures, less that between real ones, at most."""
+    distance_rise: float | None = None
+    """Gate: Fréchet distance, at most so many times last night's."""
+    min_worst_agreement: float | None = None
+    """Gate: share of pictures that show what was asked, lower 95 % bound of the worst finding, at least."""
+    agreement_drop: float | None = None
+    """Gate: that share over all findings may be lower than last night's by so much."""
+    most_copies: float | None = None
+    """Gate: share of pictures that are flagged as near-copies of training pictures, at most."""
+    copies_rise: float | None = None
+    """Gate: that share may be higher than last night's by so much."""
+
+
+def main(args: Args) -> int:
+    """Bring in new X-rays, fine-tune if there are any, make a set; give it to readers if it is good enough."""
+    start = time.monotonic()
+    config, root = configured(args), open_store(args.out)
+    root.check()
+    check_place(root)
+    from cxr.nightly import report, steps
+    from cxr.nightly.lease import held
+
+    if record := report.finished(root, config, args.date):
+        return told(root, args.date, record)
+    pinned = report.pinned(root, args.date)
+    data = pinned["data"] if pinned else listed(config)  # before the lease: what cannot be read leaves nothing
+    with held(root) as lease:
+        try:
+            return night(lease, config, args, data, start)
+        except steps.StepFailed as stop:
+            print(f"{cli.program()}: {stop}, see above; latest stays, the same command goes on", file=sys.stderr)
+            return stop.code
+
+
+def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: float) -> int:
+    """All of a night, from where it stands.
+
+    Args:
+        data: digest of the set that the source makes.
+    """
+    from cxr.nightly import pointer, report, retention, trend
+
+    root, day = lease.store, args.date
+    latest = pointer.close_earlier(lease)
+    if latest.night > day:
+        raise BadInput(f"--date {day}: latest is a later night already, {latest.night}; give one after it")
+    recipe = prepared(lease, config, day, data)
+    found = judged(lease, config, day, recipe)
+    if found.passed and latest.night != day:
+        latest = report.pointer_to(found)
+        pointer.move(lease, latest)
+    lease.check()
+    trend.update(root, found)
+    for place in retention.sweep(lease, args.keep, day, latest):
+        note(f"removed {root.uri}/{place}")
+    return told(root, day, report.complete(root, found, recipe, {"total": time.monotonic() - start}))
+
+
+def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> dict[str, Any]:
+    """Brings in what is new in the source and trains where data or recipe are new; returns the night's recipe."""
+    from cxr.data.catalog import read_set
+    from cxr.finetune.config import identity
+    from cxr.ingest.job import content
+    from cxr.nightly import report, retention, steps
+    from cxr.weights import resolve
+
+    root = lease.store
+    data = below(root, f"{DATA}{digest}")
+    record = steps.done(lease, "ingest", data, command(ingest, config.ingest, source=config.source, out=data.uri))
+    if content(record.recipe, record.inputs.get("marks", "")) != digest:
+        retention.remove(root, f"{DATA}{digest}/")
+        raise BadInput(f"--source {config.source}: changed while it was read; run the same command again")
+    base = parsed(finetune, config.finetune)
+    model_digest = recipe_digest(identity(base, resolve(base.model).digest, read_set(data).digest))
+    recipe = report.begin(root, config, day, digest, model_digest)
+    model = below(root, f"{MODELS}{model_digest}")
+    steps.done(lease, "finetune", model, command(finetune, config.finetune, data=data.uri, out=model.uri))
+    return recipe
+
+
+def judged(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, Any]) -> "Report":
+    """Makes and measures the night's set."""
+    from cxr.nightly import gate, pointer, report, steps
+
+    root, base = lease.store, parsed(finetune, config.finetune)
+    data, model = below(root, f"{DATA}{recipe['data']}"), below(root, f"{MODELS}{recipe['model']}")
+    made, measured = (below(root, f"{NIGHTS}{day}/{name}") for name in (SET, EVALUATION))
+    weights = {"model": base.model, "lora": model.uri} if base.method == "lora" else {"model": model.uri}
+    words = command(generate, config.generate, **weights, seed=date.fromisoformat(day).toordinal(), out=made.uri)
+    pictures = steps.done(lease, "generate", made, [*words, "--retry-failed"])
+    last = pointer.passed_before(root, day)
+    known = below(root, f"{NIGHTS}{last.night}/{EVALUATION}")  # holds the features of the real set, if that is the same
+    again = {"features": known.uri} if last.night and read_record(known) else {}
+    words = command(evaluate, config.evaluate, real=data.uri, synthetic=made.uri, out=measured.uri, **again)
+    figures = gate.read_figures(measured, steps.done(lease, "evaluate", measured, words))
+    return report.report_of(day, recipe, pictures, figures, config, last)
+
+
+def listed(config: NightlyConfig) -> str:
+    """The digest of the set that ingest would make of the source as it is now."""
+    from cxr.ingest import job
+
+    asked = parsed(ingest, config.ingest)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = ingest.listed(arguments(ingest, config.ingest), config.source, asked)
+        return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content
+
+
+def command(step: Any, words: str, **filled: object) -> list[str]:
+    """The command line of a step; what is filled in comes last, and so it counts."""
+    options = [word for name, value in filled.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, step.__file__, *shlex.split(words), *options]
+
+
+def arguments(step: Any, words: str) -> Any:
+    return cli.parse(step.Args, [*shlex.split(words), *STEPS[step]], "")
+
+
+def parsed(step: Any, words: str) -> Any:
+    """The step's configuration."""
+    return step.configured(arguments(step, words))
+
+
+def told(root: Store, day: str, record: Record) -> int:
+    """Says how the night ended; returns the exit code."""
+    from cxr.nightly import pointer, report, trend
+
+    passed, latest = record.metrics["passed"], pointer.read_latest(root).night or "no night yet"
+    print(
+        f"{record.metrics['verdict']}; latest is {latest}, in {record.timings['total']:.0f} s",
+        file=sys.stdout if passed else sys.stderr,
+    )
+    print(f"look at {report.place(root, day).uri}/{report.PAGE_KEY} and {root.uri}/{trend.PAGE_KEY}")
+    return cli.DONE if passed else cli.SOME_FAILED
+
+
+def configured(args: Args) -> NightlyConfig:
+    """The recipe with the command line's changes; every step's words are looked at before the first one begins."""
+    try:
+        if date.fromisoformat(args.date).isoformat() != args.date:
+            raise ValueError
+    except ValueError:
+        raise BadInput(f"--date {args.date[:60]!r}: not a day; give one as 2026-11-21") from None
+    if args.keep < 1:
+        raise BadInput(f"--keep {args.keep}: give a number from 1")
+    given = {name: getattr(args, name) for name in CHANGES}
+    config = recipes.changed(recipes.named(recipes.NIGHTLY, args.recipe), **given)
+    parse_source(config.source)
+    for step in STEPS:
+        words = getattr(config, step.__name__)
+        try:
+            parsed(step, words)
+        except (BadInput, ValueError) as error:
+            raise BadInput(f"--{step.__name__} {words[:200]!r}: {error}") from None
+    return config

@@ -1,0 +1,236 @@
+"""The end of a GAN: its pictures sorted by what they show, its networks, figures, card, and the record last."""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from safetensors.torch import save
+
+from cxr.artifact import CATALOG_KEY, PLAN_KEY, Made, Record, commit_record, library_versions
+from cxr.data.catalog import CATALOG, image_key
+from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
+from cxr.data.lineage import LINEAGE, SOURCES, about_patients, in_record
+from cxr.data.lineage_lists import keep_for_owner
+from cxr.labs.gan import pictures
+from cxr.labs.gan.checkpoints import CHECKPOINTS
+from cxr.labs.gan.job import KIND, LENET_KEY, Job, Run, image_id
+from cxr.labs.gan.lenet import accuracy, predict
+from cxr.labs.gan.networks import LeNet5, sample
+from cxr.labs.gan.scoring import Scores, Similar, score
+from cxr.store import Store, Stored, json_lines, parquet
+
+CARD_KEY, METADATA_KEY, HISTORY_KEY, IMAGES = "README.md", "images/metadata.jsonl", "history.jsonl", "images/"
+SAMPLES_KEY, GIF_KEY, CURVES_KEY = "samples.png", "samples.gif", "curves.png"
+CLASSES_KEY, CONFUSION_KEY = "classes.png", "confusion.png"
+PUT_THREADS = 8
+
+
+def complete(
+    job: Job, run: Run, lenet: LeNet5, similar: Similar, timings: dict[str, float], advance: Callable[[], object]
+) -> Record:
+    """Generates, scores and stores the pictures, then what belongs beside them, the record last; then sweeps up.
+
+    Args:
+        similar: mean MS-SSIM of pairs, by the stage that evaluates.
+        advance: hears of every stored picture.
+    """
+    asked = job.asked(job.config.count)
+    pixels = sample(run.trainer.generator, job.seeds, asked, job.told)
+    scores = score(pixels, asked if job.told else None, lenet, job.real, similar)
+    rows = rows_of(job, asked, scores)
+    stored = put_pictures(job, rows, pixels, advance)
+    objects = [job.store.read_back(key) for key in (PLAN_KEY, LENET_KEY)]
+    figures = metrics(job, run, scores, lenet)
+    pieces = {**tables(job, rows, stored), **networks(run, scores), **drawings(job, run, scores, lenet)}
+    pieces[CARD_KEY] = card(job, figures).encode()
+    objects += [job.store.put(key, data) for key, data in pieces.items()]
+    record = Record(
+        kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs={"data": job.real.digest}, made=Made.of(stored),
+        objects=objects, seeds={"seed": job.config.seed}, versions=library_versions(),
+        device=f"CPU, {platform.machine()}", timings=timings, metrics=figures,
+    )  # fmt: skip
+    keep_for_owner(job.real.seen)
+    record = commit_record(job.store, record)
+    sweep(job.store)
+    return record
+
+
+def rows_of(job: Job, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]:
+    """One a picture. Its finding is what was asked for, or what LeNet-5 names where nothing was."""
+    classes = job.real.classes
+    rows = []
+    for seed, wanted, named, confidence in zip(job.seeds, asked, scores.named, scores.confidence, strict=True):
+        told = {"asked": classes[wanted]} if job.told else {}
+        finding = classes[wanted if job.told else named]
+        seen = {"named": classes[named], "confidence": round(float(confidence), 6)}
+        rows.append({"image_id": image_id(job, seed), "finding": finding, "seed": seed, **told, **seen})
+    return rows
+
+
+def put_pictures(
+    job: Job, rows: Sequence[dict[str, Any]], pixels: np.ndarray, advance: Callable[[], object]
+) -> list[Stored]:
+    """Stores a file a picture, and removes any that an interrupted run has left under another finding."""
+
+    def put(row: dict[str, Any], picture: np.ndarray) -> Stored:
+        told = json.dumps({**row, "gan": job.digest}, sort_keys=True)
+        texts = {XMP_KEYWORD: GENERATED_XMP, "cxr": told}
+        stored = job.store.put(image_key(row["finding"], row["image_id"]), encode_png(picture, texts))
+        advance()
+        return stored
+
+    with ThreadPoolExecutor(PUT_THREADS) as threads:
+        stored = list(threads.map(put, rows, pixels))
+    kept = {METADATA_KEY, *(each.key for each in stored)}
+    job.store.delete([found.key for found in job.store.list(IMAGES) if found.key not in kept])
+    return stored
+
+
+def tables(job: Job, rows: Sequence[dict[str, Any]], stored: Sequence[Stored]) -> dict[str, bytes]:
+    """The catalog, and for `datasets`' image folders a line a picture."""
+    about = {"source": f"GAN of {job.real.source}", "licence": job.real.licence}
+    pairs = list(zip(rows, stored, strict=True))
+    catalog = [
+        {"image_id": row["image_id"], "finding": row["finding"], "key": s.key, "sha256": s.sha256, **about}
+        for row, s in pairs
+    ]
+    lines = [{"file_name": s.key.removeprefix(IMAGES), **row, "sha256": s.sha256} for row, s in pairs]
+    table = pa.Table.from_pylist(catalog, schema=CATALOG)
+    return {CATALOG_KEY: parquet(table), METADATA_KEY: json_lines(lines)}
+
+
+def networks(run: Run, scores: Scores) -> dict[str, bytes]:
+    """Both networks; of a collapsed run also the last generator that had not collapsed, if it is another."""
+    files = {f"{name}.safetensors": save(part.state_dict()) for name, part in run.trainer.parts.items()}
+    if run.good and (older := last_good(run, scores)):
+        files[good_key(older)] = save(run.good["generator"])
+    return files
+
+
+def last_good(run: Run, scores: Scores) -> int | None:
+    """Of a collapsed run, the epoch of the last checkpoint before the collapse."""
+    good = run.good and run.good["epoch"]
+    return good if scores.collapsed and good and good < run.trainer.done else None
+
+
+def good_key(epoch: int) -> str:
+    return f"generator_epoch{epoch}.safetensors"
+
+
+def drawings(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, bytes]:
+    classes, (test, labels) = job.real.classes, job.real.part("test")
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (labels, predict(lenet, test).argmax(axis=1)), 1)
+    return {
+        SAMPLES_KEY: pictures.png(run.frames[-1]),
+        GIF_KEY: pictures.gif(run.frames),
+        CURVES_KEY: pictures.curves(run.history),
+        CLASSES_KEY: pictures.histogram(classes, scores.counts, job.real.counts),
+        CONFUSION_KEY: pictures.confusion(classes, counts),
+        HISTORY_KEY: json_lines(run.history),
+    }
+
+
+def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]:
+    """The record's; shares from 0 to 1."""
+    return {
+        "lenet_accuracy": {part: accuracy(lenet, *job.real.part(part)) for part in ("validation", "test")},
+        "confidence": float(scores.confidence.mean()),
+        "classes": dict(zip(job.real.classes, scores.counts, strict=True)),
+        "asked_agreement": scores.asked_agreement,
+        "neighbour_agreement": {"generated": scores.neighbour_agreement, "real": scores.real_neighbour_agreement},
+        "ms_ssim": {"generated": scores.similarity, "real": scores.real_similarity},
+        "collapsed": bool(scores.collapsed),
+        "collapsed_because": scores.collapsed,
+        "last_good_epoch": last_good(run, scores),
+        LINEAGE: in_record(job.real.seen),
+        SOURCES: job.real.sources,
+    }
+
+
+def sweep(store: Store) -> None:
+    """Removes the checkpoints of a finished GAN: its record speaks."""
+    store.delete([found.key for found in store.list(CHECKPOINTS)])
+
+
+def card(job: Job, figures: dict[str, Any]) -> str:
+    """The dataset card, with the front matter that the Hugging Face hub reads."""
+    config, real, parts = job.config, job.real, figures["lenet_accuracy"]
+    counts = "\n".join(f"| {finding} | {count} |" for finding, count in figures["classes"].items())
+    kind = "conditional DCGAN" if job.told else "DCGAN"
+    labels = "what the generator was asked for" if job.told else "what LeNet-5 names, which can be wrong"
+    return f"""---
+license: other
+task_categories:
+- image-classification
+tags:
+- synthetic
+configs:
+- config_name: default
+  data_files: images/**
+---
+
+# {config.count} pictures of a {kind}
+
+{collapse_line(figures)}Every picture was generated. {about_patients(real.sources, real.seen)} \
+Pictures of 28 x 28 pixels are for learning how GANs behave: digits are no X-rays, and no figure here says anything \
+about patients. Not for clinical use.
+
+![Growing from the same noise]({GIF_KEY})
+
+| LeNet-5 names | pictures |
+| --- | --- |
+{counts}
+
+{never_line(figures)}- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; \
+`{real.digest[:16]}`
+- Labels and folders are {labels}
+- LeNet-5 names {parts["test"]:.2%} of the real test part rightly (chosen on the validation part: \
+{parts["validation"]:.2%}); its mean confidence in these pictures is {figures["confidence"]:.3f}
+{agreement_lines(figures)}
+- {kind}: {config.epochs} epochs of batches of {config.batch_size}, noise of {config.noise_dim}, width {config.width}, \
+Adam {config.learning_rate:g}, seed {config.seed}
+
+![Losses]({CURVES_KEY})
+![Classes]({CLASSES_KEY})
+![Confusion of LeNet-5]({CONFUSION_KEY})
+
+`images/metadata.jsonl` has a line for each picture, `record.json` all figures.
+"""
+
+
+def collapse_line(figures: dict[str, Any]) -> str:
+    """Said first, where there is something to say."""
+    if not figures["collapsed"]:
+        return ""
+    older = figures["last_good_epoch"]
+    kept = f" `{good_key(older)}` is the generator before the collapse." if older else ""
+    return f"> **Collapsed:** {'; '.join(figures['collapsed_because'])}.{kept}\n\n"
+
+
+def never_made(figures: dict[str, Any]) -> list[str]:
+    """The classes of which there is no picture."""
+    return [finding for finding, count in figures["classes"].items() if not count]
+
+
+def never_line(figures: dict[str, Any]) -> str:
+    missing = never_made(figures)
+    return f"- Never made: {', '.join(missing)}\n" if missing else ""
+
+
+def agreement_lines(figures: dict[str, Any]) -> str:
+    near, alike = figures["neighbour_agreement"], figures["ms_ssim"]
+    lines = [
+        f"The nearest real picture is of the class that LeNet-5 names for {near['generated']:.1%} of them "
+        f"(real test pictures: {near['real']:.1%})"
+    ]
+    if figures["asked_agreement"] is not None:
+        lines.insert(0, f"LeNet-5 names what was asked for in {figures['asked_agreement']:.1%} of them")
+    if None not in alike.values():
+        lines.append(f"Mean MS-SSIM within a class (higher is less diverse): {alike['generated']:.3f}, real ones "
+                     f"{alike['real']:.3f}")  # fmt: skip
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,182 @@
+"""What `jobs/gan.py` is made of: a plan, LeNet-5, the training between checkpoints, the pictures."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load, save
+
+from cxr.artifact import commit_plan, recipe_digest, refuse_other
+from cxr.errors import BadInput
+from cxr.labs.gan.checkpoints import checkpoint_key, keep_checkpoint, last_checkpoint, last_epoch
+from cxr.labs.gan.config import GanConfig, identity
+from cxr.labs.gan.lenet import learn, predict
+from cxr.labs.gan.loop import Figures, Trainer, train
+from cxr.labs.gan.networks import LeNet5, sample
+from cxr.labs.gan.pictures import COLUMNS, ROWS
+from cxr.labs.gan.real import Real
+from cxr.labs.gan.scoring import collapse
+from cxr.store import Store
+
+KIND = "GAN"
+LENET_KEY = "lenet.safetensors"
+FRAMES = 60  # of the animation at most
+WATCHED = 200  # pictures that say at a checkpoint whether the generator has collapsed
+
+PLAN = pa.schema([("image_id", pa.string()), ("seed", pa.int64()), ("asked", pa.string())])
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is fixed before the first epoch."""
+
+    store: Store
+    config: GanConfig
+    real: Real
+    recipe: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return recipe_digest(self.recipe)
+
+    @property
+    def told(self) -> int:
+        """How many classes the networks are told of."""
+        return len(self.real.classes) if self.config.conditional else 0
+
+    @property
+    def seeds(self) -> range:
+        """Of the pictures that are kept."""
+        return range(self.config.seed, self.config.seed + self.config.count)
+
+    def asked(self, count: int) -> np.ndarray:
+        """Class numbers int [count], each as often."""
+        return np.arange(count) % len(self.real.classes)
+
+
+def prepare(store: Store, config: GanConfig, real: Real) -> Job:
+    """Nothing goes to the store yet.
+
+    Raises:
+        BadInput: set or place cannot be used.
+    """
+    recipe = identity(config, real.digest)
+    refuse_other(store, KIND, recipe)
+    job = Job(store, config, real, recipe)
+    trainer_of(job)
+    return job
+
+
+def begin(job: Job) -> None:
+    """Stores the plan, if it is not there."""
+    torch.set_num_threads(job.config.threads)
+    names = [image_id(job, seed) for seed in job.seeds]
+    asked = [job.real.classes[label] if job.told else None for label in job.asked(len(names))]
+    plan = pa.table([names, list(job.seeds), pa.array(asked, pa.string())], schema=PLAN)
+    commit_plan(job.store, KIND, job.recipe, plan)
+
+
+def image_id(job: Job, seed: int) -> str:
+    return hashlib.sha256(f"{job.digest} {seed}".encode()).hexdigest()[:32]
+
+
+def trainer_of(job: Job) -> Trainer:
+    return Trainer(job.config, *job.real.part("train"), len(job.real.classes))
+
+
+def read_lenet(job: Job) -> LeNet5 | None:
+    """The classifier, if it is trained."""
+    try:
+        weights = load(job.store.get(LENET_KEY))
+    except KeyError:
+        return None
+    lenet = LeNet5(len(job.real.classes))
+    lenet.load_state_dict(weights)
+    return lenet
+
+
+def make_lenet(job: Job, report: Callable[[Figures], None]) -> LeNet5:
+    lenet = learn(job.real, job.config, report)
+    job.store.put(LENET_KEY, save(lenet.state_dict()))
+    return lenet
+
+
+@dataclass
+class Run:
+    """The training and what it has come to; all of it is in a checkpoint."""
+
+    trainer: Trainer
+    history: list[Figures]
+    frames: list[np.ndarray]  # uint8 [COLUMNS x ROWS, 28, 28], pictures of the same noise
+    good: dict[str, Any] | None  # epoch and weights of the last checkpoint whose generator had not collapsed
+
+    def state_dict(self) -> dict[str, Any]:
+        frames = torch.from_numpy(np.array(self.frames, dtype=np.uint8))
+        return {"trainer": self.trainer.state_dict(), "history": self.history, "frames": frames, "good": self.good}
+
+
+def go_on(job: Job) -> Run:
+    """The run where its last checkpoint was, or at its beginning."""
+    trainer, state = trainer_of(job), last_checkpoint(job.store)
+    if state is None:
+        return Run(trainer, [], [], None)
+    trainer.load_state_dict(state["trainer"])
+    return Run(trainer, state["history"], list(state["frames"].numpy()), state["good"])
+
+
+def fit(job: Job, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
+    """Trains to the end from where the run stands; tells the figures of each epoch.
+
+    Raises:
+        BadInput: a loss is no number any more; the last checkpoint stays.
+    """
+    run = go_on(job)
+
+    def report(figures: Figures) -> None:
+        run.history.append(figures)
+        if framed(run.trainer.done, job.config.epochs):
+            run.frames.append(samples(job, run.trainer, COLUMNS * ROWS))
+        tell(figures)
+
+    def keep() -> None:
+        if not collapsing(job, run.trainer, lenet):
+            weights = {name: value.clone() for name, value in run.trainer.generator.state_dict().items()}
+            run.good = {"epoch": run.trainer.done, "generator": weights}
+        keep_checkpoint(job.store, run.trainer.done, run.state_dict())
+
+    try:
+        train(run.trainer, report, keep)
+    except BadInput as error:
+        raise BadInput(f"{error}; {kept(job, run)}") from None
+    return run
+
+
+def kept(job: Job, run: Run) -> str:
+    """What a run that cannot go on leaves, in words."""
+    epoch, good = last_epoch(job.store), run.good["epoch"] if run.good else 0
+    if not epoch:
+        return "there is no checkpoint yet"
+    if epoch == good:
+        return f"the last good checkpoint, {checkpoint_key(epoch)}, is kept"
+    before = f", and holds the generator of epoch {good}, which had not" if good else ""
+    return f"the last checkpoint, {checkpoint_key(epoch)}, is kept: it had collapsed{before}"
+
+
+def framed(epoch: int, epochs: int) -> bool:
+    """Whether an epoch is one of `FRAMES` that are evenly spread up to the last."""
+    return epoch * FRAMES // epochs > (epoch - 1) * FRAMES // epochs
+
+
+def samples(job: Job, trainer: Trainer, count: int) -> np.ndarray:
+    """Pictures of noise that stays the same; not that of the pictures which are kept."""
+    return sample(trainer.generator, range(2**62, 2**62 + count), job.asked(count), job.told)
+
+
+def collapsing(job: Job, trainer: Trainer, lenet: LeNet5) -> list[str]:
+    """Why the generator counts as collapsed now, by the classes of a few pictures."""
+    named = predict(lenet, samples(job, trainer, WATCHED)).argmax(axis=1)
+    return collapse(np.bincount(named, minlength=len(job.real.classes)), job.real.counts)

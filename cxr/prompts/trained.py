@@ -1,0 +1,62 @@
+"""The words that a model was trained to be asked in, by finding, as its record holds them.
+
+A caption that is a picture's own text comes out of a patient's report: it can name a patient, or single one out by a
+rare disease, a device or a date. A record travels with its model, so it holds no such text, no sample of them, and not
+how often one came: only that they were texts, and of which findings. What it holds is the prompt that the owner wrote
+once for all pictures of a finding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cxr.errors import BadInput
+from cxr.prompts.lists import safe_finding, text_cell
+
+CAPTIONS = "captions"  # in a record's metrics: see `TrainedPrompts.told`
+PROMPTS, TEXTS = "a prompt for each finding", "texts of the pictures"
+
+
+@dataclass(frozen=True)
+class TrainedPrompts:
+    """What was said of the training pictures."""
+
+    prompts: Mapping[str, str | None]  # by finding, the one prompt of all its pictures; None: texts of their own
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The prompts that may be told."""
+        return {finding: prompt for finding, prompt in self.prompts.items() if prompt is not None}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As a record's metrics hold it."""
+        kind = PROMPTS if len(self.known) == len(self.prompts) else TEXTS
+        return {"kind": kind, "findings": sorted(self.prompts), "prompts": self.known}
+
+    def has(self, prompt: str) -> bool:
+        """Whether it is one of the prompts, to a text encoder, which sees neither capitals nor blanks."""
+        return _spoken(prompt) in {_spoken(known) for known in self.known.values()}
+
+
+def trained_prompts(metrics: Mapping[str, Any], whose: str) -> TrainedPrompts | None:
+    """What a record's metrics tell; None where they tell nothing, as those of version 0.1.
+
+    Raises:
+        BadInput: they tell what cannot be asked for.
+    """
+    told = metrics.get(CAPTIONS)
+    if told is None:
+        return None
+    try:
+        prompts = {safe_finding(finding): told["prompts"].get(finding) for finding in told["findings"]}
+        for prompt in prompts.values():
+            if prompt is not None and not any(map(str.isalnum, text_cell({"prompt": prompt}, "prompt"))):
+                raise BadInput("a prompt holds no letter or digit")
+    except (BadInput, AttributeError, KeyError, TypeError) as error:
+        raise BadInput(f"{whose}: its record is damaged, {CAPTIONS} cannot be read ({error}); restore it") from None
+    return TrainedPrompts(prompts) if prompts else None
+
+
+def _spoken(prompt: str) -> str:
+    return " ".join(prompt.casefold().split())
