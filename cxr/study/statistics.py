@@ -25,8 +25,8 @@ Where patients are few or nearly all are named right, those at hand may differ i
 show is none. What they have not shown counts then: in an arm's own interval by Clopper and Pearson's on as many
 patients as the figure is worth (`cxr.report.proportions`), in a difference by a variance that fades as more patients
 carry what is seen (`unseen`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to 400 patients,
-1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies or
-more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an interval is 2.7 %
+1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies
+or more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an interval is 2.7 %
 wider.
 
 The training pictures are the same for all seeds: no interval says how another training set would do (for that, see
