@@ -10,7 +10,8 @@ CXR = Path(__file__).parents[2] / "cxr"
 STAGES = ("ingest", "pretrain", "finetune", "generate", "evaluate", "study", "nightly", "labs")
 ROOMS = (
     ("jobs",), ("recipes",), STAGES, ("classify",), ("diffusion",), ("weights",), ("data",), ("embedded",),
-    ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",), ("cli", "errors", "progress", "screen", "tables", "ranks"),
+    ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",),
+    ("cli", "errors", "progress", "screen", "tables", "ranks"),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 LOWEST = len(ROOMS) - 1  # whose single files may know one another
