@@ -8,13 +8,13 @@ from diffusers import StableDiffusionPipeline
 
 from cxr import recipes
 from cxr.diffusion.adapters import load_base
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.frechet import frechet_distance
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
-from cxr.generate.config import SamplerConfig
 from cxr.progress import progress
 from cxr.weights import resolve
 

@@ -6,10 +6,11 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cxr.classify.config import ClassifyConfig
+from cxr.diffusion.config import SamplerConfig
 from cxr.errors import BadInput, nearest
 from cxr.evaluate.config import EvaluateConfig
 from cxr.finetune.config import FinetuneConfig
-from cxr.generate.config import GenerateConfig, SamplerConfig
+from cxr.generate.config import GenerateConfig
 from cxr.ingest.config import IngestConfig
 from cxr.labs.gan.config import GanConfig
 from cxr.nightly.config import NightlyConfig

@@ -1,6 +1,7 @@
 """What a method trains and what it leaves: every weight and a diffusers folder, or a LoRA in both usual forms."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextModel
 
+from cxr.diffusion.config import AdapterConfig
 from cxr.errors import BadInput
-from cxr.finetune.batches import LORA, hashed
-from cxr.finetune.config import FinetuneConfig
 from cxr.weights import forget_place
 
 ATTENTION = {
@@ -44,7 +44,7 @@ def load_base(model: Path) -> StableDiffusionPipeline:
     return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def pick_precision(config: FinetuneConfig, device: torch.device) -> torch.dtype:
+def pick_precision(config: AdapterConfig, device: torch.device) -> torch.dtype:
     """What the networks compute in; what is trained is float32 in any case."""
     if config.precision != "auto":
         return PRECISIONS[config.precision]
@@ -53,11 +53,16 @@ def pick_precision(config: FinetuneConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def make_trainable(pipe: StableDiffusionPipeline, config: FinetuneConfig) -> dict[str, nn.Parameter]:
+def make_trainable(
+    pipe: StableDiffusionPipeline, config: AdapterConfig, lora_seed: Callable[[int], int]
+) -> dict[str, nn.Parameter]:
     """Freezes all but what the method trains.
 
     Frozen networks under a LoRA go to the precision they compute in, as only the LoRA is left behind; the autoencoder
     stays in float32.
+
+    Args:
+        lora_seed: of the first weights of a LoRA, by the number of the network that it is added to.
 
     Returns:
         The trained parameters, float32, under `unet.` or `text_encoder.` and their names.
@@ -70,7 +75,7 @@ def make_trainable(pipe: StableDiffusionPipeline, config: FinetuneConfig) -> dic
         if config.method == "lora":
             module.to(precision)
         if name in trained_parts(config):
-            _make_trainable(name, module, config)
+            _make_trainable(name, module, config, lora_seed)
     return {
         f"{name}.{parameter_name}": parameter
         for name in trained_parts(config)
@@ -79,13 +84,22 @@ def make_trainable(pipe: StableDiffusionPipeline, config: FinetuneConfig) -> dic
     }
 
 
-def trained_parts(config: FinetuneConfig) -> list[str]:
+def trained_parts(config: AdapterConfig) -> list[str]:
     return ["unet", "text_encoder"] if config.train_text_encoder else ["unet"]
 
 
-def _make_trainable(name: str, module: UNet2DConditionModel | CLIPTextModel, config: FinetuneConfig) -> None:
+def _make_trainable(
+    name: str,
+    module: UNet2DConditionModel | CLIPTextModel,
+    config: AdapterConfig,
+    lora_seed: Callable[[int], int],
+) -> None:
     if config.method == "lora":
-        _add_lora(name, module, config)
+        _add_lora(
+            module,
+            LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=ATTENTION[name]),
+            lora_seed(list(ATTENTION).index(name)),
+        )
     else:
         module.requires_grad_(True)
     module.train()
@@ -94,16 +108,15 @@ def _make_trainable(name: str, module: UNet2DConditionModel | CLIPTextModel, con
         getattr(module, switch)()
 
 
-def _add_lora(name: str, module: UNet2DConditionModel | CLIPTextModel, config: FinetuneConfig) -> None:
+def _add_lora(module: UNet2DConditionModel | CLIPTextModel, lora: LoraConfig, seed: int) -> None:
     """Starts as no change: A is drawn as peft draws it (from a copy of torch's generator, seeded), B is zero."""
-    lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=ATTENTION[name])
     with torch.random.fork_rng():
-        torch.manual_seed(hashed(config.seed, LORA, list(ATTENTION).index(name)))
+        torch.manual_seed(seed)
         module.add_adapter(lora)
     cast_training_params(module)
 
 
-def save(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Path) -> None:
+def save(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path) -> None:
     """Writes what `generate` takes: a diffusers folder in float32 for `--model`, or LoRA files for `--lora`.
 
     To be called inside `Trainer.averaged`, so that it is the moving average that is left, where there is one.
@@ -115,7 +128,7 @@ def save(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Path) ->
         forget_place(folder)
 
 
-def save_lora(pipe: StableDiffusionPipeline, config: FinetuneConfig, folder: Path) -> None:
+def save_lora(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path) -> None:
     """`LORA_FILE` as diffusers loads it, with rank and alpha in its metadata, and `KOHYA_FILE` for other programs."""
     states = {name: get_peft_model_state_dict(getattr(pipe, name)) for name in trained_parts(config)}
     if "text_encoder" in states:

@@ -10,11 +10,10 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
-from cxr.diffusion import Lora, read_lora
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.layers import UNET
-from cxr.diffusion.lora_files import Change
+from cxr.diffusion.lora_files import Change, Lora, read_lora
 from cxr.errors import BadInput
-from cxr.generate.config import SamplerConfig
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

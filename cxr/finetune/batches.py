@@ -102,10 +102,10 @@ class Order:
 
 
 def generator(*key: int) -> torch.Generator:
-    return torch.Generator().manual_seed(hashed(*key))
+    return torch.Generator().manual_seed(derive_seed(*key))
 
 
-def hashed(*key: int) -> int:
+def derive_seed(*key: int) -> int:
     """A seed in [0, 2**62) of a recipe's seed, a stream and what else names the draw."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 2
 

@@ -2,27 +2,21 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cxr.data.subsets import SUBSET_SEED
+from cxr.diffusion.config import AdapterConfig
 
 Metric = Literal["ssim", "psnr", "mse", "kid"]
 
 
-class FinetuneConfig(BaseModel):
+class FinetuneConfig(AdapterConfig):
     """The recipe of a fine-tuned model; with the digests of base model and data it fixes the training.
 
     Frozen, and refuses what it does not know. A step is one update of the weights.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str = "tiny"  # alias, folder, owner/name@revision or s3:// prefix
-    method: Literal["dreambooth", "lora"] = "lora"  # dreambooth: every weight of the UNet
-    train_text_encoder: bool = False  # by the same method
-    rank: int = Field(8, ge=1, le=1024)  # of a LoRA
-    alpha: float = Field(8, gt=0, le=4096)  # a LoRA acts with strength alpha / rank
-
     finding: str = "all"  # or one, or some separated by commas
     patients: float = Field(100, gt=0, le=100)  # percent of the training part's, as the study draws them
     subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)  # of that draw
@@ -45,8 +39,6 @@ class FinetuneConfig(BaseModel):
     warmup: int = Field(0, ge=0, le=1_000_000)  # steps
     max_grad_norm: float = Field(1.0, gt=0, le=1000)
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the moving average that is validated and kept; 0: none
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"  # auto: bf16 on a GPU that has it, fp32 on a CPU
-    gradient_checkpointing: bool = False  # a quarter more time for much less memory
     cache: bool = True  # keep latents and, of a frozen encoder, text states
 
     validate_every: int = Field(100, ge=1, le=1_000_000)  # steps

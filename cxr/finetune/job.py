@@ -21,9 +21,9 @@ from cxr.data.catalog import CatalogSet, pictures
 from cxr.data.lineage import Seen, plain_name, seen_by, shown, warn_of_plain_names
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import read_lists, with_lists
-from cxr.diffusion import check_networks
 from cxr.diffusion.adapters import check_size, load_base, save
 from cxr.diffusion.tokens import count_too_long
+from cxr.diffusion.whole_model import check_networks
 from cxr.errors import BadInput
 from cxr.finetune.batches import Pictures
 from cxr.finetune.captions import Row, captions_of, chosen_rows

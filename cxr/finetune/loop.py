@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cxr.diffusion.adapters import make_trainable, pick_precision
 from cxr.errors import BadInput
-from cxr.finetune.batches import Order, Pictures
+from cxr.finetune.batches import LORA, Order, Pictures, derive_seed
 from cxr.finetune.config import FinetuneConfig, total_steps
 from cxr.finetune.losses import Objective
 from cxr.finetune.selection import Selection
@@ -46,7 +46,7 @@ class Trainer:
     ) -> None:  # fmt: skip
         check(config, instances, classes, ranks)
         self.pipe, self.config, self.recipe, self.ranks = pipe, config, recipe or {}, ranks
-        self.parameters = make_trainable(pipe, config)
+        self.parameters = make_trainable(pipe, config, lambda number: derive_seed(config.seed, LORA, number))
         self.precision = pick_precision(config, pipe.device)
         pictures = instances + classes if classes else instances
         self.objective = Objective(pipe, pictures, config.cache, self.precision)

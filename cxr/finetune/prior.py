@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cxr.finetune.batches import CLASS_PICTURES, Pictures, hashed
+from cxr.finetune.batches import CLASS_PICTURES, Pictures, derive_seed
 from cxr.finetune.config import FinetuneConfig
 from cxr.store import Store, sha256
 
@@ -31,7 +31,7 @@ def class_pictures(
     try:
         pixels = np.load(io.BytesIO(store.get(key)), allow_pickle=False)
     except KeyError:
-        first = hashed(config.seed, CLASS_PICTURES)
+        first = derive_seed(config.seed, CLASS_PICTURES)
         pixels = sample(captions, range(first, first + config.class_images))
         data = io.BytesIO()
         np.save(data, pixels)

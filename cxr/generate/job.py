@@ -25,8 +25,9 @@ from cxr.artifact import (
 )
 from cxr.data.lineage import LINEAGE, SOURCES, Seen, about_patients, in_record, seen_by, sources_of, warn_of_plain_names
 from cxr.data.lineage_lists import keep_for_owner, read_lists, with_lists
-from cxr.diffusion import check_networks, check_values, read_lora
+from cxr.diffusion.lora_files import check_values, read_lora
 from cxr.diffusion.tokens import count_too_long
+from cxr.diffusion.whole_model import check_networks
 from cxr.errors import BadInput
 from cxr.generate.asked import asked_rows, untrained
 from cxr.generate.config import GenerateConfig, Layout, identity

@@ -183,8 +183,8 @@ def part_of(ready: "Job", run: str, threads: int) -> "Fit":
 
 def sampler(pipe: "StableDiffusionPipeline", config: FinetuneConfig) -> "Sample":
     """Pictures of the model in training, as `generate` would make them."""
+    from cxr.diffusion.config import SamplerConfig
     from cxr.diffusion.sampler import Sampler
-    from cxr.generate.config import SamplerConfig
 
     sample = Sampler(pipe, SamplerConfig(size=config.size, steps=config.sampling_steps, guidance=config.guidance))
     return lambda prompts, seeds: sample(prompts, [""] * len(prompts), seeds)

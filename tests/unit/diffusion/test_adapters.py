@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cxr.diffusion.adapters import KOHYA_FILE, LORA_FILE, load_base, save, sort_metadata
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler, load_pipeline
 from cxr.errors import BadInput
-from cxr.generate.config import SamplerConfig
 from cxr.weights import resolve, resolve_lora
 
 TEXTS = pytest.mark.parametrize("train_text_encoder", [False, True], ids=["unet", "unet and text"])

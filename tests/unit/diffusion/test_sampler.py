@@ -8,8 +8,8 @@ import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler, to_gray
-from cxr.generate.config import SamplerConfig
 
 CONFIG = SamplerConfig(size=64, steps=2, batch=4, guidance=3.0)
 PROMPTS = [f"Chest X-ray number {i}" for i in range(6)]

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from cxr.artifact import recipe_digest
-from cxr.generate.config import GenerateConfig, SamplerConfig, identity
+from cxr.diffusion.config import SamplerConfig
+from cxr.generate.config import GenerateConfig, identity
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cxr.diffusion.config import SamplerConfig
 from cxr.errors import BadInput
 from cxr.generate import plan as module
-from cxr.generate.config import GenerateConfig, SamplerConfig
+from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow

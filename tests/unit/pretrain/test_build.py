@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler
-from cxr.generate.config import SamplerConfig
 from cxr.pretrain.build import build
 from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
 from cxr.weights import seal

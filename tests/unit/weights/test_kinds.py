@@ -9,8 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from cxr.artifact import Made, Record, commit_record, recipe_digest
-from cxr.diffusion import check_networks
 from cxr.diffusion.layers import original_name
+from cxr.diffusion.whole_model import check_networks
 from cxr.errors import BadInput
 from cxr.store import open_store
 from cxr.weights import check_lora_spec, check_spec, resolve

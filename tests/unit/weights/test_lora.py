@@ -11,11 +11,11 @@ from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from safetensors.torch import load_file
 
-from cxr.diffusion import check_values, read_lora
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.layers import TEXT, UNET, base_layers, original_name
+from cxr.diffusion.lora_files import check_values, read_lora
 from cxr.diffusion.sampler import Sampler, add_lora, load_pipeline
 from cxr.errors import BadInput
-from cxr.generate.config import SamplerConfig
 from cxr.weights import check_lora_spec, resolve_lora
 from tests.unit.weights.conftest import ALPHA, RANK, diffusers_peft, kohya, peft, saved
 
