@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load
-from tests.unit.gan.conftest import SMALL, draw_bars
+from tests.unit.labs.gan.conftest import SMALL, draw_bars
 
 from cxr.artifact import PLAN_KEY, read_record, verify
 from cxr.data.catalog import pictures, read_set
