@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load
-from tests.unit.labs.gan.conftest import SMALL, draw_bars
 
 from cxr.artifact import PLAN_KEY, read_record, verify
 from cxr.data.catalog import pictures, read_set
@@ -27,6 +26,7 @@ from cxr.labs.gan.job import fit, make_lenet, prepare, read_lenet
 from cxr.labs.gan.real import from_set
 from cxr.store import open_store
 from tests.hunt import found_in
+from tests.unit.labs.gan.conftest import SMALL, draw_bars
 
 
 def similar(pixels: np.ndarray, seed: int) -> float:
