@@ -22,7 +22,7 @@ Args = TypeVar("Args")
 
 
 def run(args: type[Args], job: Callable[[Args], int]) -> None:
-    """Parses the command line into `args`, runs the job and exits with its code (see the README's table of codes)."""
+    """Parses the command line into `args`, runs the job and exits with its code (docs/scale.md)."""
     leave(guard(lambda: job(parse(args, sys.argv[1:], job.__doc__ or ""))))
 
 

@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def tiny() -> GenerateConfig:
-    """The embedded model on phantoms' findings: minutes on a CPU. Guidance as in the README's measurement."""
+    """The embedded model on phantoms' findings: minutes on a CPU, with the guidance of docs/results.md."""
     return GenerateConfig(model="tiny", sampler=SamplerConfig(size=128, guidance=3.0), per_finding=16)
 
 
@@ -162,8 +162,9 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
 }
 
 # Limits are first guesses. In the embedded extractor X-rays with and without pneumonia are 3 apart, phantoms and X-rays
-# 92 (README). Of 24 pictures of a finding 10 have to show it for a lower bound of 0.2, of 500 pictures 370 for 0.7.
-# What Inception says of X-rays was not measured. Of 800 phantoms some 24 of each finding are held out, of 400 too few.
+# 92 (docs/results.md). Of 24 pictures of a finding 10 have to show it for a lower bound of 0.2, of 500 pictures 370 for
+# 0.7. What Inception says of X-rays was not measured. Of 800 phantoms some 24 of each finding are held out, of 400 too
+# few.
 NIGHTLY: dict[str, Callable[[], NightlyConfig]] = {
     "tiny": lambda: NightlyConfig(
         source="phantom:800", generate="tiny --per-finding 24", max_excess_distance=30, min_worst_agreement=0.2

@@ -1,4 +1,4 @@
-"""LeNet-5 on the real MNIST, by the recipe that the README names."""
+"""LeNet-5 on the real MNIST, by the recipe that docs/labs.md names."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from tests.real.test_sources import rows
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_lenet_names_mnist_as_well_as_is_known_of_it() -> None:
-    """The classifier's part of `jobs/gan.py mnist`: it named 99.18 % when the README was written, in 4 minutes."""
+    """The classifier's part of `jobs/gan.py mnist`: it named 99.18 % when docs/labs.md was written, in 4 minutes."""
     config = recipes.GAN["mnist"]()
     real = from_source(rows("idx", "mnist"), config.seed, pytest.fail)
     torch.set_num_threads(config.threads)
