@@ -1,6 +1,7 @@
 """Where X-rays come from: every kind is a function from a place to rows. Import from here.
 
-row.py       what a row is; KIND:PLACE
+registry.py  the kinds, each with its function; KIND:PLACE
+row.py       what a row is
 words.py     publishers' words as the catalog has them
 files.py     files below a folder, none outside
 folder.py    one folder a finding (ImageFolder)
@@ -13,29 +14,10 @@ digits.py    scikit-learn's handwritten digits
 phantom.py   computer-drawn X-rays
 """
 
-from cxr.data.sources.arrays import idx_rows, npz_rows
-from cxr.data.sources.dicom import dicom_rows
-from cxr.data.sources.digits import digits_rows
-from cxr.data.sources.folder import folder_rows
-from cxr.data.sources.hub import hub_rows
-from cxr.data.sources.openi import openi_rows
 from cxr.data.sources.openi_reports import Report, openi_reports
-from cxr.data.sources.phantom import phantom_rows
-from cxr.data.sources.row import Source, SourceOptions, SourceRow, names_source, parse_source
-from cxr.data.sources.table import table_rows
+from cxr.data.sources.registry import SOURCES, names_source, parse_source
+from cxr.data.sources.row import Source, SourceOptions, SourceRow
 from cxr.data.sources.words import patient_of_file_name
-
-SOURCES: dict[str, Source] = {
-    "hub": hub_rows,
-    "openi": openi_rows,
-    "folder": folder_rows,
-    "table": table_rows,
-    "dicom": dicom_rows,
-    "npz": npz_rows,
-    "idx": idx_rows,
-    "digits": digits_rows,
-    "phantom": phantom_rows,
-}
 
 __all__ = [
     "SOURCES",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxr.data.images import Missing, Rejected
 from cxr.data.sources.files import files_below, mark_of, read_file
-from cxr.data.sources.row import DEFAULT_PLACES, SourceOptions, SourceRow
+from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name
 from cxr.errors import BadInput
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from datasets import DatasetDict, Features
 
 # Of 2023-12-11, since unchanged; with the original file names, which tell the patients.
-PINNED = {DEFAULT_PLACES["hub"]: "c1a67c18df1a52ec332ffc00418f4eaa61a9f2bc"}
+DEFAULT_DATASET = "hf-vision/chest-xray-pneumonia"
+PINNED = {DEFAULT_DATASET: "c1a67c18df1a52ec332ffc00418f4eaa61a9f2bc"}
 
 
 def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
