@@ -105,6 +105,8 @@ def resolve_extractor(spec: str) -> Weights:
         return _published(INCEPTION)
     if network == "tiny":
         return _weights(spec, TINY_EXTRACTOR, EXTRACTOR, "Apache-2.0", "embedded")
+    if network != "rad-dino":
+        raise BadInput(f"{network}: nowhere published; give {network}=PLACE, where its weights are")
     folder, source = from_hub(spec, RAD_DINO_ALIAS.mirrors, RAD_DINO, RAD_DINO_ALIAS.sha256)
     return _weights(spec, folder, RAD_DINO, RAD_DINO_ALIAS.licence, source)
 
