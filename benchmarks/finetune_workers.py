@@ -35,7 +35,7 @@ def main() -> None:
     verdict(sides.ratio >= GOAL, f"{sides.ratio:.2f} times as fast (at least {GOAL})")
 
 
-def work(tell: cluster.Tell) -> None:
+def work(tell: cluster.SendMessage) -> None:
     torch.set_num_threads(1)
     pictures, ranks = draw(CONFIG), Ranks.here()
     trainers = {

@@ -50,7 +50,7 @@ def main() -> None:
         print(f"skipped: no {REAL}")
         return
     torch.set_num_threads(os.cpu_count())
-    with tempfile.TemporaryDirectory() as folder, cluster.session(passing=0):
+    with tempfile.TemporaryDirectory() as folder, cluster.session(spare_cpus=0):
         real = thinned(folder)
         sides = side_by_side(lambda: ours(real), lambda: theirs(real, Path(folder)))
     units = "bf16 units" if in_bf16(CONFIG.classifier, torch.device("cpu")) else "no bf16 units, so ours is in fp32 too"

@@ -27,7 +27,7 @@ class Clocked:
 
     run: Run
 
-    def __call__(self, tell: cluster.Tell, pixels: np.ndarray, labels: np.ndarray) -> None:
+    def __call__(self, tell: cluster.SendMessage, pixels: np.ndarray, labels: np.ndarray) -> None:
         start = time.time()
         self.run(tell, pixels, labels)
         tell({"start": start, "end": time.time()})
@@ -38,7 +38,7 @@ def main() -> None:
         print(f"skipped: no {REAL}")
         return
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    with tempfile.TemporaryDirectory() as folder, cluster.session(2, passing=0):
+    with tempfile.TemporaryDirectory() as folder, cluster.session(2, spare_cpus=0):
         real = thinned(folder)
         for turn in range(-1, TURNS):  # the first one starts the workers
             for cores in sorted(seconds, reverse=turn % 2 == 1):

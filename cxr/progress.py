@@ -68,7 +68,7 @@ def grid(
         yield cell, advance
 
 
-class Topped(Progress):
+class LiveProgress(Progress):
     """Bars below something else that lives."""
 
     def __init__(self, *columns: ProgressColumn, top: Callable[[], RenderableType], console: Console) -> None:
@@ -95,7 +95,7 @@ def bar(
         TextColumn("{task.fields[note]}"),
     )
     start, made = time.monotonic(), 0
-    bars = Topped(*columns, top=top, console=console) if top else Progress(*columns, console=console)
+    bars = LiveProgress(*columns, top=top, console=console) if top else Progress(*columns, console=console)
     with bars as shown:
         task = shown.add_task(label, total=total, completed=done, rate="", note="")
 

@@ -103,10 +103,10 @@ def main(args: Args) -> int:
         finish.sweep(job.store)
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
     else:
-        from cxr.cluster import SPENT
+        from cxr.cluster import COMPUTE_USAGE
 
         record = evaluated(job, findings, left_out, earlier, args.workers, start)
-        took = SPENT.told(record.timings["total"])
+        took = COMPUTE_USAGE.summary(record.timings["total"])
         print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
     told(job, record)
     for place in places[3:]:
@@ -178,7 +178,7 @@ def look(
         progress("pictures", total, "pictures", total - sum(len(unit.table) for unit in todo)) as advance,
     ):
         workers, gpus = workers or cluster.default_workers(), int(cluster.has_gpu())
-        threads = cluster.threads_each(workers) if gpus else 1
+        threads = cluster.max_threads_per_worker(workers) if gpus else 1
         work = Look(job.store, job.config.extractor, job.config.size, threads, earlier)
         blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(told_earlier(todo, earlier)))
         shared = cluster.share(known.originals, namer and namer.name)

@@ -137,9 +137,9 @@ def main(args: Args) -> int:
         return cli.DONE
     fit(ready, args)
     record = finish.complete(ready, {"total": time.monotonic() - start})
-    from cxr.cluster import SPENT
+    from cxr.cluster import COMPUTE_USAGE
 
-    best, took = record.metrics, SPENT.told(record.timings["total"])
+    best, took = record.metrics, COMPUTE_USAGE.summary(record.timings["total"])
     print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
           f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
     print(f"look at {store.uri}/{finish.CURVES_KEY} and {store.uri}/{job.SAMPLES}, read {store.uri}/{finish.CARD_KEY}")
@@ -157,7 +157,7 @@ def fit(ready: "Job", args: Args) -> None:
     with cluster.session(args.workers or 0):
         gpus = cluster.default_workers() if cluster.has_gpu() else 1
         workers = args.workers or min(gpus, ready.config.batch)
-        threads = cluster.threads_each(workers)
+        threads = cluster.max_threads_per_worker(workers)
         sizes = args.min_workers or workers, workers
         cluster.check_room(sizes[0], threads)
         job.begin(ready)

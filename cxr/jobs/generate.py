@@ -97,9 +97,9 @@ def main(args: Args) -> int:
         if failures:
             return tell_failures(ready, failures)
         record = job.complete(ready, device, {"total": time.monotonic() - start})
-    from cxr.cluster import SPENT
+    from cxr.cluster import COMPUTE_USAGE
 
-    took = SPENT.told(record.timings["total"])
+    took = COMPUTE_USAGE.summary(record.timings["total"])
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
     print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
     display(store, args)
@@ -125,7 +125,7 @@ def make_pictures(ready: "Job", args: Args) -> tuple[int, str]:
         for done in units:
             failures += bool(done.error)
             advance(done.images, f"{failures} units failed" if failures else "")
-        return failures, cluster.device()
+        return failures, cluster.describe_devices()
 
 
 def tell_failures(ready: "Job", failures: int) -> int:

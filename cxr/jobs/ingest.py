@@ -69,9 +69,9 @@ def main(args: Args) -> int:
             return cli.DONE
         take_pictures(ready, args.workers)
         record = finish.complete(ready, {"total": time.monotonic() - start}, note)
-    from cxr.cluster import SPENT
+    from cxr.cluster import COMPUTE_USAGE
 
-    took = SPENT.told(record.timings["total"])
+    took = COMPUTE_USAGE.summary(record.timings["total"])
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
     print(f"look at {store.uri}/{finish.PICTURE_KEY}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
@@ -96,7 +96,7 @@ def take_pictures(ready: "Job", workers: int | None) -> None:
     done_before = max(0, ready.images - len(pending) * ready.config.unit_images)
     with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
         work = job.Take(ready.store, ready.config)
-        for done in cluster.run_rows(units, work, workers or cluster.spare_cpus()):
+        for done in cluster.run_rows(units, work, workers or cluster.worker_cpus()):
             watch.add(done)
             advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")
 

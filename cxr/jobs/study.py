@@ -132,9 +132,9 @@ def main(args: Args) -> int:
     if failures:
         return tell_failures(ready, len(failures))
     record = finish.complete(ready, study, written, {"total": time.monotonic() - start})
-    from cxr.cluster import SPENT
+    from cxr.cluster import COMPUTE_USAGE
 
-    print(f"{len(ready.names)} trials, {SPENT.told(record.timings['total'])}: {store.uri}")
+    print(f"{len(ready.names)} trials, {COMPUTE_USAGE.summary(record.timings['total'])}: {store.uri}")
     if record.metrics["phantom"]:
         print("Of phantoms, which say nothing about patients:")
     print("\n- ".join([record.metrics["answer"], *record.metrics["details"]]))
@@ -151,7 +151,7 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
     if not (todo := job.runs(ready, 1)):
         return {}
     together, size = args.workers_per_trial, ready.config.classifier.resize
-    with cluster.session(together, passing=int(together > 1)):
+    with cluster.session(together, spare_cpus=int(together > 1)):
         if together > 1:
             cluster.check_room(together, 1, TOGETHER)
         with progress("pictures", len(ready.used), "pictures") as advance:

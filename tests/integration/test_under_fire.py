@@ -284,7 +284,7 @@ def test_study(jobs, cluster, study_sets, tmp_path):
             kill_driver(job)
             job = jobs.start_job(*words, "--out", place, env=env)
         elif point == "trial":
-            for process in cluster.named("told_work")[:1]:
+            for process in cluster.named("run_and_report")[:1]:
                 process.kill()
         else:
             cluster.kill(point, rng)
