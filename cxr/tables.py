@@ -1,7 +1,7 @@
-"""Tables as files: CSV, TSV, JSONL, Parquet or plain text in, one record a row out.
+"""Tables as files: CSV, TSV, JSONL, Parquet or plain text in, a dictionary a row out.
 
 Text formats go through the standard library (`csv`, `json`) and not pyarrow's readers, because those infer types, skip
-rows and cannot name the line a user has to mend. Memory does not grow with the number of rows.
+rows and cannot name the line that a user has to correct. Memory does not grow with the number of rows.
 """
 
 import csv
@@ -21,21 +21,21 @@ from cxr.errors import BadInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_LINE = 1 << 20  # characters; bounds memory when a file has no line ends
+MAX_LINE_CHARACTERS = 1 << 20  # bounds memory when a file has no line ends
 
-Record = dict[str, object]  # known column -> value as the file holds it
+Row = dict[str, object]  # known column -> value as the file holds it
 
-# What pandas, databases, spreadsheets and people write where there is nothing, folded.
-_NOTHING = (
+# What pandas, databases, spreadsheets and people write for a missing value, folded.
+_MISSING_VALUES = (
     "nan <na> na n/a none null nil nat undefined unknown missing - -- --- \u2013 \u2014 ? ?? . .. #n/a #na #null! "
     "#ref! #value! #name? #div/0! #num! -nan 1.#ind -1.#ind 1.#qnan -1.#qnan"
 )
-NOTHING = {*_NOTHING.split(), "not available", "not applicable", "not recorded", "#n/a n/a"}
+MISSING_VALUES = {*_MISSING_VALUES.split(), "not available", "not applicable", "not recorded", "#n/a n/a"}
 
 
-def says_nothing(text: str) -> bool:
-    """Whether a cell's text is a word for nothing, as `nan` and `N/A` are. "" is not asked."""
-    return text.strip().casefold() in NOTHING
+def is_missing_value(text: str) -> bool:
+    """Whether a cell's text stands for a missing value, as `nan` and `N/A` do; False for ""."""
+    return text.strip().casefold() in MISSING_VALUES
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Schema:
 
     noun: str  # what its rows are, for messages
     columns: tuple[str, ...]  # the first is required
-    watched: tuple[str, ...]  # of these, a misspelt name is refused; others are passed over
+    watched: tuple[str, ...]  # of these, a misspelt name is refused; others are ignored
     numbers: tuple[str, ...]  # may be stored as numbers, the others as text only
     plain_text: bool = False  # a .txt file with the first column's value on each line will do
     advice: str = ""  # for a missing column
@@ -58,37 +58,37 @@ class Schema:
     def suffixes(self) -> list[str]:
         return [suffix for suffix in _READERS if self.plain_text or suffix != ".txt"]
 
-    def ours(self, name: str) -> str:
-        """The table's column name as ours. What stands under the name of a renamed column is not that column."""
-        folded, renamed = fold(name), dict(self.renamed)
+    def own_name(self, name: str) -> str:
+        """The table's column name as ours. A column that already has the name given to a renamed one is another."""
+        folded, renamed = fold_column_name(name), dict(self.renamed)
         taken = folded in renamed.values() and folded not in renamed
         return f"{folded} (another)" if taken else renamed.get(folded, folded)
 
 
 @dataclass
-class Place:
-    """Where the reading stands, so that an error can name it, and which columns it passes over."""
+class ReadCursor:
+    """Which row is being read, so that an error can name it, and which columns are ignored."""
 
     schema: Schema
     unit: str  # "line" or "row"
-    number: int = 0  # 1-based; 0 while the file as a whole is looked at
+    number: int = 0  # 1-based; 0 for the file as a whole
     ignored: dict[str, None] = field(default_factory=dict)  # column names, in order of appearance
 
 
-def read_records(path: Path, schema: Schema) -> tuple[Iterator[Record], Place]:
-    """The rows of a file as the file holds them, and the place that moves along as they are read.
+def read_rows(path: Path, schema: Schema) -> tuple[Iterator[Row], ReadCursor]:
+    """The rows of a file as the file holds them, and the cursor that moves along as they are read.
 
     Raises:
-        BadInput: at once, naming the file, for a path that is no such file; while reading, without the file's name
-            and the place, for what is wrong there.
+        BadInput: at once, naming the file, for a path that is no such file; while reading, for a wrong row, without
+            the file's name and the row, which the cursor has.
     """
     if (suffix := path.suffix.lower()) not in schema.suffixes:
         kinds = ", ".join(schema.suffixes)
         raise BadInput(f"{path}: {schema.noun} are read from {kinds} files, not from {path.suffix or 'others'}")
     _require_file(path, schema)
     reader = _READERS[suffix]
-    place = Place(schema, unit="row" if reader is _read_parquet else "line")
-    return reader(path, place), place
+    cursor = ReadCursor(schema, unit="row" if reader is _read_parquet else "line")
+    return reader(path, cursor), cursor
 
 
 def _require_file(path: Path, schema: Schema) -> None:
@@ -102,32 +102,32 @@ def _require_file(path: Path, schema: Schema) -> None:
         raise BadInput(f"{path}: is {kind}; name one {', '.join(schema.suffixes)} file")
 
 
-def _refuse_other_formats(path: Path) -> None:
+def _reject_other_formats(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(4)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head:
         raise BadInput("looks like UTF-16; save it as UTF-8")
-    for magic, what in ((b"PK\3\4", "a spreadsheet or zip archive"), (b"\x1f\x8b", "gzip"), (b"PAR1", "Parquet")):
+    for magic, kind in ((b"PK\3\4", "a spreadsheet or zip archive"), (b"\x1f\x8b", "gzip"), (b"PAR1", "Parquet")):
         if head.startswith(magic):
-            raise BadInput(f"is {what} inside, not text; export or unpack it, or correct the suffix")
+            raise BadInput(f"is {kind} inside, not text; export or unpack it, or correct the suffix")
 
 
-def _lines(path: Path, place: Place) -> Iterator[str]:
+def _read_lines(path: Path, cursor: ReadCursor) -> Iterator[str]:
     """Lines with their ends kept (quoted CSV cells may span some); \\n, \\r\\n and \\r all end a line."""
-    _refuse_other_formats(path)
+    _reject_other_formats(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
-                place.number = number
-                if len(line) == MAX_LINE:
-                    raise BadInput(f"is {MAX_LINE:,} characters or longer; does the file have line ends?")
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_CHARACTERS), ""), 1):
+                cursor.number = number
+                if len(line) == MAX_LINE_CHARACTERS:
+                    raise BadInput(f"is {MAX_LINE_CHARACTERS:,} characters or longer; does the file have line ends?")
                 yield line
         except UnicodeDecodeError:
-            place.number = 0
-            raise BadInput(_first_undecodable(path)) from None
+            cursor.number = 0
+            raise BadInput(_locate_undecodable(path)) from None
 
 
-def _first_undecodable(path: Path) -> str:
+def _locate_undecodable(path: Path) -> str:
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -140,20 +140,20 @@ def _first_undecodable(path: Path) -> str:
     return "is not UTF-8; save the file as UTF-8"
 
 
-def _read_text(path: Path, place: Place) -> Iterator[Record]:
-    return ({place.schema.required: line} for line in _lines(path, place) if line.strip(" \t\r\n"))
+def _read_text(path: Path, cursor: ReadCursor) -> Iterator[Row]:
+    return ({cursor.schema.required: line} for line in _read_lines(path, cursor) if line.strip(" \t\r\n"))
 
 
 _SEPARATOR = re.compile(r'"?sep=(.)"?[\s,;]*', re.IGNORECASE)  # the line that Excel writes and reads before the header
 
 
-def _read_csv(path: Path, place: Place) -> Iterator[Record]:
-    """Rows of empty cells alone, as spreadsheets leave them below a table, are passed over."""
-    lines = _lines(path, place)
+def _read_csv(path: Path, cursor: ReadCursor) -> Iterator[Row]:
+    """Rows of empty cells alone, as spreadsheets leave them below a table, are skipped."""
+    lines = _read_lines(path, cursor)
     first = next(lines, "")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    if told := _SEPARATOR.fullmatch(first):
-        delimiter, first = told[1], "\n"  # an empty line, so that lines are counted as the file has them
+    if separator := _SEPARATOR.fullmatch(first):
+        delimiter, first = separator[1], "\n"  # an empty line, so that lines are counted as the file has them
     rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True, skipinitialspace=True)
     header = None
     while True:
@@ -161,67 +161,67 @@ def _read_csv(path: Path, place: Place) -> Iterator[Record]:
         try:
             row = next(rows, None)
         except csv.Error as error:
-            place.number = start
+            cursor.number = start
             raise BadInput(f"{error}; is a quotation mark open or misplaced in this row?") from None
         if row is None:
             return
-        place.number = start
+        cursor.number = start
         if not row or (len(row) > 1 and not any(map(str.strip, row))):
             continue
         if header is None:
-            _refuse_other_delimiters(row, delimiter, place.schema)
-            header, columns = row, _known_columns(row, place)
+            _reject_other_delimiters(row, delimiter, cursor.schema)
+            header, columns = row, _known_columns(row, cursor)
         elif len(row) != len(header) and (len(row) < len(header) or any(map(str.strip, row[len(header) :]))):
             raise BadInput(f"has {len(row)} cells, the header has {len(header)}; quote text that holds {delimiter!r}")
         else:
             yield {name: row[index] for index, name in columns.items()}
 
 
-def _refuse_other_delimiters(header: list[str], delimiter: str, schema: Schema) -> None:
-    if schema.required in map(schema.ours, header):
+def _reject_other_delimiters(header: list[str], delimiter: str, schema: Schema) -> None:
+    if schema.required in map(schema.own_name, header):
         return
-    for other, what in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
-        if other != delimiter and schema.required in map(schema.ours, delimiter.join(header).split(other)):
+    for other, name in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
+        if other != delimiter and schema.required in map(schema.own_name, delimiter.join(header).split(other)):
             raise BadInput(
-                f"the columns are separated by {what}, as some spreadsheets export them; save the file with commas "
+                f"the columns are separated by {name}, as some spreadsheets export them; save the file with commas "
                 "as .csv, with tabs as .tsv, or as .jsonl"
             )
 
 
-def _read_jsonl(path: Path, place: Place) -> Iterator[Record]:
-    for line in _lines(path, place):
+def _read_jsonl(path: Path, cursor: ReadCursor) -> Iterator[Row]:
+    for line in _read_lines(path, cursor):
         if not line.strip(" \t\r\n"):
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            example = json.dumps({place.schema.required: "..."})
+            example = json.dumps({cursor.schema.required: "..."})
             raise BadInput(f"is not JSON; put one whole object on each line, as {example}") from None
         if not isinstance(row, dict):
-            example = json.dumps({place.schema.required: "..."})
+            example = json.dumps({cursor.schema.required: "..."})
             raise BadInput(f"holds a JSON {type(row).__name__}, not an object as {example}")
-        columns, values = _known_columns(list(row), place), list(row.values())
+        columns, values = _known_columns(list(row), cursor), list(row.values())
         yield {name: values[index] for index, name in columns.items()}
 
 
-def _read_parquet(path: Path, place: Place) -> Iterator[Record]:
+def _read_parquet(path: Path, cursor: ReadCursor) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            columns = {schema.field(i): name for i, name in _known_columns(schema.names, place).items()}
+            columns = {schema.field(i): name for i, name in _known_columns(schema.names, cursor).items()}
             for stored, name in columns.items():
-                _require_type(stored.type, name, place.schema)
+                _require_type(stored.type, name, cursor.schema)
             for batch in file.iter_batches(batch_size=4096, columns=[stored.name for stored in columns]):
                 names = [columns[stored] for stored in batch.schema]
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    place.number += 1
+                    cursor.number += 1
                     yield dict(zip(names, values, strict=True))
-            rows, stated = place.number, file.metadata.num_rows
+            rows, stated = cursor.number, file.metadata.num_rows
             if rows != stated:
-                place.number = 0
+                cursor.number = 0
                 raise BadInput(f"is damaged: it holds {rows:,} rows and states {stated:,}; write it again")
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -240,7 +240,7 @@ def _require_type(kind: "pa.DataType", column: str, schema: Schema) -> None:
         raise BadInput(f"column {column!r} holds {str(kind)[:60]}; store it as text or, for {numbers}, integers")
 
 
-Reader = Callable[[Path, Place], Iterator[Record]]
+Reader = Callable[[Path, ReadCursor], Iterator[Row]]
 _READERS: dict[str, Reader] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
@@ -253,38 +253,38 @@ _READERS: dict[str, Reader] = {
 # --- columns ---
 
 
-def fold(name: str) -> str:
+def fold_column_name(name: str) -> str:
     """Upper case, blanks and hyphens in a column's name do not matter."""
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
-def _known_columns(names: Sequence[str], place: Place) -> dict[int, str]:
+def _known_columns(names: Sequence[str], cursor: ReadCursor) -> dict[int, str]:
     """Position -> our name of the column."""
-    columns = _match(tuple(names), place.schema)
-    if len(columns) < len(names) and len(place.ignored) < 20:
-        place.ignored.update(dict.fromkeys(n[:40] for i, n in enumerate(names) if i not in columns))
+    columns = _match_columns(tuple(names), cursor.schema)
+    if len(columns) < len(names) and len(cursor.ignored) < 20:
+        cursor.ignored.update(dict.fromkeys(n[:40] for i, n in enumerate(names) if i not in columns))
     return columns
 
 
 @lru_cache(maxsize=64)  # every line of a JSONL file asks, mostly the same
-def _match(names: tuple[str, ...], schema: Schema) -> dict[int, str]:
-    ours = [schema.ours(name) for name in names]
-    columns = {i: name for i, name in enumerate(ours) if name in schema.columns}
-    others = {name: i for i, name in enumerate(ours) if i not in columns and len(name) <= 40}
+def _match_columns(names: tuple[str, ...], schema: Schema) -> dict[int, str]:
+    own_names = [schema.own_name(name) for name in names]
+    columns = {i: name for i, name in enumerate(own_names) if name in schema.columns}
+    others = {name: i for i, name in enumerate(own_names) if i not in columns and len(name) <= 40}
     for known in schema.columns:
-        if ours.count(known) > 1:
+        if own_names.count(known) > 1:
             raise BadInput(f"column {known!r} is there twice; keep one")
         close = difflib.get_close_matches(known, others, n=1, cutoff=0.75) if known in schema.watched else []
-        if known not in ours and close:
+        if known not in own_names and close:
             raise BadInput(f"column {names[others[close[0]]]!r} looks like {known!r}; rename it, or remove it")
     for known in (schema.required, *dict(schema.renamed).values()):
-        if known not in ours:
-            raise BadInput(_missing(known, names, schema))
+        if known not in own_names:
+            raise BadInput(_missing_column_message(known, names, schema))
     return columns
 
 
-def _missing(known: str, names: Sequence[str], schema: Schema) -> str:
-    theirs = next((name for name, ours in schema.renamed if ours == known), known)
+def _missing_column_message(known: str, names: Sequence[str], schema: Schema) -> str:
+    theirs = next((name for name, own in schema.renamed if own == known), known)
     there = ", ".join(repr(name[:40]) for name in names[:8]) or "none"
     return (
         f"has no column {theirs!r}; columns there: {there}; columns known: {', '.join(schema.columns)}{schema.advice}"

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from cxr.errors import BadInput
 from cxr.prompts.reports import remove_marks as clean_prompt
-from cxr.tables import Place, Record, Schema, read_records
+from cxr.tables import ReadCursor, Row, Schema, read_rows
 
 UNLABELLED = "unlabelled"  # the finding of a prompt that names none
 MAX_COUNT = 1_000_000  # images a row may ask for
@@ -23,18 +23,18 @@ _Default = TypeVar("_Default", int, None)
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One wish of the user: `count` images of `prompt`, filed under `finding`."""
+    """One row of the list: `count` images of `prompt`, stored under `finding`."""
 
     prompt: str  # cleaned, 1 to MAX_PROMPT characters
     finding: str  # safe as a folder name
     negative_prompt: str  # cleaned; "" for none
     count: int  # 1 to MAX_COUNT
-    seed: int | None  # of the first image, each next has one more; all 0 to MAX_SEED; None leaves them to the plan
+    seed: int | None  # of the first image; each next has one more, up to MAX_SEED; None: the plan draws seeds
 
 
 @dataclass
-class _Tally:
-    """What was seen on the way, for the notes."""
+class _Counts:
+    """Counts over the rows read so far, for the notes."""
 
     prompts: int = 0
     marks: int = 0
@@ -56,66 +56,70 @@ def read_prompts(path: str | Path, notes: Callable[[str], None]) -> Iterator[Pro
         BadInput: at once for a path that is no such file; while reading, for the first row that is wrong.
     """
     path = Path(path)
-    records, place = read_records(path, SCHEMA)
-    return _rows(path, records, place, notes)
+    rows, cursor = read_rows(path, SCHEMA)
+    return _parse_rows(path, rows, cursor, notes)
 
 
 def typed_prompt(prompt: str, count: int, notes: Callable[[str], None]) -> PromptRow:
     """A prompt from the command line, checked and cleaned like a row of a list.
 
     Raises:
-        BadInput: the prompt says nothing or the count is out of range.
+        BadInput: the prompt is empty or the count is out of range.
     """
-    tally = _Tally()
+    counts = _Counts()
     try:
-        row = _parse({"prompt": prompt, "count": count}, tally)
+        row = _parse({"prompt": prompt, "count": count}, counts)
     except BadInput as error:
         raise BadInput(f"--prompt: {error}") from None
-    for line in _notes(tally, Place(SCHEMA, "prompt")):
+    for line in _notes(counts, ReadCursor(SCHEMA, "prompt")):
         notes(f"--prompt: {line}")
     return row
 
 
-def _rows(path: Path, records: Iterator[Record], place: Place, notes: Callable[[str], None]) -> Iterator[PromptRow]:
-    tally = _Tally()
+def _parse_rows(
+    path: Path, rows: Iterator[Row], cursor: ReadCursor, notes: Callable[[str], None]
+) -> Iterator[PromptRow]:
+    counts = _Counts()
     try:
-        for record in records:
-            yield _parse(record, tally)
-        if not tally.prompts:
-            place.number = 0
+        for row in rows:
+            yield _parse(row, counts)
+        if not counts.prompts:
+            cursor.number = 0
             raise BadInput("holds no prompts; put at least one into it" if path.stat().st_size else "is empty")
     except BadInput as error:
-        where = f"{place.unit} {place.number}: " if place.number else ""
+        where = f"{cursor.unit} {cursor.number}: " if cursor.number else ""
         raise BadInput(f"{path}: {where}{error}") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or 'input/output error'}") from None
-    for line in _notes(tally, place):
+    for line in _notes(counts, cursor):
         notes(f"{path.name}: {line}")
 
 
-def _parse(record: Record, tally: _Tally) -> PromptRow:
-    prompt, marks = _clean(record, "prompt")
-    negative, negative_marks = _clean(record, "negative_prompt")
+def _parse(row: Row, counts: _Counts) -> PromptRow:
+    prompt, marks = _clean_cell(row, "prompt")
+    negative, negative_marks = _clean_cell(row, "negative_prompt")
     if not any(map(str.isalnum, prompt)):
         why = "holds only de-identification marks" if marks else "is empty or holds no letter or digit"
         raise BadInput(f"the prompt {why}; write what to draw")
-    refuse_tags(prompt, negative)
-    finding = safe_finding(text_cell(record, "finding").strip(" \t\r\n"))
-    row = PromptRow(
+    reject_tags(prompt, negative)
+    finding = safe_finding(text_cell(row, "finding").strip(" \t\r\n"))
+    prompt_row = PromptRow(
         prompt=prompt,
         finding=finding,
         negative_prompt=negative,
-        count=_whole(record, "count", 1, MAX_COUNT, default=1),
-        seed=_whole(record, "seed", 0, MAX_SEED, default=None),
+        count=_integer_cell(row, "count", 1, MAX_COUNT, default=1),
+        seed=_integer_cell(row, "seed", 0, MAX_SEED, default=None),
     )
-    if row.seed is not None and row.seed + row.count - 1 > MAX_SEED:
-        raise BadInput(f"seed {row.seed} with a count of {row.count:,} goes beyond {MAX_SEED:,}; give a lower seed")
-    tally.prompts += 1
-    tally.marks += marks + negative_marks
-    tally.marked_prompts += bool(marks + negative_marks)
-    tally.weighted_prompts += weighs(prompt) or weighs(negative)
-    _watch_spelling(finding, tally)
-    return row
+    if prompt_row.seed is not None and prompt_row.seed + prompt_row.count - 1 > MAX_SEED:
+        raise BadInput(
+            f"seed {prompt_row.seed} with a count of {prompt_row.count:,} goes beyond {MAX_SEED:,}; give a lower seed"
+        )
+    counts.prompts += 1
+    counts.marks += marks + negative_marks
+    counts.marked_prompts += bool(marks + negative_marks)
+    counts.weighted_prompts += has_word_weights(prompt) or has_word_weights(negative)
+    _count_spelling(finding, counts)
+    return prompt_row
 
 
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet|embedding)\s*:[^<>]*>", re.IGNORECASE)
@@ -126,7 +130,7 @@ _WEIGHT = re.compile(
 _KEYWORD = re.compile(r"(?<!\w)(BREAK|AND|ADDCOMM|ADDROW)(?!\w)")
 
 
-def refuse_tags(*prompts: str) -> None:
+def reject_tags(*prompts: str) -> None:
     """`BadInput` for `<lora:name:0.8>` and such: it asks for weights that would not be there."""
     for prompt in prompts:
         if found := _TAG.search(prompt):
@@ -135,7 +139,7 @@ def refuse_tags(*prompts: str) -> None:
             )
 
 
-def weighs(prompt: str) -> bool:
+def has_word_weights(prompt: str) -> bool:
     """Whether it weighs words as web UIs do: (word:1.3), [word], and BREAK, AND among small letters."""
     return bool(_WEIGHT.search(prompt) or (_KEYWORD.search(prompt) and re.search("[a-z]", prompt)))
 
@@ -143,9 +147,9 @@ def weighs(prompt: str) -> bool:
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, lone surrogates
 
 
-def text_cell(record: Record, column: str) -> str:
+def text_cell(row: Row, column: str) -> str:
     """The cell's text, "" for an empty one; `BadInput` if it is no text, too long or holds control characters."""
-    value = record.get(column)
+    value = row.get(column)
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -157,13 +161,13 @@ def text_cell(record: Record, column: str) -> str:
     return value
 
 
-def _clean(record: Record, column: str) -> tuple[str, int]:
-    return clean_prompt(text_cell(record, column))
+def _clean_cell(row: Row, column: str) -> tuple[str, int]:
+    return clean_prompt(text_cell(row, column))
 
 
-def _whole(record: Record, column: str, low: int, high: int, default: _Default) -> int | _Default:
+def _integer_cell(row: Row, column: str, low: int, high: int, default: _Default) -> int | _Default:
     """A whole number; "3", "3.0" and 3.0 count as one, as tables with gaps store integers that way."""
-    value = record.get(column)
+    value = row.get(column)
     if value is None or value != value or (isinstance(value, str) and not value.strip()):  # NaN is a gap too
         return default
     shown = repr(value)[:40] if isinstance(value, str | int | float) else type(value).__name__
@@ -199,24 +203,24 @@ def safe_finding(name: str) -> str:
 # --- notes ---
 
 
-def _watch_spelling(finding: str, tally: _Tally) -> None:
-    if len(tally.spellings) >= 10_000:  # bounds memory; that many are no classes any more
+def _count_spelling(finding: str, counts: _Counts) -> None:
+    if len(counts.spellings) >= 10_000:  # bounds memory; that many are no classes any more
         return
-    first = tally.spellings.setdefault(finding.casefold(), finding)
-    if first != finding and len(tally.clashes) < 20:
-        tally.clashes[(first, finding)] = None
+    first = counts.spellings.setdefault(finding.casefold(), finding)
+    if first != finding and len(counts.clashes) < 20:
+        counts.clashes[(first, finding)] = None
 
 
-def _notes(tally: _Tally, place: Place) -> Iterator[str]:
-    if tally.marks:
-        marks = f"{tally.marks:,} de-identification mark{'s'[: tally.marks != 1]} (XXXX, ___, [**...**])"
-        prompts = f"{tally.marked_prompts:,} of {tally.prompts:,} prompts"
+def _notes(counts: _Counts, cursor: ReadCursor) -> Iterator[str]:
+    if counts.marks:
+        marks = f"{counts.marks:,} de-identification mark{'s'[: counts.marks != 1]} (XXXX, ___, [**...**])"
+        prompts = f"{counts.marked_prompts:,} of {counts.prompts:,} prompts"
         yield f"removed {marks} from {prompts}, because generators memorise them"
-    if tally.weighted_prompts:
-        prompts = f"{tally.weighted_prompts:,} of {tally.prompts:,} prompts"
+    if counts.weighted_prompts:
+        prompts = f"{counts.weighted_prompts:,} of {counts.prompts:,} prompts"
         yield f"{prompts} have the syntax of web UIs ((word:1.3), [word], BREAK, AND), which is read as words"
-    if place.ignored:
-        names = ", ".join(map(repr, place.ignored))
+    if cursor.ignored:
+        names = ", ".join(map(repr, cursor.ignored))
         yield f"ignored columns {names}; columns known: {', '.join(COLUMNS)}"
-    for first, other in tally.clashes:
+    for first, other in counts.clashes:
         yield f"findings {first!r} and {other!r} differ only in upper and lower case; they become two classes"

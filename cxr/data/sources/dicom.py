@@ -19,7 +19,7 @@ from cxr.data.sources.kinds import BESIDE, DICOM, PICTURES, PassedOver, count_ot
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, finding_of, sex_of
 from cxr.errors import BadInput
-from cxr.tables import says_nothing
+from cxr.tables import is_missing_value
 
 TAGS = ["PatientID", "PatientName", "PatientSex", "PatientAge", "ViewPosition"]
 HAS_PICTURE = "Rows"  # no presentation state, structured report, plan or DICOMDIR has it
@@ -173,7 +173,7 @@ def _holds_pixels(path: Path) -> bool:
 
 def _word(value: object) -> str:
     text = str(value or "").strip()
-    return "" if says_nothing(text) else text
+    return "" if is_missing_value(text) else text
 
 
 def _is_named_after(folder: str, words: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The cells of a table that name findings: one a picture is read; several, doubts and bare numbers are told."""
+"""The cells of a table that name findings: one a picture is read; several, doubts and bare numbers are counted."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from cxr.data.sources.cells import Gaps, cell
 from cxr.data.sources.words import finding_of
 from cxr.errors import BadInput
 from cxr.prompts.lists import UNLABELLED
-from cxr.tables import Record
+from cxr.tables import Row
 
 UNCERTAIN = {"u", "uncertain", "unsure", "unclear", "equivocal", "indeterminate", "possible", "doubtful", "-1"}
 ONE_ONLY = "one finding a picture is read, several are not yet"
@@ -19,8 +19,8 @@ _NUMBER = re.compile(r"([+-]?\d+)(?:[.,]0*)?")
 
 
 @dataclass
-class Labels:
-    """What the cells of a table held, to be told once all were seen."""
+class FindingCounts:
+    """Counts of what the cells of a table held, for errors and notes at its end."""
 
     rows: int = 0
     named: Counter[str] = field(default_factory=Counter)
@@ -28,14 +28,14 @@ class Labels:
     first_several: str = ""  # where
     uncertain: Counter[str] = field(default_factory=Counter)
 
-    def read(self, record: Record, gaps: Gaps, where: str) -> str:
+    def read(self, row: Row, gaps: Gaps, where: str) -> str:
         """The finding that the row names; `UNLABELLED` where it names none for certain.
 
         Raises:
             BadInput: it cannot be a folder name.
         """
         self.rows += 1
-        names = _names(record, gaps)
+        names = _finding_names(row, gaps)
         if len(names) > 1:
             self.first_several = self.first_several or where
             self.several["|".join(names)] += 1
@@ -79,9 +79,9 @@ class Labels:
             )
 
 
-def _names(record: Record, gaps: Gaps) -> list[str]:
+def _finding_names(row: Row, gaps: Gaps) -> list[str]:
     """The findings that the cell names, none for a gap; of a list or a text that is one."""
-    value = record.get("finding")
+    value = row.get("finding")
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = json.loads(value.replace("'", '"'))
@@ -90,5 +90,5 @@ def _names(record: Record, gaps: Gaps) -> list[str]:
     if isinstance(value, list | tuple):
         names = [cell({"finding": one}, "finding", gaps) for one in value]
     else:
-        names = [name.strip() for name in _SEVERAL.split(cell(record, "finding", gaps))]
+        names = [name.strip() for name in _SEVERAL.split(cell(row, "finding", gaps))]
     return list(dict.fromkeys(filter(None, names)))

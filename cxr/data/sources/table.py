@@ -1,4 +1,4 @@
-"""A table that says which file shows what: CSV, TSV, JSONL or Parquet."""
+"""A table of files and what each shows: CSV, TSV, JSONL or Parquet."""
 
 import re
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from cxr.data.sources.dicom_pixels import read_picture
 from cxr.data.sources.elsewhere import files_elsewhere
 from cxr.data.sources.files import mark_of, require_below, require_folder
 from cxr.data.sources.found import as_path
-from cxr.data.sources.labels import ONE_ONLY, Labels
+from cxr.data.sources.labels import ONE_ONLY, FindingCounts
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import age_of, printable, sex_of, split_of
 from cxr.errors import BadInput, nearest
 from cxr.prompts.lists import MAX_PROMPT, UNLABELLED
 from cxr.prompts.reports import clean_report
-from cxr.tables import Place, Record, Schema, fold, read_records
+from cxr.tables import ReadCursor, Row, Schema, fold_column_name, read_rows
 
 COLUMNS = ("file", "finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 OTHER_NAMES = {"label": "finding", "patient": "patient_id", "license": "licence"}
@@ -41,13 +41,13 @@ def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     """
     path = Path(place).expanduser()
     table = _Table(path, parse_columns(options.columns), options)
-    elsewhere = files_elsewhere(table.written_files(), table.root, path, options.notes)
-    seen = _Seen()
-    for row in table.rows(elsewhere, seen):
-        seen.add(row)
-    seen.check(table, elsewhere)
+    elsewhere = files_elsewhere(table.named_files(), table.root, path, options.notes)
+    summary = _TableSummary()
+    for row in table.rows(elsewhere, summary):
+        summary.add(row)
+    summary.check(table, elsewhere)
     named: set[str] = set()
-    for row in table.rows(elsewhere, _Seen()):
+    for row in table.rows(elsewhere, _TableSummary()):
         if row.name not in named:
             named.add(row.name)
             yield row
@@ -60,7 +60,7 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
         BadInput: a name of ours is unknown, or one of either stands twice.
     """
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    mapped = [(fold(theirs), fold(ours)) for ours, _, theirs in pairs]
+    mapped = [(fold_column_name(theirs), fold_column_name(ours)) for ours, _, theirs in pairs]
     for theirs, ours in mapped:
         if ours not in COLUMNS or not theirs:
             raise BadInput(
@@ -84,58 +84,58 @@ class _Table:
         given = self.options.root
         return (require_folder(str(given)) if given else self.path.absolute().parent).resolve()
 
-    def records(self) -> Iterator[tuple[Record, Place]]:
-        """The records under our names. What is wrong inside the loop of who asks is told with file and line."""
+    def raw_rows(self) -> Iterator[tuple[Row, ReadCursor]]:
+        """The rows under our names. What is wrong inside the caller's loop is raised with file and line."""
         known = (*COLUMNS, *OTHER_NAMES)
         schema = Schema("X-rays", known, watched=(), numbers=NUMBERS, advice=ADVICE, renamed=self.mapped)
-        records, place = read_records(self.path, schema)
+        rows, cursor = read_rows(self.path, schema)
         ours = {name for _, name in self.mapped}
         try:
-            for record in records:
-                yield _merged(record, ours), place
+            for row in rows:
+                yield _with_own_names(row, ours), cursor
         except BadInput as error:
-            raise self.located(error, place) from None
+            raise self.locate_error(error, cursor) from None
         except OSError as error:
             raise BadInput(f"{self.path}: cannot be read: {error.strerror or 'input/output error'}") from None
 
-    def written_files(self) -> Iterator[tuple[str, str]]:
-        """Where each file is named, and its path as it is written."""
-        for record, place in self.records():
+    def named_files(self) -> Iterator[tuple[str, str]]:
+        """Where each file is named, and its path as written there."""
+        for row, cursor in self.raw_rows():
             try:
-                yield f"{place.unit} {place.number}", _file(record, Gaps())
+                yield f"{cursor.unit} {cursor.number}", _file_cell(row, Gaps())
             except BadInput as error:
-                raise self.located(error, place) from None
+                raise self.locate_error(error, cursor) from None
 
-    def rows(self, elsewhere: dict[str, Path], seen: "_Seen") -> Iterator[SourceRow]:
-        for record, place in self.records():
-            seen.where, seen.ignored = f"{place.unit} {place.number}", place.ignored
+    def rows(self, elsewhere: dict[str, Path], summary: "_TableSummary") -> Iterator[SourceRow]:
+        for row, cursor in self.raw_rows():
+            summary.where, summary.ignored = f"{cursor.unit} {cursor.number}", cursor.ignored
             try:
-                yield _row(record, self.root, elsewhere, seen)
+                yield _source_row(row, self.root, elsewhere, summary)
             except BadInput as error:
-                raise self.located(error, place) from None
+                raise self.locate_error(error, cursor) from None
 
-    def located(self, error: BadInput, place: Place) -> BadInput:
-        where = f"{place.unit} {place.number}: " if place.number else ""
+    def locate_error(self, error: BadInput, cursor: ReadCursor) -> BadInput:
+        where = f"{cursor.unit} {cursor.number}: " if cursor.number else ""
         return BadInput(f"{self.path}: {where}{error}")
 
 
-def _merged(record: Record, mapped: set[str]) -> Record:
-    """The record under our names; a column the user mapped comes first, else another name before ours."""
-    others = {ours: record[name] for name, ours in OTHER_NAMES.items() if name in record and ours not in mapped}
-    return record | others
+def _with_own_names(row: Row, mapped: set[str]) -> Row:
+    """The row under our names; a column the user mapped comes first, else another name before ours."""
+    others = {ours: row[name] for name, ours in OTHER_NAMES.items() if name in row and ours not in mapped}
+    return row | others
 
 
 @dataclass
-class _Seen:
+class _TableSummary:
     """What the whole table held, for its errors and notes."""
 
-    where: str = ""  # the reading is: line 7
+    where: str = ""  # the row being read: line 7
     gaps: Gaps = field(default_factory=Gaps)
-    labels: Labels = field(default_factory=Labels)
+    labels: FindingCounts = field(default_factory=FindingCounts)
     first: dict[str, tuple[int, SourceRow]] = field(default_factory=dict)  # by name
     ignored: dict[str, None] = field(default_factory=dict)
     number: int = 0
-    again: int = 0  # rows that say the same of a file as an earlier one
+    repeated: int = 0  # rows that say the same of a file as an earlier one
     differing: int = 0  # files that rows name with different findings
     first_differing: str = ""
     shortened: int = 0  # patients' ids
@@ -147,16 +147,16 @@ class _Seen:
         number, first = self.first.setdefault(row.name, (self.number, replace(row, load=bytes)))
         if number == self.number:
             return
-        other = next((name for name in _TOLD if getattr(first, name) != getattr(row, name)), None)
+        other = next((name for name in _COMPARED if getattr(first, name) != getattr(row, name)), None)
         if other == "finding" and UNLABELLED not in (first.finding, row.finding):
             self.differing += 1
-            told = f"rows {number} and {self.number}, {row.name!r}: {first.finding} and {row.finding}"
-            self.first_differing = self.first_differing or told
+            rows = f"rows {number} and {self.number}, {row.name!r}: {first.finding} and {row.finding}"
+            self.first_differing = self.first_differing or rows
         elif other:
             both = f"rows {number} and {self.number}"
             raise BadInput(f"{both} name the same file, {row.name!r}, and differ in {other}; keep one")
         else:
-            self.again += 1
+            self.repeated += 1
 
     def check(self, table: _Table, elsewhere: dict[str, Path]) -> None:
         """Raises `BadInput` for a table that cannot be used; else notes what the user should know."""
@@ -174,7 +174,7 @@ class _Seen:
             )
         if line := self.gaps.line():
             notes(f"{name}: {line}")
-        if self.again:
+        if self.repeated:
             notes(f"{name}: {self.again:,} rows say the same of a file as an earlier row and are read as one with it")
         if self.shortened:
             notes(
@@ -185,33 +185,33 @@ class _Seen:
             notes(f"{name}: ignored columns {', '.join(map(repr, self.ignored))}")
 
 
-_TOLD = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
+_COMPARED = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
 
 
-def _file(record: Record, gaps: Gaps) -> str:
-    file = cell(record, "file", gaps, MAX_PROMPT)
+def _file_cell(row: Row, gaps: Gaps) -> str:
+    file = cell(row, "file", gaps, MAX_PROMPT)
     if not file:
         raise BadInput("names no file; remove the row or fill in the column 'file'")
     return file
 
 
-def _row(record: Record, root: Path, elsewhere: dict[str, Path], seen: _Seen) -> SourceRow:
-    def told(column: str, longest: int = 200) -> str:
-        return cell(record, column, seen.gaps, longest)
+def _source_row(row: Row, root: Path, elsewhere: dict[str, Path], summary: _TableSummary) -> SourceRow:
+    def text(column: str, longest: int = 200) -> str:
+        return cell(row, column, summary.gaps, longest)
 
-    file = _file(record, seen.gaps)
+    file = _file_cell(row, summary.gaps)
     path = require_below(elsewhere.get(file) or root / as_path(file, root), root, file)
     return SourceRow(
         name=printable(path.relative_to(root).as_posix()),
         load=partial(read_picture, path),
-        finding=seen.labels.read(record, seen.gaps, seen.where),
-        text=clean_report(told("text", MAX_PROMPT))[0] or None,
-        patient_id=told("patient_id") or None,
-        view=told("view") or None,
-        sex=sex_of(told("sex")),
-        age=age_of(told("age")),
-        split=split_of(told("split")),
-        source=told("source") or "table",
-        licence=told("licence") or "unstated",
+        finding=summary.labels.read(row, summary.gaps, summary.where),
+        text=clean_report(text("text", MAX_PROMPT))[0] or None,
+        patient_id=text("patient_id") or None,
+        view=text("view") or None,
+        sex=sex_of(text("sex")),
+        age=age_of(text("age")),
+        split=split_of(text("split")),
+        source=text("source") or "table",
+        licence=text("licence") or "unstated",
         mark=mark_of(path),
     )
