@@ -175,7 +175,9 @@ class _TableSummary:
         if line := self.gaps.line():
             notes(f"{name}: {line}")
         if self.repeated:
-            notes(f"{name}: {self.again:,} rows say the same of a file as an earlier row and are read as one with it")
+            notes(
+                f"{name}: {self.repeated:,} rows say the same of a file as an earlier row and are read as one with it"
+            )
         if self.shortened:
             notes(
                 f"{name}: {self.shortened:,} patient ids are numbers that a spreadsheet has shortened, as 1.23E+12: "

@@ -84,7 +84,7 @@ def test_a_machine_where_ray_does_not_start_names_the_cause(monkeypatch, error, 
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv("TMPDIR", "/batch")
     with pytest.raises(Exception, match=r"^[^\n]*$") as caught:
-        session.start_alone(1, {})
+        session.start_local_cluster(1, {})
     assert type(caught.value).__name__ in ("BadInput", "StoreError") and told in str(caught.value)
     assert ("TMPDIR /batch" in str(caught.value)) == ("RAY_TMPDIR" in str(caught.value))
     assert ("free CPUs" in told) == ("free CPUs" in str(caught.value))
