@@ -33,7 +33,7 @@ from cxr.generate import job
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
 from cxr.generate.writer import Image
-from cxr.store import Listed, Stored, open_store, sha256
+from cxr.store import ListedObject, StoredObject, open_store, sha256
 from cxr.store.local import LocalStore
 
 LIMIT = 1000  # MB
@@ -53,13 +53,13 @@ class Bucket(LocalStore):
     asked: Counter[str] = field(default_factory=Counter, compare=False)
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
-    def put(self, key: str, data: bytes) -> Stored:
+    def put(self, key: str, data: bytes) -> StoredObject:
         self.asked["PUT"] += 1
         if not small(key):
             return super().put(key, data)
         with self.lock:
             self.rows.execute("INSERT OR REPLACE INTO objects VALUES (?, ?)", (key, data))
-        return Stored(key, len(data), sha256(data))
+        return StoredObject(key, len(data), sha256(data))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         self.asked["PUT"] += 1
@@ -75,18 +75,18 @@ class Bucket(LocalStore):
             raise KeyError(key)
         return found[0]
 
-    def read_back(self, key: str) -> Stored:
+    def read_back(self, key: str) -> StoredObject:
         self.asked["GET"] += 1
         return super().read_back(key)
 
-    def list(self, prefix: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         self.asked["LIST"] += 1
         if not small(prefix):
             yield from super().list(prefix)
             return
         last, page = prefix, "SELECT key, length(data) FROM objects WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
         while found := self.rows.execute(page, (last, prefix + "~", PAGE)).fetchall():
-            yield from (Listed(*row) for row in found)
+            yield from (ListedObject(*row) for row in found)
             last = found[-1][0]
             self.asked["LIST"] += len(found) == PAGE
 

@@ -1,4 +1,4 @@
-"""The two errors a user can cause and mend; every job prints them as one line and exits with 2."""
+"""The two errors that a user can cause and correct; every job prints them as one line and exits with 2."""
 
 import difflib
 import errno
@@ -15,7 +15,7 @@ class StoreError(Exception):
 
 
 def disk_full(error: BaseException, place: object = "") -> StoreError | None:
-    """The error that says so of the place, by default the error's file, if this one is of a full disk or quota."""
+    """For an error of a full disk or quota a `StoreError` naming the place, by default the error's file; else None."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     place = place or error.filename or tempfile.gettempdir()

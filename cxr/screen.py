@@ -1,4 +1,4 @@
-"""Pictures before the user's eyes, where there is a way."""
+"""Pictures shown on the user's screen or in a notebook."""
 
 import io
 import os
@@ -6,7 +6,7 @@ import sys
 
 
 def show(picture: bytes) -> bool:
-    """Displays an image file in the notebook that runs this process, or on a screen; says whether either is there."""
+    """Displays an image file in the notebook that runs this process, or on a screen; whether either is there."""
     from PIL import Image, ImageShow
 
     image = Image.open(io.BytesIO(picture))

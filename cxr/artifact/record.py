@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from cxr.errors import BadInput, StoreError
-from cxr.store.base import Store, Stored, check_key, digest_of
+from cxr.store.base import Store, StoredObject, check_key, digest_of
 from cxr.store.files import parquet
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LIBRARIES = ("cxr", "torch", "torchvision", "diffusers", "transformers", "accel
 
 
 class Item(Protocol):
-    """Anything that says what one object holds, as `Stored` does."""
+    """Anything that says what one object holds, as `StoredObject` does."""
 
     @property
     def key(self) -> str: ...
@@ -63,7 +63,7 @@ class Record(BaseModel):
     recipe_digest: str
     inputs: dict[str, str] = {}
     made: Made
-    objects: list[Stored]
+    objects: list[StoredObject]
     seeds: dict[str, int] = {}
     versions: dict[str, str] = {}
     device: str = ""
@@ -88,7 +88,7 @@ class Record(BaseModel):
 
     @field_validator("objects")
     @classmethod
-    def _keys_fit(cls, objects: list[Stored]) -> list[Stored]:
+    def _keys_fit(cls, objects: list[StoredObject]) -> list[StoredObject]:
         for stored in objects:
             try:
                 check_key(stored.key)

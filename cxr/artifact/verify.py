@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cxr.artifact.record import CATALOG_KEY, RECORD_KEY, read_record
 from cxr.errors import BadInput, StoreError
-from cxr.store.base import Store, Stored
+from cxr.store.base import Store, StoredObject
 
 _THREADS = 16
 
@@ -36,7 +36,7 @@ class _Named:
     size: int | None = None
 
 
-_Reading = deque[tuple[_Named, Future[Stored | None]]]
+_Reading = deque[tuple[_Named, Future[StoredObject | None]]]
 
 
 def verify(store: Store, progress: Callable[[Verification], None] = lambda so_far: None) -> Verification:
@@ -81,19 +81,21 @@ def _read_back(
             _judge(*_next(reading), found, progress)
 
 
-def _next(reading: _Reading) -> tuple[_Named, Stored | None]:
+def _next(reading: _Reading) -> tuple[_Named, StoredObject | None]:
     want, future = reading.popleft()
     return want, future.result()
 
 
-def _look(store: Store, key: str) -> Stored | None:
+def _look(store: Store, key: str) -> StoredObject | None:
     try:
         return store.read_back(key)
     except KeyError:
         return None
 
 
-def _judge(want: _Named, got: Stored | None, found: Verification, progress: Callable[[Verification], None]) -> None:
+def _judge(
+    want: _Named, got: StoredObject | None, found: Verification, progress: Callable[[Verification], None]
+) -> None:
     found.checked += 1
     if got is None:
         found.missing.append(want.key)

@@ -8,7 +8,7 @@ from cxr.artifact import CATALOG_KEY, PLAN_KEY, Record, read_record, replace_rec
 from cxr.data.lineage import LINEAGE, PLAIN, in_record, seen_by, seen_in
 from cxr.data.lineage_lists import LINEAGE_KEY, keep_for_owner, lists_json
 from cxr.errors import BadInput
-from cxr.store import Store, Stored, parquet
+from cxr.store import Store, StoredObject, parquet
 
 PATIENT = "patient"  # column of a fine-tuning's plan, of such names
 
@@ -41,7 +41,7 @@ def is_set(record: Record) -> bool:
     return any(stored.key == CATALOG_KEY for stored in record.objects)
 
 
-def unnamed_plan(store: Store) -> Stored:
+def unnamed_plan(store: Store) -> StoredObject:
     """The plan without patients, as it is stored now."""
     plan = pq.read_table(io.BytesIO(store.get(PLAN_KEY)))
     if PATIENT not in plan.column_names:

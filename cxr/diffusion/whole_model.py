@@ -17,7 +17,7 @@ from cxr.artifact import library_versions
 from cxr.diffusion.layers import FILES, TEXT, UNET, Shape
 from cxr.errors import BadInput
 from cxr.store import sha256
-from cxr.store.file_cache import cache
+from cxr.store.file_cache import cache_folder
 from cxr.weights.kinds import FAMILIES, INDEX, read_header
 from cxr.weights.names import ALIASES
 
@@ -40,7 +40,7 @@ def check_networks(found: "Weights") -> None:
     if found.spec in ALIASES:  # held against published digests
         return
     told = json.dumps([found.digest, library_versions()], sort_keys=True)
-    memory = cache() / "checked" / sha256(told.encode())[:32]
+    memory = cache_folder() / "checked" / sha256(told.encode())[:32]
     if memory.is_file():
         return
     check_folder(found.path)

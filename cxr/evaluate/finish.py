@@ -25,7 +25,7 @@ from cxr.evaluate.page import html, in_short, markdown
 from cxr.evaluate.quality import Quality
 from cxr.evaluate.sets import Pictures, compared_with
 from cxr.report.words import FRECHET
-from cxr.store import Store, Stored, parquet
+from cxr.store import Store, StoredObject, parquet
 
 KIND = "evaluation"
 QUALITY_KEY, TABLES_KEY, PAGE_KEY, COPIES_KEY = "quality.json", "quality.md", "index.html", "copies.parquet"
@@ -77,7 +77,7 @@ class Concluded:
     quality: Quality
     copies: pa.Table
     pictures: dict[str, bytes]  # by key
-    features: list[Stored]  # that are stored already
+    features: list[StoredObject]  # that are stored already
 
 
 def complete(job: Job, found: Concluded, device: str, timings: dict[str, float]) -> Record:

@@ -31,7 +31,7 @@ from cxr.evaluate.finish import Concluded, Job, copies_table
 from cxr.evaluate.frechet import Moments, moments
 from cxr.evaluate.quality import Features
 from cxr.evaluate.sets import rows_of, side_of
-from cxr.store import Store, Stored, parquet, sha256
+from cxr.store import Store, StoredObject, parquet, sha256
 from cxr.tables import batched
 
 UNIT = 256  # pictures
@@ -261,12 +261,12 @@ def conclude(
 
 def gather(
     store: Store, units: Iterable[Unit], rows: np.ndarray, part: np.ndarray, findings: Sequence[str]
-) -> tuple[Features, dict[str, Stored]]:
+) -> tuple[Features, dict[str, StoredObject]]:
     """The features of all units of a set in their order: of these rows of it, int [R] ascending, and sums over each of
     the findings in the rows of a part, int [P] ascending; some units are in memory at a time. Also what was read, by
     key."""
     sums: dict[str, Moments] = {}
-    objects: dict[str, Stored] = {}
+    objects: dict[str, StoredObject] = {}
     values, start = [], 0
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for group in batched(units, AT_ONCE):
@@ -285,7 +285,7 @@ def gather(
     return Features(rows, np.concatenate(values), sums), objects
 
 
-def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, Stored]:
+def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, StoredObject]:
     data = store.get(unit.features)
     try:
         digests, values = features_in(data)
@@ -293,7 +293,7 @@ def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, Stored]:
         raise damaged(store, unit.features, type(error).__name__) from None
     if digests != unit.table["sha256"].to_pylist():
         raise damaged(store, unit.features, "of others")
-    return values, Stored(unit.features, len(data), sha256(data))
+    return values, StoredObject(unit.features, len(data), sha256(data))
 
 
 def gather_seen(store: Store, units: Iterable[Unit], train: np.ndarray) -> tuple[Matches, np.ndarray]:

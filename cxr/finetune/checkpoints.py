@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from cxr.finetune.loop import Figures, Trainer, load_checkpoint, save_checkpoint
-from cxr.store import Store, Stored, get_pieces, put_pieces
+from cxr.store import Store, StoredObject, get_pieces, put_pieces
 
 CHECKPOINTS = "checkpoints/"
 
@@ -19,8 +19,8 @@ class Note:
     """How far a run is. What it names is whole, because it is written last."""
 
     step: int = 0
-    state: list[Stored] = field(default_factory=list)  # what the training goes on from
-    best: list[Stored] = field(default_factory=list)  # the parameters to leave, as they were at the best validation
+    state: list[StoredObject] = field(default_factory=list)  # what the training goes on from
+    best: list[StoredObject] = field(default_factory=list)  # the parameters at the best validation, to be saved
     history: list[Figures] = field(default_factory=list)  # of every step up to this one
 
 
@@ -34,7 +34,7 @@ def read_note(store: Store, run: str) -> Note:
         told = json.loads(store.get(note_key(run)))
     except KeyError:
         return Note()
-    pieces = {name: [Stored(**piece) for piece in told[name]] for name in ("state", "best")}
+    pieces = {name: [StoredObject(**piece) for piece in told[name]] for name in ("state", "best")}
     return Note(told["step"], **pieces, history=told["history"])
 
 

@@ -13,7 +13,7 @@ from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_n
 from cxr.finetune.loop import Figures
 from cxr.finetune.validation import curves
 from cxr.prompts.trained import CAPTIONS, TrainedPrompts
-from cxr.store import Store, Stored, json_lines
+from cxr.store import Store, StoredObject, json_lines
 
 CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
 
@@ -45,7 +45,7 @@ def result_of(job: Job, run: str) -> Result:
     return result
 
 
-def record_of(job: Job, results: dict[str, Result], objects: list[Stored], timings: dict[str, float]) -> Record:
+def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject], timings: dict[str, float]) -> Record:
     final = results[FINAL]
     return Record(
         kind=KIND,

@@ -34,8 +34,8 @@ from cxr.finetune.part import Names, named_part, of_part
 from cxr.finetune.prior import class_pictures
 from cxr.finetune.validation import FEWEST_FOR_KID, Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
-from cxr.store import Store, Stored, open_store, put_file, put_folder
-from cxr.store.file_cache import cache
+from cxr.store import Store, StoredObject, open_store, put_file, put_folder
+from cxr.store.file_cache import cache_folder
 from cxr.weights import Weights, resolve
 
 KIND = "fine-tuned model"
@@ -162,7 +162,7 @@ class Result:
     scores: Figures  # of that validation
     base: Figures  # the same before the first step
     test: Figures  # of the final run; touched this once
-    objects: list[Stored]
+    objects: list[StoredObject]
     history: list[Figures]
     device: str
 
@@ -172,7 +172,7 @@ def read_result(store: Store, run: str) -> Result | None:
         told = json.loads(store.get(result_key(run)))
     except KeyError:
         return None
-    return Result(**{**told, "objects": [Stored(**stored) for stored in told["objects"]]})
+    return Result(**{**told, "objects": [StoredObject(**stored) for stored in told["objects"]]})
 
 
 def steps_of(job: Job, run: str) -> int:
@@ -235,7 +235,7 @@ class Fit:
         return Pictures(pictures(self.data, rows, self.config.size), rows["caption"].to_pylist())
 
     def class_pictures(self, sample: Sample) -> Pictures:
-        return class_pictures(self.config, self.recipe["model"], sample, open_store(str(cache().parent)))
+        return class_pictures(self.config, self.recipe["model"], sample, open_store(str(cache_folder().parent)))
 
     def fit(self, trainer: Trainer, validation: Validation, tell: Tell) -> list[Figures]:
         """Returns the figures of every step, from the first one on."""
@@ -281,7 +281,7 @@ class Fit:
         result = Result(step, epoch, scores, scores_before, test, objects, history, device_name())
         self.store.put(result_key(self.run), json.dumps(asdict(result)).encode())
 
-    def leave_fold(self, trainer: Trainer, name: str, folder: Path) -> list[Stored]:
+    def leave_fold(self, trainer: Trainer, name: str, folder: Path) -> list[StoredObject]:
         """The fold's model as a folder and as a .zip, under the name that users of the notebooks know."""
         save(trainer.pipe, self.config, folder / name)
         archive = shutil.make_archive(str(folder / name), "zip", folder, name)

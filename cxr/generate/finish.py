@@ -16,7 +16,7 @@ from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
-from cxr.store import Store, Stored, digest_of, put_file
+from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import Weights
 
 CARD_KEY, SHEET_KEY, METADATA_KEY = "README.md", "contact_sheet.png", "images/metadata.jsonl"
@@ -24,7 +24,7 @@ CARD_KEY, SHEET_KEY, METADATA_KEY = "README.md", "contact_sheet.png", "images/me
 
 def finish(
     store: Store, config: GenerateConfig, plan: Plan, source: str, licence: str, about: str, learned: str = ""
-) -> tuple[Made, list[Stored]]:
+) -> tuple[Made, list[StoredObject]]:
     """Writes what belongs to the finished set besides its pictures.
 
     Args:

@@ -16,7 +16,7 @@ from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.errors import StoreError
 from cxr.generate.config import Layout
-from cxr.store import Store, Stored, sha256
+from cxr.store import Store, StoredObject, sha256
 
 FAILED, SHARDS = "failed/", "shards/"
 PUT_THREADS = 8
@@ -137,7 +137,7 @@ def read_shard(store: Store, unit: int, **what: Any) -> pa.Table:
         raise StoreError(f"{store.uri}: {key} cannot be read ({type(error).__name__}); run the same again") from None
 
 
-def shard_objects(store: Store, units: int) -> list[Stored]:
+def shard_objects(store: Store, units: int) -> list[StoredObject]:
     """Size and digest of every shard, read back from the store."""
     with ThreadPoolExecutor(READ_THREADS) as threads:
         return list(threads.map(store.read_back, (shard_key(unit) for unit in range(units))))

@@ -25,7 +25,7 @@ from cxr.ingest.job import KIND, REJECTED_KEY, Job
 from cxr.ingest.split_report import SplitReport, markdown, picture
 from cxr.ingest.units import thumbnails_of
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
-from cxr.store import Store, Stored, parquet
+from cxr.store import Store, StoredObject, parquet
 from cxr.weights import resolve
 
 CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
@@ -145,7 +145,7 @@ def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
     return {finding: [store.get(key) for key in keys[finding][:COLUMNS]] for finding in sorted(keys)[:ROWS]}
 
 
-def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings: dict[str, float]) -> Record:
+def record_of(job: Job, read: Read, split: Split, objects: list[StoredObject], timings: dict[str, float]) -> Record:
     ids = [kept.image_id for kept in read.kept]
     return Record(
         kind=KIND,

@@ -4,7 +4,7 @@ Every lease has one object, `latest/<token>.json`, that can be written once; the
 first closes the earlier leases: into each that wrote nothing it copies the pointer as it was before. From then on a
 holder that was overtaken finds its object taken, whenever it wakes up: between a check and a write there is no moment.
 
-Where an endpoint ignores conditional writes (`cxr.store.conditions` warns), two runs that overlap are not kept apart.
+Where an endpoint ignores conditional writes (`cxr.store.capabilities` warns), two runs that overlap are not kept apart.
 """
 
 from pydantic import BaseModel, ConfigDict

@@ -2,20 +2,20 @@
 
 base.py      the interface, keys, digests
 local.py     the local folder
-s3.py        S3 (s3_client.py connects, s3_errors.py explains, capabilities.py knows what an endpoint cannot)
+s3.py        S3 (s3_client.py connects, s3_errors.py explains errors, capabilities.py has what an endpoint cannot)
 ranges.py    an object of S3 as a file
-place.py     from a URI to a store
+location.py  from a URI to a store
 files.py     local files as objects
 """
 
-from cxr.store.base import Listed, Store, Stored, check_key, digest_of, sha256
+from cxr.store.base import ListedObject, Store, StoredObject, check_key, digest_of, sha256
 from cxr.store.files import get_pieces, json_lines, parquet, put_file, put_folder, put_pieces
-from cxr.store.place import open_store
+from cxr.store.location import open_store
 
 __all__ = [
-    "Listed",
+    "ListedObject",
     "Store",
-    "Stored",
+    "StoredObject",
     "check_key",
     "digest_of",
     "get_pieces",

@@ -1,4 +1,4 @@
-"""Our folder on this machine for what was fetched: its place, its locks, and the digests of files, remembered."""
+"""Our folder on this machine for downloads, its locks, and the digests of files, kept between runs."""
 
 import contextlib
 import hashlib
@@ -14,11 +14,11 @@ from cxr.errors import StoreError, disk_full
 from cxr.store.base import sha256
 
 
-def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of each file, remembered by size and modification time: a second start does not read gigabytes."""
-    memory = cache() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
-    known = _recall(memory)
-    marks = {name: _mark(folder / name) for name in names}
+def file_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of each file, kept by size and modification time: a second start does not read gigabytes."""
+    memory = cache_folder() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
+    known = _read_memory(memory)
+    marks = {name: _size_and_time(folder / name) for name in names}
     digests = {name: _digest_unless(known.get(name), mark, folder / name) for name, mark in marks.items()}
     found = {name: [mark, digests[name]] for name, mark in marks.items()}
     if known | found != known:
@@ -30,17 +30,17 @@ def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return digests
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
     """Our folder for weights on this machine."""
-    told = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return (told if told.is_absolute() else Path.home() / ".cache") / "cxr" / "weights"  # as the XDG standard says
+    root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return (root if root.is_absolute() else Path.home() / ".cache") / "cxr" / "weights"  # as the XDG standard demands
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Alone on this machine: others wait, then find what was fetched. The lock goes with its process."""
-    lock = FileLock(cache() / "locks" / name)
-    with disk_told(lock.lock_file):
+def exclusive_lock(name: str) -> Iterator[None]:
+    """One process of this machine at a time; the others wait, and find its download. The lock ends with its process."""
+    lock = FileLock(cache_folder() / "locks" / name)
+    with explain_disk_errors(lock.lock_file):
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
@@ -50,8 +50,8 @@ def locked(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def disk_told(what: str) -> Iterator[None]:
-    """Trouble with the disk, or with Arrow's reading of a bucket, as one line."""
+def explain_disk_errors(what: str) -> Iterator[None]:
+    """Errors of the disk, or of Arrow reading a bucket, as a `StoreError` of one line."""
     try:
         yield
     except OSError as error:
@@ -61,14 +61,14 @@ def disk_told(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {why}; XDG_CACHE_HOME names the folder for downloaded weights") from None
 
 
-def _recall(memory: Path) -> dict[str, Any]:
+def _read_memory(memory: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(memory.read_text()))
     except (OSError, ValueError, TypeError):
         return {}
 
 
-def _mark(path: Path) -> list[int]:
+def _size_and_time(path: Path) -> list[int]:
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
 

@@ -11,7 +11,7 @@ from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions
 from cxr.data.catalog import CatalogSet, files
 from cxr.data.lineage import is_phantom
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
-from cxr.store import Stored
+from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
@@ -33,7 +33,7 @@ SPLIT_HERE = (
 )
 
 
-def report(job: Job) -> tuple[Study, list[Stored]]:
+def report(job: Job) -> tuple[Study, list[StoredObject]]:
     """Writes figures, tables and page of what trials have left so far; returns what they say and what was written.
 
     Raises:
@@ -171,7 +171,7 @@ def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     return [data for table in tables_of for _, data in files(side.store, table)]
 
 
-def complete(job: Job, study: Study, written: list[Stored], timings: dict[str, float]) -> Record:
+def complete(job: Job, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:
     """The record, when every trial has ended and the report is written."""
     keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.drawn)]
     objects = [*map(job.store.read_back, keys), *written]

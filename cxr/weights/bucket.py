@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxr.errors import BadInput
 from cxr.store import Store, digest_of, open_store, sha256
-from cxr.store.file_cache import cache, disk_told, locked
+from cxr.store.file_cache import cache_folder, exclusive_lock, explain_disk_errors
 from cxr.weights.files import DIGEST, INDEX, MODEL, RECORD, Wanted, is_wanted, parts_of, verified
 
 _ARRIVED = "ARRIVED"  # in a copy: the digest it arrived with; last written, so a copy without it is none
@@ -22,10 +22,10 @@ def from_bucket(spec: str, wanted: Wanted) -> tuple[Path, str]:
     store.check(write=False)
     listed = sorted((key, size) for key, size in store.list() if is_wanted(key, wanted) or key in (RECORD, DIGEST))
     promises = [sha256(store.get(key)) for key, _ in listed if key in (RECORD, DIGEST)]
-    folder = cache() / "s3" / sha256(f"{store.uri} {listed} {promises}".encode())[:32]
+    folder = cache_folder() / "s3" / sha256(f"{store.uri} {listed} {promises}".encode())[:32]
     if wanted is MODEL and INDEX in dict(listed):
         parts_of(store.get(INDEX), store.uri)  # raises for another family, before gigabytes are copied
-    with locked(folder.name):
+    with exclusive_lock(folder.name):
         if folder.is_dir() and _damaged(folder, wanted):
             shutil.rmtree(folder)
         if not folder.is_dir():
@@ -44,7 +44,7 @@ def _damaged(folder: Path, wanted: Wanted) -> bool:
 def _fetch(store: Store, keys: list[str], folder: Path, wanted: Wanted) -> None:
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    with disk_told(store.uri):
+    with explain_disk_errors(store.uri):
         part.mkdir(parents=True)
         for key in keys:
             _copy(store, key, part / key)
@@ -53,7 +53,7 @@ def _fetch(store: Store, keys: list[str], folder: Path, wanted: Wanted) -> None:
     except BadInput as error:
         shutil.rmtree(part)
         raise BadInput(f"{store.uri}: {str(error).replace(f'{part}', 'as fetched')}") from None
-    with disk_told(store.uri):
+    with explain_disk_errors(store.uri):
         (part / _ARRIVED).write_text(digest_of(hashes.items()))
         part.rename(folder)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cxr.artifact import read_record
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store
-from cxr.store.file_cache import hashes_of
+from cxr.store.file_cache import file_digests
 from cxr.weights.kinds import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -116,7 +116,7 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
     for name in names:
         if name.endswith(".safetensors"):
             read_header(folder / name)  # raises
-    hashes = hashes_of(folder, names)
+    hashes = file_digests(folder, names)
     sealed = folder / DIGEST
     if wanted in (MODEL, EXTRACTOR) and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
         raise BadInput(f"{folder}: damaged, its files are not those of {DIGEST}; fetch or install it again")
@@ -130,7 +130,7 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
 
 def seal(folder: Path, wanted: Wanted = MODEL) -> str:
     """Write the folder's digest beside its files as DIGEST, so that damage is found from then on; returns it."""
-    digest = digest_of(hashes_of(folder, wanted_files(folder, wanted)).items())
+    digest = digest_of(file_digests(folder, wanted_files(folder, wanted)).items())
     (folder / DIGEST).write_text(digest + "\n")
     return digest
 

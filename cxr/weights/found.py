@@ -10,7 +10,7 @@ from cxr.data.lineage import PHANTOM, SOURCES, UNKNOWN, Seen, seen_in
 from cxr.errors import BadInput
 from cxr.prompts.trained import TrainedPrompts, trained_prompts
 from cxr.store import digest_of, open_store
-from cxr.store.file_cache import hashes_of
+from cxr.store.file_cache import file_digests
 from cxr.weights.bucket import from_bucket
 from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, Wanted, verified
 from cxr.weights.hub import from_hub
@@ -139,7 +139,7 @@ def read_state(found: Weights) -> dict[str, "Tensor"]:
 
 def _published(published: Published) -> Weights:
     path = fetched(published)
-    digest = digest_of(hashes_of(path.parent, [path.name]).items())
+    digest = digest_of(file_digests(path.parent, [path.name]).items())
     return Weights(published.name, path, digest, published.licence, published.url, (), (published.url,))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
-from cxr.store.file_cache import hashes_of, locked
+from cxr.store.file_cache import exclusive_lock, file_digests
 from cxr.weights.files import INDEX, MODEL, RECORD, UNUSED, Wanted, parts_of, wanted_files
 
 _PROBE_SECONDS = 5
@@ -15,7 +15,7 @@ _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
 def from_hub(spec: str, mirrors: tuple[str, ...], wanted: Wanted, pinned: dict[str, str]) -> tuple[Path, str]:
     """The folder and the source in words, of the first mirror that has the files: from the cache, else the network."""
     tried: list[str] = []
-    with locked(sha256(spec.encode())[:32]):
+    with exclusive_lock(sha256(spec.encode())[:32]):
         for offline in (True, False):
             silent = "" if offline else _silent_hub()
             for mirror in mirrors:
@@ -63,7 +63,7 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
     )
     folder = Path(taken)
     told = [RECORD] if (folder / RECORD).is_file() else []
-    hashes = hashes_of(folder, [*wanted_files(folder, wanted), *told])
+    hashes = file_digests(folder, [*wanted_files(folder, wanted), *told])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
     for name, found in hashes.items():
         if published.get(name) not in _blob_ids(folder / name, found):

@@ -9,7 +9,7 @@ from typing import Any
 
 from cxr.artifact import read_record
 from cxr.errors import BadInput
-from cxr.store.place import open_store
+from cxr.store.location import open_store
 
 INDEX = "model_index.json"
 LORA_FILE, ADAPTER_FILE, ADAPTER_CONFIG = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from cxr.errors import BadInput
-from cxr.store.file_cache import disk_told, hashes_of, locked
+from cxr.store.file_cache import exclusive_lock, explain_disk_errors, file_digests
 
 _PROBE_SECONDS = 5
 
@@ -52,10 +52,10 @@ def fetched(published: Published) -> Path:
     import torch
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / published.url.rpartition("/")[2]
-    with locked(path.name):
+    with exclusive_lock(path.name):
         if not path.is_file():
             _fetch(published, path)
-        if not hashes_of(path.parent, [path.name])[path.name].startswith(published.sha256):
+        if not file_digests(path.parent, [path.name])[path.name].startswith(published.sha256):
             raise BadInput(f"{path}: not the published weights (another sha256); remove it and run again")
     return path
 
@@ -66,7 +66,7 @@ def _fetch(published: Published, path: Path) -> None:
     url = published.url
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS).close()
-        with disk_told(str(path)):
+        with explain_disk_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=published.sha256, progress=False)
     except (URLError, RuntimeError, TimeoutError) as error:

@@ -101,7 +101,7 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    capabilities._learned.clear()
+    capabilities._known.clear()
     connect.cache_clear()
     yield s3_server
     connect.cache_clear()

@@ -63,7 +63,7 @@ def test_one_extra_put_teaches_the_machine_about_an_endpoint(s3):
     before = len(s3.requests(bucket))
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda i: store.put_if_absent(f"k{i}", b"x"), range(8)))
-    capabilities._learned.clear()  # as another process of this machine
+    capabilities._known.clear()  # as another process of this machine
     assert store.put_if_absent("last", b"x")
     assert len(s3.requests(bucket)) - before == 9 + 1
 

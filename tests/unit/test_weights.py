@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.lineage import PHANTOM, UNKNOWN, Shown
 from cxr.errors import BadInput, StoreError
-from cxr.store import Stored, digest_of, open_store
+from cxr.store import StoredObject, digest_of, open_store
 from cxr.weights import (
     EXTRACTOR,
     bucket,
@@ -86,7 +86,7 @@ def _digest(files: dict[str, bytes]) -> str:
 
 
 def _record(files: dict[str, bytes]) -> Record:
-    stored = [Stored(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()]
+    stored = [StoredObject(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()]
     made = Made(count=len(files), bytes=sum(map(len, files.values())), digest=_digest(files))
     return Record(kind="model", recipe={}, recipe_digest=recipe_digest({}), made=made, objects=stored)
 

@@ -39,7 +39,7 @@ def npz_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             parts = [part for part in ("train", "val", "test") if f"{part}_images" in held]
             if not parts:
                 raise BadInput(f"{path}: holds no train_images, val_images or test_images; give a MedMNIST file")
-            labels, mark = {part: _labels(path, part) for part in parts}, _mark(path)
+            labels, mark = {part: _labels(path, part) for part in parts}, _content_mark(path)
             for part in parts:
                 with archive.open(f"{part}_images.npy") as file:
                     yield from _part(_pictures(file, len(labels[part])), labels[part], part, known, mark)
@@ -108,7 +108,7 @@ def idx_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     if not files:
         raise BadInput(f"{folder}: holds no train-images-idx3-ubyte(.gz); give the folder of the MNIST files")
     for split, images, labels in files:
-        mark = _mark(images)
+        mark = _content_mark(images)
         with _opened(images) as file, _opened(labels) as label_file:
             count, height, width = struct.unpack(">4xIII", file.read(16))
             label_file.read(8)
@@ -132,7 +132,7 @@ def _opened(path: Path) -> BufferedIOBase:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def _mark(path: Path) -> str:
+def _content_mark(path: Path) -> str:
     """Of what is in the file, unpacked: all its pictures have it."""
     with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

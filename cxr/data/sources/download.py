@@ -66,9 +66,9 @@ def download(prefix: str, names: Sequence[str], folder: Path, notes: Callable[[s
 def _bring(url: str, path: Path, notes: Callable[[str], None], wait: float) -> None:
     noted = path.with_name(f"{path.name}.sha256")
     if path.is_file() and noted.is_file():
-        from cxr.store.file_cache import hashes_of
+        from cxr.store.file_cache import file_digests
 
-        if hashes_of(path.parent, [path.name])[path.name] == noted.read_text().split()[0]:
+        if file_digests(path.parent, [path.name])[path.name] == noted.read_text().split()[0]:
             return
         notes(f"{path.name}: damaged since it was downloaded; fetching it again")
     published = _retrying(wait)(_published, url)

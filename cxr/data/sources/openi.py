@@ -31,7 +31,7 @@ def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     if place.startswith(("http://", "https://")):
         from cxr.data.sources.download import download
 
-        place = str(download(place, (REPORTS, PICTURES), cache(place), options.notes))
+        place = str(download(place, (REPORTS, PICTURES), cache_folder(place), options.notes))
     path = Path(place).expanduser()
     folder = path.parent if path.is_file() else require_folder(place)
     files = _pictures(folder)
@@ -52,7 +52,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if archive.is_file():
         found = archive.stat()
         mark = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
-        folder = unpack(archive, cache(mark) / "pictures")
+        folder = unpack(archive, cache_folder(mark) / "pictures")
     pictures: dict[str, Path] = {}
     for path in files_below(folder):
         if path.suffix.lower() in SUFFIXES and (first := pictures.setdefault(path.stem, path)) is not path:
@@ -78,8 +78,8 @@ def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[Sour
         )
 
 
-def cache(key: str) -> Path:
+def cache_folder(key: str) -> Path:
     """Our folder on this machine for what `key` names; in CXR's cache, as downloaded weights are."""
-    from cxr.store.file_cache import cache as weights
+    from cxr.store.file_cache import cache_folder as weights_folder
 
-    return weights().parent / "openi" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return weights_folder().parent / "openi" / hashlib.sha256(key.encode()).hexdigest()[:16]

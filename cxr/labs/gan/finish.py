@@ -21,7 +21,7 @@ from cxr.labs.gan.job import KIND, LENET_KEY, Job, Run, image_id
 from cxr.labs.gan.lenet import accuracy, predict
 from cxr.labs.gan.networks import LeNet5, sample
 from cxr.labs.gan.scoring import Scores, Similar, score
-from cxr.store import Store, Stored, json_lines, parquet
+from cxr.store import Store, StoredObject, json_lines, parquet
 
 CARD_KEY, METADATA_KEY, HISTORY_KEY, IMAGES = "README.md", "images/metadata.jsonl", "history.jsonl", "images/"
 SAMPLES_KEY, GIF_KEY, CURVES_KEY = "samples.png", "samples.gif", "curves.png"
@@ -73,10 +73,10 @@ def rows_of(job: Job, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]
 
 def put_pictures(
     job: Job, rows: Sequence[dict[str, Any]], pixels: np.ndarray, advance: Callable[[], object]
-) -> list[Stored]:
+) -> list[StoredObject]:
     """Stores a file a picture, and removes any that an interrupted run has left under another finding."""
 
-    def put(row: dict[str, Any], picture: np.ndarray) -> Stored:
+    def put(row: dict[str, Any], picture: np.ndarray) -> StoredObject:
         told = json.dumps({**row, "gan": job.digest}, sort_keys=True)
         texts = {XMP_KEYWORD: GENERATED_XMP, "cxr": told}
         stored = job.store.put(image_key(row["finding"], row["image_id"]), encode_png(picture, texts))
@@ -90,7 +90,7 @@ def put_pictures(
     return stored
 
 
-def tables(job: Job, rows: Sequence[dict[str, Any]], stored: Sequence[Stored]) -> dict[str, bytes]:
+def tables(job: Job, rows: Sequence[dict[str, Any]], stored: Sequence[StoredObject]) -> dict[str, bytes]:
     """The catalog, and for `datasets`' image folders a line a picture."""
     about = {"source": f"GAN of {job.real.source}", "licence": job.real.licence}
     pairs = list(zip(rows, stored, strict=True))

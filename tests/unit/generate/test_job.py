@@ -18,7 +18,7 @@ from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
 from cxr.prompts.templates import template_prompts
 from cxr.prompts.trained import TrainedPrompts
-from cxr.store import Stored, open_store, sha256
+from cxr.store import StoredObject, open_store, sha256
 from tests.hunt import found_in
 
 ROWS = [PromptRow("clear lungs", "normal", "", 10, None)]
@@ -110,7 +110,7 @@ def with_record(model: Path, folder: Path) -> Path:
     """The model as jobs/finetune.py leaves it: beside its files the record."""
     shutil.copytree(model, folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    objects = [Stored(str(p.relative_to(folder)), p.stat().st_size, sha256(p.read_bytes())) for p in files]
+    objects = [StoredObject(str(p.relative_to(folder)), p.stat().st_size, sha256(p.read_bytes())) for p in files]
     metrics = {"captions": TRAINED.told, "patients_seen": [], "sources": ["an archive"]}
     commit_record(open_store(str(folder)), Record(kind="fine-tuned model", recipe={}, recipe_digest=recipe_digest({}),
                   made=Made.of(objects), objects=objects, metrics=metrics))  # fmt: skip

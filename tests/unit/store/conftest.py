@@ -160,6 +160,6 @@ def fake(aws: pytest.MonkeyPatch) -> Iterator[FakeS3]:
 
 
 def _forget() -> None:
-    capabilities._learned.clear()
+    capabilities._known.clear()
     capabilities._warn_once.cache_clear()
     s3_client.connect.cache_clear()

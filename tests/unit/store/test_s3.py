@@ -28,7 +28,7 @@ def test_every_put_carries_its_sha256(fake, store):
 
 def test_an_endpoint_that_honours_conditions_costs_one_extra_put(fake, store):
     assert all(store.put_if_absent(f"k{i}", b"x") for i in range(3))
-    capabilities._learned.clear()  # as in the machine's next process
+    capabilities._known.clear()  # as in the machine's next process
     assert store.put_if_absent("k3", b"x")
     assert fake.puts() == 4 + 1
 
@@ -57,7 +57,7 @@ def test_an_object_that_is_there_is_not_overwritten_by_asking_an_endpoint(fake, 
 def test_an_endpoint_that_refuses_conditions_is_used_without(fake, store):
     fake.faults = ["NoSuchKey", "NotImplemented", "NotImplemented"]  # to the HEAD before and to the conditional PUTs
     assert store.put_if_absent("k", b"x")
-    assert capabilities.recall(fake.endpoint, "bucket", "conditional") is False
+    assert capabilities.lookup(fake.endpoint, "bucket", "conditional") is False
     assert fake.objects == {"/bucket/set/k": b"x"}
 
 
@@ -99,7 +99,7 @@ def test_passing_slowdowns_are_outlasted(fake, store):
     ],
 )
 def test_refusals_are_one_line_that_names_the_place_and_no_secret(fake, store, monkeypatch, code, said):
-    monkeypatch.setattr(s3_client, "_OUTAGE_S", 0.1)
+    monkeypatch.setattr(s3_client, "_MAX_OUTAGE_S", 0.1)
     fake.always = code
     with pytest.raises(StoreError, match=said) as caught:
         store.put("k", b"x")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.store.file_cache import cache
+from cxr.store.file_cache import cache_folder
 from cxr.weights import check_extractor_spec, check_lora_spec, check_spec, check_weights_spec, resolve
 from tests.unit.weights.conftest import kohya
 
@@ -67,7 +67,7 @@ def test_names_that_are_no_places_stay_as_they_are(here: Path) -> None:
 def test_a_cache_that_is_named_by_a_path_from_here_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache() == tmp_path / ".cache" / "cxr" / "weights"
+    assert cache_folder() == tmp_path / ".cache" / "cxr" / "weights"
 
 
 def test_the_place_is_no_part_of_what_a_record_tells(here: Path) -> None:

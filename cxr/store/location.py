@@ -1,4 +1,4 @@
-"""From what a user writes after --out to a store."""
+"""From a location, as a user gives it to --out, to a store."""
 
 import os
 import re
