@@ -21,7 +21,7 @@ from torchvision.datasets import ImageFolder
 from cxr.classify.augment import augmented
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import Phase, batches
-from cxr.data.images import encode_png, fit, read_gray
+from cxr.data.images import encode_png, fit_square, read_gray
 from cxr.embedded.phantoms import phantom
 
 GOAL = 15.0
@@ -35,7 +35,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     kind, drawn = ("real X-rays (NIH ChestX-ray8)", real()) if REAL.is_dir() else ("phantoms", phantoms())
-    held = np.stack([fit(picture, CONFIG.resize, "square") for picture in drawn])
+    held = np.stack([fit_square(picture, CONFIG.resize, "square") for picture in drawn])
     folder = Path(tempfile.mkdtemp())
     try:
         sides = side_by_side(lambda: ours(held), theirs(folder, drawn))

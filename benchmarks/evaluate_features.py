@@ -28,7 +28,7 @@ from torchvision.models import inception_v3
 from cxr.classify.chosen import named, plain
 from cxr.classify.loop import Trained
 from cxr.classify.networks import network
-from cxr.data.catalog import CATALOG, CatalogSet, as_stored
+from cxr.data.catalog import CATALOG, CatalogSet, read_unscaled
 from cxr.data.images import encode_png
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import Originals
@@ -60,7 +60,7 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
         earlier = Earlier(job.store, {real.features: sha256(data)})
         again = Look(job.store, config.extractor, config.size, 1, earlier)
         known = pickle.dumps(replace(real, earlier=(real.features,)))
-        pixels = as_stored(synthetic.store, synthetic.table)
+        pixels = read_unscaled(synthetic.store, synthetic.table)
 
         def everything() -> None:
             work(1, pickle.dumps(synthetic), *shared)

@@ -15,9 +15,9 @@ from _finetuned import METHODS, base, distance, recipe, sampled, tuned
 from _side_by_side import verdict
 from PIL import Image
 
-from cxr.data.images import encode_png, fit, read_gray
+from cxr.data.images import encode_png, fit_square, read_gray
 from cxr.data.sources import SOURCES, SourceOptions
-from cxr.data.splits import assign
+from cxr.data.splits import split_by_group
 from cxr.embedded.phantoms import phantom
 from cxr.evaluate.features import tiny_extractor
 from cxr.finetune.batches import Pictures
@@ -82,8 +82,8 @@ def as_other_scanner(pixels: np.ndarray) -> np.ndarray:
 def real_xrays() -> tuple[Pictures, np.ndarray, Pictures]:
     """By patient: a half to train on, a quarter for the floor, a quarter held out."""
     rows = list(SOURCES["table"](str(REAL), SourceOptions(notes=lambda line: None)))
-    split = assign([r.finding for r in rows], [r.patient_id for r in rows], (0.5, 0.25, 0.25), folds=0).split
-    pixels = np.stack([fit(read_gray(row.load()), 128, "keep") for row in rows])
+    split = split_by_group([r.finding for r in rows], [r.patient_id for r in rows], (0.5, 0.25, 0.25), folds=0).split
+    pixels = np.stack([fit_square(read_gray(row.load()), 128, "keep") for row in rows])
     captions = [f"chest X-ray showing {row.finding}, {row.view} view" for row in rows]
     train, floor, held_out = (np.flatnonzero(np.array(split) == p) for p in ("train", "validation", "test"))
     told = [Pictures(pixels[part], [captions[i] for i in part]) for part in (train, held_out)]

@@ -10,7 +10,7 @@ import cv2
 from _side_by_side import side_by_side, verdict
 from PIL import Image
 
-from cxr.data.images import encode_png, fit, read_gray
+from cxr.data.images import encode_png, fit_square, read_gray
 from cxr.embedded.phantoms import phantom
 
 GOAL = 1.0
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def ours(file: bytes) -> bytes:
-    return encode_png(fit(read_gray(file), SIDE, "keep"))
+    return encode_png(fit_square(read_gray(file), SIDE, "keep"))
 
 
 def theirs(file: bytes) -> bytes:

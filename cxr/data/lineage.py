@@ -9,19 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cxr.data.lineage_key import Key, owner_key
+from cxr.data.lineage_key import LineageKey, owner_key
 from cxr.progress import note
 
-LINEAGE = "lineage"  # in a record's metrics: see `in_record`
-PLAIN = "patients_seen"  # what version 0.1 wrote there: a list of `plain_name`
-SOURCES = "sources"  # in a record's metrics: see `sources_of`
+LINEAGE = "lineage"  # in a record's metrics: see `record_lineage`
+HASHED_IDS = "patients_seen"  # what version 0.1 wrote there: a list of `hashed_id`
+SET_SOURCES = "sources"  # in a record's metrics: see `merge_sources`
 PHANTOM = "phantom (computer-drawn, of no patient)"  # what a catalog calls the source of phantoms
-UNKNOWN = "unknown"  # a source that no record tells
-OF_PHANTOMS = "Of phantoms, or of what a model has learned from them: no figure here says anything about patients."
+UNKNOWN_SOURCE = "unknown"  # a source that no record tells
+PHANTOM_NOTICE = "Of phantoms, or of what a model has learned from them: no figure here says anything about patients."
 
 
 @dataclass(frozen=True)
-class Shown:
+class TrainingPatients:
     """The patients of one training."""
 
     key: str  # id of the key; empty where `names` are version 0.1's, which anybody can turn back into ids
@@ -29,21 +29,21 @@ class Shown:
     names: tuple[str, ...] | None = field(default=None, compare=False, repr=False)  # sorted, where the list is at hand
 
 
-Seen = tuple[Shown, ...] | None  # of all trainings behind a model; empty: nobody; None: that is not known
+Lineage = tuple[TrainingPatients, ...] | None  # of all trainings behind a model; empty: nobody; None: that is not known
 
 
-def plain_name(patient: str | None, image_id: str) -> str:
+def hashed_id(patient: str | None, image_id: str) -> str:
     """sha256 of the patient's id, or of the picture's where no patient is known: it is one of its own. No secret."""
     return hashlib.sha256((patient or image_id).encode()).hexdigest()
 
 
-def shown(plain: Iterable[str], key: Key) -> Shown:
-    """What is kept of the patients of a training, by `plain_name`."""
+def pseudonymise(plain: Iterable[str], key: LineageKey) -> TrainingPatients:
+    """What is kept of the patients of a training, by `hashed_id`."""
     names = tuple(sorted({key.name(name) for name in plain}))
-    return Shown(key.id, key.commitment(names), names)
+    return TrainingPatients(key.id, key.commitment(names), names)
 
 
-def seen_by(*models: Seen) -> Seen:
+def merge_lineages(*models: Lineage) -> Lineage:
     """Whom any of these models was trained on or chosen by; None if one's are not known.
 
     Raises:
@@ -51,59 +51,59 @@ def seen_by(*models: Seen) -> Seen:
     """
     if None in models:
         return None
-    protected = (_protected(each) for model in models for each in model or ())
-    known: dict[str, Shown] = {}
+    protected = (_protect(each) for model in models for each in model or ())
+    known: dict[str, TrainingPatients] = {}
     for each in sorted(protected, key=lambda each: (each.commitment, each.names is None)):
         known.setdefault(each.commitment, each)
     return tuple(known.values())
 
 
-def _protected(each: Shown) -> Shown:
+def _protect(each: TrainingPatients) -> TrainingPatients:
     if each.key:
         return each
     if each.names is None:
         raise ValueError("patients without a key are known by their names, and there are none")
-    return shown(each.names, owner_key())
+    return pseudonymise(each.names, owner_key())
 
 
-def in_record(seen: Seen) -> list[dict[str, str]] | None:
+def record_lineage(seen: Lineage) -> list[dict[str, str]] | None:
     """What a record says of it: nothing that tells who a patient is, or how many there are."""
     return None if seen is None else [{"key": each.key, "commitment": each.commitment} for each in seen]
 
 
-def seen_in(metrics: Mapping[str, Any]) -> Seen:
+def read_lineage(metrics: Mapping[str, Any]) -> Lineage:
     """What a record of any version says of whom its model was shown."""
     if LINEAGE in metrics:
         told = metrics[LINEAGE]
-        return None if told is None else tuple(Shown(each["key"], each["commitment"]) for each in told)
-    plain = metrics.get(PLAIN)
+        return None if told is None else tuple(TrainingPatients(each["key"], each["commitment"]) for each in told)
+    plain = metrics.get(HASHED_IDS)
     if not plain:
         return None if plain is None else ()
-    return (Shown("", "", tuple(plain)),)
+    return (TrainingPatients("", "", tuple(plain)),)
 
 
-def warn_of_plain_names(uri: str, seen: Seen) -> None:
+def warn_of_hashed_ids(uri: str, seen: Lineage) -> None:
     """Says so where a record of this place holds names that anybody can turn back into ids."""
     if not all(each.key for each in seen or ()):
         note(f"{uri}: its record tells who is in the training data, to anyone who tries ids; before you share it, run "
              f"python jobs/protect.py {uri}")  # fmt: skip
 
 
-def sources_of(*parts: Iterable[str | None]) -> list[str]:
+def merge_sources(*parts: Iterable[str | None]) -> list[str]:
     """The sources of the pictures that all parts were made of or learned from, through however many models."""
-    return sorted({source or UNKNOWN for part in parts for source in part})
+    return sorted({source or UNKNOWN_SOURCE for part in parts for source in part})
 
 
-def is_phantom(sources: Iterable[str]) -> bool:
+def has_phantoms(sources: Iterable[str]) -> bool:
     """Whether phantoms are among what stands behind it, so that its figures say nothing about patients."""
     return PHANTOM in sources
 
 
-def about_patients(sources: Iterable[str], seen: Sequence[Shown] | None) -> str:
+def describe_patients(sources: Iterable[str], seen: Sequence[TrainingPatients] | None) -> str:
     """What the card of a model's pictures says of patients: no more than is known, and never that it is safe.
 
     Args:
-        sources: see `sources_of`.
+        sources: see `merge_sources`.
         seen: whom this project showed the model; None if that is not known.
     """
     if set(sources) == {PHANTOM}:
@@ -118,4 +118,4 @@ def about_patients(sources: Iterable[str], seen: Sequence[Shown] | None) -> str:
             "of its training without either. `jobs/evaluate.py` looks for near-duplicates of whole pictures, and for "
             "nothing else: to find none does not make a set safe to share."
         )
-    return f"{who} {OF_PHANTOMS}" if is_phantom(sources) else who
+    return f"{who} {PHANTOM_NOTICE}" if has_phantoms(sources) else who

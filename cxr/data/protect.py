@@ -5,15 +5,15 @@ import io
 import pyarrow.parquet as pq
 
 from cxr.artifact import CATALOG_KEY, PLAN_KEY, Record, read_record, replace_record
-from cxr.data.lineage import LINEAGE, PLAIN, in_record, seen_by, seen_in
-from cxr.data.lineage_lists import LINEAGE_KEY, keep_for_owner, lists_json
+from cxr.data.lineage import HASHED_IDS, LINEAGE, merge_lineages, read_lineage, record_lineage
+from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists, save_for_owner
 from cxr.errors import BadInput
 from cxr.store import Store, StoredObject, parquet
 
-PATIENT = "patient"  # column of a fine-tuning's plan, of such names
+PATIENT_COLUMN = "patient"  # column of a fine-tuning's plan, of such names
 
 
-def protect(store: Store) -> int:
+def protect_artifact(store: Store) -> int:
     """How many names were replaced. Pictures and weights stay as they are; the record is replaced last, so that a run
     that was stopped is finished by another one.
 
@@ -23,27 +23,29 @@ def protect(store: Store) -> int:
     record = read_record(store)
     if record is None:
         raise BadInput(f"{store.uri}: no record.json, so unfinished or not an artifact; finish it with its own command")
-    if not record.metrics.get(PLAIN):
+    if not record.metrics.get(HASHED_IDS):
         return 0
-    seen = seen_by(seen_in(record.metrics))
-    keep_for_owner(seen)
-    metrics = {name: value for name, value in record.metrics.items() if name != PLAIN} | {LINEAGE: in_record(seen)}
+    seen = merge_lineages(read_lineage(record.metrics))
+    save_for_owner(seen)
+    metrics = {name: value for name, value in record.metrics.items() if name != HASHED_IDS} | {
+        LINEAGE: record_lineage(seen)
+    }
     changed = {stored.key: stored for stored in record.objects}
-    if not is_set(record):
-        for stored in (store.put(LINEAGE_KEY, lists_json(seen)), unnamed_plan(store)):
+    if not is_image_set(record):
+        for stored in (store.put(LINEAGE_KEY, encode_lists(seen)), remove_patient_column(store)):
             changed[stored.key] = stored
     replace_record(store, record.model_copy(update={"metrics": metrics, "objects": list(changed.values())}))
-    return len(record.metrics[PLAIN])
+    return len(record.metrics[HASHED_IDS])
 
 
-def is_set(record: Record) -> bool:
+def is_image_set(record: Record) -> bool:
     """Whether it is a set of images, beside which no list may lie."""
     return any(stored.key == CATALOG_KEY for stored in record.objects)
 
 
-def unnamed_plan(store: Store) -> StoredObject:
+def remove_patient_column(store: Store) -> StoredObject:
     """The plan without patients, as it is stored now."""
     plan = pq.read_table(io.BytesIO(store.get(PLAN_KEY)))
-    if PATIENT not in plan.column_names:
+    if PATIENT_COLUMN not in plan.column_names:
         return store.read_back(PLAN_KEY)
-    return store.put(PLAN_KEY, parquet(plan.drop_columns(PATIENT)))
+    return store.put(PLAN_KEY, parquet(plan.drop_columns(PATIENT_COLUMN)))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cxr.classify.small_cnn import SmallCnn, to_input
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
 
@@ -169,7 +169,7 @@ def _device() -> str:
 
 
 def _at_tiny_size(pixels: np.ndarray) -> Tensor:
-    return to_input(np.stack([fit(picture, TINY_SIZE, "keep") for picture in pixels]))
+    return to_input(np.stack([fit_square(picture, TINY_SIZE, "keep") for picture in pixels]))
 
 
 def _as_rgb(pixels: np.ndarray) -> Tensor:

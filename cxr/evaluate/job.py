@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.artifact import COMMITS, read_record, unit_key
-from cxr.data.catalog import as_stored
-from cxr.data.images import fit
+from cxr.data.catalog import read_unscaled
+from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.evaluate import pictures as show
 from cxr.evaluate import quality
@@ -163,13 +163,13 @@ class Look:
         fresh = [row for row, digest in enumerate(digests) if digest not in known]
         wanted = list(range(len(digests))) if unit.seen else fresh
         if wanted:
-            pixels = as_stored(unit.store, unit.table.take(pa.array(wanted, pa.int32())))
+            pixels = read_unscaled(unit.store, unit.table.take(pa.array(wanted, pa.int32())))
         if fresh:
             values = extractor_here(self.extractor)(pixels[fresh] if unit.seen else pixels)
             known |= dict(zip((digests[row] for row in fresh), values, strict=True))
         self.out.put(unit.features, features_file(digests, np.stack([known[digest] for digest in digests])))
         if unit.seen:
-            sized = np.stack([fit(picture, self.size, "keep") for picture in pixels])
+            sized = np.stack([fit_square(picture, self.size, "keep") for picture in pixels])
             self.out.put(unit.seen, parquet(seen_in(sized, originals, name, self.threads)))
         return {"images": len(digests), "fresh": len(fresh)}
 

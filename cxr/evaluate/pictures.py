@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 from cxr.evaluate.config import ALL
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.prdc import densities, nearest_distances
@@ -88,7 +88,9 @@ def sheet(rows: Sequence[Row]) -> bytes:
         left = 0
         for number, block in enumerate(row.blocks):
             for place, picture in enumerate(block):
-                canvas.paste(Image.fromarray(fit(np.ascontiguousarray(picture), SIDE, "keep")), (left, top + LINE))
+                canvas.paste(
+                    Image.fromarray(fit_square(np.ascontiguousarray(picture), SIDE, "keep")), (left, top + LINE)
+                )
                 if row.captions:
                     draw.text((left + 4, top + LINE + SIDE), row.captions[number][place], fill=0, font=font)
                 left += SIDE

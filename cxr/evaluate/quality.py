@@ -9,7 +9,7 @@ from operator import add
 import numpy as np
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import OF_PHANTOMS, is_phantom, sources_of
+from cxr.data.lineage import PHANTOM_NOTICE, has_phantoms, merge_sources
 from cxr.evaluate.agreement import Agreement
 from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL, HELD_OUT, EvaluateConfig
@@ -115,7 +115,7 @@ class Quality:
 
 def origin_notes(*sets: CatalogSet) -> list[str]:
     """What a reader must know first of where the pictures come from."""
-    return [OF_PHANTOMS] if is_phantom(sources_of(*(found.sources for found in sets))) else []
+    return [PHANTOM_NOTICE] if has_phantoms(merge_sources(*(found.sources for found in sets))) else []
 
 
 def notes_of(

@@ -22,9 +22,17 @@ from cxr.artifact import (
     recipe_digest,
     refuse_other,
 )
-from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
-from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, seen_by, seen_in
-from cxr.data.prompt_accuracy import PROMPT_ACCURACY, accuracies, told_accuracies
+from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
+from cxr.data.lineage import (
+    LINEAGE,
+    PHANTOM_NOTICE,
+    SET_SOURCES,
+    has_phantoms,
+    merge_lineages,
+    read_lineage,
+    record_lineage,
+)
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
 from cxr.evaluate.calibration import too_few
 from cxr.evaluate.finish import COPIES_KEY, QUALITY_KEY, Job
@@ -81,8 +89,9 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
             kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
             made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
             versions=library_versions(), metrics={
-                "quarantined": len(copies), LINEAGE: in_record(seen_by(seen_in(synthetic.record.metrics))),
-                SOURCES: synthetic.sources, PROMPT_ACCURACY: told_accuracies(accuracies(agreement)),
+                "quarantined": len(copies),
+                LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
+                SET_SOURCES: synthetic.sources, PROMPT_ACCURACY: record_accuracies(prompt_accuracies(agreement)),
             },
         ),
     )  # fmt: skip
@@ -93,12 +102,12 @@ def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[
 
     def copy(part: pa.Table) -> int:
         finding = dict(zip(part["image_id"].to_pylist(), part["finding"].to_pylist(), strict=True))
-        size = sum(store.put(image_key(finding[name], name), data).size for name, data in files(source, part))
+        size = sum(store.put(image_key(finding[name], name), data).size for name, data in read_files(source, part))
         advance(len(part))
         return size
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(copy, by_key(rows)))
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        return sum(threads.map(copy, group_by_key(rows)))
 
 
 def metadata(catalog: pa.Table) -> bytes:
@@ -122,7 +131,7 @@ def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
     counts = Counter(catalog["finding"].to_pylist())
     rows = "\n".join(f"| {finding} | {count} |" for finding, count in sorted(counts.items()))
     sources = "\n".join(f"- {source}" for source in sorted({s or "unstated" for s in catalog["source"].to_pylist()}))
-    about = f"{OF_PHANTOMS} " if is_phantom(job.synthetic.sources) else ""
+    about = f"{PHANTOM_NOTICE} " if has_phantoms(job.synthetic.sources) else ""
     return f"""---
 task_categories:
 - image-classification

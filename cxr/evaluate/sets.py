@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxr.data.catalog import CatalogSet, as_stored, pictures
+from cxr.data.catalog import CatalogSet, read_images, read_unscaled
 from cxr.errors import BadInput
 from cxr.evaluate.config import ALL, HELD_OUT, PARTS, EvaluateConfig
 
@@ -98,7 +98,7 @@ def shown_in(synthetic: CatalogSet) -> Counter[str]:
 
 def sizes_apart(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
     """A line where the first pictures of the sets differ in size: what scaling does is then part of every distance."""
-    ours, theirs = (as_stored(found.store, found.table.slice(0, 1)).shape[1:] for found in (real, synthetic))
+    ours, theirs = (read_unscaled(found.store, found.table.slice(0, 1)).shape[1:] for found in (real, synthetic))
     told = "the real set's pictures have {1} x {0} pixels, the synthetic set's {3} x {2}: distances are of that too"
     return [] if ours == theirs else [told.format(*ours, *theirs)]
 
@@ -117,14 +117,14 @@ def patients_of(real: CatalogSet, against: str) -> Counter[str]:
 
 def side_of(found: CatalogSet, size: int) -> Pictures:
     """A set whose pictures are read from its store whenever they are asked for, `size` pixels a side. No picture is
-    held in memory; reading raises as `pictures`."""
+    held in memory; reading raises as `read_images`."""
 
     def column(name: str) -> Sequence[str | None]:
         return found.table[name].to_pylist()
 
     def read(rows: np.ndarray) -> np.ndarray:
         different, places = np.unique(rows, return_inverse=True)
-        return pictures(found.store, found.table.take(different), size)[places]
+        return read_images(found.store, found.table.take(different), size)[places]
 
     ids = column("image_id")
     patients = [patient or image for patient, image in zip(column("patient_id"), ids, strict=True)]
@@ -133,6 +133,6 @@ def side_of(found: CatalogSet, size: int) -> Pictures:
 
 
 def held(found: CatalogSet, size: int, advance: Callable[[int], object]) -> Pictures:
-    """The same with every picture in memory, `size`^2 bytes each. Raises as `pictures`."""
-    pixels = pictures(found.store, found.table, size, advance)
+    """The same with every picture in memory, `size`^2 bytes each. Raises as `read_images`."""
+    pixels = read_images(found.store, found.table, size, advance)
     return replace(side_of(found, size), read=pixels.__getitem__)

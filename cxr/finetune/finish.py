@@ -4,8 +4,15 @@ import json
 import statistics
 
 from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions
-from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, sources_of
-from cxr.data.lineage_lists import LINEAGE_KEY, lists_json
+from cxr.data.lineage import (
+    LINEAGE,
+    PHANTOM_NOTICE,
+    SET_SOURCES,
+    has_phantoms,
+    merge_sources,
+    record_lineage,
+)
+from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import learned_prompts
 from cxr.finetune.checkpoints import CHECKPOINTS
@@ -30,7 +37,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
         job.store.put(CURVES_KEY, curves(final.history)),
         job.store.put(HISTORY_KEY, json_lines(history)),
         job.store.put(CARD_KEY, card(job, results).encode()),
-        job.store.put(LINEAGE_KEY, lists_json(seen_of(job))),
+        job.store.put(LINEAGE_KEY, encode_lists(seen_of(job))),
     ]
     record = commit_record(job.store, record_of(job, results, objects, timings))
     sweep(job.store)
@@ -64,8 +71,8 @@ def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject],
             "base": final.base,
             "test": final.test,
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
-            LINEAGE: in_record(seen_of(job)),
-            SOURCES: sources(job),
+            LINEAGE: record_lineage(seen_of(job)),
+            SET_SOURCES: sources(job),
             CAPTIONS: learned(job).told,
         },
     )
@@ -73,7 +80,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject],
 
 def sources(job: Job) -> list[str]:
     """Where all pictures came from that the model has learned from."""
-    return sources_of(job.model.sources, job.data.sources)
+    return merge_sources(job.model.sources, job.data.sources)
 
 
 def learned(job: Job) -> TrainedPrompts:
@@ -120,7 +127,7 @@ tags:
 {part_line(job)}- Method: {method_line(job)}
 - Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
 - Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
-{f"- {OF_PHANTOMS}" if is_phantom(sources(job)) else ""}
+{f"- {PHANTOM_NOTICE}" if has_phantoms(sources(job)) else ""}
 
 | | {" | ".join(final.base)} |
 | --- |{" --- |" * len(final.base)}

@@ -17,10 +17,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from cxr.artifact import PLAN_KEY, commit_plan, recipe_digest, refuse_other
-from cxr.data.catalog import CatalogSet, pictures
-from cxr.data.lineage import Seen, plain_name, seen_by, shown, warn_of_plain_names
+from cxr.data.catalog import CatalogSet, read_images
+from cxr.data.lineage import Lineage, hashed_id, merge_lineages, pseudonymise, warn_of_hashed_ids
 from cxr.data.lineage_key import owner_key
-from cxr.data.lineage_lists import read_lists, with_lists
+from cxr.data.lineage_lists import attach_lists, read_lists
 from cxr.diffusion.adapters import check_size, load_base, save
 from cxr.diffusion.tokens import count_too_long
 from cxr.diffusion.whole_model import check_networks
@@ -105,23 +105,23 @@ def prepare(
         if config.select == "kid" and min(len(validation_rows), config.validation_images) < FEWEST_FOR_KID:
             raise BadInput(f"--select kid: needs {FEWEST_FOR_KID} validation pictures, {run} has one; choose another")
     seen_of(job)  # now, because a key that cannot be had would be missed when all is trained
-    warn_of_plain_names(model.place, model.seen)
+    warn_of_hashed_ids(model.place, model.seen)
     return job
 
 
-def seen_of(job: Job) -> Seen:
+def seen_of(job: Job) -> Lineage:
     """Whom the model is trained on or chosen by, and whom its base was. Raises as `owner_key`."""
     if job.model.seen is None:
         return None
-    base = with_lists(job.model.seen, read_lists(open_store(job.model.place)) if job.model.seen else {})
-    return seen_by(base, (shown(plain_names(job), owner_key()),))
+    base = attach_lists(job.model.seen, read_lists(open_store(job.model.place)) if job.model.seen else {})
+    return merge_lineages(base, (pseudonymise(plain_names(job), owner_key()),))
 
 
 def plain_names(job: Job) -> set[str]:
-    """Of the patients whom the model is trained on or chosen by, see `plain_name`; never stored."""
+    """Of the patients whom the model is trained on or chosen by, see `hashed_id`; never stored."""
     used = job.plan.filter(pc.not_equal(job.plan["split"], "test"))["image_id"]
     rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], used.combine_chunks()))
-    return set(map(plain_name, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist()))
+    return set(map(hashed_id, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist()))
 
 
 def planned(rows: Sequence[Row], captions: Sequence[str], uri: str, folds: int) -> pa.Table:
@@ -232,7 +232,7 @@ class Fit:
         """All rows' pictures, or `count` of them evenly spread."""
         if count is not None and count < len(rows):
             rows = rows.take([round(i * (len(rows) - 1) / max(count - 1, 1)) for i in range(count)])
-        return Pictures(pictures(self.data, rows, self.config.size), rows["caption"].to_pylist())
+        return Pictures(read_images(self.data, rows, self.config.size), rows["caption"].to_pylist())
 
     def class_pictures(self, sample: Sample) -> Pictures:
         return class_pictures(self.config, self.recipe["model"], sample, open_store(str(cache_folder().parent)))

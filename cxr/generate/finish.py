@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import CATALOG_KEY, Made
 from cxr.data.catalog import CATALOG
-from cxr.data.lineage import UNKNOWN
+from cxr.data.lineage import UNKNOWN_SOURCE
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
@@ -96,7 +96,7 @@ def learned_lines(model: Weights, lora: Weights | None) -> str:
 
 
 def learned_from(part: Weights) -> str:
-    if part.trained is None and UNKNOWN in part.sources:
+    if part.trained is None and UNKNOWN_SOURCE in part.sources:
         return "no record says what it learned from"
     findings = f" of {', '.join(part.trained.prompts)}" if part.trained else ""
     captions = f"; captions: {part.trained.told['kind']}" if part.trained else ""

@@ -23,8 +23,17 @@ from cxr.artifact import (
     refuse_other,
     unit_key,
 )
-from cxr.data.lineage import LINEAGE, SOURCES, Seen, about_patients, in_record, seen_by, sources_of, warn_of_plain_names
-from cxr.data.lineage_lists import keep_for_owner, read_lists, with_lists
+from cxr.data.lineage import (
+    LINEAGE,
+    SET_SOURCES,
+    Lineage,
+    describe_patients,
+    merge_lineages,
+    merge_sources,
+    record_lineage,
+    warn_of_hashed_ids,
+)
+from cxr.data.lineage_lists import attach_lists, read_lists, save_for_owner
 from cxr.diffusion.lora_files import check_values, read_lora
 from cxr.diffusion.tokens import count_too_long
 from cxr.diffusion.whole_model import check_networks
@@ -98,14 +107,14 @@ def prepare(
     job = Job(store, config, model, lora, plan, recipe, changed.told if changed else None)
     seen_of(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):
-        warn_of_plain_names(part.place, part.seen)
+        warn_of_hashed_ids(part.place, part.seen)
     return job
 
 
-def seen_of(job: Job) -> Seen:
-    """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.seen_by`."""
+def seen_of(job: Job) -> Lineage:
+    """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
     lists = (read_lists(open_store(part.place)) if part.seen else {} for part in parts_of(job))
-    return seen_by(*(with_lists(part.seen, held) for part, held in zip(parts_of(job), lists, strict=True)))
+    return merge_lineages(*(attach_lists(part.seen, held) for part, held in zip(parts_of(job), lists, strict=True)))
 
 
 def parts_of(job: Job) -> list[Weights]:
@@ -152,9 +161,9 @@ def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
 
 def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     """The record of the set, whose other objects it writes."""
-    seen, sources = seen_of(job), sources_of(*(part.sources for part in parts_of(job)))
-    keep_for_owner(seen)
-    about = about_patients(sources, seen)
+    seen, sources = seen_of(job), merge_sources(*(part.sources for part in parts_of(job)))
+    save_for_owner(seen)
+    about = describe_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}
     learned = learned_lines(job.model, job.lora)
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
@@ -162,7 +171,7 @@ def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     return Record(
         kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
         seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
-        metrics={"findings": job.plan.findings, LINEAGE: in_record(seen), SOURCES: sources, **applied},
+        metrics={"findings": job.plan.findings, LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied},
     )  # fmt: skip
 
 

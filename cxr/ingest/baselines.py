@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import Ridge
 
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 
 Interval = tuple[float, float]
 ALPHAS = tuple(10.0**k for k in range(-1, 6))
@@ -74,7 +74,7 @@ def _view_scores(
 
 
 def _ridge_scores(thumbnails: np.ndarray, labels: np.ndarray, rows: dict[str, np.ndarray], classes: int) -> np.ndarray:
-    small = np.array([fit(thumbnail, RIDGE_SIDE, "square") for thumbnail in thumbnails])
+    small = np.array([fit_square(thumbnail, RIDGE_SIDE, "square") for thumbnail in thumbnails])
     pixels = small.reshape(len(small), -1).astype(np.float32) / 255
     targets = np.where(np.eye(classes, dtype=bool)[labels], 1.0, -1.0)
     fits = [Ridge(alpha=alpha).fit(pixels[rows["train"]], targets[rows["train"]]) for alpha in ALPHAS]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.data.sources import SourceRow
-from cxr.data.splits import require_official, require_patients
+from cxr.data.splits import require_official_split, require_patients
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig
 from cxr.prompts.lists import UNLABELLED
@@ -61,7 +61,7 @@ def check_splits(config: IngestConfig, plan: pa.Table) -> None:
     """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
     findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
     if config.split == "official":
-        require_official(splits)
+        require_official_split(splits)
     elif len(patients) > 1 and len(set(patients)) == 1 and patients[0] is not None:
         raise BadInput(
             f"--source: all {len(patients):,} pictures name the same patient, as anonymisers write one id for "

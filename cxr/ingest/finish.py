@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from cxr.artifact import CATALOG_KEY, COMMITS, PLAN_KEY, Made, Record, commit_finished, library_versions
 from cxr.data.catalog import CATALOG
-from cxr.data.duplicates import near_duplicates
+from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
-from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
+from cxr.data.splits import PARTS, Split, keep_official_split, manifest_digest, merge_groups, split_by_group
 from cxr.diffusion.tokens import count_too_long
 from cxr.ingest.baselines import baselines
 from cxr.ingest.collected import (
@@ -49,8 +49,8 @@ def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
     contradictions = refuse_contradictions(job, read)
     refuse_lost(job, read)
     thumbnails = thumbnails_of(read.kept, THUMBNAIL)
-    near = near_duplicates(thumbnails)
-    groups = merged_groups(read.column("patient_id"), near)
+    near = group_near_duplicates(thumbnails)
+    groups = merge_groups(read.column("patient_id"), near)
     split, warnings = divided(job, read, groups, near)
     warnings = contradictions + warnings + near_contradictions(read, near) + too_long(read)
     for line in warnings:
@@ -75,7 +75,9 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
     config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
-        split, warnings = official(read.column("split"), findings, patients, near, groups, config.folds, config.seed)
+        split, warnings = keep_official_split(
+            read.column("split"), findings, patients, near, groups, config.folds, config.seed
+        )
         return split, warnings + across_parts(read)
     warnings = []
     if unknown := sum(patient is None for patient in patients):
@@ -83,7 +85,7 @@ def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple
             f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
             "on both sides"
         )
-    return assign(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
+    return split_by_group(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
 
 
 def across_parts(read: Read) -> list[str]:

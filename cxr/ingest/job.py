@@ -27,7 +27,15 @@ from cxr.artifact import (
     unit_key,
 )
 from cxr.data.catalog import image_key
-from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
+from cxr.data.images import (
+    MissingImage,
+    RejectedImage,
+    encode_png,
+    fit_square,
+    make_thumbnail,
+    pixels_to_image_id,
+    read_gray,
+)
 from cxr.data.sources import SourceRow
 from cxr.errors import BadInput
 from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
@@ -205,8 +213,8 @@ class Take:
         for number, row in enumerate(rows, first):
             try:
                 done.kept.append(self.take(number, row))
-            except Rejected as why:
-                if isinstance(why, Missing) and row.mark and (here := socket.gethostname()) != self.driver:
+            except RejectedImage as why:
+                if isinstance(why, MissingImage) and row.mark and (here := socket.gethostname()) != self.driver:
                     raise BadInput(
                         f"--source: {row.name} is not on machine {here}: "
                         "the source must be on a disk that all machines share"
@@ -217,14 +225,14 @@ class Take:
         return {"unit": unit, "images": len(rows), "refused": len(done.refused), "reasons": reasons}
 
     def take(self, number: int, row: SourceRow) -> Kept:
-        """Raises `Rejected` for a picture that cannot be used."""
+        """Raises `RejectedImage` for a picture that cannot be used."""
         whole = read_gray(row.load())
         if is_mask(whole):
-            raise Rejected(MASK)
-        pixels = fit(whole, self.config.size, self.config.aspect)
-        name = image_id_of(pixels)
+            raise RejectedImage(MASK)
+        pixels = fit_square(whole, self.config.size, self.config.aspect)
+        name = pixels_to_image_id(pixels)
         stored = self.store.put(image_key(row.finding, name), encode_png(pixels))
-        small = base64.b64encode(thumbnail(pixels).tobytes()).decode()
+        small = base64.b64encode(make_thumbnail(pixels).tobytes()).decode()
         return Kept(number, name, stored.key, stored.size, stored.sha256, small)
 
 

@@ -80,14 +80,14 @@ def main(args: Args) -> int:
     for place in places[2:]:
         place.check()
     from cxr.data.catalog import read_set
-    from cxr.data.lineage_lists import lists_of
+    from cxr.data.lineage_lists import read_lists_option
     from cxr.evaluate.generator import checked
     from cxr.evaluate.sets import comparable, compared_with, sizes_apart, told_part
     from cxr.weights import resolve_extractor
 
     real, synthetic = map(read_set, places[:2])
     findings, left_out = comparable(real, synthetic, config)
-    generator = checked(real, synthetic, lists_of("--lineage", args.lineage))
+    generator = checked(real, synthetic, read_lists_option("--lineage", args.lineage))
     left_out += told_part(real, compared_with(real, synthetic, config), config) + sizes_apart(real, synthetic)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used

@@ -139,7 +139,7 @@ def tell_failures(ready: "Job", failures: int) -> int:
 
 def display(store: Store, args: Args) -> None:
     """Names the files of --prompt; with --show displays the picture, or of several the contact sheet."""
-    from cxr.data.catalog import files, read_set
+    from cxr.data.catalog import read_files, read_set
     from cxr.generate.finish import SHEET_KEY
     from cxr.screen import show
 
@@ -148,7 +148,7 @@ def display(store: Store, args: Args) -> None:
         print(f"{store.uri}/{key}")
     if not args.show:
         return
-    picture = next(files(store, table))[1] if len(table) == 1 else store.get(SHEET_KEY)
+    picture = next(read_files(store, table))[1] if len(table) == 1 else store.get(SHEET_KEY)
     if not show(picture):
         note("--show: neither a notebook nor a screen is here; open the file")
 

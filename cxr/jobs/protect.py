@@ -22,9 +22,9 @@ def main(args: Args) -> int:
     """Replace hashes of patients' ids in an old record by a digest under the owner's key."""
     store = open_store(args.uri)
     store.check()
-    from cxr.data.protect import protect
+    from cxr.data.protect import protect_artifact
 
-    if count := protect(store):
+    if count := protect_artifact(store):
         print(
             f"{store.uri}: {count} patients' hashes are out of its record; what was copied of it before still has them"
         )

@@ -115,10 +115,10 @@ def main(args: Args) -> int:
     own = {arm: read_set(open_store(uri)) for arm, uri in named.items()}
     place = open_store(args.evaluation) if args.evaluation else None
     evaluation = (place, read_record(place)) if place else None
-    from cxr.data.lineage_lists import lists_of
+    from cxr.data.lineage_lists import read_lists_option
     from cxr.study import job  # heavier: only for sets that are there
 
-    lists = lists_of("--lineage", args.lineage)
+    lists = read_lists_option("--lineage", args.lineage)
     ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, weights_of(config), own, lists)
     from cxr.study import finish  # heavy: only for input that can be used
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from cxr.artifact import Verification, read_record, verify
-from cxr.data.lineage import seen_in, warn_of_plain_names
+from cxr.data.lineage import read_lineage, warn_of_hashed_ids
 from cxr.store import open_store
 
 _SHOWN = 20
@@ -28,7 +28,7 @@ def main(args: Args) -> int:
         store = open_store(args.uri)
         found = verify(store, lambda so_far: status.update(f"read back {_sum(so_far)}"))
     if record := read_record(store):
-        warn_of_plain_names(store.uri, seen_in(record.metrics))
+        warn_of_hashed_ids(store.uri, read_lineage(record.metrics))
     print(f"{_sum(found)}: {len(found.missing)} missing, {len(found.extra)} extra, {len(found.damaged)} damaged")
     for word, keys in (("missing", found.missing), ("extra", found.extra), ("damaged", found.damaged)):
         for line in _lines(keys):

@@ -17,7 +17,7 @@ from cxr.artifact import (
     recipe_digest,
     refuse_other,
 )
-from cxr.data.lineage import OF_PHANTOMS, SOURCES, is_phantom
+from cxr.data.lineage import PHANTOM_NOTICE, SET_SOURCES, has_phantoms
 from cxr.nightly.config import NightlyConfig, identity
 from cxr.nightly.gate import Check, Figures, Frozen, judge
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
@@ -101,7 +101,7 @@ def report_of(
     return Report(
         date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, figures=found,
         checks=judge(found, config, last.figures), last=last.night if alike else "",
-        phantom=is_phantom(made.metrics.get(SOURCES, ())),
+        phantom=has_phantoms(made.metrics.get(SET_SOURCES, ())),
     )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def complete(root: Store, report: Report, recipe: dict[str, Any], timings: dict[
 
 def page(report: Report) -> str:
     """The page beside `report.json`; it links to what lies around it."""
-    warning = OF_PHANTOMS if report.phantom else ""
+    warning = PHANTOM_NOTICE if report.phantom else ""
     return render("night.html", report=report, checks=checks_table(report), warning=warning)
 
 

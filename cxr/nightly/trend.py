@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr.data.lineage import OF_PHANTOMS
+from cxr.data.lineage import PHANTOM_NOTICE
 from cxr.nightly.places import TREND
 from cxr.nightly.report import Report, shown
 from cxr.report.html import Table, embedded, render
@@ -61,7 +61,7 @@ def read_nights(root: Store) -> list[Report]:
 
 def page(nights: Sequence[Report], picture: bytes) -> str:
     file = PICTURE_KEY.removeprefix(TREND)
-    warning = OF_PHANTOMS if any(night.phantom for night in nights) else ""
+    warning = PHANTOM_NOTICE if any(night.phantom for night in nights) else ""
     told = {"newest": nights[-1], "rows": table(nights), "warning": warning}
     return render("trend.html", **told, shown=embedded(picture), file=file)
 

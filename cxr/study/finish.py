@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions, recipe_digest
-from cxr.data.catalog import CatalogSet, files
-from cxr.data.lineage import is_phantom
+from cxr.data.catalog import CatalogSet, read_files
+from cxr.data.lineage import has_phantoms
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
 from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
@@ -152,7 +152,7 @@ def quality(job: Job) -> Mapping[str, Any] | None:
 
 def grid(job: Job) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
-    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), is_phantom(job.sets.real.sources)
+    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), has_phantoms(job.sets.real.sources)
     first = "generated" if made else "phantom" if drawn else "real"
     rows = {}
     for finding in job.sets.classes:
@@ -168,7 +168,7 @@ def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     ]  # fmt: skip
     chosen = sorted(rows, key=lambda row: row["image_id"])[:COLUMNS]
     tables_of = (pa.Table.from_pylist([row], schema=side.table.schema) for row in chosen)
-    return [data for table in tables_of for _, data in files(side.store, table)]
+    return [data for table in tables_of for _, data in read_files(side.store, table)]
 
 
 def complete(job: Job, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cxr.artifact import Record, commit_plan, recipe_digest, refuse_other
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage_lists import NO_LISTS, Lists
+from cxr.data.lineage_lists import NO_LISTS, PatientLists
 from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.store import Store
 from cxr.study.arms import Drawn
@@ -33,7 +33,7 @@ class Job:
     drawn: dict[tuple[str, int], Drawn]
     allowed: list[str]
     recipe: dict[str, Any]
-    lists: Lists  # of patients whom generators were shown, see `lineage_lists.lists_of`
+    lists: PatientLists  # of patients whom generators were shown, see `lineage_lists.read_lists_option`
 
     @property
     def digest(self) -> str:
@@ -58,7 +58,7 @@ def prepare(
     evaluation: tuple[Store, Record | None] | None,
     weights: str | None,
     own: Mapping[str, CatalogSet] | None = None,
-    lists: Lists = NO_LISTS,
+    lists: PatientLists = NO_LISTS,
 ) -> Job:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from cxr.artifact import Record
-from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, accuracies, read_accuracies
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, prompt_accuracies, read_accuracies
 from cxr.store import Store
 from cxr.study.config import StudyConfig
 
@@ -24,7 +24,7 @@ def measured_by(evaluation: Store) -> list[PromptAccuracy]:
         quality = json.loads(evaluation.get("quality.json"))
     except KeyError:
         return []
-    return accuracies(quality["agreement"])
+    return prompt_accuracies(quality["agreement"])
 
 
 def worst(found: Sequence[PromptAccuracy]) -> PromptAccuracy | None:

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import Record
-from cxr.data.catalog import CatalogSet, pictures
-from cxr.data.lineage import seen_in, warn_of_plain_names
-from cxr.data.lineage_lists import NO_LISTS, Lists, overlap
+from cxr.data.catalog import CatalogSet, read_images
+from cxr.data.lineage import read_lineage, warn_of_hashed_ids
+from cxr.data.lineage_lists import NO_LISTS, PatientLists, compare_patients
 from cxr.data.prompt_accuracy import PromptAccuracy
-from cxr.data.splits import assign
+from cxr.data.splits import split_by_group
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput, nearest
 from cxr.store import sha256
@@ -147,7 +147,7 @@ def split_by_picture(found: CatalogSet) -> CatalogSet:
     """
     findings, ids = (found.table[column].to_pylist() for column in ("finding", "image_id"))
     column = found.table.schema.get_field_index("split")
-    split = pa.array(assign(findings, ids, folds=0).split)
+    split = pa.array(split_by_group(findings, ids, folds=0).split)
     return replace(found, table=found.table.set_column(column, "split", split))
 
 
@@ -195,13 +195,13 @@ def checked_protocol(
     sets: Sets,
     config: StudyConfig,
     evaluation: Record | None,
-    lists: Lists = NO_LISTS,
+    lists: PatientLists = NO_LISTS,
     shown: Mapping[str, Sequence[PromptAccuracy]] = MappingProxyType({}),
 ) -> list[str]:
     """What `--allow-...` lets pass, in words.
 
     Args:
-        lists: of patients whom models were shown, see `lineage_lists.lists_of`.
+        lists: of patients whom models were shown, see `lineage_lists.read_lists_option`.
         shown: by synthetic set, how often its pictures show what was asked for.
 
     Raises:
@@ -220,7 +220,7 @@ def doubts_of(
     synthetic: CatalogSet,
     config: StudyConfig,
     evaluation: Record | None,
-    lists: Lists,
+    lists: PatientLists,
     shown: Sequence[PromptAccuracy],
 ) -> list[str]:
     """Of one synthetic set."""
@@ -235,11 +235,11 @@ def doubts_of(
     return [doubt for _, doubt in doubts.values() if doubt]
 
 
-def seen_patients(real: CatalogSet, synthetic: CatalogSet, lists: Lists) -> str:
+def seen_patients(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists) -> str:
     """What is wrong with whom the generator saw; empty if nothing."""
-    seen = seen_in(synthetic.record.metrics)
-    warn_of_plain_names(synthetic.store.uri, seen)
-    found = overlap(seen, real.table, lists)
+    seen = read_lineage(synthetic.record.metrics)
+    warn_of_hashed_ids(synthetic.store.uri, seen)
+    found = compare_patients(seen, real.table, lists)
     if found.tested:
         return (
             f"its generator was trained on {found.tested} patients of the test part; fine-tune on the train part only"
@@ -301,7 +301,7 @@ def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], objec
     parts, start = [], 0
     for found in (sets.real, *sets.sides.values()):
         rows = used[(used >= start) & (used < start + len(found.table))] - start
-        parts.append(pictures(found.store, found.table.take(pa.array(rows)), size, advance))
+        parts.append(read_images(found.store, found.table.take(pa.array(rows)), size, advance))
         start += len(found.table)
     check_no_twins(*parts)
     return np.concatenate(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.artifact import read_record
-from cxr.data.lineage import PHANTOM, SOURCES, UNKNOWN, Seen, seen_in
+from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, read_lineage
 from cxr.errors import BadInput
 from cxr.prompts.trained import TrainedPrompts, trained_prompts
 from cxr.store import digest_of, open_store
@@ -37,10 +37,10 @@ class Weights:
 
     `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
     `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
-    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Seen`):
+    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Lineage`):
     nobody for what is published, None where no record tells. `sources` are those of the pictures it learned from
-    (`lineage.sources_of`); what is published is its own. `trained` is what it was trained to be asked in; None where no
-    record tells, as of what is published.
+    (`lineage.merge_sources`); what is published is its own. `trained` is what it was trained to be asked in; None where
+    no record tells, as of what is published.
     """
 
     spec: str
@@ -48,7 +48,7 @@ class Weights:
     digest: str
     licence: str
     source: str
-    seen: Seen
+    seen: Lineage
     sources: tuple[str, ...]
     trained: TrainedPrompts | None = None
 
@@ -177,10 +177,10 @@ def _trained(spec: str, folder: Path) -> TrainedPrompts | None:
     return trained_prompts(record.metrics, spec) if record else None
 
 
-def _lineage(spec: str, folder: Path, source: str) -> tuple[Seen, tuple[str, ...]]:
+def _lineage(spec: str, folder: Path, source: str) -> tuple[Lineage, tuple[str, ...]]:
     """`seen` and `sources`."""
     if spec in ALIASES:
         return (), (PHANTOM if source == "embedded" else source,)
     record = read_record(open_store(str(folder)))
     told = record.metrics if record else {}
-    return seen_in(told), tuple(told.get(SOURCES, [UNKNOWN]))
+    return read_lineage(told), tuple(told.get(SET_SOURCES, [UNKNOWN_SOURCE]))

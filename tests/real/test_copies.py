@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.data.images import fit, read_gray
+from cxr.data.images import fit_square, read_gray
 from cxr.evaluate.calibration import threshold
 from cxr.evaluate.copies import Originals
 
@@ -47,7 +47,7 @@ def nih() -> tuple[np.ndarray, np.ndarray]:
         pytest.skip(f"the NIH pictures are not in {NIH}")
     with (NIH / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
-    pixels = np.stack([fit(read_gray((NIH / row["file"]).read_bytes()), SIDE, "keep") for row in rows])
+    pixels = np.stack([fit_square(read_gray((NIH / row["file"]).read_bytes()), SIDE, "keep") for row in rows])
     return pixels, np.array([row["patient_id"] for row in rows])
 
 

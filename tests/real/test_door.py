@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.images import encode_png, fit, image_id_of, read_gray
+from cxr.data.images import encode_png, fit_square, pixels_to_image_id, read_gray
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 
@@ -20,11 +20,11 @@ def test_all_nih_files_pass() -> None:
     for number, file in enumerate(files):
         pixels = read_gray(file.read_bytes())
         assert pixels.dtype == np.uint8 and pixels.ndim == 2 and max(pixels.shape) == 512, file.name
-        ids.add(image_id_of(pixels))
+        ids.add(pixels_to_image_id(pixels))
         if number % 19 == 0:
             seen = np.asarray(Image.open(file).convert("L")).astype(int)
             assert np.abs(pixels - seen).max() <= 2, file.name
-            square = fit(pixels, 512, "keep")
+            square = fit_square(pixels, 512, "keep")
             np.testing.assert_array_equal(read_gray(encode_png(square)), square)
     assert len(ids) == 773, "two files hold the same picture"
 
@@ -36,5 +36,5 @@ def test_shrinking_real_x_rays_agrees_with_pillow() -> None:
         pixels = read_gray(file.read_bytes())
         for method, mean, most in ((Image.Resampling.BOX, 0.5, 2), (Image.Resampling.LANCZOS, 1.5, 12)):  # gray levels
             reference = np.asarray(Image.fromarray(pixels).resize((128, 128), method)).astype(int)
-            difference = np.abs(fit(pixels, 128, "square") - reference)
+            difference = np.abs(fit_square(pixels, 128, "square") - reference)
             assert difference.mean() <= mean and np.percentile(difference, 99) <= most, (file.name, method)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.lineage import about_patients
+from cxr.data.lineage import describe_patients
 from cxr.report.limits import LIMITS, NOT_LOOKED_FOR, kind
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def test_what_the_search_misses_is_said(missed: str):
 
 
 def test_cards_of_models_that_saw_patients_do_not_send_the_reader_to_a_clearance():
-    card = about_patients(["hub"], ["someone"])
+    card = describe_patients(["hub"], ["someone"])
     assert "near-duplicate" in card and "nothing else" in card and "before you share" not in card
     assert kind("images without copies") == "images less flagged near-duplicates" and kind("evaluation") == "evaluation"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.images import Rejected
+from cxr.data.images import RejectedImage
 from cxr.data.sources.dicom_pixels import load_dicom, read_dataset, require_installed
 from cxr.data.sources.files import mark_of, require_below, require_folder
 from cxr.data.sources.kinds import BESIDE, DICOM, PICTURES, PassedOver, count_others, files_of
@@ -152,7 +152,7 @@ def _header(path: Path, root: Path) -> _Header | None:
             header = read_dataset(path, stop_before_pixels=True, specific_tags=[*TAGS, HAS_PICTURE, "SOPClassUID"])
             patient, name, sex, age, view = (_word(header.get(tag)) for tag in TAGS)
             pictured = HAS_PICTURE in header or _holds_pixels(path)
-    except Rejected:
+    except RejectedImage:
         return None
     except Exception:  # of damaged files pydicom raises whatever it stumbles on
         return _Header()

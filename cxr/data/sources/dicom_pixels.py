@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from cxr.data.images import MAX_PIXELS, Missing, Rejected
+from cxr.data.images import MAX_PIXELS, MissingImage, RejectedImage
 from cxr.data.sources.files import MAX_BYTES, read_file
 from cxr.data.sources.kinds import DICOM
 from cxr.data.sources.row import Pixels
@@ -48,23 +48,23 @@ def load_dicom(path: Path) -> np.ndarray:
         undo them); uint16, 65535 white, where there is neither.
 
     Raises:
-        Rejected: no such picture, or one that should not be shown. The reason quotes nothing from the file.
+        RejectedImage: no such picture, or one that should not be shown. The reason quotes nothing from the file.
     """
     if not installed():
-        raise Rejected("DICOM, for which pydicom is not installed; pip install pydicom python-gdcm")
+        raise RejectedImage("DICOM, for which pydicom is not installed; pip install pydicom python-gdcm")
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
+            raise RejectedImage(f"more than {MAX_BYTES >> 20} MiB")
         with warnings.catch_warnings(action="ignore"):
             image = read_dataset(path)
             _refuse(image)
             return _shown(image, _stored(image))
     except FileNotFoundError:
-        raise Missing("no such file") from None
-    except Rejected:
+        raise MissingImage("no such file") from None
+    except RejectedImage:
         raise
     except Exception as error:  # of damaged files pydicom raises whatever it stumbles on
-        raise Rejected(f"damaged or unusual DICOM ({type(error).__name__})") from None
+        raise RejectedImage(f"damaged or unusual DICOM ({type(error).__name__})") from None
 
 
 def installed() -> bool:
@@ -83,7 +83,7 @@ def read_dataset(path: Path, **how: Any) -> "Dataset":
         how: as for `pydicom.dcmread`.
 
     Raises:
-        Rejected: not a DICOM file.
+        RejectedImage: not a DICOM file.
     """
     import pydicom
 
@@ -98,28 +98,28 @@ def read_dataset(path: Path, **how: Any) -> "Dataset":
         elements = set()
     # A group of the patient's or the picture's; two, since any bytes can look like one.
     if sum(tag.group in (0x0008, 0x0010, 0x0018, 0x0020, 0x0028) for tag in elements) < 2:
-        raise Rejected("not a DICOM file")
+        raise RejectedImage("not a DICOM file")
     return image
 
 
 def _refuse(image: "Dataset") -> None:
     """Raises for what is no single gray picture, cannot be decoded here, or shows text about the patient."""
     if "PixelData" not in image:
-        raise Rejected("DICOM without pixels")
+        raise RejectedImage("DICOM without pixels")
     if str(image.get("BurnedInAnnotation") or "").strip().upper() == "YES":
-        raise Rejected("declares burned-in annotation, which may name the patient")
+        raise RejectedImage("declares burned-in annotation, which may name the patient")
     for keyword in NEEDED:
         if image.get(keyword) in (None, ""):
-            raise Rejected(f"DICOM without {keyword}, which says how its pixels are stored")
+            raise RejectedImage(f"DICOM without {keyword}, which says how its pixels are stored")
     frames = str(image.get("NumberOfFrames") or 1).strip()
     if frames != "1":
-        raise Rejected("several frames" if frames.isdecimal() else "DICOM whose NumberOfFrames is no number")
+        raise RejectedImage("several frames" if frames.isdecimal() else "DICOM whose NumberOfFrames is no number")
     if image.PhotometricInterpretation not in GRAYS or image.SamplesPerPixel != 1:
-        raise Rejected("not a gray DICOM (MONOCHROME1 or MONOCHROME2)")
+        raise RejectedImage("not a gray DICOM (MONOCHROME1 or MONOCHROME2)")
     if image.Rows * image.Columns > MAX_PIXELS:
-        raise Rejected(f"more than {MAX_PIXELS:,} pixels")
+        raise RejectedImage(f"more than {MAX_PIXELS:,} pixels")
     if image.HighBit != image.BitsStored - 1:
-        raise Rejected("its HighBit is not BitsStored - 1, as the standard has it")
+        raise RejectedImage("its HighBit is not BitsStored - 1, as the standard has it")
     _name_syntax(image)
     _require_decoder(image)
     _require_all_pixels(image)
@@ -135,7 +135,7 @@ def _name_syntax(image: "Dataset") -> None:
     if "TransferSyntaxUID" in image.file_meta:
         return
     if image["PixelData"].is_undefined_length:
-        raise Rejected("compressed DICOM that does not name its transfer syntax")
+        raise RejectedImage("compressed DICOM that does not name its transfer syntax")
     implicit, little = image.original_encoding
     explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
@@ -151,13 +151,13 @@ def _require_decoder(image: "Dataset") -> None:
         ready = False
     if not ready:
         known = syntax.name if syntax.is_transfer_syntax else "a private transfer syntax"
-        raise Rejected(f"no decoder for {known} is installed; pip install python-gdcm")
+        raise RejectedImage(f"no decoder for {known} is installed; pip install python-gdcm")
 
 
 def _require_all_pixels(image: "Dataset") -> None:
     bits = image.Rows * image.Columns * image.BitsAllocated
     if not image.file_meta.TransferSyntaxUID.is_compressed and 8 * len(image.PixelData) < bits:
-        raise Rejected("truncated DICOM: fewer pixels than it states")
+        raise RejectedImage("truncated DICOM: fewer pixels than it states")
 
 
 def _stored(image: "Dataset") -> np.ndarray:
@@ -173,11 +173,13 @@ def _stored(image: "Dataset") -> np.ndarray:
         except RuntimeError:  # pydicom's, of all decoders that tried
             if not syntax.is_compressed:
                 raise
-            raise Rejected(f"damaged pixels, or beyond pillow and gdcm, which decode here ({syntax.name})") from None
+            raise RejectedImage(
+                f"damaged pixels, or beyond pillow and gdcm, which decode here ({syntax.name})"
+            ) from None
 
 
 def _quiet_gdcm() -> warnings.catch_warnings:
-    """GDCM tells the terminal what it finds wrong; the reason is told once, as `Rejected`."""
+    """GDCM tells the terminal what it finds wrong; the reason is told once, as `RejectedImage`."""
     try:
         import gdcm
     except ImportError:

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
@@ -36,4 +36,4 @@ def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
 
 def _enlarged(levels: np.ndarray) -> np.ndarray:
     """float [8, 8] of 0 to 16 to uint8 [28, 28]."""
-    return fit(np.rint(levels * (255 / 16)).astype(np.uint8), SIZE, "square")
+    return fit_square(np.rint(levels * (255 / 16)).astype(np.uint8), SIZE, "square")

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from cxr.data.images import Missing, Rejected
+from cxr.data.images import MissingImage, RejectedImage
 from cxr.errors import BadInput
 
 MAX_BYTES = 512 << 20  # of one picture's file
@@ -14,18 +14,18 @@ LITTER = ("thumbs.db", "desktop.ini")  # what file managers leave
 
 
 def read_file(path: Path) -> bytes:
-    """The file's bytes; `Rejected` if it is none, too large or cannot be read."""
+    """The file's bytes; `RejectedImage` if it is none, too large or cannot be read."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise Rejected("not a file")
+            raise RejectedImage("not a file")
         if found.st_size > MAX_BYTES:
-            raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
+            raise RejectedImage(f"more than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise Missing("no such file") from None
+        raise MissingImage("no such file") from None
     except OSError as error:
-        raise Rejected(f"cannot be read: {error.strerror or 'input/output error'}") from None
+        raise RejectedImage(f"cannot be read: {error.strerror or 'input/output error'}") from None
 
 
 def mark_of(*paths: Path) -> str:

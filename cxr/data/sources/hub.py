@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxr.data.images import Missing, Rejected
+from cxr.data.images import MissingImage, RejectedImage
 from cxr.data.sources.files import files_below, mark_of, read_file
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name
@@ -120,13 +120,13 @@ def _picture(filename: str, column: str, index: int) -> bytes:
     try:
         table = arrow_table(filename)
     except FileNotFoundError:
-        raise Missing("no such file") from None
+        raise MissingImage("no such file") from None
     stored: Mapping[str, Any] = table.column(column)[index].as_py() or {}
     if stored.get("bytes") is not None:
         return stored["bytes"]
     if stored.get("path"):
         return read_file(Path(stored["path"]))
-    raise Rejected("no picture in this row")
+    raise RejectedImage("no picture in this row")
 
 
 @lru_cache(maxsize=4)

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from cxr.artifact import CATALOG_KEY, PLAN_KEY, Made, Record, commit_record, library_versions
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
-from cxr.data.lineage import LINEAGE, SOURCES, about_patients, in_record
-from cxr.data.lineage_lists import keep_for_owner
+from cxr.data.lineage import LINEAGE, SET_SOURCES, describe_patients, record_lineage
+from cxr.data.lineage_lists import save_for_owner
 from cxr.labs.gan import pictures
 from cxr.labs.gan.checkpoints import CHECKPOINTS
 from cxr.labs.gan.job import KIND, LENET_KEY, Job, Run, image_id
@@ -53,7 +53,7 @@ def complete(
         objects=objects, seeds={"seed": job.config.seed}, versions=library_versions(),
         device=f"CPU, {platform.machine()}", timings=timings, metrics=figures,
     )  # fmt: skip
-    keep_for_owner(job.real.seen)
+    save_for_owner(job.real.seen)
     record = commit_record(job.store, record)
     sweep(job.store)
     return record
@@ -147,8 +147,8 @@ def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]
         "collapsed": bool(scores.collapsed),
         "collapsed_because": scores.collapsed,
         "last_good_epoch": last_good(run, scores),
-        LINEAGE: in_record(job.real.seen),
-        SOURCES: job.real.sources,
+        LINEAGE: record_lineage(job.real.seen),
+        SET_SOURCES: job.real.sources,
     }
 
 
@@ -176,7 +176,7 @@ configs:
 
 # {config.count} pictures of a {kind}
 
-{collapse_line(figures)}Every picture was generated. {about_patients(real.sources, real.seen)} \
+{collapse_line(figures)}Every picture was generated. {describe_patients(real.sources, real.seen)} \
 Pictures of 28 x 28 pixels are for learning how GANs behave: digits are no X-rays, and no figure here says anything \
 about patients. Not for clinical use.
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cxr.data.catalog import CatalogSet, pictures
-from cxr.data.images import Rejected, fit, read_gray
-from cxr.data.lineage import Seen, plain_name, shown, sources_of
+from cxr.data.catalog import CatalogSet, read_images
+from cxr.data.images import RejectedImage, fit_square, read_gray
+from cxr.data.lineage import Lineage, hashed_id, merge_sources, pseudonymise
 from cxr.data.lineage_key import owner_key
 from cxr.data.sources import SourceRow
-from cxr.data.splits import PARTS, assign
+from cxr.data.splits import PARTS, split_by_group
 from cxr.errors import BadInput
 from cxr.labs.gan.config import SIZE
 
@@ -32,8 +32,8 @@ class Real:
     digest: str
     source: str  # in words
     licence: str
-    sources: list[str]  # as `lineage.sources_of`
-    seen: Seen = None  # whom a set's GAN sees; not known of a source
+    sources: list[str]  # as `lineage.merge_sources`
+    seen: Lineage = None  # whom a set's GAN sees; not known of a source
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and labels of a part."""
@@ -56,8 +56,8 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
     reasons: Counter[str] = Counter()
     for row in rows:
         try:
-            picture = fit(read_gray(row.load()), SIZE, "keep")
-        except Rejected as rejected:
+            picture = fit_square(read_gray(row.load()), SIZE, "keep")
+        except RejectedImage as rejected:
             reasons[str(rejected)] += 1
             continue
         kept.append(row)
@@ -74,13 +74,13 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
 
 
 def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> Real:
-    """The pictures of a finished set, with its split. Raises as `from_source`, `catalog.pictures` and `owner_key`."""
+    """The pictures of a finished set, with its split. Raises as `from_source`, `read_images` and `owner_key`."""
     columns = {name: found.table[name].to_pylist() for name in ("image_id", "patient_id", *DESCRIBED)}
     columns["patient"] = [p or name for p, name in zip(columns["patient_id"], columns["image_id"], strict=True)]
-    real = assembled(pictures(found.store, found.table, SIZE, advance), columns, found.digest, seed)
+    real = assembled(read_images(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
-    plain = (plain_name(patient, image) for patient, image, part in who if part != "test")
-    return replace(real, seen=(shown(plain, owner_key()),), sources=found.sources)
+    plain = (hashed_id(patient, image) for patient, image, part in who if part != "test")
+    return replace(real, seen=(pseudonymise(plain, owner_key()),), sources=found.sources)
 
 
 def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: str, seed: int) -> Real:
@@ -92,7 +92,7 @@ def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: 
     labels = np.searchsorted(classes, findings).astype(np.int64)
     splits = divided(findings, columns["split"], columns["patient"], seed)
     source, licence = (", ".join(sorted({e or "unstated" for e in columns[name]})) for name in ("source", "licence"))
-    return Real(pixels, labels, splits, classes, digest, source, licence, sources_of(columns["source"]))
+    return Real(pixels, labels, splits, classes, digest, source, licence, merge_sources(columns["source"]))
 
 
 def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Sequence[str], seed: int) -> np.ndarray:
@@ -101,11 +101,11 @@ def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Seq
     A validation part that is missing is taken from the train part.
     """
     if not {"train", "test"} <= set(splits) <= set(PARTS):
-        return np.array(assign(findings, patients, folds=0, seed=seed).split)
+        return np.array(split_by_group(findings, patients, folds=0, seed=seed).split)
     parts = np.array(splits)
     if "validation" not in splits:
         train = np.flatnonzero(parts == "train").tolist()
         held, whose = ([column[row] for row in train] for column in (findings, patients))
         parts = parts.astype("<U10")
-        parts[train] = assign(held, whose, fractions=(1 - CHOSEN, CHOSEN, 0), folds=0, seed=seed).split
+        parts[train] = split_by_group(held, whose, fractions=(1 - CHOSEN, CHOSEN, 0), folds=0, seed=seed).split
     return parts

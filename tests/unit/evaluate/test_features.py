@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 from cxr.embedded.phantoms import phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
@@ -54,8 +54,8 @@ def test_features_do_not_depend_on_the_batch_and_progress_hears_of_every_picture
 
 
 def test_any_size_is_brought_to_the_extractors_own(tiny, phantoms):
-    wide = np.stack([fit(picture, 300, "square")[:, :200] for picture in phantoms[:5]])
-    assert np.array_equal(tiny(wide), tiny(np.stack([fit(picture, 128, "keep") for picture in wide])))
+    wide = np.stack([fit_square(picture, 300, "square")[:, :200] for picture in phantoms[:5]])
+    assert np.array_equal(tiny(wide), tiny(np.stack([fit_square(picture, 128, "keep") for picture in wide])))
     assert len(tiny(wide[:0])) == 0
 
 
@@ -205,7 +205,7 @@ def xrv(densenet, tmp_path_factory) -> Extractor:
 
 
 def test_xrv_gives_what_the_last_layer_is_given(xrv, densenet, phantoms):
-    pictures = np.stack([fit(picture, 224, "square") for picture in phantoms[:3]])
+    pictures = np.stack([fit_square(picture, 224, "square") for picture in phantoms[:3]])
     found = xrv(pictures)
     logits = densenet(torch.from_numpy((2 * (pictures / np.float32(255)) - 1) * 1024)[:, None])
     assert (xrv.name, xrv.dimension, found.shape) == ("xrv", 1024, (3, 1024))
@@ -224,7 +224,7 @@ def test_xrv_gives_torchxrayvisions_features(xrv, densenet, phantoms, shape):
     theirs = library.models.DenseNet().eval()
     theirs.load_state_dict(densenet.state_dict())
     theirs.input_resolution = 224  # as its published models have it
-    pictures = [fit(picture, 320, "square")[: shape[0], : shape[1]] for picture in phantoms[:3]]
+    pictures = [fit_square(picture, 320, "square")[: shape[0], : shape[1]] for picture in phantoms[:3]]
     crop = library.datasets.XRayCenterCrop()
     scaled = [crop(library.utils.normalize(picture, 255)[None]) for picture in pictures]
     with torch.inference_mode():
@@ -272,7 +272,7 @@ def test_rad_dino_gives_the_features_of_transformers_own_processor_and_model(din
     from PIL import Image
     from transformers import AutoImageProcessor, AutoModel
 
-    pictures = np.stack([fit(picture, 600, "square")[:, :480] for picture in phantoms[:3]])
+    pictures = np.stack([fit_square(picture, 600, "square")[:, :480] for picture in phantoms[:3]])
     processor = AutoImageProcessor.from_pretrained(dino, backend="pil")
     shown = processor([Image.fromarray(picture).convert("RGB") for picture in pictures], return_tensors="pt")[
         "pixel_values"

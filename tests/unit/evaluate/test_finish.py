@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from cxr.artifact import Record, verify
-from cxr.data.catalog import CatalogSet, pictures, read_set
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM, seen_in
+from cxr.data.catalog import CatalogSet, read_images, read_set
+from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, read_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
 from cxr.evaluate import finish
@@ -124,7 +124,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
     assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
-    assert OF_PHANTOMS in page and f"> **Note:** {OF_PHANTOMS}" in tables
+    assert PHANTOM_NOTICE in page and f"> **Note:** {PHANTOM_NOTICE}" in tables
     figure = evaluated.quality.groups[0].figures["coverage"].interval
     assert f"({figure.low:.3g}" in tables
 
@@ -215,7 +215,7 @@ def test_another_recipe_into_the_same_place_is_refused(evaluated, sets):
 def test_sets_without_phantoms_are_not_said_to_be_of_them(sets, stored_set):
     real = stored_set("real", np.zeros((2, 8, 8), np.uint8))
     drawn = stored_set("drawn", np.zeros((2, 8, 8), np.uint8), source=[PHANTOM, "folder"])
-    assert origin_notes(real, real) == [] and origin_notes(drawn, real) == origin_notes(*sets) == [OF_PHANTOMS]
+    assert origin_notes(real, real) == [] and origin_notes(drawn, real) == origin_notes(*sets) == [PHANTOM_NOTICE]
 
 
 def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, sets, tmp_path):
@@ -229,9 +229,9 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     assert not set(evaluated.planted) & set(clean.table["image_id"].to_pylist())
     kept = side_of(sets[1], 64)
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
-    assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
+    assert np.array_equal(read_images(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
-    assert f"{taken} flagged as near-copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
+    assert f"{taken} flagged as near-copies taken out" in card and PHANTOM_NOTICE in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert without_copies(evaluated.job, place, heard.append) == record
@@ -250,7 +250,7 @@ def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evalua
     job = replace(evaluated.job, synthetic=named, generator="it was not checked")
     record = without_copies(job, open_store(str(tmp_path / "clean")), print)
     assert found_in(tmp_path / "clean") == set() and "canary-" not in "".join(texts(tmp_path / "clean"))
-    assert [each.key for each in seen_in(record.metrics)] == [owner_key().id]
+    assert [each.key for each in read_lineage(record.metrics)] == [owner_key().id]
     assert "It was not checked. " in (tmp_path / "clean" / "README.md").read_text()
     lost = replace(named, record=old.model_copy(update={"metrics": {}}))
     record = without_copies(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import in_record, plain_name, shown
+from cxr.data.lineage import hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS
 from cxr.errors import BadInput
@@ -18,9 +18,9 @@ def sets(stored_set):
     pixels = np.zeros((6, 8, 8), np.uint8)
 
     def make(*patients: str, **metrics: object) -> tuple[CatalogSet, CatalogSet, dict]:
-        seen = shown([plain_name(name, "") for name in patients], owner_key())
+        seen = pseudonymise([hashed_id(name, "") for name in patients], owner_key())
         real = stored_set("real", pixels, split=parts, patient_id=[f"p{row}" for row in range(6)])
-        told = metrics or {"lineage": in_record((seen,))}
+        told = metrics or {"lineage": record_lineage((seen,))}
         return real, stored_set("fake", pixels, metrics=told), {seen.commitment: seen}
 
     return make
@@ -38,7 +38,7 @@ def test_a_generator_of_other_patients_is_refused(sets) -> None:
     real, synthetic, lists = sets("x", "y", "p0", "p5")
     with pytest.raises(BadInput, match=r"of 4 patients .* 3 are not in its training .* \(1 of them in its test part\)"):
         checked(real, synthetic, lists)
-    real, synthetic, _ = sets(patients_seen=[plain_name(name, "") for name in ("x", "p0")])  # of version 0.1
+    real, synthetic, _ = sets(patients_seen=[hashed_id(name, "") for name in ("x", "p0")])  # of version 0.1
     with pytest.raises(BadInput, match=r"of 2 patients .* 1 are not in its training"):
         checked(real, synthetic, NO_LISTS)
 

@@ -7,14 +7,21 @@ from pathlib import Path
 import pytest
 
 from cxr.artifact import Record, verify
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record, plain_name, shown
+from cxr.data.lineage import (
+    PHANTOM,
+    PHANTOM_NOTICE,
+    TrainingPatients,
+    hashed_id,
+    pseudonymise,
+    record_lineage,
+)
 from cxr.data.lineage_key import owner_key
 from cxr.finetune import finish, job
 from cxr.store import open_store
 from tests.hunt import found_in
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
-BASE_SAW = Shown("of another owner", "f" * 64)
+BASE_SAW = TrainingPatients("of another owner", "f" * 64)
 
 
 @pytest.fixture
@@ -34,8 +41,8 @@ def completed(prepared, tmp_path: Path) -> Record:
 
 
 def test_the_record_tells_the_owner_whom_it_saw_and_nobody_else(completed: Record, tmp_path: Path) -> None:
-    ours = shown((plain_name(f"p{number // 2}", "") for number in range(32)), owner_key())  # trained or chosen by
-    assert sorted(completed.metrics["lineage"], key=str) == sorted(in_record((ours, BASE_SAW)), key=str)
+    ours = pseudonymise((hashed_id(f"p{number // 2}", "") for number in range(32)), owner_key())  # trained or chosen by
+    assert sorted(completed.metrics["lineage"], key=str) == sorted(record_lineage((ours, BASE_SAW)), key=str)
     (held,) = json.loads((tmp_path / "out" / "lineage.json").read_text())["lineage"]
     assert held["commitment"] == ours.commitment and tuple(held["patients"]) == ours.names
     assert found_in(tmp_path / "out") == set() and verify(open_store(str(tmp_path / "out"))).clean
@@ -51,7 +58,7 @@ def test_the_record_tells_what_it_was_made_of(completed: Record, tmp_path: Path)
 def test_the_card_has_recipe_digests_licence_and_figures(completed: Record, tmp_path: Path) -> None:
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
     assert "owner/name@1 (licence: OpenRAIL-M)" in card and "\nlicense: other\n" in card
-    assert f"\n- {OF_PHANTOMS}\n" in card
+    assert f"\n- {PHANTOM_NOTICE}\n" in card
     for name in ("model", "data"):
         assert f"`{completed.inputs[name][:16]}`" in card
     recipe = card.split("```json\n")[1].split("```")[0]

@@ -10,7 +10,7 @@ import pytest
 
 from cxr import recipes
 from cxr.artifact import Made, Record, commit_record, recipe_digest
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record
+from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, TrainingPatients, record_lineage
 from cxr.generate.finish import learned_lines
 from cxr.generate.job import Job, Keep, begin, complete, planned_prompts, prepare, provenance
 from cxr.generate.plan import PlanReader
@@ -22,7 +22,7 @@ from cxr.store import StoredObject, open_store, sha256
 from tests.hunt import found_in
 
 ROWS = [PromptRow("clear lungs", "normal", "", 10, None)]
-SHOWN = Shown("k", "c")
+SHOWN = TrainingPatients("k", "c")
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_record_and_card_tell_what_model_and_lora_learned_from(
     assert record.metrics["sources"] == sorted({PHANTOM, *lora})
     card = (tmp_path / "set" / "README.md").read_text()
     assert ("None is of a patient:" in card) == promised != ("does not make a set safe to share" in card)
-    assert record.metrics["lineage"] == (in_record((SHOWN,)) if lora else [])
-    assert OF_PHANTOMS in card
+    assert record.metrics["lineage"] == (record_lineage((SHOWN,)) if lora else [])
+    assert PHANTOM_NOTICE in card
 
 
 @pytest.mark.parametrize("layout", ["folder", "shards"])

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr.artifact import verify
-from cxr.data.images import encode_png, fit, image_id_of, read_gray
+from cxr.data.images import encode_png, fit_square, pixels_to_image_id, read_gray
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow
 from cxr.data.sources.files import read_file
 from cxr.embedded.phantoms import phantom
@@ -314,7 +314,7 @@ def test_equal_pictures_of_two_findings_are_both_left_out_and_told(tmp_path):
 
 
 def units_id(row: SourceRow) -> str:
-    return image_id_of(fit(read_gray(row.load()), CONFIG.size, CONFIG.aspect))
+    return pixels_to_image_id(fit_square(read_gray(row.load()), CONFIG.size, CONFIG.aspect))
 
 
 def test_too_many_equal_pictures_of_two_findings_end_the_job_and_can_be_allowed(tmp_path):

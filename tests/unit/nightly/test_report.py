@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cxr.artifact import verify
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM
+from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE
 from cxr.errors import BadInput
 from cxr.nightly import report
 from cxr.nightly.pointer import Pointer
@@ -61,5 +61,5 @@ def test_the_page_tells_every_check_and_links_to_what_lies_around_it(store: Stor
 
 
 def test_a_night_of_phantoms_says_so() -> None:
-    assert OF_PHANTOMS in report.page(judged(NIGHT, sources=("folder", PHANTOM)))
-    assert OF_PHANTOMS not in report.page(judged(NIGHT, sources=("folder",)))
+    assert PHANTOM_NOTICE in report.page(judged(NIGHT, sources=("folder", PHANTOM)))
+    assert PHANTOM_NOTICE not in report.page(judged(NIGHT, sources=("folder",)))

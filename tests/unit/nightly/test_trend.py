@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM
+from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE
 from cxr.nightly import trend
 from cxr.nightly.report import Report
 from cxr.store import Store
@@ -34,8 +34,8 @@ def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights
 
 
 def test_nights_of_phantoms_are_called_so(nights: list[Report]) -> None:
-    assert OF_PHANTOMS not in trend.page(nights, trend.draw(nights))
-    assert OF_PHANTOMS in trend.page([judged("2026-10-30", sources=(PHANTOM,)), *nights], trend.draw(nights))
+    assert PHANTOM_NOTICE not in trend.page(nights, trend.draw(nights))
+    assert PHANTOM_NOTICE in trend.page([judged("2026-10-30", sources=(PHANTOM,)), *nights], trend.draw(nights))
 
 
 def test_a_night_that_is_judged_again_is_there_once(store: Store, nights: list[Report]) -> None:

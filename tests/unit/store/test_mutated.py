@@ -15,7 +15,7 @@ import pytest
 
 from cxr.artifact import plan_marks, read_record, recipe_digest, refuse_other, verify
 from cxr.data.catalog import read_set
-from cxr.data.lineage import about_patients, is_phantom, seen_by
+from cxr.data.lineage import describe_patients, has_phantoms, merge_lineages
 from cxr.errors import BadInput, StoreError
 from cxr.store import open_store
 
@@ -66,8 +66,8 @@ def test_a_thousand_mutated_records(stored_set):
     def reading() -> None:
         verify(whole.store)
         found = read_set(whole.store)
-        about_patients(found.sources, found.record.metrics.get("patients_seen"))
-        is_phantom(found.sources), seen_by(found.record.metrics.get("patients_seen")), found.digest
+        describe_patients(found.sources, found.record.metrics.get("patients_seen"))
+        has_phantoms(found.sources), merge_lineages(found.record.metrics.get("patients_seen")), found.digest
 
     for number in range(MUTANTS):
         if number % 4 == 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.prompt_accuracy import PromptAccuracy, told_accuracies
+from cxr.data.prompt_accuracy import PromptAccuracy, record_accuracies
 from cxr.errors import BadInput
 from cxr.store import Store, open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
@@ -92,7 +92,7 @@ def test_what_was_not_measured_is_said_and_refuses_nothing(
 def test_a_set_without_copies_brings_the_figures_of_its_evaluation(
     real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
 ) -> None:
-    metrics = {"patients_seen": [], "prompt_accuracy": told_accuracies([NORMAL, NIH])}
+    metrics = {"patients_seen": [], "prompt_accuracy": record_accuracies([NORMAL, NIH])}
     clean = of_record(synthetic_set, kind="images without copies", recipe={"real": real_set.digest}, metrics=metrics)
     with pytest.raises(BadInput, match=r"asked for pneumonia, 29 of 100"):
         prepared(tmp_path, real_set, clean, None)

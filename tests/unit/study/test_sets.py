@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import Shown, in_record, plain_name, shown
+from cxr.data.lineage import TrainingPatients, hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS
 from cxr.errors import BadInput
@@ -120,8 +120,8 @@ def test_an_unknown_positive_finding(real_set: CatalogSet, synthetic_set: Catalo
         compared(real_set, synthetic_set, CONFIG.model_copy(update={"positive": "covid"}))
 
 
-def shown_to(*patients: str) -> Shown:
-    return shown([plain_name(name, "") for name in patients], owner_key())
+def shown_to(*patients: str) -> TrainingPatients:
+    return pseudonymise([hashed_id(name, "") for name in patients], owner_key())
 
 
 @pytest.mark.parametrize("version", ["0.1", "with the model's list"])
@@ -129,9 +129,9 @@ def test_a_generator_that_saw_test_patients_is_refused(
     real_set: CatalogSet, synthetic_set: CatalogSet, version: str
 ) -> None:
     seen = shown_to("p1", "p29")  # of train, of test
-    metrics, lists = {"lineage": in_record((seen,))}, {seen.commitment: seen}
+    metrics, lists = {"lineage": record_lineage((seen,))}, {seen.commitment: seen}
     if version == "0.1":
-        metrics, lists = {"patients_seen": [plain_name("p1", ""), plain_name("p29", "")]}, NO_LISTS
+        metrics, lists = {"patients_seen": [hashed_id("p1", ""), hashed_id("p29", "")]}, NO_LISTS
     sets, evaluation = compared(real_set, of_record(synthetic_set, metrics=metrics), CONFIG), evaluation_of
     with pytest.raises(BadInput, match=r"trained on 1 patients of the test part.*--allow-seen-patients"):
         checked_protocol(sets, CONFIG, evaluation(real_set, synthetic_set), lists)
@@ -143,13 +143,13 @@ def test_a_generator_that_saw_test_patients_is_refused(
 def test_a_generator_that_saw_the_training_and_validation_patients_passes_without_a_list(
     real_set: CatalogSet, synthetic_set: CatalogSet
 ) -> None:
-    seen = {"lineage": in_record((shown_to(*(f"p{number}" for number in range(24))),))}
+    seen = {"lineage": record_lineage((shown_to(*(f"p{number}" for number in range(24))),))}
     sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
     assert checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set)) == []
 
 
 def test_what_cannot_be_checked_is_refused_or_told(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    seen = {"lineage": in_record((shown_to("p0", "p1"),))}
+    seen = {"lineage": record_lineage((shown_to("p0", "p1"),))}
     sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
     with pytest.raises(BadInput, match=r"cannot be checked: .*give --lineage .*--allow-seen-patients"):
         checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set))
@@ -262,7 +262,7 @@ def test_an_own_set_is_checked_as_the_main_one_is(
     cleared = of_record(synthetic_set, kind="images without copies", recipe={"real": real_set.digest})
     with pytest.raises(BadInput, match=f"{own_set.store.uri}: nobody looked for copies"):
         checked_protocol(compared(real_set, cleared, LIMITED, {"limited_25": own_set}), LIMITED, None)
-    seen = of_record(own_set, metrics={"patients_seen": [plain_name("p29", "")]})
+    seen = of_record(own_set, metrics={"patients_seen": [hashed_id("p29", "")]})
     allowed = LIMITED.model_copy(update={"allow_unchecked_copies": True})
     with pytest.raises(BadInput, match="trained on 1 patients of the test part"):
         checked_protocol(compared(real_set, synthetic_set, LIMITED, {"limited_25": seen}), allowed, None)
@@ -273,9 +273,9 @@ def test_a_generator_that_saw_more_than_its_arm_is_named(
 ) -> None:
     """limited_25 has 5 of the 20 patients of the training part. Whoever saw them all, or is not known, saw more."""
     [arm] = (arm for arm in LIMITED.arms if arm.name == "limited_25")
-    everyone = [plain_name(f"p{number}", "") for number in range(20)]
+    everyone = [hashed_id(f"p{number}", "") for number in range(20)]
     rows = drawn_by(compared(real_set, synthetic_set, LIMITED), LIMITED)["limited_25", 1].real
-    part = sorted({plain_name(real_set.table["patient_id"][int(row)].as_py(), "") for row in rows})
+    part = sorted({hashed_id(real_set.table["patient_id"][int(row)].as_py(), "") for row in rows})
     assert 4 <= len(part) <= 6
 
     def saw(seen: list[str] | None, own: list[str] | None = None) -> bool:
@@ -288,7 +288,7 @@ def test_a_generator_that_saw_more_than_its_arm_is_named(
 
     assert saw(everyone) and saw(None) and not saw([])
     assert not saw(everyone, part) and not saw(everyone, part[:1]) and not saw(everyone, [])
-    assert saw(everyone, everyone) and saw([], [*part, plain_name("p25", "")])
+    assert saw(everyone, everyone) and saw([], [*part, hashed_id("p25", "")])
     whole = next(one for one in LIMITED.arms if one.name == "synth_100")
     assert not generator_saw_more(compared(real_set, of_record(synthetic_set, metrics={}), LIMITED), whole, NO_LISTS)
 

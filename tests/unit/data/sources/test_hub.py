@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.images import Missing
+from cxr.data.images import MissingImage
 from cxr.data.sources.hub import PINNED, arrow_table, hub_rows
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -83,7 +83,7 @@ def test_a_machine_without_the_datasets_cache_says_that_the_file_is_missing(copy
     row = rows(copy)[0]
     arrow_table.cache_clear()
     shutil.rmtree(copy.parent / "cache")
-    with pytest.raises(Missing, match="no such file"):
+    with pytest.raises(MissingImage, match="no such file"):
         row.load()
 
 

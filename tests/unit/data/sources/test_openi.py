@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.images import Rejected
+from cxr.data.images import RejectedImage
 from cxr.data.sources.openi import PICTURES, openi_rows
 from cxr.data.sources.openi_reports import REPORTS, finding_of_mesh, openi_reports, parse_report, view_of
 from cxr.data.sources.row import SourceOptions, SourceRow
@@ -88,7 +88,7 @@ def test_a_missing_picture_is_refused_when_it_is_read(tmp_path: Path):
     (tmp_path / "CXR1_1_IM-0001-3001.png").write_bytes(b"x")
     first, second = rows(tmp_path)
     assert first.load() == b"x" and first.mark and not second.mark
-    with pytest.raises(Rejected, match="no such file"):
+    with pytest.raises(RejectedImage, match="no such file"):
         second.load()
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 from safetensors.torch import load
 
 from cxr.artifact import PLAN_KEY, read_record, verify
-from cxr.data.catalog import pictures, read_set
-from cxr.data.images import GENERATED
-from cxr.data.lineage import seen_in
-from cxr.data.lineage_lists import NO_LISTS, Overlap, overlap
+from cxr.data.catalog import read_images, read_set
+from cxr.data.images import GENERATED_MEDIA
+from cxr.data.lineage import read_lineage
+from cxr.data.lineage_lists import NO_LISTS, Overlap, compare_patients
 from cxr.errors import BadInput
 from cxr.labs.gan import finish
 from cxr.labs.gan import job as stage
@@ -50,7 +50,7 @@ def test_a_finished_lab_is_a_set_of_the_house(job, conditional: bool) -> None:
     record = through(ours)
     assert verify(ours.store).clean and record == read_record(ours.store)
     found = read_set(ours.store)
-    assert pictures(ours.store, found.table, 28).shape == (12, 28, 28)
+    assert read_images(ours.store, found.table, 28).shape == (12, 28, 28)
     lines = [json.loads(line) for line in ours.store.get("images/metadata.jsonl").splitlines()]
     for row, line in zip(found.table.to_pylist(), lines, strict=True):
         assert row["key"] == f"images/{row['finding']}/{row['image_id']}.png" == f"images/{line['file_name']}"
@@ -71,9 +71,11 @@ def test_nobody_who_has_the_set_can_tell_whom_it_was_shown(stored_set, tmp_path:
     stage.begin(ours)
     record = through(ours)
     assert found_in(tmp_path / "out") == set()
-    assert overlap(seen_in(record.metrics), found.table, NO_LISTS) == Overlap(shown=32)
+    assert compare_patients(read_lineage(record.metrics), found.table, NO_LISTS) == Overlap(shown=32)
     other = stored_set("others", draw_bars(80), **columns | {"patient_id": [f"q{n // 2}" for n in range(80)]})
-    assert overlap(seen_in(record.metrics), other.table, NO_LISTS).outside == 32  # from what the owner keeps
+    assert (
+        compare_patients(read_lineage(record.metrics), other.table, NO_LISTS).outside == 32
+    )  # from what the owner keeps
 
 
 def test_pictures_say_what_made_them(job) -> None:
@@ -81,7 +83,7 @@ def test_pictures_say_what_made_them(job) -> None:
     through(ours)
     key = read_set(ours.store).table["key"][0].as_py()
     text = Image.open(io.BytesIO(ours.store.get(key))).text
-    assert GENERATED in text["XML:com.adobe.xmp"] and json.loads(text["cxr"])["gan"] == ours.digest
+    assert GENERATED_MEDIA in text["XML:com.adobe.xmp"] and json.loads(text["cxr"])["gan"] == ours.digest
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(job) -> None:

@@ -14,7 +14,7 @@ _JPEG_EXTRAS = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _START_OF_SCAN = 0xDA
 
 
-def without_extras(data: bytes, kind: str) -> bytes | None:
+def strip_metadata(data: bytes, kind: str) -> bytes | None:
     """The same picture in fewer bytes; None where there is nothing to leave out, or the format is another."""
     pieces = {"PNG": _png_pieces, "JPEG": _jpeg_pieces}.get(kind)
     bare = b"".join(pieces(data)) if pieces else data
@@ -33,10 +33,10 @@ def _png_pieces(data: bytes) -> Iterator[bytes]:
             return  # what stands behind is no part of the picture
         at = end
     if at == len(data) and b"IDAT" in data:
-        yield _chunk(b"IEND")  # the pixels are whole, or their own checksum tells
+        yield _empty_chunk(b"IEND")  # the pixels are whole, or their own checksum tells
 
 
-def _chunk(name: bytes) -> bytes:
+def _empty_chunk(name: bytes) -> bytes:
     return struct.pack(">I", 0) + name + struct.pack(">I", zlib.crc32(name))
 
 
