@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from cxr.classify.augment import augmented
+from cxr.classify.augment import augment
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.loop import Phase, batches
+from cxr.classify.loop import TrainingPhase, draw_batches
 from cxr.data.images import encode_png, fit_square, read_gray
 from cxr.embedded.phantoms import phantom
 
@@ -49,9 +49,9 @@ def main() -> None:
 
 
 def ours(held: np.ndarray) -> None:
-    epoch = Phase(np.arange(PICTURES), PICTURES // CONFIG.batch)
-    for rows, chances in batches(epoch, CONFIG.batch, np.random.default_rng(0)):
-        augmented(torch.from_numpy(held[rows]), chances, CONFIG)
+    epoch = TrainingPhase(np.arange(PICTURES), PICTURES // CONFIG.batch)
+    for rows, chances in draw_batches(epoch, CONFIG.batch, np.random.default_rng(0)):
+        augment(torch.from_numpy(held[rows]), chances, CONFIG)
 
 
 def theirs(folder: Path, drawn: list[np.ndarray]) -> Callable[[], object]:

@@ -25,9 +25,9 @@ from copies_search import noise
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
 
-from cxr.classify.chosen import named, plain
-from cxr.classify.loop import Trained
-from cxr.classify.networks import network
+from cxr.classify.best_of import predict_classes, small_config
+from cxr.classify.classifiers import build_classifier
+from cxr.classify.loop import TrainedClassifier
 from cxr.data.catalog import CATALOG, CatalogSet, read_unscaled
 from cxr.data.images import encode_png
 from cxr.evaluate.config import EvaluateConfig
@@ -123,9 +123,9 @@ def stored(place: str, pixels: np.ndarray) -> CatalogSet:
 
 
 def classifier() -> Callable[[np.ndarray], np.ndarray]:
-    config = plain(1)
-    found = Trained(network(config, 2).eval(), [], 0)
-    return lambda pixels: named(found, pixels, config)
+    config = small_config(1)
+    found = TrainedClassifier(build_classifier(config, 2).eval(), [], 0)
+    return lambda pixels: predict_classes(found, pixels, config)
 
 
 if __name__ == "__main__":

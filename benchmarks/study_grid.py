@@ -26,7 +26,7 @@ from torchvision.models import resnet18
 
 from cxr import cluster
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.loop import in_bf16
+from cxr.classify.loop import uses_bf16
 from cxr.data.catalog import CatalogSet, read_set
 from cxr.store import open_store
 from cxr.study import job
@@ -53,7 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, cluster.session(spare_cpus=0):
         real = thinned(folder)
         sides = side_by_side(lambda: ours(real), lambda: theirs(real, Path(folder)))
-    units = "bf16 units" if in_bf16(CONFIG.classifier, torch.device("cpu")) else "no bf16 units, so ours is in fp32 too"
+    units = (
+        "bf16 units" if uses_bf16(CONFIG.classifier, torch.device("cpu")) else "no bf16 units, so ours is in fp32 too"
+    )
     trials = len(CONFIG.arms) * len(CONFIG.seeds)
     print(f"{trials} trials on {len(real.table)} X-rays, {os.cpu_count()} CPUs with {units}")
     print(f"  ours {sides.our_median:.1f} s, the serial script {sides.their_median:.1f} s")

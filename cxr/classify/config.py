@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Network = Literal["cnn", "resnet18_28", "resnet18", "resnet50", "densenet121", "efficientnet_b0", "vit_b_16"]
-SMALL = ("cnn", "resnet18_28")  # for small pictures; nobody has trained them on ImageNet
-LEAST = 32  # px that the others, which halve a picture five times, need
+SMALL_NETWORKS = ("cnn", "resnet18_28")  # for small pictures; nobody has trained them on ImageNet
+MIN_SIZE = 32  # px that the others, which halve a picture five times, need
 
 
 class ClassifyConfig(BaseModel):
@@ -44,10 +44,12 @@ class ClassifyConfig(BaseModel):
             raise ValueError(
                 f"size {self.size}: more than the {self.resize} px that pictures are held at; raise resize"
             )
-        if self.weights is not None and (self.network in SMALL or not self.pretrained):
+        if self.weights is not None and (self.network in SMALL_NETWORKS or not self.pretrained):
             raise ValueError(f"weights {self.weights}: {self.network} starts from scratch here; leave them out")
-        if self.network not in SMALL and self.size < LEAST:
-            raise ValueError(f"size {self.size}: {self.network} needs {LEAST} px; take {' or '.join(SMALL)}")
+        if self.network not in SMALL_NETWORKS and self.size < MIN_SIZE:
+            raise ValueError(
+                f"size {self.size}: {self.network} needs {MIN_SIZE} px; take {' or '.join(SMALL_NETWORKS)}"
+            )
         if self.network == "vit_b_16" and self.size != 224:
             raise ValueError(f"size {self.size}: vit_b_16 sees 224 px; give 224 or take another network")
         return self

@@ -6,7 +6,7 @@ from sklearn.metrics import multilabel_confusion_matrix, roc_auc_score
 BINS = 15
 
 
-def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def score_predictions(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """The figures of one trial, named as `cxr.study.results.METRICS`.
 
     Of two classes the last is the positive one; of more, figures are means over each against the others. But for the

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cxr.classify.small_cnn import SmallCnn, to_input
+from cxr.classify.small_cnn import SmallCnn, pixels_to_input
 from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
@@ -169,7 +169,7 @@ def _device() -> str:
 
 
 def _at_tiny_size(pixels: np.ndarray) -> Tensor:
-    return to_input(np.stack([fit_square(picture, TINY_SIZE, "keep") for picture in pixels]))
+    return pixels_to_input(np.stack([fit_square(picture, TINY_SIZE, "keep") for picture in pixels]))
 
 
 def _as_rgb(pixels: np.ndarray) -> Tensor:
@@ -193,7 +193,7 @@ def _as_xrv(pixels: np.ndarray) -> Tensor:
     height, width = pixels.shape[1:]
     side = min(height, width)
     top, left = height // 2 - side // 2, width // 2 - side // 2
-    square = to_input(pixels[:, top : top + side, left : left + side]) * XRV_RANGE
+    square = pixels_to_input(pixels[:, top : top + side, left : left + side]) * XRV_RANGE
     return nn.functional.interpolate(square, size=(XRV_SIZE, XRV_SIZE), mode="bilinear", antialias=True)
 
 

@@ -141,7 +141,7 @@ def learned(job: "Job", findings: tuple[str, ...]) -> "tuple[Yardstick, Namer | 
     """What synthetic pictures are held against, from the real set: its training pictures and a classifier of it."""
     import numpy as np
 
-    from cxr.classify.chosen import learn, steps
+    from cxr.classify.best_of import count_steps, train_best_of
     from cxr.evaluate import agreement, calibration
     from cxr.evaluate.sets import held
 
@@ -151,9 +151,9 @@ def learned(job: "Job", findings: tuple[str, ...]) -> "tuple[Yardstick, Namer | 
     with progress("likeness", calibration.searched(real, config.calibration), "pictures") as advance:
         rng = np.random.default_rng([config.seed, COPIES_STREAM])
         known = calibration.calibrate(real, config.calibration, rng, advance)
-    with progress("classifier", steps(len(real.part("train"))), "steps") as advance:
+    with progress("classifier", count_steps(len(real.part("train"))), "steps") as advance:
         namer = agreement.learned(
-            real, findings, lambda train, validation: learn(train, validation, config.seed, advance)
+            real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
         )
     return known, namer
 

@@ -57,11 +57,11 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
     import numpy as np
     from safetensors.torch import save_file
 
-    from cxr.classify.chosen import named, plain, trained
+    from cxr.classify.best_of import predict_classes, small_config, train_one
     from cxr.pretrain.appearance import varied
     from cxr.weights import EXTRACTOR, seal
 
-    rng, settings = np.random.default_rng(config.seed), plain(config.epochs, config.size)
+    rng, settings = np.random.default_rng(config.seed), small_config(config.epochs, config.size)
 
     def part(series: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         pixels, labels = labelled_phantoms(config.seed + series, count, config.size)
@@ -69,9 +69,11 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
 
     train, validation = part(404, config.phantoms), part(606, config.fresh)
     with progress("classifier", settings.steps(2 * config.phantoms), "steps") as advance:
-        found = trained(train, validation, settings, config.seed, advance)
+        found = train_one(train, validation, settings, config.seed, advance)
     fresh, labels = labelled_phantoms(config.seed + 505, config.fresh, config.size)
-    shares = tuple(float((named(found, pixels, settings) == labels).mean()) for pixels in (fresh, varied(fresh, rng)))
+    shares = tuple(
+        float((predict_classes(found, pixels, settings) == labels).mean()) for pixels in (fresh, varied(fresh, rng))
+    )
     folder.mkdir(parents=True, exist_ok=True)
     save_file(found.network.state_dict(), folder / EXTRACTOR.patterns[0])
     (folder / "README.md").write_text(extractor_card(config, shares, seal(folder, EXTRACTOR)), encoding="utf-8")
@@ -92,7 +94,7 @@ def follow(folder: Path, per_finding: int, seed: int):
     """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
     import torch
 
-    from cxr.classify.chosen import learn, steps
+    from cxr.classify.best_of import count_steps, train_best_of
     from cxr.diffusion.sampler import Sampler
     from cxr.pretrain.agreement import measure
     from cxr.prompts.findings import FINDINGS
@@ -100,8 +102,8 @@ def follow(folder: Path, per_finding: int, seed: int):
     sampler_config = recipes.GENERATE["tiny"]().sampler
     series = ((101, 12_000), (404, 1000), (202, 1000))
     training, validation, fresh = (labelled_phantoms(seed + n, count, sampler_config.size) for n, count in series)
-    with progress("classifier", steps(len(training[0])), "steps") as advance:
-        name = learn(training, validation, seed, advance)
+    with progress("classifier", count_steps(len(training[0])), "steps") as advance:
+        name = train_best_of(training, validation, seed, advance)
     sampler = Sampler.load(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
 

@@ -15,7 +15,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction
 
 from cxr import cli, recipes
 from cxr.artifact import read_record
-from cxr.classify.config import SMALL, Network
+from cxr.classify.config import SMALL_NETWORKS, Network
 from cxr.errors import BadInput
 from cxr.progress import grid, note, progress
 from cxr.store import open_store
@@ -250,6 +250,6 @@ def weights_of(config: StudyConfig) -> str | None:
     from cxr.weights import resolve_imagenet
 
     classifier = config.classifier
-    if not classifier.pretrained or classifier.network in SMALL:
+    if not classifier.pretrained or classifier.network in SMALL_NETWORKS:
         return None
     return resolve_imagenet(classifier.network, classifier.weights).digest

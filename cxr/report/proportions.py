@@ -21,7 +21,7 @@ def clopper_pearson(share: float, patients: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def clustered(hits: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
+def clustered_interval(hits: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of the share of hits, bool [N], when the patients [N] are a sample; N at least 1.
 
     As Korn and Graubard 1998 do, Student's quantiles allow for how few the patients are.
@@ -31,25 +31,25 @@ def clustered(hits: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
     if len(pictures) == total:
         return clopper_pearson(share, total)
     components = np.bincount(owners, hits - share) / total * np.sqrt(len(pictures) / max(len(pictures) - 1, 1))
-    alike = independent(pictures)
-    worth = effective(share, float(components @ components), carriers(components), alike)
+    alike = count_independent(pictures)
+    worth = effective_patients(share, float(components @ components), count_carriers(components), alike)
     quantiles = stats.t.isf(LEVEL / 2, [total - 1, max(alike - 1, 1.0)])
     return clopper_pearson(share, min(max(worth, alike), total) * (quantiles[0] / quantiles[1]) ** 2)
 
 
-def independent(weights: np.ndarray) -> float:
+def count_independent(weights: np.ndarray) -> float:
     """How many independent pictures those of patients with so many each are worth, if a patient's are wholly alike."""
     total = float(weights.sum())
     return total**2 / float(weights @ weights) if total else 0.0
 
 
-def carriers(components: np.ndarray) -> float:
+def count_carriers(components: np.ndarray) -> float:
     """How many of the patients [P] carry a variance sum(u^2); 0 where there is none."""
     square, fourth = np.square(components).sum(), np.power(components, 4).sum()
     return float(square**2 / fourth) if fourth > 0 else 0.0
 
 
-def effective(share: float, variance: float, known: float, alike: float) -> float:
+def effective_patients(share: float, variance: float, known: float, alike: float) -> float:
     """As how many independent patients a share counts.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxr.report.proportions import independent
+from cxr.report.proportions import count_independent
 from cxr.study.results import METRICS
 
 BINS = 15  # of the calibration error
@@ -80,7 +80,7 @@ def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measur
     sides = [ratio(wins * side, side, patients) for side in (shown, ~shown)]
     value, (m, n) = sides[0].value, (side.patients for side in sides)
     pairs = 1 + ((m + n) / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
-    every = independent(np.bincount(patients))
+    every = count_independent(np.bincount(patients))
     return Measured(value, sides[0].components + sides[1].components, min(m * n / pairs, every))
 
 
@@ -97,7 +97,7 @@ def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measure
     sums = np.bincount(patients, above - value * below) / max(total, 1)
     counted = int(np.count_nonzero(np.bincount(patients[below > 0])))
     weights = np.bincount(patients, below)
-    return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)), independent(weights))
+    return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)), count_independent(weights))
 
 
 def mean(figures: Sequence[Measured], patients: float) -> Measured:

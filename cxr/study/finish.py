@@ -136,10 +136,14 @@ def settings(job: Job) -> dict[str, str]:
 
 
 def augmentation(job: Job) -> str:
-    from cxr.classify.augment import moves
+    from cxr.classify.augment import changes_geometry
 
     config = job.config.classifier
-    parts = [f"random resized crop of {config.crop_scale[0]:g} to {config.crop_scale[1]:g}"] if moves(config) else []
+    parts = (
+        [f"random resized crop of {config.crop_scale[0]:g} to {config.crop_scale[1]:g}"]
+        if changes_geometry(config)
+        else []
+    )
     parts += ["left-right flip"] if config.flip else []
     parts += [f"rotation up to {config.rotation:g} degrees"] if config.rotation else []
     parts += [f"brightness and contrast by up to {config.jitter:g}"] if config.jitter else []

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter
 
-from cxr.classify.curve import Point
+from cxr.classify.curve import ValidationPoint
 from cxr.errors import BadInput
 from cxr.store import Store
 
@@ -23,7 +23,7 @@ class Trial:
     synthetic: int
     steps: int
     best: int  # the point of `curve` that validation chose, and whose scores these are
-    curve: list[Point]
+    curve: list[ValidationPoint]
     scores: list[list[float]]  # class probabilities of the test pictures, in the order of `Design.test`
     device: str
     seconds: float
@@ -110,7 +110,7 @@ class ArmResult:
     classes: list[ClassFigures]
     confusion: list[list[int]]  # [true][named], all seeds together
     roc: list[list[float]]  # [false positive rate, true positive rate]: mean over seeds at 101 rates
-    curves: dict[int, list[Point]]  # by seed
+    curves: dict[int, list[ValidationPoint]]  # by seed
     best: dict[int, int]  # the chosen point of each curve
     optimism: Spread | None  # AUROC of the epoch that is best on the test set, less that of the chosen one
     subgroups: list[Subgroup]

@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from cxr.report.proportions import carriers, clopper_pearson, effective
+from cxr.report.proportions import clopper_pearson, count_carriers, effective_patients
 
 LEVEL, POWER = 0.05, 0.8
 LEAST = 1e-15  # p that is told from 0
@@ -83,7 +83,7 @@ class Estimate:
             found.append(special.expit(special.logit(self.mean) + np.array([-half, half])).tolist())
         if patients:
             variance = self.error**2 * (1 - self.share)
-            found.append(clopper_pearson(self.mean, effective(self.mean, variance, self.known, patients)))
+            found.append(clopper_pearson(self.mean, effective_patients(self.mean, variance, self.known, patients)))
         return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
     def p(self) -> float:
@@ -123,7 +123,7 @@ def estimate(values: np.ndarray, components: np.ndarray, unseen: float = 0.0) ->
         scatter = sd**2 / seeds
         shared = max(0.0, float(products.sum() - products.trace()) / (seeds * (seeds - 1)))
     together = components.mean(axis=0)
-    known = carriers(together)
+    known = count_carriers(together)
     shared += (unseen - shared) / (1 + known**2) if unseen > shared else 0.0
     variance = scatter + shared
     share = scatter / variance if variance else 1.0

@@ -14,7 +14,7 @@ from cxr.study.arms import dealt_anew
 from cxr.study.results import Trial, read_trial, trial_json, trial_key
 
 if TYPE_CHECKING:
-    from cxr.classify.curve import Point
+    from cxr.classify.curve import ValidationPoint
     from cxr.ranks import Ranks
 
 TRIES = 3  # at a trial that fails by itself
@@ -82,20 +82,20 @@ class Run:
         return None
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
-        from cxr.classify.loop import Phase, Pictures, predict, train
+        from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
         from cxr.ranks import device_name
 
-        def watch(point: "Point | None") -> None:
+        def watch(point: "ValidationPoint | None") -> None:
             if point:
                 tell({"name": self.order.name, "step": point.step, "auroc": point.auroc})
 
         start, order = time.monotonic(), self.order
         if order.shuffled is not None:
             labels = dealt_anew(labels, order.shuffled, order.seed)
-        pictures = Pictures(pixels, labels, self.validation, self.test if self.optimism else None)
-        phases = [Phase(*phase) for phase in order.phases]
-        trained = train(pictures, phases, self.config, self.classes, order.seed, watch, ranks)
-        scores = predict(trained.network, pixels, self.test, self.config)
+        pictures = LabelledImages(pixels, labels, self.validation, self.test if self.optimism else None)
+        phases = [TrainingPhase(*phase) for phase in order.phases]
+        trained = train_classifier(pictures, phases, self.config, self.classes, order.seed, watch, ranks)
+        scores = predict_probabilities(trained.network, pixels, self.test, self.config)
         return Trial(
             order.arm, order.seed, order.real, order.synthetic, order.steps, trained.best, trained.curve,
             rounded(scores), device_name(), time.monotonic() - start,

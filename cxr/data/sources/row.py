@@ -17,7 +17,7 @@ class SourceRow:
 
     name: str  # unique in the source and safe to print
     load: Callable[[], Pixels] = field(repr=False)
-    """A file's bytes, or pixels uint8 or uint16 [H, W] or [H, W, 3]; raises RejectedImage. Not shown: it may hold a path."""
+    """A file's bytes, or uint8 or uint16 [H, W] or [H, W, 3]; raises RejectedImage. Not in repr: it may hold a path."""
     finding: str  # passes safe_finding
     text: str | None = None
     patient_id: str | None = None

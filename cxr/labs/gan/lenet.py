@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from cxr.classify.small_cnn import to_input
+from cxr.classify.small_cnn import pixels_to_input
 from cxr.labs.gan.config import GanConfig
 from cxr.labs.gan.networks import LeNet5
 from cxr.labs.gan.real import Real
@@ -28,7 +28,7 @@ def learn(real: Real, config: GanConfig, report: Callable[[dict[str, float]], No
         order = rng.permutation(len(pixels))
         for start in range(0, len(order) - size + 1, size):
             rows = order[start : start + size]
-            loss = F.cross_entropy(lenet(to_input(pixels[rows])), torch.from_numpy(labels[rows]))
+            loss = F.cross_entropy(lenet(pixels_to_input(pixels[rows])), torch.from_numpy(labels[rows]))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -43,7 +43,7 @@ def learn(real: Real, config: GanConfig, report: Callable[[dict[str, float]], No
 @torch.inference_mode()
 def predict(lenet: LeNet5, pixels: np.ndarray, batch: int = 500) -> np.ndarray:
     """Class probabilities, float32 [N, classes], of uint8 [N, 28, 28]."""
-    parts = [lenet(to_input(pixels[i : i + batch])).softmax(dim=1) for i in range(0, len(pixels), batch)]
+    parts = [lenet(pixels_to_input(pixels[i : i + batch])).softmax(dim=1) for i in range(0, len(pixels), batch)]
     return torch.cat(parts).numpy()
 
 

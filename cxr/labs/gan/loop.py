@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cxr.classify.small_cnn import to_input
+from cxr.classify.small_cnn import pixels_to_input
 from cxr.errors import BadInput
 from cxr.labs.gan.config import GanConfig
 from cxr.labs.gan.networks import Discriminator, Generator, one_hot
@@ -63,7 +63,7 @@ class Trainer:
 
     def step(self, rows: np.ndarray, noise: torch.Generator) -> Tensor:
         """One update of both networks; `FIGURES` as float [4]."""
-        real, asked = to_input(self.pixels[rows]), one_hot(self.labels[rows], self.told)
+        real, asked = pixels_to_input(self.pixels[rows]), one_hot(self.labels[rows], self.told)
         fake = self.generator(torch.randn(len(rows), self.config.noise_dim, generator=noise), asked)
         on_real, on_fake = self.discriminator(real, asked), self.discriminator(fake.detach(), asked)
         smoothed = 1 - self.config.label_smoothing

@@ -33,7 +33,7 @@ from cxr.study.pages.plot_style import (
     wrapped,
 )
 from cxr.study.pages.rows import marks, pairs, says_something
-from cxr.study.results import MAIN, ArmResult, Difference, Point, Spread, Study
+from cxr.study.results import MAIN, ArmResult, Difference, Spread, Study, ValidationPoint
 
 BAND = "#dfe3e6"
 MARKS = {  # how it is drawn in a legend, and what it stands for
@@ -178,11 +178,11 @@ def training(study: Study) -> bytes:
     return panels(study, "Validation AUROC while training", panel, "step", "AUROC of the validation part")
 
 
-def steps_and_aurocs(curve: Sequence[Point]) -> tuple[list[int], list[float]]:
+def steps_and_aurocs(curve: Sequence[ValidationPoint]) -> tuple[list[int], list[float]]:
     return [point.step for point in curve], [point.auroc for point in curve]
 
 
-def mean_curve(curves: Sequence[Sequence[Point]]) -> tuple[list[int], list[float]]:
+def mean_curve(curves: Sequence[Sequence[ValidationPoint]]) -> tuple[list[int], list[float]]:
     """The steps at which every curve was measured, and their mean AUROC there."""
     at = defaultdict(list)
     for point in (point for curve in curves for point in curve):

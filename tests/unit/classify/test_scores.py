@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.functional import classification as theirs
 
-from cxr.classify.scores import scores
+from cxr.classify.scores import score_predictions
 from cxr.study.results import METRICS
 
 
@@ -19,7 +19,7 @@ def answers(classes: int, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
 def test_four_pictures_by_hand():
     """Positive: 0.9 found, 0.4 missed; negative: 0.2 rejected, 0.6 falsely found. One of four pairs is in disorder."""
     positive = np.array([0.9, 0.4, 0.2, 0.6])
-    found = scores(np.stack([1 - positive, positive], axis=1), np.array([1, 1, 0, 0]))
+    found = score_predictions(np.stack([1 - positive, positive], axis=1), np.array([1, 1, 0, 0]))
     assert tuple(found) == METRICS
     expected = {"auroc": 0.75, "accuracy": 0.5, "f1": 0.5, "sensitivity": 0.5, "specificity": 0.5}
     # confidences 0.9 and 0.8 are right, 0.6 twice is wrong: bins 13, 12 and 9
@@ -29,7 +29,7 @@ def test_four_pictures_by_hand():
 def test_of_two_classes_the_last_is_positive():
     probabilities, labels = answers(2)
     one, target = torch.from_numpy(probabilities[:, 1]), torch.from_numpy(labels)
-    assert scores(probabilities, labels) == pytest.approx(
+    assert score_predictions(probabilities, labels) == pytest.approx(
         {
             "auroc": theirs.binary_auroc(one, target).item(),
             "accuracy": theirs.binary_accuracy(one, target).item(),
@@ -45,7 +45,7 @@ def test_of_two_classes_the_last_is_positive():
 def test_of_ten_classes_figures_are_means_over_each_against_the_others():
     probabilities, labels = answers(10)
     given = torch.from_numpy(probabilities), torch.from_numpy(labels), 10
-    assert scores(probabilities, labels) == pytest.approx(
+    assert score_predictions(probabilities, labels) == pytest.approx(
         {
             "auroc": theirs.multiclass_auroc(*given, average="macro").item(),
             "accuracy": theirs.multiclass_accuracy(*given, average="micro").item(),

@@ -7,7 +7,17 @@ import numpy as np
 
 from cxr.prompts.findings import FINDINGS
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Source, Spread, Study, Subgroup
+from cxr.study.results import (
+    METRICS,
+    ArmResult,
+    ClassFigures,
+    Difference,
+    Source,
+    Spread,
+    Study,
+    Subgroup,
+    ValidationPoint,
+)
 
 TWO = ("NORMAL", "PNEUMONIA")
 TEN = tuple(FINDINGS)
@@ -109,12 +119,12 @@ def difference(against: str, metric: str, mean: float, seeds: Sequence[int]) -> 
     )  # fmt: skip
 
 
-def curve(centre: float, rng: np.random.Generator) -> list[Point]:
+def curve(centre: float, rng: np.random.Generator) -> list[ValidationPoint]:
     steps = np.arange(1, 21)
     aurocs = centre - 0.3 * np.exp(-steps / 3) + rng.normal(0, 0.006, 20)
     losses = 0.7 * np.exp(-steps / 8)
     figures = zip((19 * steps).tolist(), losses.tolist(), aurocs.tolist(), strict=True)
-    return [Point(step, loss, auroc, auroc - 0.05) for step, loss, auroc in figures]
+    return [ValidationPoint(step, loss, auroc, auroc - 0.05) for step, loss, auroc in figures]
 
 
 def class_figures(

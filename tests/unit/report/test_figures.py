@@ -10,7 +10,7 @@ from PIL import Image
 
 from cxr.study.pages import plots as figures
 from cxr.study.pages.rows import pairs
-from cxr.study.results import Point
+from cxr.study.results import ValidationPoint
 
 ALWAYS = {"accuracy.png", "differences.png", "roc.png", "training.png", "dose.png", "confusion.png"}
 
@@ -58,7 +58,7 @@ def test_the_same_study_is_the_same_bytes(binary, drawn):
 
 
 def test_a_mean_curve_is_of_the_steps_that_every_seed_has():
-    curves = [[Point(step, 0.1, auroc, 0.5) for step, auroc in points] for points in (
+    curves = [[ValidationPoint(step, 0.1, auroc, 0.5) for step, auroc in points] for points in (
         [(10, 0.5), (20, 0.7), (30, 0.9)], [(10, 0.7), (20, 0.8)],
     )]  # fmt: skip
     steps, aurocs = figures.mean_curve(curves)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from cxr.study.pages.table_files import files, latex
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Spread, Study, study_json
+from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Spread, Study, ValidationPoint, study_json
 
 SPREAD = Spread(0.9, 0.01, 0.88, 0.92)
 CLASSES = ["NORMAL", "PNEUMONIA_50%"]
@@ -23,7 +23,8 @@ def arm(name: str, title: str, *differences: Difference, control: str | None = N
         arm=name, title=title, control=control, real=1200, synthetic=300, seeds=[42, 123], failed=[456],
         figures=dict.fromkeys(METRICS, SPREAD), differences=list(differences),
         classes=[ClassFigures(name, 100, *[SPREAD] * 5) for name in CLASSES], confusion=[[90, 10], [8, 92]],
-        roc=[[0.0, 0.0], [1.0, 1.0]], curves={42: [Point(10, 0.5, 0.8, 0.7)], 123: [Point(10, 0.5, 0.8, 0.7, 0.9)]},
+        roc=[[0.0, 0.0], [1.0, 1.0]],
+        curves={42: [ValidationPoint(10, 0.5, 0.8, 0.7)], 123: [ValidationPoint(10, 0.5, 0.8, 0.7, 0.9)]},
         best={42: 0, 123: 0}, optimism=None, subgroups=[], hours=0.5, device="cpu",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from cxr.errors import BadInput
 from cxr.study import results
 from cxr.study.answer import Answer, answer, notes, standardised
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
-from cxr.study.results import METRICS, ArmResult, Point, Trial
+from cxr.study.results import METRICS, ArmResult, Trial, ValidationPoint
 from cxr.study.statistics import holm
 from cxr.study.summary import summarise, title
 
@@ -37,7 +37,7 @@ def trial(test: results.Tested, arm: str, seed: int, level: float, **changes) ->
     hardness = np.random.default_rng(7).normal(0, 1, (len(labels), classes))
     own = np.random.default_rng([seed, *arm.encode()]).normal(0, 0.2, hardness.shape)
     odds = np.exp(hardness + own + (level + 0.02 * (seed % 3)) * np.eye(classes)[labels])
-    curve = [Point(10, 0.6, 0.7, 0.6, 0.8), Point(20, 0.5, 0.8, 0.7, 0.75)]
+    curve = [ValidationPoint(10, 0.6, 0.7, 0.6, 0.8), ValidationPoint(20, 0.5, 0.8, 0.7, 0.75)]
     fields = {"real": 100, "synthetic": 50, "steps": 20, "best": 1, "curve": curve, "device": "cpu", "seconds": 36.0}
     return Trial(arm, seed, scores=(odds / odds.sum(axis=1, keepdims=True)).tolist(), **{**fields, **changes})
 
@@ -175,7 +175,7 @@ def test_subgroups_of_few_patients_have_no_auroc():
 def test_optimism_is_what_the_best_epoch_on_the_test_set_gains():
     _, (arm,) = summarised({BASELINE: 1.0})
     assert arm.optimism.mean == pytest.approx(0.8 - 0.75)
-    _, (arm,) = summarised({BASELINE: 1.0}, curve=[Point(10, 0.6, 0.7, 0.6)], best=0)
+    _, (arm,) = summarised({BASELINE: 1.0}, curve=[ValidationPoint(10, 0.6, 0.7, 0.6)], best=0)
     assert arm.optimism is None
 
 

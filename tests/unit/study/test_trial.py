@@ -44,13 +44,13 @@ def test_a_trial_leaves_its_curve_and_the_scores_of_every_test_picture(run: Run)
 def test_shuffled_labels_are_dealt_out_among_these_pictures_for_training_alone(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, real = [], loop.train
+    seen, real = [], loop.train_classifier
 
     def watched(pictures, *words, **named):
         seen.append(pictures.labels)
         return real(pictures, *words, **named)
 
-    monkeypatch.setattr(loop, "train", watched)
+    monkeypatch.setattr(loop, "train_classifier", watched)
     called(replace(run, order=replace(run.order, shuffled=np.arange(24))))
     assert sorted(seen[0][:24]) == sorted(LABELS[:24]) and (seen[0][:24] != LABELS[:24]).any()
     assert (seen[0][24:] == LABELS[24:]).all()
@@ -63,7 +63,7 @@ def test_a_finished_trial_is_not_run_again(run: Run) -> None:
 
 
 def test_what_fails_by_itself_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = loop.train, []
+    real, calls = loop.train_classifier, []
 
     def fails_once(*words, **named):
         calls.append(1)
@@ -71,7 +71,7 @@ def test_what_fails_by_itself_is_tried_again(run: Run, monkeypatch: pytest.Monke
             raise RuntimeError("the driver of the GPU hiccupped")
         return real(*words, **named)
 
-    monkeypatch.setattr(loop, "train", fails_once)
+    monkeypatch.setattr(loop, "train_classifier", fails_once)
     assert called(run)[-1]["done"] and len(calls) == TRIES
 
 
@@ -85,7 +85,7 @@ def test_what_stays_broken_is_given_up_and_told(
         calls.append(1)
         raise error
 
-    monkeypatch.setattr(loop, "train", fails)
+    monkeypatch.setattr(loop, "train_classifier", fails)
     assert called(run) == [{"name": "baseline/3", "error": f"{type(error).__name__}: {error}"}]
     assert len(calls) == tries and not run.store.exists(KEY)
 
@@ -94,7 +94,7 @@ def test_trouble_with_the_store_ends_the_job(run: Run, monkeypatch: pytest.Monke
     def full(*words, **named):
         raise StoreError("disk full")
 
-    monkeypatch.setattr(loop, "train", full)
+    monkeypatch.setattr(loop, "train_classifier", full)
     with pytest.raises(StoreError):
         called(run)
 

@@ -15,8 +15,8 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import normalize
 
+from cxr.classify.classifiers import DEVIATION, MEAN, build_classifier
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.networks import DEVIATION, MEAN, network
 from cxr.errors import BadInput
 from cxr.weights import found
 from cxr.weights.published import imagenet
@@ -90,7 +90,7 @@ def as_published(body: nn.Module, folder: Path) -> bytes:
     ],
 )
 def test_gray_pictures_become_logits_and_every_weight_learns(name: str, size: int, classes: int):
-    made = network(ClassifyConfig(network=name, resize=size, size=size, pretrained=False), classes)
+    made = build_classifier(ClassifyConfig(network=name, resize=size, size=size, pretrained=False), classes)
     logits = made(torch.rand(2, 1, size, size) * 2 - 1)
     assert logits.shape == (2, classes)
     logits.square().sum().backward()
@@ -98,13 +98,13 @@ def test_gray_pictures_become_logits_and_every_weight_learns(name: str, size: in
 
 
 def test_densenet_has_the_head_of_the_protocol():
-    made = network(DENSENET.model_copy(update={"pretrained": False, "dropout": 0.4}), 2).body.classifier
+    made = build_classifier(DENSENET.model_copy(update={"pretrained": False, "dropout": 0.4}), 2).body.classifier
     assert [str(layer).partition("(")[0] for layer in made] == ["Linear", "ReLU", "Dropout", "Linear"]
     assert [tuple(made[place].weight.shape) for place in (0, 3)] == [(512, 1024), (2, 512)] and made[2].p == 0.4
 
 
 def test_the_small_resnet_keeps_the_side_of_small_pictures():
-    made, sides = network(ClassifyConfig(network="resnet18_28", resize=28, size=28), 2).eval(), []
+    made, sides = build_classifier(ClassifyConfig(network="resnet18_28", resize=28, size=28), 2).eval(), []
     for stage in (made.layer1, made.layer4):
         stage.register_forward_hook(lambda *seen: sides.append(seen[2].shape[-1]))
     made(torch.zeros(1, 1, 28, 28))
@@ -115,7 +115,7 @@ def test_the_small_resnet_keeps_the_side_of_small_pictures():
 def test_published_weights_see_gray_as_torchvisions_network_sees_photographs(publish, tmp_path, config):
     theirs = random_body(config.network)
     publish(config.network, as_published(theirs, tmp_path))
-    ours = network(config, 2).eval()
+    ours = build_classifier(config, 2).eval()
     last = {"resnet18": "fc", "densenet121": "classifier"}[config.network]
     theirs.set_submodule(last, ours.body.get_submodule(last))
     gray = torch.rand(2, 1, 64, 64)
@@ -126,7 +126,7 @@ def test_published_weights_see_gray_as_torchvisions_network_sees_photographs(pub
 def test_a_users_own_weights_are_taken_whatever_classes_they_name(tmp_path):
     theirs = models.resnet18(num_classes=14)
     save_file(theirs.state_dict(), tmp_path / "own.safetensors")
-    made = network(RESNET.model_copy(update={"weights": str(tmp_path / "own.safetensors")}), 2)
+    made = build_classifier(RESNET.model_copy(update={"weights": str(tmp_path / "own.safetensors")}), 2)
     assert torch.equal(made.body.layer4[1].conv2.weight, theirs.layer4[1].conv2.weight)
     assert made.body.fc.weight.shape == (2, 512)
 
@@ -134,12 +134,12 @@ def test_a_users_own_weights_are_taken_whatever_classes_they_name(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     save_file(models.resnet18().state_dict(), tmp_path / "own.safetensors")
     with pytest.raises(BadInput, match="not weights of torchvision's densenet121"):
-        network(DENSENET.model_copy(update={"weights": str(tmp_path / "own.safetensors")}), 2)
+        build_classifier(DENSENET.model_copy(update={"weights": str(tmp_path / "own.safetensors")}), 2)
 
 
 def test_without_internet_one_line_says_what_was_tried_and_what_else_there_is(caches):
     with pytest.raises(BadInput, match=r"tried .*/resnet18-f37072fd.pth and https://.*--pretrained False") as error:
-        network(RESNET, 2)
+        build_classifier(RESNET, 2)
     assert str(caches) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -147,7 +147,7 @@ def test_a_file_that_is_not_the_published_one_is_never_opened(caches, monkeypatc
     monkeypatch.setattr(torch, "load", None)
     (caches / "resnet18-f37072fd.pth").write_bytes(b"another")
     with pytest.raises(BadInput, match="not the published weights"):
-        network(RESNET, 2)
+        build_classifier(RESNET, 2)
 
 
 class Hostile:
@@ -165,5 +165,5 @@ def test_a_pickle_that_runs_code_is_refused_even_with_the_published_digest(publi
     for data in ((tmp_path / "hostile.pth").read_bytes(), pickle.dumps(Hostile(tmp_path / "ran"), protocol=2)):
         publish("resnet18", data)
         with pytest.raises(BadInput, match="not a file of weights alone"):
-            network(RESNET, 2)
+            build_classifier(RESNET, 2)
     assert not (tmp_path / "ran").exists()
