@@ -22,7 +22,7 @@ from cxr.classify.augment import augment
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import TrainingPhase, draw_batches
 from cxr.data.images import encode_png, fit_square, read_gray
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 
 GOAL = 15.0
 PICTURES, SIDE = 256, 512  # px of the files, along the longer side
@@ -84,7 +84,7 @@ def real() -> list[np.ndarray]:
 
 
 def phantoms() -> list[np.ndarray]:
-    return [phantom(0, number, size=SIDE).pixels for number in range(PICTURES)]
+    return [draw_phantom(0, number, size=SIDE).pixels for number in range(PICTURES)]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from _side_by_side import side_by_side, verdict
 
 from cxr import recipes
 from cxr.diffusion.adapters import load_base
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
@@ -23,7 +23,7 @@ STEPS = 4
 
 def set_of(count: int, size: int) -> Pictures:
     """Phantoms with a caption for each."""
-    drawn = [phantom(0, i, size=size) for i in range(count)]
+    drawn = [draw_phantom(0, i, size=size) for i in range(count)]
     return Pictures(np.stack([d.pixels for d in drawn]), [f"chest X-ray {i}" for i in range(count)])
 
 

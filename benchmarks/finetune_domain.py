@@ -18,10 +18,10 @@ from PIL import Image
 from cxr.data.images import encode_png, fit_square, read_gray
 from cxr.data.sources import SOURCES, SourceOptions
 from cxr.data.splits import split_by_group
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.evaluate.features import tiny_extractor
 from cxr.finetune.batches import Pictures
-from cxr.prompts.templates import describe
+from cxr.prompts.templates import describe_attributes
 from cxr.report.contact_sheet import contact_sheet
 
 GOAL = 0.30
@@ -58,10 +58,10 @@ def measured(domain: str, train: Pictures, floor: np.ndarray, held_out: Pictures
 
 
 def other_scanner() -> tuple[Pictures, np.ndarray, Pictures]:
-    drawn = [phantom(77, number) for number in range(TRAINED + 2 * HELD_OUT)]
+    drawn = [draw_phantom(77, number) for number in range(TRAINED + 2 * HELD_OUT)]
     rng = np.random.default_rng(7)
     pixels = np.stack([as_other_scanner(p.pixels) for p in drawn])
-    captions = [describe(p.attributes, rng) for p in drawn]
+    captions = [describe_attributes(p.attributes, rng) for p in drawn]
     first, second = TRAINED, TRAINED + HELD_OUT
     return (
         Pictures(pixels[:first], captions[:first]),

@@ -10,7 +10,7 @@ import torch
 from _finetuned import base, recipe, sampled, tuned
 from _side_by_side import verdict
 
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.evaluate.features import Extractor, tiny_extractor
 from cxr.finetune.batches import Pictures
 from cxr.prompts.findings import FINDINGS
@@ -26,7 +26,7 @@ STEPS, RATE = 200, 2e-4
 def main() -> None:
     torch.set_num_threads(1)
     extractor = tiny_extractor()
-    drawn = [phantom(78, number, (TAUGHT,)) for number in range(PICTURES)]
+    drawn = [draw_phantom(78, number, (TAUGHT,)) for number in range(PICTURES)]
     prompt = f"chest X-ray showing {TAUGHT.replace('_', ' ')}"
     instances = Pictures(np.stack([p.pixels for p in drawn]), [prompt] * PICTURES)
     classes = Pictures(sampled(base(), ["chest X-ray"] * CLASS_PICTURES, seed=10**6), ["chest X-ray"] * CLASS_PICTURES)

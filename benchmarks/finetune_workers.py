@@ -12,11 +12,11 @@ from _side_by_side import TURNS, Sides, verdict
 
 from cxr import cluster, recipes
 from cxr.diffusion.adapters import load_base
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.finetune.batches import Pictures
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
-from cxr.prompts.templates import describe
+from cxr.prompts.templates import describe_attributes
 from cxr.ranks import Ranks
 from cxr.weights import resolve
 
@@ -58,8 +58,8 @@ def work(tell: cluster.SendMessage) -> None:
 
 
 def draw(config: FinetuneConfig) -> Pictures:
-    drawn, rng = [phantom(9, number, size=config.size) for number in range(PICTURES)], np.random.default_rng(9)
-    return Pictures(np.stack([p.pixels for p in drawn]), [describe(p.attributes, rng) for p in drawn])
+    drawn, rng = [draw_phantom(9, number, size=config.size) for number in range(PICTURES)], np.random.default_rng(9)
+    return Pictures(np.stack([p.pixels for p in drawn]), [describe_attributes(p.attributes, rng) for p in drawn])
 
 
 if __name__ == "__main__":

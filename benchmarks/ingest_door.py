@@ -11,7 +11,7 @@ from _side_by_side import side_by_side, verdict
 from PIL import Image
 
 from cxr.data.images import encode_png, fit_square, read_gray
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 
 GOAL = 1.0
 PICTURES, SIDE = 24, 512
@@ -48,7 +48,7 @@ def real_files() -> tuple[str, list[bytes]]:
 
 
 def phantoms() -> tuple[str, list[bytes]]:
-    return "phantoms", [encode_png(phantom(0, number, size=SIDE).pixels) for number in range(PICTURES)]
+    return "phantoms", [encode_png(draw_phantom(0, number, size=SIDE).pixels) for number in range(PICTURES)]
 
 
 if __name__ == "__main__":

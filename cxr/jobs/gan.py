@@ -11,7 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
 from cxr.artifact import read_record
-from cxr.data.sources import SOURCES, SourceOptions, names_source, parse_source
+from cxr.data.sources import SOURCES, SourceOptions, is_source_name, parse_source
 from cxr.labs.gan.config import GanConfig
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -87,7 +87,7 @@ def main(args: Args) -> int:
 
 def read(data: str, seed: int) -> "Real":
     """The real pictures, from a source or a finished set."""
-    if names_source(data):
+    if is_source_name(data):
         kind, place = parse_source(data, "--data")
         from cxr.labs.gan.real import from_source
 

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from cxr.diffusion.latents import latent_moments
-from cxr.embedded.phantoms import Phantom, phantom
+from cxr.embedded.phantoms import Phantom, draw_phantom
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
@@ -39,7 +39,7 @@ def draw_phantoms(
 
 
 def small_phantom(seed: int, number: int, findings: Sequence[str], size: int) -> Phantom:
-    return phantom(seed, number, findings, size)
+    return draw_phantom(seed, number, findings, size)
 
 
 def build(config: PretrainConfig, folder: Path) -> None:

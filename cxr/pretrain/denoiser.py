@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from cxr.pretrain.config import DenoiserConfig
 from cxr.pretrain.text import jumble, tokens_of
 from cxr.prompts.findings import Attributes
-from cxr.prompts.templates import describe
+from cxr.prompts.templates import describe_attributes
 
 # Stable Diffusion's own noise schedule; v-prediction, because a small model then keeps brightness (arXiv:2202.00512).
 NOISE_SCHEDULE = {
@@ -48,7 +48,7 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
 
 def captions(attributes: Sequence[Attributes], config: DenoiserConfig, rng: np.random.Generator) -> list[str]:
     """A fresh caption for each picture every time it is seen; some are left empty, some have their words mixed up."""
-    texts = [describe(a, rng) for a in attributes]
+    texts = [describe_attributes(a, rng) for a in attributes]
     draws = rng.random(len(texts))
     empty, jumbled = config.caption_dropout, config.caption_dropout + config.jumbled
     return ["" if u < empty else jumble(t, rng) if u < jumbled else t for t, u in zip(texts, draws, strict=True)]

@@ -45,7 +45,7 @@ _HEADING = re.compile(
     r"HISTORY|EXAMINATION|EXAM|REASON FOR EXAM(?:INATION)?|CLINICAL (?:HISTORY|INFORMATION|INDICATION))[ \t]*:",
     re.IGNORECASE,
 )
-_FIRST = (("finding",), ("impression", "conclusion"))
+_FIRST_SECTIONS = (("finding",), ("impression", "conclusion"))
 
 
 def clean_report(text: str) -> tuple[str, int]:
@@ -57,14 +57,16 @@ def clean_report(text: str) -> tuple[str, int]:
     Returns:
         The text and the number of marks that were removed.
     """
-    ordered = sorted(_sections(text), key=lambda section: _rank(section[0]))
+    ordered = sorted(_split_sections(text), key=lambda section: _section_rank(section[0]))
     cleaned = [(name, *remove_marks(body)) for name, body in ordered]
-    told = (body if _rank(name) < len(_FIRST) else f"{name} {body}" for name, body, _ in cleaned if body)
+    told = (
+        body if _section_rank(name) < len(_FIRST_SECTIONS) else f"{name} {body}" for name, body, _ in cleaned if body
+    )
     whole, more = remove_marks(" ".join(told))
     return whole, more + sum(marks for _, _, marks in cleaned)
 
 
-def _sections(text: str) -> list[tuple[str, str]]:
+def _split_sections(text: str) -> list[tuple[str, str]]:
     """Heading with its colon ("" for what stands before the first) and body, in the order of the text."""
     found = list(_HEADING.finditer(text))
     ends = [*(heading.start() for heading in found), len(text)]
@@ -72,5 +74,7 @@ def _sections(text: str) -> list[tuple[str, str]]:
     return [("", text[: ends[0]]), *named]
 
 
-def _rank(name: str) -> int:
-    return next((i for i, words in enumerate(_FIRST) if name.casefold().startswith(words)), len(_FIRST))
+def _section_rank(name: str) -> int:
+    return next(
+        (i for i, words in enumerate(_FIRST_SECTIONS) if name.casefold().startswith(words)), len(_FIRST_SECTIONS)
+    )

@@ -13,8 +13,8 @@ from typing import Any
 from cxr.errors import BadInput
 from cxr.prompts.lists import safe_finding, text_cell
 
-CAPTIONS = "captions"  # in a record's metrics: see `TrainedPrompts.told`
-PROMPTS, TEXTS = "a prompt for each finding", "texts of the pictures"
+CAPTIONS_METRIC = "captions"  # in a record's metrics: see `TrainedPrompts.told`
+PROMPT_KIND, TEXT_KIND = "a prompt for each finding", "texts of the pictures"
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class TrainedPrompts:
     @property
     def told(self) -> dict[str, Any]:
         """As a record's metrics hold it."""
-        kind = PROMPTS if len(self.known) == len(self.prompts) else TEXTS
+        kind = PROMPT_KIND if len(self.known) == len(self.prompts) else TEXT_KIND
         return {"kind": kind, "findings": sorted(self.prompts), "prompts": self.known}
 
     def has(self, prompt: str) -> bool:
         """Whether it is one of the prompts, to a text encoder, which sees neither capitals nor blanks."""
-        return _spoken(prompt) in {_spoken(known) for known in self.known.values()}
+        return _normalise(prompt) in {_normalise(known) for known in self.known.values()}
 
 
 def trained_prompts(metrics: Mapping[str, Any], whose: str) -> TrainedPrompts | None:
@@ -45,7 +45,7 @@ def trained_prompts(metrics: Mapping[str, Any], whose: str) -> TrainedPrompts | 
     Raises:
         BadInput: they tell what cannot be asked for.
     """
-    told = metrics.get(CAPTIONS)
+    told = metrics.get(CAPTIONS_METRIC)
     if told is None:
         return None
     try:
@@ -54,9 +54,11 @@ def trained_prompts(metrics: Mapping[str, Any], whose: str) -> TrainedPrompts | 
             if prompt is not None and not any(map(str.isalnum, text_cell({"prompt": prompt}, "prompt"))):
                 raise BadInput("a prompt holds no letter or digit")
     except (BadInput, AttributeError, KeyError, TypeError) as error:
-        raise BadInput(f"{whose}: its record is damaged, {CAPTIONS} cannot be read ({error}); restore it") from None
+        raise BadInput(
+            f"{whose}: its record is damaged, {CAPTIONS_METRIC} cannot be read ({error}); restore it"
+        ) from None
     return TrainedPrompts(prompts) if prompts else None
 
 
-def _spoken(prompt: str) -> str:
+def _normalise(prompt: str) -> str:
     return " ".join(prompt.casefold().split())

@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cxr.data.lineage import PHANTOM
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.prompts.findings import BINARY
 from cxr.store import capabilities
 from cxr.store.s3_client import connect
@@ -167,7 +167,7 @@ def study_sets(stored_set) -> tuple[Path, Path]:
 
 def drawn(seed: int, count: int) -> tuple[np.ndarray, list[str], list[str]]:
     """Pixels, findings and patients of phantoms."""
-    found = [phantom(seed, number, BINARY, 64) for number in range(count)]
+    found = [draw_phantom(seed, number, BINARY, 64) for number in range(count)]
     pixels = np.stack([one.pixels for one in found])
     return pixels, [one.attributes.finding for one in found], [one.patient.patient_id for one in found]
 

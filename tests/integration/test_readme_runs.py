@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.prompts.findings import BINARY
 from tests.integration.test_readme import PAGES, ROOT
 from tests.integration.test_submit import running_head
@@ -130,7 +130,7 @@ def walk(jobs, tmp_path_factory) -> Iterator[Callable[[str, str], subprocess.Com
 
 def write_inputs(folder: Path) -> None:
     """What the pages take for granted: X-rays in folders, MedMNIST's and MNIST's files, an ingested set."""
-    drawn = [phantom(1, number, BINARY, 64) for number in range(160)]
+    drawn = [draw_phantom(1, number, BINARY, 64) for number in range(160)]
     for number, one in enumerate(drawn):
         place = folder / "my-xrays" / one.attributes.finding
         place.mkdir(parents=True, exist_ok=True)

@@ -15,9 +15,9 @@ phantom.py   computer-drawn X-rays
 """
 
 from cxr.data.sources.openi_reports import Report, openi_reports
-from cxr.data.sources.registry import SOURCES, names_source, parse_source
+from cxr.data.sources.registry import SOURCES, is_source_name, parse_source
 from cxr.data.sources.row import Source, SourceOptions, SourceRow
-from cxr.data.sources.words import patient_of_file_name
+from cxr.data.sources.words import parse_patient
 
 __all__ = [
     "SOURCES",
@@ -25,8 +25,8 @@ __all__ = [
     "Source",
     "SourceOptions",
     "SourceRow",
-    "names_source",
+    "is_source_name",
     "openi_reports",
     "parse_source",
-    "patient_of_file_name",
+    "parse_patient",
 ]

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr.data.sources.cells import Gaps, cell
-from cxr.data.sources.kinds import CAPTIONS
-from cxr.data.sources.words import age_of, sex_of
+from cxr.data.sources.cells import MissingValues, read_cell
+from cxr.data.sources.kinds import CAPTION_SUFFIXES
+from cxr.data.sources.words import parse_age, parse_sex
 from cxr.errors import BadInput
 from cxr.prompts.lists import MAX_PROMPT
 from cxr.prompts.reports import clean_report
 from cxr.tables import Row, Schema, read_rows
 
-NAMES = {f"metadata{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")}
-TEXTS = ("text", "caption", "prompt", "report")  # the first that is not empty
+CAPTION_TABLES = {f"metadata{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")}
+TEXT_COLUMNS = ("text", "caption", "prompt", "report")  # the first that is not empty
 SCHEMA = Schema(
     "captions",
-    ("file_name", *TEXTS, "patient_id", "patient", "view", "sex", "age", "source", "licence", "license"),
+    ("file_name", *TEXT_COLUMNS, "patient_id", "patient", "view", "sex", "age", "source", "licence", "license"),
     watched=(),
     numbers=("patient_id", "patient", "age"),
 )
@@ -25,18 +25,18 @@ MAX_CAPTION_BYTES = 4 * MAX_PROMPT  # bytes of a text beside a picture
 
 
 @dataclass
-class Captions:
+class CaptionReader:
     """Texts and fields of pictures, by file."""
 
     fields: dict[Path, dict[str, Any]] = field(default_factory=dict)
-    gaps: Gaps = field(default_factory=Gaps)
+    gaps: MissingValues = field(default_factory=MissingValues)
     read: set[Path] = field(default_factory=set)  # files that were understood, and are not counted as skipped
     unusable: list[Path] = field(default_factory=list)
 
     def of(self, picture: Path, beside: set[Path]) -> dict[str, Any]:
         """The fields of the picture's row; those of a text file beside it come first."""
         fields = self.fields.get(picture, {})
-        for suffix in CAPTIONS:
+        for suffix in CAPTION_SUFFIXES:
             if (file := picture.with_suffix(suffix)) in beside:
                 text = self._text_of(file)
                 return {**fields, "text": text} if text else fields
@@ -47,7 +47,7 @@ class Captions:
         try:
             data = file.read_bytes()
             text = data.decode("utf-8-sig") if len(data) <= MAX_CAPTION_BYTES else ""
-            text = clean_report(cell({"text": text}, "text", self.gaps, MAX_PROMPT))[0]
+            text = clean_report(read_cell({"text": text}, "text", self.gaps, MAX_PROMPT))[0]
         except (OSError, UnicodeDecodeError, BadInput):
             text, data = "", b"?"
         if data.strip() and not any(map(str.isalpha, text)):
@@ -58,7 +58,7 @@ class Captions:
 
     def add_tables(self, files: Iterable[Path], notes: Callable[[str], None]) -> None:
         """Reads those of the files that are named as tables of captions; one that is none is noted and skipped."""
-        for file in sorted(file for file in files if file.name.casefold() in NAMES):
+        for file in sorted(file for file in files if file.name.casefold() in CAPTION_TABLES):
             try:
                 rows, cursor = read_rows(file, SCHEMA)
                 found = {file.parent / _file_cell(row): _row_fields(row, self.gaps) for row in rows}
@@ -83,19 +83,19 @@ class Captions:
 
 
 def _file_cell(row: Row) -> str:
-    return cell(row, "file_name", Gaps(), MAX_PROMPT).replace("\\", "/")
+    return read_cell(row, "file_name", MissingValues(), MAX_PROMPT).replace("\\", "/")
 
 
-def _row_fields(row: Row, gaps: Gaps) -> dict[str, Any]:
+def _row_fields(row: Row, gaps: MissingValues) -> dict[str, Any]:
     def text(*columns: str, longest: int = 200) -> str:
-        return next(filter(None, (cell(row, column, gaps, longest) for column in columns)), "")
+        return next(filter(None, (read_cell(row, column, gaps, longest) for column in columns)), "")
 
     fields = {
-        "text": clean_report(text(*TEXTS, longest=MAX_PROMPT))[0],
+        "text": clean_report(text(*TEXT_COLUMNS, longest=MAX_PROMPT))[0],
         "patient_id": text("patient_id", "patient"),
         "view": text("view"),
-        "sex": sex_of(text("sex")),
-        "age": age_of(text("age")),
+        "sex": parse_sex(text("sex")),
+        "age": parse_age(text("age")),
         "source": text("source"),
         "licence": text("licence", "license"),
     }

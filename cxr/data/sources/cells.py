@@ -7,11 +7,11 @@ from cxr.errors import BadInput
 from cxr.prompts.lists import text_cell
 from cxr.tables import Row, is_missing_value
 
-LONGEST = 200  # characters of a cell that is no report
+MAX_CELL_LENGTH = 200  # characters of a cell that is no report
 
 
 @dataclass
-class Gaps:
+class MissingValues:
     """Which words for missing values were read as empty cells."""
 
     words: Counter[tuple[str, str]] = field(default_factory=Counter)  # (word, column)
@@ -21,7 +21,7 @@ class Gaps:
         return f"read as empty cells: {words}" if words else None
 
 
-def cell(row: Row, column: str, gaps: Gaps, longest: int = LONGEST) -> str:
+def read_cell(row: Row, column: str, gaps: MissingValues, longest: int = MAX_CELL_LENGTH) -> str:
     """The cell as text without white space around; "" for a gap.
 
     Raises:

@@ -28,12 +28,12 @@ def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     for number in range(int(place)):
         yield SourceRow(
             name=f"digits/{number:04d}",
-            load=partial(_enlarged, held.images[number]),
+            load=partial(_enlarge, held.images[number]),
             finding=f"digit_{held.target[number]}",
             source="scikit-learn's digits (UCI, Optical Recognition of Handwritten Digits)",
         )
 
 
-def _enlarged(levels: np.ndarray) -> np.ndarray:
+def _enlarge(levels: np.ndarray) -> np.ndarray:
     """float [8, 8] of 0 to 16 to uint8 [28, 28]."""
     return fit_square(np.rint(levels * (255 / 16)).astype(np.uint8), SIZE, "square")

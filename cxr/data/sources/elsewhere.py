@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from cxr.data.sources.found import Ambiguous, FileFinder, as_path, is_address
-from cxr.data.sources.words import printable
+from cxr.data.sources.found import AmbiguousPath, FileFinder, is_address, to_local_path
+from cxr.data.sources.words import escape_unprintable
 from cxr.errors import BadInput
 
 
-def files_elsewhere(
+def locate_files(
     written: Iterator[tuple[str, str]], root: Path, table: Path, notes: Callable[[str], None]
 ) -> dict[str, Path]:
     """Written path -> file, for the paths of a table of which none is there as it is written.
@@ -24,16 +24,16 @@ def files_elsewhere(
     """
     paths: dict[str, str] = {}  # as written -> where
     for where, file in written:
-        if _is_there(root, as_path(file, root)):
-            _note_converted(file, as_path(file, root), table, notes)
+        if _is_there(root, to_local_path(file, root)):
+            _note_converted(file, to_local_path(file, root), table, notes)
             return {}
         paths.setdefault(file, where)
     finder, found = FileFinder(root), {}
-    folders = {PurePosixPath(as_path(file, root)).parent for file in paths}
+    folders = {PurePosixPath(to_local_path(file, root)).parent for file in paths}
     for file, where in paths.items():
         try:
-            path = finder.find(as_path(file, root), one_folder=len(folders) == 1)
-        except Ambiguous as several:
+            path = finder.find(to_local_path(file, root), one_folder=len(folders) == 1)
+        except AmbiguousPath as several:
             raise BadInput(
                 f"{table}: {where}: {file[:200]!a} is not below {root}, and may be {several}; write which, relative to "
                 "that folder"
@@ -41,10 +41,10 @@ def files_elsewhere(
         if path:
             found[file] = path
     if paths and not found:
-        _refuse(paths, root, table)
+        _raise_not_found(paths, root, table)
     if found:
         first = next(iter(found))
-        local = printable(found[first].relative_to(root).as_posix())
+        local = escape_unprintable(found[first].relative_to(root).as_posix())
         notes(
             f"{table.name}: {len(found):,} of {len(paths):,} files are not where it says and were found by name: "
             f"{first[:200]!a} is {local}"
@@ -61,10 +61,11 @@ def _is_there(root: Path, path: str) -> bool:
 
 def _note_converted(file: str, path: str, table: Path, notes: Callable[[str], None]) -> None:
     if path != file:
-        notes(f"{table.name}: paths are written as on another system: {file[:200]!a} is read as {printable(path)}")
+        read = escape_unprintable(path)
+        notes(f"{table.name}: paths are written as on another system: {file[:200]!a} is read as {read}")
 
 
-def _refuse(paths: dict[str, str], root: Path, table: Path) -> None:
+def _raise_not_found(paths: dict[str, str], root: Path, table: Path) -> None:
     """Raises, unless one of the paths leads out of the folder, which is told with its line where the row is read."""
     first, where = next(iter(paths.items()))
     if any(".." in PurePosixPath(path).parts or _is_there(root, path) for path in paths):

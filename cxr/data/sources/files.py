@@ -10,7 +10,7 @@ from cxr.data.images import MissingImage, RejectedImage
 from cxr.errors import BadInput
 
 MAX_BYTES = 512 << 20  # of one picture's file
-LITTER = ("thumbs.db", "desktop.ini")  # what file managers leave
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # what file managers leave
 
 
 def read_file(path: Path) -> bytes:
@@ -28,7 +28,7 @@ def read_file(path: Path) -> bytes:
         raise RejectedImage(f"cannot be read: {error.strerror or 'input/output error'}") from None
 
 
-def mark_of(*paths: Path) -> str:
+def file_mark(*paths: Path) -> str:
     """The files' mark as rows have it: a digest of their sizes and times; none if one cannot be found."""
     try:
         found = [path.stat() for path in paths]
@@ -65,7 +65,7 @@ def folders_in(folder: Path) -> list[Path]:
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
     except OSError as error:
-        raise unreadable(error, folder) from None
+        raise unreadable_error(error, folder) from None
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -76,16 +76,18 @@ def files_below(folder: Path) -> list[Path]:
     """
 
     def refuse(error: OSError) -> NoReturn:
-        raise unreadable(error, folder)
+        raise unreadable_error(error, folder)
 
     found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        found += [Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in LITTER]
+        found += [
+            Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in SYSTEM_FILES
+        ]
     return sorted(found)
 
 
-def unreadable(error: OSError, path: Path) -> BadInput:
+def unreadable_error(error: OSError, path: Path) -> BadInput:
     """What to tell of a folder or file that must be read, of which the system names the one in the way."""
     why = error.strerror or "input/output error"
     return BadInput(f"{error.filename or path}: cannot be read: {why}; mend its rights, or move it away")

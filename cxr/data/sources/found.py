@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from cxr.data.sources.files import files_below
-from cxr.data.sources.kinds import BESIDE, PICTURES, is_aside
-from cxr.data.sources.words import SPLITS
+from cxr.data.sources.kinds import OTHER_SUFFIXES, PICTURE_SUFFIXES, is_auxiliary_folder
+from cxr.data.sources.words import SPLIT_NAMES
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:/ is a drive
 
 
-class Ambiguous(Exception):
+class AmbiguousPath(Exception):
     """Several files may be meant; the message names two of them."""
 
 
@@ -22,7 +22,7 @@ def is_address(written: str) -> bool:
     return bool(_ADDRESS.match(written)) and not written.casefold().startswith("file:")
 
 
-def as_path(written: str, root: Path) -> str:
+def to_local_path(written: str, root: Path) -> str:
     """The path as this system writes it: of an address its path, of a Windows path slashes and no drive."""
     if _ADDRESS.match(written):
         return unquote(urlsplit(written).path).lstrip("/" if is_address(written) else "")
@@ -49,7 +49,7 @@ class FileFinder:
         """The file; None where there is none, or only such as can be another picture of the same name.
 
         Args:
-            path: as `as_path` gives it.
+            path: as `to_local_path` gives it.
             one_folder: whether all paths of the table lie in one folder, so that its name tells nothing.
 
         Raises:
@@ -62,16 +62,16 @@ class FileFinder:
             return self.root / best[0].file
         if fitting:
             first, *others = sorted(str(c.file) for c in fitting)
-            raise Ambiguous(f"{first} or {others[0]}")
+            raise AmbiguousPath(f"{first} or {others[0]}")
         return None
 
     def _candidates(self, path: PurePosixPath, one_folder: bool) -> Iterator[_Candidate]:
-        for file in self._files.get(_key(path), ()):
-            mine, theirs = _folders(path), _folders(file)
+        for file in self._files.get(_name_key(path), ()):
+            mine, theirs = _folder_names(path), _folder_names(file)
             shared = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), None)
             contained = shared is None
             shared = min(len(mine), len(theirs)) if shared is None else shared
-            parts_differ = not contained and bool(SPLITS.keys() & {*mine[shared:], *theirs[shared:]})
+            parts_differ = not contained and bool(SPLIT_NAMES.keys() & {*mine[shared:], *theirs[shared:]})
             if contained or (not parts_differ and (shared or one_folder)):
                 named = (file.name != path.name) + (file.name.casefold() != path.name.casefold())
                 yield _Candidate(file, named, shared, contained)
@@ -82,15 +82,15 @@ class FileFinder:
         found: dict[str, list[PurePosixPath]] = {}
         for path in files_below(self.root):
             file = PurePosixPath(path.relative_to(self.root))
-            if file.suffix.casefold() not in BESIDE and not any(map(is_aside, file.parent.parts)):
-                found.setdefault(_key(file), []).append(file)
+            if file.suffix.casefold() not in OTHER_SUFFIXES and not any(map(is_auxiliary_folder, file.parent.parts)):
+                found.setdefault(_name_key(file), []).append(file)
         return found
 
 
-def _key(path: PurePosixPath) -> str:
-    return (path.stem if path.suffix.casefold() in PICTURES else path.name).casefold()
+def _name_key(path: PurePosixPath) -> str:
+    return (path.stem if path.suffix.casefold() in PICTURE_SUFFIXES else path.name).casefold()
 
 
-def _folders(path: PurePosixPath) -> list[str]:
+def _folder_names(path: PurePosixPath) -> list[str]:
     """The folders' names, folded, the file's own first."""
     return [name.casefold() for name in reversed(path.parent.parts) if name not in ("/", ".")]

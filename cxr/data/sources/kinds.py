@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from cxr.data.images import is_picture
-from cxr.data.sources.files import LITTER, unreadable
+from cxr.data.sources.files import SYSTEM_FILES, unreadable_error
 
-DICOM = frozenset({".dcm", ".dicom", ".dic", ".ima"})
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".dic", ".ima"})
 # Also of formats that are not read: such a file is refused by name, and not passed over as if it were none.
 _PICTURES = "png jpg jpeg jpe jfif bmp dib tif tiff webp gif jp2 j2k jpx avif heic pgm ppm pnm"
-PICTURES = DICOM | {f".{suffix}" for suffix in _PICTURES.split()}
-CAPTIONS = (".txt", ".caption")  # as trainers lay them beside pictures; the first wins
+PICTURE_SUFFIXES = DICOM_SUFFIXES | {f".{suffix}" for suffix in _PICTURES.split()}
+CAPTION_SUFFIXES = (".txt", ".caption")  # as trainers lay them beside pictures; the first wins
 _BESIDE = (
     "txt caption json jsonl csv tsv parquet xml md html htm rtf log yaml yml toml ini cfg pdf doc docx xls xlsx ods "
     "ppt pptx py ipynb sh npy npz mat pt pth safetensors pkl h5 db sqlite zip gz tar tgz 7z rar nii mha mhd nrrd "
     "svg mp4 avi mov lnk url sha256 md5"
 )
-BESIDE = frozenset(f".{suffix}" for suffix in _BESIDE.split())
+OTHER_SUFFIXES = frozenset(f".{suffix}" for suffix in _BESIDE.split())
 _ASIDE = (
     *("mask", "segmentation", "annotation", "heatmap", "gradcam", "saliency", "overlay", "thumbnail", "thumb"),
     *("preview", "bbox", "groundtruth"),
@@ -37,14 +37,14 @@ _WORD = f"(?:{'|'.join(_ASIDE)}|seg)s?"
 _AFFIX = re.compile(rf"{_WORD}[ _-]+(?P<after>.+)|(?P<before>.+?)[ _-]+{_WORD}")
 
 
-def is_aside(folder: str) -> bool:
+def is_auxiliary_folder(folder: str) -> bool:
     """Whether a folder's name says that it holds masks, heat maps, thumbnails and the like, not X-rays."""
     folded = folder.casefold()
     return folded in _ASIDE_NAMES or not _ASIDE_WORDS.isdisjoint(re.split(r"[\W_]+", folded))
 
 
 @dataclass
-class PassedOver:
+class SkippedFiles:
     """What is no X-ray and was left out, for a line each."""
 
     suffixes: Counter[str] = field(default_factory=Counter)  # of files that are no pictures
@@ -69,7 +69,7 @@ class PassedOver:
             yield f"passed over {sum(self.suffixes.values()):,} files that are no pictures ({kinds})"
 
 
-def pictures_below(folder: Path, passed: PassedOver) -> tuple[list[Path], set[Path]]:
+def list_pictures(folder: Path, passed: SkippedFiles) -> tuple[list[Path], set[Path]]:
     """The pictures at any depth in order, and the files beside them, which are no pictures.
 
     Hidden files and folders, and what systems leave, do not count; linked folders are not entered.
@@ -78,9 +78,9 @@ def pictures_below(folder: Path, passed: PassedOver) -> tuple[list[Path], set[Pa
         BadInput: a folder cannot be read, so that its pictures would be missing.
     """
     pictures, beside = [], set()
-    for path in files_of(folder, passed):
+    for path in list_files(folder, passed):
         suffix = path.suffix.casefold()
-        if suffix in BESIDE or (suffix not in PICTURES and not _begins_as_picture(path)):
+        if suffix in OTHER_SUFFIXES or (suffix not in PICTURE_SUFFIXES and not _begins_as_picture(path)):
             beside.add(path)
         else:
             pictures.append(path)
@@ -90,27 +90,29 @@ def pictures_below(folder: Path, passed: PassedOver) -> tuple[list[Path], set[Pa
     return sorted(kept), beside
 
 
-def count_others(beside: Iterable[Path], passed: PassedOver) -> None:
+def count_skipped(beside: Iterable[Path], passed: SkippedFiles) -> None:
     """Counts files by their suffix, if it is a usual one: others may hold names of people."""
     for path in beside:
         suffix = path.suffix.casefold()
-        passed.suffixes[suffix if suffix in BESIDE | PICTURES else "others"] += 1
+        passed.suffixes[suffix if suffix in OTHER_SUFFIXES | PICTURE_SUFFIXES else "others"] += 1
 
 
-def files_of(folder: Path, passed: PassedOver) -> Iterator[Path]:
-    """Every file that is no litter and in no folder of masks and the like, in any order; raises as `pictures_below`."""
+def list_files(folder: Path, passed: SkippedFiles) -> Iterator[Path]:
+    """Every file that is no litter and in no folder of masks and the like, in any order; raises as `list_pictures`."""
 
     def refuse(error: OSError) -> NoReturn:
-        raise unreadable(error, folder)
+        raise unreadable_error(error, folder)
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
-        for aside in filter(is_aside, folders):
+        for aside in filter(is_auxiliary_folder, folders):
             passed.folders[aside] += sum(len(names) for _, _, names in os.walk(Path(parent) / aside))
-        folders[:] = [name for name in folders if not is_aside(name) and not is_litter(name)]
-        yield from (Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in LITTER)
+        folders[:] = [name for name in folders if not is_auxiliary_folder(name) and not is_system_folder(name)]
+        yield from (
+            Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in SYSTEM_FILES
+        )
 
 
-def is_litter(folder: str) -> bool:
+def is_system_folder(folder: str) -> bool:
     return folder.startswith((".", "__")) or folder.casefold() in _LEFT_BY_SYSTEMS
 
 

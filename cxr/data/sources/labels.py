@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cxr.data.sources.cells import Gaps, cell
-from cxr.data.sources.words import finding_of
+from cxr.data.sources.cells import MissingValues, read_cell
+from cxr.data.sources.words import parse_finding
 from cxr.errors import BadInput
 from cxr.prompts.lists import UNLABELLED
 from cxr.tables import Row
@@ -28,7 +28,7 @@ class FindingCounts:
     first_several: str = ""  # where
     uncertain: Counter[str] = field(default_factory=Counter)
 
-    def read(self, row: Row, gaps: Gaps, where: str) -> str:
+    def read(self, row: Row, gaps: MissingValues, where: str) -> str:
         """The finding that the row names; `UNLABELLED` where it names none for certain.
 
         Raises:
@@ -46,7 +46,7 @@ class FindingCounts:
         if name.casefold() in UNCERTAIN:
             self.uncertain[name] += 1
             return UNLABELLED
-        finding = finding_of(name)
+        finding = parse_finding(name)
         self.named[finding] += bool(name)
         return finding
 
@@ -79,7 +79,7 @@ class FindingCounts:
             )
 
 
-def _finding_names(row: Row, gaps: Gaps) -> list[str]:
+def _finding_names(row: Row, gaps: MissingValues) -> list[str]:
     """The findings that the cell names, none for a gap; of a list or a text that is one."""
     value = row.get("finding")
     if isinstance(value, str) and value.strip().startswith("["):
@@ -88,7 +88,7 @@ def _finding_names(row: Row, gaps: Gaps) -> list[str]:
         except ValueError:
             raise BadInput(f"finding {value[:60]!a} begins as a list and is none; write a name") from None
     if isinstance(value, list | tuple):
-        names = [cell({"finding": one}, "finding", gaps) for one in value]
+        names = [read_cell({"finding": one}, "finding", gaps) for one in value]
     else:
-        names = [name.strip() for name in _SEVERAL.split(cell(row, "finding", gaps))]
+        names = [name.strip() for name in _SEVERAL.split(read_cell(row, "finding", gaps))]
     return list(dict.fromkeys(filter(None, names)))

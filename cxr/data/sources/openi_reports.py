@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cxr.data.sources.archives import opened, safe_member
-from cxr.data.sources.files import files_below, unreadable
-from cxr.data.sources.words import printable
+from cxr.data.sources.archives import open_archive, require_safe_member
+from cxr.data.sources.files import files_below, unreadable_error
+from cxr.data.sources.words import escape_unprintable
 from cxr.errors import BadInput
 from cxr.prompts.lists import UNLABELLED
 from cxr.prompts.reports import remove_marks
 
-REPORTS = "NLMCXR_reports.tgz"
+REPORT_ARCHIVE = "NLMCXR_reports.tgz"
 MAX_XML = 1 << 20  # bytes; the longest is 14 kB
 
 # The first word group of a MeSH major term, or the beginning of the whole term, and the finding it shows. Terms of
@@ -87,7 +87,7 @@ def openi_reports(place: str | Path) -> Iterator[Report]:
         found = True
         yield parse_report(data, name)
     if not found:
-        raise BadInput(f"{path}: holds no reports (.xml); give the folder or the archive {REPORTS}")
+        raise BadInput(f"{path}: holds no reports (.xml); give the folder or the archive {REPORT_ARCHIVE}")
 
 
 def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -97,18 +97,18 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
                 with path.open("rb") as file:
                     data = file.read(MAX_XML + 1)
             except OSError as error:
-                raise unreadable(error, path) from None
+                raise unreadable_error(error, path) from None
             yield str(path), data
 
 
 def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         for member in archive:
-            if safe_member(member, path).isfile() and member.name.lower().endswith(".xml"):
-                yield f"{path}: {printable(member.name)}", _read(archive, member)
+            if require_safe_member(member, path).isfile() and member.name.lower().endswith(".xml"):
+                yield f"{path}: {escape_unprintable(member.name)}", _read_member(archive, member)
 
 
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member)
     return file.read(MAX_XML + 1) if file else b""
 
@@ -141,13 +141,13 @@ def parse_report(data: bytes, name: str) -> Report:
         raise BadInput(f"{name}: not a report of Open-I: {why}; remove it or get it again") from None
     return Report(
         uid=uid,
-        text=_text(root),
+        text=_report_text(root),
         finding=finding_of_mesh([term.text or "" for term in root.findall("MeSH/major")]),
         images=tuple((image.get("id", ""), view_of(image.findtext("caption"))) for image in root.iter("parentImage")),
     )
 
 
-def _text(root: ElementTree.Element) -> str | None:
+def _report_text(root: ElementTree.Element) -> str | None:
     sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
     return remove_marks(" ".join(sections.get(label) or "" for label in ("FINDINGS", "IMPRESSION")))[0] or None
 

@@ -15,7 +15,7 @@ from cxr.data.sources.row import Source, SourceOptions, SourceRow
 from cxr.data.sources.table import table_rows
 from cxr.errors import BadInput, nearest
 
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ SOURCES = {
 }
 
 
-def names_source(text: str) -> bool:
+def is_source_name(text: str) -> bool:
     """Whether it begins as KIND:PLACE does, or is a KIND alone that has a default place."""
     kind, colon, _ = text.partition(":")
     return kind in SOURCES and bool(colon or SOURCES[kind].default)
 
 
-def _meant(text: str) -> str | None:
+def _guess_kind(text: str) -> str | None:
     """The kind that a place is of which was given alone, if it is there."""
     try:
         path = Path(text or "\0").expanduser()
         if path.is_file():
-            return {".npz": "npz"}.get(path.suffix.lower(), "table" if path.suffix.lower() in TABLES else None)
+            return {".npz": "npz"}.get(path.suffix.lower(), "table" if path.suffix.lower() in TABLE_SUFFIXES else None)
         if not path.is_dir():
             return None
         names = {file.name for _, file in zip(range(200), path.rglob("*"), strict=False) if file.is_file()}
@@ -81,7 +81,7 @@ def parse_source(text: str, option: str = "--source") -> tuple[str, str]:
     """
     kind, _, place = text.partition(":")
     if kind not in SOURCES:
-        if meant := _meant(text):
+        if meant := _guess_kind(text):
             raise BadInput(f"{option} {text[:200]!r}: did you mean {meant}:{text[:200]}?")
         raise BadInput(f"{option} {text[:200]!r}: no kind is called {kind[:60]!r}; {nearest(kind, SOURCES)}")
     place = place.strip() or SOURCES[kind].default

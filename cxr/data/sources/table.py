@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.sources.cells import Gaps, cell
+from cxr.data.sources.cells import MissingValues, read_cell
 from cxr.data.sources.dicom_pixels import read_picture
-from cxr.data.sources.elsewhere import files_elsewhere
-from cxr.data.sources.files import mark_of, require_below, require_folder
-from cxr.data.sources.found import as_path
+from cxr.data.sources.elsewhere import locate_files
+from cxr.data.sources.files import file_mark, require_below, require_folder
+from cxr.data.sources.found import to_local_path
 from cxr.data.sources.labels import ONE_ONLY, FindingCounts
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import age_of, printable, sex_of, split_of
+from cxr.data.sources.words import escape_unprintable, parse_age, parse_sex, parse_split
 from cxr.errors import BadInput, nearest
 from cxr.prompts.lists import MAX_PROMPT, UNLABELLED
 from cxr.prompts.reports import clean_report
@@ -41,7 +41,7 @@ def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     """
     path = Path(place).expanduser()
     table = _Table(path, parse_columns(options.columns), options)
-    elsewhere = files_elsewhere(table.named_files(), table.root, path, options.notes)
+    elsewhere = locate_files(table.named_files(), table.root, path, options.notes)
     summary = _TableSummary()
     for row in table.rows(elsewhere, summary):
         summary.add(row)
@@ -102,7 +102,7 @@ class _Table:
         """Where each file is named, and its path as written there."""
         for row, cursor in self.raw_rows():
             try:
-                yield f"{cursor.unit} {cursor.number}", _file_cell(row, Gaps())
+                yield f"{cursor.unit} {cursor.number}", _file_cell(row, MissingValues())
             except BadInput as error:
                 raise self.locate_error(error, cursor) from None
 
@@ -130,7 +130,7 @@ class _TableSummary:
     """What the whole table held, for its errors and notes."""
 
     where: str = ""  # the row being read: line 7
-    gaps: Gaps = field(default_factory=Gaps)
+    gaps: MissingValues = field(default_factory=MissingValues)
     labels: FindingCounts = field(default_factory=FindingCounts)
     first: dict[str, tuple[int, SourceRow]] = field(default_factory=dict)  # by name
     ignored: dict[str, None] = field(default_factory=dict)
@@ -190,8 +190,8 @@ class _TableSummary:
 _COMPARED = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
 
 
-def _file_cell(row: Row, gaps: Gaps) -> str:
-    file = cell(row, "file", gaps, MAX_PROMPT)
+def _file_cell(row: Row, gaps: MissingValues) -> str:
+    file = read_cell(row, "file", gaps, MAX_PROMPT)
     if not file:
         raise BadInput("names no file; remove the row or fill in the column 'file'")
     return file
@@ -199,21 +199,21 @@ def _file_cell(row: Row, gaps: Gaps) -> str:
 
 def _source_row(row: Row, root: Path, elsewhere: dict[str, Path], summary: _TableSummary) -> SourceRow:
     def text(column: str, longest: int = 200) -> str:
-        return cell(row, column, summary.gaps, longest)
+        return read_cell(row, column, summary.gaps, longest)
 
     file = _file_cell(row, summary.gaps)
-    path = require_below(elsewhere.get(file) or root / as_path(file, root), root, file)
+    path = require_below(elsewhere.get(file) or root / to_local_path(file, root), root, file)
     return SourceRow(
-        name=printable(path.relative_to(root).as_posix()),
+        name=escape_unprintable(path.relative_to(root).as_posix()),
         load=partial(read_picture, path),
         finding=summary.labels.read(row, summary.gaps, summary.where),
         text=clean_report(text("text", MAX_PROMPT))[0] or None,
         patient_id=text("patient_id") or None,
         view=text("view") or None,
-        sex=sex_of(text("sex")),
-        age=age_of(text("age")),
-        split=split_of(text("split")),
+        sex=parse_sex(text("sex")),
+        age=parse_age(text("age")),
+        split=parse_split(text("split")),
         source=text("source") or "table",
         licence=text("licence") or "unstated",
-        mark=mark_of(path),
+        mark=file_mark(path),
     )

@@ -1,7 +1,7 @@
 """Radiograph phantoms: chest X-rays drawn from known parameters, any number of them, all ten findings.
 
-They stand in for patients where no data may go (the demo, the tests, the embedded model's pretraining) and carry the
-truth about themselves. A phantom is labelled as one everywhere: no figure about phantoms is one about patients.
+They stand in for patients where no data may go (the demo, the tests, the embedded model's pretraining) with known
+truth. A phantom is labelled as one everywhere: no metric on phantoms is one about patients.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from cxr.embedded.phantoms import acquisition, devices, pathology
-from cxr.embedded.phantoms.anatomy import Anatomy, Scene, lay_out, sample_anatomy
-from cxr.embedded.phantoms.frontal import frontal
-from cxr.embedded.phantoms.lateral import lateral
+from cxr.embedded.phantoms.anatomy import Anatomy, Scene, pose_anatomy, sample_anatomy
+from cxr.embedded.phantoms.frontal import frontal_scene
+from cxr.embedded.phantoms.lateral import lateral_scene
 from cxr.errors import BadInput, nearest
 from cxr.prompts.findings import BINARY, FINDINGS, Attributes, sample_attributes
 
@@ -34,7 +34,8 @@ IN_THE_PICTURE: dict[str, acquisition.Effect] = {
         acquisition.inverted, acquisition.screen_photo, acquisition.washed_out, acquisition.film_digitiser,
     )
 }  # fmt: skip
-PATIENT, PICTURE, ORDER = 1, 2, 3  # last word of a seed, so that the three kinds of draws never share a stream
+# last number of a seed, so that the three kinds of draws never share a random stream
+PATIENT_STREAM, PICTURE_STREAM, ORDER_STREAM = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Phantom:
     parameters: dict
 
 
-def phantom(
+def draw_phantom(
     seed: int, number: int, findings: Sequence[str] = FINDINGS, size: int = 128, views_per_patient: int = 3
 ) -> Phantom:
     """Draws picture `number` (from 0) of the endless series `seed`, alike whichever others are drawn.
@@ -70,30 +71,30 @@ def phantom(
     for name in findings:
         if name not in known:
             raise BadInput(f"findings: no finding is called {name[:60]!r}; {nearest(name, known)}")
-    return draw(*appointment(seed, number, findings, views_per_patient), size)
+    return draw_visit(*sample_visit(seed, number, findings, views_per_patient), size)
 
 
-def appointment(
+def sample_visit(
     seed: int, number: int, findings: Sequence[str] = FINDINGS, views_per_patient: int = 3
 ) -> tuple[Patient, Attributes, np.random.Generator]:
-    """Who comes as `number` and what the picture will show, before it is drawn: the first arguments of `draw`."""
+    """Patient, attributes and generator of picture `number`, before it is drawn: arguments of `draw_visit`."""
     patient = sample_patient(seed, number // views_per_patient)
     block, place = divmod(number, len(findings))
-    order = np.random.default_rng([seed, block, ORDER]).permutation(len(findings))
-    rng = np.random.default_rng([seed, number, PICTURE])
+    order = np.random.default_rng([seed, block, ORDER_STREAM]).permutation(len(findings))
+    rng = np.random.default_rng([seed, number, PICTURE_STREAM])
     return patient, sample_attributes(findings[order[place]], patient.sex, patient.age, rng), rng
 
 
 def sample_patient(seed: int, number: int) -> Patient:
     """Patient `number` of the series `seed`; about one in eight is a child."""
-    rng = np.random.default_rng([seed, number, PATIENT])
+    rng = np.random.default_rng([seed, number, PATIENT_STREAM])
     sex = "F" if rng.random() < 0.5 else "M"
     child, grown = int(rng.integers(1, 16)), int(np.clip(rng.normal(55, 18), 16, 95))
     age = child if rng.random() < 0.12 else grown
     return Patient(f"phantom-{seed}-{number:05d}", sex, age, sample_anatomy(sex, age, rng))
 
 
-def draw(patient: Patient, attributes: Attributes, rng: np.random.Generator, size: int = 128) -> Phantom:
+def draw_visit(patient: Patient, attributes: Attributes, rng: np.random.Generator, size: int = 128) -> Phantom:
     """Draws one picture, [size, size] uint8. Two patterns drawn from equal generators share pose and exposure.
 
     Raises:
@@ -102,10 +103,10 @@ def draw(patient: Patient, attributes: Attributes, rng: np.random.Generator, siz
     if not 28 <= size <= 512:
         raise BadInput(f"size: a phantom of {size} pixels cannot be drawn; give 28 to 512")
     pose, inside, light, effect = (np.random.default_rng(s) for s in rng.integers(2**62, size=4))
-    scene = scene_of(patient.anatomy, attributes, pose, 256 if size <= 128 else 512)
+    scene = pose_scene(patient.anatomy, attributes, pose, 256 if size <= 128 else 512)
     drawn = IN_THE_CHEST[attributes.pattern](scene, attributes, inside) if attributes.pattern in IN_THE_CHEST else {}
     picture, exposure = acquisition.expose(scene.mu, scene.layout.turn, scene.layout.lean, light)
-    marker = acquisition.mark(picture, attributes.view, light)
+    marker = acquisition.draw_marker(picture, attributes.view, light)
     if attributes.pattern in IN_THE_PICTURE:
         picture, drawn = IN_THE_PICTURE[attributes.pattern](picture, attributes, effect)
     parameters = {
@@ -116,6 +117,6 @@ def draw(patient: Patient, attributes: Attributes, rng: np.random.Generator, siz
     return Phantom(np.round(small * 255).astype(np.uint8), attributes, patient, parameters)
 
 
-def scene_of(anatomy: Anatomy, attributes: Attributes, rng: np.random.Generator, n: int) -> Scene:
-    layout = lay_out(anatomy, attributes, rng)
-    return (lateral if attributes.view == "lateral" else frontal)(n, anatomy, layout)
+def pose_scene(anatomy: Anatomy, attributes: Attributes, rng: np.random.Generator, n: int) -> Scene:
+    layout = pose_anatomy(anatomy, attributes, rng)
+    return (lateral_scene if attributes.view == "lateral" else frontal_scene)(n, anatomy, layout)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from cxr.embedded.phantoms.anatomy import by_severity
 from cxr.embedded.phantoms.canvas import polygon, soft, strokes, texture, uniform
-from cxr.prompts.findings import SEVERITIES, Attributes
+from cxr.prompts.findings import Attributes
 
 Effect = Callable[[np.ndarray, Attributes, np.random.Generator], tuple[np.ndarray, dict]]
 
@@ -27,7 +28,7 @@ def expose(mu: np.ndarray, turn: float, lean: float, rng: np.random.Generator) -
     return np.clip(light, 0, 1), {"hardness": hardness, "white": white, "noise": noise}
 
 
-def mark(light: np.ndarray, view: str, rng: np.random.Generator) -> dict:
+def draw_marker(light: np.ndarray, view: str, rng: np.random.Generator) -> dict:
     """Writes the lead marker into an upper corner: the side, or AP."""
     n, side = light.shape[0], "R" if rng.random() < 0.5 else "L"
     text = {"AP": "AP", "lateral": "L"}.get(view, side)
@@ -43,14 +44,10 @@ def mark(light: np.ndarray, view: str, rng: np.random.Generator) -> dict:
     return {"text": text, "shown": shown, "x": x, "y": y}
 
 
-def graded(attributes: Attributes, mild: float, moderate: float, severe: float) -> float:
-    return (mild, moderate, severe)[SEVERITIES.index(attributes.severity)]
-
-
 def motion_blur(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """The patient moved: smeared along one direction, with a ghost at the end of the way."""
     n, angle = light.shape[0], uniform(rng, -0.6, 0.6) + (np.pi / 2) * (rng.random() < 0.5)
-    length = graded(attributes, 0.07, 0.1, 0.13)
+    length = by_severity(attributes, 0.07, 0.1, 0.13)
     k = round(length * n) | 1
     kernel, reach = np.zeros((k, k), np.float32), np.array([np.cos(angle), np.sin(angle)]) * (k - 1) / 2
     a, b = np.array([k // 2, k // 2]) - reach, np.array([k // 2, k // 2]) + reach
@@ -63,7 +60,7 @@ def motion_blur(light: np.ndarray, attributes: Attributes, rng: np.random.Genera
 
 def grid_lines(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """The shadow of an anti-scatter grid that stood still."""
-    n, depth, pitch = light.shape[0], graded(attributes, 0.11, 0.15, 0.2), uniform(rng, 0.036, 0.05)
+    n, depth, pitch = light.shape[0], by_severity(attributes, 0.11, 0.15, 0.2), uniform(rng, 0.036, 0.05)
     upright, phase = bool(rng.random() < 0.5), uniform(rng, 0, 6)
     wave = np.sin(2 * np.pi * np.arange(n, dtype=np.float32) / (pitch * n) + phase)
     stripes = wave.reshape(1, -1) if upright else wave.reshape(-1, 1)
@@ -76,7 +73,7 @@ def grid_lines(light: np.ndarray, attributes: Attributes, rng: np.random.Generat
 
 def quantum_mottle(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """Too few photons: coarse grain everywhere the beam passed."""
-    depth, n = graded(attributes, 0.075, 0.105, 0.14), light.shape[0]
+    depth, n = by_severity(attributes, 0.075, 0.105, 0.14), light.shape[0]
     k = n // 2 if n <= 256 else n // 4
     grain = cv2.resize(rng.standard_normal((k, k), np.float32), (n, n), interpolation=cv2.INTER_LINEAR)
     return light + 1.5 * depth * cv2.GaussianBlur(grain, (0, 0), 0.0035 * n), {"depth": depth}
@@ -89,7 +86,7 @@ def inverted(light: np.ndarray, attributes: Attributes, rng: np.random.Generator
 
 def washed_out(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """Flat grey with little contrast and no black."""
-    contrast, grey = graded(attributes, 0.34, 0.27, 0.2), uniform(rng, 0.55, 0.66)
+    contrast, grey = by_severity(attributes, 0.34, 0.27, 0.2), uniform(rng, 0.55, 0.66)
     return grey + contrast * (light - 0.6), {"contrast": contrast, "grey": grey}
 
 

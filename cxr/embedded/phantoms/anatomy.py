@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.embedded.phantoms.canvas import smooth, uniform
-from cxr.prompts.findings import Attributes
+from cxr.prompts.findings import SEVERITIES, Attributes
 
 SIGN: dict[str, int] = {"right": -1, "left": 1}  # the patient's right is on the left of the picture
 WALL_V = (0.0, 0.05, 0.18, 0.42, 0.72, 1.1)
 WALL_U = (0.42, 0.64, 0.83, 0.95, 1.0, 1.03)
 
 
-def given(attribute: str | None) -> str:
-    """An attribute that the pattern at hand always has.
+def required(attribute: str | None) -> str:
+    """The attribute, which this pattern always has.
 
     Raises:
         ValueError: it has not.
@@ -21,6 +21,10 @@ def given(attribute: str | None) -> str:
     if attribute is None:
         raise ValueError("the pattern needs a side or a zone that its attributes do not have")
     return attribute
+
+
+def by_severity(attributes: Attributes, mild: float, moderate: float, severe: float) -> float:
+    return (mild, moderate, severe)[SEVERITIES.index(attributes.severity)]
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Layout:
         return np.array([self.at(u, v) for u, v in points])
 
 
-def lay_out(a: Anatomy, attributes: Attributes, rng: np.random.Generator) -> Layout:
+def pose_anatomy(a: Anatomy, attributes: Attributes, rng: np.random.Generator) -> Layout:
     """Poses a body: small jitter always, the wider heart and higher diaphragm of AP, and what the pattern moves."""
     pattern, level = attributes.pattern, ("mild", "moderate", "severe", None).index(attributes.severity) % 3
     zoom, shift, turn = uniform(rng, 0.96, 1.03), uniform(rng, -0.015, 0.015), uniform(rng, -2, 2)

@@ -10,7 +10,7 @@ SHIFT = 4  # fractional bits OpenCV takes for subpixel vertices
 Points = Sequence[tuple[float, float]] | np.ndarray
 
 
-def fixed(points: Points, n: int) -> np.ndarray:
+def to_fixed_point(points: Points, n: int) -> np.ndarray:
     return np.round(np.asarray(points, np.float64) * n * (1 << SHIFT)).astype(np.int32).reshape(-1, 1, 2)
 
 
@@ -38,7 +38,7 @@ def soft(mask: np.ndarray, sigma: float) -> np.ndarray:
 def polygon(n: int, points: Points, blur: float = 0.0) -> np.ndarray:
     """[n, n] mask of a filled outline."""
     canvas = np.zeros((n, n), np.uint8)
-    cv2.fillPoly(canvas, [fixed(points, n)], 255, cv2.LINE_AA, SHIFT)
+    cv2.fillPoly(canvas, [to_fixed_point(points, n)], 255, cv2.LINE_AA, SHIFT)
     mask = canvas.astype(np.float32) / 255
     return soft(mask, blur) if blur else mask
 
@@ -54,7 +54,7 @@ def ellipse(n: int, x: float, y: float, rx: float, ry: float, blur: float = 0.0,
 def discs(n: int, centres: np.ndarray, radii: Iterable[float], blur: float = 0.0) -> np.ndarray:
     """[n, n] mask of filled circles at centres [k, 2]."""
     canvas = np.zeros((n, n), np.uint8)
-    for centre, radius in zip(fixed(centres, n).reshape(-1, 2).tolist(), radii, strict=True):
+    for centre, radius in zip(to_fixed_point(centres, n).reshape(-1, 2).tolist(), radii, strict=True):
         cv2.circle(canvas, centre, max(1, round(radius * n * (1 << SHIFT))), 255, -1, cv2.LINE_AA, SHIFT)
     mask = canvas.astype(np.float32) / 255
     return soft(mask, blur) if blur else mask
@@ -63,7 +63,9 @@ def discs(n: int, centres: np.ndarray, radii: Iterable[float], blur: float = 0.0
 def strokes(n: int, lines: Iterable[Points], width: float, blur: float = 0.0, closed: bool = False) -> np.ndarray:
     """[n, n] mask of open (or closed) lines `width` wide."""
     canvas = np.zeros((n, n), np.uint8)
-    cv2.polylines(canvas, [fixed(p, n) for p in lines], closed, 255, max(1, round(width * n)), cv2.LINE_AA, SHIFT)
+    cv2.polylines(
+        canvas, [to_fixed_point(p, n) for p in lines], closed, 255, max(1, round(width * n)), cv2.LINE_AA, SHIFT
+    )
     mask = canvas.astype(np.float32) / 255
     return soft(mask, blur) if blur else mask
 
@@ -80,7 +82,7 @@ def texture(n: int, scale: float, rng: np.random.Generator) -> np.ndarray:
     return np.clip(noise, 0, 1)
 
 
-def step(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Smoothstep: 0 below `low`, 1 above `high`; falls instead when high < low."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

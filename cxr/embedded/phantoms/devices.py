@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cxr.embedded.phantoms.anatomy import SIGN, Scene, given
+from cxr.embedded.phantoms.anatomy import SIGN, Scene, required
 from cxr.embedded.phantoms.canvas import discs, polygon, smooth, strokes, tube, uniform
 from cxr.prompts.findings import Attributes
 
@@ -12,7 +12,7 @@ METAL = 0.9
 
 def pacemaker(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A generator under one clavicle and two leads through the vein into the right heart."""
-    s, lay = SIGN[given(attributes.side)], scene.layout
+    s, lay = SIGN[required(attributes.side)], scene.layout
     x, y = lay.at(s * uniform(rng, 0.72, 0.82), uniform(rng, 0.14, 0.2))
     w, h = uniform(rng, 0.04, 0.05), uniform(rng, 0.035, 0.045)
     corners = [(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w * 0.9, y + h)]
@@ -27,7 +27,7 @@ def pacemaker(scene: Scene, attributes: Attributes, rng: np.random.Generator) ->
 
 def central_line(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A catheter from the neck or under the clavicle of one side to the superior vena cava."""
-    s, lay, tip, neck = SIGN[given(attributes.side)], scene.layout, uniform(rng, 0.36, 0.5), bool(rng.random() < 0.5)
+    s, lay, tip, neck = SIGN[required(attributes.side)], scene.layout, uniform(rng, 0.36, 0.5), bool(rng.random() < 0.5)
     entry = [(s * 0.32, -0.3), (s * 0.26, -0.1)] if neck else [(s * 1.15, 0.2), (s * 0.75, 0.04)]
     route = smooth(lay.path([*entry, (s * 0.2, 0.06), (-0.1, 0.16), (-0.15, 0.26), (-0.16, tip)]), closed=False)
     scene.mu += 0.7 * strokes(scene.n, [route], 0.016)
@@ -48,7 +48,7 @@ def endotracheal_tube(scene: Scene, attributes: Attributes, rng: np.random.Gener
 
 def chest_drain(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
     """A wide tube through the chest wall of one side up to the apex; its bright stripe breaks at the side hole."""
-    s, lay = SIGN[given(attributes.side)], scene.layout
+    s, lay = SIGN[required(attributes.side)], scene.layout
     entry, tip = uniform(rng, 0.62, 0.82), uniform(rng, 0.08, 0.2)
     points = [
         (s * 1.35, entry + 0.1),

@@ -15,10 +15,10 @@ from cxr.embedded.phantoms.anatomy import (
     rib_lines,
     vessel_lines,
 )
-from cxr.embedded.phantoms.canvas import discs, ellipse, polygon, smooth, soft, step, strokes, tube
+from cxr.embedded.phantoms.canvas import discs, ellipse, polygon, smooth, smoothstep, soft, strokes, tube
 
 
-def frontal(n: int, a: Anatomy, lay: Layout) -> Scene:
+def frontal_scene(n: int, a: Anatomy, lay: Layout) -> Scene:
     """The healthy chest from the front, [n, n]; every part adds its path length times its density."""
     u, v = chest_maps(n, lay)
     heart, centre = polygon(n, heart_outline(lay, a), 0.008), mediastinum(n, a, lay)
@@ -26,10 +26,10 @@ def frontal(n: int, a: Anatomy, lay: Layout) -> Scene:
     lungs = {side: polygon(n, lung_outline(lay, s), 0.003) * free for side, s in (("right", -1), ("left", 1))}
     air = lungs["right"] + lungs["left"]
     trunk = body(n, a, lay)
-    mu = trunk + 0.28 * step(v, 0.9, 1.3) * (1 - air)
+    mu = trunk + 0.28 * smoothstep(v, 0.9, 1.3) * (1 - air)
     mu += 0.2 * heart + 0.2 * np.maximum(centre - heart, 0)
     mu -= air * a.habitus * (0.48 + 0.22 * soft(air, 0.03))
-    flesh = step(trunk, 0.05, 0.4)
+    flesh = smoothstep(trunk, 0.05, 0.4)
     mu += a.bone * (
         skeleton(n, a, lay) * (0.45 + 0.55 * soft(air, 0.01)) * flesh + spine(n, a, lay) * (1 - 0.5 * heart)
     )
@@ -89,7 +89,7 @@ def spine(n: int, a: Anatomy, lay: Layout) -> np.ndarray:
     x = lay.mid
     column = polygon(n, [(x - 0.042, -0.05), (x + 0.042, -0.05), (x + 0.05, 1.05), (x - 0.05, 1.05)], 0.004)
     rows = (np.arange(n) / n).reshape(-1, 1)
-    discs_dark = 0.75 + 0.25 * step(np.cos(2 * np.pi * rows / 0.075 * (1 + 0.15 * a.kyphosis)), -0.9, -0.3)
+    discs_dark = 0.75 + 0.25 * smoothstep(np.cos(2 * np.pi * rows / 0.075 * (1 + 0.15 * a.kyphosis)), -0.9, -0.3)
     processes = discs(n, np.array([(x, y) for y in np.arange(0.06, 0.95, 0.075)]), [0.009] * 12, 0.003)
     return (0.13 * column * discs_dark + 0.06 * processes).astype(np.float32)
 

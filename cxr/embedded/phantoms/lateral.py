@@ -6,7 +6,7 @@ from cxr.embedded.phantoms.anatomy import Anatomy, Layout, Scene, chest_maps
 from cxr.embedded.phantoms.canvas import ellipse, polygon, smooth, soft, strokes, tube
 
 
-def lateral(n: int, a: Anatomy, lay: Layout) -> Scene:
+def lateral_scene(n: int, a: Anatomy, lay: Layout) -> Scene:
     """The healthy chest from the side, [n, n]: one lung field, spine behind, heart in front, the arms up."""
     top, base, hump = lay.apex, lay.dome_right - 0.02, 0.03 * a.kyphosis
     back = [(0.8 + hump, top + 0.22), (0.84 + hump, 0.5), (0.82, 0.72), (0.8, base + 0.15), (0.8, base + 0.15)]

@@ -22,7 +22,7 @@ from cxr.data.images import (
     make_thumbnail,
     pixels_to_image_id,
 )
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 
 pictures = npst.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)))
@@ -171,13 +171,13 @@ def shares(source: int, target: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [33, 64, 100, 200, 229])
 def test_shrinking_is_the_exact_mean_of_the_area(size: int) -> None:
-    pixels = phantom(0, 1, size=256).pixels[:, :230]
+    pixels = draw_phantom(0, 1, size=256).pixels[:, :230]
     exact = shares(256, size) @ pixels @ shares(230, size).T
     assert np.abs(fit_square(pixels, size, "square") - exact).max() <= 1
 
 
 def test_growing_agrees_with_pillow() -> None:
-    pixels = phantom(0, 1, size=128).pixels
+    pixels = draw_phantom(0, 1, size=128).pixels
     reference = np.asarray(Image.fromarray(pixels).resize((200, 200), Image.Resampling.BICUBIC)).astype(int)
     difference = np.abs(fit_square(pixels, 200, "square") - reference)
     assert difference.mean() < 1 and np.percentile(difference, 99) <= 8  # two cubics: -0.75 in OpenCV, -0.5 in Pillow

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr.embedded.phantoms import Phantom, draw, phantom, sample_patient
+from cxr.embedded.phantoms import Phantom, draw_phantom, draw_visit, sample_patient
 from cxr.errors import BadInput
 from cxr.prompts.findings import BINARY, FINDINGS, GRADED, PATTERNS, SEVERITIES, Attributes, sample_attributes
 
@@ -22,7 +22,7 @@ def attributes(pattern: str, **given: str) -> Attributes:
 
 
 def picture(shown: Attributes, size: int = 128, draw_seed: int = 5) -> Phantom:
-    return draw(sample_patient(3, 0), shown, np.random.default_rng(draw_seed), size)
+    return draw_visit(sample_patient(3, 0), shown, np.random.default_rng(draw_seed), size)
 
 
 def mean_of(pixels: np.ndarray, rows: tuple[float, float], columns: tuple[float, float]) -> float:
@@ -31,15 +31,15 @@ def mean_of(pixels: np.ndarray, rows: tuple[float, float], columns: tuple[float,
 
 
 def test_a_number_is_always_the_same_picture_whatever_else_is_drawn():
-    alone = phantom(7, 11)
-    series = [phantom(7, i) for i in reversed(range(9, 13))]
+    alone = draw_phantom(7, 11)
+    series = [draw_phantom(7, i) for i in reversed(range(9, 13))]
     np.testing.assert_array_equal(series[1].pixels, alone.pixels)
     assert series[1].parameters == alone.parameters
-    assert not np.array_equal(phantom(8, 11).pixels, alone.pixels)
+    assert not np.array_equal(draw_phantom(8, 11).pixels, alone.pixels)
 
 
 def test_the_pictures_of_a_patient_share_the_body_but_not_the_pose():
-    first, second, third, other = (phantom(1, i, ("Normal_Anatomy",)) for i in range(4))
+    first, second, third, other = (draw_phantom(1, i, ("Normal_Anatomy",)) for i in range(4))
     assert first.patient == second.patient == third.patient == sample_patient(1, 0)
     assert other.patient.patient_id == "phantom-1-00001"
     assert other.patient.anatomy != first.patient.anatomy
@@ -47,10 +47,10 @@ def test_the_pictures_of_a_patient_share_the_body_but_not_the_pose():
 
 
 def test_the_series_is_balanced_over_findings():
-    shown = [phantom(2, i, size=28).attributes.finding for i in range(40)]
+    shown = [draw_phantom(2, i, size=28).attributes.finding for i in range(40)]
     assert all(sorted(shown[k : k + 10]) == sorted(FINDINGS) for k in range(0, 40, 10))
     assert shown[:10] != shown[10:20]
-    assert {phantom(2, i, BINARY, 28).attributes.finding for i in range(2)} == set(BINARY)
+    assert {draw_phantom(2, i, BINARY, 28).attributes.finding for i in range(2)} == set(BINARY)
 
 
 @pytest.mark.parametrize("pattern", [p for _, p in EVERY])
@@ -68,7 +68,7 @@ def test_every_pattern_changes_the_picture_at_every_size(pattern, size):
 
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_parameters_survive_json_and_tell_what_is_shown(finding):
-    drawn = phantom(4, 0, (finding,))
+    drawn = draw_phantom(4, 0, (finding,))
     told = json.loads(json.dumps(drawn.parameters))
     assert told["attributes"]["pattern"] == drawn.attributes.pattern
     assert told["attributes"]["finding"] == finding
@@ -114,7 +114,7 @@ def test_a_severer_picture_differs_more_from_the_clear_one(pattern):
 
 
 def test_normals_carry_no_pathology():
-    drawn = [phantom(6, i, ("Normal_Anatomy",)) for i in range(60)]
+    drawn = [draw_phantom(6, i, ("Normal_Anatomy",)) for i in range(60)]
     assert all(d.parameters["pattern"] == {} for d in drawn)
     assert max(d.parameters["layout"]["heart_ratio"] for d in drawn) < 0.56
     assert max(abs(d.parameters["layout"]["turn"]) for d in drawn) < 3
@@ -130,6 +130,6 @@ def test_children_have_wider_hearts_than_adults():
 
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(BadInput, match="28 to 512"):
-        phantom(0, 0, size=20)
+        draw_phantom(0, 0, size=20)
     with pytest.raises(BadInput, match="Pleural_Conditions"):
-        phantom(0, 0, ("Pleural_Condition",))
+        draw_phantom(0, 0, ("Pleural_Condition",))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.embedded.phantoms import appointment, phantom
+from cxr.embedded.phantoms import draw_phantom, sample_visit
 from cxr.evaluate.calibration import calibrate, judge, searched, threshold
 from cxr.evaluate.copies import Originals
 from cxr.evaluate.sets import Pictures
@@ -15,8 +15,8 @@ FINDINGS = np.array(["a", "b"] * 30)
 
 @pytest.fixture(scope="module")
 def series() -> tuple[np.ndarray, list[str]]:
-    pixels = np.stack([phantom(11, number, size=128).pixels for number in range(COUNT)])
-    return pixels, [appointment(11, number)[0].patient_id for number in range(COUNT)]
+    pixels = np.stack([draw_phantom(11, number, size=128).pixels for number in range(COUNT)])
+    return pixels, [sample_visit(11, number)[0].patient_id for number in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_at_least_95_percent_of_copies_are_found_and_named(series, originals, le
 
 
 def test_new_patients_are_taken_for_copies_in_about_1_percent(originals, level):
-    fresh = np.stack([phantom(12, number, size=128).pixels for number in range(150)])
+    fresh = np.stack([draw_phantom(12, number, size=128).pixels for number in range(150)])
     assert (originals.nearest(fresh).scores > level).mean() <= 0.04
 
 
@@ -100,7 +100,7 @@ def as_pictures(name: str, pixels: np.ndarray, patients: list[str] | None = None
 def test_a_set_with_planted_copies_is_told_from_one_without(series):
     pixels, patients = series
     real = as_pictures("real", pixels, patients, train=0.8)  # three pictures a patient: 192 are whole patients
-    fresh = np.stack([phantom(12, number, size=128).pixels for number in range(60)])
+    fresh = np.stack([draw_phantom(12, number, size=128).pixels for number in range(60)])
     copied = [3, 3, 7, 8, 90, 91, 150, 9, 10, 11]
     planted = np.concatenate([fresh[:50], [moved(picture, 0.02) for picture in pixels[copied]]])
     heard: list[int] = []

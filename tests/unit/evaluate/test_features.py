@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cxr.data.images import fit_square
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
 from cxr.evaluate.config import EvaluateConfig
@@ -35,11 +35,11 @@ def tiny() -> Extractor:
 
 @pytest.fixture(scope="module")
 def phantoms() -> np.ndarray:
-    return np.stack([phantom(77, number).pixels for number in range(300)])
+    return np.stack([draw_phantom(77, number).pixels for number in range(300)])
 
 
 def test_names_what_phantoms_show(tiny, phantoms):
-    shown = [FINDINGS.index(phantom(77, number).attributes.finding) for number in range(100)]
+    shown = [FINDINGS.index(draw_phantom(77, number).attributes.finding) for number in range(100)]
     probabilities = tiny.probabilities(tiny(phantoms[:100]))
     assert probabilities.shape == (100, tiny.classes) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == shown).mean() > 0.8
@@ -89,7 +89,7 @@ def test_the_more_blur_or_noise_the_larger_the_distance(tiny, phantoms, distance
 @pytest.mark.parametrize("finding", BINARY)
 def test_the_more_findings_are_swapped_the_larger_the_distance_to_real_ones_of_that_finding(tiny, distance, finding):
     reals, fresh, others = (
-        tiny(np.stack([phantom(seed, number, (shown,)).pixels for number in range(100)]))
+        tiny(np.stack([draw_phantom(seed, number, (shown,)).pixels for number in range(100)]))
         for seed, shown in ((1, finding), (2, finding), (2, *(other for other in BINARY if other != finding)))
     )
     found = [distance(reals, np.concatenate([others[:swapped], fresh[swapped:]])) for swapped in (0, 25, 50, 100)]
@@ -133,7 +133,7 @@ def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, 
 
     monkeypatch.setattr(network, "load_state_dict_from_url", lambda *_, **__: load_file(weights))
     monkeypatch.setattr(fid_score, "tqdm", lambda batches: batches)
-    pixels = [np.stack([phantom(seed, n, size=400).pixels for n in range(12)]) for seed in (1, 2)]
+    pixels = [np.stack([draw_phantom(seed, n, size=400).pixels for n in range(12)]) for seed in (1, 2)]
     sets = [stored_set(name, pictures) for name, pictures in zip("ab", pixels, strict=True)]
     folders = [f"{found.store.uri}/images/normal" for found in sets]
     theirs = fid_score.calculate_fid_given_paths(folders, 4, "cpu", 2048, num_workers=0)

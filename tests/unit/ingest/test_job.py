@@ -16,7 +16,7 @@ from cxr.artifact import verify
 from cxr.data.images import encode_png, fit_square, pixels_to_image_id, read_gray
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow
 from cxr.data.sources.files import read_file
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 from cxr.ingest import checks, finish, job, units
 from cxr.ingest.config import IngestConfig
@@ -28,7 +28,7 @@ PATIENTS, BAD = 40, 3
 
 
 def phantom_bytes(number: int) -> bytes:
-    return encode_png(phantom(7, number, BINARY, 64).pixels)
+    return encode_png(draw_phantom(7, number, BINARY, 64).pixels)
 
 
 def rows() -> list[SourceRow]:

@@ -1,11 +1,11 @@
 import numpy as np
 
-from cxr.embedded.phantoms import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.pretrain.appearance import varied
 
 
 def test_another_look_of_the_same_picture_and_the_same_look_from_the_same_seed():
-    pictures = np.stack([phantom(0, number).pixels for number in range(20)])
+    pictures = np.stack([draw_phantom(0, number).pixels for number in range(20)])
     other = varied(pictures, np.random.default_rng(1))
     assert other.shape == pictures.shape and other.dtype == np.uint8
     assert np.array_equal(other, varied(pictures, np.random.default_rng(1)))

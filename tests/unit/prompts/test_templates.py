@@ -8,7 +8,7 @@ import pytest
 from cxr.errors import BadInput
 from cxr.prompts.findings import BINARY, BINARY_PATTERNS, FINDINGS, PATTERNS, Attributes
 from cxr.prompts.phrases import REPHRASED, STANDARD, Phrasebook
-from cxr.prompts.templates import describe, finding_rng, template_prompts
+from cxr.prompts.templates import describe_attributes, make_finding_rng, template_prompts
 
 PER_FINDING = 1200
 
@@ -89,7 +89,7 @@ def test_rephrased_prompts_never_occur_among_the_standard_ones(
 def test_what_the_attributes_fix_is_said() -> None:
     drawn = Attributes("Structural_Lesions", "nodule", "AP", "F", 8, None, "right", "upper")
     for seed in range(30):
-        text = describe(drawn, finding_rng(seed, "x"))
+        text = describe_attributes(drawn, make_finding_rng(seed, "x"))
         assert "in the upper zone of the right lung" in text
         assert "nod" in text and "girl" in text
         assert re.search(r"\bAP\b|anteroposterior", text, re.IGNORECASE)
@@ -97,7 +97,7 @@ def test_what_the_attributes_fix_is_said() -> None:
 
 def test_age_is_said_in_years_or_by_group() -> None:
     drawn = Attributes("Normal_Anatomy", "clear", "PA", "M", 80)
-    texts = [describe(drawn, finding_rng(seed, "x")) for seed in range(40)]
+    texts = [describe_attributes(drawn, make_finding_rng(seed, "x")) for seed in range(40)]
     by_years = [text for text in texts if re.search(r"\ban 80-year-old (man|male patient)\b", text)]
     by_group = [text for text in texts if re.search(r"\ban elderly (man|male patient)\b", text)]
     assert by_years and by_group and len(by_years) + len(by_group) == len(texts)
