@@ -100,15 +100,15 @@ def show_bar(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    start, made = time.monotonic(), 0
+    start, advanced = time.monotonic(), 0
     bars = LiveProgress(*columns, top=top, console=console) if top else Progress(*columns, console=console)
     with bars as shown:
         task = shown.add_task(label, total=total, completed=done, rate="", note="")
 
         def advance(count: int = 1, note: str = "") -> None:
-            nonlocal made
-            made += count
-            rate = made / max(time.monotonic() - start, 1e-9)
+            nonlocal advanced
+            advanced += count
+            rate = advanced / max(time.monotonic() - start, 1e-9)
             shown.update(task, advance=count, rate=f"{rate:.3g}/s", note=note)
 
         yield advance
@@ -116,19 +116,19 @@ def show_bar(
 
 @contextmanager
 def print_lines(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
-    start, made = time.monotonic(), 0
+    start, advanced = time.monotonic(), 0
     printed = start
 
     def advance(count: int = 1, note: str = "") -> None:
-        nonlocal made, printed
-        made += count
+        nonlocal advanced, printed
+        advanced += count
         now = time.monotonic()
-        if now - printed < SECONDS_BETWEEN_LINES and done + made < total:
+        if now - printed < SECONDS_BETWEEN_LINES and done + advanced < total:
             return
         printed = now
-        rate = made / max(now - start, 1e-9)
-        left = timedelta(seconds=round((total - done - made) / rate)) if rate else "?"
-        text = f"{label}: {done + made}/{total} {unit}, {rate:.3g}/s, {left} left {note}"
+        rate = advanced / max(now - start, 1e-9)
+        left = timedelta(seconds=round((total - done - advanced) / rate)) if rate else "?"
+        text = f"{label}: {done + advanced}/{total} {unit}, {rate:.3g}/s, {left} left {note}"
         print(text.rstrip(), file=sys.stderr, flush=True)
 
     yield advance

@@ -61,9 +61,9 @@ class Ranks:
         """What `make` gives on the first worker, on all of them."""
         if self.size == 1:
             return make()
-        made: list[Any] = [make() if self.rank == 0 else None]
-        dist.broadcast_object_list(made)
-        return made[0]
+        shared: list[Any] = [make() if self.rank == 0 else None]
+        dist.broadcast_object_list(shared)
+        return shared[0]
 
 
 def device_name() -> str:

@@ -59,10 +59,10 @@ class GrayToImageNet(nn.Module):
 
 def build_small_resnet(classes: int) -> nn.Module:
     """ResNet-18 as it is used on CIFAR and MedMNIST: its stem keeps the picture's size."""
-    made = models.resnet18(num_classes=classes)
-    made.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
-    made.maxpool = nn.Identity()
-    return made
+    network = models.resnet18(num_classes=classes)
+    network.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
 
 
 def build_head(config: ClassifyConfig, inputs: int, classes: int) -> nn.Module:

@@ -216,12 +216,12 @@ def validate(
     ranks: Ranks,
 ) -> ValidationPoint:
     """The point of the curve after this step, the same on every worker; `losses` are those since the last point."""
-    seen = torch.stack(list(losses)).cpu()
-    if not seen.isfinite().all():
-        first = step - len(seen) + 1 + int((~seen.isfinite()).nonzero()[0])
+    recent = torch.stack(list(losses)).cpu()
+    if not recent.isfinite().all():
+        first = step - len(recent) + 1 + int((~recent.isfinite()).nonzero()[0])
         raise BadInput(f"step {first}: the loss is not a number any more; {TRAINING_ADVICE}")
     average_statistics(model, ranks)
-    return ranks.from_first(lambda: measure_point(model, pictures, config, step, seen.mean().item()))
+    return ranks.from_first(lambda: measure_point(model, pictures, config, step, recent.mean().item()))
 
 
 def average_statistics(model: nn.Module, ranks: Ranks) -> None:

@@ -16,15 +16,15 @@ def score_predictions(probabilities: np.ndarray, labels: np.ndarray) -> dict[str
         probabilities: float [N, C].
         labels: class numbers int [N]; every class is there.
     """
-    named, numbers = probabilities.argmax(axis=1), range(probabilities.shape[1])
-    counts = multilabel_confusion_matrix(labels, named, labels=numbers)[-1 if len(numbers) == 2 else slice(None)]
-    (rejected, falsely), (missed, found) = np.moveaxis(counts, (-2, -1), (0, 1))
+    predicted, numbers = probabilities.argmax(axis=1), range(probabilities.shape[1])
+    counts = multilabel_confusion_matrix(labels, predicted, labels=numbers)[-1 if len(numbers) == 2 else slice(None)]
+    (true_negatives, false_positives), (false_negatives, true_positives) = np.moveaxis(counts, (-2, -1), (0, 1))
     return {
         "auroc": auroc(probabilities, labels),
-        "accuracy": float((named == labels).mean()),
-        "f1": float(np.mean(2 * found / (2 * found + falsely + missed))),
-        "sensitivity": float(np.mean(found / (found + missed))),
-        "specificity": float(np.mean(rejected / (rejected + falsely))),
+        "accuracy": float((predicted == labels).mean()),
+        "f1": float(np.mean(2 * true_positives / (2 * true_positives + false_positives + false_negatives))),
+        "sensitivity": float(np.mean(true_positives / (true_positives + false_negatives))),
+        "specificity": float(np.mean(true_negatives / (true_negatives + false_positives))),
         "calibration_error": calibration_error(probabilities, labels),
     }
 

@@ -66,25 +66,25 @@ def _protect(each: TrainingPatients) -> TrainingPatients:
     return pseudonymise(each.names, owner_key())
 
 
-def record_lineage(seen: Lineage) -> list[dict[str, str]] | None:
+def record_lineage(lineage: Lineage) -> list[dict[str, str]] | None:
     """What a record says of it: nothing that tells who a patient is, or how many there are."""
-    return None if seen is None else [{"key": each.key, "commitment": each.commitment} for each in seen]
+    return None if lineage is None else [{"key": each.key, "commitment": each.commitment} for each in lineage]
 
 
 def read_lineage(metrics: Mapping[str, Any]) -> Lineage:
     """What a record of any version says of whom its model was shown."""
     if LINEAGE in metrics:
-        told = metrics[LINEAGE]
-        return None if told is None else tuple(TrainingPatients(each["key"], each["commitment"]) for each in told)
+        entries = metrics[LINEAGE]
+        return None if entries is None else tuple(TrainingPatients(each["key"], each["commitment"]) for each in entries)
     plain = metrics.get(HASHED_IDS)
     if not plain:
         return None if plain is None else ()
     return (TrainingPatients("", "", tuple(plain)),)
 
 
-def warn_of_hashed_ids(uri: str, seen: Lineage) -> None:
+def warn_of_hashed_ids(uri: str, lineage: Lineage) -> None:
     """Says so where a record of this place holds names that anybody can turn back into ids."""
-    if not all(each.key for each in seen or ()):
+    if not all(each.key for each in lineage or ()):
         note(f"{uri}: its record tells who is in the training data, to anyone who tries ids; before you share it, run "
              f"python jobs/protect.py {uri}")  # fmt: skip
 
@@ -99,7 +99,7 @@ def has_phantoms(sources: Iterable[str]) -> bool:
     return PHANTOM in sources
 
 
-def describe_patients(sources: Iterable[str], seen: Sequence[TrainingPatients] | None) -> str:
+def describe_patients(sources: Iterable[str], lineage: Sequence[TrainingPatients] | None) -> str:
     """What the card of a model's pictures says of patients: no more than is known, and never that it is safe.
 
     Args:
@@ -108,7 +108,7 @@ def describe_patients(sources: Iterable[str], seen: Sequence[TrainingPatients] |
     """
     if set(sources) == {PHANTOM}:
         who = "None is of a patient: what stands behind them was drawn by a program."
-    elif seen is not None and not seen:
+    elif lineage is not None and not lineage:
         who = (
             "This project showed the model no patient; whom others showed it before it was published is not known here."
         )

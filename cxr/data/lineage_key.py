@@ -61,7 +61,7 @@ def find_owner_key() -> LineageKey | None:
         return _parse_key(given, VARIABLE)
     path = key_file()
     try:
-        held = path.read_text()
+        text = path.read_text()
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -69,7 +69,7 @@ def find_owner_key() -> LineageKey | None:
         raise BadInput(f"{path}: cannot be read ({type(error).__name__}); mend it, or {KEY_ADVICE}") from None
     if stat.S_IMODE(mode) & 0o077:
         raise BadInput(f"{path}: others than its owner can read this key; run `chmod 600 {path}`, or set {VARIABLE}")
-    return _parse_key(held, str(path))
+    return _parse_key(text, str(path))
 
 
 def key_file() -> Path:

@@ -28,9 +28,9 @@ PatientLists = Mapping[str, TrainingPatients]  # by their commitment
 NO_LISTS: PatientLists = MappingProxyType({})
 
 
-def encode_lists(seen: Lineage) -> bytes:
+def encode_lists(lineage: Lineage) -> bytes:
     """The lists at hand, for a model's `lineage.json`."""
-    held = [each for each in seen or () if each.names is not None]
+    held = [each for each in lineage or () if each.names is not None]
     told = [{"key": each.key, "commitment": each.commitment, "patients": each.names} for each in held]
     return (json.dumps({"lineage": told}, indent=1) + "\n").encode()
 
@@ -66,14 +66,16 @@ def read_lists_option(option: str, uris: str | None) -> PatientLists:
     return lists
 
 
-def attach_lists(seen: Lineage, lists: PatientLists) -> Lineage:
+def attach_lists(lineage: Lineage, lists: PatientLists) -> Lineage:
     """The same, with the lists that are at hand."""
-    return None if seen is None else tuple(each if each.names else lists.get(each.commitment, each) for each in seen)
+    return (
+        None if lineage is None else tuple(each if each.names else lists.get(each.commitment, each) for each in lineage)
+    )
 
 
-def save_for_owner(seen: Lineage) -> None:
+def save_for_owner(lineage: Lineage) -> None:
     """Keeps lists in the owner's folder; where that cannot be, says so: only a later check is harder."""
-    for each in seen or ():
+    for each in lineage or ():
         if each.names is None:
             continue
         try:
@@ -96,7 +98,7 @@ class Overlap:
     unchecked: str = ""  # why there may be others; empty if these are all
 
 
-def compare_patients(seen: Lineage, real: pa.Table, lists: PatientLists) -> Overlap:
+def compare_patients(lineage: Lineage, real: pa.Table, lists: PatientLists) -> Overlap:
     """Compares keyed names, which needs the key that they were made with.
 
     A list that is not at hand is known all the same if it is that of all the real set's training and validation
@@ -108,19 +110,19 @@ def compare_patients(seen: Lineage, real: pa.Table, lists: PatientLists) -> Over
     Raises:
         BadInput: a list is not the one that its commitment is of, or the key's file cannot be used.
     """
-    if not seen:
-        why = "" if seen == () else "it is not known which patients its generator was trained on"
-        return Overlap(nobody=seen == (), unchecked=why)
-    seen = merge_lineages(seen) or ()
+    if not lineage:
+        why = "" if lineage == () else "it is not known which patients its generator was trained on"
+        return Overlap(nobody=lineage == (), unchecked=why)
+    lineage = merge_lineages(lineage) or ()
     key = find_owner_key()
-    if key is None or any(each.key != key.id for each in seen):
+    if key is None or any(each.key != key.id for each in lineage):
         here = f"this one is {key.id}" if key else "there is none here"
-        wanted = " and ".join(sorted({each.key for each in seen} - {key and key.id}))
+        wanted = " and ".join(sorted({each.key for each in lineage} - {key and key.id}))
         why = f"its generator's patients are named under the key {wanted}, and {here}; set {VARIABLE} to the right one"
         return Overlap(unchecked=why)
     parts = _pseudonyms_by_part(real, key)
     learned, known, unchecked = set().union(*(parts[part, ""] for part in TRAINING_PARTS)), set(), ""
-    for each in seen:
+    for each in lineage:
         names = _training_pseudonyms(each, key, parts, lists)
         if names is None:
             unchecked = (

@@ -67,8 +67,8 @@ def record_accuracies(found: list[PromptAccuracy]) -> list[dict[str, Any]]:
     return list(rounded)
 
 
-def read_accuracies(told: list[dict[str, Any]] | None) -> list[PromptAccuracy]:
-    return [PromptAccuracy(**one) for one in told or ()]
+def read_accuracies(entries: list[dict[str, Any]] | None) -> list[PromptAccuracy]:
+    return [PromptAccuracy(**one) for one in entries or ()]
 
 
 def _percent(share: float) -> str:

@@ -25,14 +25,14 @@ def protect_artifact(store: Store) -> int:
         raise BadInput(f"{store.uri}: no record.json, so unfinished or not an artifact; finish it with its own command")
     if not record.metrics.get(HASHED_IDS):
         return 0
-    seen = merge_lineages(read_lineage(record.metrics))
-    save_for_owner(seen)
+    lineage = merge_lineages(read_lineage(record.metrics))
+    save_for_owner(lineage)
     metrics = {name: value for name, value in record.metrics.items() if name != HASHED_IDS} | {
-        LINEAGE: record_lineage(seen)
+        LINEAGE: record_lineage(lineage)
     }
     changed = {stored.key: stored for stored in record.objects}
     if not is_image_set(record):
-        for stored in (store.put(LINEAGE_KEY, encode_lists(seen)), remove_patient_column(store)):
+        for stored in (store.put(LINEAGE_KEY, encode_lists(lineage)), remove_patient_column(store)):
             changed[stored.key] = stored
     replace_record(store, record.model_copy(update={"metrics": metrics, "objects": list(changed.values())}))
     return len(record.metrics[HASHED_IDS])

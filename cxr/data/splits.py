@@ -104,25 +104,27 @@ def _require_every_finding(contents: dict[Hashable, Counter[str]], part_of: dict
 def _assign_groups(contents: dict[Hashable, Counter[str]], shares: dict, salt: str) -> dict:
     """Group -> part: first each finding into each part, then the rest, all in drawn order."""
     total: Counter[str] = sum(contents.values(), Counter())
-    waiting = dict.fromkeys(sorted(contents, key=lambda group: _order_key(salt, group)))
-    held: dict = {part: Counter() for part in shares}
+    unassigned = dict.fromkeys(sorted(contents, key=lambda group: _order_key(salt, group)))
+    assigned: dict = {part: Counter() for part in shares}
     part_of: dict = {}
 
-    def give(group: Hashable, part: Hashable) -> None:
-        del waiting[group]
+    def assign(group: Hashable, part: Hashable) -> None:
+        del unassigned[group]
         part_of[group] = part
-        held[part].update(contents[group])
+        assigned[part].update(contents[group])
 
-    def missing(part: Hashable, group: Hashable) -> float:
-        return sum(n * (shares[part] - held[part][finding] / total[finding]) for finding, n in contents[group].items())
+    def missing_share(part: Hashable, group: Hashable) -> float:
+        return sum(
+            n * (shares[part] - assigned[part][finding] / total[finding]) for finding, n in contents[group].items()
+        )
 
     for finding in sorted(total, key=lambda finding: (total[finding], finding)):
         for part in shares:
-            group = next((g for g in waiting if finding in contents[g]), None)
-            if group is not None and not held[part][finding]:
-                give(group, part)
-    for group in list(waiting):
-        give(group, max(shares, key=lambda part: missing(part, group)))
+            group = next((g for g in unassigned if finding in contents[g]), None)
+            if group is not None and not assigned[part][finding]:
+                assign(group, part)
+    for group in list(unassigned):
+        assign(group, max(shares, key=lambda part: missing_share(part, group)))
     return part_of
 
 

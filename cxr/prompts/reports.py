@@ -59,10 +59,10 @@ def clean_report(text: str) -> tuple[str, int]:
     """
     ordered = sorted(_split_sections(text), key=lambda section: _section_rank(section[0]))
     cleaned = [(name, *remove_marks(body)) for name, body in ordered]
-    told = (
+    bodies = (
         body if _section_rank(name) < len(_FIRST_SECTIONS) else f"{name} {body}" for name, body, _ in cleaned if body
     )
-    whole, more = remove_marks(" ".join(told))
+    whole, more = remove_marks(" ".join(bodies))
     return whole, more + sum(marks for _, _, marks in cleaned)
 
 
@@ -70,8 +70,8 @@ def _split_sections(text: str) -> list[tuple[str, str]]:
     """Heading with its colon ("" for what stands before the first) and body, in the order of the text."""
     found = list(_HEADING.finditer(text))
     ends = [*(heading.start() for heading in found), len(text)]
-    named = ((h[0].strip(), text[h.end() : end]) for h, end in zip(found, ends[1:], strict=True))
-    return [("", text[: ends[0]]), *named]
+    sections = ((h[0].strip(), text[h.end() : end]) for h, end in zip(found, ends[1:], strict=True))
+    return [("", text[: ends[0]]), *sections]
 
 
 def _section_rank(name: str) -> int:

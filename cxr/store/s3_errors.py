@@ -84,9 +84,10 @@ def explain_settings_error(error: Exception) -> str:
         return f"{_one_line(error)}; {_suggest_profile(str(profile))}"
     if isinstance(error, _LOGIN_ERRORS):
         login = "login" if isinstance(error, boto.LoginError) else "sso login"
-        named = f" --profile {profile}" if profile else ""
+        option = f" --profile {profile}" if profile else ""
         return (
-            f"the login of {whose} has expired or was never made; run `aws {login}{named}`, then the same command again"
+            f"the login of {whose} has expired or was never made; run `aws {login}{option}`, "
+            "then the same command again"
         )
     if isinstance(error, _MISSING_KEY_ERRORS):
         return f"no keys ({_one_line(error)}); set {KEYS}"

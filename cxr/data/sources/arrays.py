@@ -35,8 +35,8 @@ def npz_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     known = path.stem.split("_")[0]
     try:
         with zipfile.ZipFile(path) as archive:
-            held = {name.removesuffix(".npy") for name in archive.namelist()}
-            parts = [part for part in ("train", "val", "test") if f"{part}_images" in held]
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            parts = [part for part in ("train", "val", "test") if f"{part}_images" in names]
             if not parts:
                 raise BadInput(f"{path}: holds no train_images, val_images or test_images; give a MedMNIST file")
             labels, mark = {part: _read_labels(path, part) for part in parts}, _content_mark(path)
@@ -145,9 +145,9 @@ def _find_labels(images: Path, part: str) -> Path:
     labels = _find_file(images.parent, part, "labels")
     if labels is None:
         raise BadInput(f"{images.parent}: {images.name} has no {part}-labels-idx1-ubyte(.gz) beside it; add that file")
-    pictures, named = _count_items(images, 3), _count_items(labels, 1)
-    if pictures != named:
-        raise BadInput(f"{images}: {pictures} pictures have {named} labels; get both files again")
+    pictures, label_count = _count_items(images, 3), _count_items(labels, 1)
+    if pictures != label_count:
+        raise BadInput(f"{images}: {pictures} pictures have {label_count} labels; get both files again")
     return labels
 
 

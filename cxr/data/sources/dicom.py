@@ -60,14 +60,14 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     """
     require_pydicom()
     root = require_folder(place).resolve()
-    passed = SkippedFiles()
+    skipped = SkippedFiles()
     try:
-        paths = sorted(list_files(root, passed))
+        paths = sorted(list_files(root, skipped))
     except BadInput:  # names a folder, which may bear a person's name
         raise BadInput(f"{root}: a folder inside cannot be read; mend the rights of all, or move it away") from None
     found, others = _read_headers(paths, root)
-    count_skipped(others, passed)
-    for line in passed.lines(names=False):
+    count_skipped(others, skipped)
+    for line in skipped.lines(names=False):
         options.notes(line)
     if without := sum(not header.pictured for _, header in found):
         options.notes(
@@ -75,9 +75,9 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         )
     found = [(path, header) for path, header in found if header.pictured]
     if not found:
-        held = "holds no DICOM files with pictures" if paths else "holds no files"
+        contents = "holds no DICOM files with pictures" if paths else "holds no files"
         hint = f"; did you mean folder:{root}?" if _has_pictures(others) else ""
-        raise BadInput(f"{root}: {held}; give a folder of DICOM files, with one folder a finding{hint}")
+        raise BadInput(f"{root}: {contents}; give a folder of DICOM files, with one folder a finding{hint}")
     headers = [header for _, header in found]
     patients = {p: f"dicom-{n:06d}" for n, p in enumerate(sorted({h.patient for h in headers} - {NO_PATIENT}), 1)}
     for number, (path, header) in enumerate(found, 1):

@@ -11,7 +11,7 @@ from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
 COUNT = 1797
-SIZE = 28  # px, MNIST's; the originals are 8 x 8, less than the door for pixels takes
+SIZE = 28  # px, MNIST's; the originals are 8 x 8, less than the image loader takes
 
 
 def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
@@ -24,12 +24,12 @@ def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         raise BadInput(f"digits:{place[:60]}: give a number from 1 to {COUNT:,}")
     from sklearn.datasets import load_digits
 
-    held = load_digits()
+    digits = load_digits()
     for number in range(int(place)):
         yield SourceRow(
             name=f"digits/{number:04d}",
-            load=partial(_enlarge, held.images[number]),
-            finding=f"digit_{held.target[number]}",
+            load=partial(_enlarge, digits.images[number]),
+            finding=f"digit_{digits.target[number]}",
             source="scikit-learn's digits (UCI, Optical Recognition of Handwritten Digits)",
         )
 

@@ -117,12 +117,12 @@ def _fetch_checksum(url: str) -> tuple[str, str] | None:
 def _inspect(url: str) -> RemoteFile:
     """Asks for the first byte: the answer tells the size, and whether parts can be had."""
     with _open(url, 0, 0) as answer:
-        told = answer.headers
+        headers = answer.headers
         by_pieces = answer.status == 206
-        size = told.get("Content-Range", "").rpartition("/")[2] if by_pieces else told.get("Content-Length", "")
+        size = headers.get("Content-Range", "").rpartition("/")[2] if by_pieces else headers.get("Content-Length", "")
     if not size.isdigit():
         raise BadInput(f"{url}: the server does not tell the file's size; download it yourself and give its folder")
-    version = f"{size} {told.get('ETag')} {told.get('Last-Modified')}"
+    version = f"{size} {headers.get('ETag')} {headers.get('Last-Modified')}"
     return RemoteFile(url, int(size), hashlib.sha256(version.encode()).hexdigest()[:16], by_pieces)
 
 

@@ -31,17 +31,17 @@ def folder_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             outside.
     """
     root = require_folder(place).resolve()
-    passed, captions = SkippedFiles(), CaptionReader()
-    tops = _top_folders(root, passed)
+    skipped, captions = SkippedFiles(), CaptionReader()
+    tops = _top_folders(root, skipped)
     _note_loose_pictures(root, options)
     found, others = [], set()
-    for split, finding, folder in _class_folders(root, tops, passed):
-        pictures, beside = _class_files(folder, root, passed)
+    for split, finding, folder in _class_folders(root, tops, skipped):
+        pictures, beside = _class_files(folder, root, skipped)
         found += [(split, finding, path) for path in pictures]
         others |= beside
     names = {finding for _, finding, _ in found}
     if len(names) < 2:
-        for line in passed.lines():
+        for line in skipped.lines():
             options.notes(line)
         raise BadInput(
             f"{root}: {_describe_contents(root, names, tops)}; put the X-rays of each finding into a folder of its own"
@@ -51,25 +51,25 @@ def folder_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         {*others, *_files_in(root), *(file for top in splits for file in _files_in(top))}, options.notes
     )
     for split, finding, path in found:
-        told = {"patient_id": parse_patient(path.name), "source": "folder", **captions.of(path, others)}
+        fields = {"patient_id": parse_patient(path.name), "source": "folder", **captions.of(path, others)}
         yield SourceRow(
             name=escape_unprintable(path.relative_to(root).as_posix()),
             load=partial(read_file, path),
             finding=finding,
             split=split,
             mark=file_mark(path),
-            **told,
+            **fields,
         )
-    count_skipped(others - captions.read - set(captions.unusable), passed)
-    for line in (*passed.lines(), *captions.lines()):
+    count_skipped(others - captions.read - set(captions.unusable), skipped)
+    for line in (*skipped.lines(), *captions.lines()):
         options.notes(line)
 
 
-def _top_folders(root: Path, passed: SkippedFiles) -> list[str]:
+def _top_folders(root: Path, skipped: SkippedFiles) -> list[str]:
     """The names of its folders, without those of masks and the like."""
     folders = [folder for folder in folders_in(root) if not is_system_folder(folder.name)]
     for aside in (folder for folder in folders if is_auxiliary_folder(folder.name)):
-        passed.folders[aside.name] += sum(path.is_file() for path in aside.rglob("*"))
+        skipped.folders[aside.name] += sum(path.is_file() for path in aside.rglob("*"))
     return [folder.name for folder in folders if not is_auxiliary_folder(folder.name)]
 
 
@@ -100,26 +100,26 @@ def _describe_contents(root: Path, names: set[str], tops: list[str]) -> str:
     return f"holds one class only, {name!r}{hint}"
 
 
-def _class_folders(root: Path, tops: list[str], passed: SkippedFiles) -> Iterator[tuple[str | None, str, Path]]:
+def _class_folders(root: Path, tops: list[str], skipped: SkippedFiles) -> Iterator[tuple[str | None, str, Path]]:
     """The publisher's split, finding and folder of each class."""
     splits = [top for top in tops if top.casefold() in SPLIT_NAMES]
     if splits and len(splits) < len(tops):
         other = next(top for top in tops if top not in splits)
         raise BadInput(f"{root}: holds {splits[0]!a} beside {other!a}; give splits or findings, not both")
     for split in splits or [""]:
-        for name in _top_folders(root / split, passed) if split else tops:
+        for name in _top_folders(root / split, skipped) if split else tops:
             try:
                 yield SPLIT_NAMES[split.casefold()] if split else None, parse_finding(name), root / split / name
             except BadInput as error:
                 raise BadInput(f"{root}: {error}") from None
 
 
-def _class_files(folder: Path, root: Path, passed: SkippedFiles) -> tuple[list[Path], set[Path]]:
+def _class_files(folder: Path, root: Path, skipped: SkippedFiles) -> tuple[list[Path], set[Path]]:
     require_below(folder, root, folder.name)
-    pictures, beside = list_pictures(folder, passed)
+    pictures, beside = list_pictures(folder, skipped)
     if not pictures:
-        held = f"holds {len(beside):,} files, of which none is a picture" if beside else "is empty"
-        raise BadInput(f"{folder}: {held}; put X-rays into it, or remove it")
+        contents = f"holds {len(beside):,} files, of which none is a picture" if beside else "is empty"
+        raise BadInput(f"{folder}: {contents}; put X-rays into it, or remove it")
     if medical := sum(path.suffix.casefold() in DICOM_SUFFIXES for path in pictures):
         raise BadInput(f"{folder}: holds {medical:,} DICOM files; give dicom:{root}, which reads the same folders")
     for path in filter(Path.is_symlink, [*pictures, *beside]):

@@ -53,7 +53,7 @@ class FileFinder:
             one_folder: whether all paths of the table lie in one folder, so that its name tells nothing.
 
         Raises:
-            Ambiguous: several fit.
+            AmbiguousPath: several fit.
         """
         fitting = list(self._candidates(PurePosixPath(path), one_folder))
         nearest = [c for c in fitting if c.shared == max(c.shared for c in fitting)]
@@ -73,8 +73,8 @@ class FileFinder:
             shared = min(len(mine), len(theirs)) if shared is None else shared
             parts_differ = not contained and bool(SPLIT_NAMES.keys() & {*mine[shared:], *theirs[shared:]})
             if contained or (not parts_differ and (shared or one_folder)):
-                named = (file.name != path.name) + (file.name.casefold() != path.name.casefold())
-                yield _Candidate(file, named, shared, contained)
+                exactness = (file.name != path.name) + (file.name.casefold() != path.name.casefold())
+                yield _Candidate(file, exactness, shared, contained)
 
     @cached_property
     def _files(self) -> dict[str, list[PurePosixPath]]:

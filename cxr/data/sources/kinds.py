@@ -56,10 +56,10 @@ class SkippedFiles:
         if self.folders and not names:
             yield f"left out {sum(self.folders.values()):,} files in folders of masks, heat maps or thumbnails"
         elif self.folders:
-            told = ", ".join(f"{name!a} ({count:,})" for name, count in sorted(self.folders.items()))
+            folders = ", ".join(f"{name!a} ({count:,})" for name, count in sorted(self.folders.items()))
             yield (
                 f"left out {sum(self.folders.values()):,} files in folders whose names say that they hold no X-rays: "
-                f"{told}; rename a folder to have it read"
+                f"{folders}; rename a folder to have it read"
             )
         if self.masks:
             yield f"left out {self.masks:,} pictures named as the mask, heat map or thumbnail of another one"
@@ -69,7 +69,7 @@ class SkippedFiles:
             yield f"passed over {sum(self.suffixes.values()):,} files that are no pictures ({kinds})"
 
 
-def list_pictures(folder: Path, passed: SkippedFiles) -> tuple[list[Path], set[Path]]:
+def list_pictures(folder: Path, skipped: SkippedFiles) -> tuple[list[Path], set[Path]]:
     """The pictures at any depth in order, and the files beside them, which are no pictures.
 
     Hidden files and folders, and what systems leave, do not count; linked folders are not entered.
@@ -78,7 +78,7 @@ def list_pictures(folder: Path, passed: SkippedFiles) -> tuple[list[Path], set[P
         BadInput: a folder cannot be read, so that its pictures would be missing.
     """
     pictures, beside = [], set()
-    for path in list_files(folder, passed):
+    for path in list_files(folder, skipped):
         suffix = path.suffix.casefold()
         if suffix in OTHER_SUFFIXES or (suffix not in PICTURE_SUFFIXES and not _begins_as_picture(path)):
             beside.add(path)
@@ -86,18 +86,18 @@ def list_pictures(folder: Path, passed: SkippedFiles) -> tuple[list[Path], set[P
             pictures.append(path)
     stems = {path.stem.casefold() for path in pictures}
     kept = [path for path in pictures if not _is_mask_of_another(path, stems)]
-    passed.masks += len(pictures) - len(kept)
+    skipped.masks += len(pictures) - len(kept)
     return sorted(kept), beside
 
 
-def count_skipped(beside: Iterable[Path], passed: SkippedFiles) -> None:
+def count_skipped(beside: Iterable[Path], skipped: SkippedFiles) -> None:
     """Counts files by their suffix, if it is a usual one: others may hold names of people."""
     for path in beside:
         suffix = path.suffix.casefold()
-        passed.suffixes[suffix if suffix in OTHER_SUFFIXES | PICTURE_SUFFIXES else "others"] += 1
+        skipped.suffixes[suffix if suffix in OTHER_SUFFIXES | PICTURE_SUFFIXES else "others"] += 1
 
 
-def list_files(folder: Path, passed: SkippedFiles) -> Iterator[Path]:
+def list_files(folder: Path, skipped: SkippedFiles) -> Iterator[Path]:
     """Every file that is no litter and in no folder of masks and the like, in any order; raises as `list_pictures`."""
 
     def refuse(error: OSError) -> NoReturn:
@@ -105,7 +105,7 @@ def list_files(folder: Path, passed: SkippedFiles) -> Iterator[Path]:
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
         for aside in filter(is_auxiliary_folder, folders):
-            passed.folders[aside] += sum(len(names) for _, _, names in os.walk(Path(parent) / aside))
+            skipped.folders[aside] += sum(len(names) for _, _, names in os.walk(Path(parent) / aside))
         folders[:] = [name for name in folders if not is_auxiliary_folder(name) and not is_system_folder(name)]
         yield from (
             Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in SYSTEM_FILES

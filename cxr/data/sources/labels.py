@@ -62,19 +62,19 @@ class FindingCounts:
         uncertain, blank = sum(self.uncertain.values()), self.rows - sum(self.named.values())
         numbers = {name: n for name, n in self.named.items() if name.isdecimal()}
         if "-1" in self.uncertain:
-            held = ", ".join(f"{name} ({n:,})" for name, n in sorted((self.uncertain | Counter(numbers)).items()))
+            counts = ", ".join(f"{name} ({n:,})" for name, n in sorted((self.uncertain | Counter(numbers)).items()))
             raise BadInput(
-                f"the finding's column holds marks of one finding, of which -1 means uncertain: {held}, blank "
+                f"the finding's column holds marks of one finding, of which -1 means uncertain: {counts}, blank "
                 f"({blank - uncertain:,}); {ONE_ONLY}, by its name: write a column with a name in each row that is "
                 "certain, and give --columns finding=<its name>"
             )
         if self.uncertain:
-            held = ", ".join(f"{name!a} ({n:,})" for name, n in self.uncertain.items())
-            note(f"{uncertain:,} of {self.rows:,} rows are uncertain of their finding and count as without: {held}")
+            counts = ", ".join(f"{name!a} ({n:,})" for name, n in self.uncertain.items())
+            note(f"{uncertain:,} of {self.rows:,} rows are uncertain of their finding and count as without: {counts}")
         if numbers:
-            held = ", ".join(f"{name} ({n:,})" for name, n in sorted(numbers.items())[:8])
+            counts = ", ".join(f"{name} ({n:,})" for name, n in sorted(numbers.items())[:8])
             note(
-                f"findings are numbers, which become the names of the classes: {held}; to have words, name a column "
+                f"findings are numbers, which become the names of the classes: {counts}; to have words, name a column "
                 "that holds them with --columns finding=<its name>"
             )
 

@@ -39,12 +39,12 @@ def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         raise BadInput(
             f"{folder}: holds reports at most, no pictures; put {PICTURE_ARCHIVE} or the unpacked pictures there"
         )
-    named: set[str] = set()
+    names: set[str] = set()
     for report in openi_reports(folder / REPORT_ARCHIVE if (folder / REPORT_ARCHIVE).is_file() else path):
         for row in _report_rows(report, files, folder):
-            if row.name in named:
+            if row.name in names:
                 raise BadInput(f"{folder}: two reports name the picture {row.name!r}; keep one of them")
-            named.add(row.name)
+            names.add(row.name)
             yield row
 
 

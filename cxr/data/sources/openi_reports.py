@@ -163,5 +163,5 @@ def finding_of_mesh(terms: list[str]) -> str:
 
 def view_of(caption: str | None) -> str | None:
     """The view, where the caption names just one: of "PA and lateral" nothing says which picture is which."""
-    named = [view for view, word in _VIEWS.items() if re.search(word, caption or "", re.IGNORECASE)]
-    return named[0] if len(named) == 1 and not re.search(_SEVERAL, caption or "", re.IGNORECASE) else None
+    views = [view for view, word in _VIEWS.items() if re.search(word, caption or "", re.IGNORECASE)]
+    return views[0] if len(views) == 1 and not re.search(_SEVERAL, caption or "", re.IGNORECASE) else None

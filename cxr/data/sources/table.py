@@ -46,10 +46,10 @@ def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     for row in table.rows(elsewhere, summary):
         summary.add(row)
     summary.check(table, elsewhere)
-    named: set[str] = set()
+    names: set[str] = set()
     for row in table.rows(elsewhere, _TableSummary()):
-        if row.name not in named:
-            named.add(row.name)
+        if row.name not in names:
+            names.add(row.name)
             yield row
 
 

@@ -1,4 +1,4 @@
-"""The one door for pixels: right gray for every mode and format, one short reason for what cannot be used."""
+"""The image loader: right gray for every mode and format, one short reason for what cannot be used."""
 
 import io
 import os

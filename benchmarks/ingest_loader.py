@@ -1,4 +1,4 @@
-"""Claim: the door takes in at least as many images a second and core as a bare Pillow decode, resize, encode loop.
+"""Claim: the image loader takes in at least as many images a second and core as a bare Pillow decode, resize, encode.
 
 Over the same files, to 512 x 512 gray PNG, one thread each. Ours also checks, and keeps the aspect ratio.
 """

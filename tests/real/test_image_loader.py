@@ -1,4 +1,4 @@
-"""Real X-rays through the one door for pixels: every file passes, and is the picture that Pillow sees."""
+"""Real X-rays through the image loader: every file passes, and is the picture that Pillow sees."""
 
 from pathlib import Path
 
