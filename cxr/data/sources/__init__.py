@@ -27,6 +27,6 @@ __all__ = [
     "SourceRow",
     "is_source_name",
     "openi_reports",
-    "parse_source",
     "parse_patient",
+    "parse_source",
 ]

@@ -3,7 +3,7 @@
 import pytest
 
 from cxr.data.sources import parse_source
-from cxr.data.sources.words import parse_age, parse_finding, parse_patient, escape_unprintable, parse_sex, parse_split
+from cxr.data.sources.words import escape_unprintable, parse_age, parse_finding, parse_patient, parse_sex, parse_split
 from cxr.errors import BadInput
 
 
@@ -66,7 +66,13 @@ def test_names_are_safe_to_print_and_stay_different():
 
 def test_findings_of_ours_in_any_case_are_ours():
     labels = ("NORMAL", "Pneumonia", "cardiac_findings", "COVID", "")
-    assert [parse_finding(label) for label in labels] == ["normal", "pneumonia", "Cardiac_Findings", "COVID", "unlabelled"]
+    assert [parse_finding(label) for label in labels] == [
+        "normal",
+        "pneumonia",
+        "Cardiac_Findings",
+        "COVID",
+        "unlabelled",
+    ]
 
 
 def test_publishers_words():
