@@ -97,7 +97,7 @@ def read_images(
 
     Args:
         size: pixels; other sizes are scaled, the longest side to it, on black.
-        advance: hears how many more are read.
+        advance: called with the number of pictures read since the last call.
 
     Raises:
         BadInput: a picture is missing, damaged, or not the one that the catalog names.

@@ -1,7 +1,7 @@
-"""What stands behind a picture or a model: whom it was shown, without naming anybody, and the sources of pictures.
+"""The lineage of a picture or a model: the patients it was trained on, without naming them, and its sources.
 
-A record holds of the patients of a training only a commitment: a keyed digest of the list of their names, which are
-keyed digests themselves (`lineage_key`). The list stays with the model and with its owner (`lineage_lists`).
+Of the patients of a training a record holds a commitment only: a keyed digest of the list of their pseudonyms, which
+are keyed digests themselves (`lineage_key`). The list stays with the model and with its owner (`lineage_lists`).
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from typing import Any
 from cxr.data.lineage_key import LineageKey, owner_key
 from cxr.progress import note
 
-LINEAGE = "lineage"  # in a record's metrics: see `record_lineage`
-HASHED_IDS = "patients_seen"  # what version 0.1 wrote there: a list of `hashed_id`
-SET_SOURCES = "sources"  # in a record's metrics: see `merge_sources`
-PHANTOM = "phantom (computer-drawn, of no patient)"  # what a catalog calls the source of phantoms
-UNKNOWN_SOURCE = "unknown"  # a source that no record tells
+LINEAGE = "lineage"  # key in a record's metrics: see `record_lineage`
+HASHED_IDS = "patients_seen"  # the same of version 0.1: a list of `hashed_id`
+SET_SOURCES = "sources"  # key in a record's metrics: see `merge_sources`
+PHANTOM = "phantom (computer-drawn, of no patient)"  # the source of phantoms in a catalog
+UNKNOWN_SOURCE = "unknown"  # a source that no record names
 PHANTOM_NOTICE = "Of phantoms, or of what a model has learned from them: no figure here says anything about patients."
 
 
@@ -37,14 +37,18 @@ def hashed_id(patient: str | None, image_id: str) -> str:
     return hashlib.sha256((patient or image_id).encode()).hexdigest()
 
 
-def pseudonymise(plain: Iterable[str], key: LineageKey) -> TrainingPatients:
-    """What is kept of the patients of a training, by `hashed_id`."""
-    names = tuple(sorted({key.name(name) for name in plain}))
+def pseudonymise(hashed_ids: Iterable[str], key: LineageKey) -> TrainingPatients:
+    """The patients of a training under their pseudonyms.
+
+    Args:
+        hashed_ids: see `hashed_id`.
+    """
+    names = tuple(sorted({key.pseudonym(hashed) for hashed in hashed_ids}))
     return TrainingPatients(key.id, key.commitment(names), names)
 
 
 def merge_lineages(*models: Lineage) -> Lineage:
-    """Whom any of these models was trained on or chosen by; None if one's are not known.
+    """The patients that any of these models was trained on or chosen by; None if one's are not known.
 
     Raises:
         BadInput: names of version 0.1 are among them, and the owner's key cannot be had, see `owner_key`.
@@ -67,12 +71,12 @@ def _protect(each: TrainingPatients) -> TrainingPatients:
 
 
 def record_lineage(lineage: Lineage) -> list[dict[str, str]] | None:
-    """What a record says of it: nothing that tells who a patient is, or how many there are."""
+    """The lineage for a record: keys and commitments, which reveal neither who a patient is nor how many there are."""
     return None if lineage is None else [{"key": each.key, "commitment": each.commitment} for each in lineage]
 
 
 def read_lineage(metrics: Mapping[str, Any]) -> Lineage:
-    """What a record of any version says of whom its model was shown."""
+    """The lineage from the metrics of a record of any version."""
     if LINEAGE in metrics:
         entries = metrics[LINEAGE]
         return None if entries is None else tuple(TrainingPatients(each["key"], each["commitment"]) for each in entries)
@@ -83,7 +87,7 @@ def read_lineage(metrics: Mapping[str, Any]) -> Lineage:
 
 
 def warn_of_hashed_ids(uri: str, lineage: Lineage) -> None:
-    """Says so where a record of this place holds names that anybody can turn back into ids."""
+    """Warns where the record of this place holds hashes that anybody can turn back into ids."""
     if not all(each.key for each in lineage or ()):
         note(f"{uri}: its record tells who is in the training data, to anyone who tries ids; before you share it, run "
              f"python jobs/protect.py {uri}")  # fmt: skip
@@ -95,16 +99,16 @@ def merge_sources(*parts: Iterable[str | None]) -> list[str]:
 
 
 def has_phantoms(sources: Iterable[str]) -> bool:
-    """Whether phantoms are among what stands behind it, so that its figures say nothing about patients."""
+    """Whether phantoms are among the sources, so that no metric is about patients."""
     return PHANTOM in sources
 
 
 def describe_patients(sources: Iterable[str], lineage: Sequence[TrainingPatients] | None) -> str:
-    """What the card of a model's pictures says of patients: no more than is known, and never that it is safe.
+    """The statement on patients for the card of a model's pictures: only what is known, and never that it is safe.
 
     Args:
         sources: see `merge_sources`.
-        seen: whom this project showed the model; None if that is not known.
+        lineage: the patients this project trained the model on; None if that is not known.
     """
     if set(sources) == {PHANTOM}:
         who = "None is of a patient: what stands behind them was drawn by a program."

@@ -1,4 +1,4 @@
-"""The owner's key, under which alone patients are named outside a real set.
+"""The owner's key: outside a real set, patients have pseudonyms under this key alone.
 
 Whoever holds a set but not the key can try every id there is and recognise none. The key never leaves the processes
 that drive a job: no record, plan, worker or runtime environment holds it.
@@ -34,13 +34,13 @@ class LineageKey:
         """Tells keys apart, and does not give them away."""
         return self._digest("key id", "")[:16]
 
-    def name(self, plain: str) -> str:
-        """What a patient is called, by `lineage.hashed_id`."""
-        return self._digest("patient", plain)
+    def pseudonym(self, hashed_id: str) -> str:
+        """Of the patient of this `lineage.hashed_id`."""
+        return self._digest("patient", hashed_id)
 
-    def commitment(self, names: Iterable[str]) -> str:
-        """One digest of patients' names in any order."""
-        return self._digest("patients", "\n".join(sorted(names)))
+    def commitment(self, pseudonyms: Iterable[str]) -> str:
+        """One digest of patients' pseudonyms in any order."""
+        return self._digest("patients", "\n".join(sorted(pseudonyms)))
 
     def _digest(self, of: str, text: str) -> str:
         return hmac.digest(self.secret, f"{of}\n{text}".encode(), hashlib.sha256).hex()
@@ -56,7 +56,7 @@ def owner_key() -> LineageKey:
 
 
 def find_owner_key() -> LineageKey | None:
-    """The same, but a key that does not exist is not made. Raises as `owner_key`."""
+    """The same; None where there is no key yet. Raises as `owner_key`."""
     if given := os.environ.get(VARIABLE, ""):
         return _parse_key(given, VARIABLE)
     path = key_file()
@@ -96,7 +96,7 @@ def _parse_key(text: str, where: str) -> LineageKey:
 
 
 def _create_key(path: Path) -> LineageKey:
-    """Of several processes that make the file at once one wins, and all have its key."""
+    """Writes a new key; of several processes that do so at once one wins, and all have its key."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".key-") as file:  # mode 600 from the first byte

@@ -1,4 +1,4 @@
-"""Lists of the patients behind a model, in keyed names, and what they say of a real set.
+"""Lists of the patients behind a model, as pseudonyms, and their comparison with a real set.
 
 A list lies beside its model as `lineage.json`, and in a folder of the owner's, where a set's record finds it by its
 commitment. No set of images has one.
@@ -36,7 +36,7 @@ def encode_lists(lineage: Lineage) -> bytes:
 
 
 def read_lists(store: Store) -> PatientLists:
-    """Those of a model's place; none where it has none.
+    """The lists beside a model; none where it has none.
 
     Raises:
         BadInput: the file is damaged.
@@ -67,14 +67,14 @@ def read_lists_option(option: str, uris: str | None) -> PatientLists:
 
 
 def attach_lists(lineage: Lineage, lists: PatientLists) -> Lineage:
-    """The same, with the lists that are at hand."""
+    """The lineage with the lists that are at hand."""
     return (
         None if lineage is None else tuple(each if each.names else lists.get(each.commitment, each) for each in lineage)
     )
 
 
 def save_for_owner(lineage: Lineage) -> None:
-    """Keeps lists in the owner's folder; where that cannot be, says so: only a later check is harder."""
+    """Saves lists in the owner's folder; a failure is noted only, as it makes a later check harder and no more."""
     for each in lineage or ():
         if each.names is None:
             continue
@@ -89,9 +89,9 @@ def save_for_owner(lineage: Lineage) -> None:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Of whom a generator was shown, what a real set has; numbers are of patients, of pictures where none is named."""
+    """How a generator's training patients lie in a real set; counts of patients, of pictures where none is known."""
 
-    nobody: bool = False  # this project showed it no patient
+    nobody: bool = False  # this project trained it on no patient
     shown: int = 0
     outside: int = 0  # of them, in neither the training nor the validation part of the real set
     tested: int = 0  # of them, in its test part
@@ -99,7 +99,7 @@ class Overlap:
 
 
 def compare_patients(lineage: Lineage, real: pa.Table, lists: PatientLists) -> Overlap:
-    """Compares keyed names, which needs the key that they were made with.
+    """Compares pseudonyms, which needs the key that they were made with.
 
     A list that is not at hand is known all the same if it is that of all the real set's training and validation
     patients, or of those of one finding: then their commitment is equal.
@@ -135,13 +135,13 @@ def compare_patients(lineage: Lineage, real: pa.Table, lists: PatientLists) -> O
 
 
 def _pseudonyms_by_part(real: pa.Table, key: LineageKey) -> dict[tuple[str, str], set[str]]:
-    """Keyed names by part of the split and finding; the finding is empty for all of a part."""
+    """Pseudonyms by part of the split and finding; the finding is empty for all of a part."""
     columns = (real[name].to_pylist() for name in ("patient_id", "image_id", "split", "finding"))
     found, names = defaultdict(set), {}
     for patient, image, part, finding in zip(*columns, strict=True):
         plain = patient or image
         if plain not in names:
-            names[plain] = key.name(hashed_id(patient, image))
+            names[plain] = key.pseudonym(hashed_id(patient, image))
         for which in ("", finding):
             found[part or "", which].add(names[plain])
     return found

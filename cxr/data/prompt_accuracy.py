@@ -26,7 +26,7 @@ class PromptAccuracy:
 
     @property
     def right(self) -> float | None:
-        """The share of labels that are right, 0 to 1; None where the classifier cannot say."""
+        """The share of labels that are right, 0 to 1; None where the classifier cannot tell."""
         others = self.false_alarms or 0.0
         if self.sensitivity - others < MIN_DIFFERENCE:
             return None
@@ -62,7 +62,7 @@ def prompt_accuracies(agreement: Mapping[str, Any] | None) -> list[PromptAccurac
 
 
 def record_accuracies(found: list[PromptAccuracy]) -> list[dict[str, Any]]:
-    """As the record of a set that is shared holds it: of the real pictures shares of whole percents, and no counts."""
+    """For the record of a set that is shared: of the real pictures shares in whole percents, and no counts."""
     rounded = ({name: round(v, 2) if isinstance(v, float) else v for name, v in asdict(one).items()} for one in found)
     return list(rounded)
 

@@ -1,4 +1,4 @@
-"""Takes names that anybody can turn back into ids out of an artifact of version 0.1, in place."""
+"""Replaces hashes that anybody can turn back into ids in an artifact of version 0.1, in place."""
 
 import io
 
@@ -14,8 +14,8 @@ PATIENT_COLUMN = "patient"  # column of a fine-tuning's plan, of such names
 
 
 def protect_artifact(store: Store) -> int:
-    """How many names were replaced. Pictures and weights stay as they are; the record is replaced last, so that a run
-    that was stopped is finished by another one.
+    """Returns how many hashes were replaced. Pictures and weights stay as they are; the record is replaced last, so
+    that a run that was stopped is finished by another one.
 
     Raises:
         BadInput: there is no record, or the owner's key cannot be had.
@@ -44,7 +44,7 @@ def is_image_set(record: Record) -> bool:
 
 
 def remove_patient_column(store: Store) -> StoredObject:
-    """The plan without patients, as it is stored now."""
+    """Stores the plan without its column of patients."""
     plan = pq.read_table(io.BytesIO(store.get(PLAN_KEY)))
     if PATIENT_COLUMN not in plan.column_names:
         return store.read_back(PLAN_KEY)

@@ -1,4 +1,4 @@
-"""Who is trained on, who is tested on: whole groups (patients with their near-duplicates), findings in balance."""
+"""Splits into train, validation and test: whole groups (patients with their near-duplicates), findings in balance."""
 
 import hashlib
 from collections import Counter

@@ -39,5 +39,5 @@ def entry_shares(findings: Sequence[str], units: Sequence[str], seed: int) -> np
 
 
 def _hash_to_share(seed: int, text: str) -> float:
-    """From 0 to 1, the same for the same words."""
+    """A number from 0 to 1, the same for the same text."""
     return int.from_bytes(hashlib.sha256(f"subset {seed} {text}".encode()).digest()[:7], "big") / 2**56

@@ -5,7 +5,7 @@ from typing import Any
 
 from cxr.errors import BadInput, nearest
 from cxr.finetune.config import FinetuneConfig
-from cxr.prompts.trained import TrainedPrompts
+from cxr.prompts.trained_prompts import TrainedPrompts
 
 Row = Mapping[str, Any]
 

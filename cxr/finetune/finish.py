@@ -19,7 +19,7 @@ from cxr.finetune.checkpoints import CHECKPOINTS
 from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_names, read_result, seen_of
 from cxr.finetune.loop import Figures
 from cxr.finetune.validation import curves
-from cxr.prompts.trained import CAPTIONS_METRIC, TrainedPrompts
+from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
 from cxr.store import Store, StoredObject, json_lines
 
 CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
@@ -73,7 +73,7 @@ def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject],
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
             LINEAGE: record_lineage(seen_of(job)),
             SET_SOURCES: sources(job),
-            CAPTIONS_METRIC: learned(job).told,
+            CAPTIONS_METRIC: learned(job).for_record,
         },
     )
 

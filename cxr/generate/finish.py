@@ -99,7 +99,7 @@ def learned_from(part: Weights) -> str:
     if part.trained is None and UNKNOWN_SOURCE in part.sources:
         return "no record says what it learned from"
     findings = f" of {', '.join(part.trained.prompts)}" if part.trained else ""
-    captions = f"; captions: {part.trained.told['kind']}" if part.trained else ""
+    captions = f"; captions: {part.trained.for_record['kind']}" if part.trained else ""
     return f"it and its base learned from: {', '.join(part.sources)}; trained on X-rays{findings}{captions}"
 
 

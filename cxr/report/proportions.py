@@ -3,8 +3,8 @@ patients as the pictures are worth.
 
 Pictures of one patient are alike, so n of them say as much as n / D of different patients. D is 1 where they are not
 alike and sum(m^2) / sum(m) where they are wholly alike, m being a patient's pictures (Kish 1965, Survey Sampling). It
-is estimated from the scatter between patients (Korn and Graubard 1998, Survey Methodology 24, 193). Few patients who
-differ from the others tell nothing of D: it is drawn towards wholly alike as if by one patient more.
+is estimated from the scatter between patients (Korn and Graubard 1998, Survey Methodology 24, 193). A few patients who
+differ from the others give no estimate of D: it is shrunk towards wholly alike as if by one patient more.
 """
 
 import numpy as np
@@ -44,13 +44,13 @@ def count_independent(weights: np.ndarray) -> float:
 
 
 def count_carriers(components: np.ndarray) -> float:
-    """How many of the patients [P] carry a variance sum(u^2); 0 where there is none."""
+    """The effective number of patients [P] that carry a variance sum(u^2); 0 where there is none."""
     square, fourth = np.square(components).sum(), np.power(components, 4).sum()
     return float(square**2 / fourth) if fourth > 0 else 0.0
 
 
 def effective_patients(share: float, variance: float, known: float, alike: float) -> float:
-    """As how many independent patients a share counts.
+    """The effective number of independent patients of a share.
 
     Args:
         variance: of the share, over patients.

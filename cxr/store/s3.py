@@ -45,7 +45,7 @@ class S3Store(Store):
         return f"s3://{self.bucket}/{self.prefix}".removesuffix("/")
 
     def check(self, write: bool = True) -> None:
-        """Lists one key, which tells a missing bucket, refused keys and a silent endpoint apart."""
+        """Lists one key, whose error distinguishes a missing bucket, refused keys and a silent endpoint."""
         try:
             client = connect(patient=False)
         except BadInput as error:

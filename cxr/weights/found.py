@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cxr.artifact import read_record
 from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, read_lineage
 from cxr.errors import BadInput
-from cxr.prompts.trained import TrainedPrompts, trained_prompts
+from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
 from cxr.store import digest_of, open_store
 from cxr.store.file_cache import file_digests
 from cxr.weights.bucket import from_bucket

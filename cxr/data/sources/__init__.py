@@ -2,7 +2,7 @@
 
 registry.py  the kinds, each with its function; KIND:PLACE
 row.py       what a row is
-words.py     publishers' words as the catalog has them
+vocabulary.py  publishers' words as the catalog has them
 files.py     files below a folder, none outside
 folder.py    one folder a finding (ImageFolder)
 table.py     CSV, TSV, JSONL or Parquet that names files
@@ -17,7 +17,7 @@ phantom.py   computer-drawn X-rays
 from cxr.data.sources.openi_reports import Report, openi_reports
 from cxr.data.sources.registry import SOURCES, is_source_name, parse_source
 from cxr.data.sources.row import Source, SourceOptions, SourceRow
-from cxr.data.sources.words import parse_patient
+from cxr.data.sources.vocabulary import parse_patient
 
 __all__ = [
     "SOURCES",

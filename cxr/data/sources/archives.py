@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from cxr.data.sources.words import escape_unprintable
+from cxr.data.sources.vocabulary import escape_unprintable
 from cxr.errors import BadInput
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from cxr.data.sources.files import require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import SPLIT_NAMES
+from cxr.data.sources.vocabulary import SPLIT_NAMES
 from cxr.errors import BadInput
 
 CLASS_NAMES = {"pneumoniamnist": ("normal", "pneumonia")}
@@ -135,7 +135,7 @@ def _open_idx(path: Path) -> BufferedIOBase:
 
 
 def _content_mark(path: Path) -> str:
-    """Of what is in the file, unpacked: all its pictures have it."""
+    """A digest of the unpacked file, the `mark` of all its pictures."""
     with _open_idx(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
@@ -152,7 +152,7 @@ def _find_labels(images: Path, part: str) -> Path:
 
 
 def _count_items(path: Path, dimensions: int) -> int:
-    """The number of items; `BadInput` unless the file is unsigned bytes, as many as its header says."""
+    """The number of items; `BadInput` unless the file is unsigned bytes, as many as its header states."""
     try:
         with _open_idx(path) as file:
             kind, *shape = struct.unpack(f">I{dimensions}I", file.read(4 + 4 * dimensions))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr.data.sources.cells import MissingValues, read_cell
-from cxr.data.sources.kinds import CAPTION_SUFFIXES
-from cxr.data.sources.words import parse_age, parse_sex
+from cxr.data.sources.file_kinds import CAPTION_SUFFIXES
+from cxr.data.sources.vocabulary import parse_age, parse_sex
 from cxr.errors import BadInput
 from cxr.prompts.lists import MAX_PROMPT
 from cxr.prompts.reports import clean_report

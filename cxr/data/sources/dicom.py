@@ -2,7 +2,7 @@
 
 Only these leave it: the pixels, the view (of a fixed list), sex, age up to 89 (90 stands for all above) and a number
 for each patient. Files are numbered too, because names of files often hold names of people. Pictures that declare
-burned-in annotation are refused; whether others hold any, only looking at them tells.
+burned-in annotation are refused; whether others hold any, only looking at them shows.
 """
 
 import hashlib
@@ -14,8 +14,7 @@ from pathlib import Path
 
 from cxr.data.images import RejectedImage
 from cxr.data.sources.dicom_pixels import load_dicom, read_dataset, require_pydicom
-from cxr.data.sources.files import file_mark, require_below, require_folder
-from cxr.data.sources.kinds import (
+from cxr.data.sources.file_kinds import (
     DICOM_SUFFIXES,
     OTHER_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -23,8 +22,9 @@ from cxr.data.sources.kinds import (
     count_skipped,
     list_files,
 )
+from cxr.data.sources.files import file_mark, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import parse_age, parse_finding, parse_sex
+from cxr.data.sources.vocabulary import parse_age, parse_finding, parse_sex
 from cxr.errors import BadInput
 from cxr.tables import is_missing_value
 
@@ -37,7 +37,7 @@ NO_PATIENT = ""
 
 @dataclass(frozen=True)
 class _Header:
-    """What is kept of a file's header while the tree is read."""
+    """The fields kept of a file's header while the tree is read."""
 
     patient: str = NO_PATIENT  # sha256 of the id; leaves the reader as a number only
     view: str | None = None
@@ -153,7 +153,7 @@ def _check_location(path: Path, root: Path, header: _Header, number: int) -> Non
 
 
 def _read_header(path: Path, root: Path) -> _Header | None:
-    """What may be known of a file; None of one that is no DICOM file."""
+    """The header without identifying fields; None for a file that is no DICOM file."""
     try:
         with warnings.catch_warnings(action="ignore"):
             header = read_dataset(path, stop_before_pixels=True, specific_tags=[*TAGS, HAS_PICTURE, "SOPClassUID"])
@@ -174,7 +174,7 @@ def _read_header(path: Path, root: Path) -> _Header | None:
 
 
 def _holds_pixels(path: Path) -> bool:
-    """Whether there are pixels in spite of a header that tells nothing about them: such a file is damaged."""
+    """Whether there are pixels although the header does not describe them: such a file is damaged."""
     return "PixelData" in read_dataset(path, specific_tags=["PixelData", "SOPClassUID", "PatientID"])
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from cxr.data.images import MAX_PIXELS, MissingImage, RejectedImage
+from cxr.data.sources.file_kinds import DICOM_SUFFIXES
 from cxr.data.sources.files import MAX_BYTES, read_file
-from cxr.data.sources.kinds import DICOM_SUFFIXES
 from cxr.data.sources.row import Pixels
 from cxr.errors import BadInput
 
@@ -179,7 +179,7 @@ def _decode_values(image: "Dataset") -> np.ndarray:
 
 
 def _silence_gdcm() -> warnings.catch_warnings:
-    """GDCM tells the terminal what it finds wrong; the reason is told once, as `RejectedImage`."""
+    """Keeps GDCM from printing what it finds wrong; the reason is raised once, as `RejectedImage`."""
     try:
         import gdcm
     except ImportError:
@@ -289,7 +289,7 @@ def _parse_numbers(value: Any) -> list[float]:
 
 
 def _try(work: Callable[..., _T], *of: Any) -> _T | None:
-    """What it gives; None where the file's elements for it are damaged or missing, which pydicom tells in many ways."""
+    """The call's result; None where the file's elements for it are damaged or missing, whatever pydicom raises."""
     try:
         return work(*of)
     except Exception:

@@ -26,7 +26,7 @@ CONNECTION_ERRORS = (OSError, HTTPException)  # urllib's errors are OSErrors
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as its server tells of it."""
+    """A file, as the server's headers describe it."""
 
     url: str
     size: int  # bytes
@@ -83,7 +83,7 @@ def _download_file(url: str, path: Path, notes: Callable[[str], None], wait: flo
 
 
 def _retry_policy(wait: float) -> Retrying:
-    """Tries again after any break, but not where the server says that it has no such file."""
+    """Tries again after any break, but not where the server has no such file."""
     return Retrying(
         stop=stop_after_attempt(TRIES),
         wait=wait_exponential(multiplier=wait, max=30),
@@ -115,7 +115,7 @@ def _fetch_checksum(url: str) -> tuple[str, str] | None:
 
 
 def _inspect(url: str) -> RemoteFile:
-    """Asks for the first byte: the answer tells the size, and whether parts can be had."""
+    """Requests the first byte: the answer has the size, and shows whether ranges are supported."""
     with _open(url, 0, 0) as answer:
         headers = answer.headers
         by_pieces = answer.status == 206

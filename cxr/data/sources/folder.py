@@ -5,8 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from cxr.data.sources.captions import CAPTION_TABLES, CaptionReader
-from cxr.data.sources.files import file_mark, folders_in, read_file, require_below, require_folder
-from cxr.data.sources.kinds import (
+from cxr.data.sources.file_kinds import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
     SkippedFiles,
@@ -15,8 +14,9 @@ from cxr.data.sources.kinds import (
     is_system_folder,
     list_pictures,
 )
+from cxr.data.sources.files import file_mark, folders_in, read_file, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import SPLIT_NAMES, escape_unprintable, parse_finding, parse_patient
+from cxr.data.sources.vocabulary import SPLIT_NAMES, escape_unprintable, parse_finding, parse_patient
 from cxr.errors import BadInput
 
 

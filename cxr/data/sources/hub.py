@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cxr.data.images import MissingImage, RejectedImage
 from cxr.data.sources.files import file_mark, files_below, read_file
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import SPLIT_NAMES, parse_finding, parse_patient
+from cxr.data.sources.vocabulary import SPLIT_NAMES, parse_finding, parse_patient
 from cxr.errors import BadInput
 
 if TYPE_CHECKING:

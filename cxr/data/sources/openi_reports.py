@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from cxr.data.sources.archives import open_archive, require_safe_member
 from cxr.data.sources.files import files_below, unreadable_error
-from cxr.data.sources.words import escape_unprintable
+from cxr.data.sources.vocabulary import escape_unprintable
 from cxr.errors import BadInput
 from cxr.prompts.lists import UNLABELLED
 from cxr.prompts.reports import remove_marks
@@ -67,7 +67,7 @@ _VIEWS = {"PA": r"\bPA\b", "AP": r"\bAP\b", "lateral": r"\blat(?:eral)?\b"}
 
 @dataclass(frozen=True)
 class Report:
-    """What one report says; cleaned of de-identification marks."""
+    """One report, cleaned of de-identification marks."""
 
     uid: str  # CXR1 to CXR3999, a patient each
     text: str | None  # findings, then impression

@@ -11,7 +11,7 @@ from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 from cxr.prompts.findings import FINDINGS, parse_findings
 
-TEXT_STREAM = 4  # last word of a seed; cxr.embedded.phantoms has 1 to 3
+TEXT_STREAM = 4  # last number of a seed; cxr.embedded.phantoms has 1 to 3
 MAX_COUNT = 10_000_000
 MAX_SIZE = 512  # pixels a phantom can be drawn at
 

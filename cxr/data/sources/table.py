@@ -8,12 +8,12 @@ from pathlib import Path
 
 from cxr.data.sources.cells import MissingValues, read_cell
 from cxr.data.sources.dicom_pixels import read_picture
-from cxr.data.sources.elsewhere import locate_files
 from cxr.data.sources.files import file_mark, require_below, require_folder
-from cxr.data.sources.found import to_local_path
-from cxr.data.sources.labels import ONE_ONLY, FindingCounts
+from cxr.data.sources.finding_column import ONE_ONLY, FindingCounts
+from cxr.data.sources.missing_files import locate_files
+from cxr.data.sources.path_finder import to_local_path
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import escape_unprintable, parse_age, parse_sex, parse_split
+from cxr.data.sources.vocabulary import escape_unprintable, parse_age, parse_sex, parse_split
 from cxr.errors import BadInput, nearest
 from cxr.prompts.lists import MAX_PROMPT, UNLABELLED
 from cxr.prompts.reports import clean_report

@@ -94,4 +94,6 @@ def test_a_home_that_cannot_be_written_names_the_way_out(home: Path) -> None:
 def test_a_key_shows_itself_nowhere() -> None:
     secret = b"a secret of an owner"
     assert "secret" not in repr(LineageKey(secret)) and len(LineageKey(secret).id) == 16
-    assert secret.hex() not in LineageKey(secret).id + LineageKey(secret).name("") + LineageKey(secret).commitment([])
+    assert secret.hex() not in LineageKey(secret).id + LineageKey(secret).pseudonym("") + LineageKey(secret).commitment(
+        []
+    )

@@ -10,7 +10,7 @@ from cxr.generate.asked import asked_rows, untrained
 from cxr.generate.plan import template_rows
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
-from cxr.prompts.trained import TrainedPrompts
+from cxr.prompts.trained_prompts import TrainedPrompts
 from cxr.weights import Weights
 
 OURS = {"normal": "chest X-ray showing normal", "Hernia": "chest X-ray showing Hernia"}

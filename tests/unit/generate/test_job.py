@@ -17,7 +17,7 @@ from cxr.generate.plan import PlanReader
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
 from cxr.prompts.templates import template_prompts
-from cxr.prompts.trained import TrainedPrompts
+from cxr.prompts.trained_prompts import TrainedPrompts
 from cxr.store import StoredObject, open_store, sha256
 from tests.hunt import found_in
 
@@ -111,7 +111,7 @@ def with_record(model: Path, folder: Path) -> Path:
     shutil.copytree(model, folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
     objects = [StoredObject(str(p.relative_to(folder)), p.stat().st_size, sha256(p.read_bytes())) for p in files]
-    metrics = {"captions": TRAINED.told, "patients_seen": [], "sources": ["an archive"]}
+    metrics = {"captions": TRAINED.for_record, "patients_seen": [], "sources": ["an archive"]}
     commit_record(open_store(str(folder)), Record(kind="fine-tuned model", recipe={}, recipe_digest=recipe_digest({}),
                   made=Made.of(objects), objects=objects, metrics=metrics))  # fmt: skip
     return folder

@@ -3,7 +3,14 @@
 import pytest
 
 from cxr.data.sources import parse_source
-from cxr.data.sources.words import escape_unprintable, parse_age, parse_finding, parse_patient, parse_sex, parse_split
+from cxr.data.sources.vocabulary import (
+    escape_unprintable,
+    parse_age,
+    parse_finding,
+    parse_patient,
+    parse_sex,
+    parse_split,
+)
 from cxr.errors import BadInput
 
 

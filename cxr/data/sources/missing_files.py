@@ -1,10 +1,10 @@
-"""A table whose files are not where it says: all of them looked for below its folder, or one line that helps."""
+"""A table whose files are not at their paths: they are searched below its folder, or one line helps."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from cxr.data.sources.found import AmbiguousPath, FileFinder, is_address, to_local_path
-from cxr.data.sources.words import escape_unprintable
+from cxr.data.sources.path_finder import AmbiguousPath, FileFinder, is_address, to_local_path
+from cxr.data.sources.vocabulary import escape_unprintable
 from cxr.errors import BadInput
 
 
@@ -66,7 +66,7 @@ def _note_converted(file: str, path: str, table: Path, notes: Callable[[str], No
 
 
 def _raise_not_found(paths: dict[str, str], root: Path, table: Path) -> None:
-    """Raises, unless one of the paths leads out of the folder, which is told with its line where the row is read."""
+    """Raises, unless one of the paths leads out of the folder, which is raised with its line where the row is read."""
     first, where = next(iter(paths.items()))
     if any(".." in PurePosixPath(path).parts or _is_there(root, path) for path in paths):
         return

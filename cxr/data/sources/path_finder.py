@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from cxr.data.sources.file_kinds import OTHER_SUFFIXES, PICTURE_SUFFIXES, is_auxiliary_folder
 from cxr.data.sources.files import files_below
-from cxr.data.sources.kinds import OTHER_SUFFIXES, PICTURE_SUFFIXES, is_auxiliary_folder
-from cxr.data.sources.words import SPLIT_NAMES
+from cxr.data.sources.vocabulary import SPLIT_NAMES
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:/ is a drive
 
@@ -50,7 +50,7 @@ class FileFinder:
 
         Args:
             path: as `to_local_path` gives it.
-            one_folder: whether all paths of the table lie in one folder, so that its name tells nothing.
+            one_folder: whether all paths of the table lie in one folder, so that its name does not help.
 
         Raises:
             AmbiguousPath: several fit.

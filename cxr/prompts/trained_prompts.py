@@ -1,4 +1,4 @@
-"""The words that a model was trained to be asked in, by finding, as its record holds them.
+"""The prompts that a model was trained with, by finding, as its record holds them.
 
 A caption that is a picture's own text comes out of a patient's report: it can name a patient, or single one out by a
 rare disease, a device or a date. A record travels with its model, so it holds no such text, no sample of them, and not
@@ -13,23 +13,23 @@ from typing import Any
 from cxr.errors import BadInput
 from cxr.prompts.lists import safe_finding, text_cell
 
-CAPTIONS_METRIC = "captions"  # in a record's metrics: see `TrainedPrompts.told`
+CAPTIONS_METRIC = "captions"  # in a record's metrics: see `TrainedPrompts.for_record`
 PROMPT_KIND, TEXT_KIND = "a prompt for each finding", "texts of the pictures"
 
 
 @dataclass(frozen=True)
 class TrainedPrompts:
-    """What was said of the training pictures."""
+    """The captions of the training pictures."""
 
     prompts: Mapping[str, str | None]  # by finding, the one prompt of all its pictures; None: texts of their own
 
     @property
     def known(self) -> dict[str, str]:
-        """The prompts that may be told."""
+        """The prompts that a record may hold."""
         return {finding: prompt for finding, prompt in self.prompts.items() if prompt is not None}
 
     @property
-    def told(self) -> dict[str, Any]:
+    def for_record(self) -> dict[str, Any]:
         """As a record's metrics hold it."""
         kind = PROMPT_KIND if len(self.known) == len(self.prompts) else TEXT_KIND
         return {"kind": kind, "findings": sorted(self.prompts), "prompts": self.known}
@@ -40,16 +40,16 @@ class TrainedPrompts:
 
 
 def trained_prompts(metrics: Mapping[str, Any], whose: str) -> TrainedPrompts | None:
-    """What a record's metrics tell; None where they tell nothing, as those of version 0.1.
+    """From a record's metrics; None where they have none, as those of version 0.1.
 
     Raises:
-        BadInput: they tell what cannot be asked for.
+        BadInput: they hold what cannot be a prompt.
     """
-    told = metrics.get(CAPTIONS_METRIC)
-    if told is None:
+    entry = metrics.get(CAPTIONS_METRIC)
+    if entry is None:
         return None
     try:
-        prompts = {safe_finding(finding): told["prompts"].get(finding) for finding in told["findings"]}
+        prompts = {safe_finding(finding): entry["prompts"].get(finding) for finding in entry["findings"]}
         for prompt in prompts.values():
             if prompt is not None and not any(map(str.isalnum, text_cell({"prompt": prompt}, "prompt"))):
                 raise BadInput("a prompt holds no letter or digit")

@@ -3,19 +3,19 @@
 import pytest
 
 from cxr.errors import BadInput
-from cxr.prompts.trained import TrainedPrompts, trained_prompts
+from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
 
 BOTH = TrainedPrompts({"normal": "chest X-ray showing normal", "pneumonia": None})
 
 
 def test_a_record_is_read_back_and_an_old_one_tells_nothing() -> None:
-    assert trained_prompts({"captions": BOTH.told}, "out/lora") == BOTH
+    assert trained_prompts({"captions": BOTH.for_record}, "out/lora") == BOTH
     assert trained_prompts({"step": 4}, "out/lora") is None
 
 
 def test_one_finding_with_texts_of_its_own_makes_it_texts() -> None:
-    assert BOTH.told["kind"] == "texts of the pictures"
-    assert TrainedPrompts(BOTH.known).told["kind"] == "a prompt for each finding"
+    assert BOTH.for_record["kind"] == "texts of the pictures"
+    assert TrainedPrompts(BOTH.known).for_record["kind"] == "a prompt for each finding"
 
 
 def test_a_text_encoder_sees_neither_capitals_nor_blanks() -> None:

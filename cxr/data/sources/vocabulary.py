@@ -1,4 +1,4 @@
-"""What publishers write in many ways, as the catalog has it: names, findings, splits, sex, age, patients."""
+"""Publishers' spellings as the catalog has them: names, findings, splits, sex, age, patients."""
 
 import re
 from pathlib import PurePosixPath

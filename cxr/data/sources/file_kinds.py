@@ -1,6 +1,6 @@
-"""What a file or folder beside X-rays is: a picture, a text about one, a mask, or something else; and how many of each.
+"""The kind of a file or folder beside X-rays: a picture, a text about one, a mask or another; and counts of each.
 
-Only names are looked at, and the first bytes of files whose suffix says nothing.
+Only names are looked at, and the first bytes of files of unknown suffix.
 """
 
 import os
@@ -38,7 +38,7 @@ _AFFIX = re.compile(rf"{_WORD}[ _-]+(?P<after>.+)|(?P<before>.+?)[ _-]+{_WORD}")
 
 
 def is_auxiliary_folder(folder: str) -> bool:
-    """Whether a folder's name says that it holds masks, heat maps, thumbnails and the like, not X-rays."""
+    """Whether a folder's name is that of masks, heat maps, thumbnails and the like, not of X-rays."""
     folded = folder.casefold()
     return folded in _ASIDE_NAMES or not _ASIDE_WORDS.isdisjoint(re.split(r"[\W_]+", folded))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cxr.data.sources.cells import MissingValues, read_cell
-from cxr.data.sources.words import parse_finding
+from cxr.data.sources.vocabulary import parse_finding
 from cxr.errors import BadInput
 from cxr.prompts.lists import UNLABELLED
 from cxr.tables import Row
