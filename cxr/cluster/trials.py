@@ -31,11 +31,7 @@ class WorkersDied(Exception):
 
 
 def train(
-    work: Work,
-    workers: tuple[int, int],
-    threads: int,
-    shared: Sequence[ray.ObjectRef] = (),
-    option: str = "--workers",
+    work: Work, workers: tuple[int, int], threads: int, shared: Sequence[ray.ObjectRef] = (), option: str = "--workers"
 ) -> Iterator[Message]:
     """Runs `work(send, *shared)` on workers that train together, by Ray Train; yields their messages as they come.
 

@@ -327,10 +327,7 @@ REPHRASED = Phrasebook(
             "haze of ground-glass type {where}, degree {sev}",
             "a hazy area {where}, {sev} ground-glass change",
         ),
-        "edema": (
-            "edema of the lungs, {sev}, batwing in shape",
-            "{sev} congestion with perihilar edema",
-        ),
+        "edema": ("edema of the lungs, {sev}, batwing in shape", "{sev} congestion with perihilar edema"),
         "atelectasis": (
             "atelectasis, {sev}, {side} base",
             "a {sev} band of atelectasis seen at the lung base on the {side}",
@@ -369,10 +366,7 @@ REPHRASED = Phrasebook(
             "metastases, {sev}, as multiple nodules in both lungs",
             "cannonball nodules of metastases, {sev} in number",
         ),
-        "pacemaker": (
-            "a device on the {side}, a cardiac pacemaker",
-            "leads of a pacemaker implanted on the {side}",
-        ),
+        "pacemaker": ("a device on the {side}, a cardiac pacemaker", "leads of a pacemaker implanted on the {side}"),
         "central_line": (
             "a catheter, central venous, on the {side}",
             "a central venous line placed from the {side} subclavian",
@@ -381,62 +375,29 @@ REPHRASED = Phrasebook(
             "intubation, the tip of the endotracheal tube above the carina",
             "an endotracheal tube for ventilation",
         ),
-        "chest_drain": (
-            "a drain in the {side} chest",
-            "an intercostal chest tube on the {side}",
-        ),
-        "sternal_wires": (
-            "wires of a median sternotomy",
-            "wires in the sternum after bypass surgery, sternotomy",
-        ),
-        "ecg_leads": (
-            "leads and electrodes for ECG monitoring",
-            "wires of ECG electrodes over the lungs",
-        ),
-        "motion_blur": (
-            "a blurred image, the patient had {sev} motion",
-            "artifact of movement, {sev} blur",
-        ),
+        "chest_drain": ("a drain in the {side} chest", "an intercostal chest tube on the {side}"),
+        "sternal_wires": ("wires of a median sternotomy", "wires in the sternum after bypass surgery, sternotomy"),
+        "ecg_leads": ("leads and electrodes for ECG monitoring", "wires of ECG electrodes over the lungs"),
+        "motion_blur": ("a blurred image, the patient had {sev} motion", "artifact of movement, {sev} blur"),
         "grid_lines": (
             "stripes from the grid, {sev}",
             "an artifact of parallel lines from the anti-scatter grid, {sev}",
         ),
-        "quantum_mottle": (
-            "a noisy and grainy image, {sev}",
-            "mottle, {sev}, because the image is underexposed",
-        ),
-        "necklace": (
-            "a necklace the patient left on",
-            "an artifact of metallic jewellery, a necklace with beads",
-        ),
-        "lateral_view": (
-            "positioning from the side, a lateral",
-            "a lateral chest, the spine behind",
-        ),
+        "quantum_mottle": ("a noisy and grainy image, {sev}", "mottle, {sev}, because the image is underexposed"),
+        "necklace": ("a necklace the patient left on", "an artifact of metallic jewellery, a necklace with beads"),
+        "lateral_view": ("positioning from the side, a lateral", "a lateral chest, the spine behind"),
         "rotated": (
             "a patient turned and rotated, {sev}, toward the {side}",
             "rotation to the {side}, {sev} in degree",
         ),
-        "lordotic": (
-            "a lordotic view of the apices",
-            "lordotic angulation, apical positioning",
-        ),
-        "tilted": (
-            "a tilted image, {sev}, leaning {side}",
-            "tilt to the {side} of the patient, {sev}",
-        ),
-        "inverted": (
-            "contrast that is inverted, bones black",
-            "an inversion of grayscale with white lungs",
-        ),
+        "lordotic": ("a lordotic view of the apices", "lordotic angulation, apical positioning"),
+        "tilted": ("a tilted image, {sev}, leaning {side}", "tilt to the {side} of the patient, {sev}"),
+        "inverted": ("contrast that is inverted, bones black", "an inversion of grayscale with white lungs"),
         "screen_photo": (
             "a smartphone photograph of a computer monitor",
             "glare and moire from a phone photo of the screen",
         ),
-        "washed_out": (
-            "contrast that is low and faded, {sev}, another scanner",
-            "a washed-out flat gray look, {sev}",
-        ),
+        "washed_out": ("contrast that is low and faded, {sev}, another scanner", "a washed-out flat gray look, {sev}"),
         "film_digitiser": (
             "a film that was digitised, with scratches and label",
             "a scan of an old scratched film with a border",

@@ -8,15 +8,7 @@ import numpy as np
 
 from cxr.errors import BadInput
 from cxr.prompts.findings import Attributes, sample_attributes
-from cxr.prompts.phrases import (
-    AGE_GROUPS,
-    CHILD_WORDS,
-    SEVERITY_WORDS,
-    SEX_WORDS,
-    STANDARD,
-    VIEW_WORDS,
-    Phrasebook,
-)
+from cxr.prompts.phrases import AGE_GROUPS, CHILD_WORDS, SEVERITY_WORDS, SEX_WORDS, STANDARD, VIEW_WORDS, Phrasebook
 
 TRIES_PER_PROMPT = 200
 

@@ -17,11 +17,7 @@ from cxr.store.s3_errors import CONNECTION_ERRORS, OUTAGE_CODES, error_code, exp
 
 _T = TypeVar("_T")
 _MAX_OUTAGE_S = 90  # a gateway that restarts takes 10-20 s, a cluster's ingress that moves about a minute
-_CA_BUNDLE_VARIABLES = (
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "SSL_CERT_FILE",
-)  # where boto's own is unset
+_CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # where boto's own is unset
 
 
 @functools.cache
