@@ -15,14 +15,11 @@ def show(picture: bytes) -> bool:
 
         display(image)
         return True
-    return has_screen() and ImageShow.show(image)
+    screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    return screen and ImageShow.show(image)
 
 
 def in_notebook() -> bool:
     """Whether this process is a notebook's kernel; a `!command` of a notebook is a process of its own."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
-
-
-def has_screen() -> bool:
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

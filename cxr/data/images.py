@@ -203,15 +203,11 @@ def _decode_16_bit_colour(data: bytes, kind: str, turn: Image.Transpose | None) 
 def _image_to_gray(image: Image.Image) -> np.ndarray:
     if image.mode[0] in "IF":  # I;16, I;16B, I: integers; F: float32
         pixels = _stretch_to_8_bits(np.asarray(image))
-        return 255 - pixels if _white_is_zero(image) else pixels
+        inverted = getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO  # which Pillow leaves so
+        return 255 - pixels if inverted else pixels
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     return np.array(image.convert("L"))
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    """For TIFFs of more than 8 bits, which Pillow does not invert."""
-    return getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _array_to_gray(pixels: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import io
 
 import pyarrow.parquet as pq
 
-from cxr.artifact import CATALOG_KEY, PLAN_KEY, Record, read_record, replace_record
+from cxr.artifact import CATALOG_KEY, PLAN_KEY, read_record, replace_record
 from cxr.data.lineage import HASHED_IDS, LINEAGE, merge_lineages, read_lineage, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists, save_for_owner
 from cxr.errors import BadInput
@@ -31,16 +31,11 @@ def protect_artifact(store: Store) -> int:
         LINEAGE: record_lineage(lineage)
     }
     changed = {stored.key: stored for stored in record.objects}
-    if not is_image_set(record):
+    if CATALOG_KEY not in changed:  # beside a set of images no list may lie
         for stored in (store.put(LINEAGE_KEY, encode_lists(lineage)), remove_patient_column(store)):
             changed[stored.key] = stored
     replace_record(store, record.model_copy(update={"metrics": metrics, "objects": list(changed.values())}))
     return len(record.metrics[HASHED_IDS])
-
-
-def is_image_set(record: Record) -> bool:
-    """Whether it is a set of images, beside which no list may lie."""
-    return any(stored.key == CATALOG_KEY for stored in record.objects)
 
 
 def remove_patient_column(store: Store) -> StoredObject:

@@ -104,7 +104,7 @@ def _require_every_finding(contents: dict[Hashable, Counter[str]], part_of: dict
 def _assign_groups(contents: dict[Hashable, Counter[str]], shares: dict, salt: str) -> dict:
     """Group -> part: first each finding into each part, then the rest, all in drawn order."""
     total: Counter[str] = sum(contents.values(), Counter())
-    unassigned = dict.fromkeys(sorted(contents, key=lambda group: _order_key(salt, group)))
+    unassigned = dict.fromkeys(sorted(contents, key=lambda group: hashlib.sha256(f"{salt} {group}".encode()).digest()))
     assigned: dict = {part: Counter() for part in shares}
     part_of: dict = {}
 
@@ -126,10 +126,6 @@ def _assign_groups(contents: dict[Hashable, Counter[str]], shares: dict, salt: s
     for group in list(unassigned):
         assign(group, max(shares, key=lambda part: missing_share(part, group)))
     return part_of
-
-
-def _order_key(salt: str, group: Hashable) -> bytes:
-    return hashlib.sha256(f"{salt} {group}".encode()).digest()
 
 
 def keep_official_split(

@@ -33,11 +33,7 @@ def _png_pieces(data: bytes) -> Iterator[bytes]:
             return  # what stands behind is no part of the picture
         at = end
     if at == len(data) and b"IDAT" in data:
-        yield _empty_chunk(b"IEND")  # the pixels are whole, or their own checksum tells
-
-
-def _empty_chunk(name: bytes) -> bytes:
-    return struct.pack(">I", 0) + name + struct.pack(">I", zlib.crc32(name))
+        yield struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))  # the pixels are whole, or their own checksum tells
 
 
 def _jpeg_pieces(data: bytes) -> Iterator[bytes]:

@@ -18,7 +18,8 @@ def file_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """The sha256 of each file, kept by size and modification time: a second start does not read gigabytes."""
     memory = cache_folder() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
     known = _read_memory(memory)
-    marks = {name: _size_and_time(folder / name) for name in names}
+    stats = {name: (folder / name).stat() for name in names}
+    marks = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
     digests = {name: _digest_unless(known.get(name), mark, folder / name) for name, mark in marks.items()}
     found = {name: [mark, digests[name]] for name, mark in marks.items()}
     if known | found != known:
@@ -66,11 +67,6 @@ def _read_memory(memory: Path) -> dict[str, Any]:
         return dict(json.loads(memory.read_text()))
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def _size_and_time(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _digest_unless(known: Any, mark: list[int], path: Path) -> str:

@@ -76,7 +76,8 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     found = [(path, header) for path, header in found if header.pictured]
     if not found:
         contents = "holds no DICOM files with pictures" if paths else "holds no files"
-        hint = f"; did you mean folder:{root}?" if _has_pictures(others) else ""
+        are_pictures = any(path.suffix.casefold() in PICTURE_SUFFIXES for path in others)
+        hint = f"; did you mean folder:{root}?" if are_pictures else ""
         raise BadInput(f"{root}: {contents}; give a folder of DICOM files, with one folder a finding{hint}")
     headers = [header for _, header in found]
     patients = {p: f"dicom-{n:06d}" for n, p in enumerate(sorted({h.patient for h in headers} - {NO_PATIENT}), 1)}
@@ -120,10 +121,6 @@ def _is_other_kind(path: Path) -> bool:
     except OSError:
         return False  # it will be refused with the reason
     return suffix in PICTURE_SUFFIXES or b"\0" not in head
-
-
-def _has_pictures(paths: list[Path]) -> bool:
-    return any(path.suffix.casefold() in PICTURE_SUFFIXES for path in paths)
 
 
 def _file_label(number: int) -> str:

@@ -33,7 +33,8 @@ def folder_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     root = require_folder(place).resolve()
     skipped, captions = SkippedFiles(), CaptionReader()
     tops = _top_folders(root, skipped)
-    _note_loose_pictures(root, options)
+    if loose := sum(path.suffix.casefold() in PICTURE_SUFFIXES for path in _files_in(root)):
+        options.notes(f"left out {loose:,} pictures beside the findings' folders: nothing says what they show")
     found, others = [], set()
     for split, finding, folder in _class_folders(root, tops, skipped):
         pictures, beside = _class_files(folder, root, skipped)
@@ -75,12 +76,6 @@ def _top_folders(root: Path, skipped: SkippedFiles) -> list[str]:
 
 def _files_in(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-
-
-def _note_loose_pictures(root: Path, options: SourceOptions) -> None:
-    loose = sum(path.suffix.casefold() in PICTURE_SUFFIXES for path in _files_in(root))
-    if loose:
-        options.notes(f"left out {loose:,} pictures beside the findings' folders: nothing says what they show")
 
 
 def _describe_contents(root: Path, names: set[str], tops: list[str]) -> str:

@@ -1,7 +1,6 @@
 """Open-I's radiology reports: one XML file a report, in a folder or in NLMCXR_reports.tgz."""
 
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +104,8 @@ def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
     with open_archive(path) as archive:
         for member in archive:
             if require_safe_member(member, path).isfile() and member.name.lower().endswith(".xml"):
-                yield f"{path}: {escape_unprintable(member.name)}", _read_member(archive, member)
-
-
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    return file.read(MAX_XML + 1) if file else b""
+                file = archive.extractfile(member)
+                yield f"{path}: {escape_unprintable(member.name)}", file.read(MAX_XML + 1) if file else b""
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
@@ -139,17 +134,14 @@ def parse_report(data: bytes, name: str) -> Report:
     except (ElementTree.ParseError, ValueError) as error:
         why = str(error) if type(error) is ValueError else "damaged, or another kind of XML"
         raise BadInput(f"{name}: not a report of Open-I: {why}; remove it or get it again") from None
+    sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
+    text = " ".join(sections.get(label) or "" for label in ("FINDINGS", "IMPRESSION"))
     return Report(
         uid=uid,
-        text=_report_text(root),
+        text=remove_marks(text)[0] or None,
         finding=finding_of_mesh([term.text or "" for term in root.findall("MeSH/major")]),
         images=tuple((image.get("id", ""), view_of(image.findtext("caption"))) for image in root.iter("parentImage")),
     )
-
-
-def _report_text(root: ElementTree.Element) -> str | None:
-    sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
-    return remove_marks(" ".join(sections.get(label) or "" for label in ("FINDINGS", "IMPRESSION")))[0] or None
 
 
 def finding_of_mesh(terms: list[str]) -> str:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from cxr.embedded.phantoms import acquisition, devices, pathology
-from cxr.embedded.phantoms.anatomy import Anatomy, Scene, pose_anatomy, sample_anatomy
+from cxr.embedded.phantoms.anatomy import Anatomy, pose_anatomy, sample_anatomy
 from cxr.embedded.phantoms.frontal import frontal_scene
 from cxr.embedded.phantoms.lateral import lateral_scene
 from cxr.errors import BadInput, nearest
@@ -103,7 +103,9 @@ def draw_visit(patient: Patient, attributes: Attributes, rng: np.random.Generato
     if not 28 <= size <= 512:
         raise BadInput(f"size: a phantom of {size} pixels cannot be drawn; give 28 to 512")
     pose, inside, light, effect = (np.random.default_rng(s) for s in rng.integers(2**62, size=4))
-    scene = pose_scene(patient.anatomy, attributes, pose, 256 if size <= 128 else 512)
+    layout = pose_anatomy(patient.anatomy, attributes, pose)
+    build_scene = lateral_scene if attributes.view == "lateral" else frontal_scene
+    scene = build_scene(256 if size <= 128 else 512, patient.anatomy, layout)
     drawn = IN_THE_CHEST[attributes.pattern](scene, attributes, inside) if attributes.pattern in IN_THE_CHEST else {}
     picture, exposure = acquisition.expose(scene.mu, scene.layout.turn, scene.layout.lean, light)
     marker = acquisition.draw_marker(picture, attributes.view, light)
@@ -115,8 +117,3 @@ def draw_visit(patient: Patient, attributes: Attributes, rng: np.random.Generato
     }  # fmt: skip
     small = cv2.resize(np.clip(picture, 0, 1).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     return Phantom(np.round(small * 255).astype(np.uint8), attributes, patient, parameters)
-
-
-def pose_scene(anatomy: Anatomy, attributes: Attributes, rng: np.random.Generator, n: int) -> Scene:
-    layout = pose_anatomy(anatomy, attributes, rng)
-    return (lateral_scene if attributes.view == "lateral" else frontal_scene)(n, anatomy, layout)
