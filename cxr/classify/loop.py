@@ -175,7 +175,7 @@ def training_steps(
             share = ranks.slots(config.batch, 0)
             mine = slice(share.start, share.stop)
             loss = backpropagate(model, pictures, rows[mine], randoms[mine], config)
-            ranks.add_up([loss, *(weight.grad for weight in weights if weight.grad is not None)])
+            ranks.all_reduce([loss, *(weight.grad for weight in weights if weight.grad is not None)])
             optimizer.step()
             rates.step()
             optimizer.zero_grad()
@@ -221,14 +221,14 @@ def validate(
         first = step - len(recent) + 1 + int((~recent.isfinite()).nonzero()[0])
         raise BadInput(f"step {first}: the loss is not a number any more; {TRAINING_ADVICE}")
     average_statistics(model, ranks)
-    return ranks.from_first(lambda: measure_point(model, pictures, config, step, recent.mean().item()))
+    return ranks.broadcast_from_first(lambda: measure_point(model, pictures, config, step, recent.mean().item()))
 
 
 def average_statistics(model: nn.Module, ranks: Ranks) -> None:
     """Puts the mean over the workers in place of the running statistics that each has gathered on its own shares."""
     if ranks.size > 1:
         statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        ranks.add_up(statistics)
+        ranks.all_reduce(statistics)
         for each in statistics:
             each /= ranks.size
 

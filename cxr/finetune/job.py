@@ -214,7 +214,7 @@ class Fit:
         trained, validated = parts_of(plan, self.run, self.config.folds)
         ranks, pipe = Ranks.here(), self.load()
         sample = self.sampler(pipe, self.config)
-        classes = ranks.from_first(lambda: self.class_pictures(sample)) if self.config.prior_weight else None
+        classes = ranks.broadcast_from_first(lambda: self.class_pictures(sample)) if self.config.prior_weight else None
         trainer = Trainer(pipe, self.config, self.read(trained), classes, self.recipe, ranks)
         shown = self.read(validated, self.config.validation_images)
         validation = Validation(trainer, shown, sample, self.distance())
@@ -254,7 +254,7 @@ class Fit:
 
         if not history:
             with trainer.averaged():
-                report({"step": 0, **trainer.ranks.from_first(lambda: measured(validation, 0))})
+                report({"step": 0, **trainer.ranks.broadcast_from_first(lambda: measured(validation, 0))})
         train(trainer, validation, report, keep)
         return history
 

@@ -100,7 +100,7 @@ class Trainer:
             loss = (errors * batch.weights.to(errors.device)).sum() / (self.config.batch * passes)
             self.scaler.scale(loss).backward()
             total += loss.detach()
-        self.ranks.add_up([total, *self.gradients()])
+        self.ranks.all_reduce([total, *self.gradients()])
         return total.item()
 
     def update(self, loss: float) -> float:
@@ -196,7 +196,7 @@ def train(
             report(figures)
             continue
         with trainer.averaged():
-            scores = trainer.ranks.from_first(lambda: measured(validate, trainer.done))
+            scores = trainer.ranks.broadcast_from_first(lambda: measured(validate, trainer.done))
         best = trainer.selection.update(trainer.done, scores)
         report(figures | scores)
         keep(best)

@@ -17,7 +17,7 @@ from cxr.data.lineage_lists import NO_LISTS, Overlap, compare_patients, read_lis
 from cxr.data.protect import protect_artifact
 from cxr.errors import BadInput
 from cxr.store import Store, open_store
-from tests.hunt import found_in
+from tests.find_patients import find_patient_ids
 
 PATIENTS = [f"p{number}" for number in range(1, 400)]
 
@@ -53,9 +53,11 @@ def others(store: Store, *but: str) -> dict[str, bytes]:
 def test_a_set_keeps_its_pictures_and_loses_its_list(stored_set, tmp_path) -> None:
     store = old_set(stored_set, tmp_path / "set")
     before, record = others(store, "record.json"), read_record(store)
-    assert len(found_in(tmp_path / "set")) == 399
+    assert len(find_patient_ids(tmp_path / "set")) == 399
     assert protect_artifact(store) == 399
-    assert found_in(tmp_path / "set") == set() and others(store, "record.json") == before and verify(store).clean
+    assert (
+        find_patient_ids(tmp_path / "set") == set() and others(store, "record.json") == before and verify(store).clean
+    )
     after = read_record(store)
     assert after.metrics.pop("lineage") and after.metrics == {"findings": {"normal": 4}}
     assert after.model_copy(update={"metrics": record.metrics}) == record
@@ -66,9 +68,9 @@ def test_a_set_keeps_its_pictures_and_loses_its_list(stored_set, tmp_path) -> No
 
 def test_a_model_keeps_its_list_under_the_key(tmp_path) -> None:
     store = old_model(tmp_path / "model")
-    assert len(found_in(tmp_path / "model")) == 399
+    assert len(find_patient_ids(tmp_path / "model")) == 399
     assert protect_artifact(store) == 399
-    assert found_in(tmp_path / "model") == set() and verify(store).clean
+    assert find_patient_ids(tmp_path / "model") == set() and verify(store).clean
     seen = pseudonymise([hashed_id(name, "") for name in PATIENTS], owner_key())
     assert read_lists_option("--lineage", store.uri)[seen.commitment].names == seen.names
     open_plan = read_record(store)
@@ -91,7 +93,7 @@ def test_a_run_that_was_stopped_loses_no_record_and_is_finished_by_another(tmp_p
         protect_artifact(store)
     assert read_record(store).metrics["patients_seen"]  # so that it goes on
     assert protect_artifact(store) == 399
-    assert found_in(tmp_path / "model") == set() and verify(store).clean
+    assert find_patient_ids(tmp_path / "model") == set() and verify(store).clean
 
 
 def test_a_list_of_a_model_of_version_01_can_be_given_as_it_is(tmp_path) -> None:
@@ -110,4 +112,4 @@ def test_what_is_unfinished_is_refused_and_what_names_nobody_left_alone(stored_s
 
 def test_the_hunt_finds_what_is_there(tmp_path) -> None:
     (tmp_path / "record.json").write_text(json.dumps({"seen": [hashlib.sha256(b"patient00042").hexdigest()[:16]]}))
-    assert found_in(tmp_path) == {"patient00042"}
+    assert find_patient_ids(tmp_path) == {"patient00042"}

@@ -31,7 +31,7 @@ from cxr.evaluate.sets import held, side_of, told_part
 from cxr.report.limits import LIMITS
 from cxr.store import open_store
 from cxr.study.pages.page import quality_table
-from tests.hunt import found_in, texts
+from tests.find_patients import find_patient_ids, iterate_texts
 from tests.unit.test_claims import claims
 
 CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, least=12)
@@ -249,7 +249,7 @@ def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evalua
     named = replace(sets[1], record=old, table=sets[1].table.set_column(column, "patient_id", patients))
     job = replace(evaluated.job, synthetic=named, generator="it was not checked")
     record = without_copies(job, open_store(str(tmp_path / "clean")), print)
-    assert found_in(tmp_path / "clean") == set() and "canary-" not in "".join(texts(tmp_path / "clean"))
+    assert find_patient_ids(tmp_path / "clean") == set() and "canary-" not in "".join(iterate_texts(tmp_path / "clean"))
     assert [each.key for each in read_lineage(record.metrics)] == [owner_key().id]
     assert "It was not checked. " in (tmp_path / "clean" / "README.md").read_text()
     lost = replace(named, record=old.model_copy(update={"metrics": {}}))

@@ -18,7 +18,7 @@ from cxr.data.lineage import (
 from cxr.data.lineage_key import owner_key
 from cxr.finetune import finish, job
 from cxr.store import open_store
-from tests.hunt import found_in
+from tests.find_patients import find_patient_ids
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
 BASE_SAW = TrainingPatients("of another owner", "f" * 64)
@@ -45,7 +45,7 @@ def test_the_record_tells_the_owner_whom_it_saw_and_nobody_else(completed: Recor
     assert sorted(completed.metrics["lineage"], key=str) == sorted(record_lineage((ours, BASE_SAW)), key=str)
     (held,) = json.loads((tmp_path / "out" / "lineage.json").read_text())["lineage"]
     assert held["commitment"] == ours.commitment and tuple(held["patients"]) == ours.names
-    assert found_in(tmp_path / "out") == set() and verify(open_store(str(tmp_path / "out"))).clean
+    assert find_patient_ids(tmp_path / "out") == set() and verify(open_store(str(tmp_path / "out"))).clean
 
 
 def test_the_record_tells_what_it_was_made_of(completed: Record, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from cxr.errors import BadInput
 from cxr.finetune import job
 from cxr.finetune.loop import Trainer
-from tests.hunt import found_in
+from tests.find_patients import find_patient_ids
 
 
 def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
@@ -34,7 +34,7 @@ def patients(part: pa.Table) -> set[int]:
 def test_a_plan_names_no_patient_and_is_not_there_without_a_key(prepared, tmp_path: Path, monkeypatch) -> None:
     ready = prepared()
     job.begin(ready)
-    assert len(ready.plan) == 40 and found_in(tmp_path / "out") == set()
+    assert len(ready.plan) == 40 and find_patient_ids(tmp_path / "out") == set()
     assert not (tmp_path / "out" / "record.json").exists()
     known = replace(ready, model=replace(ready.model, seen=()))
     assert job.seen_of(ready) is None and len(job.seen_of(known)[0].names) == 16  # nobody knows of the random base

@@ -63,7 +63,7 @@ def test_two_shares_of_the_batch_add_up_to_the_whole(trainer, fields: dict, prio
 class Alone(Ranks):
     """One of two workers, who does not wait for the other."""
 
-    def add_up(self, tensors) -> None:
+    def all_reduce(self, tensors) -> None:
         pass
 
 

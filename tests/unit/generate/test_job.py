@@ -19,7 +19,7 @@ from cxr.prompts.lists import PromptRow
 from cxr.prompts.templates import template_prompts
 from cxr.prompts.trained_prompts import TrainedPrompts
 from cxr.store import StoredObject, open_store, sha256
-from tests.hunt import found_in
+from tests.find_patients import find_patient_ids
 
 ROWS = [PromptRow("clear lungs", "normal", "", 10, None)]
 SHOWN = TrainingPatients("k", "c")
@@ -90,7 +90,7 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
         rows = reader.rows(unit)
         keeper(unit, rows, np.full((len(rows), 64, 64), unit, np.uint8), "")
     complete(ready, "CPU", {"total": 1.0})
-    assert len(found_in(tmp_path / "model")) == 399 and found_in(tmp_path / "set") == set()
+    assert len(find_patient_ids(tmp_path / "model")) == 399 and find_patient_ids(tmp_path / "set") == set()
     assert "jobs/protect.py" in capsys.readouterr().err
 
 

@@ -25,7 +25,7 @@ from cxr.labs.gan.config import GanConfig
 from cxr.labs.gan.job import fit, make_lenet, prepare, read_lenet
 from cxr.labs.gan.real import from_set
 from cxr.store import open_store
-from tests.hunt import found_in
+from tests.find_patients import find_patient_ids
 from tests.unit.labs.gan.conftest import SMALL, draw_bars
 
 
@@ -70,7 +70,7 @@ def test_nobody_who_has_the_set_can_tell_whom_it_was_shown(stored_set, tmp_path:
     ours = prepare(open_store(str(tmp_path / "out")), GanConfig(**SMALL), from_set(found, 0, lambda count: None))
     stage.begin(ours)
     record = through(ours)
-    assert found_in(tmp_path / "out") == set()
+    assert find_patient_ids(tmp_path / "out") == set()
     assert compare_patients(read_lineage(record.metrics), found.table, NO_LISTS) == Overlap(shown=32)
     other = stored_set("others", draw_bars(80), **columns | {"patient_id": [f"q{n // 2}" for n in range(80)]})
     assert (
