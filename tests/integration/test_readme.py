@@ -111,6 +111,12 @@ def test_readme_leads_to_every_page() -> None:
     assert set(PAGES[1:]) == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")}
 
 
+def test_what_readme_says_was_found_stands_where_it_was_measured() -> None:
+    found = re.findall(r"\d+\.\d+", (ROOT / "README.md").read_text().split("## What was found")[1].split("\n## ")[0])
+    measured = "".join((ROOT / page).read_text() for page in (*PAGES[1:], "benchmarks/README.md"))
+    assert found and [number for number in found if number not in measured] == []
+
+
 def anchors(path: Path) -> set[str]:
     """Of a page's headings, as they are linked: lower case, no punctuation, hyphens for spaces."""
     headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
