@@ -51,7 +51,7 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
     with tempfile.TemporaryDirectory() as folder:
         config = EvaluateConfig(extractor=f"inception={random_inception(Path(folder))}")
         sets = [stored(f"{folder}/{name}", noise(rng, count)) for name in ("real", "synthetic")]
-        job = Job(open_store(f"{folder}/out"), config, *sets, {"extractor": "0" * 64})
+        job = Job(open_store(f"{folder}/out"), {"extractor": "0" * 64}, config, *sets)
         units, shared = units_of(job), (Originals(noise(rng, TRAINING), range(TRAINING)), classifier())
         (real,), (synthetic,) = units.real, units.synthetic
         work = Look(job.store, config.extractor, config.size, 1, None)

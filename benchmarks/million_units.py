@@ -27,7 +27,8 @@ from _dry import SIDE, MakeDryMaker, run_dry
 from _side_by_side import verdict
 
 from cxr import cluster, recipes
-from cxr.artifact import COMMITS, unit_key
+from cxr.artifact import unit_key
+from cxr.artifact.keys import COMMITS
 from cxr.data.catalog import image_key
 from cxr.generate import job
 from cxr.generate.config import GenerateConfig

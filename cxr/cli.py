@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
-from cxr.errors import BadInput, StoreError, disk_full
+from cxr.errors import BadInput, SomeFailed, StoreError, disk_full
 from cxr.screen import in_notebook
 
 DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -39,6 +39,9 @@ def guard(main: Callable[[], int]) -> int:
             raise
         print(f"{program()}: {' '.join(str(told).split())}", file=sys.stderr)
         return BAD_INPUT
+    except SomeFailed as error:
+        print(error, file=sys.stderr)
+        return SOME_FAILED
     except KeyboardInterrupt:
         print(
             f"\n{program()}: stopped; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr

@@ -1,4 +1,4 @@
-"""The two errors that a user can cause and correct; every job prints them as one line and exits with 2."""
+"""The errors a user can cause and mend, which every job tells without a traceback."""
 
 import difflib
 import errno
@@ -8,6 +8,10 @@ from collections.abc import Iterable
 
 class BadInput(Exception):
     """What the user gave cannot be used. The message names the input, what is wrong and what to do."""
+
+
+class SomeFailed(Exception):
+    """Units or trials were given up; the others are stored. The job ends with exit code 3."""
 
 
 class StoreError(Exception):

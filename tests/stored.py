@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr.artifact import Made, Record, commit_record, recipe_digest
-from cxr.data.catalog import CATALOG, CATALOG_KEY, CatalogSet, image_key, read_set
+from cxr.artifact.keys import CATALOG_KEY
+from cxr.data.catalog import CATALOG, CatalogSet, image_key, read_set
 from cxr.data.images import encode_png
 from cxr.store import Store, digest_of, open_store, sha256
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
+from cxr.artifact.keys import COMMITS
 from cxr.store.base import Store
-
-COMMITS = "commits/"
 
 
 def unit_key(folder: str, unit: int, suffix: str = ".json") -> str:

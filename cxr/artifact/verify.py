@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from cxr.artifact.record import CATALOG_KEY, RECORD_KEY, read_record
+from cxr.artifact.keys import CATALOG_KEY, RECORD_KEY
+from cxr.artifact.record import read_record
 from cxr.errors import BadInput, StoreError
 from cxr.store.base import Store, StoredObject
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.artifact import CATALOG_KEY, Record, read_record
+from cxr.artifact import Record, read_record
+from cxr.artifact.keys import CATALOG_KEY, IMAGES, RECORD_KEY
 from cxr.data.images import decode_gray, fit_square
 from cxr.data.lineage import SET_SOURCES, merge_sources
 from cxr.errors import BadInput
 from cxr.store import Store, sha256
 
-IMAGES = "images/"
 SHARD = ".parquet"  # how the key of a shard of many pictures ends
 READ_THREADS, SHARD_BATCH = 8, 100  # readers, and pictures of a shard that each holds at once
 
@@ -72,7 +72,9 @@ def read_set(store: Store) -> CatalogSet:
     store.check(write=False)
     record = read_record(store)
     if record is None:
-        raise BadInput(f"{store.uri}: no record.json, so unfinished or not a set of ours; give one that a job finished")
+        raise BadInput(
+            f"{store.uri}: no {RECORD_KEY}, so unfinished or not a set of ours; give one that a job finished"
+        )
     wanted = {stored.key: stored.sha256 for stored in record.objects}
     if CATALOG_KEY not in wanted:
         raise BadInput(f"{store.uri}: holds a {record.kind} artifact, no set of images; give a set")

@@ -4,7 +4,8 @@ import io
 
 import pyarrow.parquet as pq
 
-from cxr.artifact import CATALOG_KEY, PLAN_KEY, read_record, replace_record
+from cxr.artifact import read_record, replace_record
+from cxr.artifact.keys import CATALOG_KEY, PLAN_KEY, RECORD_KEY
 from cxr.data.lineage import HASHED_IDS, LINEAGE, merge_lineages, read_lineage, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists, save_for_owner
 from cxr.errors import BadInput
@@ -22,7 +23,9 @@ def protect_artifact(store: Store) -> int:
     """
     record = read_record(store)
     if record is None:
-        raise BadInput(f"{store.uri}: no record.json, so unfinished or not an artifact; finish it with its own command")
+        raise BadInput(
+            f"{store.uri}: no {RECORD_KEY}, so unfinished or not an artifact; finish it with its own command"
+        )
     if not record.metrics.get(HASHED_IDS):
         return 0
     lineage = merge_lineages(read_lineage(record.metrics))

@@ -6,17 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cxr.artifact import (
-    COMMITS,
-    PLAN_KEY,
-    Made,
-    Record,
-    commit_plan,
-    commit_record,
-    library_versions,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.artifact import Artifact, Made, Record
+from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.kinds import EVALUATION
 from cxr.data.catalog import CatalogSet
 from cxr.evaluate.calibration import flagged
 from cxr.evaluate.config import EvaluateConfig, identity
@@ -27,19 +19,19 @@ from cxr.evaluate.sets import Pictures, compared_with
 from cxr.report.words import FRECHET
 from cxr.store import Store, StoredObject, parquet
 
-KIND = "evaluation"
-QUALITY_KEY, TABLES_KEY, PAGE_KEY, COPIES_KEY = "quality.json", "quality.md", "index.html", "copies.parquet"
+TABLES_KEY, COPIES_KEY = "quality.md", "copies.parquet"
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Artifact):
     """All that is fixed before the first picture is read."""
 
-    store: Store
+    kind = EVALUATION
+    scratch = (COMMITS,)
+
     config: EvaluateConfig
     real: CatalogSet
     synthetic: CatalogSet
-    recipe: dict[str, Any]
     generator: str = ""  # what is known of whom it was shown, see `generator.checked`; empty where nobody asked
 
     @property
@@ -58,8 +50,9 @@ def prepare(
 ) -> Job:
     """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
     recipe = identity(config, extractor_digest, real.digest, synthetic.digest)
-    refuse_other(store, KIND, recipe)
-    return Job(store, config, real, synthetic, recipe, generator)
+    job = Job(store, recipe, config, real, synthetic, generator)
+    job.refuse_other()
+    return job
 
 
 def begin(job: Job) -> None:
@@ -67,7 +60,7 @@ def begin(job: Job) -> None:
     named = {"real": job.real.table, "synthetic": job.synthetic.table}
     columns = ["image_id", "finding", "split"]
     tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in named.items()]
-    commit_plan(job.store, KIND, job.recipe, pa.concat_tables(tables))
+    job.begin(pa.concat_tables(tables))
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ class Concluded:
 
 
 def complete(job: Job, found: Concluded, device: str, timings: dict[str, float]) -> Record:
-    """Writes figures, page and pictures, the record last; then sweeps up what was only there to go on with."""
+    """Writes figures, page and pictures; returns the record."""
     quality = found.quality
     pieces = {
         QUALITY_KEY: quality.json(),
@@ -92,27 +85,15 @@ def complete(job: Job, found: Concluded, device: str, timings: dict[str, float])
     }
     written = (job.store.put(key, data) for key, data in pieces.items())
     objects = [job.store.read_back(PLAN_KEY), *written, *found.features]
-    record = Record(
-        kind=KIND,
-        recipe=job.recipe,
-        recipe_digest=recipe_digest(job.recipe),
+    return job.new_record(
+        Made.of(objects),
+        objects,
         inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic")},
-        made=Made.of(objects),
-        objects=objects,
         seeds={"seed": job.config.seed},
-        versions=library_versions(),
         device=device,
         timings=timings,
         metrics={**metrics(quality), "generator": job.generator},
     )
-    record = commit_record(job.store, record)
-    sweep(job.store)
-    return record
-
-
-def sweep(store: Store) -> None:
-    """Removes what units have told of a finished evaluation: its record speaks."""
-    store.delete([found.key for found in store.list(COMMITS)])
 
 
 def metrics(quality: Quality) -> dict[str, Any]:

@@ -17,7 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.artifact import COMMITS, read_record, unit_key
+from cxr.artifact import read_record, unit_key
+from cxr.artifact.keys import COMMITS
+from cxr.artifact.kinds import EVALUATION
 from cxr.data.catalog import read_unscaled
 from cxr.data.images import fit_square
 from cxr.errors import BadInput
@@ -69,7 +71,7 @@ class Earlier:
 def earlier_of(job: Job, store: Store) -> Earlier:
     """Raises `BadInput` unless there is a finished evaluation."""
     record = read_record(store)
-    if record is None or record.kind != "evaluation":
+    if record is None or record.kind != EVALUATION:
         raise BadInput(f"--features {store.uri}: holds no finished evaluation; give one, or leave it out")
     found = {stored.key: stored.sha256 for stored in record.objects if stored.key.startswith(folder_of(job))}
     return Earlier(store, found)

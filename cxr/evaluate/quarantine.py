@@ -5,23 +5,15 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.artifact import (
-    CATALOG_KEY,
-    PLAN_KEY,
-    Made,
-    Record,
-    commit_plan,
-    commit_record,
-    library_versions,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.artifact import Artifact, Made, Record
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
 from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
 from cxr.data.lineage import (
     LINEAGE,
@@ -35,16 +27,24 @@ from cxr.data.lineage import (
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
 from cxr.evaluate.calibration import too_few
-from cxr.evaluate.finish import COPIES_KEY, QUALITY_KEY, Job
+from cxr.evaluate.finish import COPIES_KEY, Job
 from cxr.report.limits import LIMITS
 from cxr.store import Store, digest_of, json_lines, parquet
 
-KIND = "images without copies"  # what records call it; readers see `cxr.report.limits.kind`
-CARD_KEY, METADATA_KEY, TAKEN_OUT_KEY = "README.md", "images/metadata.jsonl", "quarantined.jsonl"
+TAKEN_OUT_KEY = "quarantined.jsonl"
 
 
-def prepare(job: Job, store: Store) -> dict[str, str]:
-    """The recipe of the set. Nothing is written.
+@dataclass(frozen=True)
+class QuarantineJob(Artifact):
+    """All that is fixed before the first picture is copied."""
+
+    kind = IMAGES_WITHOUT_COPIES
+
+    evaluation: Job  # whose flags count; it is finished when pictures are copied
+
+
+def prepare(job: Job, store: Store) -> QuarantineJob:
+    """Nothing is written.
 
     Raises:
         BadInput: the place is the evaluation's, or holds something else, or near-copies cannot be told.
@@ -53,26 +53,27 @@ def prepare(job: Job, store: Store) -> dict[str, str]:
         raise BadInput(f"--quarantine {store.uri}: --real has {reason}; leave --quarantine out, or ingest more")
     if store.uri == job.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
-    recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": recipe_digest(job.recipe)}
-    refuse_other(store, KIND, recipe)
-    return recipe
+    recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": job.digest}
+    quarantine = QuarantineJob(store, recipe, job)
+    quarantine.refuse_other()
+    return quarantine
 
 
-def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> Record:
-    """Writes the pictures that a finished evaluation did not flag as near-copies, a file each, with their own catalog.
+def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) -> Record:
+    """Writes the pictures that a finished evaluation did not flag as near-copies, a file each, with their own catalog;
+    returns the record.
 
     Raises:
-        BadInput: as `prepare`, or a picture is damaged.
+        BadInput: a picture is damaged.
     """
-    recipe, synthetic = prepare(job, store), job.synthetic
-    if record := read_record(store):
-        return record
+    job, store = quarantine.evaluation, quarantine.store
+    synthetic = job.synthetic
     copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
     kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
     keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
     told = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # shared: names nobody
     catalog = pa.table({name: told.get(name, kept[name]) for name in CATALOG.names}, schema=CATALOG)
-    commit_plan(store, KIND, recipe, catalog)
+    quarantine.begin(catalog)
     size = put_pictures(synthetic.store, kept, store, advance)
     objects = [
         store.read_back(PLAN_KEY),
@@ -83,18 +84,17 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
     ]
     agreement = json.loads(job.store.get(QUALITY_KEY))["agreement"]
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
-    return commit_record(
-        store,
-        Record(
-            kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
-            made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
-            versions=library_versions(), metrics={
-                "quarantined": len(copies),
-                LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
-                SET_SOURCES: synthetic.sources, PROMPT_ACCURACY: record_accuracies(prompt_accuracies(agreement)),
-            },
-        ),
-    )  # fmt: skip
+    return quarantine.new_record(
+        Made(count=len(kept), bytes=size, digest=digest_of(pairs)),
+        objects,
+        inputs=quarantine.recipe,
+        metrics={
+            "quarantined": len(copies),
+            LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
+            SET_SOURCES: synthetic.sources,
+            PROMPT_ACCURACY: record_accuracies(prompt_accuracies(agreement)),
+        },
+    )
 
 
 def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[[int], object]) -> int:
@@ -148,7 +148,7 @@ configs:
 
 {len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
 pictures are, and are not in this set; `quarantined.jsonl` names them. Flagged by the evaluation \
-{recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}).
+{job.digest[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}).
 
 {LIMITS}
 

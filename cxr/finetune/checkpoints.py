@@ -8,10 +8,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from cxr.artifact.keys import CHECKPOINTS
 from cxr.finetune.loop import Figures, Trainer, load_checkpoint, save_checkpoint
 from cxr.store import Store, StoredObject, get_pieces, put_pieces
-
-CHECKPOINTS = "checkpoints/"
 
 
 @dataclass(frozen=True)

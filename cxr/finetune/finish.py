@@ -3,45 +3,37 @@
 import json
 import statistics
 
-from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions
-from cxr.data.lineage import (
-    LINEAGE,
-    PHANTOM_NOTICE,
-    SET_SOURCES,
-    has_phantoms,
-    merge_sources,
-    record_lineage,
-)
+from cxr.artifact import Made, Record
+from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
+from cxr.data.lineage import LINEAGE, PHANTOM_NOTICE, SET_SOURCES, has_phantoms, merge_sources, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import learned_prompts
-from cxr.finetune.checkpoints import CHECKPOINTS
-from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_names, read_result, seen_of
+from cxr.finetune.job import FINAL, SAMPLES, Job, Result, plain_names, read_result, seen_of
 from cxr.finetune.loop import Figures
 from cxr.finetune.validation import curves
 from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
-from cxr.store import Store, StoredObject, json_lines
+from cxr.store import StoredObject, json_lines
 
-CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
+CURVES_KEY = "curves.png"
 
 
 def complete(job: Job, timings: dict[str, float]) -> Record:
-    """Writes what belongs beside the model, the record last; then sweeps up the checkpoints."""
+    """Writes what belongs beside the model; returns the record."""
     results = {run: result_of(job, run) for run in job.runs}
     final = results[FINAL]
     history = [{"run": run, **figures} for run, result in results.items() for figures in result.history]
     objects = [stored for result in results.values() for stored in result.objects]
     objects += [job.store.read_back(found.key) for found in job.store.list(SAMPLES)]
+    job.store.put_if_absent(HISTORY_KEY, json_lines(history))  # it holds times: the first of several drivers' stays
     objects += [
         job.store.read_back(PLAN_KEY),
         job.store.put(CURVES_KEY, curves(final.history)),
-        job.store.put(HISTORY_KEY, json_lines(history)),
+        job.store.read_back(HISTORY_KEY),
         job.store.put(CARD_KEY, card(job, results).encode()),
         job.store.put(LINEAGE_KEY, encode_lists(seen_of(job))),
     ]
-    record = commit_record(job.store, record_of(job, results, objects, timings))
-    sweep(job.store)
-    return record
+    return record_of(job, results, objects, timings)
 
 
 def result_of(job: Job, run: str) -> Result:
@@ -54,15 +46,11 @@ def result_of(job: Job, run: str) -> Result:
 
 def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject], timings: dict[str, float]) -> Record:
     final = results[FINAL]
-    return Record(
-        kind=KIND,
-        recipe=job.recipe,
-        recipe_digest=job.digest,
+    return job.new_record(
+        Made.of(final.objects),
+        objects,
         inputs={"model": job.model.digest, "data": job.data.digest},
-        made=Made.of(final.objects),
-        objects=objects,
         seeds={"seed": job.config.seed},
-        versions=library_versions(),
         device=final.device,
         timings=timings,
         metrics={
@@ -85,12 +73,6 @@ def sources(job: Job) -> list[str]:
 
 def learned(job: Job) -> TrainedPrompts:
     return learned_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
-
-
-def sweep(store: Store) -> None:
-    """Removes checkpoints and results of a finished model: its record speaks."""
-    for folder in (CHECKPOINTS, RESULTS):
-        store.delete([found.key for found in store.list(folder)])
 
 
 def card(job: Job, results: dict[str, Result]) -> str:

@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import torch
 from diffusers import StableDiffusionPipeline
 
-from cxr.artifact import PLAN_KEY, commit_plan, recipe_digest, refuse_other
+from cxr.artifact import Artifact
+from cxr.artifact.keys import CHECKPOINTS, PLAN_KEY, RECORD_KEY
+from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.data.catalog import CatalogSet, read_images
 from cxr.data.lineage import Lineage, hashed_id, merge_lineages, pseudonymise, warn_of_hashed_ids
 from cxr.data.lineage_key import owner_key
@@ -38,7 +40,6 @@ from cxr.store import Store, StoredObject, open_store, put_file, put_folder
 from cxr.store.file_cache import cache_folder
 from cxr.weights import Weights, resolve
 
-KIND = "fine-tuned model"
 FINAL = "final"  # the run whose model is left; the others are folds
 RESULTS, SAMPLES, FOLDS = "results/", "samples/", "folds/"
 
@@ -58,19 +59,16 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Artifact):
     """All that is fixed before the first step."""
 
-    store: Store
+    kind = FINE_TUNED_MODEL
+    scratch = (CHECKPOINTS, RESULTS)
+
     data: CatalogSet
     config: FinetuneConfig
     model: Weights
     plan: pa.Table  # of schema PLAN
-    recipe: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
 
     @property
     def runs(self) -> list[str]:
@@ -95,8 +93,8 @@ def prepare(
     if longer := count_too_long(plan["caption"].to_pylist(), model.path / "tokenizer"):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, data.digest) | (named_part(names) if names else {})
-    refuse_other(store, KIND, recipe)
-    job = Job(store, data, config, model, plan, recipe)
+    job = Job(store, recipe, data, config, model, plan)
+    job.refuse_other()
     for run in job.runs:
         train_rows, validation_rows = parts_of(plan, run, config.folds)
         check_batch(config, len(train_rows))
@@ -142,11 +140,6 @@ def parts_of(plan: pa.Table, run: str, folds: int) -> tuple[pa.Table, pa.Table]:
         return trained, plan.filter(pc.equal(plan["split"], "validation"))
     held_out = pa.array([fold % folds == int(run[len("fold") :]) - 1 for fold in trained["fold"].to_pylist()])
     return trained.filter(pc.invert(held_out)), trained.filter(held_out)
-
-
-def begin(job: Job) -> None:
-    """Stores the plan, if it is not there."""
-    commit_plan(job.store, KIND, job.recipe, job.plan)
 
 
 def result_key(run: str) -> str:
@@ -219,7 +212,7 @@ class Fit:
         shown = self.read(validated, self.config.validation_images)
         validation = Validation(trainer, shown, sample, self.distance())
         history = self.fit(trainer, validation, tell)
-        if ranks.rank == 0:
+        if ranks.rank == 0 and not self.store.exists(RECORD_KEY):  # else another driver's model is there
             self.leave(trainer, validation, history, plan)
 
     def load(self) -> StableDiffusionPipeline:

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.artifact import CATALOG_KEY, Made
+from cxr.artifact import Made
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, SHEET_KEY
 from cxr.data.catalog import CATALOG
 from cxr.data.lineage import UNKNOWN_SOURCE
 from cxr.generate.config import GenerateConfig
@@ -18,8 +19,6 @@ from cxr.generate.writer import committed_images, read_pictures, shard_objects
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import Weights
-
-CARD_KEY, SHEET_KEY, METADATA_KEY = "README.md", "contact_sheet.png", "images/metadata.jsonl"
 
 
 def finish(

@@ -12,17 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.artifact import (
-    COMMITS,
-    PLAN_KEY,
-    Record,
-    commit_finished,
-    library_versions,
-    listed_units,
-    recipe_digest,
-    refuse_other,
-    unit_key,
-)
+from cxr.artifact import Artifact, Record, listed_units, unit_key
+from cxr.artifact.keys import COMMITS, PLAN_KEY
+from cxr.artifact.kinds import GENERATED_IMAGES
 from cxr.data.lineage import (
     LINEAGE,
     SET_SOURCES,
@@ -47,25 +39,21 @@ from cxr.prompts.lists import PromptRow
 from cxr.store import Store, open_store, sha256
 from cxr.weights import Weights, resolve, resolve_lora
 
-KIND = "generated images"
 BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Artifact):
     """All that is fixed before the first picture."""
 
-    store: Store
+    kind = GENERATED_IMAGES
+    scratch = (COMMITS, FAILED)
+
     config: GenerateConfig
     model: Weights
     lora: Weights | None
     plan: Plan
-    recipe: dict[str, Any]
     applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.told`
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -95,16 +83,16 @@ def prepare(
     trained = lora or model
     rows = asked_rows(config, trained, notes.append) if rows is None else rows
     look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
-    plan = write_plan(folder / "plan.parquet", rows, config, look)
+    plan = write_plan(folder / PLAN_KEY, rows, config, look)
     if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
         notes.append(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends are lost")
     if line := untrained(planned_prompts(plan), plan.findings, trained):
         notes.append(line)
     recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
-    refuse_other(store, KIND, recipe)
+    job = Job(store, recipe, config, model, lora, plan, changed.told if changed else None)
+    job.refuse_other()
     for line in notes:
         note(line)
-    job = Job(store, config, model, lora, plan, recipe, changed.told if changed else None)
     seen_of(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):
         warn_of_hashed_ids(part.place, part.seen)
@@ -138,8 +126,7 @@ class State:
 
 def begin(job: Job, retry_failed: bool) -> State:
     """Writes the plan, if it is not there, and finds out what is left to do."""
-    if not job.store.put_if_absent(PLAN_KEY, with_metadata(job.plan, job.recipe, job.digest)):
-        refuse_other(job.store, KIND, job.recipe)
+    job.begin(with_metadata(job.plan, job.recipe))
     failed = set(listed_units(job.store, FAILED))
     if retry_failed:
         job.store.delete(unit_key(FAILED, unit) for unit in failed)
@@ -153,14 +140,7 @@ def begin(job: Job, retry_failed: bool) -> State:
 
 
 def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
-    """Writes what belongs beside the pictures, the record last, and sweeps up the unit commits."""
-    record = commit_finished(job.store, lambda: finished(job, device, timings))
-    sweep(job)
-    return record
-
-
-def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
-    """The record of the set, whose other objects it writes."""
+    """Writes what belongs beside the pictures; returns the record."""
     seen, sources = seen_of(job), merge_sources(*(part.sources for part in parts_of(job)))
     save_for_owner(seen)
     about = describe_patients(sources, seen)
@@ -168,17 +148,10 @@ def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
     learned = learned_lines(job.model, job.lora)
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
     objects.append(job.store.read_back(PLAN_KEY))
-    return Record(
-        kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
-        seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
+    return job.new_record(
+        made, objects, inputs=job.inputs, seeds={"seed": job.config.seed}, device=device, timings=timings,
         metrics={"findings": job.plan.findings, LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied},
     )  # fmt: skip
-
-
-def sweep(job: Job) -> None:
-    """Removes the unit commits of a finished set, and failures of units that were made after all: its record speaks."""
-    for folder in (COMMITS, FAILED):
-        job.store.delete([found.key for found in job.store.list(folder)])
 
 
 def estimate(job: Job) -> str:
@@ -223,7 +196,7 @@ class PlannedMaker:
         if lora and lora.digest != order.lora_digest:
             raise BadInput(f"--lora {order.config.lora}: this machine has another LoRA of that name than the driver")
         self.folder = tempfile.TemporaryDirectory()
-        plan = Path(self.folder.name, "plan.parquet")
+        plan = Path(self.folder.name, PLAN_KEY)
         plan.write_bytes(order.store.get(PLAN_KEY))
         self.reader = PlanReader(plan, order.config.unit_images)
         self.sampler = Sampler.load(model.path, lora.path if lora else None, order.config.sampler)

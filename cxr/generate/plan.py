@@ -135,9 +135,9 @@ def refuse_twins(path: Path) -> None:
     )
 
 
-def with_metadata(plan: Plan, recipe: dict[str, Any], digest: str) -> bytes:
+def with_metadata(plan: Plan, recipe: dict[str, Any]) -> bytes:
     """The plan's file as it is stored: with the recipe in its schema metadata, by which a restart knows its own."""
-    schema = SCHEMA.with_metadata(plan_marks(recipe, digest))
+    schema = SCHEMA.with_metadata(plan_marks(recipe))
     sink = pa.BufferOutputStream()
     source = pq.ParquetFile(plan.path)
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.artifact import COMMITS, unit_key
+from cxr.artifact import unit_key
+from cxr.artifact.keys import COMMITS
 from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.errors import StoreError

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from cxr.artifact import COMMITS, unit_key
-from cxr.data.catalog import IMAGES
+from cxr.artifact import unit_key
+from cxr.artifact.keys import COMMITS, IMAGES
 from cxr.errors import BadInput
-from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, Job
+from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, IngestJob
 from cxr.ingest.units import Kept, Refused, lines_of, read_units
 from cxr.store import json_lines
 
@@ -30,7 +30,7 @@ class Read:
         return [row[name] for row in self.rows]
 
 
-def collect(job: Job) -> Read:
+def collect(job: IngestJob) -> Read:
     """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
     planned = pq.read_table(job.plan).to_pylist()
     alike: dict[str, list[Kept]] = {}
@@ -55,7 +55,7 @@ def collect(job: Job) -> Read:
     )
 
 
-def refuse_contradictions(job: Job, read: Read) -> list[str]:
+def refuse_contradictions(job: IngestJob, read: Read) -> list[str]:
     """A line on pictures that are there under several findings; `BadInput` if they and the refused are too many."""
     if not read.contradicting:
         return []
@@ -73,7 +73,7 @@ def refuse_contradictions(job: Job, read: Read) -> list[str]:
     return [f"{told}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
 
 
-def refuse_lost(job: Job, read: Read) -> None:
+def refuse_lost(job: IngestJob, read: Read) -> None:
     """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
     planned = pq.read_table(job.plan, columns=["finding"])["finding"].to_pylist()
     if lost := sorted(set(planned) - set(read.column("finding"))):

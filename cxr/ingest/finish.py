@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from cxr.artifact import CATALOG_KEY, COMMITS, PLAN_KEY, Made, Record, commit_finished, library_versions
+from cxr.artifact import Made, Record
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, PLAN_KEY, SHEET_KEY
 from cxr.data.catalog import CATALOG
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
@@ -21,30 +22,23 @@ from cxr.ingest.collected import (
     refuse_lost,
     rejected_lines,
 )
-from cxr.ingest.job import KIND, REJECTED_KEY, Job
+from cxr.ingest.job import REJECTED_KEY, IngestJob
 from cxr.ingest.split_report import SplitReport, markdown, picture
 from cxr.ingest.units import thumbnails_of
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.store import Store, StoredObject, parquet
 from cxr.weights import resolve
 
-CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
+REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
 DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
 
 
-def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
-    """Splits what was read and writes what belongs beside the pictures, the record last; then sweeps up the commits.
+def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], None]) -> Record:
+    """Splits what was read and writes what belongs beside the pictures; returns the record.
 
     Raises:
         BadInput: what came through cannot be split as asked, or a finding has no picture left.
     """
-    record = commit_finished(job.store, lambda: finished(job, timings, note))
-    sweep(job.store)
-    return record
-
-
-def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
-    """The record of the set, whose other objects it writes."""
     read = collect(job)
     contradictions = refuse_contradictions(job, read)
     refuse_lost(job, read)
@@ -70,7 +64,7 @@ def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -
     return record_of(job, read, split, objects, timings)
 
 
-def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
+def divided(job: IngestJob, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
     """The split as configured, and what a user must know about it."""
     config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
@@ -147,17 +141,15 @@ def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
     return {finding: [store.get(key) for key in keys[finding][:COLUMNS]] for finding in sorted(keys)[:ROWS]}
 
 
-def record_of(job: Job, read: Read, split: Split, objects: list[StoredObject], timings: dict[str, float]) -> Record:
+def record_of(
+    job: IngestJob, read: Read, split: Split, objects: list[StoredObject], timings: dict[str, float]
+) -> Record:
     ids = [kept.image_id for kept in read.kept]
-    return Record(
-        kind=KIND,
-        recipe=job.recipe,
-        recipe_digest=job.digest,
+    return job.new_record(
+        Made.of(read.kept),
+        objects,
         inputs={"rows": job.recipe["rows"], "marks": job.marks},
-        made=Made.of(read.kept),
-        objects=objects,
         seeds={"split": job.config.seed},
-        versions=library_versions(),
         timings=timings,
         metrics={
             "splits": manifest_digest(ids, split.split, split.fold),
@@ -169,12 +161,7 @@ def record_of(job: Job, read: Read, split: Split, objects: list[StoredObject], t
     )
 
 
-def sweep(store: Store) -> None:
-    """Removes the unit commits of a finished set: its record speaks."""
-    store.delete([found.key for found in store.list(COMMITS)])
-
-
-def card(job: Job, read: Read, split: Split) -> str:
+def card(job: IngestJob, read: Read, split: Split) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     parts = Counter(zip(read.column("finding"), split.split, strict=True))
     table = "\n".join(

@@ -15,17 +15,9 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.artifact import (
-    COMMITS,
-    PLAN_KEY,
-    Record,
-    commit_plan,
-    plan_marks,
-    read_record,
-    recipe_digest,
-    refuse_other,
-    unit_key,
-)
+from cxr.artifact import Artifact, Record, recipe_digest, unit_key
+from cxr.artifact.keys import COMMITS, PLAN_KEY
+from cxr.artifact.kinds import INGESTED_IMAGES
 from cxr.data.catalog import image_key
 from cxr.data.images import (
     MissingImage,
@@ -41,10 +33,9 @@ from cxr.errors import BadInput
 from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
 from cxr.ingest.config import IngestConfig, identity
 from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
-from cxr.store import Store, json_lines, parquet
+from cxr.store import Store, json_lines
 from cxr.tables import batched
 
-KIND = "ingested images"
 REJECTED_KEY = "rejected.jsonl"
 TOLD_REASONS = 3
 
@@ -66,14 +57,15 @@ ROWS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Job:
+class IngestJob(Artifact):
     """All that is fixed before the first picture is read."""
 
-    store: Store
+    kind = INGESTED_IMAGES
+    scratch = (COMMITS,)
+
     config: IngestConfig
     folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
     images: int
-    recipe: dict[str, Any]
     marks: str  # digest of all rows' marks
 
     @property
@@ -83,10 +75,6 @@ class Job:
     @property
     def units(self) -> int:
         return -(-self.images // self.config.unit_images)
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
 
     @property
     def content(self) -> str:
@@ -99,7 +87,7 @@ def prepare(
     rows: Iterable[SourceRow],
     folder: Path,
     note: Callable[[str], None] = lambda line: None,
-) -> Job:
+) -> IngestJob:
     """Lists the source into `folder`; nothing goes to the store yet. Pictures without a finding are left out, told.
 
     Raises:
@@ -132,8 +120,9 @@ def prepare(
     for line in (*rows.lines(images), *odd_names(findings), *odd_patients(plan["patient_id"].to_pylist())):
         note(line)
     recipe = identity(config, whole.hexdigest())
-    refuse_other(store, KIND, recipe)
-    return Job(store, config, folder, images, recipe, marks.hexdigest())
+    job = IngestJob(store, recipe, config, folder, images, marks.hexdigest())
+    job.refuse_other()
+    return job
 
 
 def content(recipe: dict[str, Any], marks: str) -> str:
@@ -145,13 +134,13 @@ def unit_file(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
-def already_made(job: Job) -> Record | None:
+def already_made(job: IngestJob) -> Record | None:
     """The record of the set, if it is there.
 
     Raises:
         BadInput: what it was made from has changed since.
     """
-    record = read_record(job.store)
+    record = job.take_finished()
     if record and (others := changed(job)):
         raise BadInput(
             f"{job.store.uri}: the source has changed since this set was made ({len(others)} of {job.images} "
@@ -160,7 +149,7 @@ def already_made(job: Job) -> Record | None:
     return record
 
 
-def changed(job: Job) -> list[int]:
+def changed(job: IngestJob) -> list[int]:
     """The rows of the plan that have other marks than the stored one; an older version's plan has none."""
     stored = pq.ParquetFile(pa.BufferReader(job.store.get(PLAN_KEY)))
     if "mark" not in stored.schema_arrow.names:
@@ -169,23 +158,18 @@ def changed(job: Job) -> list[int]:
     return [row for row, (old, new) in enumerate(zip(before.to_pylist(), now.to_pylist(), strict=True)) if old != new]
 
 
-def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
+def begin(job: IngestJob) -> tuple[list[int], "TooManyRefused"]:
     """Stores the plan, if it is not there; returns the units to read, and the watch over what is refused.
 
     Those are to be read that are not stored yet, or whose pictures have changed since. Where a run has ended at too
     many refused pictures, so are the units that hold some: these may have been mended.
     """
     plan = pq.read_table(job.plan)
-    commit_plan(job.store, KIND, job.recipe, plan)
+    job.begin(plan)
     if others := changed(job):
         job.store.delete(unit_key(COMMITS, unit) for unit in {row // job.config.unit_images for row in others})
-        job.store.put(PLAN_KEY, parquet(plan.replace_schema_metadata(plan_marks(job.recipe, job.digest))))
-    try:
-        refused = refused_units(job.store)
-    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
-        if read_record(job.store) is None:
-            raise
-        return [], TooManyRefused(job, [])
+        job.store.put(PLAN_KEY, job.mark_plan(plan))
+    refused = refused_units(job.store)
     watch = TooManyRefused(job, refused.values())
     if watch.exhausted:
         refused = {unit: none for unit, none in refused.items() if not none}
@@ -239,7 +223,7 @@ class Take:
 class TooManyRefused:
     """Watches how many pictures are refused, and ends the job once it is certain that they are too many."""
 
-    def __init__(self, job: Job, earlier: Iterable[list[Refused]]) -> None:
+    def __init__(self, job: IngestJob, earlier: Iterable[list[Refused]]) -> None:
         self.job, self.refused = job, 0
         self.reasons: Counter[str] = Counter()
         for refused in earlier:

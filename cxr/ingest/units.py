@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.artifact import COMMITS, listed_units, unit_key
+from cxr.artifact import listed_units, unit_key
+from cxr.artifact.keys import COMMITS
 from cxr.store import Store
 
 READ_THREADS = 16

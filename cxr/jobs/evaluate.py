@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
-from cxr.artifact import read_record
 from cxr.evaluate.config import EvaluateConfig
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from cxr.evaluate.calibration import Yardstick
     from cxr.evaluate.finish import Job
     from cxr.evaluate.job import Earlier, Unit
-    from cxr.store import Store
+    from cxr.evaluate.quarantine import QuarantineJob
 
 COPIES_STREAM = 1_000_001  # last word of a seed; findings have those from 0
 
@@ -95,22 +94,20 @@ def main(args: Args) -> int:
 
     job = finish.prepare(places[2], config, digest, real, synthetic, generator)
     earlier = earlier_of(job, open_store(args.features)) if args.features else None
-    for place in places[3:]:
-        quarantine.prepare(job, place)
+    quarantines = [quarantine.prepare(job, place) for place in places[3:]]
     for line in (generator, *left_out):
         note(line)
-    if record := read_record(job.store):
-        finish.sweep(job.store)
+    if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
     else:
         from cxr.cluster import COMPUTE_USAGE
 
-        record = evaluated(job, findings, left_out, earlier, args.workers, start)
+        record = job.make(lambda: evaluated(job, findings, left_out, earlier, args.workers, start))
         took = COMPUTE_USAGE.summary(record.timings["total"])
         print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
     told(job, record)
-    for place in places[3:]:
-        take_out(job, place)
+    for clean in quarantines:
+        take_out(clean)
     return cli.DONE
 
 
@@ -186,13 +183,15 @@ def look(
             advance(done["images"])
 
 
-def take_out(job: "Job", place: "Store") -> None:
+def take_out(clean: "QuarantineJob") -> None:
     """Writes the synthetic set without the pictures that were flagged."""
     from cxr.evaluate.quarantine import without_copies
 
-    with progress("quarantine", len(job.synthetic.table), "pictures") as advance:
-        record = without_copies(job, place, advance)
-    print(f"{record.made.count} pictures less {record.metrics['quarantined']} flagged as near-copies: {place.uri}")
+    with progress("quarantine", len(clean.evaluation.synthetic.table), "pictures") as advance:
+        record = clean.take_finished() or clean.make(lambda: without_copies(clean, advance))
+    print(
+        f"{record.made.count} pictures less {record.metrics['quarantined']} flagged as near-copies: {clean.store.uri}"
+    )
 
 
 def told(job: "Job", record: "Record") -> None:

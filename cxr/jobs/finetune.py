@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from cxr import cli, recipes
-from cxr.artifact import read_record
 from cxr.errors import BadInput
 from cxr.finetune.config import FinetuneConfig, Metric
 from cxr.finetune.part import parse_patients
@@ -25,6 +24,7 @@ from cxr.weights import check_spec
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+    from cxr.artifact import Record
     from cxr.finetune.job import Fit, Job
     from cxr.finetune.validation import Distance, Sample
 
@@ -131,12 +131,15 @@ def main(args: Args) -> int:
     from cxr.finetune import finish, job  # heavy: only for a set that is there
 
     ready = job.prepare(store, data, config, note, names)
-    if record := read_record(store):
-        finish.sweep(store)
+    if record := ready.take_finished():
         print(f"already there: step {record.metrics['step']} in {store.uri}")
         return cli.DONE
-    fit(ready, args)
-    record = finish.complete(ready, {"total": time.monotonic() - start})
+
+    def work() -> "Record":
+        fit(ready, args)
+        return finish.complete(ready, {"total": time.monotonic() - start})
+
+    record = ready.make(work)
     from cxr.cluster import COMPUTE_USAGE
 
     best, took = record.metrics, COMPUTE_USAGE.summary(record.timings["total"])
@@ -160,7 +163,7 @@ def fit(ready: "Job", args: Args) -> None:
         threads = cluster.max_threads_per_worker(workers)
         sizes = args.min_workers or workers, workers
         cluster.check_room(sizes[0], threads)
-        job.begin(ready)
+        ready.begin(ready.plan)
         folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
         told = cluster.run_trials(folds, 1) if folds else iter(())
         if job.FINAL in todo:

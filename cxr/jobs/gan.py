@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
-from cxr.artifact import read_record
 from cxr.data.sources import SOURCES, SourceOptions, is_source_name, parse_source
 from cxr.labs.gan.config import GanConfig
 from cxr.progress import note, progress
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxr.artifact import Record
-    from cxr.labs.gan.job import Job
+    from cxr.labs.gan.job import GanJob
     from cxr.labs.gan.real import Real
 
 PAIRS = 200  # of pictures of a class, for MS-SSIM
@@ -75,11 +74,10 @@ def main(args: Args) -> int:
     from cxr.labs.gan import finish, job  # heavy: only for pictures that are there
 
     ready = job.prepare(store, config, real)
-    if record := read_record(store):
-        finish.sweep(store)
+    if record := ready.take_finished():
         print(f"already there: {record.made.count} pictures in {store.uri}")
     else:
-        record = made(ready, start)
+        record = ready.make(lambda: made(ready, start))
     told(record)
     print(f"look at {store.uri}/{finish.GIF_KEY}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
@@ -101,7 +99,7 @@ def read(data: str, seed: int) -> "Real":
         return from_set(found, seed, advance)
 
 
-def made(ready: "Job", start: float) -> "Record":
+def made(ready: "GanJob", start: float) -> "Record":
     """Trains the classifier and the GAN from where they stand, and writes what they come to."""
     from cxr.labs.gan import finish, job
     from cxr.labs.gan.checkpoints import last_epoch

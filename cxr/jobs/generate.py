@@ -4,7 +4,6 @@ Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` 
 """
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from cxr import cli, recipes
-from cxr.artifact import read_record
-from cxr.errors import BadInput
+from cxr.errors import BadInput, SomeFailed
 from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
 from cxr.progress import note, progress
 from cxr.prompts.findings import parse_findings
@@ -26,6 +24,7 @@ from cxr.weights import check_lora_spec, check_spec
 from cxr.weights.names import ALIASES
 
 if TYPE_CHECKING:
+    from cxr.artifact import Record
     from cxr.generate.job import Job
 
 
@@ -88,15 +87,16 @@ def main(args: Args) -> int:
         if args.dry_run:
             print(job.estimate(ready))
             return cli.DONE
-        if record := read_record(store):
-            job.sweep(ready)
+        if record := ready.take_finished():
             print(f"already there: {record.made.count} images in {store.uri}")
             display(store, args)
             return cli.DONE
-        failures, device = make_pictures(ready, args)
-        if failures:
-            return tell_failures(ready, failures)
-        record = job.complete(ready, device, {"total": time.monotonic() - start})
+
+        def work() -> "Record":
+            device = make_pictures(ready, args)
+            return job.complete(ready, device, {"total": time.monotonic() - start})
+
+        record = ready.make(work)
     from cxr.cluster import COMPUTE_USAGE
 
     took = COMPUTE_USAGE.summary(record.timings["total"])
@@ -106,8 +106,12 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def make_pictures(ready: "Job", args: Args) -> tuple[int, str]:
-    """Makes every unit that is neither stored nor given up; returns how many are given up by now, and the device."""
+def make_pictures(ready: "Job", args: Args) -> str:
+    """Makes every unit that is neither stored nor given up; returns the device.
+
+    Raises:
+        SomeFailed: units are given up, now or earlier.
+    """
     from cxr import cluster
     from cxr.generate import job
 
@@ -125,16 +129,12 @@ def make_pictures(ready: "Job", args: Args) -> tuple[int, str]:
         for done in units:
             failures += bool(done.error)
             advance(done.images, f"{failures} units failed" if failures else "")
-        return failures, cluster.describe_devices()
-
-
-def tell_failures(ready: "Job", failures: int) -> int:
-    print(
-        f"{failures} of {ready.plan.units} units failed, the others are stored; {ready.store.uri}/failed/ says why.\n"
-        f"Try just those again:\n  {cli.again('--retry-failed')}",
-        file=sys.stderr,
-    )
-    return cli.SOME_FAILED
+        if failures:
+            raise SomeFailed(
+                f"{failures} of {ready.plan.units} units failed, the others are stored; {ready.store.uri}/failed/ says "
+                f"why.\nTry just those again:\n  {cli.again('--retry-failed')}"
+            )
+        return cluster.describe_devices()
 
 
 def display(store: Store, args: Args) -> None:

@@ -19,7 +19,8 @@ from cxr.progress import note, progress
 from cxr.store import open_store
 
 if TYPE_CHECKING:
-    from cxr.ingest.job import Job
+    from cxr.artifact import Record
+    from cxr.ingest.job import IngestJob
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,14 @@ def main(args: Args) -> int:
         from cxr.ingest import finish  # heavy: only for input that can be used
 
         if record := job.already_made(ready):
-            finish.sweep(store)
             print(f"already there: {record.made.count} images in {store.uri}")
             return cli.DONE
-        take_pictures(ready, args.workers)
-        record = finish.complete(ready, {"total": time.monotonic() - start}, note)
+
+        def work() -> "Record":
+            take_pictures(ready, args.workers)
+            return finish.complete(ready, {"total": time.monotonic() - start}, note)
+
+        record = ready.make(work)
     from cxr.cluster import COMPUTE_USAGE
 
     took = COMPUTE_USAGE.summary(record.timings["total"])
@@ -84,7 +88,7 @@ def listed(args: Args, source: str, config: IngestConfig) -> Iterator[SourceRow]
     return (replace(row, patient_id=None) for row in rows) if args.ignore_patients else rows
 
 
-def take_pictures(ready: "Job", workers: int | None) -> None:
+def take_pictures(ready: "IngestJob", workers: int | None) -> None:
     """Reads and stores every unit that is not stored yet."""
     from cxr import cluster
     from cxr.ingest import job

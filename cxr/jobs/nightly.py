@@ -27,7 +27,7 @@ from cxr.store import Store, open_store
 
 if TYPE_CHECKING:
     from cxr.nightly.lease import Lease
-    from cxr.nightly.report import Report
+    from cxr.nightly.report import NightReport, Report
 
 # The steps and what is filled in behind their words; here with places for a first look at the words.
 STEPS = {
@@ -109,8 +109,8 @@ def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: f
     latest = pointer.close_earlier(lease)
     if latest.night > day:
         raise BadInput(f"--date {day}: latest is a later night already, {latest.night}; give one after it")
-    recipe = prepared(lease, config, day, data)
-    found = judged(lease, config, day, recipe)
+    tonight = prepared(lease, config, day, data)
+    found = judged(lease, config, day, tonight.recipe)
     if found.passed and latest.night != day:
         latest = report.pointer_to(found)
         pointer.move(lease, latest)
@@ -118,11 +118,12 @@ def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: f
     trend.update(root, found)
     for place in retention.sweep(lease, args.keep, day, latest):
         note(f"removed {root.uri}/{place}")
-    return told(root, day, report.complete(root, found, recipe, {"total": time.monotonic() - start}))
+    timings = {"total": time.monotonic() - start}
+    return told(root, day, tonight.make(lambda: report.complete(tonight, found, timings)))
 
 
-def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> dict[str, Any]:
-    """Brings in what is new in the source and trains where data or recipe are new; returns the night's recipe."""
+def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "NightReport":
+    """Brings in what is new in the source and trains where data or recipe are new; returns the begun night."""
     from cxr.data.catalog import read_set
     from cxr.finetune.config import identity
     from cxr.ingest.job import content
@@ -137,10 +138,10 @@ def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> di
         raise BadInput(f"--source {config.source}: changed while it was read; run the same command again")
     base = parsed(finetune, config.finetune)
     model_digest = recipe_digest(identity(base, resolve(base.model).digest, read_set(data).digest))
-    recipe = report.begin(root, config, day, digest, model_digest)
+    tonight = report.begin(root, config, day, digest, model_digest)
     model = below(root, f"{MODELS}{model_digest}")
     steps.done(lease, "finetune", model, command(finetune, config.finetune, data=data.uri, out=model.uri))
-    return recipe
+    return tonight
 
 
 def judged(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, Any]) -> "Report":

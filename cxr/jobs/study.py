@@ -4,7 +4,6 @@ Exit code 0: all there. 2: bad input. 3: all but failed trials (the same command
 """
 
 import re
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction
 from cxr import cli, recipes
 from cxr.artifact import read_record
 from cxr.classify.config import SMALL_NETWORKS, Network
-from cxr.errors import BadInput
+from cxr.errors import BadInput, SomeFailed
 from cxr.progress import grid, note, progress
 from cxr.store import open_store
 from cxr.study.arms import read_arms
@@ -24,6 +23,7 @@ from cxr.study.config import StudyConfig, standard_arms
 from cxr.weights import check_weights_spec
 
 if TYPE_CHECKING:
+    from cxr.artifact import Record
     from cxr.study.job import Job
     from cxr.study.trial import Run
 
@@ -122,16 +122,23 @@ def main(args: Args) -> int:
     ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, weights_of(config), own, lists)
     from cxr.study import finish  # heavy: only for input that can be used
 
-    if record := read_record(store):
+    if record := ready.take_finished():
         print(f"already there: {record.metrics['answer']}\nlook at {store.uri}/{finish.PAGE_KEY}")
         return cli.DONE
-    failures = run(ready, args)
-    for name, why in failures.items():
-        note(f"trial {name} failed: {why}")
-    study, written = finish.report(ready)
-    if failures:
-        return tell_failures(ready, len(failures))
-    record = finish.complete(ready, study, written, {"total": time.monotonic() - start})
+
+    def work() -> "Record":
+        failures = run(ready, args)
+        for name, why in failures.items():
+            note(f"trial {name} failed: {why}")
+        study, written = finish.report(ready)
+        if failures:
+            raise SomeFailed(
+                f"{len(failures)} of {len(ready.names)} trials failed, the others are stored; the report at "
+                f"{ready.store.uri} is without them.\nTry just those again:\n  {cli.again()}"
+            )
+        return finish.complete(ready, study, written, {"total": time.monotonic() - start})
+
+    record = ready.make(work)
     from cxr.cluster import COMPUTE_USAGE
 
     print(f"{len(ready.names)} trials, {COMPUTE_USAGE.summary(record.timings['total'])}: {store.uri}")
@@ -192,15 +199,6 @@ def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dic
             if ended:
                 failed.pop(name, None)
     return failed
-
-
-def tell_failures(ready: "Job", failures: int) -> int:
-    print(
-        f"{failures} of {len(ready.names)} trials failed, the others are stored; the report at {ready.store.uri} "
-        f"is without them.\nTry just those again:\n  {cli.again()}",
-        file=sys.stderr,
-    )
-    return cli.SOME_FAILED
 
 
 def configured(args: Args) -> StudyConfig:

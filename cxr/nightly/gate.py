@@ -6,11 +6,10 @@ import math
 from pydantic import BaseModel, ConfigDict
 
 from cxr.artifact import Record, recipe_digest
+from cxr.artifact.keys import QUALITY_KEY
 from cxr.nightly.config import NightlyConfig
 from cxr.report.words import FRECHET, number, title
 from cxr.store import Store
-
-QUALITY_KEY = "quality.json"
 
 
 class Frozen(BaseModel):

@@ -6,17 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.artifact import (
-    PLAN_KEY,
-    Made,
-    Record,
-    commit_plan,
-    commit_record,
-    library_versions,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.artifact import Artifact, Made, Record, read_record
+from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
+from cxr.artifact.kinds import NIGHT
 from cxr.data.lineage import PHANTOM_NOTICE, SET_SOURCES, has_phantoms
 from cxr.nightly.config import NightlyConfig, identity
 from cxr.nightly.gate import Check, Figures, Frozen, judge
@@ -26,8 +18,13 @@ from cxr.report.html import Table, render
 from cxr.report.words import number
 from cxr.store import Store
 
-KIND = "night"
-REPORT_KEY, PAGE_KEY = "report.json", "index.html"
+REPORT_KEY = "report.json"
+
+
+class NightReport(Artifact):
+    """What is left of a night; its recipe names the digests of data and model."""
+
+    kind = NIGHT
 
 
 class Report(Frozen):
@@ -59,10 +56,15 @@ def finished(root: Store, config: NightlyConfig, date: str) -> Record | None:
     Raises:
         BadInput: the night was made with another recipe.
     """
-    store = place(root, date)
-    if record := read_record(store):
-        refuse_other(store, KIND, identity(config, date, record.recipe["data"], record.recipe["model"]))
+    record = read_record(place(root, date))
+    if record:
+        night(root, config, date, record.recipe["data"], record.recipe["model"]).refuse_other()
     return record
+
+
+def night(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> NightReport:
+    """The night that is made with this data and this model, by their digests."""
+    return NightReport(place(root, date), identity(config, date, data, model))
 
 
 def pinned(root: Store, date: str) -> dict[str, str] | None:
@@ -73,15 +75,15 @@ def pinned(root: Store, date: str) -> dict[str, str] | None:
         return None
 
 
-def begin(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> dict[str, Any]:
-    """Pins data and model of the night, so that it goes on with them after a crash; returns its recipe.
+def begin(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> NightReport:
+    """Pins data and model of the night, so that it goes on with them after a crash.
 
     Raises:
         BadInput: the night was begun with another recipe.
     """
-    recipe = identity(config, date, data, model)
-    commit_plan(place(root, date), KIND, recipe, pa.Table.from_pylist([{"data": data, "model": model}]))
-    return recipe
+    begun = night(root, config, date, data, model)
+    begun.begin(pa.Table.from_pylist([{"data": data, "model": model}]))
+    return begun
 
 
 def place(root: Store, date: str) -> Store:
@@ -113,20 +115,16 @@ def pointer_to(report: Report) -> Pointer:
     )  # fmt: skip
 
 
-def complete(root: Store, report: Report, recipe: dict[str, Any], timings: dict[str, float]) -> Record:
-    """Writes report and page, the record last."""
-    store = place(root, report.date)
+def complete(night: NightReport, report: Report, timings: dict[str, float]) -> Record:
+    """Writes report and page; returns the record."""
     objects = [
-        store.read_back(PLAN_KEY),
-        store.put(REPORT_KEY, (report.model_dump_json(indent=1) + "\n").encode()),
-        store.put(PAGE_KEY, page(report).encode()),
+        night.store.read_back(PLAN_KEY),
+        night.store.put(REPORT_KEY, (report.model_dump_json(indent=1) + "\n").encode()),
+        night.store.put(PAGE_KEY, page(report).encode()),
     ]
-    record = Record(
-        kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe),
-        inputs={name: recipe[name] for name in ("data", "model")}, made=Made.of(objects), objects=objects,
-        versions=library_versions(), timings=timings, metrics={"passed": report.passed, "verdict": report.verdict},
-    )  # fmt: skip
-    return commit_record(store, record)
+    inputs = {name: night.recipe[name] for name in ("data", "model")}
+    metrics = {"passed": report.passed, "verdict": report.verdict}
+    return night.new_record(Made.of(objects), objects, metrics, inputs=inputs, timings=timings)
 
 
 def page(report: Report) -> str:

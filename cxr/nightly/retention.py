@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
+from cxr.artifact.keys import RECORD_KEY
 from cxr.nightly import report
 from cxr.nightly.lease import Lease
 from cxr.nightly.places import DATA, MODELS, NIGHTS
 from cxr.nightly.pointer import Pointer
 from cxr.store import Store
-
-RECORD = "/record.json"
 
 
 def sweep(lease: Lease, keep: int, date: str, latest: Pointer) -> list[str]:
@@ -49,5 +48,5 @@ def needs(store: Store, night: str) -> set[str]:
 def remove(store: Store, place: str) -> None:
     """Records first, so that no reader finds one whose objects are gone."""
     keys = [found.key for found in store.list(place)]
-    store.delete(key for key in keys if key.endswith(RECORD))
-    store.delete(key for key in keys if not key.endswith(RECORD))
+    store.delete(key for key in keys if key.endswith(f"/{RECORD_KEY}"))
+    store.delete(key for key in keys if not key.endswith(f"/{RECORD_KEY}"))

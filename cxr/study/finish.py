@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cxr.artifact import PLAN_KEY, Made, Record, commit_record, library_versions, recipe_digest
+from cxr.artifact import Made, Record, library_versions
+from cxr.artifact.keys import PAGE_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.kinds import GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
 from cxr.data.catalog import CatalogSet, read_files
 from cxr.data.lineage import has_phantoms
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
@@ -15,17 +17,17 @@ from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
-from cxr.study.job import KIND, Job, prompt_accuracies, results
+from cxr.study.job import Job, prompt_accuracies, results
 from cxr.study.labels_check import told
 from cxr.study.origins import of_phantoms, origins
 from cxr.study.pages import plots as figures
 from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
+from cxr.study.sets import Sets, held_out
 from cxr.study.summary import summarise
 
-PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
+RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
 SPLIT_HERE = (
     "The set came without a split and was split here, by picture: 70 % of each finding to train on, 10 % to choose the "
     "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and figures say how well its "
@@ -151,12 +153,13 @@ def augmentation(job: Job) -> str:
 
 
 def quality(job: Job) -> Mapping[str, Any] | None:
-    return json.loads(job.evaluation[0].get("quality.json")) if job.evaluation else None
+    return json.loads(job.evaluation[0].get(QUALITY_KEY)) if job.evaluation else None
 
 
 def grid(job: Job) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
-    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), has_phantoms(job.sets.real.sources)
+    made = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
+    drawn = has_phantoms(job.sets.real.sources)
     first = "generated" if made else "phantom" if drawn else "real"
     rows = {}
     for finding in job.sets.classes:
@@ -181,18 +184,17 @@ def complete(job: Job, study: Study, written: list[StoredObject], timings: dict[
     objects = [*map(job.store.read_back, keys), *written]
     read = sources(job)
     base = next(arm for arm in study.arms if arm.arm == BASELINE)
-    return commit_record(
-        job.store,
-        Record(
-            kind=KIND, recipe=job.recipe, recipe_digest=recipe_digest(job.recipe),
-            inputs={name: record.recipe_digest for name, record in read.items()}, made=Made.of(objects),
-            objects=objects, seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
-            versions=library_versions(), device=base.device, timings=timings,
-            metrics={
-                "answer": study.answer,
-                "details": study.details,
-                "phantom": study.phantom,
-                "baseline": {name: found.mean for name, found in base.figures.items()},
-            },
-        ),
-    )  # fmt: skip
+    return job.new_record(
+        Made.of(objects),
+        objects,
+        inputs={name: record.recipe_digest for name, record in read.items()},
+        seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
+        device=base.device,
+        timings=timings,
+        metrics={
+            "answer": study.answer,
+            "details": study.details,
+            "phantom": study.phantom,
+            "baseline": {name: found.mean for name, found in base.figures.items()},
+        },
+    )

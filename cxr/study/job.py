@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cxr.artifact import Record, commit_plan, recipe_digest, refuse_other
+from cxr.artifact import Artifact, Record
+from cxr.artifact.kinds import STUDY
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage_lists import NO_LISTS, PatientLists
 from cxr.data.prompt_accuracy import PromptAccuracy
@@ -19,25 +19,19 @@ from cxr.study.results import Trial, read_trial, trial_key
 from cxr.study.sets import Sets, check_evaluation, check_test, checked_protocol, compared, drawn_by, held_out
 from cxr.study.trial import Order, Run
 
-KIND = "study"
-
 
 @dataclass(frozen=True)
-class Job:
+class Job(Artifact):
     """All that is fixed before the first trial."""
 
-    store: Store
+    kind = STUDY
+
     config: StudyConfig
     sets: Sets
     evaluation: tuple[Store, Record] | None
     drawn: dict[tuple[str, int], Drawn]
     allowed: list[str]
-    recipe: dict[str, Any]
     lists: PatientLists  # of patients whom generators were shown, see `lineage_lists.read_lists_option`
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
 
     @property
     def used(self) -> np.ndarray:
@@ -85,8 +79,9 @@ def prepare(
         "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": checked and checked[1].recipe_digest,
     }
-    refuse_other(store, KIND, recipe)
-    return Job(store, config, sets, checked, drawn_by(sets, config), allowed, recipe, lists)
+    job = Job(store, recipe, config, sets, checked, drawn_by(sets, config), allowed, lists)
+    job.refuse_other()
+    return job
 
 
 def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> dict[str, list[PromptAccuracy]]:
@@ -103,7 +98,7 @@ def begin(job: Job) -> None:
         {"arm": order.arm, "seed": order.seed, "real": order.real, "synthetic": order.synthetic, "steps": order.steps}
         for order in orders(job, np.arange(len(job.sets.labels)))
     ]
-    commit_plan(job.store, KIND, job.recipe, pa.Table.from_pylist(rows))
+    job.begin(pa.Table.from_pylist(rows))
 
 
 def orders(job: Job, place: np.ndarray) -> list[Order]:

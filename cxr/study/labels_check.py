@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from cxr.artifact import Record
+from cxr.artifact.keys import QUALITY_KEY
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, prompt_accuracies, read_accuracies
 from cxr.store import Store
 from cxr.study.config import StudyConfig
@@ -21,7 +22,7 @@ def prompt_accuracy(synthetic: Record | None, evaluation: tuple[Store, Record] |
 
 def measured_by(evaluation: Store) -> list[PromptAccuracy]:
     try:
-        quality = json.loads(evaluation.get("quality.json"))
+        quality = json.loads(evaluation.get(QUALITY_KEY))
     except KeyError:
         return []
     return prompt_accuracies(quality["agreement"])

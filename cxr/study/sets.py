@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import Record
+from cxr.artifact.kinds import EVALUATION, IMAGES_WITHOUT_COPIES
 from cxr.data.catalog import CatalogSet, read_images
 from cxr.data.lineage import read_lineage, warn_of_hashed_ids
 from cxr.data.lineage_lists import NO_LISTS, PatientLists, compare_patients
@@ -24,7 +25,6 @@ from cxr.study.results import Tested
 
 PARTS = ("train", "validation", "test")
 SYNTHETIC = "synthetic"  # the set of all arms that have none of their own
-GENERATED, WITHOUT_COPIES, EVALUATION = "generated images", "images without copies", "evaluation"  # artifacts' kinds
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def seen_patients(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists) 
 def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record | None) -> str:
     """Why nobody can say that the set holds no copies of the training pictures; empty if somebody can."""
     record = synthetic.record
-    if record.kind == WITHOUT_COPIES and record.recipe.get("real") == real.digest:
+    if record.kind == IMAGES_WITHOUT_COPIES and record.recipe.get("real") == real.digest:
         return ""
     if evaluation is not None and compares(evaluation, real, synthetic):
         copies = evaluation.metrics.get("copies")

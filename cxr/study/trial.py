@@ -77,7 +77,7 @@ class Run:
                 if attempt == TRIES or isinstance(failure, BadInput):
                     return tell({"name": self.order.name, "error": f"{type(failure).__name__}: {failure}"})
         if ranks.rank == 0:
-            self.store.put(key, trial_json(trial, self.recipe))
+            self.store.put_if_absent(key, trial_json(trial, self.recipe))  # the first of several drivers' stays
             tell({"name": self.order.name, "step": trial.steps, "auroc": trial.curve[trial.best].auroc, "done": True})
         return None
 

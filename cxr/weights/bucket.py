@@ -3,10 +3,11 @@
 import shutil
 from pathlib import Path
 
+from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput
 from cxr.store import Store, digest_of, open_store, sha256
 from cxr.store.file_cache import cache_folder, exclusive_lock, explain_disk_errors
-from cxr.weights.files import DIGEST, INDEX, MODEL, RECORD, Wanted, is_wanted, parts_of, verified
+from cxr.weights.files import DIGEST, INDEX, MODEL, Wanted, is_wanted, parts_of, verified
 
 _ARRIVED = "ARRIVED"  # in a copy: the digest it arrived with; last written, so a copy without it is none
 
@@ -20,8 +21,8 @@ def from_bucket(spec: str, wanted: Wanted) -> tuple[Path, str]:
     """
     store = open_store(spec)
     store.check(write=False)
-    listed = sorted((key, size) for key, size in store.list() if is_wanted(key, wanted) or key in (RECORD, DIGEST))
-    promises = [sha256(store.get(key)) for key, _ in listed if key in (RECORD, DIGEST)]
+    listed = sorted((key, size) for key, size in store.list() if is_wanted(key, wanted) or key in (RECORD_KEY, DIGEST))
+    promises = [sha256(store.get(key)) for key, _ in listed if key in (RECORD_KEY, DIGEST)]
     folder = cache_folder() / "s3" / sha256(f"{store.uri} {listed} {promises}".encode())[:32]
     if wanted is MODEL and INDEX in dict(listed):
         parts_of(store.get(INDEX), store.uri)  # raises for another family, before gigabytes are copied

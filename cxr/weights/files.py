@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cxr.artifact import read_record
+from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store
 from cxr.store.file_cache import file_digests
@@ -20,7 +21,6 @@ from cxr.weights.kinds import (
     read_header,
 )
 
-RECORD = "record.json"
 DIGEST = "DIGEST"  # beside a model: the digest that `seal` found; the embedded model ships with it
 UNUSED = ("safety_checker", "feature_extractor")
 _KINDS = ("*.json", "*.txt", "model.safetensors", "diffusion_pytorch_model.safetensors")
@@ -124,7 +124,9 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
     promised = {stored.key: stored.sha256 for stored in record.objects} if record else hashes
     wrong = [name for name, found in hashes.items() if promised.get(name) != found]
     if wrong:
-        raise BadInput(f"{folder}: {wrong[0]} is not the file that {RECORD} names; fetch it again or choose another")
+        raise BadInput(
+            f"{folder}: {wrong[0]} is not the file that {RECORD_KEY} names; fetch it again or choose another"
+        )
     return hashes
 
 

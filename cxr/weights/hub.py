@@ -3,10 +3,11 @@
 import hashlib
 from pathlib import Path
 
+from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
 from cxr.store.file_cache import exclusive_lock, file_digests
-from cxr.weights.files import INDEX, MODEL, RECORD, UNUSED, Wanted, parts_of, wanted_files
+from cxr.weights.files import INDEX, MODEL, UNUSED, Wanted, parts_of, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
@@ -58,11 +59,11 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
         repo,
         revision=commit,
         local_files_only=offline,
-        allow_patterns=[*wanted.patterns, *wanted.others, RECORD],
+        allow_patterns=[*wanted.patterns, *wanted.others, RECORD_KEY],
         ignore_patterns=[f"{name}/*" for name in UNUSED],
     )
     folder = Path(taken)
-    told = [RECORD] if (folder / RECORD).is_file() else []
+    told = [RECORD_KEY] if (folder / RECORD_KEY).is_file() else []
     hashes = file_digests(folder, [*wanted_files(folder, wanted), *told])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
     for name, found in hashes.items():

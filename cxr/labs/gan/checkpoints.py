@@ -7,10 +7,9 @@ from typing import Any
 import torch
 
 from cxr.artifact import listed_units, unit_key
+from cxr.artifact.keys import CHECKPOINTS
 from cxr.errors import BadInput
 from cxr.store import Store
-
-CHECKPOINTS = "checkpoints/"
 
 
 def checkpoint_key(epoch: int) -> str:

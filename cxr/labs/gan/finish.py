@@ -10,29 +10,28 @@ import numpy as np
 import pyarrow as pa
 from safetensors.torch import save
 
-from cxr.artifact import CATALOG_KEY, PLAN_KEY, Made, Record, commit_record, library_versions
+from cxr.artifact import Made, Record
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, HISTORY_KEY, IMAGES, METADATA_KEY, PLAN_KEY
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.data.lineage import LINEAGE, SET_SOURCES, describe_patients, record_lineage
 from cxr.data.lineage_lists import save_for_owner
 from cxr.labs.gan import pictures
-from cxr.labs.gan.checkpoints import CHECKPOINTS
-from cxr.labs.gan.job import KIND, LENET_KEY, Job, Run, image_id
+from cxr.labs.gan.job import LENET_KEY, GanJob, Run, image_id
 from cxr.labs.gan.lenet import accuracy, predict
 from cxr.labs.gan.networks import LeNet5, sample
 from cxr.labs.gan.scoring import Scores, Similar, score
-from cxr.store import Store, StoredObject, json_lines, parquet
+from cxr.store import StoredObject, json_lines, parquet
 
-CARD_KEY, METADATA_KEY, HISTORY_KEY, IMAGES = "README.md", "images/metadata.jsonl", "history.jsonl", "images/"
 SAMPLES_KEY, GIF_KEY, CURVES_KEY = "samples.png", "samples.gif", "curves.png"
 CLASSES_KEY, CONFUSION_KEY = "classes.png", "confusion.png"
 PUT_THREADS = 8
 
 
 def complete(
-    job: Job, run: Run, lenet: LeNet5, similar: Similar, timings: dict[str, float], advance: Callable[[], object]
+    job: GanJob, run: Run, lenet: LeNet5, similar: Similar, timings: dict[str, float], advance: Callable[[], object]
 ) -> Record:
-    """Generates, scores and stores the pictures, then what belongs beside them, the record last; then sweeps up.
+    """Generates, scores and stores the pictures, then what belongs beside them; returns the record.
 
     Args:
         similar: mean MS-SSIM of pairs, by the stage that evaluates.
@@ -48,18 +47,19 @@ def complete(
     pieces = {**tables(job, rows, stored), **networks(run, scores), **drawings(job, run, scores, lenet)}
     pieces[CARD_KEY] = card(job, figures).encode()
     objects += [job.store.put(key, data) for key, data in pieces.items()]
-    record = Record(
-        kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs={"data": job.real.digest}, made=Made.of(stored),
-        objects=objects, seeds={"seed": job.config.seed}, versions=library_versions(),
-        device=f"CPU, {platform.machine()}", timings=timings, metrics=figures,
-    )  # fmt: skip
     save_for_owner(job.real.seen)
-    record = commit_record(job.store, record)
-    sweep(job.store)
-    return record
+    return job.new_record(
+        Made.of(stored),
+        objects,
+        figures,
+        inputs={"data": job.real.digest},
+        seeds={"seed": job.config.seed},
+        device=f"CPU, {platform.machine()}",
+        timings=timings,
+    )
 
 
-def rows_of(job: Job, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]:
+def rows_of(job: GanJob, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]:
     """One a picture. Its finding is what was asked for, or what LeNet-5 names where nothing was."""
     classes = job.real.classes
     rows = []
@@ -72,7 +72,7 @@ def rows_of(job: Job, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]
 
 
 def put_pictures(
-    job: Job, rows: Sequence[dict[str, Any]], pixels: np.ndarray, advance: Callable[[], object]
+    job: GanJob, rows: Sequence[dict[str, Any]], pixels: np.ndarray, advance: Callable[[], object]
 ) -> list[StoredObject]:
     """Stores a file a picture, and removes any that an interrupted run has left under another finding."""
 
@@ -90,7 +90,7 @@ def put_pictures(
     return stored
 
 
-def tables(job: Job, rows: Sequence[dict[str, Any]], stored: Sequence[StoredObject]) -> dict[str, bytes]:
+def tables(job: GanJob, rows: Sequence[dict[str, Any]], stored: Sequence[StoredObject]) -> dict[str, bytes]:
     """The catalog, and for `datasets`' image folders a line a picture."""
     about = {"source": f"GAN of {job.real.source}", "licence": job.real.licence}
     pairs = list(zip(rows, stored, strict=True))
@@ -121,7 +121,7 @@ def good_key(epoch: int) -> str:
     return f"generator_epoch{epoch}.safetensors"
 
 
-def drawings(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, bytes]:
+def drawings(job: GanJob, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, bytes]:
     classes, (test, labels) = job.real.classes, job.real.part("test")
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (labels, predict(lenet, test).argmax(axis=1)), 1)
@@ -135,7 +135,7 @@ def drawings(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, byt
     }
 
 
-def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]:
+def metrics(job: GanJob, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]:
     """The record's; shares from 0 to 1."""
     return {
         "lenet_accuracy": {part: accuracy(lenet, *job.real.part(part)) for part in ("validation", "test")},
@@ -152,12 +152,7 @@ def metrics(job: Job, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]
     }
 
 
-def sweep(store: Store) -> None:
-    """Removes the checkpoints of a finished GAN: its record speaks."""
-    store.delete([found.key for found in store.list(CHECKPOINTS)])
-
-
-def card(job: Job, figures: dict[str, Any]) -> str:
+def card(job: GanJob, figures: dict[str, Any]) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     config, real, parts = job.config, job.real, figures["lenet_accuracy"]
     counts = "\n".join(f"| {finding} | {count} |" for finding, count in figures["classes"].items())

@@ -10,7 +10,9 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load, save
 
-from cxr.artifact import commit_plan, recipe_digest, refuse_other
+from cxr.artifact import Artifact
+from cxr.artifact.keys import CHECKPOINTS
+from cxr.artifact.kinds import GAN
 from cxr.errors import BadInput
 from cxr.labs.gan.checkpoints import checkpoint_key, keep_checkpoint, last_checkpoint, last_epoch
 from cxr.labs.gan.config import GanConfig, identity
@@ -22,7 +24,6 @@ from cxr.labs.gan.real import Real
 from cxr.labs.gan.scoring import collapse
 from cxr.store import Store
 
-KIND = "GAN"
 LENET_KEY = "lenet.safetensors"
 FRAMES = 60  # of the animation at most
 WATCHED = 200  # pictures that say at a checkpoint whether the generator has collapsed
@@ -31,17 +32,14 @@ PLAN = pa.schema([("image_id", pa.string()), ("seed", pa.int64()), ("asked", pa.
 
 
 @dataclass(frozen=True)
-class Job:
+class GanJob(Artifact):
     """All that is fixed before the first epoch."""
 
-    store: Store
+    kind = GAN
+    scratch = (CHECKPOINTS,)
+
     config: GanConfig
     real: Real
-    recipe: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
 
     @property
     def told(self) -> int:
@@ -58,37 +56,37 @@ class Job:
         return np.arange(count) % len(self.real.classes)
 
 
-def prepare(store: Store, config: GanConfig, real: Real) -> Job:
+def prepare(store: Store, config: GanConfig, real: Real) -> GanJob:
     """Nothing goes to the store yet.
 
     Raises:
         BadInput: set or place cannot be used.
     """
     recipe = identity(config, real.digest)
-    refuse_other(store, KIND, recipe)
-    job = Job(store, config, real, recipe)
+    job = GanJob(store, recipe, config, real)
+    job.refuse_other()
     trainer_of(job)
     return job
 
 
-def begin(job: Job) -> None:
+def begin(job: GanJob) -> None:
     """Stores the plan, if it is not there."""
     torch.set_num_threads(job.config.threads)
     names = [image_id(job, seed) for seed in job.seeds]
     asked = [job.real.classes[label] if job.told else None for label in job.asked(len(names))]
     plan = pa.table([names, list(job.seeds), pa.array(asked, pa.string())], schema=PLAN)
-    commit_plan(job.store, KIND, job.recipe, plan)
+    job.begin(plan)
 
 
-def image_id(job: Job, seed: int) -> str:
+def image_id(job: GanJob, seed: int) -> str:
     return hashlib.sha256(f"{job.digest} {seed}".encode()).hexdigest()[:32]
 
 
-def trainer_of(job: Job) -> Trainer:
+def trainer_of(job: GanJob) -> Trainer:
     return Trainer(job.config, *job.real.part("train"), len(job.real.classes))
 
 
-def read_lenet(job: Job) -> LeNet5 | None:
+def read_lenet(job: GanJob) -> LeNet5 | None:
     """The classifier, if it is trained."""
     try:
         weights = load(job.store.get(LENET_KEY))
@@ -99,7 +97,7 @@ def read_lenet(job: Job) -> LeNet5 | None:
     return lenet
 
 
-def make_lenet(job: Job, report: Callable[[Figures], None]) -> LeNet5:
+def make_lenet(job: GanJob, report: Callable[[Figures], None]) -> LeNet5:
     lenet = learn(job.real, job.config, report)
     job.store.put(LENET_KEY, save(lenet.state_dict()))
     return lenet
@@ -119,7 +117,7 @@ class Run:
         return {"trainer": self.trainer.state_dict(), "history": self.history, "frames": frames, "good": self.good}
 
 
-def go_on(job: Job) -> Run:
+def go_on(job: GanJob) -> Run:
     """The run where its last checkpoint was, or at its beginning."""
     trainer, state = trainer_of(job), last_checkpoint(job.store)
     if state is None:
@@ -128,7 +126,7 @@ def go_on(job: Job) -> Run:
     return Run(trainer, state["history"], list(state["frames"].numpy()), state["good"])
 
 
-def fit(job: Job, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
+def fit(job: GanJob, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
     """Trains to the end from where the run stands; tells the figures of each epoch.
 
     Raises:
@@ -155,7 +153,7 @@ def fit(job: Job, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
     return run
 
 
-def kept(job: Job, run: Run) -> str:
+def kept(job: GanJob, run: Run) -> str:
     """What a run that cannot go on leaves, in words."""
     epoch, good = last_epoch(job.store), run.good["epoch"] if run.good else 0
     if not epoch:
@@ -171,12 +169,12 @@ def framed(epoch: int, epochs: int) -> bool:
     return epoch * FRAMES // epochs > (epoch - 1) * FRAMES // epochs
 
 
-def samples(job: Job, trainer: Trainer, count: int) -> np.ndarray:
+def samples(job: GanJob, trainer: Trainer, count: int) -> np.ndarray:
     """Pictures of noise that stays the same; not that of the pictures which are kept."""
     return sample(trainer.generator, range(2**62, 2**62 + count), job.asked(count), job.told)
 
 
-def collapsing(job: Job, trainer: Trainer, lenet: LeNet5) -> list[str]:
+def collapsing(job: GanJob, trainer: Trainer, lenet: LeNet5) -> list[str]:
     """Why the generator counts as collapsed now, by the classes of a few pictures."""
     named = predict(lenet, samples(job, trainer, WATCHED)).argmax(axis=1)
     return collapse(np.bincount(named, minlength=len(job.real.classes)), job.real.counts)

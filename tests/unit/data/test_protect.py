@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cxr.artifact import Made, Record, commit_plan, commit_record, read_record, recipe_digest, verify
+from cxr.artifact import Artifact, Made, Record, commit_record, read_record, recipe_digest, verify
 from cxr.data.catalog import read_set
 from cxr.data.lineage import hashed_id, pseudonymise, read_lineage
 from cxr.data.lineage_key import owner_key
@@ -33,10 +33,14 @@ def old_set(stored_set, folder: Path) -> Store:
     return open_store(str(shutil.copytree(made.store.uri, folder)))
 
 
+class Model(Artifact):
+    kind = "fine-tuned model"
+
+
 def old_model(folder: Path) -> Store:
     store, recipe = open_store(str(folder)), {"of": "a test"}
     plain = [hashed_id(name, "") for name in PATIENTS]
-    commit_plan(store, "fine-tuned model", recipe, pa.table({"image_id": PATIENTS, "patient": plain}))
+    Model(store, recipe).begin(pa.table({"image_id": PATIENTS, "patient": plain}))
     weights = store.put("pytorch_lora_weights.safetensors", b"weights")
     record = Record(
         kind="fine-tuned model", recipe=recipe, recipe_digest=recipe_digest(recipe), made=Made.of([weights]),
@@ -73,8 +77,7 @@ def test_a_model_keeps_its_list_under_the_key(tmp_path) -> None:
     assert find_patient_ids(tmp_path / "model") == set() and verify(store).clean
     seen = pseudonymise([hashed_id(name, "") for name in PATIENTS], owner_key())
     assert read_lists_option("--lineage", store.uri)[seen.commitment].names == seen.names
-    open_plan = read_record(store)
-    commit_plan(store, open_plan.kind, open_plan.recipe, pa.table({"image_id": PATIENTS}))  # still known as its own
+    Model(store, read_record(store).recipe).begin(pa.table({"image_id": PATIENTS}))  # still known as its own
 
 
 @pytest.mark.parametrize("puts", [0, 1, 2])

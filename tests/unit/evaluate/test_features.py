@@ -140,7 +140,7 @@ def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, 
 
     extractor = inception_extractor(f"inception={weights}")
     config = EvaluateConfig(extractor=f"inception={weights}", size=64)
-    job = Job(open_store(str(tmp_path / "out")), config, *sets, {"extractor": extractor.digest})
+    job = Job(open_store(str(tmp_path / "out")), {"extractor": extractor.digest}, config, *sets)
     units = units_of(job)
     look = Look(job.store, config.extractor, config.size, threads=1, earlier=None)
     for number, unit in enumerate([*units.real, *units.synthetic]):

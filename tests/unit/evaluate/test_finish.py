@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -26,10 +27,10 @@ from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
 from cxr.evaluate.quality import Quality, origin_notes
-from cxr.evaluate.quarantine import without_copies
+from cxr.evaluate.quarantine import prepare, without_copies
 from cxr.evaluate.sets import held, side_of, told_part
 from cxr.report.limits import LIMITS
-from cxr.store import open_store
+from cxr.store import Store, open_store
 from cxr.study.pages.page import quality_table
 from tests.find_patients import find_patient_ids, iterate_texts
 from tests.unit.test_claims import claims
@@ -90,7 +91,12 @@ class Evaluation:
         found = conclude(
             self.job, self.units, ("a", "b"), self.known, self.namer, extractor, [note], lambda count: None
         )
-        return found.quality, finish.complete(self.job, found, "cpu", {"total": 1.0})
+        return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
+
+
+def quarantined(job: finish.Job, place: Store, advance: Callable[[int], object]) -> Record:
+    clean = prepare(job, place)
+    return clean.take_finished() or clean.make(lambda: without_copies(clean, advance))
 
 
 @pytest.fixture(scope="module")
@@ -220,9 +226,9 @@ def test_sets_without_phantoms_are_not_said_to_be_of_them(sets, stored_set):
 
 def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, sets, tmp_path):
     with pytest.raises(BadInput, match="is --out too"):
-        without_copies(evaluated.job, evaluated.job.store, print)
+        quarantined(evaluated.job, evaluated.job.store, print)
     place, heard = open_store(str(tmp_path / "clean")), []
-    record = without_copies(evaluated.job, place, heard.append)
+    record = quarantined(evaluated.job, place, heard.append)
     assert verify(place).clean
     clean, taken = read_set(place), record.metrics["quarantined"]
     assert len(clean.table) == 80 - taken == sum(heard)
@@ -234,7 +240,7 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     assert f"{taken} flagged as near-copies taken out" in card and PHANTOM_NOTICE in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
-    assert without_copies(evaluated.job, place, heard.append) == record
+    assert quarantined(evaluated.job, place, heard.append) == record
     told = {one["finding"]: (one["seen"], one["total"]) for one in record.metrics["prompt_accuracy"]}
     found = evaluated.quality.agreement.synthetic.findings
     assert told == {name: (rate.count, rate.total) for name, rate in found.items()}
@@ -248,12 +254,12 @@ def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evalua
     column = sets[1].table.schema.get_field_index("patient_id")
     named = replace(sets[1], record=old, table=sets[1].table.set_column(column, "patient_id", patients))
     job = replace(evaluated.job, synthetic=named, generator="it was not checked")
-    record = without_copies(job, open_store(str(tmp_path / "clean")), print)
+    record = quarantined(job, open_store(str(tmp_path / "clean")), print)
     assert find_patient_ids(tmp_path / "clean") == set() and "canary-" not in "".join(iterate_texts(tmp_path / "clean"))
     assert [each.key for each in read_lineage(record.metrics)] == [owner_key().id]
     assert "It was not checked. " in (tmp_path / "clean" / "README.md").read_text()
     lost = replace(named, record=old.model_copy(update={"metrics": {}}))
-    record = without_copies(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)
+    record = quarantined(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)
     assert record.metrics["lineage"] is None
 
 
@@ -276,7 +282,7 @@ def test_with_few_training_pictures_the_rest_is_measured_and_near_copies_are_not
     assert set(pq.read_table(io.BytesIO(store.get("copies.parquet")))["copied"].to_pylist()) == {None}
     assert quality_table(told)[1][-1][0] == "flagged as near-copies: not possible to tell"
     with pytest.raises(BadInput, match=f"--quarantine .*: --real has {reason}; leave --quarantine out"):
-        without_copies(evaluation.job, open_store(str(tmp_path / "clean")), print)
+        quarantined(evaluation.job, open_store(str(tmp_path / "clean")), print)
 
 
 def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_for(evaluated, tmp_path):
@@ -286,7 +292,7 @@ def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_fo
     assert [line.split(":")[0] for line in first] == ["- Fidelity", "- Labels", "- Near-copies"]
     assert "look like near-copies of a training picture; " in first[2] and "would by chance" in first[2]
     assert "80 pictures of synthetic" in page and "of real (set): distances to its held-out pictures" in page
-    without_copies(evaluated.job, open_store(str(tmp_path / "clean")), print)
+    quarantined(evaluated.job, open_store(str(tmp_path / "clean")), print)
     card = (tmp_path / "clean" / "README.md").read_text()
     assert LIMITS in page and LIMITS in card
     assert claims(page) == claims(card) == claims(json.dumps(evaluated.record.metrics)) == []

@@ -30,14 +30,14 @@ def completed(prepared, tmp_path: Path) -> Record:
     ready = prepared({"source": PHANTOM}, folds=2, prior_weight=0.5, accumulation=2)
     ready = replace(ready, model=replace(ready.model, licence="OpenRAIL-M", source="owner/name@1", seen=(BASE_SAW,)))
     ready = replace(ready, model=replace(ready.model, sources=("owner/name@1",)))
-    job.begin(ready)
+    ready.begin(ready.plan)
     without_kid = {name: value for name, value in SCORES.items() if name != "kid"}
     for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (job.FINAL, SCORES)):
         history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **scores}]
         test = {"mse": 0.625} if run == job.FINAL else {}
         result = job.Result(4, 2, scores, SCORES | {"mse": 0.9}, test, [], history, "a GPU")
         ready.store.put(job.result_key(run), json.dumps(asdict(result)).encode())
-    return finish.complete(ready, {"total": 1.0})
+    return ready.make(lambda: finish.complete(ready, {"total": 1.0}))
 
 
 def test_the_record_tells_the_owner_whom_it_saw_and_nobody_else(completed: Record, tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def finished(prepared, tmp_path: Path):
 
     def finish_it(columns: dict | None = None, **fields: object) -> tuple[Record, str]:
         ready = prepared(columns, **fields)
-        job.begin(ready)
+        ready.begin(ready.plan)
         history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
         result = job.Result(4, 1, SCORES, SCORES, {}, [], history, "a GPU")
         ready.store.put(job.result_key(job.FINAL), json.dumps(asdict(result)).encode())
-        record = finish.complete(ready, {"total": 1.0})
+        record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
         return record, record.model_dump_json() + (tmp_path / "out" / finish.CARD_KEY).read_text()
 
     return finish_it

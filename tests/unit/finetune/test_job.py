@@ -33,7 +33,7 @@ def patients(part: pa.Table) -> set[int]:
 
 def test_a_plan_names_no_patient_and_is_not_there_without_a_key(prepared, tmp_path: Path, monkeypatch) -> None:
     ready = prepared()
-    job.begin(ready)
+    ready.begin(ready.plan)
     assert len(ready.plan) == 40 and find_patient_ids(tmp_path / "out") == set()
     assert not (tmp_path / "out" / "record.json").exists()
     known = replace(ready, model=replace(ready.model, seen=()))
@@ -70,7 +70,7 @@ def test_out_of_memory_says_what_to_lower(prepared, monkeypatch, what: str) -> N
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     ready = prepared()
-    job.begin(ready)
+    ready.begin(ready.plan)
     if what == "a step":
         monkeypatch.setattr(Trainer, "backward", too_large)
     sampler = (lambda pipe, config: None) if what == "a step" else (lambda pipe, config: too_large)

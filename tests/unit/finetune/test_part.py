@@ -89,11 +89,11 @@ def test_recipes_of_whole_training_parts_stay_what_they_were() -> None:
 def test_record_and_card_say_which_part_and_count_no_one_else_as_seen(prepared, tmp_path: Path) -> None:
     ready = prepared(patients=50)
     ready = dataclasses.replace(ready, model=dataclasses.replace(ready.model, seen=()))
-    job.begin(ready)
+    ready.begin(ready.plan)
     history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
     result = job.Result(4, 2, SCORES, SCORES, {}, [], history, "a GPU")
     ready.store.put(job.result_key(job.FINAL), json.dumps(dataclasses.asdict(result)).encode())
-    record = finish.complete(ready, {"total": 1.0})
+    record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
     assert (record.recipe["patients"], record.recipe["subset_seed"]) == (50, FinetuneConfig().subset_seed)
     assert record.metrics["lineage"] == record_lineage(
         (pseudonymise(patients(ready, "train", "validation"), owner_key()),)

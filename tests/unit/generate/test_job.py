@@ -50,9 +50,9 @@ def test_what_is_stored_or_given_up_is_not_pending(ready: Job) -> None:
 def test_a_run_whose_commits_another_has_swept_up_ends_with_the_others_record(ready: Job) -> None:
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3, 4)
-    first = complete(ready, "CPU", {"total": 1.0})
+    first = ready.make(lambda: complete(ready, "CPU", {"total": 1.0}))
     keep(ready, 3, 4)  # by a slower run of the same job
-    assert complete(ready, "CPU", {"total": 2.0}) == first
+    assert ready.make(lambda: complete(ready, "CPU", {"total": 2.0})) == first
     assert list(ready.store.list("commits/")) == []
 
 
@@ -64,7 +64,7 @@ def test_record_and_card_tell_what_model_and_lora_learned_from(
     ready = replace(ready, model=model, lora=replace(model, sources=lora, seen=(SHOWN,)) if lora else None)
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3, 4)
-    record = complete(ready, "CPU", {"total": 1.0})
+    record = ready.make(lambda: complete(ready, "CPU", {"total": 1.0}))
     assert record.metrics["sources"] == sorted({PHANTOM, *lora})
     card = (tmp_path / "set" / "README.md").read_text()
     assert ("None is of a patient:" in card) == promised != ("does not make a set safe to share" in card)
@@ -89,7 +89,7 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
     for unit in range(ready.plan.units):
         rows = reader.rows(unit)
         keeper(unit, rows, np.full((len(rows), 64, 64), unit, np.uint8), "")
-    complete(ready, "CPU", {"total": 1.0})
+    ready.make(lambda: complete(ready, "CPU", {"total": 1.0}))
     assert len(find_patient_ids(tmp_path / "model")) == 399 and find_patient_ids(tmp_path / "set") == set()
     assert "jobs/protect.py" in capsys.readouterr().err
 
@@ -125,7 +125,7 @@ def test_a_set_of_a_fine_tuned_model_is_asked_for_in_its_words(random_model: Pat
     prepared_with(model, tmp_path, ROWS, ("10 of 10 pictures are asked for in words",))
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3)
-    complete(ready, "CPU", {"total": 1.0})
+    ready.make(lambda: complete(ready, "CPU", {"total": 1.0}))
     card = (tmp_path / "set" / "README.md").read_text()
     assert f"- Fine-tuned model: digest `{ready.model.digest[:16]}`" in card
     assert "learned from: an archive; trained on X-rays of normal, pneumonia; captions: a prompt for each" in card

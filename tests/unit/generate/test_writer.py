@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from cxr.artifact import COMMITS, listed_units
+from cxr.artifact import listed_units
+from cxr.artifact.keys import COMMITS
 from cxr.errors import StoreError
 from cxr.generate.writer import (
     FAILED,

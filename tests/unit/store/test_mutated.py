@@ -15,7 +15,7 @@ import pytest
 
 from cxr.artifact import plan_marks, read_record, recipe_digest, refuse_other, verify
 from cxr.data.catalog import read_set
-from cxr.data.lineage import describe_patients, has_phantoms, merge_lineages
+from cxr.data.lineage import describe_patients, has_phantoms, merge_lineages, seen_in
 from cxr.errors import BadInput, StoreError
 from cxr.store import open_store
 
@@ -67,7 +67,7 @@ def test_a_thousand_mutated_records(stored_set):
         verify(whole.store)
         found = read_set(whole.store)
         describe_patients(found.sources, found.record.metrics.get("patients_seen"))
-        has_phantoms(found.sources), merge_lineages(found.record.metrics.get("patients_seen")), found.digest
+        has_phantoms(found.sources), merge_lineages(seen_in(found.record.metrics)), found.digest
 
     for number in range(MUTANTS):
         if number % 4 == 0:
@@ -96,7 +96,7 @@ def test_a_thousand_mutated_plans(tmp_path):
     store, draw, worked = open_store(str(tmp_path)), random.Random(2), 0
     for number in range(MUTANTS):
         table = pa.table({"unit": pa.array(range(50), pa.int32()), "prompt": ["clear"] * 50})
-        marks = plan_marks(recipe, recipe_digest(recipe))
+        marks = plan_marks(recipe)
         if number % 2:
             changed = mutated(draw, recipe)
             try:

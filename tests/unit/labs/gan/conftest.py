@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cxr.labs.gan.config import GanConfig
-from cxr.labs.gan.job import Job, begin, prepare
+from cxr.labs.gan.job import GanJob, begin, prepare
 from cxr.labs.gan.real import Real
 from cxr.store import open_store
 
@@ -39,10 +39,10 @@ def real() -> Real:
 
 
 @pytest.fixture
-def job(real: Real, tmp_path: Path) -> Callable[..., Job]:
+def job(real: Real, tmp_path: Path) -> Callable[..., GanJob]:
     """`job(name, **fields)`: a begun job in a folder of that name, under a small recipe with these fields changed."""
 
-    def make(name: str = "out", **fields) -> Job:
+    def make(name: str = "out", **fields) -> GanJob:
         made = prepare(open_store(str(tmp_path / name)), GanConfig(**{**SMALL, **fields}), real)
         begin(made)
         return made

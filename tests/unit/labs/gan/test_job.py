@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load
 
-from cxr.artifact import PLAN_KEY, read_record, verify
+from cxr.artifact import read_record, verify
+from cxr.artifact.keys import PLAN_KEY
 from cxr.data.catalog import read_images, read_set
 from cxr.data.images import GENERATED_MEDIA
 from cxr.data.lineage import read_lineage
@@ -37,7 +38,7 @@ def through(job, tell=lambda figures: None):
     """From the classifier to the record, as the job's file does it."""
     lenet = read_lenet(job) or make_lenet(job, lambda figures: None)
     run = fit(job, lenet, tell)
-    return finish.complete(job, run, lenet, similar, {"total": 1.0}, lambda: None)
+    return job.make(lambda: finish.complete(job, run, lenet, similar, {"total": 1.0}, lambda: None))
 
 
 def contents(job) -> dict[str, bytes]:
