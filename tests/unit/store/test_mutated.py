@@ -15,7 +15,7 @@ import pytest
 
 from cxr.artifact import plan_marks, read_record, recipe_digest, refuse_other, verify
 from cxr.data.catalog import read_set
-from cxr.data.lineage import describe_patients, has_phantoms, merge_lineages, seen_in
+from cxr.data.lineage import describe_patients, has_phantoms, merge_lineages, read_lineage
 from cxr.errors import BadInput, StoreError
 from cxr.store import open_store
 
@@ -67,7 +67,7 @@ def test_a_thousand_mutated_records(stored_set):
         verify(whole.store)
         found = read_set(whole.store)
         describe_patients(found.sources, found.record.metrics.get("patients_seen"))
-        has_phantoms(found.sources), merge_lineages(seen_in(found.record.metrics)), found.digest
+        has_phantoms(found.sources), merge_lineages(read_lineage(found.record.metrics)), found.digest
 
     for number in range(MUTANTS):
         if number % 4 == 0:
