@@ -122,7 +122,9 @@ def _reject_unusable(image: "Dataset") -> None:
         raise RejectedImage("its HighBit is not BitsStored - 1, as the standard has it")
     _set_transfer_syntax(image)
     _require_decoder(image)
-    _require_all_pixels(image)
+    bits = image.Rows * image.Columns * image.BitsAllocated
+    if not image.file_meta.TransferSyntaxUID.is_compressed and 8 * len(image.PixelData) < bits:
+        raise RejectedImage("truncated DICOM: fewer pixels than it states")
 
 
 def _set_transfer_syntax(image: "Dataset") -> None:
@@ -152,12 +154,6 @@ def _require_decoder(image: "Dataset") -> None:
     if not ready:
         known = syntax.name if syntax.is_transfer_syntax else "a private transfer syntax"
         raise RejectedImage(f"no decoder for {known} is installed; pip install python-gdcm")
-
-
-def _require_all_pixels(image: "Dataset") -> None:
-    bits = image.Rows * image.Columns * image.BitsAllocated
-    if not image.file_meta.TransferSyntaxUID.is_compressed and 8 * len(image.PixelData) < bits:
-        raise RejectedImage("truncated DICOM: fewer pixels than it states")
 
 
 def _decode_values(image: "Dataset") -> np.ndarray:

@@ -23,7 +23,7 @@ from cxr.errors import BadInput
 def folder_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     """Every picture below a finding's folder is a row; one that cannot be decoded is refused when it is read.
 
-    What is plainly no picture is passed over, and folders of masks, heat maps and the like are left out; both are told.
+    Files that are no pictures are skipped, and folders of masks, heat maps and the like are left out; both are noted.
     A text beside a picture (001.txt, or a row of metadata.csv, .jsonl or .parquet) is the picture's.
 
     Raises:
