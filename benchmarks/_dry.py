@@ -21,7 +21,7 @@ SIDE = 64  # px
 
 @dataclass(frozen=True)
 class MakeDryMaker:
-    """Travels to an actor, as `job.MakeMaker` does."""
+    """Travels to an actor, as `job.GeneratorFactory` does."""
 
     store: Store
     config: GenerateConfig
@@ -51,7 +51,7 @@ def run_dry(ready: job.Job, pending: pa.Array, workers: int = 2) -> Iterator[clu
         RuntimeError: a unit failed.
     """
     maker = MakeDryMaker(ready.store, ready.config)
-    keeper = job.Keep(ready.store, ready.config.layout, job.provenance(ready))
+    keeper = job.UnitWriter(ready.store, ready.config.layout, job.provenance(ready))
     for done in cluster.run_units(pending, maker, keeper, workers, threads=1):
         if done.error:
             raise RuntimeError(f"unit {done.unit}: {done.error}")

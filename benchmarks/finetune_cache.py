@@ -10,9 +10,9 @@ import tyro
 from _side_by_side import side_by_side, verdict
 
 from cxr import recipes
-from cxr.diffusion.adapters import load_base
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.embedded.phantoms import draw_phantom
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
 from cxr.weights import resolve
@@ -21,17 +21,17 @@ GOAL = 1.3
 STEPS = 4
 
 
-def set_of(count: int, size: int) -> Pictures:
+def set_of(count: int, size: int) -> CaptionedImages:
     """Phantoms with a caption for each."""
     drawn = [draw_phantom(0, i, size=size) for i in range(count)]
-    return Pictures(np.stack([d.pixels for d in drawn]), [f"chest X-ray {i}" for i in range(count)])
+    return CaptionedImages(np.stack([d.pixels for d in drawn]), [f"chest X-ray {i}" for i in range(count)])
 
 
 class Side:
     """A trainer that makes `STEPS` steps a turn, and keeps their losses."""
 
-    def __init__(self, config: FinetuneConfig, pictures: Pictures) -> None:
-        self.trainer = Trainer(load_base(resolve(config.model).path), config, pictures)
+    def __init__(self, config: FinetuneConfig, pictures: CaptionedImages) -> None:
+        self.trainer = Trainer(StableDiffusion.load(resolve(config.model).path, torch.float32), config, pictures)
         self.losses: list[float] = []
 
     def __call__(self) -> None:

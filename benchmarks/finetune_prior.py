@@ -12,14 +12,14 @@ from _side_by_side import verdict
 
 from cxr.embedded.phantoms import draw_phantom
 from cxr.evaluate.features import Extractor, tiny_extractor
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.phrases import REPHRASED
 from cxr.prompts.templates import template_prompts
 
 GOAL = 5.0  # points
 TAUGHT = "Pleural_Conditions"
-PICTURES, CLASS_PICTURES, ASKED = 64, 64, 16
+PICTURES, CLASS_IMAGES, ASKED = 64, 64, 16
 STEPS, RATE = 200, 2e-4
 
 
@@ -28,8 +28,9 @@ def main() -> None:
     extractor = tiny_extractor()
     drawn = [draw_phantom(78, number, (TAUGHT,)) for number in range(PICTURES)]
     prompt = f"chest X-ray showing {TAUGHT.replace('_', ' ')}"
-    instances = Pictures(np.stack([p.pixels for p in drawn]), [prompt] * PICTURES)
-    classes = Pictures(sampled(base(), ["chest X-ray"] * CLASS_PICTURES, seed=10**6), ["chest X-ray"] * CLASS_PICTURES)
+    instances = CaptionedImages(np.stack([p.pixels for p in drawn]), [prompt] * PICTURES)
+    plain = ["chest X-ray"] * CLASS_IMAGES
+    classes = CaptionedImages(sampled(base(), plain, seed=10**6), plain)
     full = {"method": "dreambooth", "learning_rate": RATE, "max_train_steps": STEPS, "batch": 8}
     told = {"base model": agreement(extractor, base())}
     told["without prior"] = agreement(extractor, tuned(recipe(**full), instances))

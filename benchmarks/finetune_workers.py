@@ -11,9 +11,9 @@ import torch.distributed as dist
 from _side_by_side import TURNS, Sides, verdict
 
 from cxr import cluster, recipes
-from cxr.diffusion.adapters import load_base
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.embedded.phantoms import draw_phantom
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
 from cxr.prompts.templates import describe_attributes
@@ -39,8 +39,8 @@ def work(tell: cluster.SendMessage) -> None:
     torch.set_num_threads(1)
     pictures, ranks = draw(CONFIG), Ranks.here()
     trainers = {
-        "one": Trainer(load_base(resolve("tiny").path), CONFIG, pictures),
-        "two": Trainer(load_base(resolve("tiny").path), CONFIG, pictures, ranks=ranks),
+        "one": Trainer(StableDiffusion.load(resolve("tiny").path, torch.float32), CONFIG, pictures),
+        "two": Trainer(StableDiffusion.load(resolve("tiny").path, torch.float32), CONFIG, pictures, ranks=ranks),
     }
     seconds: dict[str, list[float]] = {"one": [], "two": []}
     for turn in range(-1, TURNS):  # the first one fills the caches
@@ -57,9 +57,9 @@ def work(tell: cluster.SendMessage) -> None:
         tell(seconds)
 
 
-def draw(config: FinetuneConfig) -> Pictures:
+def draw(config: FinetuneConfig) -> CaptionedImages:
     drawn, rng = [draw_phantom(9, number, size=config.size) for number in range(PICTURES)], np.random.default_rng(9)
-    return Pictures(np.stack([p.pixels for p in drawn]), [describe_attributes(p.attributes, rng) for p in drawn])
+    return CaptionedImages(np.stack([p.pixels for p in drawn]), [describe_attributes(p.attributes, rng) for p in drawn])
 
 
 if __name__ == "__main__":

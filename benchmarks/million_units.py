@@ -187,7 +187,7 @@ def configured(units: int) -> GenerateConfig:
 
 def make(store: Bucket, config: GenerateConfig, units: Iterable[int]) -> None:
     """As an actor and the storing stage do, without Ray between them; of most units just the commit, in bulk."""
-    maker, keep = MakeDryMaker(store, config)(), job.Keep(store, config.layout, PROVENANCE)
+    maker, keep = MakeDryMaker(store, config)(), job.UnitWriter(store, config.layout, PROVENANCE)
     planted = []
     for unit in units:
         rows = maker.rows(unit)

@@ -56,9 +56,9 @@ def main(model: str = "tiny") -> None:
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         job.begin(ready, retry_failed=False)
-        maker = job.MakeMaker(ready.store, config, ready.model.digest)()  # sets the thread count, for both
+        maker = job.GeneratorFactory(ready.store, config, ready.model.digest)()  # sets the thread count, for both
         rows = maker.rows(0)
-        keep = job.Keep(ready.store, config.layout, job.provenance(ready))
+        keep = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
         sides = side_by_side(lambda: keep(0, rows, maker.make(rows), ""), Notebook(ready, rows, Path(folder)))
         apart = [difference(Path(out), Path(folder), row) for row in rows]
     assert max(apart) <= 1, f"the pictures differ by {max(apart)} gray levels"

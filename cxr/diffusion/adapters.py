@@ -1,4 +1,4 @@
-"""What a method trains and what it leaves: every weight and a diffusers folder, or a LoRA in both usual forms."""
+"""Which weights of Stable Diffusion a method trains; a LoRA in both usual forms, and added to a base's weights."""
 
 import json
 from collections.abc import Callable
@@ -16,41 +16,17 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from cxr.diffusion.config import AdapterConfig
+from cxr.diffusion.layers import UNET
+from cxr.diffusion.lora_files import Change, Lora
+from cxr.diffusion.precision import pick_dtype
 from cxr.errors import BadInput
-from cxr.weights import forget_place
+from cxr.weights.kinds import LORA_FILE
 
 ATTENTION = {
     "unet": ["to_q", "to_k", "to_v", "to_out.0"],
     "text_encoder": ["q_proj", "k_proj", "v_proj", "out_proj"],
 }
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-LORA_FILE, KOHYA_FILE = "pytorch_lora_weights.safetensors", "kohya_lora.safetensors"
-
-
-def check_size(model: Path, size: int) -> None:
-    """`BadInput` unless the model's autoencoder can halve the size as often as it does."""
-    factor = 2 ** (len(json.loads((model / "vae" / "config.json").read_text())["block_out_channels"]) - 1)
-    if size % factor:
-        raise BadInput(f"--size {size}: the model's autoencoder needs a multiple of {factor}")
-
-
-def load_base(model: Path) -> StableDiffusionPipeline:
-    """The base model in full precision on this process's device, to be trained."""
-    pipe = StableDiffusionPipeline.from_pretrained(
-        model, dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
-    pipe.set_progress_bar_config(disable=True)
-    return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def pick_precision(config: AdapterConfig, device: torch.device) -> torch.dtype:
-    """What the networks compute in; what is trained is float32 in any case."""
-    if config.precision != "auto":
-        return PRECISIONS[config.precision]
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+KOHYA_FILE = "kohya_lora.safetensors"
 
 
 def make_trainable(
@@ -67,15 +43,24 @@ def make_trainable(
     Returns:
         The trained parameters, float32, under `unet.` or `text_encoder.` and their names.
     """
-    precision = pick_precision(config, pipe.device)
+    precision = pick_dtype(config.precision, "train", pipe.device)
     for module in (pipe.vae, pipe.unet, pipe.text_encoder):
         module.requires_grad_(False).eval()
-    for name in ATTENTION:
+    for number, name in enumerate(ATTENTION):
         module = getattr(pipe, name)
         if config.method == "lora":
             module.to(precision)
-        if name in trained_parts(config):
-            _make_trainable(name, module, config, lora_seed)
+        if name not in trained_parts(config):
+            continue
+        if config.method == "lora":
+            lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=ATTENTION[name])
+            _add_new_lora(module, lora, lora_seed(number))
+        else:
+            module.requires_grad_(True)
+        module.train()
+        if config.gradient_checkpointing:
+            switch = "enable_gradient_checkpointing" if name == "unet" else "gradient_checkpointing_enable"
+            getattr(module, switch)()
     return {
         f"{name}.{parameter_name}": parameter
         for name in trained_parts(config)
@@ -88,27 +73,7 @@ def trained_parts(config: AdapterConfig) -> list[str]:
     return ["unet", "text_encoder"] if config.train_text_encoder else ["unet"]
 
 
-def _make_trainable(
-    name: str,
-    module: UNet2DConditionModel | CLIPTextModel,
-    config: AdapterConfig,
-    lora_seed: Callable[[int], int],
-) -> None:
-    if config.method == "lora":
-        _add_lora(
-            module,
-            LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=ATTENTION[name]),
-            lora_seed(list(ATTENTION).index(name)),
-        )
-    else:
-        module.requires_grad_(True)
-    module.train()
-    if config.gradient_checkpointing:
-        switch = "enable_gradient_checkpointing" if name == "unet" else "gradient_checkpointing_enable"
-        getattr(module, switch)()
-
-
-def _add_lora(module: UNet2DConditionModel | CLIPTextModel, lora: LoraConfig, seed: int) -> None:
+def _add_new_lora(module: UNet2DConditionModel | CLIPTextModel, lora: LoraConfig, seed: int) -> None:
     """Starts as no change: A is drawn as peft draws it (from a copy of torch's generator, seeded), B is zero."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -116,34 +81,22 @@ def _add_lora(module: UNet2DConditionModel | CLIPTextModel, lora: LoraConfig, se
     cast_training_params(module)
 
 
-def save(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path) -> None:
-    """Writes what `generate` takes: a diffusers folder in float32 for `--model`, or LoRA files for `--lora`.
-
-    To be called inside `Trainer.averaged`, so that it is the moving average that is left, where there is one.
-    """
-    if config.method == "lora":
-        save_lora(pipe, config, folder)
-    else:
-        pipe.save_pretrained(folder, safe_serialization=True)
-        forget_place(folder)
-
-
 def save_lora(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path) -> None:
     """`LORA_FILE` as diffusers loads it, with rank and alpha in its metadata, and `KOHYA_FILE` for other programs."""
     states = {name: get_peft_model_state_dict(getattr(pipe, name)) for name in trained_parts(config)}
     if "text_encoder" in states:
-        states["text_encoder"] = _as_published(states["text_encoder"])
+        states["text_encoder"] = _published_names(states["text_encoder"])
     StableDiffusionPipeline.save_lora_weights(
         folder,
         **{f"{name}_lora_layers": state for name, state in states.items()},
-        **{f"{name}_lora_adapter_metadata": metadata_of(getattr(pipe, name)) for name in states},
+        **{f"{name}_lora_adapter_metadata": lora_metadata(getattr(pipe, name)) for name in states},
     )
     sort_metadata(folder / LORA_FILE)
     state = {f"{name}.{key}": value for name, held in states.items() for key, value in held.items()}
-    save_file(kohya_form(state, config.alpha), folder / KOHYA_FILE)
+    save_file(to_kohya(state, config.alpha), folder / KOHYA_FILE)
 
 
-def metadata_of(module: UNet2DConditionModel | CLIPTextModel) -> dict[str, Any]:
+def lora_metadata(module: UNet2DConditionModel | CLIPTextModel) -> dict[str, Any]:
     """The LoRA's settings; peft holds some in sets, whose order is another one in each process."""
     settings = module.peft_config["default"].to_dict()
     return {name: sorted(value) if isinstance(value, set) else value for name, value in settings.items()}
@@ -160,12 +113,12 @@ def sort_metadata(path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
 
 
-def _as_published(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _published_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """CLIP's keys as every published LoRA has them; transformers 5 dropped the level `text_model`."""
     return {key if key.startswith("text_model.") else f"text_model.{key}": value for key, value in state.items()}
 
 
-def kohya_form(state: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
+def to_kohya(state: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
     """The LoRA under the names of kohya's sd-scripts; diffusers writes the rank as alpha, here it is the alpha."""
     kohya = convert_state_dict_to_kohya(state)
     return {
@@ -174,3 +127,28 @@ def kohya_form(state: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.
         else value.contiguous()
         for key, value in kohya.items()
     }
+
+
+@torch.no_grad()
+def add_lora(pipe: StableDiffusionPipeline, lora: Lora, scale: float) -> None:
+    """Adds the LoRA to the weights of every layer it names, with the rounding of peft's `merge` on a CPU.
+
+    Raises:
+        BadInput: a layer is not in the pipeline as it was in its files, or the result is no number.
+    """
+    for change, down, up in lora.tensors():
+        try:
+            weight: torch.Tensor = layer_of(pipe, change).get_parameter("weight")
+        except AttributeError:
+            raise BadInput(f"{lora.path}: {change.layer} is not in this base model; give the base it is for") from None
+        halves = (half.to(weight.dtype).float().flatten(1) for half in (up, down))  # [outputs, rank], [rank, inputs]
+        added = (next(halves) @ next(halves)) * (change.strength * scale)
+        weight += added.to(weight.dtype).reshape(weight.shape)
+        if not torch.isfinite(weight).all():
+            raise BadInput(f"{lora.path}: makes {change.layer} values that are no numbers; its training failed")
+
+
+def layer_of(pipe: StableDiffusionPipeline, change: Change) -> nn.Module:
+    if change.part == UNET:
+        return pipe.unet.get_submodule(change.layer)
+    return getattr(pipe.text_encoder, "text_model", pipe.text_encoder).get_submodule(change.layer)

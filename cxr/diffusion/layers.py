@@ -15,7 +15,7 @@ _PREFIXES = {
 Shape = tuple[int, ...]
 
 
-def base_layers(base: Path) -> dict[str, dict[str, Shape]]:
+def read_layers(base: Path) -> dict[str, dict[str, Shape]]:
     """The layers of a base model that a LoRA can change, by part and name, with their weights' shapes."""
     found: dict[str, dict[str, Shape]] = {}
     for part, file in FILES.items():
@@ -36,7 +36,7 @@ def layer_of(name: str) -> tuple[str | None, str]:
     return part, name.replace(".processor.", ".").replace(".", "_")
 
 
-def names_of(shapes: dict[str, dict[str, Shape]]) -> dict[str, tuple[str, str]]:
+def trainer_names(shapes: dict[str, dict[str, Shape]]) -> dict[str, tuple[str, str]]:
     """Every name a trainer may give a layer, with `_` between the words, to its part and name."""
     known = {}
     for layer in shapes[UNET]:

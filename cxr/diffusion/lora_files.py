@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxr.diffusion.layers import TEXT, UNET, Shape, base_layers, layer_of, names_of
+from cxr.diffusion.layers import TEXT, UNET, Shape, layer_of, read_layers, trainer_names
 from cxr.errors import BadInput
 from cxr.weights.kinds import ADAPTER_CONFIG, ADAPTER_FILE, LORA_KEY, Tensors, read_header, refuse_not_lora
 
@@ -46,7 +46,7 @@ class Lora:
     assumed: bool  # peft's names without its settings: alpha is taken to be the rank
 
     @property
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """For a record: how many layers are changed, and the rank (the lowest and the highest, if they differ)."""
         ranks = sorted({change.rank for change in self.changes})
         layers = {part: sum(change.part == part for change in self.changes) for part in (UNET, TEXT)}
@@ -87,16 +87,16 @@ def read_lora(path: Path, base: Path) -> Lora:
     """
     header = read_header(path)
     refuse_not_lora(path, header.shapes)
-    shapes = base_layers(base)
+    shapes = read_layers(base)
     _check_text_width(path, header, shapes[UNET])
-    halves = _by_layer(path, header, shapes)
-    settings = _settings(path, header)
-    alphas = _alphas(path, header, [held.alpha for held in halves.values() if held.alpha])
+    halves = _group_by_layer(path, header, shapes)
+    settings = _read_settings(path, header)
+    alphas = _read_alphas(path, header, [held.alpha for held in halves.values() if held.alpha])
     changes = []
     for (part, layer), held in sorted(halves.items()):
-        down, up, rank = _fitting(path, header, part, layer, held, shapes[part][layer])
+        down, up, rank = _fit_halves(path, header, part, layer, held, shapes[part][layer])
         alpha = alphas[held.alpha] if held.alpha else None
-        strength = _strength(alpha, settings.get(part), part, layer, rank)
+        strength = _strength_of(alpha, settings.get(part), part, layer, rank)
         changes.append(Change(part, layer, down, up, rank, strength))
     silent = not settings and not alphas
     return Lora(path, tuple(changes), silent and any(".lora_A." in name for name in header.shapes))
@@ -122,8 +122,8 @@ def check_values(lora: Lora) -> list[str]:
     return lines
 
 
-def _by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Shape]]) -> dict[tuple[str, str], _Halves]:
-    known = names_of(shapes)
+def _group_by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Shape]]) -> dict[tuple[str, str], _Halves]:
+    known = trainer_names(shapes)
     halves: dict[tuple[str, str], _Halves] = {}
     asked, missing = set(), []
     for name in header.shapes:
@@ -151,7 +151,7 @@ def _by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Shape]]) 
 
 
 def _check_text_width(path: Path, header: Tensors, layers: dict[str, Shape]) -> None:
-    """The plainest difference between the families, told before that of any layer."""
+    """The plainest difference between the families, said before that of any layer."""
     ours = next((shape[1] for layer, shape in layers.items() if re.search(r"attn2\.to_[kv]$", layer)), None)
     down = (shape for name, shape in header.shapes.items() if re.search(r"attn2.*to_[kv].*(lora_A|down)", name))
     widths = {shape[1] for shape in down if len(shape) == 2}
@@ -163,7 +163,9 @@ def _check_text_width(path: Path, header: Tensors, layers: dict[str, Shape]) -> 
         )
 
 
-def _fitting(path: Path, header: Tensors, part: str, layer: str, held: _Halves, shape: Shape) -> tuple[str, str, int]:
+def _fit_halves(
+    path: Path, header: Tensors, part: str, layer: str, held: _Halves, shape: Shape
+) -> tuple[str, str, int]:
     """Both halves of a change that has them and fits the layer's shape, and its rank."""
     if held.down is None or held.up is None:
         raise BadInput(f"{path}: only half of what it adds to {layer} is there; get the file again")
@@ -185,7 +187,7 @@ def _kernel(shape: Shape) -> Shape:
     return () if shape[2:] == (1, 1) else shape[2:]
 
 
-def _alphas(path: Path, header: Tensors, names: list[str]) -> dict[str, float]:
+def _read_alphas(path: Path, header: Tensors, names: list[str]) -> dict[str, float]:
     from safetensors import safe_open
 
     if not names:
@@ -200,7 +202,7 @@ def _alphas(path: Path, header: Tensors, names: list[str]) -> dict[str, float]:
     return found
 
 
-def _strength(alpha: float | None, settings: _Settings | None, part: str, layer: str, rank: int) -> float:
+def _strength_of(alpha: float | None, settings: _Settings | None, part: str, layer: str, rank: int) -> float:
     if alpha is not None:
         return alpha / rank
     if settings is None:
@@ -210,50 +212,50 @@ def _strength(alpha: float | None, settings: _Settings | None, part: str, layer:
     return own / (math.sqrt(rank) if settings.root else rank)
 
 
-def _settings(path: Path, header: Tensors) -> dict[str, _Settings]:
+def _read_settings(path: Path, header: Tensors) -> dict[str, _Settings]:
     """peft's settings of each part: from adapter_config.json beside its file, or as diffusers keeps them inside."""
     beside = path.with_name(ADAPTER_CONFIG)
     if path.name == ADAPTER_FILE and beside.is_file():
-        told = _whole_json(beside, beside.read_bytes())
-        kind = str(told.get("peft_type", "LORA")).rpartition(".")[2]
+        settings = _parse_settings(beside, beside.read_bytes())
+        kind = str(settings.get("peft_type", "LORA")).rpartition(".")[2]
         if kind != "LORA":
             raise BadInput(f"{path}: peft's {kind[:40]}, which is not read; train a LoRA")
-        return dict.fromkeys((UNET, TEXT), _checked(beside, told))
+        return dict.fromkeys((UNET, TEXT), _check_settings(beside, settings))
     if _METADATA not in header.metadata:
         return {}
-    told = _whole_json(path, header.metadata[_METADATA].encode())
-    parts = [part for part in (UNET, TEXT) if f"{part}.lora_alpha" in told]
-    return {part: _checked(path, _below(f"{part}.", told)) for part in parts}
+    settings = _parse_settings(path, header.metadata[_METADATA].encode())
+    parts = [part for part in (UNET, TEXT) if f"{part}.lora_alpha" in settings]
+    return {part: _check_settings(path, _strip_prefix(f"{part}.", settings)) for part in parts}
 
 
-def _below(prefix: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in told.items() if name.startswith(prefix)}
+def _strip_prefix(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
 
 
-def _whole_json(path: Path, text: bytes) -> dict[str, Any]:
+def _parse_settings(path: Path, text: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        settings = json.loads(text)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+        settings = None
+    if not isinstance(settings, dict):
         raise BadInput(f"{path}: the LoRA's settings are damaged; get it again")
-    return told
+    return settings
 
 
-def _checked(path: Path, told: Mapping[str, Any]) -> _Settings:
-    if told.get("use_dora"):
+def _check_settings(path: Path, settings: Mapping[str, Any]) -> _Settings:
+    if settings.get("use_dora"):
         raise BadInput(f"{path}: a DoRA, which is not read; train a plain LoRA")
-    start = told.get("init_lora_weights")
+    start = settings.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_BASE):
         raise BadInput(
             f"{path}: begun by {start[:40]!r}, which changes the base model too, so it fits no published base; convert "
             "it with peft (path_initial_model_for_weight_conversion), or train a plain LoRA"
         )
-    alpha, patterns = told.get("lora_alpha", math.nan), told.get("alpha_pattern") or {}
+    alpha, patterns = settings.get("lora_alpha", math.nan), settings.get("alpha_pattern") or {}
     try:
         alphas = {re.compile(ending): float(own) for ending, own in {**patterns, "": alpha}.items()}
         if not all(map(math.isfinite, alphas.values())):
             raise ValueError
     except (re.error, ValueError, TypeError, OverflowError, RecursionError):
         raise BadInput(f"{path}: the LoRA's settings name no alpha that is a number; get it again") from None
-    return _Settings(float(alpha), bool(told.get("use_rslora")), {str(k): float(v) for k, v in patterns.items()})
+    return _Settings(float(alpha), bool(settings.get("use_rslora")), {str(k): float(v) for k, v in patterns.items()})

@@ -13,18 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from cxr.artifact import library_versions
 from cxr.diffusion.layers import FILES, TEXT, UNET, Shape
 from cxr.errors import BadInput
-from cxr.store import sha256
-from cxr.store.file_cache import cache_folder
-from cxr.weights.kinds import FAMILIES, INDEX, read_header
-from cxr.weights.names import ALIASES
+from cxr.weights.families import KNOWN_MODELS
+from cxr.weights.kinds import INDEX, read_header
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from cxr.weights.found import Weights
 
 VAE = "vae"
 _FILES = {**FILES, VAE: "vae/diffusion_pytorch_model.safetensors"}
@@ -35,31 +30,19 @@ _OF_OTHERS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "en
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # autoencoders until 2022
 
 
-def check_networks(found: "Weights") -> None:
-    """`BadInput` unless all parts load and fit together, and every weight is a number. Remembered by digest."""
-    if found.spec in ALIASES:  # held against published digests
-        return
-    told = json.dumps([found.digest, library_versions()], sort_keys=True)
-    memory = cache_folder() / "checked" / sha256(told.encode())[:32]
-    if memory.is_file():
-        return
-    check_folder(found.path)
-    with contextlib.suppress(OSError):  # no writable cache: look again next time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.touch()
-
-
 def check_folder(folder: Path) -> None:
-    """As `check_networks`, of a diffusers folder whose files were verified."""
-    configs = {part: _config(folder / part / "config.json") for part in _FILES}
-    _config(folder / INDEX)
-    _refuse_others(folder, configs)
+    """`BadInput` unless the files of a diffusers folder, verified before, are a whole Stable Diffusion."""
+    configs = {part: _read_config(folder / part / "config.json") for part in _FILES}
+    _read_config(folder / INDEX)
+    _refuse_other_families(folder, configs)
     networks = {}
     for part, file in _FILES.items():
-        with _told(folder / part / "config.json", f"describes no {part}"):
-            networks[part] = _on_meta(part, configs[part])
-        _compare(folder / file, part, {name: tuple(held.shape) for name, held in networks[part].state_dict().items()})
-    with _told(folder, "its networks do not work together"):
+        with _report_as_bad_input(folder / part / "config.json", f"describes no {part}"):
+            networks[part] = _build_on_meta(part, configs[part])
+        _compare_weights(
+            folder / file, part, {name: tuple(held.shape) for name, held in networks[part].state_dict().items()}
+        )
+    with _report_as_bad_input(folder, "its networks do not work together"):
         _pass_through(networks)
     _check_tokenizer(folder / "tokenizer", configs[TEXT])
     _check_scheduler(folder)
@@ -68,7 +51,7 @@ def check_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path, what: str) -> Iterator[None]:
+def _report_as_bad_input(path: Path, what: str) -> Iterator[None]:
     """Whatever a library makes of somebody's configuration, as one line."""
     try:
         yield
@@ -79,8 +62,8 @@ def _told(path: Path, what: str) -> Iterator[None]:
         raise BadInput(f"{path}: {what} ({type(error).__name__}: {why}); fetch the model again") from None
 
 
-def _config(path: Path) -> dict[str, Any]:
-    with _told(path, "is damaged"):
+def _read_config(path: Path) -> dict[str, Any]:
+    with _report_as_bad_input(path, "is damaged"):
         config = json.loads(path.read_bytes())
         if not isinstance(config, dict):
             raise ValueError("not a mapping")
@@ -97,16 +80,16 @@ def _config(path: Path) -> dict[str, Any]:
         return config
 
 
-def _refuse_others(folder: Path, configs: dict[str, dict[str, Any]]) -> None:
+def _refuse_other_families(folder: Path, configs: dict[str, dict[str, Any]]) -> None:
     """What calls itself Stable Diffusion 1.x or 2.x, and has another family's networks."""
     unet, vae, text = (configs[part] for part in (UNET, VAE, TEXT))
     if strange := [name for name in _OF_OTHERS if unet.get(name) is not None]:
-        raise BadInput(f"{folder}: its UNet is of another family ({strange[0]}: {unet[strange[0]]!r}); {FAMILIES}")
+        raise BadInput(f"{folder}: its UNet is of another family ({strange[0]}: {unet[strange[0]]!r}); {KNOWN_MODELS}")
     channels, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
     if channels != latent or unet.get("out_channels", 4) != latent:
         what = " (inpainting)" if channels == 9 else ""
         raise BadInput(
-            f"{folder}: its UNet takes {channels!r} channels{what} and its autoencoder has {latent!r}; {FAMILIES}"
+            f"{folder}: its UNet takes {channels!r} channels{what} and its autoencoder has {latent!r}; {KNOWN_MODELS}"
         )
     if (width := unet.get("cross_attention_dim", 1280)) != text.get("hidden_size", 512):
         raise BadInput(
@@ -115,7 +98,7 @@ def _refuse_others(folder: Path, configs: dict[str, dict[str, Any]]) -> None:
         )
 
 
-def _on_meta(part: str, config: dict[str, Any]) -> "nn.Module":
+def _build_on_meta(part: str, config: dict[str, Any]) -> "nn.Module":
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -139,9 +122,9 @@ def _pass_through(networks: "dict[str, Any]") -> None:
             raise ValueError("the UNet gives another shape than it takes")
 
 
-def _compare(path: Path, part: str, wanted: dict[str, Shape]) -> None:
-    held = {_modern(name, part): shape for name, shape in read_header(path).shapes.items()}
-    wanted = {_modern(name, part): shape for name, shape in wanted.items()}
+def _compare_weights(path: Path, part: str, wanted: dict[str, Shape]) -> None:
+    held = {_modern_name(name, part): shape for name, shape in read_header(path).shapes.items()}
+    wanted = {_modern_name(name, part): shape for name, shape in wanted.items()}
     for name, shape in wanted.items():
         if name not in held:
             raise BadInput(f"{path}: has no {name}, which its config.json describes; fetch the model again")
@@ -153,7 +136,7 @@ def _compare(path: Path, part: str, wanted: dict[str, Shape]) -> None:
         raise BadInput(f"{path}: holds {min(more)}, which its config.json does not describe; fetch the model again")
 
 
-def _modern(name: str, part: str) -> str:
+def _modern_name(name: str, part: str) -> str:
     if part == TEXT:
         return name.removeprefix("text_model.")
     layer, _, kind = name.rpartition(".")
@@ -168,7 +151,7 @@ def _squeezed(shape: Shape) -> Shape:
 def _check_tokenizer(folder: Path, text: dict[str, Any]) -> None:
     from transformers import CLIPTokenizer
 
-    with _told(folder, "is no tokenizer of CLIP"):
+    with _report_as_bad_input(folder, "is no tokenizer of CLIP"):
         tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         length, room = tokenizer.model_max_length, text.get("max_position_embeddings", 77)
         if length > room:
@@ -183,8 +166,8 @@ def _check_scheduler(folder: Path) -> None:
     import torch
 
     path = folder / "scheduler" / "scheduler_config.json"
-    with _told(path, "describes no schedule"):
-        config = _config(path)
+    with _report_as_bad_input(path, "describes no schedule"):
+        config = _read_config(path)
         named = getattr(diffusers, json.loads((folder / INDEX).read_bytes())["scheduler"][1])
         named.from_pretrained(path.parent, local_files_only=True)
         sampled = diffusers.DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++")

@@ -10,7 +10,7 @@ from cxr.prompts.trained_prompts import TrainedPrompts
 Row = Mapping[str, Any]
 
 
-def chosen_rows(rows: Sequence[Row], finding: str) -> list[Row]:
+def select_findings(rows: Sequence[Row], finding: str) -> list[Row]:
     """The catalog rows of the findings: `all`, or names separated by commas.
 
     Raises:
@@ -26,7 +26,7 @@ def chosen_rows(rows: Sequence[Row], finding: str) -> list[Row]:
     return [row for row in rows if row["finding"] in wanted]
 
 
-def captions_of(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str], None]) -> list[str]:
+def write_captions(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str], None]) -> list[str]:
     """What each row's picture is said to show; of the catalog's texts, a missing one is the finding's prompt.
 
     Args:
@@ -60,7 +60,7 @@ def prompt_of(finding: str, config: FinetuneConfig) -> str:
     return config.instance_prompt.replace("{finding}", finding.replace("_", " "))
 
 
-def learned_prompts(rows: Sequence[Row], config: FinetuneConfig) -> TrainedPrompts:
+def collect_prompts(rows: Sequence[Row], config: FinetuneConfig) -> TrainedPrompts:
     """What was said of the training pictures, as far as a record may tell it.
 
     A finding has a prompt if every caption of its pictures is the recipe's own. A text is no prompt because all its

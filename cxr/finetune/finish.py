@@ -8,10 +8,12 @@ from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
 from cxr.data.lineage import LINEAGE, PHANTOM_NOTICE, SET_SOURCES, has_phantoms, merge_sources, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.diffusion.adapters import KOHYA_FILE
-from cxr.finetune.captions import learned_prompts
-from cxr.finetune.job import FINAL, SAMPLES, Job, Result, plain_names, read_result, seen_of
-from cxr.finetune.loop import Figures
-from cxr.finetune.validation import curves
+from cxr.finetune.captions import collect_prompts
+from cxr.finetune.job import Job, plain_names, seen_of
+from cxr.finetune.loop import Metrics
+from cxr.finetune.runs import FINAL, Result, read_result
+from cxr.finetune.validation import plot_curves
+from cxr.finetune.worker import SAMPLES
 from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
 from cxr.store import StoredObject, json_lines
 
@@ -22,13 +24,13 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the model; returns the record."""
     results = {run: result_of(job, run) for run in job.runs}
     final = results[FINAL]
-    history = [{"run": run, **figures} for run, result in results.items() for figures in result.history]
+    history = [{"run": run, **metrics} for run, result in results.items() for metrics in result.history]
     objects = [stored for result in results.values() for stored in result.objects]
     objects += [job.store.read_back(found.key) for found in job.store.list(SAMPLES)]
     job.store.put_if_absent(HISTORY_KEY, json_lines(history))  # it holds times: the first of several drivers' stays
     objects += [
         job.store.read_back(PLAN_KEY),
-        job.store.put(CURVES_KEY, curves(final.history)),
+        job.store.put(CURVES_KEY, plot_curves(final.history)),
         job.store.read_back(HISTORY_KEY),
         job.store.put(CARD_KEY, card(job, results).encode()),
         job.store.put(LINEAGE_KEY, encode_lists(seen_of(job))),
@@ -72,7 +74,7 @@ def sources(job: Job) -> list[str]:
 
 
 def learned(job: Job) -> TrainedPrompts:
-    return learned_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
+    return collect_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
 
 
 def card(job: Job, results: dict[str, Result]) -> str:
@@ -105,8 +107,8 @@ tags:
 - Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
 - Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
 {parts.count("test")} to test; catalog `{job.data.digest[:16]}`
-- Captions: {captions_line(job)}
-{part_line(job)}- Method: {method_line(job)}
+- Captions: {describe_captions(job)}
+{describe_patients(job)}- Method: {describe_method(job)}
 - Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
 - Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
 {f"- {PHANTOM_NOTICE}" if has_phantoms(sources(job)) else ""}
@@ -115,7 +117,7 @@ tags:
 | --- |{" --- |" * len(final.base)}
 {table_rows(final, results)}
 
-{folds_line(results)}
+{describe_folds(results)}
 
 SSIM and PSNR compare a generated picture with the real one of the same caption: a caption does not fix a patient, so
 they say how alike two X-rays of a kind look, not how faithful the model is. `kid` is the kernel distance in features of
@@ -135,7 +137,7 @@ The whole recipe, where model and data are digests; `record.json` has it too:
 """
 
 
-def captions_line(job: Job) -> str:
+def describe_captions(job: Job) -> str:
     """What it can be asked in: the prompts, or that there were texts, of which a card shows none."""
     found = learned(job)
     prompts = ", ".join(f"`{prompt}`" for prompt in found.known.values())
@@ -144,7 +146,7 @@ def captions_line(job: Job) -> str:
     return f"each picture's own text{f', and {prompts} where a finding had none' if prompts else ''}"
 
 
-def part_line(job: Job) -> str:
+def describe_patients(job: Job) -> str:
     """Of whom it has learned, where that is a part of the training patients."""
     if "patients" not in job.recipe:
         return ""
@@ -154,7 +156,7 @@ def part_line(job: Job) -> str:
     return f"- Of {patients} patients alone ({which}): some of them choose, the validation part was not used\n"
 
 
-def method_line(job: Job) -> str:
+def describe_method(job: Job) -> str:
     config = job.config
     what = "UNet and text encoder" if config.train_text_encoder else "UNet"
     how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.method == "lora" else "every weight"
@@ -167,24 +169,24 @@ def table_rows(final: Result, results: dict[str, Result]) -> str:
     """Lines of the card's table: the base model, this one, and the mean over the folds."""
     lines = [("base model, validation", final.base), ("this model, validation", final.scores)]
     lines += [("this model, test", final.test)] if final.test else []
-    rows = [[name, *(figure(scores.get(key)) for key in final.base)] for name, scores in lines]
+    rows = [[name, *(format_metric(scores.get(key)) for key in final.base)] for name, scores in lines]
     if folds := [result.scores for run, result in results.items() if run != FINAL]:
-        rows.append([f"mean (sd) of {len(folds)} folds", *(over_folds(folds, key) for key in final.base)])
+        rows.append([f"mean (sd) of {len(folds)} folds", *(mean_over_folds(folds, key) for key in final.base)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def figure(value: float | None) -> str:
+def format_metric(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def folds_line(results: dict[str, Result]) -> str:
+def describe_folds(results: dict[str, Result]) -> str:
     if len(results) == 1:
         return ""
     return "Each fold is scored by the checkpoint that did best on it, which flatters; the final model is none of them."
 
 
-def over_folds(folds: list[Figures], key: str) -> str:
+def mean_over_folds(folds: list[Metrics], key: str) -> str:
     values = [scores[key] for scores in folds if key in scores]
     if len(values) < len(folds):  # a fold of one picture has no kid
-        return figure(None)
+        return format_metric(None)
     return f"{statistics.mean(values):.4g} ({statistics.stdev(values):.2g})"

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from cxr.data.images import encode_png
-from cxr.finetune.batches import Pictures, fixed_batch
+from cxr.finetune.batches import CaptionedImages, fixed_batch
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
@@ -29,24 +29,28 @@ class Validation:
     are two or more.
 
     Args:
-        pictures: some of the validation part, or of the test part.
-        sample: generates with the modules of the trainer's pipeline.
+        images: some of the validation part, or of the test part.
+        sample: generates with the trainer's model.
     """
 
     def __init__(
-        self, trainer: Trainer, pictures: Pictures, sample: Sample | None = None, distance: Distance | None = None
+        self,
+        trainer: Trainer,
+        images: CaptionedImages,
+        sample: Sample | None = None,
+        distance: Distance | None = None,
     ) -> None:
-        self.config, self.pictures = trainer.config, pictures
-        self.objective = Objective(trainer.pipe, pictures, self.config.cache, trainer.precision)
+        self.config, self.images = trainer.config, images
+        self.objective = Objective(trainer.model, images, self.config.cache, trainer.precision)
         self.sample, self.distance = sample, distance
-        self.generated: np.ndarray | None = None  # the last ones, beside `pictures`
+        self.generated: np.ndarray | None = None  # the last ones, beside `images`
 
     def __call__(self) -> dict[str, float]:
         scores = {"mse": self.denoising_error()}
         if self.sample:
-            real = self.pictures.pixels
-            self.generated = self.sample(self.pictures.captions, range(len(self.pictures)))
-            scores |= likeness(self.generated, real)
+            real = self.images.pixels
+            self.generated = self.sample(self.images.captions, range(len(self.images)))
+            scores |= compare_pairs(self.generated, real)
             if self.distance and len(real) >= FEWEST_FOR_KID:
                 scores["kid"] = self.distance(self.generated, real)
         return scores
@@ -54,23 +58,23 @@ class Validation:
     @torch.no_grad()
     def denoising_error(self) -> float:
         """The mean of the objective on fixed draws, without weights, mirroring or dropped captions."""
-        objective, count = self.objective, len(self.pictures)
-        shape, times = objective.latent_shape(), objective.schedule.config.num_train_timesteps
+        objective, count = self.objective, len(self.images)
+        shape, times = objective.latent_shape(), objective.model.timesteps
         total = 0.0
         for first in range(0, count, self.config.batch):
             last = min(first + self.config.batch, count)
-            batch = fixed_batch(self.pictures, first, last, shape, times, self.config.seed)
+            batch = fixed_batch(self.images, first, last, shape, times, self.config.seed)
             total += objective.errors(batch).sum().item()
         return total / count
 
-    def grid(self) -> bytes:
+    def draw_grid(self) -> bytes:
         """A PNG: the first real pictures above those generated from their captions."""
         assert self.generated is not None, "nothing was generated yet"
-        rows = {"real": self.pictures.pixels, "generated from its caption": self.generated}
+        rows = {"real": self.images.pixels, "generated from its caption": self.generated}
         return contact_sheet({name: [encode_png(pixels) for pixels in row[:COLUMNS]] for name, row in rows.items()})
 
 
-def likeness(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
+def compare_pairs(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """Mean SSIM (Wang et al. 2004, 11 x 11 Gaussian window) and PSNR (dB) of pairs, each uint8 [N, H, W].
 
     PSNR is the mean over pairs, not that of the pooled error.
@@ -88,7 +92,7 @@ def _unit(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels)[:, None].float() / 255
 
 
-def curves(history: Sequence[Mapping[str, float]]) -> bytes:
+def plot_curves(history: Sequence[Mapping[str, float]]) -> bytes:
     """A PNG of what was reported: the loss of every step, and each validation score in a panel of its own."""
     names = ["loss", *(name for name in ("mse", "ssim", "psnr", "kid") if any(name in row for row in history))]
     figure = Figure(figsize=(7, 3 * len(names)), dpi=100, layout="constrained")

@@ -28,7 +28,7 @@ def finish(
 
     Args:
         about: what the card says of patients.
-        learned: and of what was fine-tuned, see `learned_lines`.
+        learned: and of what was fine-tuned, see `describe_training`.
 
     Returns:
         What was made, and the objects that the catalog does not list.
@@ -45,7 +45,7 @@ def finish(
             shards = shard_objects(store, plan.units)
             objects += shards
             size, digest = sum(s.size for s in shards), digest_of((s.key, s.sha256) for s in shards)
-    objects.append(store.put(SHEET_KEY, contact_sheet(first_pictures(store, config, plan, reader))))
+    objects.append(store.put(SHEET_KEY, contact_sheet(first_images(store, config, plan, reader))))
     objects.append(store.put(CARD_KEY, card(config, plan, source, licence, about, learned).encode()))
     return Made(count=plan.images, bytes=size, digest=digest), objects
 
@@ -62,8 +62,8 @@ def write_tables(
             for row, image in zip(reader.rows(unit), images, strict=True):
                 size += image.size
                 waiting.append(catalog_row(row, image.key, image.sha256, source, licence))
-                told = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
-                lines.write(json.dumps(told, ensure_ascii=False) + "\n")
+                line = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             if len(waiting) >= 8192:
                 table.write_table(pa.Table.from_pylist(waiting, schema=CATALOG))
                 waiting = []
@@ -81,20 +81,20 @@ def keys_and_digests(catalog: Path) -> Iterator[tuple[str, str]]:
         yield from zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
 
 
-def first_pictures(store: Store, config: GenerateConfig, plan: Plan, reader: PlanReader) -> dict[str, Iterator[bytes]]:
+def first_images(store: Store, config: GenerateConfig, plan: Plan, reader: PlanReader) -> dict[str, Iterator[bytes]]:
     """The files of each finding's first pictures in the plan."""
     chosen = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
     return {finding: read_pictures(store, config.layout, rows) for finding, rows in chosen.items()}
 
 
-def learned_lines(model: Weights, lora: Weights | None) -> str:
+def describe_training(model: Weights, lora: Weights | None) -> str:
     """Of each part that was fine-tuned, which it is and what it learned from, as far as its record tells."""
     parts = [("LoRA", lora)] if lora else []
     parts += [("Fine-tuned model", model)] if model.trained else []
-    return "".join(f"- {noun}: digest `{part.digest[:16]}`; {learned_from(part)}\n" for noun, part in parts)
+    return "".join(f"- {noun}: digest `{part.digest[:16]}`; {describe_part(part)}\n" for noun, part in parts)
 
 
-def learned_from(part: Weights) -> str:
+def describe_part(part: Weights) -> str:
     if part.trained is None and UNKNOWN_SOURCE in part.sources:
         return "no record says what it learned from"
     findings = f" of {', '.join(part.trained.prompts)}" if part.trained else ""

@@ -26,13 +26,12 @@ from cxr.data.lineage import (
     warn_of_hashed_ids,
 )
 from cxr.data.lineage_lists import attach_lists, read_lists, save_for_owner
-from cxr.diffusion.lora_files import check_values, read_lora
-from cxr.diffusion.tokens import count_too_long
-from cxr.diffusion.whole_model import check_networks
+from cxr.diffusion.family import check_networks, family_of
+from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
-from cxr.generate.asked import asked_rows, untrained
+from cxr.generate.asked import describe_untrained, rows_to_ask
 from cxr.generate.config import GenerateConfig, Layout, identity
-from cxr.generate.finish import finish, learned_lines
+from cxr.generate.finish import describe_training, finish
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.prompts.lists import PromptRow
@@ -53,7 +52,7 @@ class Job(Artifact):
     model: Weights
     lora: Weights | None
     plan: Plan
-    applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.told`
+    applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.summary`
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -70,7 +69,7 @@ def prepare(
     """Resolves the weights and writes the plan of `rows` to `folder`; nothing goes to the store yet.
 
     Args:
-        rows: None for those that the model was trained with, see `asked_rows`.
+        rows: None for those that the model was trained with, see `rows_to_ask`.
         note: hears what the user should know.
 
     Raises:
@@ -78,18 +77,19 @@ def prepare(
     """
     model, lora = resolve(config.model), resolve_lora(config.lora) if config.lora else None
     check_networks(model)
-    changed = read_lora(lora.path, model.path) if lora else None
+    family = family_of(model.path)
+    changed = family.read_lora(model.path, lora.path) if lora else None
     notes = check_values(changed) if changed else []  # told once nothing is wrong: bad input gets one line
     trained = lora or model
-    rows = asked_rows(config, trained, notes.append) if rows is None else rows
-    look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
-    plan = write_plan(folder / PLAN_KEY, rows, config, look)
-    if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
+    rows = rows_to_ask(config, trained, notes.append) if rows is None else rows
+    sampler_digest = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
+    plan = write_plan(folder / PLAN_KEY, rows, config, sampler_digest)
+    if too_long := family.count_too_long(model.path, planned_prompts(plan)):
         notes.append(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends are lost")
-    if line := untrained(planned_prompts(plan), plan.findings, trained):
+    if line := describe_untrained(planned_prompts(plan), plan.findings, trained):
         notes.append(line)
     recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
-    job = Job(store, recipe, config, model, lora, plan, changed.told if changed else None)
+    job = Job(store, recipe, config, model, lora, plan, changed.summary if changed else None)
     job.refuse_other()
     for line in notes:
         note(line)
@@ -145,7 +145,7 @@ def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
     save_for_owner(seen)
     about = describe_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}
-    learned = learned_lines(job.model, job.lora)
+    learned = describe_training(job.model, job.lora)
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
     objects.append(job.store.read_back(PLAN_KEY))
     return job.new_record(
@@ -171,7 +171,7 @@ def estimate(job: Job) -> str:
 
 
 @dataclass(frozen=True)
-class MakeMaker:
+class GeneratorFactory:
     """Travels to an actor and builds the maker there: places and settings, no weights."""
 
     store: Store
@@ -179,14 +179,14 @@ class MakeMaker:
     model_digest: str
     lora_digest: str | None = None
 
-    def __call__(self) -> "PlannedMaker":
-        return PlannedMaker(self)
+    def __call__(self) -> "UnitGenerator":
+        return UnitGenerator(self)
 
 
-class PlannedMaker:
+class UnitGenerator:
     """In an actor: reads the plan from the store and samples its units."""
 
-    def __init__(self, order: MakeMaker) -> None:
+    def __init__(self, order: GeneratorFactory) -> None:
         from cxr.diffusion.sampler import Sampler
 
         model = resolve(order.config.model)
@@ -210,15 +210,15 @@ class PlannedMaker:
         try:
             return self.sampler(*([row[name] for row in rows] for name in ("prompt", "negative_prompt", "seed")))
         except torch.OutOfMemoryError:
-            look = self.sampler.config
+            config = self.sampler.config
             raise BadInput(
-                f"out of GPU memory at {look.batch} pictures of {look.size} pixels; choose another --out and lower "
+                f"out of GPU memory at {config.batch} pictures of {config.size} pixels; choose another --out and lower "
                 "--batch, then --size"
             ) from None
 
 
 @dataclass(frozen=True)
-class Keep:
+class UnitWriter:
     """Travels to the storing stage."""
 
     store: Store

@@ -12,7 +12,7 @@ from cxr.data.catalog import CATALOG
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
 from cxr.data.splits import PARTS, Split, keep_official_split, manifest_digest, merge_groups, split_by_group
-from cxr.diffusion.tokens import count_too_long
+from cxr.diffusion.family import family_of
 from cxr.ingest.baselines import baselines
 from cxr.ingest.collected import (
     Read,
@@ -94,7 +94,8 @@ def across_parts(read: Read) -> list[str]:
 def too_long(read: Read) -> list[str]:
     """A line on texts whose ends a text encoder will not see, if there are any."""
     texts = [text for text in read.column("text") if text]
-    count = count_too_long(texts, resolve("tiny").path / "tokenizer") if texts else 0
+    tiny = resolve("tiny").path
+    count = family_of(tiny).count_too_long(tiny, texts) if texts else 0
     told = (
         f"{count} of {len(texts)} texts are longer than the 77 tokens that a text encoder reads (in the embedded "
         "model's vocabulary; Stable Diffusion's needs fewer for most): their ends will not be seen"

@@ -22,11 +22,10 @@ from cxr.store import open_store
 from cxr.weights import check_spec
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
     from cxr.artifact import Record
-    from cxr.finetune.job import Fit, Job
-    from cxr.finetune.validation import Distance, Sample
+    from cxr.finetune.job import Job
+    from cxr.finetune.validation import Distance
+    from cxr.finetune.worker import FinetuneWorker
 
 CHANGES = (
     "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
@@ -128,7 +127,7 @@ def main(args: Args) -> int:
     from cxr.data.catalog import read_set
 
     data = read_set(data_store)
-    from cxr.finetune import finish, job  # heavy: only for a set that is there
+    from cxr.finetune import finish, job, worker  # heavy: only for a set that is there
 
     ready = job.prepare(store, data, config, note, names)
     if record := ready.take_finished():
@@ -145,16 +144,17 @@ def main(args: Args) -> int:
     best, took = record.metrics, COMPUTE_USAGE.summary(record.timings["total"])
     print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
           f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
-    print(f"look at {store.uri}/{finish.CURVES_KEY} and {store.uri}/{job.SAMPLES}, read {store.uri}/{finish.CARD_KEY}")
+    uri = store.uri
+    print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{worker.SAMPLES}, read {uri}/{finish.CARD_KEY}")
     return cli.DONE
 
 
 def fit(ready: "Job", args: Args) -> None:
     """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
     from cxr import cluster
-    from cxr.finetune import job
+    from cxr.finetune import runs, worker
 
-    todo = [run for run in ready.runs if job.read_result(ready.store, run) is None]
+    todo = [run for run in ready.runs if runs.read_result(ready.store, run) is None]
     if not todo:
         return
     with cluster.session(args.workers or 0):
@@ -164,33 +164,25 @@ def fit(ready: "Job", args: Args) -> None:
         sizes = args.min_workers or workers, workers
         cluster.check_room(sizes[0], threads)
         ready.begin(ready.plan)
-        folds = [part_of(ready, run, 1) for run in todo if run != job.FINAL]
+        folds = [part_of(ready, run, 1) for run in todo if run != runs.FINAL]
         told = cluster.run_trials(folds, 1) if folds else iter(())
-        if job.FINAL in todo:
-            told = chain(told, cluster.train(part_of(ready, job.FINAL, threads), sizes, threads))
+        if runs.FINAL in todo:
+            told = chain(told, cluster.train(part_of(ready, runs.FINAL, threads), sizes, threads))
         try:
             show(ready, told, args.tensorboard)
         except cluster.WorkersDied as died:
             raise BadInput(
-                f"{died}; the same command goes on. If memory is short, {job.take_less(ready.config)}"
+                f"{died}; the same command goes on. If memory is short, {worker.advise_less_memory(ready.config)}"
             ) from died
 
 
-def part_of(ready: "Job", run: str, threads: int) -> "Fit":
-    from cxr.finetune.job import Fit
+def part_of(ready: "Job", run: str, threads: int) -> "FinetuneWorker":
+    from cxr.finetune.worker import FinetuneWorker
 
     places = {"store": ready.store, "data": ready.data.store}
-    return Fit(**places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, sampler=sampler,
-               distance=distance)  # fmt: skip
-
-
-def sampler(pipe: "StableDiffusionPipeline", config: FinetuneConfig) -> "Sample":
-    """Pictures of the model in training, as `generate` would make them."""
-    from cxr.diffusion.config import SamplerConfig
-    from cxr.diffusion.sampler import Sampler
-
-    sample = Sampler(pipe, SamplerConfig(size=config.size, steps=config.sampling_steps, guidance=config.guidance))
-    return lambda prompts, seeds: sample(prompts, [""] * len(prompts), seeds)
+    return FinetuneWorker(
+        **places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, distance=distance
+    )
 
 
 def distance() -> "Distance":
@@ -203,36 +195,37 @@ def distance() -> "Distance":
 
 
 def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
-    """A bar over the steps of all runs; with a folder, their figures for TensorBoard too."""
-    from cxr.finetune.job import steps_done, steps_of, take_less
+    """A bar over the steps of all runs; with a folder, their metrics for TensorBoard too."""
+    from cxr.finetune.job import count_steps, steps_done
+    from cxr.finetune.worker import advise_less_memory
 
     reached = {run: steps_done(ready, run) for run in ready.runs}
-    steps = sum(steps_of(ready, run) for run in ready.runs)
+    steps = sum(count_steps(ready, run) for run in ready.runs)
     scores = ""
     writers: dict[Path, Any] = {}
     with progress("finetune", steps, "steps", sum(reached.values())) as advance:
-        for figures in told:
-            if why := figures.get("error"):
+        for metrics in told:
+            if why := metrics.get("error"):
                 raise BadInput(
                     f"--folds: a fold was given up, {why}; the same command goes on. If memory is short, "
-                    f"{take_less(ready.config)}"
+                    f"{advise_less_memory(ready.config)}"
                 )
-            run, step = figures.pop("run"), figures.pop("step")
-            if names := figures.keys() & {"mse", "ssim", "psnr", "kid"}:
-                scores = " · ".join(f"{name} {figures[name]:.4g}" for name in sorted(names))
-            loss = f"loss {figures['loss']:.4f} · " if "loss" in figures else ""  # the base model has none
+            run, step = metrics.pop("run"), metrics.pop("step")
+            if names := metrics.keys() & {"mse", "ssim", "psnr", "kid"}:
+                scores = " · ".join(f"{name} {metrics[name]:.4g}" for name in sorted(names))
+            loss = f"loss {metrics['loss']:.4f} · " if "loss" in metrics else ""  # the base model has none
             advance(max(0, step - reached[run]), f"{run}: {loss}{scores}")
             reached[run] = max(reached[run], step)
             if tensorboard:
-                write_tensorboard(writers, tensorboard / run, figures, step)
+                write_tensorboard(writers, tensorboard / run, metrics, step)
 
 
-def write_tensorboard(writers: dict[Path, Any], folder: Path, figures: dict[str, float], step: int) -> None:
+def write_tensorboard(writers: dict[Path, Any], folder: Path, metrics: dict[str, float], step: int) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     if folder not in writers:
         writers[folder] = SummaryWriter(str(folder))
-    for name, value in figures.items():
+    for name, value in metrics.items():
         writers[folder].add_scalar(name, value, step)
     writers[folder].flush()
 

@@ -117,8 +117,8 @@ def make_pictures(ready: "Job", args: Args) -> str:
 
     state = job.begin(ready, args.retry_failed)
     config, failures = ready.config, len(state.failed)
-    maker = job.MakeMaker(ready.store, config, ready.model.digest, ready.lora.digest if ready.lora else None)
-    keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
+    maker = job.GeneratorFactory(ready.store, config, ready.model.digest, ready.lora.digest if ready.lora else None)
+    keeper = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
     threads = config.sampler.threads
     with (
         cluster.session((args.workers or 0) * threads),

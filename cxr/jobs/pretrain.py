@@ -41,11 +41,11 @@ def main(args: Args) -> int:
 def make_model(config: PretrainConfig, folder: Path, per_finding: int) -> int:
     """Autoencoder, text encoder and UNet; then whether text is followed."""
     from cxr.pretrain.build import build
-    from cxr.weights import seal
+    from cxr.weights import write_digest
 
     if not (folder / "model_index.json").exists():
         build(config, folder)
-    digest = seal(folder)
+    digest = write_digest(folder)
     agreement = follow(folder, per_finding, config.seed)
     (folder / "README.md").write_text(card(config, agreement, digest), encoding="utf-8")
     print(f"asked finding seen in {agreement.share:.1%} of {agreement.counts.sum()} pictures: {folder}/README.md")
@@ -58,36 +58,35 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
     from safetensors.torch import save_file
 
     from cxr.classify.best_of import predict_classes, small_config, train_one
-    from cxr.pretrain.appearance import varied
-    from cxr.weights import EXTRACTOR, seal
+    from cxr.pretrain.appearance import vary_appearance
+    from cxr.weights import EXTRACTOR, write_digest
 
     rng, settings = np.random.default_rng(config.seed), small_config(config.epochs, config.size)
 
     def part(series: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         pixels, labels = labelled_phantoms(config.seed + series, count, config.size)
-        return np.concatenate([pixels, varied(pixels, rng)]), np.tile(labels, 2)
+        return np.concatenate([pixels, vary_appearance(pixels, rng)]), np.tile(labels, 2)
 
     train, validation = part(404, config.phantoms), part(606, config.fresh)
     with progress("classifier", settings.steps(2 * config.phantoms), "steps") as advance:
         found = train_one(train, validation, settings, config.seed, advance)
     fresh, labels = labelled_phantoms(config.seed + 505, config.fresh, config.size)
-    shares = tuple(
-        float((predict_classes(found, pixels, settings) == labels).mean()) for pixels in (fresh, varied(fresh, rng))
-    )
+    shown = fresh, vary_appearance(fresh, rng)
+    shares = tuple(float((predict_classes(found, pixels, settings) == labels).mean()) for pixels in shown)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(found.network.state_dict(), folder / EXTRACTOR.patterns[0])
-    (folder / "README.md").write_text(extractor_card(config, shares, seal(folder, EXTRACTOR)), encoding="utf-8")
+    (folder / "README.md").write_text(extractor_card(config, shares, write_digest(folder, EXTRACTOR)), encoding="utf-8")
     print(f"names {shares[0]:.1%} of fresh phantoms, {shares[1]:.1%} in other appearances: {folder}/README.md")
     return cli.DONE
 
 
 def labelled_phantoms(seed: int, count: int, size: int):
     """The first phantoms of a series: uint8 [count, size, size] and class numbers [count]."""
-    from cxr.pretrain.agreement import labels_of
+    from cxr.pretrain.agreement import class_numbers
     from cxr.pretrain.build import draw_phantoms
 
     pixels, shown = draw_phantoms(seed, count, size)
-    return pixels, labels_of(attributes.finding for attributes in shown)
+    return pixels, class_numbers(attributes.finding for attributes in shown)
 
 
 def follow(folder: Path, per_finding: int, seed: int):
@@ -116,7 +115,7 @@ def follow(folder: Path, per_finding: int, seed: int):
 
 
 def card(config, agreement, digest: str) -> str:
-    from cxr.pretrain.agreement import table
+    from cxr.pretrain.agreement import confusion_table
 
     return f"""---
 license: apache-2.0
@@ -134,7 +133,7 @@ Asked in sentences that no training prompt has, it shows the asked finding in **
 {agreement.counts.sum()} pictures (chance 10 %), as named by a classifier that names {agreement.ceiling:.1%} of fresh \
 phantoms rightly. Rows: asked; columns: seen.
 
-{table(agreement)}
+{confusion_table(agreement)}
 
 Digest: `{digest}`
 """

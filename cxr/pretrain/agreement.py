@@ -11,7 +11,7 @@ from cxr.prompts.templates import template_prompts
 
 
 @dataclass(frozen=True)
-class Agreement:
+class PromptAccuracy:
     """counts[i, j]: pictures asked to show finding i that the classifier names finding j, int [10, 10]."""
 
     counts: np.ndarray
@@ -22,7 +22,7 @@ class Agreement:
         return float(np.trace(self.counts) / self.counts.sum())
 
 
-def labels_of(findings: Iterable[str]) -> np.ndarray:
+def class_numbers(findings: Iterable[str]) -> np.ndarray:
     return np.array([FINDINGS.index(finding) for finding in findings])
 
 
@@ -32,7 +32,7 @@ def measure(
     fresh: tuple[np.ndarray, np.ndarray],
     per_finding: int,
     seed: int,
-) -> Agreement:
+) -> PromptAccuracy:
     """Asks for every finding in sentences that no training prompt has.
 
     Args:
@@ -45,10 +45,10 @@ def measure(
         prompts = list(template_prompts(finding, per_finding, seed, REPHRASED))
         seeds = range(asked * per_finding, (asked + 1) * per_finding)
         np.add.at(counts[asked], name(sample(prompts, seeds)), 1)
-    return Agreement(counts, float((name(fresh[0]) == fresh[1]).mean()))
+    return PromptAccuracy(counts, float((name(fresh[0]) == fresh[1]).mean()))
 
 
-def table(agreement: Agreement) -> str:
+def confusion_table(agreement: PromptAccuracy) -> str:
     """The confusion table in Markdown: rows asked, columns seen."""
     short = [finding.split("_")[0] for finding in FINDINGS]
     head = "| asked \\ seen | " + " | ".join(short) + " |\n|" + " --- |" * (len(short) + 1)

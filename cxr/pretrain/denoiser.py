@@ -46,7 +46,7 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
     return DPMSolverMultistepScheduler(**NOISE_SCHEDULE, algorithm_type="dpmsolver++")
 
 
-def captions(attributes: Sequence[Attributes], config: DenoiserConfig, rng: np.random.Generator) -> list[str]:
+def draw_captions(attributes: Sequence[Attributes], config: DenoiserConfig, rng: np.random.Generator) -> list[str]:
     """A fresh caption for each picture every time it is seen; some are left empty, some have their words mixed up."""
     texts = [describe_attributes(a, rng) for a in attributes]
     draws = rng.random(len(texts))
@@ -95,7 +95,7 @@ def train_denoiser(
     ema = EMAModel(trained, decay=config.ema, use_ema_warmup=True, power=0.75)
     for _ in range(config.steps):
         rows = rng.integers(len(attributes), size=config.batch)
-        texts = captions([attributes[i] for i in rows], config, rng)
+        texts = draw_captions([attributes[i] for i in rows], config, rng)
         with torch.no_grad():
             hidden = encoder(tokens_of(tokenizer, texts)).last_hidden_state
         mean, std = moments[0][rows], moments[1][rows]

@@ -16,7 +16,7 @@ files.py     which files count, their digests, and what they are held against
 kinds.py     what else a file or folder may be, and what helps
 """
 
-from cxr.weights.files import EXTRACTOR, forget_place, seal
+from cxr.weights.files import EXTRACTOR, strip_local_paths, write_digest
 from cxr.weights.found import Weights, read_state, resolve, resolve_extractor, resolve_imagenet, resolve_lora
 from cxr.weights.names import (
     PUBLISHED_RAD_DINO,
@@ -35,12 +35,12 @@ __all__ = [
     "check_lora_spec",
     "check_spec",
     "check_weights_spec",
-    "forget_place",
     "network_and_place",
     "read_state",
     "resolve",
     "resolve_extractor",
     "resolve_imagenet",
     "resolve_lora",
-    "seal",
+    "strip_local_paths",
+    "write_digest",
 ]

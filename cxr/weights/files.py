@@ -17,17 +17,17 @@ from cxr.weights.kinds import (
     LORA_FILE,
     PICKLES,
     check_index,
-    model_folder_told,
+    explain_model_folder,
     read_header,
 )
 
-DIGEST = "DIGEST"  # beside a model: the digest that `seal` found; the embedded model ships with it
+DIGEST = "DIGEST"  # beside a model: the digest that `write_digest` found; the embedded model ships with it
 UNUSED = ("safety_checker", "feature_extractor")
 _KINDS = ("*.json", "*.txt", "model.safetensors", "diffusion_pytorch_model.safetensors")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FileSpec:
     """What is looked for: a word for messages and the only files ever fetched or accepted, as glob patterns."""
 
     noun: str
@@ -41,20 +41,20 @@ class Wanted:
         return len(self.patterns) > 1
 
 
-MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
-LORA = Wanted("LoRA", (LORA_FILE,), others=(ADAPTER_FILE, ADAPTER_CONFIG))
-EXTRACTOR = Wanted("extractor", ("model.safetensors",))
-RAD_DINO = Wanted(
+MODEL = FileSpec("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
+LORA = FileSpec("LoRA", (LORA_FILE,), others=(ADAPTER_FILE, ADAPTER_CONFIG))
+EXTRACTOR = FileSpec("extractor", ("model.safetensors",))
+RAD_DINO = FileSpec(
     "extractor", ("config.json", "model.safetensors"), "rad-dino=PLACE, a folder or s3://bucket/prefix that holds both"
 )
 CONVERT = (
     'if you trust it, convert it once: python -c "import torch, safetensors.torch as s; '
     "s.save_file(torch.load('IN', weights_only=True), 'OUT.safetensors')\""
 )
-CLASSIFIER = Wanted("classifier", ("model.safetensors",))
+CLASSIFIER = FileSpec("classifier", ("model.safetensors",))
 
 
-def is_wanted(name: str, wanted: Wanted) -> bool:
+def is_wanted(name: str, wanted: FileSpec) -> bool:
     """Whether the file (name below the folder, at most one folder deep) may be part of the model."""
     part, *deeper = name.split("/")
     return (
@@ -64,7 +64,7 @@ def is_wanted(name: str, wanted: Wanted) -> bool:
     )
 
 
-def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
+def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
     """The names of the files to load, sorted; `BadInput` if the folder does not hold all of what is wanted."""
     if wanted is LORA:
         wanted = one_lora(_lora_in(folder))
@@ -83,9 +83,9 @@ def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
     return sorted([INDEX, *names])
 
 
-def one_lora(name: str) -> Wanted:
+def one_lora(name: str) -> FileSpec:
     """A LoRA in a file of that name; peft keeps its alpha beside it."""
-    return Wanted(LORA.noun, (name,), others=(ADAPTER_CONFIG,) if name == ADAPTER_FILE else ())
+    return FileSpec(LORA.noun, (name,), others=(ADAPTER_CONFIG,) if name == ADAPTER_FILE else ())
 
 
 def _lora_in(folder: Path) -> str:
@@ -110,7 +110,7 @@ def _lora_in(folder: Path) -> str:
     raise BadInput(f"{folder}: no {LORA_FILE}; {hint}")
 
 
-def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
+def verify_files(folder: Path, wanted: FileSpec) -> dict[str, str]:
     """The sha256 of each file to load; `BadInput` if one is not whole, or not what DIGEST or record.json names."""
     names = wanted_files(folder, wanted)
     for name in names:
@@ -130,14 +130,14 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
     return hashes
 
 
-def seal(folder: Path, wanted: Wanted = MODEL) -> str:
+def write_digest(folder: Path, wanted: FileSpec = MODEL) -> str:
     """Write the folder's digest beside its files as DIGEST, so that damage is found from then on; returns it."""
     digest = digest_of(file_digests(folder, wanted_files(folder, wanted)).items())
     (folder / DIGEST).write_text(digest + "\n")
     return digest
 
 
-def forget_place(folder: Path) -> None:
+def strip_local_paths(folder: Path) -> None:
     """Takes out the path of this machine, which diffusers writes into the configurations: the digest covers them."""
     for path in (folder / "model_index.json", *folder.glob("*/config.json")):
         settings = json.loads(path.read_text())
@@ -148,18 +148,18 @@ def forget_place(folder: Path) -> None:
 def _components(folder: Path) -> list[str]:
     """The parts that the pipeline loads, each a folder."""
     if not (folder / INDEX).is_file():
-        raise BadInput(model_folder_told(folder))
-    return parts_of((folder / INDEX).read_bytes(), folder)
+        raise BadInput(explain_model_folder(folder))
+    return pipeline_parts((folder / INDEX).read_bytes(), folder)
 
 
-def parts_of(index: bytes, where: object) -> list[str]:
+def pipeline_parts(index: bytes, where: object) -> list[str]:
     """The parts that a model_index.json names; `BadInput` unless it is of a pipeline that is known."""
     try:
-        told = json.loads(index)
+        parsed = json.loads(index)
     except (ValueError, RecursionError):
-        told = None
-    check_index(told, where)
-    return [part for part, made in told.items() if part not in UNUSED and isinstance(made, list) and all(made)]
+        parsed = None
+    check_index(parsed, where)
+    return [part for part, made in parsed.items() if part not in UNUSED and isinstance(made, list) and all(made)]
 
 
 def _is_config_only(part: str) -> bool:

@@ -12,10 +12,10 @@ from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
 from cxr.store import digest_of, open_store
 from cxr.store.file_cache import file_digests
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, Wanted, verified
+from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, FileSpec, verify_files
 from cxr.weights.hub import from_hub
 from cxr.weights.names import ALIASES, RAD_DINO_ALIAS, kind_of, local, network_and_place
-from cxr.weights.published import INCEPTION, Published, fetched, imagenet
+from cxr.weights.published import INCEPTION, Published, fetch_published, imagenet_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,7 @@ def resolve_imagenet(network: str, spec: str | None = None) -> Weights:
     extractor's. Raises as `resolve`.
     """
     if spec is None:
-        return _published(imagenet(network))
+        return _published(imagenet_file(network))
     return _resolve(spec, kind_of(spec, CLASSIFIER), CLASSIFIER)
 
 
@@ -138,7 +138,7 @@ def read_state(found: Weights) -> dict[str, "Tensor"]:
 
 
 def _published(published: Published) -> Weights:
-    path = fetched(published)
+    path = fetch_published(published)
     digest = digest_of(file_digests(path.parent, [path.name]).items())
     return Weights(published.name, path, digest, published.licence, published.url, (), (published.url,))
 
@@ -154,7 +154,7 @@ def _resolve_alias(spec: str) -> Weights:
     return _weights(spec, folder, MODEL, alias.licence, source)
 
 
-def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
+def _resolve(spec: str, kind: str, wanted: FileSpec) -> Weights:
     if kind == "s3":
         folder, source = from_bucket(spec, wanted)
     elif kind == "hub":
@@ -165,8 +165,8 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
     return _weights(spec, folder, wanted, "unstated", source)
 
 
-def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
-    hashes = verified(folder, wanted)
+def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: str) -> Weights:
+    hashes = verify_files(folder, wanted)
     path = folder if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
     digest, trained = digest_of(hashes.items()), None if spec in ALIASES else _trained(spec, folder)
     return Weights(spec, path, digest, licence, source, *_lineage(spec, folder, source), trained)
@@ -182,5 +182,5 @@ def _lineage(spec: str, folder: Path, source: str) -> tuple[Lineage, tuple[str, 
     if spec in ALIASES:
         return (), (PHANTOM if source == "embedded" else source,)
     record = read_record(open_store(str(folder)))
-    told = record.metrics if record else {}
-    return read_lineage(told), tuple(told.get(SET_SOURCES, [UNKNOWN_SOURCE]))
+    metrics = record.metrics if record else {}
+    return read_lineage(metrics), tuple(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE]))

@@ -7,13 +7,13 @@ from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
 from cxr.store.file_cache import exclusive_lock, file_digests
-from cxr.weights.files import INDEX, MODEL, UNUSED, Wanted, parts_of, wanted_files
+from cxr.weights.files import INDEX, MODEL, UNUSED, FileSpec, pipeline_parts, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
 
 
-def from_hub(spec: str, mirrors: tuple[str, ...], wanted: Wanted, pinned: dict[str, str]) -> tuple[Path, str]:
+def from_hub(spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict[str, str]) -> tuple[Path, str]:
     """The folder and the source in words, of the first mirror that has the files: from the cache, else the network."""
     tried: list[str] = []
     with exclusive_lock(sha256(spec.encode())[:32]):
@@ -48,13 +48,15 @@ def _silent_hub() -> str:
     return ""
 
 
-def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool) -> Path:
+def _snapshot(mirror: str, wanted: FileSpec, pinned: dict[str, str], offline: bool) -> Path:
     """The commit's folder in the cache. A file that is not the published one is removed and a ValueError names it."""
     from huggingface_hub import get_cached_repo_tree, hf_hub_download, snapshot_download
 
     repo, _, commit = mirror.partition("@")
     if wanted is MODEL:  # of another family, it is not fetched
-        parts_of(Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror)
+        pipeline_parts(
+            Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror
+        )
     taken = snapshot_download(
         repo,
         revision=commit,
@@ -63,8 +65,8 @@ def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool
         ignore_patterns=[f"{name}/*" for name in UNUSED],
     )
     folder = Path(taken)
-    told = [RECORD_KEY] if (folder / RECORD_KEY).is_file() else []
-    hashes = file_digests(folder, [*wanted_files(folder, wanted), *told])
+    record = [RECORD_KEY] if (folder / RECORD_KEY).is_file() else []
+    hashes = file_digests(folder, [*wanted_files(folder, wanted), *record])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
     for name, found in hashes.items():
         if published.get(name) not in _blob_ids(folder / name, found):

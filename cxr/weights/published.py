@@ -35,7 +35,7 @@ INCEPTION = Published(
 SCRATCH = ", or train from scratch with --pretrained False"
 
 
-def imagenet(network: str) -> Published:
+def imagenet_file(network: str) -> Published:
     """What torchvision publishes for one of its networks; it names its files by the beginning of their sha256."""
     from torchvision.models import get_model_weights
 
@@ -43,7 +43,7 @@ def imagenet(network: str) -> Published:
     return Published(network, url, Path(url).stem.rpartition("-")[2], "BSD-3-Clause", SCRATCH)
 
 
-def fetched(published: Published) -> Path:
+def fetch_published(published: Published) -> Path:
     """The file on this machine.
 
     Raises:

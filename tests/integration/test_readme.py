@@ -17,7 +17,7 @@ import pytest
 
 import cxr
 from cxr import cli, recipes
-from cxr.finetune.captions import captions_of
+from cxr.finetune.captions import write_captions
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -89,7 +89,7 @@ def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
     text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None}[kind]
     finetune = job("jobs/finetune.py")
     config = finetune.configured(cli.parse(finetune.Args, shlex.split(words), ""))
-    assert captions_of([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
+    assert write_captions([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
 
 
 def test_commands_of_every_job_are_shown() -> None:

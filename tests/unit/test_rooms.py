@@ -68,3 +68,10 @@ def test_only_the_cluster_knows_ray() -> None:
     for path in MODULES:
         if room_of(path) not in ("cluster", "jobs"):
             assert not [module for module in imports(path) if module.split(".")[0] == "ray"], path
+
+
+def test_only_diffusion_and_pretraining_know_its_libraries() -> None:
+    for path in MODULES:
+        if room_of(path) not in ("diffusion", "pretrain"):
+            named = {module.split(".")[0] for module in imports(path)} & {"diffusers", "transformers", "peft"}
+            assert named <= ({"transformers"} if path.parent.name == "evaluate" else set()), path  # RAD-DINO

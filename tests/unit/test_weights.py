@@ -34,7 +34,7 @@ from cxr.weights import (
     resolve,
     resolve_extractor,
     resolve_lora,
-    seal,
+    write_digest,
 )
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -198,7 +198,7 @@ def test_the_embedded_model_is_held_against_its_digest(tmp_path, monkeypatch):
     monkeypatch.setattr(found, "TINY", _lay(tmp_path / "tiny", _model()))
     with pytest.raises(BadInput, match="install"):
         resolve("tiny")
-    assert seal(tmp_path / "tiny") == _digest(_model()) == resolve("tiny").digest
+    assert write_digest(tmp_path / "tiny") == _digest(_model()) == resolve("tiny").digest
     assert resolve("tiny").source == "embedded"
     _flip(tmp_path / "tiny" / UNET)
     with pytest.raises(BadInput, match="damaged"):
@@ -293,7 +293,7 @@ def test_rad_dino_is_a_folder_of_two_files(tmp_path):
 
 def test_a_sealed_extractor_that_was_damaged_is_refused(tmp_path):
     _lay(tmp_path, {EXTRACTOR_FILE: _tensors(1)})
-    assert seal(tmp_path, EXTRACTOR) == resolve_extractor(f"inception={tmp_path}").digest
+    assert write_digest(tmp_path, EXTRACTOR) == resolve_extractor(f"inception={tmp_path}").digest
     _flip(tmp_path / EXTRACTOR_FILE)
     with pytest.raises(BadInput, match="damaged"):
         resolve_extractor(f"inception={tmp_path}")

@@ -96,18 +96,17 @@ def prepare_ingest(store: LocalStore, seconds: float, folder: Path) -> Driver:
 def prepare_finetune(store: LocalStore, seconds: float, model: Path, data: CatalogSet) -> Driver:
     from cxr.finetune import finish, job
     from cxr.finetune.config import FinetuneConfig
+    from cxr.finetune.worker import FinetuneWorker
 
-    config = FinetuneConfig(model=str(model), size=64, batch=4, max_train_steps=2, validate_every=1, folds=2)
+    few = {"validation_images": 2, "test_images": 2, "sampling_steps": 1}
+    config = FinetuneConfig(model=str(model), size=64, batch=4, max_train_steps=2, validate_every=1, folds=2, **few)
     ready = job.prepare(store, data, config, lambda line: None)
-
-    def sampler(pipe, config):
-        return lambda prompts, seeds: np.stack([np.full((64, 64), seed, np.uint8) for seed in seeds])
 
     def work() -> Record:
         ready.begin(ready.plan)
         for run in ready.runs:
-            places = {"store": store, "data": data.store, "sampler": sampler, "distance": lambda: lambda a, b: 0.0}
-            job.Fit(config=config, recipe=ready.recipe, run=run, threads=1, **places)(lambda told: None)
+            places = {"store": store, "data": data.store, "distance": lambda: lambda a, b: 0.0}
+            FinetuneWorker(config=config, recipe=ready.recipe, run=run, threads=1, **places)(lambda told: None)
         return finish.complete(ready, {"total": seconds})
 
     return Driver(ready, work)
@@ -123,7 +122,7 @@ def prepare_generate(store: LocalStore, seconds: float, model: Path, folder: Pat
 
     def work() -> Record:
         pending = job.begin(ready, retry_failed=False).pending
-        reader, keep = PlanReader(ready.plan.path, 2), job.Keep(store, "folder", job.provenance(ready))
+        reader, keep = PlanReader(ready.plan.path, 2), job.UnitWriter(store, "folder", job.provenance(ready))
         for unit in pending.to_pylist():
             keep(unit, reader.rows(unit), np.full((2, 64, 64), unit, np.uint8), "")
         return job.complete(ready, "CPU", {"total": seconds})

@@ -13,9 +13,9 @@ import torch
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.catalog import CATALOG, read_set
 from cxr.data.images import encode_png
-from cxr.diffusion.adapters import load_base
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.finetune import job
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
 from cxr.store import Store, open_store
@@ -29,15 +29,15 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def draw_bars(count: int, first: int = 0) -> Pictures:
+def draw_bars(count: int, first: int = 0) -> CaptionedImages:
     """Picture i has i + 1 bright bars, and its caption says so."""
     waves = [127 + 100 * np.sin(np.linspace(0, np.pi * (i + 1), 64)) for i in range(first, first + count)]
     pixels = np.stack([np.tile(wave, (64, 1)) for wave in waves]).astype(np.uint8)
-    return Pictures(pixels, [f"chest x-ray with {i + 1} bars" for i in range(first, first + count)])
+    return CaptionedImages(pixels, [f"chest x-ray with {i + 1} bars" for i in range(first, first + count)])
 
 
 @pytest.fixture(name="bars", scope="session")
-def bars_() -> Callable[..., Pictures]:
+def bars_() -> Callable[..., CaptionedImages]:
     return draw_bars
 
 
@@ -45,10 +45,12 @@ def bars_() -> Callable[..., Pictures]:
 def trainer(random_model: Path) -> Callable[..., Trainer]:
     """`trainer(**fields)`: the miniature under a small recipe with these fields changed."""
 
-    def make(pictures: Pictures | None = None, classes: Pictures | None = None, **fields) -> Trainer:
+    def make(pictures: CaptionedImages | None = None, classes: CaptionedImages | None = None, **fields) -> Trainer:
         others = {name: fields.pop(name) for name in ("recipe", "ranks") if name in fields}
         config = FinetuneConfig(**(SMALL | fields))
-        return Trainer(load_base(random_model), config, pictures or draw_bars(12), classes, **others)
+        return Trainer(
+            StableDiffusion.load(random_model, torch.float32), config, pictures or draw_bars(12), classes, **others
+        )
 
     return make
 

@@ -16,7 +16,7 @@ from cxr.data.lineage import (
     record_lineage,
 )
 from cxr.data.lineage_key import owner_key
-from cxr.finetune import finish, job
+from cxr.finetune import finish, runs
 from cxr.store import open_store
 from tests.find_patients import find_patient_ids
 
@@ -32,11 +32,11 @@ def completed(prepared, tmp_path: Path) -> Record:
     ready = replace(ready, model=replace(ready.model, sources=("owner/name@1",)))
     ready.begin(ready.plan)
     without_kid = {name: value for name, value in SCORES.items() if name != "kid"}
-    for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (job.FINAL, SCORES)):
+    for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (runs.FINAL, SCORES)):
         history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **scores}]
-        test = {"mse": 0.625} if run == job.FINAL else {}
-        result = job.Result(4, 2, scores, SCORES | {"mse": 0.9}, test, [], history, "a GPU")
-        ready.store.put(job.result_key(run), json.dumps(asdict(result)).encode())
+        test = {"mse": 0.625} if run == runs.FINAL else {}
+        result = runs.Result(4, 2, scores, SCORES | {"mse": 0.9}, test, [], history, "a GPU")
+        ready.store.put(runs.result_key(run), json.dumps(asdict(result)).encode())
     return ready.make(lambda: finish.complete(ready, {"total": 1.0}))
 
 
@@ -78,8 +78,8 @@ def finished(prepared, tmp_path: Path):
         ready = prepared(columns, **fields)
         ready.begin(ready.plan)
         history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
-        result = job.Result(4, 1, SCORES, SCORES, {}, [], history, "a GPU")
-        ready.store.put(job.result_key(job.FINAL), json.dumps(asdict(result)).encode())
+        result = runs.Result(4, 1, SCORES, SCORES, {}, [], history, "a GPU")
+        ready.store.put(runs.result_key(runs.FINAL), json.dumps(asdict(result)).encode())
         record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
         return record, record.model_dump_json() + (tmp_path / "out" / finish.CARD_KEY).read_text()
 

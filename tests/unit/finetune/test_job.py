@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
-from cxr.finetune import job
+from cxr.finetune import job, runs, worker
 from cxr.finetune.loop import Trainer
 from tests.find_patients import find_patient_ids
 
@@ -18,10 +19,10 @@ def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
     assert ready.runs == ["fold1", "fold2", "final"]
     held_out: list[str] = []
     for run in ("fold1", "fold2"):
-        trained, validated = (patients(part) for part in job.parts_of(ready.plan, run, 2))
+        trained, validated = (patients(part) for part in runs.rows_of_run(ready.plan, run, 2))
         assert trained and validated and not trained & validated
         held_out += validated
-    trained, validated = job.parts_of(ready.plan, "final", 2)
+    trained, validated = runs.rows_of_run(ready.plan, "final", 2)
     assert sorted(held_out) == sorted(patients(trained)) and len(trained) == 28
     assert set(validated["split"].to_pylist()) == {"validation"}
 
@@ -73,8 +74,9 @@ def test_out_of_memory_says_what_to_lower(prepared, monkeypatch, what: str) -> N
     ready.begin(ready.plan)
     if what == "a step":
         monkeypatch.setattr(Trainer, "backward", too_large)
-    sampler = (lambda pipe, config: None) if what == "a step" else (lambda pipe, config: too_large)
-    places = {"store": ready.store, "data": ready.data.store, "sampler": sampler, "distance": lambda: None}
-    work = job.Fit(config=ready.config, recipe=ready.recipe, run=job.FINAL, threads=1, **places)
+    else:
+        monkeypatch.setattr(Sampler, "__call__", too_large)
+    places = {"store": ready.store, "data": ready.data.store, "distance": lambda: None}
+    work = worker.FinetuneWorker(config=ready.config, recipe=ready.recipe, run=runs.FINAL, threads=1, **places)
     with pytest.raises(BadInput, match=r"--batch 4 .*--size 64.*--gradient-checkpointing"):
         work(lambda told: None)

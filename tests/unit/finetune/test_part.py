@@ -9,7 +9,7 @@ import pytest
 from cxr.data.lineage import hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
-from cxr.finetune import finish, job
+from cxr.finetune import finish, runs
 from cxr.finetune.config import FinetuneConfig, identity
 from cxr.finetune.job import Job
 from cxr.finetune.part import parse_patients
@@ -91,8 +91,8 @@ def test_record_and_card_say_which_part_and_count_no_one_else_as_seen(prepared, 
     ready = dataclasses.replace(ready, model=dataclasses.replace(ready.model, seen=()))
     ready.begin(ready.plan)
     history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
-    result = job.Result(4, 2, SCORES, SCORES, {}, [], history, "a GPU")
-    ready.store.put(job.result_key(job.FINAL), json.dumps(dataclasses.asdict(result)).encode())
+    result = runs.Result(4, 2, SCORES, SCORES, {}, [], history, "a GPU")
+    ready.store.put(runs.result_key(runs.FINAL), json.dumps(dataclasses.asdict(result)).encode())
     record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
     assert (record.recipe["patients"], record.recipe["subset_seed"]) == (50, FinetuneConfig().subset_seed)
     assert record.metrics["lineage"] == record_lineage(

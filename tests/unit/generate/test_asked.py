@@ -6,7 +6,7 @@ import pytest
 
 from cxr import recipes
 from cxr.errors import BadInput
-from cxr.generate.asked import asked_rows, untrained
+from cxr.generate.asked import describe_untrained, rows_to_ask
 from cxr.generate.plan import template_rows
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
@@ -26,7 +26,7 @@ def asked(trained: TrainedPrompts | None, source: str = "folder", **fields: obje
     """The rows, and the one line that was heard."""
     heard: list[str] = []
     config = recipes.changed(recipes.sd15(), per_finding=3, **fields)
-    rows = list(asked_rows(config, lora(trained, source), heard.append))
+    rows = list(rows_to_ask(config, lora(trained, source), heard.append))
     [line] = heard
     return rows, line
 
@@ -94,5 +94,5 @@ def test_a_model_without_a_record_is_asked_in_templates_as_ever(source: str, say
 def test_a_line_says_what_it_was_not_trained_with(
     trained: TrainedPrompts | None, prompts: list[str], findings: list[str], says: str
 ) -> None:
-    line = untrained(prompts, findings, lora(trained))
+    line = describe_untrained(prompts, findings, lora(trained))
     assert says in line and bool(says) == bool(line) and "\n" not in line

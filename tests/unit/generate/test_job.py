@@ -11,8 +11,8 @@ import pytest
 from cxr import recipes
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, TrainingPatients, record_lineage
-from cxr.generate.finish import learned_lines
-from cxr.generate.job import Job, Keep, begin, complete, planned_prompts, prepare, provenance
+from cxr.generate.finish import describe_training
+from cxr.generate.job import Job, UnitWriter, begin, complete, planned_prompts, prepare, provenance
 from cxr.generate.plan import PlanReader
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
@@ -33,7 +33,7 @@ def ready(tmp_path: Path, random_model: Path) -> Job:
 
 
 def keep(ready: Job, *units: int) -> None:
-    reader, keeper = PlanReader(ready.plan.path, 2), Keep(ready.store, "folder", provenance(ready))
+    reader, keeper = PlanReader(ready.plan.path, 2), UnitWriter(ready.store, "folder", provenance(ready))
     for unit in units:
         keeper(unit, reader.rows(unit), np.full((2, 64, 64), unit, np.uint8), "")
 
@@ -85,7 +85,7 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
     config = recipes.changed(recipes.tiny(), model=model.uri, size=64, batch=2, layout=layout)
     ready = prepare(open_store(str(tmp_path / "set")), config, ROWS, tmp_path, print)
     begin(ready, retry_failed=False)
-    reader, keeper = PlanReader(ready.plan.path, config.unit_images), Keep(ready.store, layout, provenance(ready))
+    reader, keeper = PlanReader(ready.plan.path, config.unit_images), UnitWriter(ready.store, layout, provenance(ready))
     for unit in range(ready.plan.units):
         rows = reader.rows(unit)
         keeper(unit, rows, np.full((len(rows), 64, 64), unit, np.uint8), "")
@@ -142,7 +142,7 @@ def test_a_model_without_a_record_is_asked_as_before_and_its_names_stay(random_m
 
 def test_the_card_names_the_lora_and_what_it_learned_from(ready: Job, tmp_path: Path) -> None:
     lora = replace(ready.model, digest="1a2b3c4d" * 8, sources=("an archive",), trained=TRAINED)
-    assert learned_lines(ready.model, None) == ""
-    assert "LoRA: digest `1a2b3c4d1a2b3c4d`" in learned_lines(ready.model, lora)
+    assert describe_training(ready.model, None) == ""
+    assert "LoRA: digest `1a2b3c4d1a2b3c4d`" in describe_training(ready.model, lora)
     unknown = replace(ready.model, sources=("unknown",), trained=None)
-    assert "no record says what it learned from" in learned_lines(ready.model, unknown)
+    assert "no record says what it learned from" in describe_training(ready.model, unknown)

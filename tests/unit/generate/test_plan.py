@@ -25,16 +25,16 @@ def row(prompt: str, finding: str = "normal", negative: str = "", count: int = 1
     return PromptRow(prompt, finding, negative, count, seed)
 
 
-def planned(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, look: str = "look") -> Plan:
-    return write_plan(folder / "plan.parquet", rows, config, look)
+def planned(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, sampler_digest: str = "look") -> Plan:
+    return write_plan(folder / "plan.parquet", rows, config, sampler_digest)
 
 
 def table(plan: Plan) -> list[dict]:
     return pq.read_table(plan.path).to_pylist()
 
 
-def ids(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, look: str = "look") -> set[str]:
-    return {line["image_id"] for line in table(planned(folder, rows, config, look))}
+def ids(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, sampler_digest: str = "look") -> set[str]:
+    return {line["image_id"] for line in table(planned(folder, rows, config, sampler_digest))}
 
 
 ELEVEN = [row(f"number {i}", ("normal", "pneumonia")[i % 2]) for i in range(11)]
@@ -77,7 +77,7 @@ def test_the_same_input_gives_the_same_plan(tmp_path: Path) -> None:
 def test_another_seed_negative_prompt_or_look_is_another_picture(tmp_path: Path) -> None:
     before = ids(tmp_path, ELEVEN)
     assert not before & ids(tmp_path, ELEVEN, CONFIG.model_copy(update={"seed": 6}))
-    assert not before & ids(tmp_path, ELEVEN, look="another model or sampler")
+    assert not before & ids(tmp_path, ELEVEN, sampler_digest="another model or sampler")
     assert not before & ids(tmp_path, [replace(r, negative_prompt="text") for r in ELEVEN])
     assert not before & ids(tmp_path, [replace(r, prompt=r.prompt + ".") for r in ELEVEN])
 

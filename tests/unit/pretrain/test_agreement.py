@@ -1,11 +1,14 @@
 import numpy as np
 
-from cxr.pretrain.agreement import Agreement, labels_of, measure, table
+from cxr.pretrain.agreement import PromptAccuracy, class_numbers, confusion_table, measure
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.phrases import REPHRASED
 from cxr.prompts.templates import template_prompts
 
-FRESH = np.zeros((4, 8, 8), np.uint8), labels_of(["Normal_Anatomy", "Normal_Anatomy", "Domain_Shift", "Domain_Shift"])
+FRESH = (
+    np.zeros((4, 8, 8), np.uint8),
+    class_numbers(["Normal_Anatomy", "Normal_Anatomy", "Domain_Shift", "Domain_Shift"]),
+)
 
 
 def test_counts_stand_where_asked_and_seen_cross():
@@ -32,7 +35,7 @@ def test_counts_stand_where_asked_and_seen_cross():
 
 def test_the_table_names_rows_and_leaves_zeros_out():
     counts = np.diag(range(1, 11))
-    lines = table(Agreement(counts, 1.0)).splitlines()
+    lines = confusion_table(PromptAccuracy(counts, 1.0)).splitlines()
     assert lines[0].startswith("| asked \\ seen | Normal | Cardiac |")
     assert len(lines) == 2 + len(FINDINGS)
     assert lines[3] == "| Cardiac_Findings | · | 2 | · | · | · | · | · | · | · | · |"

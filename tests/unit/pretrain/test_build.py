@@ -8,7 +8,7 @@ from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler
 from cxr.pretrain.build import build
 from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
-from cxr.weights import seal
+from cxr.weights import write_digest
 
 SMALL = PretrainConfig(
     size=64,
@@ -27,7 +27,7 @@ def built(tmp_path_factory) -> Path:
 
 
 def test_the_pipeline_samples_what_its_own_size_says(built):
-    seal(built)
+    write_digest(built)
     sampler = Sampler.load(built, None, SamplerConfig(size=64, steps=2, batch=2))
     pictures = sampler(["clear lungs", "a nodule", "a mass"], [""] * 3, [1, 2, 3])
     assert pictures.shape == (3, 64, 64) and pictures.std() > 0
@@ -42,4 +42,4 @@ def test_a_restart_after_the_autoencoder_gives_the_same_model(built, tmp_path, m
         build(SMALL, tmp_path)
     assert (tmp_path / "vae" / "config.json").exists() and not (tmp_path / "model_index.json").exists()
     build(SMALL, tmp_path)
-    assert seal(tmp_path) == seal(built)
+    assert write_digest(tmp_path) == write_digest(built)

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load, load_file, save_file
 
 from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.family import check_networks
 from cxr.diffusion.lora_files import check_values, read_lora
 from cxr.diffusion.sampler import Sampler
-from cxr.diffusion.whole_model import check_networks
 from cxr.errors import BadInput
 from cxr.weights import check_lora_spec, check_spec, resolve, resolve_lora
 from tests.unit.weights.conftest import diffusers_peft, kohya, peft

@@ -9,8 +9,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from cxr.artifact import Made, Record, commit_record, recipe_digest
+from cxr.diffusion.family import check_networks
 from cxr.diffusion.layers import original_name
-from cxr.diffusion.whole_model import check_networks
 from cxr.errors import BadInput
 from cxr.store import open_store
 from cxr.weights import check_lora_spec, check_spec, resolve
@@ -159,10 +159,10 @@ def test_a_weight_too_few_of_another_shape_or_no_number_is_refused(random_model:
 
 
 def test_a_sound_model_is_looked_through_once(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cxr.diffusion import whole_model as networks
+    from cxr.diffusion.stable_diffusion import StableDiffusion
 
     check_networks(resolve(str(random_model)))
-    monkeypatch.setattr(networks, "check_folder", None)
+    monkeypatch.setattr(StableDiffusion, "check_files", None)
     check_networks(resolve(str(random_model)))
     check_networks(resolve("tiny"))  # held against its digest instead
 
