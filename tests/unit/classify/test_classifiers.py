@@ -19,7 +19,7 @@ from cxr.classify.classifiers import DEVIATION, MEAN, build_classifier
 from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput
 from cxr.weights import found
-from cxr.weights.published import imagenet
+from cxr.weights.published import imagenet_file
 
 RESNET = ClassifyConfig(network="resnet18", resize=64, size=64)
 DENSENET = ClassifyConfig(network="densenet121", resize=64, size=64)
@@ -46,8 +46,8 @@ def publish(caches: Path, monkeypatch):
 
     def lay(name: str, data: bytes) -> Path:
         digest = hashlib.sha256(data).hexdigest()[:8]
-        monkeypatch.setattr(found, "imagenet", lambda name: replace(imagenet(name), sha256=digest))
-        path = caches / imagenet(name).url.rpartition("/")[2]
+        monkeypatch.setattr(found, "imagenet_file", lambda name: replace(imagenet_file(name), sha256=digest))
+        path = caches / imagenet_file(name).url.rpartition("/")[2]
         path.write_bytes(data)
         return path
 
