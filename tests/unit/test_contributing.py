@@ -9,8 +9,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from cxr.data.sources import SourceOptions, registry
+from cxr.diffusion.family import DiffusionModel
 from cxr.evaluate import features, quality
-from cxr.weights import names
+from cxr.weights import families, names
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -61,6 +62,15 @@ def test_the_metric() -> None:
     assert line["added"]["energy_distance"] == energy_distance(real, other)
 
 
+def test_the_family() -> None:
+    added = run("added = {" + block('"StableDiffusionXLPipeline"') + "}", vars(families))["added"]
+    assert {type(family) for family in added.values()} == {families.Family}
+    asked = {name for name, value in vars(DiffusionModel).items() if name[0] != "_" and not isinstance(value, type)}
+    assert asked and {name for name in asked if f"`{name}`" not in PAGE} == set()
+
+
 def test_what_the_examples_are_entered_in_is_there() -> None:
     assert {"all_figures", "RANGES"} <= set(vars(quality)) and "extractor_of" in vars(features)
-    assert all(f"`{name}`" in PAGE for name in ("all_figures", "RANGES", "extractor_of", "EXTRACTORS", "SOURCES"))
+    assert all(
+        f"`{name}`" in PAGE for name in ("all_figures", "RANGES", "extractor_of", "EXTRACTORS", "SOURCES", "FAMILIES")
+    )
