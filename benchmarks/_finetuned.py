@@ -31,7 +31,7 @@ def base() -> DiffusionModel:
 
 def recipe(**fields: object) -> FinetuneConfig:
     settings = {"batch": 16, "max_train_steps": 300, "warmup": 20, "train_text_encoder": False}
-    return recipes.changed(recipes.FINETUNE["tiny"](), **(settings | fields))
+    return recipes.replace_fields(recipes.FINETUNE["tiny"](), **(settings | fields))
 
 
 def tuned(config: FinetuneConfig, pictures: CaptionedImages, classes: CaptionedImages | None = None) -> DiffusionModel:

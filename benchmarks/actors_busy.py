@@ -53,7 +53,7 @@ class Watched:
 
 
 def main(model: str = "tiny", workers: int = 2) -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=PER_FINDING)
     with cluster.session():
         actors = watched(config, workers)
     busy = {actor: sum(end - start for start, end in units[1:]) for actor, units in actors.items()}

@@ -40,7 +40,7 @@ class Meter:
 
 
 def main(model: str = "tiny") -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=PER_FINDING)
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         began = time.process_time()

@@ -40,11 +40,11 @@ class Side:
 
 def main(model: str = "tiny", size: int = 128, train_text_encoder: bool = False) -> None:
     torch.set_num_threads(1)
-    config = recipes.changed(
-        recipes.named(recipes.FINETUNE, "tiny"), model=model, size=size, train_text_encoder=train_text_encoder
+    config = recipes.replace_fields(
+        recipes.FINETUNE["tiny"](), model=model, size=size, train_text_encoder=train_text_encoder
     )
     pictures = set_of(config.batch * STEPS, size)  # the first turn, which warms up, is the first epoch
-    kept, anew = Side(config, pictures), Side(recipes.changed(config, cache=False), pictures)
+    kept, anew = Side(config, pictures), Side(recipes.replace_fields(config, cache=False), pictures)
     sides = side_by_side(kept, anew)
     apart = max(abs(a / b - 1) for a, b in zip(kept.losses, anew.losses, strict=True))
     assert apart < 1e-3, f"the losses differ by {apart:.1e}"

@@ -102,8 +102,8 @@ class Script:
 
 def main(model: str = "tiny", size: int = 128) -> None:
     torch.set_num_threads(1)
-    config = recipes.changed(
-        recipes.named(recipes.FINETUNE, "tiny"), model=model, size=size, method="dreambooth", train_text_encoder=False,
+    config = recipes.replace_fields(
+        recipes.FINETUNE["tiny"](), model=model, size=size, method="dreambooth", train_text_encoder=False,
         learning_rate=1e-5,
     )  # fmt: skip
     pictures = set_of(config.batch * STEPS, size)

@@ -22,7 +22,7 @@ from cxr.weights import resolve
 
 GOAL = 1.6
 PICTURES, STEPS = 64, 6
-CONFIG = recipes.changed(recipes.FINETUNE["tiny"](), method="dreambooth", batch=16, train_text_encoder=False)
+CONFIG = recipes.replace_fields(recipes.FINETUNE["tiny"](), method="dreambooth", batch=16, train_text_encoder=False)
 
 
 def main() -> None:

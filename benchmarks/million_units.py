@@ -182,7 +182,7 @@ def run(phase: Phase, units: int, store: Bucket, quarter: int) -> str:
 
 def configured(units: int) -> GenerateConfig:
     recipe = recipes.tiny()
-    return recipes.changed(recipe, size=SIDE, batch=1, per_finding=units // FINDINGS)
+    return recipes.replace_fields(recipe, size=SIDE, batch=1, per_finding=units // FINDINGS)
 
 
 def make(store: Bucket, config: GenerateConfig, units: Iterable[int]) -> None:

@@ -52,7 +52,7 @@ class Notebook:
 
 
 def main(model: str = "tiny") -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=IMAGES, findings="Lung_Opacities")
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=IMAGES, findings="Lung_Opacities")
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         job.begin(ready, retry_failed=False)

@@ -33,7 +33,7 @@ PER_FINDING = 300  # of ten findings
 
 
 def main(model: str = "tiny") -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING, layout="shards", size=SIDE)
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=PER_FINDING, layout="shards", size=SIDE)
     with gateway() as server, tempfile.TemporaryDirectory() as folder:
         bucket = server.make_bucket()
         open_store(f"s3://{bucket}/earlier").put_if_absent("probe", b"")

@@ -231,7 +231,7 @@ def conclude(
     real, synthetic = (side_of(found, config.size) for found in (job.real, job.synthetic))
     parts = rows_of(real.splits, against), np.arange(len(synthetic.ids))
     groups = quality.choose(real, parts[0], synthetic, findings, config)
-    shown = show.choose(*parts, config.most, np.random.default_rng([config.seed, SHOWN_STREAM]))
+    shown = show.choose(*parts, config.max_samples, np.random.default_rng([config.seed, SHOWN_STREAM]))
     rng = np.random.default_rng([config.seed, SIDES_STREAM])
     sides = quality.choose_sides(real, findings, config, rng)
     used = [np.unique(np.concatenate([*(group.rows[side] for group in groups), shown.rows[side]])) for side in (0, 1)]

@@ -187,8 +187,8 @@ def choose(
     for number, finding in enumerate((ALL, *findings)):
         rng = np.random.default_rng([config.seed, number])
         chosen = tuple(findings) if finding == ALL else (finding,)
-        ours = part[drawn(real.findings[part], chosen, config.most, rng)]
-        theirs = drawn(synthetic.findings, chosen, config.most, rng)
+        ours = part[drawn(real.findings[part], chosen, config.max_samples, rng)]
+        theirs = drawn(synthetic.findings, chosen, config.max_samples, rng)
         found.append(Chosen(finding, chosen, (ours, theirs), rng))
     return found
 
@@ -234,9 +234,9 @@ def choose_sides(
     """Rows of training and of held-out pictures, for `sides`; None where either are of too few patients, or any is in
     both."""
     parts = (rows_of(real.splits, name) for name in ("train", HELD_OUT))
-    found = tuple(part[drawn(real.findings[part], findings, config.most, rng)] for part in parts)
+    found = tuple(part[drawn(real.findings[part], findings, config.max_samples, rng)] for part in parts)
     train, held_out = (set(real.patients[rows]) for rows in found)
-    return found if min(len(train), len(held_out)) >= config.least and not train & held_out else None
+    return found if min(len(train), len(held_out)) >= config.min_samples and not train & held_out else None
 
 
 def measure_sides(

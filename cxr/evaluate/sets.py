@@ -58,16 +58,16 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
             f"no finding is in both sets: --real has {', '.join(sorted(patients))}; --synthetic has "
             f"{', '.join(sorted(shown))}"
         )
-    kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.least)
+    kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.min_samples)
     held_out = "" if against == ALL else f"{against} "
     left_out = [
         f"{name} is left out: {patients[name]} real {held_out}patients, {shown[name]} synthetic pictures; "
-        f"{config.least} needed"
+        f"{config.min_samples} needed"
         for name in [*common, *sorted(set(patients) ^ set(shown))]
         if name not in kept
     ]
     if not kept:
-        raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --least")
+        raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --min-samples")
     return kept, left_out
 
 
@@ -76,7 +76,7 @@ def compared_with(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfi
     held-out part and it shows no finding often enough."""
     shown = shown_in(synthetic)
     held_out = patients_of(real, HELD_OUT)
-    enough = any(min(held_out[name], shown[name]) >= config.least for name in shown)
+    enough = any(min(held_out[name], shown[name]) >= config.min_samples for name in shown)
     return ALL if config.against == HELD_OUT and not enough else config.against
 
 
@@ -85,7 +85,7 @@ def told_part(real: CatalogSet, against: str, config: EvaluateConfig) -> list[st
     if against == config.against and against in (HELD_OUT, "test"):
         return []
     named = sum(patients_of(real, HELD_OUT).values())
-    why = f"the real set shows no finding of {config.least} held-out patients, " if named else ""
+    why = f"the real set shows no finding of {config.min_samples} held-out patients, " if named else ""
     why = why or "the real set has no validation or test part, "
     why = why if against != config.against else ""
     told = "and training pictures are among them" if against == ALL else "which are training pictures"

@@ -23,7 +23,7 @@ def rows_to_ask(config: GenerateConfig, trained: Weights, note: Callable[[str], 
         BadInput: a finding that neither the model nor the templates know.
     """
     learned = trained.trained
-    prompts = learned.known if learned and config.prompts_from == "model" else {}
+    prompts = learned.known if learned and not config.templates else {}
     findings = findings_to_ask(config, trained, prompts)
     note(f"prompts: {explain_prompts(findings, trained, prompts)}")
     return rows_of(config, findings, prompts)

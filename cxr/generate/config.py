@@ -14,14 +14,21 @@ MAX_IMAGES = 10_000_000  # of one set: at 0.43 kB each metadata.jsonl comes to 4
 class GenerateConfig(Frozen):
     """The recipe of a generated set; with the digests of model and prompts it fixes every byte."""
 
-    model: str = "tiny"  # alias, folder, owner/name@revision or s3:// prefix
+    model: str = "tiny"
+    """tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
     lora: str | None = None
+    """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
     sampler: SamplerConfig = SamplerConfig()
-    findings: str = "all"  # that the model was trained on, or the templates' ten where no record tells
+    findings: str = "all"
+    """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas."""
     per_finding: int = Field(1, ge=1, le=100_000)  # the templates hold more than twice as many
-    prompts_from: Literal["model", "templates"] = "model"  # model: those it was trained with, where its record tells
+    """Pictures of each finding: of the prompt that its model was trained with, or each of another of the templates."""
+    templates: bool = False
+    """Prompts from the templates, also for a model that was trained with others."""
     seed: int = Field(0, ge=0, lt=2**63)
+    """Of the whole set; another seed gives other prompts and pictures."""
     layout: Layout = "folder"
+    """folder: one PNG an image; shards: Parquet files of 1,000."""
 
     @property
     def unit_images(self) -> int:
@@ -32,7 +39,7 @@ class GenerateConfig(Frozen):
 def identity(config: GenerateConfig, model_digest: str, lora_digest: str | None, plan_digest: str) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests of what they held."""
     return {
-        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding", "prompts_from"}),
+        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding", "templates"}),
         "model": model_digest,
         "lora": lora_digest,
         "plan": plan_digest,

@@ -1,4 +1,4 @@
-"""How good, how diverse, how many near-copies: `python jobs/evaluate.py RECIPE --real URI --synthetic URI --out URI`.
+"""How good, how diverse, how many near-copies: `cxr evaluate RECIPE --real URI --synthetic URI --out URI`.
 
 Exit code 0: all there. 2: bad input.
 """
@@ -6,9 +6,9 @@ Exit code 0: all there. 2: bad input.
 import pickle
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.evaluate.config import EvaluateConfig
@@ -29,41 +29,21 @@ COPIES_STREAM = 1_000_001  # last word of a seed; findings have those from 0
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """tiny (embedded extractor), inception (FID, KID), rad-dino, or xrv (with --extractor xrv=FILE)."""
+    RECIPES: ClassVar = recipes.EVALUATE
+    recipe: Suppress[str]
+    config: cli.FromRecipe[EvaluateConfig]
     real: str
-    """The real set, as jobs/ingest.py made it; near-duplicates of its train part are looked for. A folder or s3://..."""
+    """The real set, as `cxr ingest` made it; near-duplicates of its train part are looked for. A folder or s3://..."""
     synthetic: str
     """The set to measure: a folder or s3://bucket/prefix."""
     out: str
     """Where the evaluation goes: a folder or s3://bucket/prefix."""
     quarantine: str | None = None
-    """Where the synthetic set goes without the pictures that are flagged as near-copies: a folder or
-    s3://bucket/prefix."""
-    extractor: str | None = None
-    """tiny, inception or rad-dino; or inception=, xrv= or rad-dino= and where its weights are: a folder,
-    owner/name@revision, s3://bucket/prefix, or a safetensors file (not rad-dino, which has two files)."""
-    against: Literal["held-out", "test", "train", "all"] | None = None
-    """The part of the real set that figures compare with, by default what is in validation and test: training pictures
-    in it reward copies of them."""
+    """Where the synthetic set goes without the pictures that are flagged as near-copies."""
     features: str | None = None
     """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
-    size: int | None = None
-    """Pixels at which near-copies, agreement and MS-SSIM see the pictures of both sets, each real one in size^2 bytes
-    of memory; the extractor sees them as they are stored."""
-    most: int | None = None
-    """Pictures of each finding and set that figures use."""
-    least: int | None = None
-    """Patients and pictures that a finding needs on both sides."""
-    resamples: int | None = None
-    """Halves that an interval is measured from."""
-    infinite: FlagCreatePairsOff[bool] = False
-    """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
-    seed: int | None = None
-    """Of every draw."""
     lineage: str | None = None
-    """Where the models lie that --synthetic was made with (as jobs/finetune.py left them, separated by commas): shows
-    whom they were trained on where this machine does not know."""
+    """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
     workers: int | None = None
     """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
 
@@ -203,9 +183,6 @@ def told(job: "Job", record: "Record") -> None:
 
 
 def configured(args: Args) -> EvaluateConfig:
-    """The recipe with the command line's changes."""
+    """The configuration, checked as far as needs no library and no network."""
     cli.check_workers(args.workers)
-    names = ("extractor", "against", "size", "most", "least", "resamples", "seed")
-    given = {name: getattr(args, name) for name in names} | {"infinite": args.infinite or None}
-    config = recipes.changed(recipes.named(recipes.EVALUATE, args.recipe), **given)
-    return config.model_copy(update={"extractor": check_extractor_spec(config.extractor)})
+    return args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})

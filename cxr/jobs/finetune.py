@@ -1,4 +1,4 @@
-"""Fine-tune Stable Diffusion on X-rays: `python jobs/finetune.py RECIPE --data URI --out URI`.
+"""Fine-tune Stable Diffusion on X-rays: `cxr finetune RECIPE --data URI --out URI`.
 
 Exit code 0: all there. 2: bad input, or a training that went wrong; the last checkpoint stays.
 """
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tyro.conf import Positional
+from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.errors import BadInput
-from cxr.finetune.config import FinetuneConfig, Metric
+from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.part import parse_patients
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -27,87 +27,18 @@ if TYPE_CHECKING:
     from cxr.finetune.validation import Distance
     from cxr.finetune.worker import FinetuneWorker
 
-CHANGES = (
-    "model", "method", "finding", "captions", "max_train_steps", "epochs", "folds", "batch", "accumulation",
-    "instance_prompt", "learning_rate", "schedule", "warmup", "ema", "rank", "alpha", "train_text_encoder",
-    "prior_weight", "class_prompt", "class_images", "size", "precision", "gradient_checkpointing", "cache",
-    "validate_every", "validation_images", "sampling_steps", "select", "patience", "seed", "subset_seed",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """tiny (embedded model, on a CPU), dev, product, dreambooth_a100 or lora_a100."""
+    RECIPES: ClassVar = recipes.FINETUNE
+    recipe: Suppress[str]
+    config: cli.FromRecipe[FinetuneConfig]
     data: str
-    """A set that jobs/ingest.py made: a local folder or s3://bucket/prefix."""
+    """A set that `cxr ingest` made: a local folder or s3://bucket/prefix."""
     out: str
     """Where the model goes: a local folder or s3://bucket/prefix."""
-    model: str | None = None
-    """The base: tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
-    method: Literal["dreambooth", "lora"] | None = None
-    """dreambooth: every weight of the UNet; lora: a small addition to it."""
-    finding: str | None = None
-    """`all`, or some of the set's findings separated by commas."""
     patients: str | None = None
-    """As if there were no others: a share of the training part's patients as 10%, the same that arms of jobs/study.py
-    with as much real data have, or a text file of patients' ids, one a line."""
-    subset_seed: int | None = None
-    """Draws that share; the same as of jobs/study.py."""
-    captions: Literal["catalog", "instance"] | None = None
-    """catalog: each picture's own text; instance: one prompt for each finding."""
-    instance_prompt: str | None = None
-    """With captions of instances: one with {finding} in it."""
-    max_train_steps: int | None = None
-    """Updates of the weights, in place of epochs."""
-    epochs: int | None = None
-    """Times that the training sees the whole set."""
-    folds: int | None = None
-    """Of cross-validation, by patient, side by side; then the final model. 1: none."""
-    batch: int | None = None
-    """Pictures in one pass of all workers together."""
-    accumulation: int | None = None
-    """Passes in one step."""
-    learning_rate: float | None = None
-    """Of AdamW, at its highest."""
-    schedule: Literal["cosine", "constant"] | None = None
-    """How the learning rate goes on after the warm-up."""
-    warmup: int | None = None
-    """Steps in which the learning rate rises from 0."""
-    ema: float | None = None
-    """Decay of a moving average of the weights, which is then validated and kept, e.g. 0.999; 0: none."""
-    rank: int | None = None
-    """Of a LoRA."""
-    alpha: float | None = None
-    """Of a LoRA: it acts with strength alpha / rank."""
-    train_text_encoder: bool | None = None
-    """Whether the text encoder is trained too."""
-    prior_weight: float | None = None
-    """Weight of class pictures, which keep the model from forgetting; 0: none."""
-    class_prompt: str | None = None
-    """What the base model is asked for to make them."""
-    class_images: int | None = None
-    """How many of them."""
-    size: int | None = None
-    """Pixels along each side."""
-    precision: Literal["auto", "fp32", "fp16", "bf16"] | None = None
-    """What the networks compute in."""
-    gradient_checkpointing: bool | None = None
-    """Much less memory for a quarter more time."""
-    cache: bool | None = None
-    """Keep latents and, of a frozen text encoder, text states; the result is the same."""
-    validate_every: int | None = None
-    """Steps between validations, each with a checkpoint."""
-    validation_images: int | None = None
-    """How many of them a validation looks at."""
-    sampling_steps: int | None = None
-    """Denoising steps of the pictures that a validation makes."""
-    select: Metric | None = None
-    """What the best checkpoint is chosen by."""
-    patience: int | None = None
-    """Validations without a better one before it stops; 0: never."""
-    seed: int | None = None
-    """Of order, noise and LoRA."""
+    """A share of the training part's patients, as 10% (the same that `cxr study` draws), or a file of ids."""
     workers: int | None = None
     """Workers that train together; by default one for each GPU, or one. Does not change the result but for rounding."""
     min_workers: int | None = None
@@ -231,7 +162,7 @@ def write_tensorboard(writers: dict[Path, Any], folder: Path, metrics: dict[str,
 
 
 def configured(args: Args, patients: float | None = None) -> FinetuneConfig:
-    """The recipe with the command line's changes, checked as far as needs no library and no network.
+    """The configuration, checked as far as needs no library and no network.
 
     Args:
         patients: percent of them, as read from `args.patients`.
@@ -241,8 +172,7 @@ def configured(args: Args, patients: float | None = None) -> FinetuneConfig:
         raise BadInput(f"--min-workers {args.min_workers}: give a number from 1 to that of --workers")
     if args.tensorboard and not importlib.util.find_spec("tensorboard"):
         raise BadInput("--tensorboard: it is not installed; pip install tensorboard, or leave the option out")
-    given = {name: getattr(args, name) for name in CHANGES}
-    config = recipes.changed(recipes.named(recipes.FINETUNE, args.recipe), patients=patients, **given)
+    config = args.config if patients is None else recipes.replace_fields(args.config, patients=patients)
     if (args.workers or 1) > config.batch:
         raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
     return config.model_copy(update={"model": check_spec(config.model)})

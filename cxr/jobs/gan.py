@@ -1,13 +1,13 @@
-"""Train a GAN on small pictures and see what it makes: `python jobs/gan.py RECIPE --data digits --out URI`.
+"""Train a GAN on small pictures and see what it makes: `cxr gan RECIPE --data digits --out URI`.
 
 Exit code 0: all there, collapsed or not. 2: bad input, or a training that went wrong; the last checkpoint stays.
 """
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.data.sources import SOURCES, SourceOptions, is_source_name, parse_source
@@ -27,48 +27,19 @@ PAIRS = 200  # of pictures of a class, for MS-SSIM
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """digits, mnist or pneumoniamnist."""
+    RECIPES: ClassVar = recipes.GAN
+    recipe: Suppress[str]
+    config: cli.FromRecipe[GanConfig]
     out: str
     """Where networks and pictures go: a local folder or s3://bucket/prefix."""
     data: str = "digits"
-    """The real pictures: digits, idx:FOLDER, npz:FILE, folder:DIR ..., or a set that jobs/ingest.py made."""
-    conditional: FlagCreatePairsOff[bool] = False
-    """Tell both networks the class, so that one can be asked for."""
-    noise_dim: int | None = None
-    """Numbers that a picture grows from."""
-    width: int | None = None
-    """Channels next to the picture; twice as many further in."""
-    epochs: int | None = None
-    """Times that the training sees the train part."""
-    batch_size: int | None = None
-    """Pictures in one step."""
-    learning_rate: float | None = None
-    """Of Adam, for both networks."""
-    beta1: float | None = None
-    """Of Adam."""
-    label_smoothing: float | None = None
-    """Real pictures count as 1 less this."""
-    lenet_epochs: int | None = None
-    """Of the classifier."""
-    lenet_batch_size: int | None = None
-    """Of the classifier."""
-    lenet_learning_rate: float | None = None
-    """Of the classifier, at its highest."""
-    count: int | None = None
-    """Pictures to generate and keep."""
-    checkpoint_every: int | None = None
-    """Epochs."""
-    threads: int | None = None
-    """Of the CPU; can change a last bit."""
-    seed: int | None = None
-    """Of every draw."""
+    """The real pictures: digits, idx:FOLDER, npz:FILE, folder:DIR ..., or a set that `cxr ingest` made."""
 
 
 def main(args: Args) -> int:
     """Train a DCGAN and LeNet-5 on small pictures; generate, sort and measure."""
     start = time.monotonic()
-    config, store = configured(args), open_store(args.out)
+    config, store = args.config, open_store(args.out)
     store.check()
     real = read(args.data, config.seed)
     from cxr.labs.gan import finish, job  # heavy: only for pictures that are there
@@ -140,9 +111,3 @@ def told(record: "Record") -> None:
     print(f"{record.made.count} pictures, {classes - len(missing)} of {classes} classes{never}, LeNet-5 "
           f"{figures['lenet_accuracy']['test']:.2%} on the test part, mean confidence {figures['confidence']:.3f}, in "
           f"{record.timings['total']:.0f} s")  # fmt: skip
-
-
-def configured(args: Args) -> GanConfig:
-    """The recipe with the command line's changes."""
-    given = {name: getattr(args, name) for name in GanConfig.model_fields} | {"conditional": args.conditional or None}
-    return recipes.changed(recipes.named(recipes.GAN, args.recipe), **given)

@@ -1,4 +1,4 @@
-"""Generate labelled X-rays from prompts: `python jobs/generate.py RECIPE --out URI`.
+"""Generate labelled X-rays from prompts: `cxr generate RECIPE --out URI`.
 
 Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` tries them again).
 """
@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.errors import BadInput, SomeFailed
-from cxr.generate.config import MAX_IMAGES, GenerateConfig, Layout
+from cxr.generate.config import MAX_IMAGES, GenerateConfig
 from cxr.progress import note, progress
 from cxr.prompts.findings import parse_findings
 from cxr.prompts.lists import PromptRow, read_prompts, typed_prompt
@@ -30,47 +30,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """tiny (embedded, on a CPU), sd15 or sd21."""
+    RECIPES: ClassVar = recipes.GENERATE
+    recipe: Suppress[str]
+    config: cli.FromRecipe[GenerateConfig]
     out: str | None = None
     """Where the set goes: a local folder or s3://bucket/prefix. Of --prompt alone by default out/one/ and a digest."""
     prompt: str | None = None
     """Your own, one: what the picture shows, in words."""
     count: int | None = None
     """Pictures of --prompt, each from another seed; by default 1."""
-    show: FlagCreatePairsOff[bool] = False
+    show: bool = False
     """Display what was made, in a notebook or on a screen: the picture, or of several the contact sheet."""
     prompts: Path | None = None
     """A list: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
-    findings: str | None = None
-    """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas."""
-    per_finding: int | None = None
-    """Pictures of each finding: of the prompt that its model was trained with, or each of another of the templates."""
-    templates: FlagCreatePairsOff[bool] = False
-    """Prompts from the templates, also for a model that was trained with others."""
-    seed: int | None = None
-    """Of the whole set; another seed gives other prompts and pictures."""
-    model: str | None = None
-    """tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
-    lora: str | None = None
-    """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
     workers: int | None = None
     """Samplers at work side by side; by default one for each GPU, or for each core. Does not change the pictures."""
-    layout: Layout | None = None
-    """folder: one PNG an image; shards: Parquet files of 1,000."""
-    size: int | None = None
-    """Pixels along each side."""
-    steps: int | None = None
-    """Denoising steps."""
-    guidance: float | None = None
-    """Classifier-free guidance scale."""
-    batch: int | None = None
-    """Pictures in one call of the network."""
-    compile: FlagCreatePairsOff[bool] = False
-    """torch.compile the UNet: minutes to start, faster afterwards."""
-    dry_run: FlagCreatePairsOff[bool] = False
+    dry_run: bool = False
     """Only say what would be made, how long it would take and how large it would be."""
-    retry_failed: FlagCreatePairsOff[bool] = False
+    retry_failed: bool = False
     """Try the units again that failed before."""
 
 
@@ -154,13 +131,10 @@ def display(store: Store, args: Args) -> None:
 
 
 def configured(args: Args) -> GenerateConfig:
-    """The recipe with the command line's changes, checked as far as needs no library and no network."""
+    """The configuration, checked as far as needs no library and no network."""
     check_ways(args)
     cli.check_workers(args.workers)
-    names = ("findings", "per_finding", "seed", "model", "lora", "layout", "size", "steps", "guidance", "batch")
-    given = {name: getattr(args, name) for name in names} | {"compile": args.compile or None}
-    given["prompts_from"] = "templates" if args.templates else None
-    config = recipes.changed(recipes.named(recipes.GENERATE, args.recipe), **given)
+    config = args.config
     if config.lora is None and config.model in ALIASES:  # others can know findings that only their record tells
         parse_findings(config.findings)
     places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
@@ -178,16 +152,19 @@ def place_of(args: Args, config: GenerateConfig) -> str:
         return args.out
     if args.prompt is None:
         raise BadInput("--out: missing; give a local folder or s3://bucket/prefix (only --prompt does without)")
-    asked = json.dumps([config.model_dump(mode="json", exclude={"prompts_from"}), args.prompt, args.count or 1])
+    asked = json.dumps([config.model_dump(mode="json", exclude={"templates"}), args.prompt, args.count or 1])
     return f"out/one/{sha256(asked.encode())[:12]}"
 
 
 def check_ways(args: Args) -> None:
     """`BadInput` if the prompts are given in two ways."""
+    asked, usual = args.config, recipes.GENERATE[args.recipe]()
     for option in ("prompt", "prompts"):
-        if getattr(args, option) is not None and (args.findings or args.per_finding):
+        if getattr(args, option) is None:
+            continue
+        if (asked.findings, asked.per_finding) != (usual.findings, usual.per_finding):
             raise BadInput(f"--{option} brings its own findings and counts; leave out --findings and --per-finding")
-        if getattr(args, option) is not None and args.templates:
+        if asked.templates:
             raise BadInput(f"--{option} brings its own words; leave out --templates")
     if args.prompt is not None and args.prompts:
         raise BadInput("--prompt is one prompt, --prompts a list of them; give one of the two")

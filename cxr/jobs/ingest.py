@@ -1,4 +1,4 @@
-"""Bring real X-rays in: `python jobs/ingest.py RECIPE --source KIND:PLACE --out URI`.
+"""Bring real X-rays in: `cxr ingest RECIPE --source KIND:PLACE --out URI`.
 
 Exit code 0: all there. 2: bad input, or too many pictures that cannot be used.
 """
@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from tyro.conf import Positional
+from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow, parse_source
@@ -25,28 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """tiny (128 px), sd15 or sd21 (512 px)."""
+    RECIPES: ClassVar = recipes.INGEST
+    recipe: Suppress[str]
+    config: cli.FromRecipe[IngestConfig]
     source: str
     """KIND:PLACE. folder:, table:, dicom:, npz:, idx:, openi: and a path; hub:owner/name@revision; phantom:count."""
     out: str
     """Where the set goes: a local folder or s3://bucket/prefix."""
     columns: str = ""
     """For table: which column is what, e.g. file=path,finding=label,patient_id=subject."""
-    size: int | None = None
-    """Pixels along each side."""
-    aspect: Literal["keep", "square"] | None = None
-    """keep: padded with black; square: stretched."""
-    split: Literal["patient", "official"] | None = None
-    """patient: our own, no patient on both sides; official: the publisher's, checked."""
     ignore_patients: bool = False
     """Split by picture: for ids that stand for nobody, such as one for all. A patient may then be on both sides."""
-    folds: int | None = None
-    """Folds of the training part, by patient."""
-    seed: int | None = None
-    """Of the split."""
-    max_rejected: float | None = None
-    """Share of pictures that may be refused before the job stops."""
     workers: int | None = None
     """Readers at work side by side; by default one for each core."""
 
@@ -106,7 +95,6 @@ def take_pictures(ready: "IngestJob", workers: int | None) -> None:
 
 
 def configured(args: Args) -> IngestConfig:
-    """The recipe with the command line's changes."""
+    """The configuration, checked."""
     cli.check_workers(args.workers)
-    names = ("size", "aspect", "split", "folds", "seed", "max_rejected")
-    return recipes.changed(recipes.named(recipes.INGEST, args.recipe), **{name: getattr(args, name) for name in names})
+    return args.config

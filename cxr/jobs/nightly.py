@@ -1,4 +1,4 @@
-"""A set every night, for readers only if it is good enough: `python jobs/nightly.py RECIPE --out URI --date D`.
+"""A set every night, for readers only if it is good enough: `cxr nightly RECIPE --out URI --date D`.
 
 Exit code 0: the night passed its gate, and `latest` names it. 2: bad input, or another run is at work. 3: it failed its
 gate, or a step had units that failed; `latest` stays.
@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tyro.conf import Positional
+from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.artifact import Record, read_record, recipe_digest
@@ -36,44 +36,19 @@ STEPS = {
     generate: ("--out", "."),
     evaluate: ("--real", ".", "--synthetic", ".", "--out", "."),
 }
-CHANGES = (
-    "source", "ingest", "finetune", "generate", "evaluate", "max_excess_distance", "distance_rise",
-    "min_worst_agreement", "agreement_drop", "most_copies", "copies_rise",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """tiny (phantoms and the embedded model, on a CPU) or sd15 (GPU)."""
+    RECIPES: ClassVar = recipes.NIGHTLY
+    recipe: Suppress[str]
+    config: cli.FromRecipe[NightlyConfig]
     out: str
     """Where the nights go, always the same place: a local folder or s3://bucket/prefix."""
     date: str
     """The night's, as 2026-11-21; it also seeds the night's prompts and pictures."""
     keep: int = 14
     """Nights to keep; that of `latest` stays in any case."""
-    source: str | None = None
-    """KIND:PLACE of the real X-rays, as for jobs/ingest.py; what is new in it is taken in."""
-    ingest: str | None = None
-    """What to type behind jobs/ingest.py: a recipe and options. Places, source, model and seed are filled in."""
-    finetune: str | None = None
-    """The same for jobs/finetune.py."""
-    generate: str | None = None
-    """The same for jobs/generate.py."""
-    evaluate: str | None = None
-    """The same for jobs/evaluate.py."""
-    max_excess_distance: float | None = None
-    """Gate: Fréchet distance of the set to real pictures, less that between real ones, at most."""
-    distance_rise: float | None = None
-    """Gate: Fréchet distance, at most so many times last night's."""
-    min_worst_agreement: float | None = None
-    """Gate: share of pictures that show what was asked, lower 95 % bound of the worst finding, at least."""
-    agreement_drop: float | None = None
-    """Gate: that share over all findings may be lower than last night's by so much."""
-    most_copies: float | None = None
-    """Gate: share of pictures that are flagged as near-copies of training pictures, at most."""
-    copies_rise: float | None = None
-    """Gate: that share may be higher than last night's by so much."""
 
 
 def main(args: Args) -> int:
@@ -172,14 +147,18 @@ def listed(config: NightlyConfig) -> str:
         return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content
 
 
+def step_name(step: Any) -> str:
+    return step.__name__.rpartition(".")[2]
+
+
 def command(step: Any, words: str, **filled: object) -> list[str]:
     """The command line of a step; what is filled in comes last, and so it counts."""
     options = [word for name, value in filled.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, step.__file__, *shlex.split(words), *options]
+    return [sys.executable, "-m", "cxr", step_name(step), *shlex.split(words), *options]
 
 
 def arguments(step: Any, words: str) -> Any:
-    return cli.parse(step.Args, [*shlex.split(words), *STEPS[step]], "")
+    return cli.parse(step.Args, [*shlex.split(words), *STEPS[step]])
 
 
 def parsed(step: Any, words: str) -> Any:
@@ -201,7 +180,7 @@ def told(root: Store, day: str, record: Record) -> int:
 
 
 def configured(args: Args) -> NightlyConfig:
-    """The recipe with the command line's changes; every step's words are looked at before the first one begins."""
+    """The configuration; every step's words are looked at before the first one begins."""
     try:
         if date.fromisoformat(args.date).isoformat() != args.date:
             raise ValueError
@@ -209,13 +188,12 @@ def configured(args: Args) -> NightlyConfig:
         raise BadInput(f"--date {args.date[:60]!r}: not a day; give one as 2026-11-21") from None
     if args.keep < 1:
         raise BadInput(f"--keep {args.keep}: give a number from 1")
-    given = {name: getattr(args, name) for name in CHANGES}
-    config = recipes.changed(recipes.named(recipes.NIGHTLY, args.recipe), **given)
+    config = args.config
     parse_source(config.source)
     for step in STEPS:
-        words = getattr(config, step.__name__)
+        words = getattr(config, step_name(step))
         try:
             parsed(step, words)
         except (BadInput, ValueError) as error:
-            raise BadInput(f"--{step.__name__} {words[:200]!r}: {error}") from None
+            raise BadInput(f"--{step_name(step)} {words[:200]!r}: {error}") from None
     return config

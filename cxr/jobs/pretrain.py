@@ -1,4 +1,4 @@
-"""Make what the package embeds, from phantoms; `python jobs/pretrain.py RECIPE --out FOLDER`.
+"""Make what the package embeds, from phantoms; `cxr pretrain RECIPE --out FOLDER`.
 
 `tiny` is the base model (about 1.5 hours on 2 cores; goes on after its last finished stage when started again with the
 same folder), `extractor` the network behind the embedded distances (minutes).
@@ -7,8 +7,9 @@ same folder), `extractor` the network behind the embedded distances (minutes).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
-from tyro.conf import Positional
+from tyro.conf import AvoidSubcommands, Suppress, arg
 
 from cxr import cli, recipes
 from cxr.errors import BadInput
@@ -18,8 +19,9 @@ from cxr.progress import progress
 
 @dataclass(frozen=True)
 class Args:
-    recipe: Positional[str]
-    """tiny or extractor."""
+    RECIPES: ClassVar = recipes.PRETRAIN
+    recipe: Suppress[str]
+    config: Annotated[AvoidSubcommands[PretrainConfig | ExtractorConfig], arg(name="")]
     out: Path
     """The folder for what is made: tiny in diffusers' layout, extractor as model.safetensors."""
     per_finding: int = 50
@@ -28,7 +30,7 @@ class Args:
 
 def main(args: Args) -> int:
     """Train the embedded model or the embedded extractor on phantoms, and measure how well it does."""
-    config = recipes.named(recipes.PRETRAIN, args.recipe)
+    config = args.config
     if args.out.exists() and not args.out.is_dir():
         raise BadInput(f"--out {args.out}: is a file; give a folder")
     if args.per_finding < 1:

@@ -1,4 +1,4 @@
-"""Protect the patients behind a set or a model of version 0.1, before it is shared: `python jobs/protect.py URI`.
+"""Protect the patients behind a set or a model of version 0.1, before it is shared: `cxr protect URI`.
 
 Its record names them by hashes without a key, which anybody can turn back into ids. They are replaced in place;
 pictures and weights stay. Exit code 0: its record holds no such hash. 2: bad input.

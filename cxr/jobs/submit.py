@@ -1,4 +1,4 @@
-"""Run a job on a Ray cluster and follow it: `python jobs/submit.py JOB ARGS...`, as `python jobs/JOB.py ARGS...` here.
+"""Run a job on a Ray cluster and follow it: `cxr submit JOB ...`, as `cxr JOB ...` here.
 
 RAY_ADDRESS names the cluster (http://head:8265), RAY_AUTH_TOKEN its token. Exit code: the job's own.
 Ctrl-C stops the job. The same command again goes on with the job that runs, or with what an ended one has stored.
@@ -6,7 +6,6 @@ Ctrl-C stops the job. The same command again goes on with the job that runs, or 
 
 import asyncio
 import contextlib
-import dataclasses
 import hashlib
 import importlib
 import itertools
@@ -15,7 +14,6 @@ import logging
 import os
 import shlex
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,14 +26,13 @@ import tenacity
 import cxr
 from cxr import cli
 from cxr.errors import BadInput, StoreError, nearest
+from cxr.jobs import describe_jobs
 from cxr.progress import note
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 CXR = Path(cxr.__file__).parent
-JOBS = CXR.parent / "jobs"  # of a checkout
-CODE = (JOBS, CXR)  # what travels, with the files that the command names
 HELD = ("embedded/assets", "report/templates")  # what the package has beside code: weights and pages
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
 MAGIC = (  # where, what, and whose
@@ -50,13 +47,13 @@ SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_OF_OUTAGE = 60.0  # of the head, before it is given up
 
 
-def main() -> int:
+def main(words: list[str]) -> int:
     """Submits the job, or finds it running, and shows its log until it has ended."""
-    words = sys.argv[1:]
+    known = ", ".join(sorted(jobs()))
     if not words:
-        raise BadInput(f"give a job ({', '.join(sorted(jobs()))}) and its arguments")
-    if words[0] in ("-h", "--help"):
-        print(f"{__doc__}\nJobs: {', '.join(sorted(jobs()))}. JOB --help tells a job's arguments.")
+        raise BadInput(f"give a job ({known}) and its arguments")
+    if words[0] in cli.HELP:
+        print(f"{__doc__}\nJobs: {known}. JOB --help tells a job's recipes and options.")
         return cli.DONE
     job, words = words[0], words[1:]
     args = arguments(job, words)
@@ -64,7 +61,7 @@ def main() -> int:
     name, runs = attempt(client, submission_id(job, args))
     note(f"{name} on {os.environ['RAY_ADDRESS']}{', which runs already' if runs else ''}")
     if not runs:
-        submit(client, name, shlex.join(["python", f"jobs/{job}.py", *words]), files(args))
+        submit(client, name, shlex.join(["python", "-m", "cxr", job, *words]), files(args))
     try:
         return followed(client, name)
     except KeyboardInterrupt:
@@ -73,7 +70,7 @@ def main() -> int:
 
 
 def jobs() -> set[str]:
-    return {path.stem for path in JOBS.glob("*.py")} - {Path(__file__).stem}
+    return {*describe_jobs()} - {"submit"}
 
 
 def arguments(job: str, words: list[str]) -> Any:
@@ -104,8 +101,13 @@ def submission_id(job: str, args: Any) -> str:
     Not the recipe's digest: that holds the weights' and the plan's, which only a machine that has them can know.
     `workers` is left out, because it changes nothing that is made.
     """
-    told = {name: value for name, value in dataclasses.asdict(args).items() if name != "workers"}
-    return f"{job}-{hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]}"
+    asked = {name: value for name, value in options(args).items() if name != "workers"}
+    return f"{job}-{hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:12]}"
+
+
+def options(args: Any) -> dict[str, Any]:
+    """The values of the job's options and of its recipe's, by name."""
+    return {**vars(args), **dict(vars(args).get("config", ()))}
 
 
 def files(args: Any) -> list[Path]:
@@ -114,7 +116,7 @@ def files(args: Any) -> list[Path]:
     Raises:
         BadInput: one lies outside of this folder, or holds pictures: data stay where they are.
     """
-    paths = [path for path in dataclasses.asdict(args).values() if isinstance(path, Path) and not path.is_absolute()]
+    paths = [path for path in options(args).values() if isinstance(path, Path) and not path.is_absolute()]
     found = [path for path in paths if path.is_file()]
     for path in found:
         if ".." in path.parts:
@@ -147,7 +149,7 @@ def connected() -> "JobSubmissionClient":
     """
     address = os.environ.get("RAY_ADDRESS", "")
     if not address.startswith(("http://", "https://")):
-        raise BadInput(f"RAY_ADDRESS {address!r}: give the cluster's http://HOST:8265, or run the job's own file here")
+        raise BadInput(f"RAY_ADDRESS {address!r}: give the cluster's http://HOST:8265, or run `cxr JOB` here")
     if os.environ.get("RAY_AUTH_TOKEN"):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     logging.disable(logging.WARNING)  # Ray's notes on packages and sockets
@@ -188,8 +190,7 @@ def submit(client: "JobSubmissionClient", name: str, entrypoint: str, named: lis
 def packed(named: list[Path]) -> Iterator[str]:
     """A folder with what travels, and nothing else: no data, no environment, no history."""
     with tempfile.TemporaryDirectory() as folder:
-        for part in CODE:
-            shutil.copytree(part, Path(folder, part.name), ignore=all_but_code)
+        shutil.copytree(CXR, Path(folder, CXR.name), ignore=all_but_code)
         for path in named:
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -200,14 +201,14 @@ def packed(named: list[Path]) -> Iterator[str]:
 def all_but_code(folder: str, names: list[str]) -> list[str]:
     """What stays here: everything but code, the embedded weights and pages; so a folder of X-rays in between does."""
     here = Path(folder)
-    if any(CODE[1] / held in (here, *here.parents) for held in HELD):
+    if any(CXR / held in (here, *here.parents) for held in HELD):
         return []
     return [name for name in names if not (name.endswith(".py") or is_code(here / name))]
 
 
 def is_code(path: Path) -> bool:
     """Whether it is a folder of code, or that of the embedded weights."""
-    return path.is_dir() and (any(path.glob("*.py")) or path in [CODE[1] / held for held in HELD])
+    return path.is_dir() and (any(path.glob("*.py")) or path in [CXR / held for held in HELD])
 
 
 def followed(client: "JobSubmissionClient", name: str) -> int:

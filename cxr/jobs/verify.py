@@ -1,4 +1,4 @@
-"""Read an artifact back, every object: `python jobs/verify.py URI`.
+"""Read an artifact back, every object: `cxr verify URI`.
 
 Exit code 0: all there and as its record says. 1: something missing, extra or damaged. 2: bad input.
 """

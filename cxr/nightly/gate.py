@@ -86,9 +86,9 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
         at_least(
             f"agreement with what was asked, of the worst finding{worst and f' ({worst})'}, its lower 95 % bound,",
             found.worst_agreement,
-            config.min_worst_agreement,
+            config.min_prompt_accuracy,
         ),
-        at_most("share of near-copies", found.copies, config.most_copies),
+        at_most("share of near-copies", found.copies, config.max_copy_rate),
         at_most("near-copies beyond chance", beyond, 0.0),
     ]
     if last is None or last.measured != found.measured:
@@ -96,13 +96,13 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
     rise = ratio(found.frechet, last.frechet)
     return [
         *checks,
-        at_most(f"{name}, times last night's,", rise, config.distance_rise),
+        at_most(f"{name}, times last night's,", rise, config.max_distance_ratio),
         at_least(
             "agreement, less last night's,",
             less(found.agreement, last.agreement),
-            -config.agreement_drop,
+            -config.max_accuracy_drop,
         ),
-        at_most("share of near-copies, less last night's,", less(found.copies, last.copies), config.copies_rise),
+        at_most("share of near-copies, less last night's,", less(found.copies, last.copies), config.max_copy_rise),
     ]
 
 

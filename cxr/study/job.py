@@ -127,7 +127,7 @@ def runs(job: Job, threads: int) -> list[Run]:
     parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
     return [
         Run(job.store, job.digest, order, len(job.sets.classes), **parts, config=job.config.classifier,
-            optimism=job.config.optimism, threads=threads)
+            optimism=job.config.selection_bias, threads=threads)
         for order in orders(job, place) if (order.arm, order.seed) not in done
     ]  # fmt: skip
 

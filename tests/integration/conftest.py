@@ -139,7 +139,7 @@ def ingested(jobs, once):
 @pytest.fixture(scope="session")
 def evaluate_words(real_set, small_set):
     sets = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", small_set)
-    return *sets, "--size", 64, "--least", 12, "--resamples", 10
+    return *sets, "--size", 64, "--min-samples", 12, "--resamples", 10
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def job() -> ModuleType:
 
 
 def run(job: ModuleType, *words: str | Path | float) -> int:
-    return job.main(cli.parse(job.Args, [*map(str, words)], ""))
+    return job.main(cli.parse(job.Args, [*map(str, words)]))
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def words(jobs, tmp_path_factory):
         "ingest": "tiny --size 64",
         "finetune": f"tiny --model {jobs.model} --size 64 --batch 4 --rank 4 --max-train-steps 2",
         "generate": "tiny --size 64 --steps 2 --findings Normal_Anatomy,Medical_Devices --per-finding 13 --workers 1",
-        "evaluate": "tiny --size 64 --least 12 --resamples 10 --workers 1",
+        "evaluate": "tiny --size 64 --min-samples 12 --resamples 10 --workers 1",
     }
     options = [word for name, value in {**steps, **LAX}.items() for word in (f"--{name}", value)]
     place = ("nightly.py", "tiny", "--out", out, "--source", "phantom:320")
@@ -64,7 +64,7 @@ def first(jobs, words, root) -> Store:
 @pytest.fixture(scope="module")
 def second(jobs, words, first) -> str:
     """What a night says that asks for more than last night's figures."""
-    done = jobs.run(*words(SECOND, "--min-worst-agreement", 1, "--keep", 1))
+    done = jobs.run(*words(SECOND, "--min-prompt-accuracy", 1, "--keep", 1))
     assert done.returncode == 3, done.stderr
     return done.stderr
 
@@ -91,8 +91,8 @@ def test_the_same_command_again_answers_at_once_and_another_recipe_is_refused(jo
     before = contents(first.uri)
     done = jobs.run(*words(FIRST))
     assert done.returncode == 0 and f"night {FIRST} passed its gate" in done.stdout and "note:" not in done.stderr
-    done = jobs.run(*words(FIRST, "--most-copies", 0.5))
-    assert done.returncode == 2 and "most_copies 1.0 -> 0.5" in done.stderr
+    done = jobs.run(*words(FIRST, "--max-copy-rate", 0.5))
+    assert done.returncode == 2 and "max_copy_rate 1.0 -> 0.5" in done.stderr
     assert contents(first.uri) == before
 
 
@@ -104,7 +104,7 @@ def test_a_failed_gate_leaves_latest_and_says_why(jobs, words, first, second):
     assert [(night.date, night.passed, night.last) for night in read_nights(first)] == [
         (FIRST, True, ""), (SECOND, False, FIRST)
     ]  # fmt: skip
-    done = jobs.run(*words(SECOND, "--min-worst-agreement", 1, "--keep", 1))
+    done = jobs.run(*words(SECOND, "--min-prompt-accuracy", 1, "--keep", 1))
     assert done.returncode == 3 and why in done.stderr and "note:" not in done.stderr
 
 

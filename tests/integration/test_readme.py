@@ -59,7 +59,7 @@ def check_command(words: list[str]) -> None:
     name, rest = Path(words[0]).stem, words[1:]
     if name == "submit":
         name, *rest = rest
-    args = cli.parse(job(f"jobs/{name}.py").Args, rest, "")
+    args = cli.parse(job(f"jobs/{name}.py").Args, rest)
     if name in TABLES:
         assert args.recipe in TABLES[name]
 
@@ -88,7 +88,7 @@ def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
     """Of these sources phantoms and reports alone bring texts."""
     text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None}[kind]
     finetune = job("jobs/finetune.py")
-    config = finetune.configured(cli.parse(finetune.Args, shlex.split(words), ""))
+    config = finetune.configured(cli.parse(finetune.Args, shlex.split(words)))
     assert write_captions([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
 
 

@@ -30,7 +30,7 @@ DOTS = ".venv/bin/python jobs/generate.py tiny --out out/never --dry-run --size 
 
 GENERATE = "--size 64 --steps 1 --workers 1"  # a second worker only loads the libraries once more
 FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
-EVALUATE = "--size 64 --least 12 --resamples 10 --workers 1"
+EVALUATE = "--size 64 --min-samples 12 --resamples 10 --workers 1"
 STUDY = "--seeds 1 --epochs 1 --allow-unfaithful-labels"  # of pictures made in one step
 GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
 SMALLER = {

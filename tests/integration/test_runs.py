@@ -22,7 +22,7 @@ SMALLER = {
     "TUNE": "tiny --size 64 --batch 4 --max-train-steps 2 --validate-every 2",
     "PER_FINDING": "132",
     "MAKE": "--steps 2",
-    "EVALUATE": "tiny --size 64 --least 12 --resamples 10 --workers 1",
+    "EVALUATE": "tiny --size 64 --min-samples 12 --resamples 10 --workers 1",
     "CLASSIFIER": "--network cnn --pretrained False --size 32 --resize 32 --epochs 1 --batch 16 --seeds 1,2"
     " --allow-unfaithful-labels",  # of models of two steps
 }

@@ -9,8 +9,8 @@ import pytest
 CXR = Path(__file__).parents[2] / "cxr"
 STAGES = ("ingest", "pretrain", "finetune", "generate", "evaluate", "study", "nightly", "labs")
 ROOMS = (
-    ("jobs",), ("recipes",), STAGES, ("classify",), ("diffusion",), ("weights",), ("data",), ("embedded",),
-    ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",),
+    ("__main__",), ("jobs",), ("recipes",), STAGES, ("classify",), ("diffusion",), ("weights",), ("data",),
+    ("embedded",), ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",),
     ("cli", "errors", "progress", "screen", "tables", "ranks"),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

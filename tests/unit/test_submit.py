@@ -1,4 +1,4 @@
-"""What jobs/submit.py knows without a cluster: the real jobs' arguments, names of work, what travels."""
+"""What `cxr submit` knows without a cluster: the real jobs' arguments, names of work, what travels."""
 
 import importlib
 import shutil
@@ -26,7 +26,7 @@ def name(submit, line: str) -> str:
 def test_the_same_work_has_one_name_however_it_is_written(submit):
     first = name(submit, "generate tiny --out s3://bucket/a --seed 1 --steps 5")
     assert first.startswith("generate-")
-    assert name(submit, "generate --steps=5 --seed 1 --out s3://bucket/a tiny") == first
+    assert name(submit, "generate tiny --steps=5 --seed 1 --out s3://bucket/a") == first
     assert name(submit, "generate tiny --out s3://bucket/a --seed 1 --steps 5 --workers 7") == first
 
 
@@ -68,7 +68,7 @@ def test_code_and_named_files_travel_and_nothing_else(submit, tmp_path, monkeypa
     args = submit.arguments("generate", ["tiny", "--out", "/shared/a", "--prompts", "lists/prompts.txt"])
     with submit.packed(submit.files(args)) as folder:
         held = {path.name for path in Path(folder).iterdir()}
-        assert held == {"cxr", "jobs", "lists"} and Path(folder, "lists/prompts.txt").read_text() == "clear lungs"
+        assert held == {"cxr", "lists"} and Path(folder, "lists/prompts.txt").read_text() == "clear lungs"
         assert not list(Path(folder).rglob("__pycache__"))
 
 
@@ -91,13 +91,13 @@ def project(submit, monkeypatch, tmp_path) -> Path:
                  "jobs/set.parquet", "jobs/jobs/IM2", "x.png", "table.csv", "data/normal/1.png"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"an X-ray")
-    monkeypatch.setattr(submit, "CODE", (tmp_path / "jobs", tmp_path / "cxr"))
+    monkeypatch.setattr(submit, "CXR", tmp_path / "cxr")
     return tmp_path
 
 
-def code() -> set[str]:
+def code(*parts: str) -> set[str]:
     """All that a job runs with."""
-    files = [path for part in ("cxr", "jobs") for path in (ROOT / part).rglob("*") if path.is_file()]
+    files = [path for part in parts for path in (ROOT / part).rglob("*") if path.is_file()]
     return {
         path.relative_to(ROOT).as_posix()
         for path in files
@@ -107,7 +107,9 @@ def code() -> set[str]:
 
 def test_nothing_but_code_travels(submit, project):
     with submit.packed([]) as folder:
-        assert {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} == code()
+        assert {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} == code(
+            "cxr"
+        )
 
 
 def test_rays_own_submit_sends_the_same(project):
@@ -116,7 +118,7 @@ def test_rays_own_submit_sends_the_same(project):
 
     sent = set()
     _dir_travel(project, [], sent.add, include_gitignore=True)
-    assert {path.relative_to(project).as_posix() for path in sent if path.is_file()} == code()
+    assert {path.relative_to(project).as_posix() for path in sent if path.is_file()} == code("cxr", "jobs")
 
 
 @pytest.mark.parametrize(

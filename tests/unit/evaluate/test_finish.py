@@ -35,7 +35,7 @@ from cxr.study.pages.page import quality_table
 from tests.find_patients import find_patient_ids, iterate_texts
 from tests.unit.test_claims import claims
 
-CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, least=12)
+CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, min_samples=12)
 
 
 @dataclass(frozen=True)

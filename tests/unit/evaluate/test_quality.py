@@ -40,14 +40,14 @@ def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictur
 
 def test_most_pictures_are_drawn_by_the_seed(made_pictures, measured):
     real, synthetic = made_pictures("r", 60), made_pictures("s", 60, seed=1)
-    few = [measured(real, synthetic, CONFIG.model_copy(update={"most": 40, "seed": seed})) for seed in (1, 1, 2)]
+    few = [measured(real, synthetic, CONFIG.model_copy(update={"max_samples": 40, "seed": seed})) for seed in (1, 1, 2)]
     assert few[0][0].real_count == few[0][1].synthetic_count == 40
     assert few[0] == few[1] != few[2]
 
 
 def test_where_figures_are_of_some_pictures_the_distance_between_all_is_given_too(made_pictures, measured):
     real, synthetic = made_pictures("r", 60), made_pictures("s", 80, seed=1)
-    of_all, of_some = (measured(real, synthetic, CONFIG.model_copy(update={"most": most})) for most in (160, 40))
+    of_all, of_some = (measured(real, synthetic, CONFIG.model_copy(update={"max_samples": most})) for most in (160, 40))
     for group, few in zip(of_all, of_some, strict=True):
         distance = group.figures["frechet_distance"].interval.value
         assert group.whole is None and few.whole.frechet_distance == pytest.approx(distance, rel=1e-6)

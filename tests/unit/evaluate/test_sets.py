@@ -5,7 +5,7 @@ from cxr.errors import BadInput
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.sets import comparable, held, side_of, sizes_apart
 
-CONFIG = EvaluateConfig(least=12, against="all")
+CONFIG = EvaluateConfig(min_samples=12, against="all")
 
 
 def blank(count: int) -> np.ndarray:

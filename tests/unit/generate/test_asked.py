@@ -25,14 +25,14 @@ def lora(trained: TrainedPrompts | None, source: str = "folder") -> Weights:
 def asked(trained: TrainedPrompts | None, source: str = "folder", **fields: object) -> tuple[list[PromptRow], str]:
     """The rows, and the one line that was heard."""
     heard: list[str] = []
-    config = recipes.changed(recipes.sd15(), per_finding=3, **fields)
+    config = recipes.replace_fields(recipes.sd15(), per_finding=3, **fields)
     rows = list(rows_to_ask(config, lora(trained, source), heard.append))
     [line] = heard
     return rows, line
 
 
 def templates(findings: str) -> list[PromptRow]:
-    return list(template_rows(recipes.changed(recipes.sd15(), per_finding=3, findings=findings)))
+    return list(template_rows(recipes.replace_fields(recipes.sd15(), per_finding=3, findings=findings)))
 
 
 def test_a_model_is_asked_for_what_it_knows_in_its_own_words() -> None:
@@ -55,10 +55,10 @@ def test_a_finding_that_it_never_saw_is_asked_in_templates() -> None:
 
 def test_templates_on_request_for_the_findings_that_it_knows() -> None:
     known = TrainedPrompts({"pneumonia": "an X-ray of pneumonia"})
-    rows, line = asked(known, prompts_from="templates")
+    rows, line = asked(known, templates=True)
     assert (rows, line) == (templates("pneumonia"), "prompts: from templates")
     with pytest.raises(BadInput, match="was trained on Hernia, for which there are no templates"):
-        asked(INSTANCE, prompts_from="templates")
+        asked(INSTANCE, templates=True)
 
 
 def test_texts_are_asked_for_in_templates_of_the_findings_that_were_seen() -> None:

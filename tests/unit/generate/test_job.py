@@ -28,7 +28,7 @@ SHOWN = TrainingPatients("k", "c")
 @pytest.fixture
 def ready(tmp_path: Path, random_model: Path) -> Job:
     """Ten pictures in five units, planned."""
-    config = recipes.changed(recipes.tiny(), model=str(random_model), size=64, batch=2)
+    config = recipes.replace_fields(recipes.tiny(), model=str(random_model), size=64, batch=2)
     return prepare(open_store(str(tmp_path / "set")), config, ROWS, tmp_path, print)
 
 
@@ -82,7 +82,7 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
     told = Record(kind="fine-tuned model", recipe={}, recipe_digest=recipe_digest({}), made=Made.of(held), objects=held,
                   metrics={"patients_seen": plain})  # fmt: skip
     commit_record(model, told)
-    config = recipes.changed(recipes.tiny(), model=model.uri, size=64, batch=2, layout=layout)
+    config = recipes.replace_fields(recipes.tiny(), model=model.uri, size=64, batch=2, layout=layout)
     ready = prepare(open_store(str(tmp_path / "set")), config, ROWS, tmp_path, print)
     begin(ready, retry_failed=False)
     reader, keeper = PlanReader(ready.plan.path, config.unit_images), UnitWriter(ready.store, layout, provenance(ready))
@@ -98,7 +98,7 @@ TRAINED = TrainedPrompts({name: f"chest X-ray showing {name}" for name in ("norm
 
 
 def prepared_with(model: Path, folder: Path, rows: list[PromptRow] | None, words: tuple[str, ...] = ()) -> Job:
-    config = recipes.changed(recipes.tiny(), model=str(model), size=64, batch=2, per_finding=4)
+    config = recipes.replace_fields(recipes.tiny(), model=str(model), size=64, batch=2, per_finding=4)
     heard: list[str] = []
     ready = prepare(open_store(str(folder / "set")), config, rows, folder, heard.append)
     assert all(any(word in line for line in heard) for word in words), heard

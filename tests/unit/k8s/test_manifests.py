@@ -32,7 +32,7 @@ CRDS = ROOT.parent / "shared" / "data" / "kuberay-crds"
 OVERLAYS = ["cpu-small", "gpu", "kueue"]
 UNCHECKED = {"PodMonitor", "LocalQueue"}  # no schema of these is at hand
 HUB = {"hub:hf-vision/chest-xray-pneumonia": {"normal": 1583, "pneumonia": 4273}}  # pictures, and no texts
-SPARE = 0.05  # of a set, as the nightly gate's `most_copies`
+SPARE = 0.05  # of a set, as the nightly gate's `max_copy_rate`
 MEMORY = {"Mi": 2**20, "Gi": 2**30}
 
 Document = dict[str, Any]
@@ -258,7 +258,7 @@ def test_findings_and_counts_are_enough_for_the_next_job(overlay):
     real, has_texts = real_set(commands(overlay)["ingest"][1].source)
     assert has_texts or made["finetune"].captions == "instance"
     assert asked(made["generate"], made["finetune"], real) == set(real)
-    assert made["evaluate"].least <= min(made["generate"].per_finding, *real.values())
+    assert made["evaluate"].min_samples <= min(made["generate"].per_finding, *real.values())
     trained = math.ceil(made["ingest"].train * max(real.values()))
     needed = max(arm.synthetic for arm in made["study"].arms) / 100 * trained
     assert made["generate"].per_finding * (1 - SPARE) >= needed
@@ -299,7 +299,7 @@ def commands(overlay: str) -> dict[str, tuple[Any, Any]]:
         words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
         assert python == "python"
         module = importlib.import_module(f"cxr.jobs.{Path(path).stem}")
-        found[job["metadata"]["name"]] = module, cli.parse(module.Args, words, "")
+        found[job["metadata"]["name"]] = module, cli.parse(module.Args, words)
     return found
 
 

@@ -16,7 +16,7 @@ from cxr.nightly.pointer import Pointer
 from cxr.nightly.report import Report
 from cxr.store import Store, open_store
 
-CONFIG = NightlyConfig(source="phantom:200", max_excess_distance=10, min_worst_agreement=0.6)
+CONFIG = NightlyConfig(source="phantom:200", max_excess_distance=10, min_prompt_accuracy=0.6)
 
 
 @pytest.fixture

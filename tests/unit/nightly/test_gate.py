@@ -89,7 +89,7 @@ def test_a_gate_judges_the_worst_finding_not_all_together(store: Store) -> None:
     bounds = {**{f"seen_{n}": 0.86 for n in range(5)}, **{f"missed_{n}": 0.0 for n in range(5)}}
     found = evaluated(store, {}, agreement=0.5, findings=bounds)
     assert (found.worst, found.worst_agreement) == ("missed_0", 0.0)
-    lax = CONFIG.model_copy(update={"max_excess_distance": 100, "min_worst_agreement": 0.5})
+    lax = CONFIG.model_copy(update={"max_excess_distance": 100, "min_prompt_accuracy": 0.5})
     assert [check.name for check in judge(found, lax, None) if not check.passed] == [WORST.replace("a b", "missed 0")]
 
 

@@ -9,12 +9,13 @@ import pytest
 from cxr.store.file_cache import cache_folder
 from cxr.weights import check_extractor_spec, check_lora_spec, check_spec, check_weights_spec, resolve
 from tests.unit.weights.conftest import kohya
+from tests.words import parse_options
 
 
 def configured(job: str, **options: object) -> object:
     """What travels to the workers of a job that was given these options."""
     module = importlib.import_module(f"cxr.jobs.{job}")
-    return module.configured(module.Args(recipe="tiny", **options))
+    return module.configured(parse_options(module, **options))
 
 
 @pytest.fixture
