@@ -117,7 +117,7 @@ def prepare_generate(store: LocalStore, seconds: float, model: Path, folder: Pat
     from cxr.generate.plan import PlanReader
     from cxr.prompts.lists import PromptRow
 
-    config = recipes.changed(recipes.tiny(), model=str(model), size=64, batch=2)
+    config = recipes.replace_fields(recipes.tiny(), model=str(model), size=64, batch=2)
     ready = job.prepare(store, config, [PromptRow("clear lungs", "normal", "", 6, None)], folder, lambda line: None)
 
     def work() -> Record:
