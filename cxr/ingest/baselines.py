@@ -29,7 +29,7 @@ class Baseline:
     auc_interval: Interval | None
 
 
-def baselines(
+def measure_baselines(
     thumbnails: np.ndarray,
     findings: Sequence[str],
     views: Sequence[str | None],

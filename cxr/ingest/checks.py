@@ -19,7 +19,7 @@ MASK_SIDE, MASK_SHARE, MASK_EDGE = 64, 0.995, 8  # pixels; of the pixels; gray l
 
 
 @dataclass
-class Labelled:
+class LabelledRows:
     """The rows that have a finding; counts the others."""
 
     rows: Iterable[SourceRow]
@@ -37,7 +37,7 @@ class Labelled:
             yield f"{self.left_out:,} of {kept + self.left_out:,} pictures have no label and are left out"
 
 
-def odd_names(findings: Iterable[str]) -> Iterator[str]:
+def describe_odd_names(findings: Iterable[str]) -> Iterator[str]:
     spellings: dict[str, list[str]] = {}
     for finding in sorted(findings):
         spellings.setdefault(finding.casefold(), []).append(finding)
@@ -46,7 +46,7 @@ def odd_names(findings: Iterable[str]) -> Iterator[str]:
             yield f"findings {first!r} and {others[0]!r} differ in upper and lower case only; they become two classes"
 
 
-def odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
+def describe_odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
     """A line on an id that so many pictures have that it may stand for nobody."""
     named = Counter(filter(None, patient_ids))
     (patient, count), total = (named.most_common(1) or [("", 0)])[0], len(patient_ids)

@@ -13,18 +13,18 @@ from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
 from cxr.data.splits import PARTS, Split, keep_official_split, manifest_digest, merge_groups, split_by_group
 from cxr.diffusion.family import family_of
-from cxr.ingest.baselines import baselines
+from cxr.ingest.baselines import measure_baselines
 from cxr.ingest.collected import (
-    Read,
-    collect,
-    near_contradictions,
+    CollectedImages,
+    collect_images,
+    describe_near_contradictions,
+    encode_rejections,
     refuse_contradictions,
-    refuse_lost,
-    rejected_lines,
+    refuse_lost_findings,
 )
 from cxr.ingest.job import REJECTED_KEY, IngestJob
-from cxr.ingest.split_report import SplitReport, markdown, picture
-from cxr.ingest.units import thumbnails_of
+from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
+from cxr.ingest.units import decode_thumbnails
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.store import Store, StoredObject, parquet
 from cxr.weights import resolve
@@ -39,32 +39,34 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
     Raises:
         BadInput: what came through cannot be split as asked, or a finding has no picture left.
     """
-    read = collect(job)
+    read = collect_images(job)
     contradictions = refuse_contradictions(job, read)
-    refuse_lost(job, read)
-    thumbnails = thumbnails_of(read.kept, THUMBNAIL)
+    refuse_lost_findings(job, read)
+    thumbnails = decode_thumbnails(read.kept, THUMBNAIL)
     near = group_near_duplicates(thumbnails)
     groups = merge_groups(read.column("patient_id"), near)
-    split, warnings = divided(job, read, groups, near)
-    warnings = contradictions + warnings + near_contradictions(read, near) + too_long(read)
+    split, warnings = split_images(job, read, groups, near)
+    warnings = contradictions + warnings + describe_near_contradictions(read, near) + describe_long_texts(read)
     for line in warnings:
         note(line)
-    report = reported(read, thumbnails, near, groups, split, warnings, job.config.seed)
+    report = build_split_report(read, thumbnails, near, groups, split, warnings, job.config.seed)
     job.store.delete(read.orphans)
-    catalog = catalog_of(read, split)
+    catalog = build_catalog(read, split)
     pieces = {
         CATALOG_KEY: parquet(catalog),
-        REJECTED_KEY: rejected_lines(read),
-        REPORT_KEY: markdown(report).encode(),
-        PICTURE_KEY: picture(report),
-        SHEET_KEY: contact_sheet(first_pictures(job.store, catalog)),
-        CARD_KEY: card(job, read, split).encode(),
+        REJECTED_KEY: encode_rejections(read),
+        REPORT_KEY: render_markdown(report).encode(),
+        PICTURE_KEY: draw_report(report),
+        SHEET_KEY: contact_sheet(read_first_images(job.store, catalog)),
+        CARD_KEY: render_card(job, read, split).encode(),
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
-    return record_of(job, read, split, objects, timings)
+    return build_record(job, read, split, objects, timings)
 
 
-def divided(job: IngestJob, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
+def split_images(
+    job: IngestJob, read: CollectedImages, groups: np.ndarray, near: np.ndarray
+) -> tuple[Split, list[str]]:
     """The split as configured, and what a user must know about it."""
     config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
@@ -72,7 +74,7 @@ def divided(job: IngestJob, read: Read, groups: np.ndarray, near: np.ndarray) ->
         split, warnings = keep_official_split(
             read.column("split"), findings, patients, near, groups, config.folds, config.seed
         )
-        return split, warnings + across_parts(read)
+        return split, warnings + describe_copies_across_parts(read)
     warnings = []
     if unknown := sum(patient is None for patient in patients):
         warnings.append(
@@ -82,7 +84,7 @@ def divided(job: IngestJob, read: Read, groups: np.ndarray, near: np.ndarray) ->
     return split_by_group(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
 
 
-def across_parts(read: Read) -> list[str]:
+def describe_copies_across_parts(read: CollectedImages) -> list[str]:
     """A line for each part that has lost pictures because another has them too."""
     dropped = Counter(again["split"] for first, again in read.repeated if again["split"] != first["split"])
     return [
@@ -91,7 +93,7 @@ def across_parts(read: Read) -> list[str]:
     ]
 
 
-def too_long(read: Read) -> list[str]:
+def describe_long_texts(read: CollectedImages) -> list[str]:
     """A line on texts whose ends a text encoder will not see, if there are any."""
     texts = [text for text in read.column("text") if text]
     tiny = resolve("tiny").path
@@ -103,10 +105,15 @@ def too_long(read: Read) -> list[str]:
     return [told] if count else []
 
 
-def reported(
-    read: Read, thumbnails: np.ndarray, near: np.ndarray, groups: np.ndarray, split: Split, warnings: list[str],
+def build_split_report(
+    read: CollectedImages,
+    thumbnails: np.ndarray,
+    near: np.ndarray,
+    groups: np.ndarray,
+    split: Split,
+    warnings: list[str],
     seed: int,
-) -> SplitReport:  # fmt: skip
+) -> SplitReport:
     findings, views = read.column("finding"), read.column("view")
     rng = np.random.default_rng(seed)
     return SplitReport(
@@ -119,12 +126,12 @@ def reported(
         rejected=len(read.refused),
         repeated=len(read.repeated),
         near_duplicates=int((np.bincount(near) > 1).sum()),
-        baselines=baselines(thumbnails, findings, views, groups.tolist(), split.split, rng),
+        baselines=measure_baselines(thumbnails, findings, views, groups.tolist(), split.split, rng),
         warnings=warnings,
     )
 
 
-def catalog_of(read: Read, split: Split) -> pa.Table:
+def build_catalog(read: CollectedImages, split: Split) -> pa.Table:
     rows = [
         {
             **{name: row[name] for name in DESCRIBED},
@@ -135,15 +142,15 @@ def catalog_of(read: Read, split: Split) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=CATALOG)
 
 
-def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
+def read_first_images(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
     keys: dict[str, list[str]] = {}
     for finding, key in zip(*(catalog[name].to_pylist() for name in ("finding", "key")), strict=True):
         keys.setdefault(finding, []).append(key)
     return {finding: [store.get(key) for key in keys[finding][:COLUMNS]] for finding in sorted(keys)[:ROWS]}
 
 
-def record_of(
-    job: IngestJob, read: Read, split: Split, objects: list[StoredObject], timings: dict[str, float]
+def build_record(
+    job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
     ids = [kept.image_id for kept in read.kept]
     return job.new_record(
@@ -162,14 +169,14 @@ def record_of(
     )
 
 
-def card(job: IngestJob, read: Read, split: Split) -> str:
+def render_card(job: IngestJob, read: CollectedImages, split: Split) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     parts = Counter(zip(read.column("finding"), split.split, strict=True))
     table = "\n".join(
         f"| {finding} | " + " | ".join(str(parts[finding, part]) for part in PARTS) + " |"
         for finding in sorted(set(read.column("finding")))
     )
-    sources = "\n".join(f"- {source} ({licence})" for source, licence in sorted(set(origins(read))))
+    sources = "\n".join(f"- {source} ({licence})" for source, licence in sorted(set(list_origins(read))))
     return f"""---
 task_categories:
 - image-classification
@@ -197,5 +204,5 @@ From:
 """
 
 
-def origins(read: Read) -> list[tuple[str, str]]:
+def list_origins(read: CollectedImages) -> list[tuple[str, str]]:
     return list(zip(read.column("source"), read.column("licence"), strict=True))

@@ -30,9 +30,9 @@ from cxr.data.images import (
 )
 from cxr.data.sources import SourceRow
 from cxr.errors import BadInput
-from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
+from cxr.ingest.checks import MASK, LabelledRows, check_splits, describe_odd_names, describe_odd_patients, is_mask
 from cxr.ingest.config import IngestConfig, identity
-from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
+from cxr.ingest.units import RefusedImage, StoredImage, UnitOutcome, list_refusals, read_refused
 from cxr.store import Store, json_lines
 from cxr.tables import batched
 
@@ -77,8 +77,8 @@ class IngestJob(Artifact):
         return -(-self.images // self.config.unit_images)
 
     @property
-    def content(self) -> str:
-        return content(self.recipe, self.marks)
+    def content_digest(self) -> str:
+        return content_digest(self.recipe, self.marks)
 
 
 def prepare(
@@ -96,7 +96,7 @@ def prepare(
     whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
     findings: set[str] = set()
     names: set[str] = set()
-    rows = Labelled(rows)
+    rows = LabelledRows(rows)
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
             told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
@@ -108,7 +108,7 @@ def prepare(
                 named = {name: value for name, value in row.items() if name != "mark"}
                 whole.update(json.dumps(named, sort_keys=True).encode())
             plan.write_table(pa.Table.from_pylist(told, schema=ROWS))
-            unit_file(folder, unit).write_bytes(pickle.dumps(group))
+            unit_path(folder, unit).write_bytes(pickle.dumps(group))
             images += len(group)
             findings.update(row.finding for row in group)
     if len(findings) < 2:
@@ -117,7 +117,11 @@ def prepare(
         raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
     plan = pq.read_table(folder / PLAN_KEY)
     check_splits(config, plan)
-    for line in (*rows.lines(images), *odd_names(findings), *odd_patients(plan["patient_id"].to_pylist())):
+    for line in (
+        *rows.lines(images),
+        *describe_odd_names(findings),
+        *describe_odd_patients(plan["patient_id"].to_pylist()),
+    ):
         note(line)
     recipe = identity(config, whole.hexdigest())
     job = IngestJob(store, recipe, config, folder, images, marks.hexdigest())
@@ -125,23 +129,23 @@ def prepare(
     return job
 
 
-def content(recipe: dict[str, Any], marks: str) -> str:
+def content_digest(recipe: dict[str, Any], marks: str) -> str:
     """A digest that is another one where the source has other content under the same names, as the recipe's is not."""
     return recipe_digest({**recipe, "marks": marks})
 
 
-def unit_file(folder: Path, unit: int) -> Path:
+def unit_path(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
-def already_made(job: IngestJob) -> Record | None:
+def read_finished_set(job: IngestJob) -> Record | None:
     """The record of the set, if it is there.
 
     Raises:
         BadInput: what it was made from has changed since.
     """
     record = job.take_finished()
-    if record and (others := changed(job)):
+    if record and (others := find_changed_rows(job)):
         raise BadInput(
             f"{job.store.uri}: the source has changed since this set was made ({len(others)} of {job.images} "
             "pictures); give another --out"
@@ -149,7 +153,7 @@ def already_made(job: IngestJob) -> Record | None:
     return record
 
 
-def changed(job: IngestJob) -> list[int]:
+def find_changed_rows(job: IngestJob) -> list[int]:
     """The rows of the plan that have other marks than the stored one; an older version's plan has none."""
     stored = pq.ParquetFile(pa.BufferReader(job.store.get(PLAN_KEY)))
     if "mark" not in stored.schema_arrow.names:
@@ -158,7 +162,7 @@ def changed(job: IngestJob) -> list[int]:
     return [row for row, (old, new) in enumerate(zip(before.to_pylist(), now.to_pylist(), strict=True)) if old != new]
 
 
-def begin(job: IngestJob) -> tuple[list[int], "TooManyRefused"]:
+def begin(job: IngestJob) -> tuple[list[int], "RefusalWatch"]:
     """Stores the plan, if it is not there; returns the units to read, and the watch over what is refused.
 
     Those are to be read that are not stored yet, or whose pictures have changed since. Where a run has ended at too
@@ -166,19 +170,19 @@ def begin(job: IngestJob) -> tuple[list[int], "TooManyRefused"]:
     """
     plan = pq.read_table(job.plan)
     job.begin(plan)
-    if others := changed(job):
+    if others := find_changed_rows(job):
         job.store.delete(unit_key(COMMITS, unit) for unit in {row // job.config.unit_images for row in others})
         job.store.put(PLAN_KEY, job.mark_plan(plan))
-    refused = refused_units(job.store)
-    watch = TooManyRefused(job, refused.values())
+    refused = read_refused(job.store)
+    watch = RefusalWatch(job, refused.values())
     if watch.exhausted:
         refused = {unit: none for unit, none in refused.items() if not none}
-        watch = TooManyRefused(job, [])
+        watch = RefusalWatch(job, [])
     return [unit for unit in range(job.units) if unit not in refused], watch
 
 
 @dataclass(frozen=True)
-class Take:
+class IngestWorker:
     """A worker's part; travels to it with places and settings."""
 
     store: Store
@@ -193,22 +197,22 @@ class Take:
         """
         cv2.setNumThreads(1)  # a worker has one CPU
         rows: list[SourceRow] = pickle.loads(pickled)
-        first, done = unit * self.config.unit_images, Unit([], [])
+        first, done = unit * self.config.unit_images, UnitOutcome([], [])
         for number, row in enumerate(rows, first):
             try:
-                done.kept.append(self.take(number, row))
+                done.kept.append(self.ingest_image(number, row))
             except RejectedImage as why:
                 if isinstance(why, MissingImage) and row.mark and (here := socket.gethostname()) != self.driver:
                     raise BadInput(
                         f"--source: {row.name} is not on machine {here}: "
                         "the source must be on a disk that all machines share"
                     ) from None
-                done.refused.append(Refused(number, row.name, str(why)))
+                done.refused.append(RefusedImage(number, row.name, str(why)))
         self.store.put(unit_key(COMMITS, unit), json.dumps(asdict(done)).encode())
         reasons = Counter(refused.reason for refused in done.refused)
         return {"unit": unit, "images": len(rows), "refused": len(done.refused), "reasons": reasons}
 
-    def take(self, number: int, row: SourceRow) -> Kept:
+    def ingest_image(self, number: int, row: SourceRow) -> StoredImage:
         """Raises `RejectedImage` for a picture that cannot be used."""
         whole = read_gray(row.load())
         if is_mask(whole):
@@ -217,13 +221,13 @@ class Take:
         name = pixels_to_image_id(pixels)
         stored = self.store.put(image_key(row.finding, name), encode_png(pixels))
         small = base64.b64encode(make_thumbnail(pixels).tobytes()).decode()
-        return Kept(number, name, stored.key, stored.size, stored.sha256, small)
+        return StoredImage(number, name, stored.key, stored.size, stored.sha256, small)
 
 
-class TooManyRefused:
+class RefusalWatch:
     """Watches how many pictures are refused, and ends the job once it is certain that they are too many."""
 
-    def __init__(self, job: IngestJob, earlier: Iterable[list[Refused]]) -> None:
+    def __init__(self, job: IngestJob, earlier: Iterable[list[RefusedImage]]) -> None:
         self.job, self.refused = job, 0
         self.reasons: Counter[str] = Counter()
         for refused in earlier:
@@ -243,8 +247,8 @@ class TooManyRefused:
         self.count(done["refused"], done["reasons"])
         if self.exhausted:
             job, why = self.job, "; ".join(f"{n} x {reason}" for reason, n in self.reasons.most_common(TOLD_REASONS))
-            refused = [one for unit in refused_units(job.store).values() for one in unit]
-            job.store.put(REJECTED_KEY, json_lines(lines_of(refused)))
+            refused = [image for images in read_refused(job.store).values() for image in images]
+            job.store.put(REJECTED_KEY, json_lines(list_refusals(refused)))
             raise BadInput(
                 f"--source: {self.refused} of {job.images} pictures cannot be used ({why}); "
                 f"{job.store.uri}/{REJECTED_KEY} names those seen so far; mend them and run the same command again, or "

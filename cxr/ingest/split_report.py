@@ -34,7 +34,7 @@ class SplitReport:
     warnings: Sequence[str]
 
 
-def markdown(report: SplitReport) -> str:
+def render_markdown(report: SplitReport) -> str:
     """The report as text; the picture is `split_report.png` beside it."""
     warnings = "".join(f"> **Note:** {line}\n\n" for line in report.warnings)
     return f"""# Split report
@@ -133,7 +133,7 @@ def figure_of(value: float | None, interval: tuple[float, float] | None) -> str:
     return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
-def picture(report: SplitReport) -> bytes:
+def draw_report(report: SplitReport) -> bytes:
     """The same as a PNG of five panels, 1,400 pixels wide."""
     figure = Figure(figsize=(14, 14), dpi=100, layout="constrained")
     axes = figure.subplot_mosaic([["counts", "ages"], ["views", "sexes"], ["baselines", "baselines"]])

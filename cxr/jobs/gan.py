@@ -80,9 +80,9 @@ def made(ready: "GanJob", start: float) -> "Record":
     lenet = job.read_lenet(ready)
     if lenet is None:
         with progress("LeNet-5", config.lenet_epochs, "epochs") as advance:
-            lenet = job.make_lenet(ready, lambda f: advance(1, f"validation {f['validation_accuracy']:.2%}"))
+            lenet = job.train_lenet(ready, lambda f: advance(1, f"validation {f['validation_accuracy']:.2%}"))
     with progress("GAN", config.epochs, "epochs", last_epoch(ready.store)) as advance:
-        run = job.fit(ready, lenet, lambda f: advance(1, losses(f)))
+        run = job.train_gan(ready, lenet, lambda f: advance(1, losses(f)))
     with progress("pictures", config.count, "pictures") as advance:
         return finish.complete(ready, run, lenet, similar, {"total": time.monotonic() - start}, advance)
 
@@ -101,12 +101,12 @@ def similar(pixels: "np.ndarray", seed: int) -> float:
 
 
 def told(record: "Record") -> None:
-    from cxr.labs.gan.finish import never_made
+    from cxr.labs.gan.finish import missing_classes
 
     figures = record.metrics
     if figures["collapsed"]:
         note(f"collapsed: {'; '.join(figures['collapsed_because'])}")
-    missing, classes = never_made(figures), len(figures["classes"])
+    missing, classes = missing_classes(figures), len(figures["classes"])
     never = f" (never made: {', '.join(missing)})" if missing else ""
     print(f"{record.made.count} pictures, {classes - len(missing)} of {classes} classes{never}, LeNet-5 "
           f"{figures['lenet_accuracy']['test']:.2%} on the test part, mean confidence {figures['confidence']:.3f}, in "

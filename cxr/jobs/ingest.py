@@ -53,7 +53,7 @@ def main(args: Args) -> int:
         ready = job.prepare(store, config, listed(args, args.source, config), Path(folder), note)
         from cxr.ingest import finish  # heavy: only for input that can be used
 
-        if record := job.already_made(ready):
+        if record := job.read_finished_set(ready):
             print(f"already there: {record.made.count} images in {store.uri}")
             return cli.DONE
 
@@ -85,10 +85,10 @@ def take_pictures(ready: "IngestJob", workers: int | None) -> None:
     pending, watch = job.begin(ready)
     if not pending:
         return
-    units = ((unit, job.unit_file(ready.folder, unit).read_bytes()) for unit in pending)
+    units = ((unit, job.unit_path(ready.folder, unit).read_bytes()) for unit in pending)
     done_before = max(0, ready.images - len(pending) * ready.config.unit_images)
     with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
-        work = job.Take(ready.store, ready.config)
+        work = job.IngestWorker(ready.store, ready.config)
         for done in cluster.run_rows(units, work, workers or cluster.worker_cpus()):
             watch.add(done)
             advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")

@@ -58,13 +58,13 @@ def main(args: Args) -> int:
     root.check()
     check_place(root)
     from cxr.nightly import report, steps
-    from cxr.nightly.lease import held
+    from cxr.nightly.lease import hold_lease
 
-    if record := report.finished(root, config, args.date):
+    if record := report.read_finished_night(root, config, args.date):
         return told(root, args.date, record)
-    pinned = report.pinned(root, args.date)
+    pinned = report.read_pinned_inputs(root, args.date)
     data = pinned["data"] if pinned else listed(config)  # before the lease: what cannot be read leaves nothing
-    with held(root) as lease:
+    with hold_lease(root) as lease:
         try:
             return night(lease, config, args, data, start)
         except steps.StepFailed as stop:
@@ -87,11 +87,11 @@ def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: f
     tonight = prepared(lease, config, day, data)
     found = judged(lease, config, day, tonight.recipe)
     if found.passed and latest.night != day:
-        latest = report.pointer_to(found)
-        pointer.move(lease, latest)
+        latest = report.build_pointer(found)
+        pointer.move_latest(lease, latest)
     lease.check()
-    trend.update(root, found)
-    for place in retention.sweep(lease, args.keep, day, latest):
+    trend.update_trend(root, found)
+    for place in retention.remove_old_nights(lease, args.keep, day, latest):
         note(f"removed {root.uri}/{place}")
     timings = {"total": time.monotonic() - start}
     return told(root, day, tonight.make(lambda: report.complete(tonight, found, timings)))
@@ -101,21 +101,23 @@ def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "N
     """Brings in what is new in the source and trains where data or recipe are new; returns the begun night."""
     from cxr.data.catalog import read_set
     from cxr.finetune.config import identity
-    from cxr.ingest.job import content
+    from cxr.ingest.job import content_digest
     from cxr.nightly import report, retention, steps
     from cxr.weights import resolve
 
     root = lease.store
     data = below(root, f"{DATA}{digest}")
-    record = steps.done(lease, "ingest", data, command(ingest, config.ingest, source=config.source, out=data.uri))
-    if content(record.recipe, record.inputs.get("marks", "")) != digest:
-        retention.remove(root, f"{DATA}{digest}/")
+    record = steps.ensure_step(
+        lease, "ingest", data, command(ingest, config.ingest, source=config.source, out=data.uri)
+    )
+    if content_digest(record.recipe, record.inputs.get("marks", "")) != digest:
+        retention.remove_artifact(root, f"{DATA}{digest}/")
         raise BadInput(f"--source {config.source}: changed while it was read; run the same command again")
     base = parsed(finetune, config.finetune)
     model_digest = recipe_digest(identity(base, resolve(base.model).digest, read_set(data).digest))
     tonight = report.begin(root, config, day, digest, model_digest)
     model = below(root, f"{MODELS}{model_digest}")
-    steps.done(lease, "finetune", model, command(finetune, config.finetune, data=data.uri, out=model.uri))
+    steps.ensure_step(lease, "finetune", model, command(finetune, config.finetune, data=data.uri, out=model.uri))
     return tonight
 
 
@@ -128,13 +130,13 @@ def judged(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, An
     made, measured = (below(root, f"{NIGHTS}{day}/{name}") for name in (SET, EVALUATION))
     weights = {"model": base.model, "lora": model.uri} if base.method == "lora" else {"model": model.uri}
     words = command(generate, config.generate, **weights, seed=date.fromisoformat(day).toordinal(), out=made.uri)
-    pictures = steps.done(lease, "generate", made, [*words, "--retry-failed"])
-    last = pointer.passed_before(root, day)
+    pictures = steps.ensure_step(lease, "generate", made, [*words, "--retry-failed"])
+    last = pointer.read_earlier(root, day)
     known = below(root, f"{NIGHTS}{last.night}/{EVALUATION}")  # holds the features of the real set, if that is the same
     again = {"features": known.uri} if last.night and read_record(known) else {}
     words = command(evaluate, config.evaluate, real=data.uri, synthetic=made.uri, out=measured.uri, **again)
-    figures = gate.read_figures(measured, steps.done(lease, "evaluate", measured, words))
-    return report.report_of(day, recipe, pictures, figures, config, last)
+    figures = gate.read_metrics(measured, steps.ensure_step(lease, "evaluate", measured, words))
+    return report.build_report(day, recipe, pictures, figures, config, last)
 
 
 def listed(config: NightlyConfig) -> str:
@@ -144,7 +146,7 @@ def listed(config: NightlyConfig) -> str:
     asked = parsed(ingest, config.ingest)
     with tempfile.TemporaryDirectory() as folder:
         rows = ingest.listed(arguments(ingest, config.ingest), config.source, asked)
-        return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content
+        return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content_digest
 
 
 def step_name(step: Any) -> str:
@@ -175,7 +177,7 @@ def told(root: Store, day: str, record: Record) -> int:
         f"{record.metrics['verdict']}; latest is {latest}, in {record.timings['total']:.0f} s",
         file=sys.stdout if passed else sys.stderr,
     )
-    print(f"look at {report.place(root, day).uri}/{report.PAGE_KEY} and {root.uri}/{trend.PAGE_KEY}")
+    print(f"look at {report.report_store(root, day).uri}/{report.PAGE_KEY} and {root.uri}/{trend.PAGE_KEY}")
     return cli.DONE if passed else cli.SOME_FAILED
 
 

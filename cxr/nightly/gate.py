@@ -16,7 +16,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Figures(Frozen):
+class NightMetrics(Frozen):
     """What a night is judged by. A figure that could not be measured is None."""
 
     extractor: str
@@ -45,7 +45,7 @@ class Check(Frozen):
         return f"{self.name} {found}, {'at most' if self.at_most else 'at least'} {number(self.limit)} is allowed"
 
 
-def read_figures(evaluation: Store, record: Record) -> Figures:
+def read_metrics(evaluation: Store, record: Record) -> NightMetrics:
     """The figures of all findings together.
 
     Args:
@@ -56,24 +56,24 @@ def read_figures(evaluation: Store, record: Record) -> Figures:
     floor, asked = frechet["floor"], told["agreement"] and told["agreement"]["synthetic"]
     how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
     worst = asked and min(asked["findings"], key=lambda name: asked["findings"][name]["low"])
-    return Figures(
+    return NightMetrics(
         extractor=told["extractor"],
         measured=recipe_digest({**how, "against": told["against"], "pictures": told["synthetic"]["pictures"]}),
-        frechet=finite(frechet["interval"]["value"]),
-        excess=finite(floor["synthetic"] - floor["value"]),
+        frechet=finite_or_none(frechet["interval"]["value"]),
+        excess=finite_or_none(floor["synthetic"] - floor["value"]),
         worst=worst or "",
-        worst_agreement=asked and finite(asked["findings"][worst]["low"]),
-        agreement=asked and finite(asked["agree"]["share"]),
-        copies=copies and finite(copies["rate"]["share"]),
+        worst_agreement=asked and finite_or_none(asked["findings"][worst]["low"]),
+        agreement=asked and finite_or_none(asked["agree"]["share"]),
+        copies=copies and finite_or_none(copies["rate"]["share"]),
         beyond_chance=copies and copies["beyond_chance"],
     )
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[Check]:
+def check_metrics(found: NightMetrics, config: NightlyConfig, last: NightMetrics | None) -> list[Check]:
     """Every check of a night; the set is fit for readers where all of them passed.
 
     Args:
@@ -99,10 +99,12 @@ def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[C
         at_most(f"{name}, times last night's,", rise, config.max_distance_ratio),
         at_least(
             "agreement, less last night's,",
-            less(found.agreement, last.agreement),
+            difference_from(found.agreement, last.agreement),
             -config.max_accuracy_drop,
         ),
-        at_most("share of near-copies, less last night's,", less(found.copies, last.copies), config.max_copy_rise),
+        at_most(
+            "share of near-copies, less last night's,", difference_from(found.copies, last.copies), config.max_copy_rise
+        ),
     ]
 
 
@@ -118,5 +120,5 @@ def ratio(new: float | None, old: float | None) -> float | None:
     return new / old if new is not None and old else None
 
 
-def less(new: float | None, old: float | None) -> float | None:
+def difference_from(new: float | None, old: float | None) -> float | None:
     return new - old if new is not None and old is not None else None

@@ -10,7 +10,7 @@ Where an endpoint ignores conditional writes (`cxr.store.capabilities` warns), t
 from pydantic import BaseModel, ConfigDict
 
 from cxr.artifact import listed_units, unit_key
-from cxr.nightly.gate import Figures
+from cxr.nightly.gate import NightMetrics
 from cxr.nightly.lease import Lease, LostLease
 from cxr.nightly.places import LATEST
 from cxr.store import Store
@@ -26,7 +26,7 @@ class Pointer(BaseModel):
     set: str = ""  # key prefixes below the same root
     data: str = ""
     model: str = ""
-    figures: Figures | None = None
+    figures: NightMetrics | None = None
 
 
 def read_latest(store: Store) -> Pointer:
@@ -49,7 +49,7 @@ def close_earlier(lease: Lease) -> Pointer:
     return pointer
 
 
-def move(lease: Lease, pointer: Pointer) -> None:
+def move_latest(lease: Lease, pointer: Pointer) -> None:
     """Makes this the pointer.
 
     Raises:
@@ -59,7 +59,7 @@ def move(lease: Lease, pointer: Pointer) -> None:
         raise LostLease(f"{lease.store.uri}: a later run has taken over and closed this one's commit; latest stays")
 
 
-def passed_before(store: Store, date: str) -> Pointer:
+def read_earlier(store: Store, date: str) -> Pointer:
     """The pointer as it was before this night: the newest earlier night that passed, or none."""
     token = max(listed_units(store, LATEST), default=0)
     while (pointer := _read(store, token)).night >= date:

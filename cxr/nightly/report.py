@@ -11,7 +11,7 @@ from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import NIGHT
 from cxr.data.lineage import PHANTOM_NOTICE, SET_SOURCES, has_phantoms
 from cxr.nightly.config import NightlyConfig, identity
-from cxr.nightly.gate import Check, Figures, Frozen, judge
+from cxr.nightly.gate import Check, Frozen, NightMetrics, check_metrics
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
 from cxr.nightly.pointer import Pointer
 from cxr.report.html import Table, render
@@ -34,7 +34,7 @@ class Report(Frozen):
     data: str  # digests that name their places
     model: str
     pictures: int
-    figures: Figures
+    figures: NightMetrics
     checks: list[Check]
     last: str  # the night that it is compared with, or empty
     phantom: bool = False  # made of phantoms: nothing here is about patients
@@ -50,27 +50,27 @@ class Report(Frozen):
         return f"night {self.date} failed its gate: {failed}" if failed else f"night {self.date} passed its gate"
 
 
-def finished(root: Store, config: NightlyConfig, date: str) -> Record | None:
+def read_finished_night(root: Store, config: NightlyConfig, date: str) -> Record | None:
     """The record of a finished night.
 
     Raises:
         BadInput: the night was made with another recipe.
     """
-    record = read_record(place(root, date))
+    record = read_record(report_store(root, date))
     if record:
-        night(root, config, date, record.recipe["data"], record.recipe["model"]).refuse_other()
+        night_report(root, config, date, record.recipe["data"], record.recipe["model"]).refuse_other()
     return record
 
 
-def night(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> NightReport:
+def night_report(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> NightReport:
     """The night that is made with this data and this model, by their digests."""
-    return NightReport(place(root, date), identity(config, date, data, model))
+    return NightReport(report_store(root, date), identity(config, date, data, model))
 
 
-def pinned(root: Store, date: str) -> dict[str, str] | None:
+def read_pinned_inputs(root: Store, date: str) -> dict[str, str] | None:
     """The digests of a night's data and model, if it was begun."""
     try:
-        return pq.read_table(io.BytesIO(place(root, date).get(PLAN_KEY))).to_pylist()[0]
+        return pq.read_table(io.BytesIO(report_store(root, date).get(PLAN_KEY))).to_pylist()[0]
     except KeyError:
         return None
 
@@ -81,17 +81,17 @@ def begin(root: Store, config: NightlyConfig, date: str, data: str, model: str) 
     Raises:
         BadInput: the night was begun with another recipe.
     """
-    begun = night(root, config, date, data, model)
+    begun = night_report(root, config, date, data, model)
     begun.begin(pa.Table.from_pylist([{"data": data, "model": model}]))
     return begun
 
 
-def place(root: Store, date: str) -> Store:
+def report_store(root: Store, date: str) -> Store:
     return below(root, f"{NIGHTS}{date}/{REPORT}")
 
 
-def report_of(
-    date: str, recipe: dict[str, Any], made: Record, found: Figures, config: NightlyConfig, last: Pointer
+def build_report(
+    date: str, recipe: dict[str, Any], made: Record, found: NightMetrics, config: NightlyConfig, last: Pointer
 ) -> Report:
     """Judges a night.
 
@@ -102,12 +102,12 @@ def report_of(
     alike = last.figures is not None and last.figures.measured == found.measured
     return Report(
         date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, figures=found,
-        checks=judge(found, config, last.figures), last=last.night if alike else "",
+        checks=check_metrics(found, config, last.figures), last=last.night if alike else "",
         phantom=has_phantoms(made.metrics.get(SET_SOURCES, ())),
     )  # fmt: skip
 
 
-def pointer_to(report: Report) -> Pointer:
+def build_pointer(report: Report) -> Pointer:
     """What `latest` says of a night that passed."""
     return Pointer(
         night=report.date, set=f"{NIGHTS}{report.date}/{SET}", data=f"{DATA}{report.data}",
@@ -120,14 +120,14 @@ def complete(night: NightReport, report: Report, timings: dict[str, float]) -> R
     objects = [
         night.store.read_back(PLAN_KEY),
         night.store.put(REPORT_KEY, (report.model_dump_json(indent=1) + "\n").encode()),
-        night.store.put(PAGE_KEY, page(report).encode()),
+        night.store.put(PAGE_KEY, render_page(report).encode()),
     ]
     inputs = {name: night.recipe[name] for name in ("data", "model")}
     metrics = {"passed": report.passed, "verdict": report.verdict}
     return night.new_record(Made.of(objects), objects, metrics, inputs=inputs, timings=timings)
 
 
-def page(report: Report) -> str:
+def render_page(report: Report) -> str:
     """The page beside `report.json`; it links to what lies around it."""
     warning = PHANTOM_NOTICE if report.phantom else ""
     return render("night.html", report=report, checks=checks_table(report), warning=warning)
@@ -137,9 +137,9 @@ def checks_table(report: Report) -> Table:
     rows = []
     for check in report.checks:
         limit = f"{'at most' if check.at_most else 'at least'} {number(check.limit)}"
-        rows.append([check.name.rstrip(","), shown(check.figure), limit, "passed" if check.passed else "failed"])
+        rows.append([check.name.rstrip(","), format_value(check.figure), limit, "passed" if check.passed else "failed"])
     return ["figure", "found", "limit", "result"], rows
 
 
-def shown(figure: float | None) -> str:
+def format_value(figure: float | None) -> str:
     return "-" if figure is None else number(figure)

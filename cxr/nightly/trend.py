@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cxr.data.lineage import PHANTOM_NOTICE
 from cxr.nightly.places import TREND
-from cxr.nightly.report import Report, shown
+from cxr.nightly.report import Report, format_value
 from cxr.report.html import Table, embedded, render
 from cxr.report.plots import COLOURS
 from cxr.report.words import FRECHET, title
@@ -28,7 +28,7 @@ BLUE, RED = COLOURS[0], COLOURS[5]
 
 
 class Panel(NamedTuple):
-    """A figure over nights: its name in `Figures`, what it is called, and which check's limit is drawn."""
+    """A figure over nights: its name in `NightMetrics`, what it is called, and which check's limit is drawn."""
 
     figure: str
     name: str
@@ -43,13 +43,13 @@ PANELS = (
 )
 
 
-def update(root: Store, report: Report) -> None:
+def update_trend(root: Store, report: Report) -> None:
     """Takes a night in and makes page and picture anew."""
     root.put(f"{FIGURES}{report.date}.json", report.model_dump_json(indent=1).encode())
     nights = read_nights(root)
-    picture = draw(nights)
+    picture = draw_trend(nights)
     root.put(PICTURE_KEY, picture)
-    root.put(PAGE_KEY, page(nights, picture).encode())
+    root.put(PAGE_KEY, render_page(nights, picture).encode())
 
 
 def read_nights(root: Store) -> list[Report]:
@@ -59,14 +59,14 @@ def read_nights(root: Store) -> list[Report]:
         return [Report.model_validate_json(data) for data in threads.map(root.get, keys)]
 
 
-def page(nights: Sequence[Report], picture: bytes) -> str:
+def render_page(nights: Sequence[Report], picture: bytes) -> str:
     file = PICTURE_KEY.removeprefix(TREND)
     warning = PHANTOM_NOTICE if any(night.phantom for night in nights) else ""
-    told = {"newest": nights[-1], "rows": table(nights), "warning": warning}
+    told = {"newest": nights[-1], "rows": build_table(nights), "warning": warning}
     return render("trend.html", **told, shown=embedded(picture), file=file)
 
 
-def table(nights: Sequence[Report]) -> Table:
+def build_table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
     named = title(nights[-1].figures.extractor, FRECHET)
     head = ["night", "gate", "pictures", named, "less real halves'", "worst agreement", "agreement", "near-copies"]
@@ -74,14 +74,14 @@ def table(nights: Sequence[Report]) -> Table:
     rows = [
         [
             night.date, "passed" if night.passed else "failed", f"{night.pictures:,}",
-            *(shown(getattr(night.figures, name)) for name in names), night.data[:12], night.model[:12],
+            *(format_value(getattr(night.figures, name)) for name in names), night.data[:12], night.model[:12],
         ]
         for night in reversed(nights)
     ]  # fmt: skip
     return [*head, "data", "model"], rows
 
 
-def draw(nights: Sequence[Report]) -> bytes:
+def draw_trend(nights: Sequence[Report]) -> bytes:
     """The judged figures over nights, with their limits: a PNG, 9 inches wide."""
     canvas = Figure(figsize=(WIDTH, 0.8 + PANEL * len(PANELS)), dpi=DPI, layout="constrained")
     axes = canvas.subplots(len(PANELS), sharex=True)

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from cxr.artifact import unit_key, verify
-from cxr.ingest.job import content
-from cxr.nightly.lease import LENGTH, newest_token, read_claim, take
+from cxr.ingest.job import content_digest
+from cxr.nightly.lease import LENGTH, newest_token, read_claim, take_lease
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import read_latest
 from cxr.nightly.trend import read_nights
@@ -80,7 +80,7 @@ def test_all_that_a_night_leaves_verifies(first):
     assert [str(place.relative_to(first.uri)) for place in artifacts(first)] == places
     assert all(verify(open_store(str(place))).clean for place in artifacts(first))
     data, model = (json.loads(Path(first.uri, place, "record.json").read_text()) for place in places[:2])
-    assert latest.data == f"data/{content(data['recipe'], data['inputs']['marks'])}"
+    assert latest.data == f"data/{content_digest(data['recipe'], data['inputs']['marks'])}"
     assert latest.model == f"models/{model['recipe_digest']}"
     sets = json.loads(Path(first.uri, latest.set, "record.json").read_text())
     assert sets["metrics"]["lineage"] is None  # nobody knows whom the random base has seen
@@ -143,7 +143,7 @@ def test_a_run_that_was_overtaken_stops_and_cannot_commit(jobs, words, first):
     before = read_latest(first)
     os.kill(job.pid, signal.SIGSTOP)
     let_run_out(first)
-    other = take(first, LENGTH)
+    other = take_lease(first, LENGTH)
     os.kill(job.pid, signal.SIGCONT)
     said = job.communicate(timeout=120)[1]
     other.end()

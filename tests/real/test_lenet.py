@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cxr import recipes
-from cxr.labs.gan.lenet import accuracy, learn
+from cxr.labs.gan.lenet import accuracy, fit_lenet
 from cxr.labs.gan.real import from_source
 from tests.real.test_sources import rows
 
@@ -16,7 +16,7 @@ def test_lenet_names_mnist_as_well_as_is_known_of_it() -> None:
     config = recipes.GAN["mnist"]()
     real = from_source(rows("idx", "mnist"), config.seed, pytest.fail)
     torch.set_num_threads(config.threads)
-    lenet = learn(real, config, lambda figures: None)
+    lenet = fit_lenet(real, config, lambda figures: None)
     found = accuracy(lenet, *real.part("test"))
     print(f"LeNet-5 names {found:.2%} of {len(real.part('test')[0])}")
     assert found >= 0.989

@@ -9,7 +9,7 @@ import pytest
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import fit_square, make_thumbnail, read_gray
 from cxr.data.splits import merge_groups, split_by_group
-from cxr.ingest.baselines import baselines
+from cxr.ingest.baselines import measure_baselines
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 
@@ -31,7 +31,9 @@ def test_shortcuts_of_the_nih_set_are_seen():
         split = split_by_group(findings, groups, seed=seed)
         assert len(set(zip(patients, split.split, strict=True))) == len(set(patients)) == 531
         rng = np.random.default_rng(seed)
-        measured = baselines(thumbnails, findings, [row["view"] for row in rows], groups.tolist(), split.split, rng)
+        measured = measure_baselines(
+            thumbnails, findings, [row["view"] for row in rows], groups.tolist(), split.split, rng
+        )
         _, view, ridge = measured
         aucs.append(ridge.auc)
         views.append(view.accuracy)

@@ -1,4 +1,4 @@
-"""The end of a GAN: its pictures sorted by what they show, its networks, figures, card, and the record last."""
+"""The end of a GAN: its pictures sorted by what they show, its networks, metrics, card, and the record last."""
 
 import json
 import platform
@@ -17,10 +17,10 @@ from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.data.lineage import LINEAGE, SET_SOURCES, describe_patients, record_lineage
 from cxr.data.lineage_lists import save_for_owner
 from cxr.labs.gan import pictures
-from cxr.labs.gan.job import LENET_KEY, GanJob, Run, image_id
+from cxr.labs.gan.job import LENET_KEY, GanJob, GanRun, image_id
 from cxr.labs.gan.lenet import accuracy, predict
 from cxr.labs.gan.networks import LeNet5, sample
-from cxr.labs.gan.scoring import Scores, Similar, score
+from cxr.labs.gan.scoring import Scores, Similar, score_images
 from cxr.store import StoredObject, json_lines, parquet
 
 SAMPLES_KEY, GIF_KEY, CURVES_KEY = "samples.png", "samples.gif", "curves.png"
@@ -29,7 +29,7 @@ PUT_THREADS = 8
 
 
 def complete(
-    job: GanJob, run: Run, lenet: LeNet5, similar: Similar, timings: dict[str, float], advance: Callable[[], object]
+    job: GanJob, run: GanRun, lenet: LeNet5, similar: Similar, timings: dict[str, float], advance: Callable[[], object]
 ) -> Record:
     """Generates, scores and stores the pictures, then what belongs beside them; returns the record.
 
@@ -38,20 +38,24 @@ def complete(
         advance: hears of every stored picture.
     """
     asked = job.asked(job.config.count)
-    pixels = sample(run.trainer.generator, job.seeds, asked, job.told)
-    scores = score(pixels, asked if job.told else None, lenet, job.real, similar)
-    rows = rows_of(job, asked, scores)
-    stored = put_pictures(job, rows, pixels, advance)
+    pixels = sample(run.trainer.generator, job.seeds, asked, job.conditioned_classes)
+    scores = score_images(pixels, asked if job.conditioned_classes else None, lenet, job.real, similar)
+    rows = build_rows(job, asked, scores)
+    stored = store_images(job, rows, pixels, advance)
     objects = [job.store.read_back(key) for key in (PLAN_KEY, LENET_KEY)]
-    figures = metrics(job, run, scores, lenet)
-    pieces = {**tables(job, rows, stored), **networks(run, scores), **drawings(job, run, scores, lenet)}
-    pieces[CARD_KEY] = card(job, figures).encode()
+    metrics = build_metrics(job, run, scores, lenet)
+    pieces = {
+        **encode_tables(job, rows, stored),
+        **encode_networks(run, scores),
+        **draw_figures(job, run, scores, lenet),
+    }
+    pieces[CARD_KEY] = render_card(job, metrics).encode()
     objects += [job.store.put(key, data) for key, data in pieces.items()]
     save_for_owner(job.real.seen)
     return job.new_record(
         Made.of(stored),
         objects,
-        figures,
+        metrics,
         inputs={"data": job.real.digest},
         seeds={"seed": job.config.seed},
         device=f"CPU, {platform.machine()}",
@@ -59,19 +63,19 @@ def complete(
     )
 
 
-def rows_of(job: GanJob, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]:
+def build_rows(job: GanJob, asked: np.ndarray, scores: Scores) -> list[dict[str, Any]]:
     """One a picture. Its finding is what was asked for, or what LeNet-5 names where nothing was."""
     classes = job.real.classes
     rows = []
     for seed, wanted, named, confidence in zip(job.seeds, asked, scores.named, scores.confidence, strict=True):
-        told = {"asked": classes[wanted]} if job.told else {}
-        finding = classes[wanted if job.told else named]
+        told = {"asked": classes[wanted]} if job.conditioned_classes else {}
+        finding = classes[wanted if job.conditioned_classes else named]
         seen = {"named": classes[named], "confidence": round(float(confidence), 6)}
         rows.append({"image_id": image_id(job, seed), "finding": finding, "seed": seed, **told, **seen})
     return rows
 
 
-def put_pictures(
+def store_images(
     job: GanJob, rows: Sequence[dict[str, Any]], pixels: np.ndarray, advance: Callable[[], object]
 ) -> list[StoredObject]:
     """Stores a file a picture, and removes any that an interrupted run has left under another finding."""
@@ -90,7 +94,7 @@ def put_pictures(
     return stored
 
 
-def tables(job: GanJob, rows: Sequence[dict[str, Any]], stored: Sequence[StoredObject]) -> dict[str, bytes]:
+def encode_tables(job: GanJob, rows: Sequence[dict[str, Any]], stored: Sequence[StoredObject]) -> dict[str, bytes]:
     """The catalog, and for `datasets`' image folders a line a picture."""
     about = {"source": f"GAN of {job.real.source}", "licence": job.real.licence}
     pairs = list(zip(rows, stored, strict=True))
@@ -103,7 +107,7 @@ def tables(job: GanJob, rows: Sequence[dict[str, Any]], stored: Sequence[StoredO
     return {CATALOG_KEY: parquet(table), METADATA_KEY: json_lines(lines)}
 
 
-def networks(run: Run, scores: Scores) -> dict[str, bytes]:
+def encode_networks(run: GanRun, scores: Scores) -> dict[str, bytes]:
     """Both networks; of a collapsed run also the last generator that had not collapsed, if it is another."""
     files = {f"{name}.safetensors": save(part.state_dict()) for name, part in run.trainer.parts.items()}
     if run.good and (older := last_good(run, scores)):
@@ -111,7 +115,7 @@ def networks(run: Run, scores: Scores) -> dict[str, bytes]:
     return files
 
 
-def last_good(run: Run, scores: Scores) -> int | None:
+def last_good(run: GanRun, scores: Scores) -> int | None:
     """Of a collapsed run, the epoch of the last checkpoint before the collapse."""
     good = run.good and run.good["epoch"]
     return good if scores.collapsed and good and good < run.trainer.done else None
@@ -121,7 +125,7 @@ def good_key(epoch: int) -> str:
     return f"generator_epoch{epoch}.safetensors"
 
 
-def drawings(job: GanJob, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, bytes]:
+def draw_figures(job: GanJob, run: GanRun, scores: Scores, lenet: LeNet5) -> dict[str, bytes]:
     classes, (test, labels) = job.real.classes, job.real.part("test")
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (labels, predict(lenet, test).argmax(axis=1)), 1)
@@ -135,7 +139,7 @@ def drawings(job: GanJob, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, 
     }
 
 
-def metrics(job: GanJob, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, Any]:
+def build_metrics(job: GanJob, run: GanRun, scores: Scores, lenet: LeNet5) -> dict[str, Any]:
     """The record's; shares from 0 to 1."""
     return {
         "lenet_accuracy": {part: accuracy(lenet, *job.real.part(part)) for part in ("validation", "test")},
@@ -152,12 +156,12 @@ def metrics(job: GanJob, run: Run, scores: Scores, lenet: LeNet5) -> dict[str, A
     }
 
 
-def card(job: GanJob, figures: dict[str, Any]) -> str:
+def render_card(job: GanJob, metrics: dict[str, Any]) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
-    config, real, parts = job.config, job.real, figures["lenet_accuracy"]
-    counts = "\n".join(f"| {finding} | {count} |" for finding, count in figures["classes"].items())
-    kind = "conditional DCGAN" if job.told else "DCGAN"
-    labels = "what the generator was asked for" if job.told else "what LeNet-5 names, which can be wrong"
+    config, real, parts = job.config, job.real, metrics["lenet_accuracy"]
+    counts = "\n".join(f"| {finding} | {count} |" for finding, count in metrics["classes"].items())
+    kind = "conditional DCGAN" if job.conditioned_classes else "DCGAN"
+    labels = "what the generator was asked for" if job.conditioned_classes else "what LeNet-5 names, which can be wrong"
     return f"""---
 license: other
 task_categories:
@@ -171,7 +175,7 @@ configs:
 
 # {config.count} pictures of a {kind}
 
-{collapse_line(figures)}Every picture was generated. {describe_patients(real.sources, real.seen)} \
+{collapse_line(metrics)}Every picture was generated. {describe_patients(real.sources, real.seen)} \
 Pictures of 28 x 28 pixels are for learning how GANs behave: digits are no X-rays, and no figure here says anything \
 about patients. Not for clinical use.
 
@@ -181,12 +185,12 @@ about patients. Not for clinical use.
 | --- | --- |
 {counts}
 
-{never_line(figures)}- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; \
+{never_line(metrics)}- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; \
 `{real.digest[:16]}`
 - Labels and folders are {labels}
 - LeNet-5 names {parts["test"]:.2%} of the real test part rightly (chosen on the validation part: \
-{parts["validation"]:.2%}); its mean confidence in these pictures is {figures["confidence"]:.3f}
-{agreement_lines(figures)}
+{parts["validation"]:.2%}); its mean confidence in these pictures is {metrics["confidence"]:.3f}
+{agreement_lines(metrics)}
 - {kind}: {config.epochs} epochs of batches of {config.batch_size}, noise of {config.noise_dim}, width {config.width}, \
 Adam {config.learning_rate:g}, seed {config.seed}
 
@@ -194,37 +198,37 @@ Adam {config.learning_rate:g}, seed {config.seed}
 ![Classes]({CLASSES_KEY})
 ![Confusion of LeNet-5]({CONFUSION_KEY})
 
-`images/metadata.jsonl` has a line for each picture, `record.json` all figures.
+`images/metadata.jsonl` has a line for each picture, `record.json` all metrics.
 """
 
 
-def collapse_line(figures: dict[str, Any]) -> str:
+def collapse_line(metrics: dict[str, Any]) -> str:
     """Said first, where there is something to say."""
-    if not figures["collapsed"]:
+    if not metrics["collapsed"]:
         return ""
-    older = figures["last_good_epoch"]
+    older = metrics["last_good_epoch"]
     kept = f" `{good_key(older)}` is the generator before the collapse." if older else ""
-    return f"> **Collapsed:** {'; '.join(figures['collapsed_because'])}.{kept}\n\n"
+    return f"> **Collapsed:** {'; '.join(metrics['collapsed_because'])}.{kept}\n\n"
 
 
-def never_made(figures: dict[str, Any]) -> list[str]:
+def missing_classes(metrics: dict[str, Any]) -> list[str]:
     """The classes of which there is no picture."""
-    return [finding for finding, count in figures["classes"].items() if not count]
+    return [finding for finding, count in metrics["classes"].items() if not count]
 
 
-def never_line(figures: dict[str, Any]) -> str:
-    missing = never_made(figures)
+def never_line(metrics: dict[str, Any]) -> str:
+    missing = missing_classes(metrics)
     return f"- Never made: {', '.join(missing)}\n" if missing else ""
 
 
-def agreement_lines(figures: dict[str, Any]) -> str:
-    near, alike = figures["neighbour_agreement"], figures["ms_ssim"]
+def agreement_lines(metrics: dict[str, Any]) -> str:
+    near, alike = metrics["neighbour_agreement"], metrics["ms_ssim"]
     lines = [
         f"The nearest real picture is of the class that LeNet-5 names for {near['generated']:.1%} of them "
         f"(real test pictures: {near['real']:.1%})"
     ]
-    if figures["asked_agreement"] is not None:
-        lines.insert(0, f"LeNet-5 names what was asked for in {figures['asked_agreement']:.1%} of them")
+    if metrics["asked_agreement"] is not None:
+        lines.insert(0, f"LeNet-5 names what was asked for in {metrics['asked_agreement']:.1%} of them")
     if None not in alike.values():
         lines.append(f"Mean MS-SSIM within a class (higher is less diverse): {alike['generated']:.3f}, real ones "
                      f"{alike['real']:.3f}")  # fmt: skip

@@ -16,12 +16,12 @@ from cxr.artifact.kinds import GAN
 from cxr.errors import BadInput
 from cxr.labs.gan.checkpoints import checkpoint_key, keep_checkpoint, last_checkpoint, last_epoch
 from cxr.labs.gan.config import GanConfig, identity
-from cxr.labs.gan.lenet import learn, predict
-from cxr.labs.gan.loop import Figures, Trainer, train
+from cxr.labs.gan.lenet import fit_lenet, predict
+from cxr.labs.gan.loop import Metrics, Trainer, train
 from cxr.labs.gan.networks import LeNet5, sample
 from cxr.labs.gan.pictures import COLUMNS, ROWS
 from cxr.labs.gan.real import Real
-from cxr.labs.gan.scoring import collapse
+from cxr.labs.gan.scoring import explain_collapse
 from cxr.store import Store
 
 LENET_KEY = "lenet.safetensors"
@@ -42,8 +42,8 @@ class GanJob(Artifact):
     real: Real
 
     @property
-    def told(self) -> int:
-        """How many classes the networks are told of."""
+    def conditioned_classes(self) -> int:
+        """How many classes the networks are conditioned on; 0: none."""
         return len(self.real.classes) if self.config.conditional else 0
 
     @property
@@ -65,7 +65,7 @@ def prepare(store: Store, config: GanConfig, real: Real) -> GanJob:
     recipe = identity(config, real.digest)
     job = GanJob(store, recipe, config, real)
     job.refuse_other()
-    trainer_of(job)
+    build_trainer(job)
     return job
 
 
@@ -73,7 +73,7 @@ def begin(job: GanJob) -> None:
     """Stores the plan, if it is not there."""
     torch.set_num_threads(job.config.threads)
     names = [image_id(job, seed) for seed in job.seeds]
-    asked = [job.real.classes[label] if job.told else None for label in job.asked(len(names))]
+    asked = [job.real.classes[label] if job.conditioned_classes else None for label in job.asked(len(names))]
     plan = pa.table([names, list(job.seeds), pa.array(asked, pa.string())], schema=PLAN)
     job.begin(plan)
 
@@ -82,7 +82,7 @@ def image_id(job: GanJob, seed: int) -> str:
     return hashlib.sha256(f"{job.digest} {seed}".encode()).hexdigest()[:32]
 
 
-def trainer_of(job: GanJob) -> Trainer:
+def build_trainer(job: GanJob) -> Trainer:
     return Trainer(job.config, *job.real.part("train"), len(job.real.classes))
 
 
@@ -97,18 +97,18 @@ def read_lenet(job: GanJob) -> LeNet5 | None:
     return lenet
 
 
-def make_lenet(job: GanJob, report: Callable[[Figures], None]) -> LeNet5:
-    lenet = learn(job.real, job.config, report)
+def train_lenet(job: GanJob, report: Callable[[Metrics], None]) -> LeNet5:
+    lenet = fit_lenet(job.real, job.config, report)
     job.store.put(LENET_KEY, save(lenet.state_dict()))
     return lenet
 
 
 @dataclass
-class Run:
+class GanRun:
     """The training and what it has come to; all of it is in a checkpoint."""
 
     trainer: Trainer
-    history: list[Figures]
+    history: list[Metrics]
     frames: list[np.ndarray]  # uint8 [COLUMNS x ROWS, 28, 28], pictures of the same noise
     good: dict[str, Any] | None  # epoch and weights of the last checkpoint whose generator had not collapsed
 
@@ -117,31 +117,31 @@ class Run:
         return {"trainer": self.trainer.state_dict(), "history": self.history, "frames": frames, "good": self.good}
 
 
-def go_on(job: GanJob) -> Run:
+def resume(job: GanJob) -> GanRun:
     """The run where its last checkpoint was, or at its beginning."""
-    trainer, state = trainer_of(job), last_checkpoint(job.store)
+    trainer, state = build_trainer(job), last_checkpoint(job.store)
     if state is None:
-        return Run(trainer, [], [], None)
+        return GanRun(trainer, [], [], None)
     trainer.load_state_dict(state["trainer"])
-    return Run(trainer, state["history"], list(state["frames"].numpy()), state["good"])
+    return GanRun(trainer, state["history"], list(state["frames"].numpy()), state["good"])
 
 
-def fit(job: GanJob, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
-    """Trains to the end from where the run stands; tells the figures of each epoch.
+def train_gan(job: GanJob, lenet: LeNet5, tell: Callable[[Metrics], None]) -> GanRun:
+    """Trains to the end from where the run stands; tells the metrics of each epoch.
 
     Raises:
         BadInput: a loss is no number any more; the last checkpoint stays.
     """
-    run = go_on(job)
+    run = resume(job)
 
-    def report(figures: Figures) -> None:
-        run.history.append(figures)
-        if framed(run.trainer.done, job.config.epochs):
-            run.frames.append(samples(job, run.trainer, COLUMNS * ROWS))
-        tell(figures)
+    def report(metrics: Metrics) -> None:
+        run.history.append(metrics)
+        if is_frame_epoch(run.trainer.done, job.config.epochs):
+            run.frames.append(sample_fixed_noise(job, run.trainer, COLUMNS * ROWS))
+        tell(metrics)
 
     def keep() -> None:
-        if not collapsing(job, run.trainer, lenet):
+        if not find_collapse(job, run.trainer, lenet):
             weights = {name: value.clone() for name, value in run.trainer.generator.state_dict().items()}
             run.good = {"epoch": run.trainer.done, "generator": weights}
         keep_checkpoint(job.store, run.trainer.done, run.state_dict())
@@ -149,11 +149,11 @@ def fit(job: GanJob, lenet: LeNet5, tell: Callable[[Figures], None]) -> Run:
     try:
         train(run.trainer, report, keep)
     except BadInput as error:
-        raise BadInput(f"{error}; {kept(job, run)}") from None
+        raise BadInput(f"{error}; {describe_checkpoint(job, run)}") from None
     return run
 
 
-def kept(job: GanJob, run: Run) -> str:
+def describe_checkpoint(job: GanJob, run: GanRun) -> str:
     """What a run that cannot go on leaves, in words."""
     epoch, good = last_epoch(job.store), run.good["epoch"] if run.good else 0
     if not epoch:
@@ -164,17 +164,17 @@ def kept(job: GanJob, run: Run) -> str:
     return f"the last checkpoint, {checkpoint_key(epoch)}, is kept: it had collapsed{before}"
 
 
-def framed(epoch: int, epochs: int) -> bool:
+def is_frame_epoch(epoch: int, epochs: int) -> bool:
     """Whether an epoch is one of `FRAMES` that are evenly spread up to the last."""
     return epoch * FRAMES // epochs > (epoch - 1) * FRAMES // epochs
 
 
-def samples(job: GanJob, trainer: Trainer, count: int) -> np.ndarray:
+def sample_fixed_noise(job: GanJob, trainer: Trainer, count: int) -> np.ndarray:
     """Pictures of noise that stays the same; not that of the pictures which are kept."""
-    return sample(trainer.generator, range(2**62, 2**62 + count), job.asked(count), job.told)
+    return sample(trainer.generator, range(2**62, 2**62 + count), job.asked(count), job.conditioned_classes)
 
 
-def collapsing(job: GanJob, trainer: Trainer, lenet: LeNet5) -> list[str]:
+def find_collapse(job: GanJob, trainer: Trainer, lenet: LeNet5) -> list[str]:
     """Why the generator counts as collapsed now, by the classes of a few pictures."""
-    named = predict(lenet, samples(job, trainer, WATCHED)).argmax(axis=1)
-    return collapse(np.bincount(named, minlength=len(job.real.classes)), job.real.counts)
+    named = predict(lenet, sample_fixed_noise(job, trainer, WATCHED)).argmax(axis=1)
+    return explain_collapse(np.bincount(named, minlength=len(job.real.classes)), job.real.counts)

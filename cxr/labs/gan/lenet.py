@@ -13,7 +13,7 @@ from cxr.labs.gan.networks import LeNet5
 from cxr.labs.gan.real import Real
 
 
-def learn(real: Real, config: GanConfig, report: Callable[[dict[str, float]], None]) -> LeNet5:
+def fit_lenet(real: Real, config: GanConfig, report: Callable[[dict[str, float]], None]) -> LeNet5:
     """The network as it was after the epoch that names most of the validation part; one report an epoch."""
     (pixels, labels), validation = real.part("train"), real.part("validation")
     size, rng = min(config.lenet_batch_size, len(pixels)), np.random.default_rng([config.seed, 1])

@@ -13,7 +13,7 @@ from cxr.errors import BadInput
 from cxr.labs.gan.config import GanConfig
 from cxr.labs.gan.networks import Discriminator, Generator, one_hot
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 FIGURES = ("discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy")
 
 
@@ -33,11 +33,11 @@ class Trainer:
         if config.batch_size > len(pixels):
             raise BadInput(f"--batch-size {config.batch_size}: more than the {len(pixels)} pictures to train on")
         self.config, self.pixels, self.labels = config, pixels, labels
-        self.told = classes if config.conditional else 0  # classes that the networks are told of
+        self.conditioned_classes = classes if config.conditional else 0  # 0: not conditional
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.generator = Generator(config.noise_dim, config.width, self.told)
-            self.discriminator = Discriminator(config.width, self.told)
+            self.generator = Generator(config.noise_dim, config.width, self.conditioned_classes)
+            self.discriminator = Discriminator(config.width, self.conditioned_classes)
         self.parts = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = {
             name: torch.optim.Adam(part.parameters(), config.learning_rate, betas=(config.beta1, 0.999))
@@ -45,7 +45,7 @@ class Trainer:
         }
         self.done = 0  # epochs
 
-    def epoch(self) -> Figures:
+    def epoch(self) -> Metrics:
         """Every picture once, but for what does not fill a batch; returns the means over its steps.
 
         Raises:
@@ -63,13 +63,13 @@ class Trainer:
 
     def step(self, rows: np.ndarray, noise: torch.Generator) -> Tensor:
         """One update of both networks; `FIGURES` as float [4]."""
-        real, asked = pixels_to_input(self.pixels[rows]), one_hot(self.labels[rows], self.told)
+        real, asked = pixels_to_input(self.pixels[rows]), one_hot(self.labels[rows], self.conditioned_classes)
         fake = self.generator(torch.randn(len(rows), self.config.noise_dim, generator=noise), asked)
         on_real, on_fake = self.discriminator(real, asked), self.discriminator(fake.detach(), asked)
         smoothed = 1 - self.config.label_smoothing
-        discriminator_loss = towards(on_real, smoothed) + towards(on_fake, 0.0)
+        discriminator_loss = bce_to(on_real, smoothed) + bce_to(on_fake, 0.0)
         self.update("discriminator", discriminator_loss)
-        generator_loss = towards(self.discriminator(fake, asked), 1.0)  # the non-saturating loss, Goodfellow 2014
+        generator_loss = bce_to(self.discriminator(fake, asked), 1.0)  # the non-saturating loss, Goodfellow 2014
         self.update("generator", generator_loss)
         right = (on_real > 0).float().mean(), (on_fake < 0).float().mean()
         return torch.stack([discriminator_loss, generator_loss, *right]).detach()
@@ -94,16 +94,16 @@ class Trainer:
         self.done = state["epoch"]
 
 
-def towards(logits: Tensor, wanted: float) -> Tensor:
+def bce_to(logits: Tensor, wanted: float) -> Tensor:
     """Mean binary cross-entropy to one probability."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, wanted))
 
 
-def train(trainer: Trainer, report: Callable[[Figures], None], keep: Callable[[], None]) -> None:
+def train(trainer: Trainer, report: Callable[[Metrics], None], keep: Callable[[], None]) -> None:
     """Epochs until the end; a trainer that has finished is left as it is.
 
     Args:
-        report: gets the figures of every epoch.
+        report: gets the metrics of every epoch.
         keep: stores a checkpoint, every so many epochs and after the last.
     """
     epochs, every = trainer.config.epochs, trainer.config.checkpoint_every

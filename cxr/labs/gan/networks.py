@@ -30,7 +30,7 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),
             nn.Tanh(),
         )
-        self.apply(begin)
+        self.apply(initialise_layer)
 
     def forward(self, noise: Tensor, asked: Tensor) -> Tensor:
         """float32 [B, noise_dim] and one-hot [B, classes] to pictures [B, 1, 28, 28]."""
@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(2 * width, 1, SIZE // 4),
         )
-        self.apply(begin)
+        self.apply(initialise_layer)
 
     def forward(self, pictures: Tensor, asked: Tensor) -> Tensor:
         """float32 [B, 1, 28, 28] and one-hot [B, classes] to logits [B]."""
@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
         return self.layers(torch.cat([pictures, maps], dim=1)).flatten()
 
 
-def begin(layer: nn.Module) -> None:
+def initialise_layer(layer: nn.Module) -> None:
     """DCGAN's first weights: normal, standard deviation 0.02."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.labs.gan.loop import Figures
+from cxr.labs.gan.loop import Metrics
 from cxr.report.plots import COLOURS
 
 COLUMNS, ROWS = 10, 6
@@ -39,7 +39,7 @@ def gif(frames: Sequence[np.ndarray]) -> bytes:
     return data.getvalue()
 
 
-def curves(history: Sequence[Figures]) -> bytes:
+def curves(history: Sequence[Metrics]) -> bytes:
     """A PNG: both losses, and how often the discriminator is right, over the epochs."""
     figure = Figure(figsize=(7, 6), dpi=100, layout="constrained")
     panels = {"loss": ("generator_loss", "discriminator_loss"),
@@ -52,7 +52,7 @@ def curves(history: Sequence[Figures]) -> bytes:
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("epoch", fontsize=12)
-    return drawn(figure)
+    return encode_figure(figure)
 
 
 def histogram(classes: Sequence[str], counts: Sequence[int], real_counts: np.ndarray) -> bytes:
@@ -66,7 +66,7 @@ def histogram(classes: Sequence[str], counts: Sequence[int], real_counts: np.nda
     axis.set_title("share of the pictures, by the class that LeNet-5 names", fontsize=13)
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
-    return drawn(figure)
+    return encode_figure(figure)
 
 
 def confusion(classes: Sequence[str], counts: np.ndarray) -> bytes:
@@ -84,10 +84,10 @@ def confusion(classes: Sequence[str], counts: np.ndarray) -> bytes:
     axis.set_title("LeNet-5 on the real test part", fontsize=13)
     axis.set_xlabel("named", fontsize=12)
     axis.set_ylabel("true", fontsize=12)
-    return drawn(figure)
+    return encode_figure(figure)
 
 
-def drawn(figure: Figure) -> bytes:
+def encode_figure(figure: Figure) -> bytes:
     data = io.BytesIO()
     figure.savefig(data, format="png")
     return data.getvalue()

@@ -70,32 +70,34 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
         note(f"{refused} of {refused + len(kept)} pictures cannot be used and are left out")
     columns = {name: [getattr(row, name) for row in kept] for name in DESCRIBED}
     columns["patient"] = [row.patient_id or row.name for row in kept]
-    return assembled(np.array(pixels), columns, whole.hexdigest(), seed)
+    return build_real(np.array(pixels), columns, whole.hexdigest(), seed)
 
 
 def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> Real:
     """The pictures of a finished set, with its split. Raises as `from_source`, `read_images` and `owner_key`."""
     columns = {name: found.table[name].to_pylist() for name in ("image_id", "patient_id", *DESCRIBED)}
     columns["patient"] = [p or name for p, name in zip(columns["patient_id"], columns["image_id"], strict=True)]
-    real = assembled(read_images(found.store, found.table, SIZE, advance), columns, found.digest, seed)
+    real = build_real(read_images(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
     plain = (hashed_id(patient, image) for patient, image, part in who if part != "test")
     return replace(real, seen=(pseudonymise(plain, owner_key()),), sources=found.sources)
 
 
-def assembled(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: str, seed: int) -> Real:
+def build_real(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: str, seed: int) -> Real:
     """Of `DESCRIBED` and `patient`, one value a picture: words, or of all but finding and patient None."""
     findings: Sequence[str] = columns["finding"]
     classes = tuple(sorted(set(findings)))
     if len(classes) < 2:
         raise BadInput(f"--data: holds pictures of {len(classes)} findings; give two at least")
     labels = np.searchsorted(classes, findings).astype(np.int64)
-    splits = divided(findings, columns["split"], columns["patient"], seed)
+    splits = choose_splits(findings, columns["split"], columns["patient"], seed)
     source, licence = (", ".join(sorted({e or "unstated" for e in columns[name]})) for name in ("source", "licence"))
     return Real(pixels, labels, splits, classes, digest, source, licence, merge_sources(columns["source"]))
 
 
-def divided(findings: Sequence[str], splits: Sequence[str | None], patients: Sequence[str], seed: int) -> np.ndarray:
+def choose_splits(
+    findings: Sequence[str], splits: Sequence[str | None], patients: Sequence[str], seed: int
+) -> np.ndarray:
     """The publisher's split where it has a train and a test part, else ours, by patient; str [N].
 
     A validation part that is missing is taken from the train part.

@@ -34,7 +34,7 @@ class Scores:
     collapsed: list[str]  # why; empty if they have not
 
 
-def score(pixels: np.ndarray, asked: np.ndarray | None, lenet: LeNet5, real: Real, similar: Similar) -> Scores:
+def score_images(pixels: np.ndarray, asked: np.ndarray | None, lenet: LeNet5, real: Real, similar: Similar) -> Scores:
     """Of generated pictures, uint8 [N, 28, 28].
 
     Args:
@@ -52,7 +52,7 @@ def score(pixels: np.ndarray, asked: np.ndarray | None, lenet: LeNet5, real: Rea
         named, probabilities.max(axis=1), counts.tolist(),
         None if asked is None else share(named == asked),
         share(near == named), share(real_near == predict(lenet, test).argmax(axis=1)),
-        alike, real_alike, collapse(counts, real.counts, alike, real_alike),
+        alike, real_alike, explain_collapse(counts, real.counts, alike, real_alike),
     )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def within(pixels: np.ndarray, labels: np.ndarray, similar: Similar) -> float | 
     return float(np.mean(found)) if found else None
 
 
-def collapse(
+def explain_collapse(
     counts: np.ndarray, real_counts: np.ndarray, alike: float | None = None, real_alike: float | None = None
 ) -> list[str]:
     """Why pictures count as collapsed, a line each.

@@ -85,9 +85,9 @@ def prepare_ingest(store: LocalStore, seconds: float, folder: Path) -> Driver:
 
     def work() -> Record:
         pending, watch = job.begin(ready)
-        take = job.Take(store, config)
+        take = job.IngestWorker(store, config)
         for unit in pending:
-            watch.add(take(unit, job.unit_file(folder, unit).read_bytes()))
+            watch.add(take(unit, job.unit_path(folder, unit).read_bytes()))
         return finish.complete(ready, {"total": seconds}, lambda line: None)
 
     return Driver(ready, work)
@@ -188,8 +188,8 @@ def prepare_gan(store: LocalStore, seconds: float, pixels: np.ndarray) -> Driver
 
     def work() -> Record:
         job.begin(ready)
-        lenet = job.read_lenet(ready) or job.make_lenet(ready, lambda figures: None)
-        run = job.fit(ready, lenet, lambda figures: None)
+        lenet = job.read_lenet(ready) or job.train_lenet(ready, lambda figures: None)
+        run = job.train_gan(ready, lenet, lambda figures: None)
         return finish.complete(ready, run, lenet, lambda *pair: 0.5, {"total": seconds}, lambda: None)
 
     return Driver(ready, work)

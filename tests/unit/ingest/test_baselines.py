@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr.ingest.baselines import baselines
+from cxr.ingest.baselines import measure_baselines
 
 N = 240
 
@@ -22,12 +22,12 @@ def by_name(measured):
 def test_a_view_that_gives_the_finding_away_scores_all():
     thumbnails, findings, _, groups, split, rng = columns()
     views = ["AP" if f == "normal" else "PA" for f in findings]
-    view = by_name(baselines(thumbnails, findings, views, groups, split, rng))["view alone"]
+    view = by_name(measure_baselines(thumbnails, findings, views, groups, split, rng))["view alone"]
     assert (view.accuracy, view.auc, view.accuracy_interval) == (1.0, 1.0, (1.0, 1.0))
 
 
 def test_without_views_there_is_no_figure_and_noise_is_worth_chance():
-    measured = by_name(baselines(*columns()))
+    measured = by_name(measure_baselines(*columns()))
     assert measured["view alone"].accuracy is None and measured["view alone"].auc is None
     ridge = measured["ridge on 32x32"]
     assert ridge.auc_interval[0] < 0.5 < ridge.auc_interval[1]
@@ -40,14 +40,14 @@ def test_pixels_that_give_the_finding_away_are_seen_by_ridge():
     thumbnails, findings, views, groups, split, rng = columns()
     for picture, finding in zip(thumbnails, findings, strict=True):
         picture[:4, :4] += np.uint8(60 * (finding == "pneumonia"))
-    assert by_name(baselines(thumbnails, findings, views, groups, split, rng))["ridge on 32x32"].auc > 0.95
+    assert by_name(measure_baselines(thumbnails, findings, views, groups, split, rng))["ridge on 32x32"].auc > 0.95
 
 
 def test_the_view_alones_auc_is_scikit_learns():
     thumbnails, findings, _, groups, split, rng = columns()
     draw = np.random.default_rng(5)
     views = [("AP" if (f == "normal") != (draw.random() < 0.3) else "PA") for f in findings]
-    view = by_name(baselines(thumbnails, findings, views, groups, split, rng))["view alone"]
+    view = by_name(measure_baselines(thumbnails, findings, views, groups, split, rng))["view alone"]
     scores = {
         v: np.mean([f == "pneumonia" for f, w in zip(findings[:140], views[:140], strict=True) if w == v])
         for v in ("AP", "PA")
@@ -58,8 +58,8 @@ def test_the_view_alones_auc_is_scikit_learns():
 
 def test_intervals_are_over_patients_not_pictures():
     thumbnails, findings, _, groups, split, _ = columns()
-    alone = by_name(baselines(thumbnails, findings, [None] * N, groups, split, np.random.default_rng(1)))
+    alone = by_name(measure_baselines(thumbnails, findings, [None] * N, groups, split, np.random.default_rng(1)))
     few = [g // 12 for g in groups]
-    together = by_name(baselines(thumbnails, findings, [None] * N, few, split, np.random.default_rng(1)))
+    together = by_name(measure_baselines(thumbnails, findings, [None] * N, few, split, np.random.default_rng(1)))
     assert alone["majority class"].accuracy == together["majority class"].accuracy
     assert alone["majority class"].accuracy_interval != together["majority class"].accuracy_interval

@@ -61,9 +61,9 @@ def make(
     folder.mkdir(exist_ok=True)
     ready = job.prepare(open_store(str(out)), config, given or rows(), folder)
     pending, watch = job.begin(ready)
-    work = job.Take(ready.store, config)
+    work = job.IngestWorker(ready.store, config)
     for unit in pending:
-        watch.add(work(unit, job.unit_file(folder, unit).read_bytes()))
+        watch.add(work(unit, job.unit_path(folder, unit).read_bytes()))
     return ready
 
 
@@ -149,14 +149,14 @@ def marked(numbers: Sequence[int] = (), picture: int = 200) -> list[SourceRow]:
 def test_a_source_that_has_changed_since_is_not_taken_for_the_set_that_is_there(tmp_path):
     ready = make(tmp_path / "set", tmp_path / "work", given=marked())
     record = complete(ready)
-    assert job.already_made(job.prepare(ready.store, CONFIG, marked(), ready.folder)) == record
+    assert job.read_finished_set(job.prepare(ready.store, CONFIG, marked(), ready.folder)) == record
     other = job.prepare(ready.store, CONFIG, marked([3, 70]), ready.folder)
     with pytest.raises(
         BadInput, match=r"/set: the source has changed since this set was made \(2 of 84 pictures\); give"
     ):
-        job.already_made(other)
-    assert other.digest == record.recipe_digest and other.content != ready.content
-    assert ready.content == job.content(record.recipe, record.inputs["marks"])
+        job.read_finished_set(other)
+    assert other.digest == record.recipe_digest and other.content_digest != ready.content_digest
+    assert ready.content_digest == job.content_digest(record.recipe, record.inputs["marks"])
 
 
 def test_changed_pictures_of_a_set_in_the_making_are_read_again_and_no_others(tmp_path):
@@ -176,7 +176,7 @@ def test_a_set_of_a_version_without_marks_stays_as_it_is(tmp_path):
     record = complete(ready)
     plan = pq.read_table(tmp_path / "set" / "plan.parquet").drop_columns("mark")
     pq.write_table(plan, tmp_path / "set" / "plan.parquet")
-    assert job.already_made(ready) == record
+    assert job.read_finished_set(ready) == record
 
 
 def broken(finding: str) -> list[SourceRow]:
@@ -227,7 +227,7 @@ def test_a_commit_that_is_gone_before_any_run_has_finished_is_an_error(tmp_path)
 def test_a_file_that_only_the_drivers_machine_has_ends_the_job(tmp_path):
     file = tmp_path / "a.png"
     listed = SourceRow("a.png", partial(read_file, file), "normal", mark="was there")
-    here = job.Take(open_store(str(tmp_path / "set")), CONFIG)
+    here = job.IngestWorker(open_store(str(tmp_path / "set")), CONFIG)
     elsewhere = replace(here, driver="another machine")
     with pytest.raises(BadInput, match=r"a.png is not on machine .*: the source must be on a disk that all machines"):
         elsewhere(0, pickle.dumps([listed]))
@@ -341,7 +341,7 @@ def mask(number: int, quality: int | None = None) -> bytes:
 def test_masks_are_refused_by_what_they_are(tmp_path, quality):
     given = [*rows()[:-BAD], SourceRow("m.png", partial(mask, 3, quality), "normal", patient_id="m")]
     make(tmp_path / "set", tmp_path / "work", given=given)
-    assert [one.reason for unit in units.refused_units(open_store(str(tmp_path / "set"))).values() for one in unit] == [
+    assert [one.reason for unit in units.read_refused(open_store(str(tmp_path / "set"))).values() for one in unit] == [
         "black and white only, as a mask is and no X-ray"
     ]
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cxr.ingest.baselines import Baseline
-from cxr.ingest.split_report import SplitReport, markdown, picture
+from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
 
 
 def report(**changed) -> SplitReport:
@@ -29,7 +29,7 @@ def report(**changed) -> SplitReport:
 
 
 def test_the_table_counts_images_and_patients():
-    text = markdown(report())
+    text = render_markdown(report())
     assert "| nodule | 2 (1) | 1 (1) | 0 (0) | 3 (2) |" in text
     assert "| **all** | 3 (2) | 1 (1) | 1 (1) | 5 (4) |" in text
     assert "3 images were rejected, 2 were there twice" in text and "tiny" in text
@@ -37,7 +37,7 @@ def test_the_table_counts_images_and_patients():
 
 
 def test_balance_counts_only_what_is_known():
-    text = markdown(report())
+    text = render_markdown(report())
     assert "|  | view PA | view AP | sex F | sex M | median age |" in text
     assert "| nodule | 100% | 0% | 100% | 0% | 75 |" in text and "| normal | 50% | 50% | 50% | 50% | 40 |" in text
     assert "| validation | 100% | 0% | not given | not given | 80 |" in text
@@ -53,8 +53,10 @@ def test_balance_counts_only_what_is_known():
     ],
 )  # fmt: skip
 def test_the_picture_is_drawn_whatever_is_missing(changed):
-    drawn = Image.open(io.BytesIO(picture(report(**changed))))
+    drawn = Image.open(io.BytesIO(draw_report(report(**changed))))
     pixels = np.asarray(drawn.convert("L"))
     assert drawn.size == (1400, 1400) and pixels.std() > 10
     assert (pixels[:, [0, 1, -2, -1]] == 255).all(), "nothing is cut at a side"
-    assert ("View, sex and age are not given" in markdown(report(**changed))) == (changed.get("ages", [0])[0] is None)
+    assert ("View, sex and age are not given" in render_markdown(report(**changed))) == (
+        changed.get("ages", [0])[0] is None
+    )

@@ -3,7 +3,7 @@
 import pytest
 
 from cxr.artifact import Made, Record, recipe_digest
-from cxr.nightly.gate import Figures, judge, read_figures
+from cxr.nightly.gate import NightMetrics, check_metrics, read_metrics
 from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, figures, judged, quality
 
@@ -12,12 +12,12 @@ WORST = "agreement with what was asked, of the worst finding (a b), its lower 95
 
 
 def failed(found, last=None) -> list[str]:
-    return [check.name for check in judge(found, CONFIG, last) if not check.passed]
+    return [check.name for check in check_metrics(found, CONFIG, last) if not check.passed]
 
 
 def test_a_set_within_its_limits_passes() -> None:
     assert failed(figures()) == failed(figures(), LAST) == []
-    assert (len(judge(figures(), CONFIG, None)), len(judge(figures(), CONFIG, LAST))) == (4, 7)
+    assert (len(check_metrics(figures(), CONFIG, None)), len(check_metrics(figures(), CONFIG, LAST))) == (4, 7)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_verdict_says_which_gate_failed_and_why() -> None:
 def evaluated(store: Store, recipe: dict, **changes) -> object:
     store.put("quality.json", quality(**changes))
     made = Made(count=1, bytes=1, digest="")
-    return read_figures(
+    return read_metrics(
         store, Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])
     )
 
@@ -90,21 +90,23 @@ def test_a_gate_judges_the_worst_finding_not_all_together(store: Store) -> None:
     found = evaluated(store, {}, agreement=0.5, findings=bounds)
     assert (found.worst, found.worst_agreement) == ("missed_0", 0.0)
     lax = CONFIG.model_copy(update={"max_excess_distance": 100, "min_prompt_accuracy": 0.5})
-    assert [check.name for check in judge(found, lax, None) if not check.passed] == [WORST.replace("a b", "missed 0")]
+    assert [check.name for check in check_metrics(found, lax, None) if not check.passed] == [
+        WORST.replace("a b", "missed 0")
+    ]
 
 
 def test_copies_that_could_not_be_told_fail_the_gate_as_not_measured(store: Store) -> None:
     found = evaluated(store, {}, copies=None, frechet=9.0)
     assert (found.copies, found.beyond_chance) == (None, None)
     assert failed(found) == ["share of near-copies", "near-copies beyond chance"]
-    assert all("was not measured" in str(check) for check in judge(found, CONFIG, None) if not check.passed)
+    assert all("was not measured" in str(check) for check in check_metrics(found, CONFIG, None) if not check.passed)
 
 
 def test_a_night_of_version_0_1_can_still_be_read_and_is_not_compared_with() -> None:
     old = {"extractor": "tiny", "measured": "x", "frechet": 20.0, "distance": 5.0, "agreement": 0.8, "copies": 0.01}
-    last = Figures.model_validate({**old, "beyond_chance": False})
+    last = NightMetrics.model_validate({**old, "beyond_chance": False})
     assert (last.distance, last.excess, last.worst_agreement) == (5.0, None, None)
-    assert len(judge(figures(), CONFIG, last)) == 4
+    assert len(check_metrics(figures(), CONFIG, last)) == 4
 
 
 def test_another_set_is_measured_alike_and_another_size_is_not(store: Store) -> None:

@@ -21,9 +21,9 @@ def nights() -> list[Report]:
 
 def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights: list[Report]) -> None:
     for night in (nights[2], nights[0], nights[1]):  # a night may be judged after a later one
-        trend.update(store, night)
+        trend.update_trend(store, night)
     assert [night.date for night in trend.read_nights(store)] == ["2026-10-31", "2026-11-01", "2026-11-02"]
-    head, rows = trend.table(trend.read_nights(store))
+    head, rows = trend.build_table(trend.read_nights(store))
     assert [row[:2] for row in rows] == [
         ["2026-11-02", "failed"], ["2026-11-01", "failed"], ["2026-10-31", "passed"]
     ]  # fmt: skip
@@ -34,13 +34,15 @@ def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights
 
 
 def test_nights_of_phantoms_are_called_so(nights: list[Report]) -> None:
-    assert PHANTOM_NOTICE not in trend.page(nights, trend.draw(nights))
-    assert PHANTOM_NOTICE in trend.page([judged("2026-10-30", sources=(PHANTOM,)), *nights], trend.draw(nights))
+    assert PHANTOM_NOTICE not in trend.render_page(nights, trend.draw_trend(nights))
+    assert PHANTOM_NOTICE in trend.render_page(
+        [judged("2026-10-30", sources=(PHANTOM,)), *nights], trend.draw_trend(nights)
+    )
 
 
 def test_a_night_that_is_judged_again_is_there_once(store: Store, nights: list[Report]) -> None:
-    trend.update(store, nights[0])
-    trend.update(store, nights[0])
+    trend.update_trend(store, nights[0])
+    trend.update_trend(store, nights[0])
     assert trend.read_nights(store) == nights[:1]
 
 

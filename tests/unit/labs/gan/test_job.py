@@ -23,7 +23,7 @@ from cxr.labs.gan import finish
 from cxr.labs.gan import job as stage
 from cxr.labs.gan.checkpoints import last_checkpoint
 from cxr.labs.gan.config import GanConfig
-from cxr.labs.gan.job import fit, make_lenet, prepare, read_lenet
+from cxr.labs.gan.job import prepare, read_lenet, train_gan, train_lenet
 from cxr.labs.gan.real import from_set
 from cxr.store import open_store
 from tests.find_patients import find_patient_ids
@@ -36,8 +36,8 @@ def similar(pixels: np.ndarray, seed: int) -> float:
 
 def through(job, tell=lambda figures: None):
     """From the classifier to the record, as the job's file does it."""
-    lenet = read_lenet(job) or make_lenet(job, lambda figures: None)
-    run = fit(job, lenet, tell)
+    lenet = read_lenet(job) or train_lenet(job, lambda figures: None)
+    run = train_gan(job, lenet, tell)
     return job.make(lambda: finish.complete(job, run, lenet, similar, {"total": 1.0}, lambda: None))
 
 
@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(job) -> None:
 
 def test_a_damaged_checkpoint_is_told(job) -> None:
     ours = job()
-    make_lenet(ours, lambda figures: None)
+    train_lenet(ours, lambda figures: None)
     ours.store.put("checkpoints/00000002.pt", b"PK\3\4 half of one")
     with pytest.raises(BadInput, match=r"checkpoints/00000002.pt is damaged; remove it to begin anew"):
         through(ours)
@@ -132,7 +132,7 @@ def test_a_run_that_diverges_says_what_is_kept_and_how_good_it_is(job, monkeypat
     def poisoned(trainer, rows, noise):
         return step(trainer, rows, noise) * (float("nan") if trainer.done == 4 else 1)
 
-    monkeypatch.setattr(stage, "collapsing", collapsing)
+    monkeypatch.setattr(stage, "find_collapse", collapsing)
     monkeypatch.setattr(stage.Trainer, "step", poisoned)
     with pytest.raises(BadInput, match=r"epoch 5: ") as caught:
         through(ours)
@@ -153,7 +153,7 @@ def test_a_collapsed_run_is_told_and_its_last_good_generator_kept(job, monkeypat
         torch.nn.init.zeros_(trainer.generator.layers[-2].weight)  # every picture is the same from now on
         return ["collapsed"]
 
-    monkeypatch.setattr(stage, "collapsing", at_last)
+    monkeypatch.setattr(stage, "find_collapse", at_last)
     record = through(ours)
     assert record.metrics["collapsed"] and record.metrics["last_good_epoch"] == 2
     assert "pictures of a class are alike: mean MS-SSIM 1.00" in record.metrics["collapsed_because"][-1]
@@ -174,7 +174,7 @@ def test_another_recipe_in_the_same_place_is_refused(job, real) -> None:
 
 @pytest.mark.parametrize(("epochs", "frames"), [(4, 4), (60, 60), (61, 60), (1000, 60)])
 def test_frames_are_spread_up_to_the_last_epoch(epochs: int, frames: int) -> None:
-    framed = [epoch for epoch in range(1, epochs + 1) if stage.framed(epoch, epochs)]
+    framed = [epoch for epoch in range(1, epochs + 1) if stage.is_frame_epoch(epoch, epochs)]
     assert len(framed) == frames and framed[-1] == epochs
 
 

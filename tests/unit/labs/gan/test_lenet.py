@@ -2,14 +2,14 @@
 
 from cxr.labs.gan import lenet as stage
 from cxr.labs.gan.config import GanConfig
-from cxr.labs.gan.lenet import accuracy, learn, predict
+from cxr.labs.gan.lenet import accuracy, fit_lenet, predict
 
 CONFIG = GanConfig(lenet_epochs=8, lenet_batch_size=16, lenet_learning_rate=5e-3)
 
 
 def test_it_learns_bars(real) -> None:
     told = []
-    lenet = learn(real, CONFIG, told.append)
+    lenet = fit_lenet(real, CONFIG, told.append)
     assert accuracy(lenet, *real.part("test")) > 0.9
     assert len(told) == 8 and told[-1]["validation_accuracy"] > 0.9
     assert predict(lenet, real.pixels).sum(axis=1).round(4).tolist() == [1] * len(real.pixels)
@@ -24,5 +24,5 @@ def test_the_best_epoch_is_kept(real, monkeypatch) -> None:
         return next(said)
 
     monkeypatch.setattr(stage, "accuracy", told)
-    lenet = learn(real, CONFIG.model_copy(update={"lenet_epochs": 4}), lambda figures: None)
+    lenet = fit_lenet(real, CONFIG.model_copy(update={"lenet_epochs": 4}), lambda figures: None)
     assert (predict(lenet, real.pixels[:4]) == kept[1]).all() and (kept[3] != kept[1]).any()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cxr.labs.gan.config import GanConfig
-from cxr.labs.gan.lenet import learn
-from cxr.labs.gan.scoring import collapse, score, within
+from cxr.labs.gan.lenet import fit_lenet
+from cxr.labs.gan.scoring import explain_collapse, score_images, within
 
 EVEN = np.full(10, 100)
 
@@ -22,15 +22,15 @@ EVEN = np.full(10, 100)
     ],
 )
 def test_collapse(counts, alike, told: list[str]) -> None:
-    reasons = collapse(np.array(counts), EVEN, *(alike or ()))
+    reasons = explain_collapse(np.array(counts), EVEN, *(alike or ()))
     assert len(reasons) == len(told)
     assert all(part in reason for part, reason in zip(told, reasons, strict=True))
 
 
 def test_a_set_that_is_uneven_itself_is_the_measure() -> None:
-    assert collapse(np.array([900, 100]), np.array([880, 120])) == []
-    assert collapse(np.array([505, 495, 0]), np.array([500, 495, 5])) == []
-    assert collapse(np.array([900, 100]), np.array([500, 500]))
+    assert explain_collapse(np.array([900, 100]), np.array([880, 120])) == []
+    assert explain_collapse(np.array([505, 495, 0]), np.array([500, 495, 5])) == []
+    assert explain_collapse(np.array([900, 100]), np.array([500, 500]))
 
 
 def test_similarity_is_the_mean_over_classes() -> None:
@@ -40,10 +40,10 @@ def test_similarity_is_the_mean_over_classes() -> None:
 
 
 def test_scores_of_real_pictures_and_of_one_repeated(real) -> None:
-    lenet = learn(real, GanConfig(lenet_epochs=8, lenet_batch_size=16, lenet_learning_rate=5e-3), lambda f: None)
+    lenet = fit_lenet(real, GanConfig(lenet_epochs=8, lenet_batch_size=16, lenet_learning_rate=5e-3), lambda f: None)
     (test, labels), similar = real.part("test"), lambda group, seed: float((group == group[0]).mean())
-    good = score(test, labels, lenet, real, similar)
+    good = score_images(test, labels, lenet, real, similar)
     assert good.asked_agreement == (good.named == labels).mean() > 0.9 and good.collapsed == []
     assert good.neighbour_agreement == good.real_neighbour_agreement and sum(good.counts) == 16
-    repeated = score(np.repeat(test[:1], 16, axis=0), None, lenet, real, similar)
+    repeated = score_images(np.repeat(test[:1], 16, axis=0), None, lenet, real, similar)
     assert repeated.asked_agreement is None and repeated.similarity == 1 and len(repeated.collapsed) == 3
