@@ -3,6 +3,7 @@
 kinds.py      what there is
 keys.py       names of objects that more than one room knows
 record.py     what an artifact was made of
+metrics.py    what readers of other kinds ask of a record's metrics
 lifecycle.py  begin, make, commit, sweep: what a stage's job is built on
 units.py      the commits of an artifact in the making
 verify.py     reads everything back

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import Record, read_record
 from cxr.artifact.keys import CATALOG_KEY, IMAGES, RECORD_KEY
+from cxr.artifact.metrics import SourceMetrics
 from cxr.data.images import decode_gray, fit_square
-from cxr.data.lineage import SET_SOURCES, merge_sources
+from cxr.data.lineage import merge_sources
 from cxr.errors import BadInput
 from cxr.store import Store, sha256
 
@@ -60,7 +61,7 @@ class CatalogSet:
     @property
     def sources(self) -> list[str]:
         """Where its pictures came from, or those of the models behind them: as `lineage.merge_sources`."""
-        return self.record.metrics.get(SET_SOURCES) or merge_sources(self.table["source"].to_pylist())
+        return SourceMetrics.read(self.record).sources or merge_sources(self.table["source"].to_pylist())
 
 
 def read_set(store: Store) -> CatalogSet:

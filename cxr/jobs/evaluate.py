@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tyro.conf import Suppress
 
 from cxr import cli, recipes
+from cxr.artifact.metrics import EvaluationMetrics
 from cxr.evaluate.config import EvaluateConfig
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -177,7 +178,7 @@ def take_out(clean: "QuarantineJob") -> None:
 def told(job: "Job", record: "Record") -> None:
     from cxr.evaluate import finish
 
-    for line in record.metrics.get("summary", ()):
+    for line in EvaluationMetrics.read(record).summary:
         print(line)
     print(f"look at {job.store.uri}/{finish.PAGE_KEY}, read {job.store.uri}/{finish.TABLES_KEY}")
 

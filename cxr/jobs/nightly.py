@@ -17,6 +17,7 @@ from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.artifact import Record, read_record, recipe_digest
+from cxr.artifact.metrics import NightMetrics
 from cxr.data.sources import parse_source
 from cxr.errors import BadInput
 from cxr.jobs import evaluate, finetune, generate, ingest
@@ -172,13 +173,13 @@ def told(root: Store, day: str, record: Record) -> int:
     """Says how the night ended; returns the exit code."""
     from cxr.nightly import pointer, report, trend
 
-    passed, latest = record.metrics["passed"], pointer.read_latest(root).night or "no night yet"
+    gate, latest = NightMetrics.read(record), pointer.read_latest(root).night or "no night yet"
     print(
-        f"{record.metrics['verdict']}; latest is {latest}, in {record.timings['total']:.0f} s",
-        file=sys.stdout if passed else sys.stderr,
+        f"{gate.verdict}; latest is {latest}, in {record.timings['total']:.0f} s",
+        file=sys.stdout if gate.passed else sys.stderr,
     )
     print(f"look at {report.report_store(root, day).uri}/{report.PAGE_KEY} and {root.uri}/{trend.PAGE_KEY}")
-    return cli.DONE if passed else cli.SOME_FAILED
+    return cli.DONE if gate.passed else cli.SOME_FAILED
 
 
 def configured(args: Args) -> NightlyConfig:

@@ -13,6 +13,7 @@ from tyro.conf import Suppress, UseAppendAction
 
 from cxr import cli, recipes
 from cxr.artifact import read_record
+from cxr.artifact.metrics import StudyMetrics
 from cxr.classify.config import SMALL_NETWORKS
 from cxr.errors import BadInput, SomeFailed
 from cxr.progress import grid, note, progress
@@ -71,7 +72,7 @@ def main(args: Args) -> int:
     from cxr.study import finish  # heavy: only for input that can be used
 
     if record := ready.take_finished():
-        print(f"already there: {record.metrics['answer']}\nlook at {store.uri}/{finish.PAGE_KEY}")
+        print(f"already there: {StudyMetrics.read(record).answer}\nlook at {store.uri}/{finish.PAGE_KEY}")
         return cli.DONE
 
     def work() -> "Record":
@@ -90,9 +91,10 @@ def main(args: Args) -> int:
     from cxr.cluster import COMPUTE_USAGE
 
     print(f"{len(ready.names)} trials, {COMPUTE_USAGE.summary(record.timings['total'])}: {store.uri}")
-    if record.metrics["phantom"]:
+    found = StudyMetrics.read(record)
+    if found.phantom:
         print("Of phantoms, which say nothing about patients:")
-    print("\n- ".join([record.metrics["answer"], *record.metrics["details"]]))
+    print("\n- ".join([found.answer, *found.details]))
     print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
     return cli.DONE
 

@@ -16,7 +16,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class NightMetrics(Frozen):
+class GateMetrics(Frozen):
     """What a night is judged by. A figure that could not be measured is None."""
 
     extractor: str
@@ -45,7 +45,7 @@ class Check(Frozen):
         return f"{self.name} {found}, {'at most' if self.at_most else 'at least'} {number(self.limit)} is allowed"
 
 
-def read_metrics(evaluation: Store, record: Record) -> NightMetrics:
+def read_metrics(evaluation: Store, record: Record) -> GateMetrics:
     """The figures of all findings together.
 
     Args:
@@ -56,7 +56,7 @@ def read_metrics(evaluation: Store, record: Record) -> NightMetrics:
     floor, asked = frechet["floor"], told["agreement"] and told["agreement"]["synthetic"]
     how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
     worst = asked and min(asked["findings"], key=lambda name: asked["findings"][name]["low"])
-    return NightMetrics(
+    return GateMetrics(
         extractor=told["extractor"],
         measured=recipe_digest({**how, "against": told["against"], "pictures": told["synthetic"]["pictures"]}),
         frechet=finite_or_none(frechet["interval"]["value"]),
@@ -73,7 +73,7 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def check_metrics(found: NightMetrics, config: NightlyConfig, last: NightMetrics | None) -> list[Check]:
+def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics | None) -> list[Check]:
     """Every check of a night; the set is fit for readers where all of them passed.
 
     Args:

@@ -10,7 +10,7 @@ Where an endpoint ignores conditional writes (`cxr.store.capabilities` warns), t
 from pydantic import BaseModel, ConfigDict
 
 from cxr.artifact import listed_units, unit_key
-from cxr.nightly.gate import NightMetrics
+from cxr.nightly.gate import GateMetrics
 from cxr.nightly.lease import Lease, LostLease
 from cxr.nightly.places import LATEST
 from cxr.store import Store
@@ -26,7 +26,7 @@ class Pointer(BaseModel):
     set: str = ""  # key prefixes below the same root
     data: str = ""
     model: str = ""
-    figures: NightMetrics | None = None
+    figures: GateMetrics | None = None
 
 
 def read_latest(store: Store) -> Pointer:

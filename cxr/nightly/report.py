@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 from cxr.artifact import Artifact, Made, Record, read_record
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import NIGHT
-from cxr.data.lineage import PHANTOM_NOTICE, SET_SOURCES, has_phantoms
+from cxr.artifact.metrics import NightMetrics, SourceMetrics
+from cxr.data.lineage import PHANTOM_NOTICE, has_phantoms
 from cxr.nightly.config import NightlyConfig, identity
-from cxr.nightly.gate import Check, Frozen, NightMetrics, check_metrics
+from cxr.nightly.gate import Check, Frozen, GateMetrics, check_metrics
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
 from cxr.nightly.pointer import Pointer
 from cxr.report.html import Table, render
@@ -34,7 +35,7 @@ class Report(Frozen):
     data: str  # digests that name their places
     model: str
     pictures: int
-    figures: NightMetrics
+    figures: GateMetrics
     checks: list[Check]
     last: str  # the night that it is compared with, or empty
     phantom: bool = False  # made of phantoms: nothing here is about patients
@@ -91,7 +92,7 @@ def report_store(root: Store, date: str) -> Store:
 
 
 def build_report(
-    date: str, recipe: dict[str, Any], made: Record, found: NightMetrics, config: NightlyConfig, last: Pointer
+    date: str, recipe: dict[str, Any], made: Record, found: GateMetrics, config: NightlyConfig, last: Pointer
 ) -> Report:
     """Judges a night.
 
@@ -103,7 +104,7 @@ def build_report(
     return Report(
         date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, figures=found,
         checks=check_metrics(found, config, last.figures), last=last.night if alike else "",
-        phantom=has_phantoms(made.metrics.get(SET_SOURCES, ())),
+        phantom=has_phantoms(SourceMetrics.read(made).sources or ()),
     )  # fmt: skip
 
 
@@ -123,7 +124,7 @@ def complete(night: NightReport, report: Report, timings: dict[str, float]) -> R
         night.store.put(PAGE_KEY, render_page(report).encode()),
     ]
     inputs = {name: night.recipe[name] for name in ("data", "model")}
-    metrics = {"passed": report.passed, "verdict": report.verdict}
+    metrics = NightMetrics(passed=report.passed, verdict=report.verdict).write()
     return night.new_record(Made.of(objects), objects, metrics, inputs=inputs, timings=timings)
 
 

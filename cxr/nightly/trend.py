@@ -28,7 +28,7 @@ BLUE, RED = COLOURS[0], COLOURS[5]
 
 
 class Panel(NamedTuple):
-    """A figure over nights: its name in `NightMetrics`, what it is called, and which check's limit is drawn."""
+    """A figure over nights: its name in `GateMetrics`, what it is called, and which check's limit is drawn."""
 
     figure: str
     name: str

@@ -10,6 +10,7 @@ import pyarrow as pa
 from cxr.artifact import Made, Record, library_versions
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
+from cxr.artifact.metrics import StudyMetrics
 from cxr.data.catalog import CatalogSet, read_files
 from cxr.data.lineage import has_phantoms
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
@@ -191,10 +192,10 @@ def complete(job: Job, study: Study, written: list[StoredObject], timings: dict[
         seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
         device=base.device,
         timings=timings,
-        metrics={
-            "answer": study.answer,
-            "details": study.details,
-            "phantom": study.phantom,
-            "baseline": {name: found.mean for name, found in base.figures.items()},
-        },
+        metrics=StudyMetrics(
+            answer=study.answer,
+            details=study.details,
+            phantom=study.phantom,
+            baseline={name: found.mean for name, found in base.figures.items()},
+        ).write(),
     )

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from cxr.artifact import Record
 from cxr.artifact.kinds import EVALUATION, IMAGES_WITHOUT_COPIES
+from cxr.artifact.metrics import EvaluationMetrics
 from cxr.data.catalog import CatalogSet, read_images
 from cxr.data.lineage import read_lineage, warn_of_hashed_ids
 from cxr.data.lineage_lists import NO_LISTS, PatientLists, compare_patients
@@ -256,7 +257,7 @@ def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record
     if record.kind == IMAGES_WITHOUT_COPIES and record.recipe.get("real") == real.digest:
         return ""
     if evaluation is not None and compares(evaluation, real, synthetic):
-        copies = evaluation.metrics.get("copies")
+        copies = EvaluationMetrics.read(evaluation).copies
         if copies is None:
             return "near-copies could not be told: the evaluation had too few training pictures; give more real ones"
         if copies:

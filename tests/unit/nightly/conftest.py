@@ -9,7 +9,7 @@ import pytest
 from cxr.artifact import Made, Record, recipe_digest, unit_key
 from cxr.nightly import report
 from cxr.nightly.config import NightlyConfig
-from cxr.nightly.gate import NightMetrics
+from cxr.nightly.gate import GateMetrics
 from cxr.nightly.lease import LENGTH, Lease, read_claim, take_lease
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import Pointer
@@ -39,8 +39,8 @@ def silence(lease: Lease) -> None:
     lease.store.put(unit_key(LEASES, lease.token), stale.json_bytes())
 
 
-def figures(**changes: object) -> NightMetrics:
-    return NightMetrics(
+def figures(**changes: object) -> GateMetrics:
+    return GateMetrics(
         **{"extractor": "tiny", "measured": "alike", "frechet": 20.0, "excess": 5.0, "agreement": 0.8, "copies": 0.01,
            "worst": "a_b", "worst_agreement": 0.7, "beyond_chance": False, **changes}
     )  # fmt: skip

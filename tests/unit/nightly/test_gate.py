@@ -3,7 +3,7 @@
 import pytest
 
 from cxr.artifact import Made, Record, recipe_digest
-from cxr.nightly.gate import NightMetrics, check_metrics, read_metrics
+from cxr.nightly.gate import GateMetrics, check_metrics, read_metrics
 from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, figures, judged, quality
 
@@ -104,7 +104,7 @@ def test_copies_that_could_not_be_told_fail_the_gate_as_not_measured(store: Stor
 
 def test_a_night_of_version_0_1_can_still_be_read_and_is_not_compared_with() -> None:
     old = {"extractor": "tiny", "measured": "x", "frechet": 20.0, "distance": 5.0, "agreement": 0.8, "copies": 0.01}
-    last = NightMetrics.model_validate({**old, "beyond_chance": False})
+    last = GateMetrics.model_validate({**old, "beyond_chance": False})
     assert (last.distance, last.excess, last.worst_agreement) == (5.0, None, None)
     assert len(check_metrics(figures(), CONFIG, last)) == 4
 
