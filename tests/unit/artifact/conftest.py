@@ -71,12 +71,12 @@ class WatchedStore(LocalStore):
 
 def prepare_ingest(store: LocalStore, seconds: float, folder: Path) -> Driver:
     from cxr.data.images import encode_png
-    from cxr.embedded.phantoms import phantom
+    from cxr.embedded.phantoms import draw_phantom
     from cxr.ingest import finish, job
     from cxr.ingest.config import IngestConfig
     from cxr.prompts.findings import BINARY
 
-    files = [encode_png(phantom(7, number, BINARY, 64).pixels) for number in range(24)]
+    files = [encode_png(draw_phantom(7, number, BINARY, 64).pixels) for number in range(24)]
     rows = [
         SourceRow(f"{n}.png", partial(bytes, file), BINARY[n % 2], patient_id=f"p{n}") for n, file in enumerate(files)
     ]
