@@ -215,10 +215,9 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
 }
 
 
-# Limits are first guesses. In the embedded extractor X-rays with and without pneumonia are 3 apart, phantoms and X-rays
-# 92 (docs/results.md). Of 24 pictures of a finding 10 have to show it for a lower bound of 0.2, of 500 pictures 370 for
-# 0.7. What Inception says of X-rays was not measured. Of 800 phantoms some 24 of each finding are held out, of 400 too
-# few.
+# Limits are first guesses. In the embedded extractor a LoRA's images of X-rays are 20 from X-rays, phantoms 66
+# (docs/results.md). Of 24 pictures of a finding 10 have to show it for a lower bound of 0.2, of 500 pictures 370 for 0.7.
+# What Inception says of X-rays was not measured. Of 800 phantoms some 24 of each finding are held out, of 400 too few.
 def nightly_tiny() -> NightlyConfig:
     """Phantoms and the embedded model, on a CPU."""
     return NightlyConfig(
