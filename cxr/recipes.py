@@ -216,7 +216,7 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
 
 
 # Limits are first guesses. In the embedded extractor a LoRA's images of X-rays are 20 from X-rays, phantoms 66
-# (docs/results.md). Of 24 pictures of a finding 10 have to show it for a lower bound of 0.2, of 500 pictures 370 for 0.7.
+# (docs/results.md). Of 24 images of a finding 10 have to show it for a lower bound of 0.2, of 500 images 370 for 0.7.
 # What Inception says of X-rays was not measured. Of 800 phantoms some 24 of each finding are held out, of 400 too few.
 def nightly_tiny() -> NightlyConfig:
     """Phantoms and the embedded model, on a CPU."""
