@@ -15,7 +15,7 @@ from study_grid import CONFIG, REAL, prepared, shared, thinned
 from cxr import cluster
 from cxr.study import job
 from cxr.study.config import Arm
-from cxr.study.trial import Run
+from cxr.study.trial import TrialWorker
 
 GOAL = 1.7
 PAIR = CONFIG.model_copy(update={"arms": (Arm(name="baseline"),)})
@@ -25,7 +25,7 @@ PAIR = CONFIG.model_copy(update={"arms": (Arm(name="baseline"),)})
 class Clocked:
     """A trial with a clock around it."""
 
-    run: Run
+    run: TrialWorker
 
     def __call__(self, tell: cluster.SendMessage, pixels: np.ndarray, labels: np.ndarray) -> None:
         start = time.time()
@@ -57,7 +57,7 @@ def span(real, cores: int) -> float:
     with tempfile.TemporaryDirectory() as out:
         ready = prepared(real, out, PAIR)
         job.begin(ready)
-        trials = [Clocked(run) for run in job.runs(ready, 1)]
+        trials = [Clocked(run) for run in job.pending_trials(ready, 1)]
         told = [news for news in cluster.run_trials(trials, cores, 1, shared(ready)) if "end" in news]
         if len(job.results(ready)) < len(trials):
             raise RuntimeError("a trial failed")

@@ -13,7 +13,7 @@ from cxr.classify.augment import RANDOM_NUMBERS_PER_IMAGE, augment, center_crop
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.curve import ValidationPoint, best_point
-from cxr.classify.scores import auroc
+from cxr.classify.metrics import auroc
 from cxr.errors import BadInput
 from cxr.ranks import Ranks
 

@@ -48,7 +48,7 @@ class Matches:
     mirrored: np.ndarray  # bool [Q]
 
 
-class Originals:
+class TrainingImageIndex:
     """The training pictures, ready to be searched: 36 kB each. Never written to, so processes can share them."""
 
     def __init__(self, pixels: np.ndarray, groups: Sequence[Hashable]) -> None:

@@ -44,7 +44,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray, advance: Callable[[int], object] = ignored) -> np.ndarray:
-        """Features float32 [N, dimension] of pictures uint8 [N, H, W], of any size; `advance` hears of each batch."""
+        """Features float32 [N, dimension] of pictures uint8 [N, H, W], of any size; `advance` counts each batch."""
         if pixels.dtype != np.uint8 or pixels.ndim != 3:
             raise ValueError(f"{pixels.dtype} {list(pixels.shape)}, not uint8 [N, H, W]")
         features = np.empty((len(pixels), self.dimension), np.float32)
@@ -237,8 +237,8 @@ def _dinov2(found: Weights) -> "Dinov2Model":
     logging.set_verbosity_error()  # else a table of what does not fit precedes our line
     options = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
     try:
-        network, told = Dinov2Model.from_pretrained(found.path, **options)
-        if told["missing_keys"] or told["unexpected_keys"]:
+        network, loading = Dinov2Model.from_pretrained(found.path, **options)
+        if loading["missing_keys"] or loading["unexpected_keys"]:
             raise ValueError
     except Exception:  # whatever somebody's config.json leads to, in json, in huggingface_hub or in torch
         raise BadInput(f"{found.path}: not the weights of a Dinov2Model of transformers; give another folder") from None

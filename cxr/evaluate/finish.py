@@ -10,12 +10,12 @@ from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import EVALUATION
 from cxr.data.catalog import CatalogSet
-from cxr.evaluate.calibration import flagged
+from cxr.evaluate.calibration import flag_copies
 from cxr.evaluate.config import EvaluateConfig, identity
 from cxr.evaluate.copies import Matches
-from cxr.evaluate.page import html, in_short, markdown
-from cxr.evaluate.quality import Quality
-from cxr.evaluate.sets import Pictures, compared_with
+from cxr.evaluate.page import page, summarise
+from cxr.evaluate.results import Quality
+from cxr.evaluate.sets import ImageSet, compared_with
 from cxr.report.words import FRECHET
 from cxr.store import Store, StoredObject, parquet
 
@@ -32,7 +32,7 @@ class Job(Artifact):
     config: EvaluateConfig
     real: CatalogSet
     synthetic: CatalogSet
-    generator: str = ""  # what is known of whom it was shown, see `generator.checked`; empty where nobody asked
+    generator: str = ""  # what is known of whom it was shown, see `check_generator`; empty where nobody asked
 
     @property
     def against(self) -> str:
@@ -64,7 +64,7 @@ def begin(job: Job) -> None:
 
 
 @dataclass(frozen=True)
-class Concluded:
+class EvaluationResult:
     """All that an evaluation has found."""
 
     quality: Quality
@@ -73,13 +73,13 @@ class Concluded:
     features: list[StoredObject]  # that are stored already
 
 
-def complete(job: Job, found: Concluded, device: str, timings: dict[str, float]) -> Record:
-    """Writes figures, page and pictures; returns the record."""
+def complete(job: Job, found: EvaluationResult, device: str, timings: dict[str, float]) -> Record:
+    """Writes metrics, page and pictures; returns the record."""
     quality = found.quality
     pieces = {
         QUALITY_KEY: quality.json(),
-        TABLES_KEY: markdown(quality).encode(),
-        PAGE_KEY: html(quality).encode(),
+        TABLES_KEY: page(quality, "evaluation.md"),
+        PAGE_KEY: page(quality, "evaluation.html"),
         COPIES_KEY: parquet(found.copies),
         **found.pictures,
     }
@@ -109,11 +109,11 @@ def metrics(quality: Quality) -> dict[str, Any]:
         "agreement": quality.agreement and quality.agreement.synthetic.agree.share,
         "copies": copies and copies.rate.count,
         "copies_beyond_chance": copies and copies.beyond_chance,
-        "summary": in_short(quality),
+        "summary": summarise(quality),
     }
 
 
-def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold: float | None) -> pa.Table:
+def copies_table(real: ImageSet, synthetic: ImageSet, found: Matches, threshold: float | None) -> pa.Table:
     """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether it is flagged
     as a near-copy, null where that cannot be told."""
     return pa.table(
@@ -123,6 +123,6 @@ def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold:
             "score": found.scores.astype(np.float32),
             "original": real.ids[found.rows].tolist(),
             "mirrored": found.mirrored,
-            "copied": pa.array(flagged(found.scores, threshold), pa.bool_()),
+            "copied": pa.array(flag_copies(found.scores, threshold), pa.bool_()),
         }
     )

@@ -6,7 +6,7 @@ from cxr.data.lineage_lists import PatientLists, compare_patients
 from cxr.errors import BadInput
 
 
-def checked(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists) -> str:
+def check_generator(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists) -> str:
     """What a reader must know of it.
 
     Args:

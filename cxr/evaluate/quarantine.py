@@ -26,9 +26,10 @@ from cxr.data.lineage import (
 )
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
-from cxr.evaluate.calibration import too_few
+from cxr.evaluate.calibration import why_too_few
 from cxr.evaluate.finish import COPIES_KEY, Job
 from cxr.report.limits import LIMITS
+from cxr.report.pages import render
 from cxr.store import Store, digest_of, json_lines, parquet
 
 TAKEN_OUT_KEY = "quarantined.jsonl"
@@ -49,7 +50,7 @@ def prepare(job: Job, store: Store) -> QuarantineJob:
     Raises:
         BadInput: the place is the evaluation's, or holds something else, or near-copies cannot be told.
     """
-    if reason := too_few(job.real.table["split"].to_pylist().count("train")):
+    if reason := why_too_few(job.real.table["split"].to_pylist().count("train")):
         raise BadInput(f"--quarantine {store.uri}: --real has {reason}; leave --quarantine out, or ingest more")
     if store.uri == job.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
@@ -71,8 +72,8 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
     copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
     kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
     keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
-    told = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # shared: names nobody
-    catalog = pa.table({name: told.get(name, kept[name]) for name in CATALOG.names}, schema=CATALOG)
+    shared = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # names nobody
+    catalog = pa.table({name: shared.get(name, kept[name]) for name in CATALOG.names}, schema=CATALOG)
     quarantine.begin(catalog)
     size = put_pictures(synthetic.store, kept, store, advance)
     objects = [
@@ -122,43 +123,12 @@ def metadata(catalog: pa.Table) -> bytes:
     )
 
 
-def sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}. " if text else ""
-
-
 def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
-    counts = Counter(catalog["finding"].to_pylist())
-    rows = "\n".join(f"| {finding} | {count} |" for finding, count in sorted(counts.items()))
-    sources = "\n".join(f"- {source}" for source in sorted({s or "unstated" for s in catalog["source"].to_pylist()}))
-    about = f"{PHANTOM_NOTICE} " if has_phantoms(job.synthetic.sources) else ""
-    return f"""---
-task_categories:
-- image-classification
-tags:
-- medical
-- chest-x-ray
-- synthetic
-configs:
-- config_name: default
-  data_files: images/**
----
-
-# {len(catalog)} chest X-rays, {len(copies)} flagged as near-copies taken out
-
-{len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
-pictures are, and are not in this set; `quarantined.jsonl` names them. Flagged by the evaluation \
-{job.digest[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}).
-
-{LIMITS}
-
-{sentence(job.generator)}{about}Not for clinical use.
-
-| finding | pictures |
-| --- | --- |
-{rows}
-
-From:
-
-{sources}
-"""
+    return render(
+        "set_without_copies.md", kept=len(catalog), flagged=len(copies), evaluation=job.digest,
+        synthetic=job.synthetic.digest, real=job.real.digest, limits=LIMITS, generator=job.generator,
+        about=PHANTOM_NOTICE if has_phantoms(job.synthetic.sources) else "",
+        counts=sorted(Counter(catalog["finding"].to_pylist()).items()),
+        sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
+    )  # fmt: skip

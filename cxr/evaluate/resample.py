@@ -1,4 +1,4 @@
-"""How sure a figure is: an interval from random halves of both sets, and the floor that the real set itself gives.
+"""How sure a figure is: an interval from random halves of both sets, and the real-vs-real reference.
 
 The usual bootstrap draws with replacement, and every figure of this stage takes the duplicates it makes for structure:
 nearest neighbours at distance 0, kernels of a sample with itself, covariances of too low a rank. Random halves have no
@@ -19,7 +19,7 @@ from scipy import stats
 from cxr.errors import BadInput
 
 # Features [N, d] of real and [M, d] of synthetic pictures to figures by name, of which each half gives all at once.
-Figures = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
+Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Floor:
+class RealReference:
     """A figure between two halves of the real set: what a perfect generator would get from as many samples."""
 
     value: float  # mean over splits
@@ -48,18 +48,18 @@ class Floor:
 
 @dataclass(frozen=True)
 class Part:
-    """Pictures of a part of the real set."""
+    """Images of a part of the real set."""
 
     features: np.ndarray  # [N, d]
     findings: np.ndarray  # str [N]
     patients: np.ndarray  # str [N]
 
-    def taken(self, rows: np.ndarray) -> "Part":
+    def select(self, rows: np.ndarray) -> "Part":
         return Part(self.features[rows], self.findings[rows], self.patients[rows])
 
 
 @dataclass(frozen=True)
-class Sides:
+class TrainingGap:
     """A figure of synthetic pictures with training pictures and with as many held-out ones of the same findings. What
     has not memorised is as far from both."""
 
@@ -76,7 +76,7 @@ class Sides:
 
 
 def intervals(
-    figures: Figures,
+    figures: Metrics,
     real: np.ndarray,
     synthetic: np.ndarray,
     rng: np.random.Generator,
@@ -116,18 +116,18 @@ def intervals(
     return found
 
 
-def floors(
-    figures: Figures,
+def real_references(
+    figures: Metrics,
     real: np.ndarray,
     synthetic: np.ndarray,
     rng: np.random.Generator,
     *,
     groups: Sequence[Hashable] | None = None,
     splits: int = 20,
-) -> dict[str, Floor]:
+) -> dict[str, RealReference]:
     """The figures between two random halves of the real features [N, d], no patient in both.
 
-    Figures depend on how many samples there are, so the second half is no larger than the synthetic set, and as many
+    Metrics depend on how many samples there are, so the second half is no larger than the synthetic set, and as many
     synthetic samples are measured against the same first half.
 
     Raises:
@@ -142,10 +142,10 @@ def floors(
         drawn = (rng.choice(x, counts[-1], replace=False) for x in (real[second], synthetic))
         for measured, other in zip((between, beside), drawn, strict=True):
             measured.append(figures(real[first], other))
-    return {name: _floor(name, between, beside, counts) for name in between[0]}
+    return {name: _real_reference(name, between, beside, counts) for name in between[0]}
 
 
-def sides(
+def training_gap(
     figure: Callable[[np.ndarray, np.ndarray], float],
     train: Part,
     held_out: Part,
@@ -153,7 +153,7 @@ def sides(
     rng: np.random.Generator,
     *,
     splits: int = 20,
-) -> Sides:
+) -> TrainingGap:
     """A figure of synthetic features [M, d] with training pictures and with as many held-out ones of each finding, and
     by how much it differs between two parts of the real set that are drawn at random, no patient in both."""
     near: list[float] = []
@@ -168,12 +168,14 @@ def sides(
         for measured, other in zip((near, far), _matched(train, held_out, rng), strict=True):
             measured.append(figure(other, synthetic))
         order = rng.permutation(len(members))
-        one, two = (whole.taken(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
+        one, two = (whole.select(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
         ours, theirs = (figure(other, synthetic) for other in _matched(one, two, rng))
         apart.append(theirs - ours)
     beyond = stats.t.isf(0.01, splits - 1) * np.std(apart, ddof=1) * np.sqrt(1 + 1 / splits)  # of one more split
     low, high = float(np.mean(apart) - beyond), float(np.mean(apart) + beyond)
-    return Sides(float(np.mean(near)), float(np.mean(far)), low, high, len(_matched(train, held_out, rng)[0]), splits)
+    return TrainingGap(
+        float(np.mean(near)), float(np.mean(far)), low, high, len(_matched(train, held_out, rng)[0]), splits
+    )
 
 
 def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -187,13 +189,15 @@ def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np
     )
 
 
-def _floor(
+def _real_reference(
     name: str, between: list[Mapping[str, float]], beside: list[Mapping[str, float]], counts: list[int]
-) -> Floor:
+) -> RealReference:
     values = [figures[name] for figures in between]
     low, high = np.quantile(values, [0.025, 0.975])
     synthetic = float(np.mean([figures[name] for figures in beside]))
-    return Floor(float(np.mean(values)), float(low), float(high), synthetic, round(np.mean(counts)), len(counts))
+    return RealReference(
+        float(np.mean(values)), float(low), float(high), synthetic, round(np.mean(counts)), len(counts)
+    )
 
 
 def _members(count: int, groups: Sequence[Hashable] | None) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
@@ -15,6 +16,7 @@ from cxr.finetune.runs import FINAL, Result, read_result
 from cxr.finetune.validation import plot_curves
 from cxr.finetune.worker import SAMPLES
 from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
+from cxr.report.pages import Table, render
 from cxr.store import StoredObject, json_lines
 
 CURVES_KEY = "curves.png"
@@ -80,80 +82,15 @@ def learned(job: Job) -> TrainedPrompts:
 def card(job: Job, results: dict[str, Result]) -> str:
     """The model card, with the front matter that the Hugging Face hub reads."""
     config, final = job.config, results[FINAL]
-    lora = config.method == "lora"
-    embedded = job.model.source == "embedded"
-    base = "tiny, embedded in cxr" if embedded else job.model.source
-    findings = sorted(set(job.plan["finding"].to_pylist()))
-    parts = job.plan["split"].to_pylist()
-    usage = (
-        f"python jobs/generate.py RECIPE --model {config.model if embedded else 'BASE'} --lora THIS_FOLDER --out OUT"
-        if lora
-        else "python jobs/generate.py RECIPE --model THIS_FOLDER --out OUT"
-    )
-    return f"""---
-license: {"apache-2.0" if job.model.licence == "Apache-2.0" else "other"}
-pipeline_tag: text-to-image
-library_name: diffusers
-tags:
-- medical
-- chest-x-ray
-- {"lora" if lora else "dreambooth"}
----
-
-# {"A LoRA" if lora else "Stable Diffusion fine-tuned"} on {parts.count("train")} chest X-rays
-
-![What it shows for the validation captions](samples/{FINAL}/{final.step:08d}.png)
-
-- Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
-- Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
-{parts.count("test")} to test; catalog `{job.data.digest[:16]}`
-- Captions: {describe_captions(job)}
-{describe_patients(job)}- Method: {describe_method(job)}
-- Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
-- Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
-{f"- {PHANTOM_NOTICE}" if has_phantoms(sources(job)) else ""}
-
-| | {" | ".join(final.base)} |
-| --- |{" --- |" * len(final.base)}
-{table_rows(final, results)}
-
-{describe_folds(results)}
-
-SSIM and PSNR compare a generated picture with the real one of the same caption: a caption does not fix a patient, so
-they say how alike two X-rays of a kind look, not how faithful the model is. `kid` is the kernel distance in features of
-the embedded extractor, between {min(config.validation_images, parts.count("validation"))} pictures: use it to choose, \
-not to report.
-
-```sh
-{usage}
-```
-
-The whole recipe, where model and data are digests; `record.json` has it too:
-
-```json
-{json.dumps(job.recipe, indent=1)}
-```
-{f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
-"""
-
-
-def describe_captions(job: Job) -> str:
-    """What it can be asked in: the prompts, or that there were texts, of which a card shows none."""
-    found = learned(job)
-    prompts = ", ".join(f"`{prompt}`" for prompt in found.known.values())
-    if len(found.known) == len(found.prompts):
-        return f"one prompt for each finding, {prompts}; ask for it in these words"
-    return f"each picture's own text{f', and {prompts} where a finding had none' if prompts else ''}"
-
-
-def describe_patients(job: Job) -> str:
-    """Of whom it has learned, where that is a part of the training patients."""
-    if "patients" not in job.recipe:
-        return ""
-    patients = len(plain_names(job))
-    which = f"{job.config.patients:g} % of the training part, subset seed {job.config.subset_seed}"
-    which = which if job.config.patients < 100 else "a list"
-    return f"- Of {patients} patients alone ({which}): some of them choose, the validation part was not used\n"
+    return render(
+        "finetuned_model.md", config=config, final=final, model=job.model, data_digest=job.data.digest,
+        lora=config.method == "lora", embedded=job.model.source == "embedded", kohya=KOHYA_FILE,
+        findings=sorted(set(job.plan["finding"].to_pylist())), parts=Counter(job.plan["split"].to_pylist()),
+        samples=f"samples/{FINAL}/{final.step:08d}.png", captions=learned(job), method=describe_method(job),
+        patients=len(plain_names(job)) if "patients" in job.recipe else None, scores=scores_table(results),
+        folds=len(results) > 1, about=PHANTOM_NOTICE if has_phantoms(sources(job)) else "",
+        recipe=json.dumps(job.recipe, indent=1),
+    )  # fmt: skip
 
 
 def describe_method(job: Job) -> str:
@@ -165,24 +102,19 @@ def describe_method(job: Job) -> str:
     return f"{how} of the {what}; {batch}, learning rate {config.learning_rate:g}, {config.schedule}{prior}"
 
 
-def table_rows(final: Result, results: dict[str, Result]) -> str:
-    """Lines of the card's table: the base model, this one, and the mean over the folds."""
+def scores_table(results: dict[str, Result]) -> Table:
+    """The base model, this one, and the mean over the folds."""
+    final = results[FINAL]
     lines = [("base model, validation", final.base), ("this model, validation", final.scores)]
     lines += [("this model, test", final.test)] if final.test else []
     rows = [[name, *(format_metric(scores.get(key)) for key in final.base)] for name, scores in lines]
     if folds := [result.scores for run, result in results.items() if run != FINAL]:
         rows.append([f"mean (sd) of {len(folds)} folds", *(mean_over_folds(folds, key) for key in final.base)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return ["", *final.base], rows
 
 
 def format_metric(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def describe_folds(results: dict[str, Result]) -> str:
-    if len(results) == 1:
-        return ""
-    return "Each fold is scored by the checkpoint that did best on it, which flatters; the final model is none of them."
 
 
 def mean_over_folds(folds: list[Metrics], key: str) -> str:

@@ -1,6 +1,5 @@
 """What is measured every so many steps, on pictures that are never trained on, and how it is shown."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -15,6 +14,7 @@ from cxr.finetune.batches import CaptionedImages, fixed_batch
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
+from cxr.report.plots import COLOURS, png
 
 FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]
@@ -98,10 +98,8 @@ def plot_curves(history: Sequence[Mapping[str, float]]) -> bytes:
     figure = Figure(figsize=(7, 3 * len(names)), dpi=100, layout="constrained")
     for axis, name in zip(np.atleast_1d(figure.subplots(len(names), sharex=True)), names, strict=True):
         steps, values = zip(*((row["step"], row[name]) for row in history if name in row), strict=True)
-        axis.plot(steps, values, color="#0072B2", marker="" if name == "loss" else "o", linewidth=1)
+        axis.plot(steps, values, color=COLOURS[0], marker="" if name == "loss" else "o", linewidth=1)
         axis.set_title("training loss" if name == "loss" else f"validation {name.upper()}", fontsize=13)
         axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("step", fontsize=12)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return png(figure)

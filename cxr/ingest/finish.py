@@ -26,6 +26,7 @@ from cxr.ingest.job import REJECTED_KEY, IngestJob
 from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
 from cxr.ingest.units import decode_thumbnails
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.report.pages import render
 from cxr.store import Store, StoredObject, parquet
 from cxr.weights import resolve
 
@@ -172,37 +173,9 @@ def build_record(
 def render_card(job: IngestJob, read: CollectedImages, split: Split) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     parts = Counter(zip(read.column("finding"), split.split, strict=True))
-    table = "\n".join(
-        f"| {finding} | " + " | ".join(str(parts[finding, part]) for part in PARTS) + " |"
-        for finding in sorted(set(read.column("finding")))
-    )
-    sources = "\n".join(f"- {source} ({licence})" for source, licence in sorted(set(list_origins(read))))
-    return f"""---
-task_categories:
-- image-classification
-tags:
-- medical
-- chest-x-ray
----
-
-# {len(read.kept)} chest X-rays of {len(set(read.column("finding")))} findings
-
-![The first pictures of each finding](contact_sheet.png)
-
-| finding | train | validation | test |
-| --- | --- | --- | --- |
-{table}
-
-- {job.config.size} x {job.config.size} pixels, 8-bit gray; {len(read.refused)} pictures were rejected and \
-{len(read.repeated)} were there twice (`rejected.jsonl` says which and why)
-- Splits: {job.config.split}; frozen in `catalog.parquet`; read `split_report.md` before you believe a result
-- Not for clinical use
-
-From:
-
-{sources}
-"""
-
-
-def list_origins(read: CollectedImages) -> list[tuple[str, str]]:
-    return list(zip(read.column("source"), read.column("licence"), strict=True))
+    rows = [[name, *(parts[name, part] for part in PARTS)] for name in sorted(set(read.column("finding")))]
+    sources = sorted(set(zip(read.column("source"), read.column("licence"), strict=True)))
+    return render(
+        "ingested_set.md", config=job.config, pictures=len(read.kept), counts=(["finding", *PARTS], rows),
+        rejected=len(read.refused), repeated=len(read.repeated), sources=sources,
+    )  # fmt: skip

@@ -1,6 +1,5 @@
 """What a set holds and how it is split, in a table and a picture: shortcuts are seen before a result is believed."""
 
-import io
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from matplotlib.figure import Figure
 
 from cxr.data.splits import PARTS
 from cxr.ingest.baselines import Baseline
-from cxr.report.markdown import table
-from cxr.report.plots import COLOURS
+from cxr.report.pages import Table, render
+from cxr.report.plots import COLOURS, interval, png
 
 UNKNOWN = "not given"
 
@@ -36,38 +35,19 @@ class SplitReport:
 
 def render_markdown(report: SplitReport) -> str:
     """The report as text; the picture is `split_report.png` beside it."""
-    warnings = "".join(f"> **Note:** {line}\n\n" for line in report.warnings)
-    return f"""# Split report
-
-{warnings}![The split in pictures](split_report.png)
-
-## Images and patients
-
-{counts(report)}
-
-{report.rejected} images were rejected, {report.repeated} were there twice and dropped, {report.near_duplicates} \
-groups of near-duplicates were found.
-
-## Balance
-
-{balance(report)}
-
-## What needs no knowledge of disease
-
-{trivial(report.baselines)}
-
-Trained on train, measured on test, 95 % bootstrap intervals over patients. A classifier that does not clearly beat
-these has learned the set's shortcuts; a high score of theirs warns that scores on this set say little about skill.
-"""
+    return render(
+        "split_report.md", report=report, counts=counts(report), balance=balance(report),
+        baselines=trivial(report.baselines),
+    )  # fmt: skip
 
 
-def counts(report: SplitReport) -> str:
+def counts(report: SplitReport) -> Table:
     """Images (patients) of each finding in each part."""
-    rows = []
-    for finding in [*sorted(set(report.findings)), None]:
-        cells = [cell(report, finding, part) for part in PARTS]
-        rows.append([finding or "**all**", *cells, cell(report, finding, None)])
-    return table(["finding", *PARTS, "all"], rows) + "\n\nImages (patients)."
+    rows = [
+        [finding or "**all**", *(cell(report, finding, part) for part in (*PARTS, None))]
+        for finding in [*sorted(set(report.findings)), None]
+    ]
+    return ["finding", *PARTS, "all"], rows
 
 
 def cell(report: SplitReport, finding: str | None, part: str | None) -> str:
@@ -79,11 +59,11 @@ def cell(report: SplitReport, finding: str | None, part: str | None) -> str:
     return f"{len(chosen)} ({len(set(chosen))})"
 
 
-def balance(report: SplitReport) -> str:
-    """Shares of views and sexes and the median age, by finding and by part."""
+def balance(report: SplitReport) -> Table | None:
+    """Shares of views and sexes and the median age, by finding and by part; None where none is given."""
     views, sexes = ranked(report.views), ranked(report.sexes)
     if not views and not sexes and not any(age is not None for age in report.ages):
-        return "View, sex and age are not given."
+        return None
     groups = [(name, np.array(report.findings) == name) for name in sorted(set(report.findings))]
     groups += [(part, np.array(report.split) == part) for part in PARTS if part in set(report.split)]
     rows = [
@@ -95,7 +75,7 @@ def balance(report: SplitReport) -> str:
         ]
         for name, chosen in groups
     ]
-    return table(["", *(f"view {v}" for v in views), *(f"sex {s}" for s in sexes), "median age"], rows)
+    return ["", *(f"view {v}" for v in views), *(f"sex {s}" for s in sexes), "median age"], rows
 
 
 def ranked(values: Sequence[str | None]) -> list[str]:
@@ -119,12 +99,12 @@ def median_age(ages: Sequence[int | None], chosen: np.ndarray) -> str:
     return f"{np.median(known):.0f}" if known else UNKNOWN
 
 
-def trivial(measured: Sequence[Baseline]) -> str:
+def trivial(measured: Sequence[Baseline]) -> Table:
     rows = [
         [b.name, figure_of(b.accuracy, b.accuracy_interval), figure_of(b.auc, b.auc_interval)]
         for b in measured
     ]  # fmt: skip
-    return table(["", "accuracy", "AUC"], rows)
+    return ["", "accuracy", "AUC"], rows
 
 
 def figure_of(value: float | None, interval: tuple[float, float] | None) -> str:
@@ -144,9 +124,7 @@ def draw_report(report: SplitReport) -> bytes:
     draw_baselines(axes["baselines"], report.baselines)
     for axis in axes.values():
         axis.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return png(figure)
 
 
 def draw_counts(axis: Axes, report: SplitReport) -> None:
@@ -198,16 +176,15 @@ def draw_ages(axis: Axes, report: SplitReport) -> None:
 def draw_baselines(axis: Axes, measured: Sequence[Baseline]) -> None:
     axis.set_title("Without any knowledge of disease (test, 95 % intervals)", fontsize=15)
     shown = [
-        (f"{b.name}\n{kind}", value, interval, colour)
+        (f"{b.name}\n{kind}", value, ends, colour)
         for b in measured
-        for kind, value, interval, colour in (
+        for kind, value, ends, colour in (
             ("accuracy", b.accuracy, b.accuracy_interval, COLOURS[0]), ("AUC", b.auc, b.auc_interval, COLOURS[5])
         )
         if value is not None
     ]  # fmt: skip
-    for row, (_, value, interval, colour) in enumerate(shown):
-        low, high = interval or (value, value)
-        axis.errorbar(value, row, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=5, markersize=9)
+    for row, (_, value, ends, colour) in enumerate(shown):
+        interval(axis, row, value, *(ends or (value, value)), fmt="o", color=colour, capsize=5, markersize=9)
         axis.annotate(
             f"{value:.2f}", (value, row), xytext=(0, 10), textcoords="offset points", ha="center", fontsize=12
         )

@@ -19,11 +19,11 @@ from cxr.weights import check_extractor_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
-    from cxr.evaluate.agreement import Namer
-    from cxr.evaluate.calibration import Yardstick
+    from cxr.evaluate.calibration import CopyCalibration
     from cxr.evaluate.finish import Job
-    from cxr.evaluate.job import Earlier, Unit
+    from cxr.evaluate.label_classifier import LabelClassifier
     from cxr.evaluate.quarantine import QuarantineJob
+    from cxr.evaluate.worker import Earlier, Unit
 
 COPIES_STREAM = 1_000_001  # last word of a seed; findings have those from 0
 
@@ -50,7 +50,7 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Measure synthetic X-rays against real ones: fidelity, diversity, agreement with what was asked, near-copies.
+    """Measure synthetic X-rays against real ones: fidelity, diversity, prompt accuracy, near-copies.
 
     Of near-copies whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
     """
@@ -61,20 +61,20 @@ def main(args: Args) -> int:
         place.check()
     from cxr.data.catalog import read_set
     from cxr.data.lineage_lists import read_lists_option
-    from cxr.evaluate.generator import checked
-    from cxr.evaluate.sets import comparable, compared_with, sizes_apart, told_part
+    from cxr.evaluate.generator import check_generator
+    from cxr.evaluate.sets import comparable_findings, compared_with, describe_part, describe_sizes
     from cxr.weights import resolve_extractor
 
     real, synthetic = map(read_set, places[:2])
-    findings, left_out = comparable(real, synthetic, config)
-    generator = checked(real, synthetic, read_lists_option("--lineage", args.lineage))
-    left_out += told_part(real, compared_with(real, synthetic, config), config) + sizes_apart(real, synthetic)
+    findings, left_out = comparable_findings(real, synthetic, config)
+    generator = check_generator(real, synthetic, read_lists_option("--lineage", args.lineage))
+    left_out += describe_part(real, compared_with(real, synthetic, config), config) + describe_sizes(real, synthetic)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
-    from cxr.evaluate.job import earlier_of
+    from cxr.evaluate.worker import read_earlier
 
     job = finish.prepare(places[2], config, digest, real, synthetic, generator)
-    earlier = earlier_of(job, open_store(args.features)) if args.features else None
+    earlier = read_earlier(job, open_store(args.features)) if args.features else None
     quarantines = [quarantine.prepare(job, place) for place in places[3:]]
     for line in (generator, *left_out):
         note(line)
@@ -102,51 +102,52 @@ def evaluated(
 ) -> "Record":
     """Looks at both sets, measures, and writes the evaluation."""
     from cxr.evaluate import finish
+    from cxr.evaluate.conclude import conclude
     from cxr.evaluate.features import extractor_of
-    from cxr.evaluate.job import conclude, units_of
+    from cxr.evaluate.worker import units_of
 
     extractor = extractor_of(job.config.extractor)
-    known, namer = learned(job, findings)
+    known, classifier = prepare_real_set(job, findings)
     finish.begin(job)
     units = units_of(job)
-    look(job, [*units.real, *units.synthetic], earlier, known, namer, workers)
+    look(job, [*units.real, *units.synthetic], earlier, known, classifier, workers)
     with progress("figures", len(findings) + 1, "findings") as advance:
-        concluded = conclude(job, units, findings, known, namer, extractor, left_out, advance)
+        concluded = conclude(job, units, findings, known, classifier, extractor, left_out, advance)
     return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
 
 
-def learned(job: "Job", findings: tuple[str, ...]) -> "tuple[Yardstick, Namer | None]":
+def prepare_real_set(job: "Job", findings: tuple[str, ...]) -> "tuple[CopyCalibration, LabelClassifier | None]":
     """What synthetic pictures are held against, from the real set: its training pictures and a classifier of it."""
     import numpy as np
 
     from cxr.classify.best_of import count_steps, train_best_of
-    from cxr.evaluate import agreement, calibration
-    from cxr.evaluate.sets import held
+    from cxr.evaluate import calibration, label_classifier
+    from cxr.evaluate.sets import load_images
 
     config = job.config
     with progress("real set", len(job.real.table), "pictures") as advance:
-        real = held(job.real, config.size, advance)
-    with progress("likeness", calibration.searched(real, config.calibration), "pictures") as advance:
+        real = load_images(job.real, config.size, advance)
+    with progress("likeness", calibration.count_lookups(real, config.calibration), "pictures") as advance:
         rng = np.random.default_rng([config.seed, COPIES_STREAM])
         known = calibration.calibrate(real, config.calibration, rng, advance)
     with progress("classifier", count_steps(len(real.part("train"))), "steps") as advance:
-        namer = agreement.learned(
+        classifier = label_classifier.train_label_classifier(
             real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
         )
-    return known, namer
+    return known, classifier
 
 
 def look(
     job: "Job",
     units: "list[Unit]",
     earlier: "Earlier | None",
-    known: "Yardstick",
-    namer: "Namer | None",
+    known: "CopyCalibration",
+    classifier: "LabelClassifier | None",
     workers: int | None,
 ) -> None:
     """Looks at the pictures of every unit that is not stored yet."""
     from cxr import cluster
-    from cxr.evaluate.job import Look, pending, told_earlier
+    from cxr.evaluate.worker import EvaluateWorker, find_earlier, pending
 
     todo, total = pending(job.store, units), sum(len(unit.table) for unit in units)
     if not todo:
@@ -157,9 +158,9 @@ def look(
     ):
         workers, gpus = workers or cluster.default_workers(), int(cluster.has_gpu())
         threads = cluster.max_threads_per_worker(workers) if gpus else 1
-        work = Look(job.store, job.config.extractor, job.config.size, threads, earlier)
-        blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(told_earlier(todo, earlier)))
-        shared = cluster.share(known.originals, namer and namer.name)
+        work = EvaluateWorker(job.store, job.config.extractor, job.config.size, threads, earlier)
+        blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(find_earlier(todo, earlier)))
+        shared = cluster.share(known.index, classifier and classifier.predict_classes)
         for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
             advance(done["images"])
 

@@ -122,7 +122,7 @@ def distance() -> "Distance":
     from cxr.evaluate.kernel import kernel_distance
 
     extractor = tiny_extractor()
-    return lambda generated, real: kernel_distance(extractor(real), extractor(generated)).value
+    return lambda generated, real: kernel_distance(extractor(real), extractor(generated))
 
 
 def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:

@@ -97,7 +97,8 @@ def similar(pixels: "np.ndarray", seed: int) -> float:
 
     from cxr.evaluate.diversity import draw_pairs, similarity
 
-    return similarity(pixels, draw_pairs(len(pixels), PAIRS, np.random.default_rng(seed))).mean
+    pairs = draw_pairs(len(pixels), PAIRS, np.random.default_rng(seed))
+    return float(similarity(pixels, pairs).mean(dtype=float))
 
 
 def told(record: "Record") -> None:

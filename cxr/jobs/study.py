@@ -24,7 +24,7 @@ from cxr.weights import check_weights_spec
 if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.study.job import Job
-    from cxr.study.trial import Run
+    from cxr.study.trial import TrialWorker
 
 TOGETHER = "--workers-per-trial"
 MAIN = ""  # the synthetic set of all arms that have none of their own
@@ -105,7 +105,7 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
     from cxr.study import job
     from cxr.study.sets import load
 
-    if not (todo := job.runs(ready, 1)):
+    if not (todo := job.pending_trials(ready, 1)):
         return {}
     together, size = args.workers_per_trial, ready.config.classifier.resize
     with cluster.session(together, spare_cpus=int(together > 1)):
@@ -122,9 +122,9 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
         return show(ready, todo, told)
 
 
-def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dict[str, str]:
+def show(ready: "Job", todo: list["TrialWorker"], told: Iterable[dict[str, Any]]) -> dict[str, str]:
     """A table of the trials with a bar over their steps; returns why trials were given up."""
-    steps = {run.order.name: run.order.steps for run in todo}
+    steps = {run.spec.name: run.spec.steps for run in todo}
     reached, failed, done = dict.fromkeys(steps, 0), {}, len(ready.names) - len(todo)
     total = sum(steps.values())
     with grid("study", [a.name for a in ready.config.arms], ready.config.seeds, total, "steps") as (cell, advance):
@@ -136,7 +136,7 @@ def show(ready: "Job", todo: list["Run"], told: Iterable[dict[str, Any]]) -> dic
         for trial in ready.names:
             write(trial, "·" if trial in steps else "done")
         for news in told:
-            name = news.get("name") or todo[news["trial"]].order.name
+            name = news.get("name") or todo[news["trial"]].spec.name
             if "error" in news:
                 failed[name] = news["error"]
                 write(name, "failed")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from cxr.artifact import Record, recipe_digest
 from cxr.artifact.keys import QUALITY_KEY
 from cxr.nightly.config import NightlyConfig
-from cxr.report.words import FRECHET, number, title
+from cxr.report.words import FRECHET, metric_label, number
 from cxr.store import Store
 
 
@@ -79,12 +79,12 @@ def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics |
     Args:
         last: last night's, if there was one.
     """
-    name, worst = title(found.extractor, FRECHET), found.worst.replace("_", " ")
+    name, worst = metric_label(found.extractor, FRECHET), found.worst.replace("_", " ")
     beyond = None if found.beyond_chance is None else float(found.beyond_chance)
     checks = [
         at_most(f"{name}, less that of real halves,", found.excess, config.max_excess_distance),
         at_least(
-            f"agreement with what was asked, of the worst finding{worst and f' ({worst})'}, its lower 95 % bound,",
+            f"prompt accuracy of the worst finding{worst and f' ({worst})'}, its lower 95 % bound,",
             found.worst_agreement,
             config.min_prompt_accuracy,
         ),
@@ -98,7 +98,7 @@ def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics |
         *checks,
         at_most(f"{name}, times last night's,", rise, config.max_distance_ratio),
         at_least(
-            "agreement, less last night's,",
+            "prompt accuracy, less last night's,",
             difference_from(found.agreement, last.agreement),
             -config.max_accuracy_drop,
         ),

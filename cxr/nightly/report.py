@@ -15,7 +15,7 @@ from cxr.nightly.config import NightlyConfig, identity
 from cxr.nightly.gate import Check, Frozen, GateMetrics, check_metrics
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
 from cxr.nightly.pointer import Pointer
-from cxr.report.html import Table, render
+from cxr.report.pages import Table, render
 from cxr.report.words import number
 from cxr.store import Store
 

@@ -1,6 +1,5 @@
 """All nights that were judged, also those that are no longer there: a file each, one page and one picture."""
 
-import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -14,9 +13,9 @@ from matplotlib.figure import Figure
 from cxr.data.lineage import PHANTOM_NOTICE
 from cxr.nightly.places import TREND
 from cxr.nightly.report import Report, format_value
-from cxr.report.html import Table, embedded, render
-from cxr.report.plots import COLOURS
-from cxr.report.words import FRECHET, title
+from cxr.report.pages import Table, embedded, render
+from cxr.report.plots import COLOURS, png
+from cxr.report.words import FRECHET, metric_label
 from cxr.store import Store
 
 PAGE_KEY, PICTURE_KEY = f"{TREND}index.html", f"{TREND}trend.png"
@@ -38,7 +37,7 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel("excess", "Fréchet distance, less that of real halves", 0, "lower is better"),
-    Panel("worst_agreement", "agreement of the worst finding, lower bound", 1, "higher is better"),
+    Panel("worst_agreement", "prompt accuracy of the worst finding, lower bound", 1, "higher is better"),
     Panel("copies", "share of near-copies", 2, "lower is better"),
 )
 
@@ -68,8 +67,9 @@ def render_page(nights: Sequence[Report], picture: bytes) -> str:
 
 def build_table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
-    named = title(nights[-1].figures.extractor, FRECHET)
-    head = ["night", "gate", "pictures", named, "less real halves'", "worst agreement", "agreement", "near-copies"]
+    named = metric_label(nights[-1].figures.extractor, FRECHET)
+    head = ["night", "gate", "pictures", named, "less real halves'"]
+    head += ["worst prompt accuracy", "prompt accuracy", "near-copies"]
     names = ("frechet", "excess", "worst_agreement", "agreement", "copies")
     rows = [
         [
@@ -90,9 +90,7 @@ def draw_trend(nights: Sequence[Report]) -> bytes:
     axes[-1].xaxis.set_major_locator(mdates.AutoDateLocator(minticks=2, maxticks=10))
     axes[-1].xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes[-1].xaxis.get_major_locator()))
     canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=12)
-    data = io.BytesIO()
-    canvas.savefig(data, format="png")
-    return data.getvalue()
+    return png(canvas)
 
 
 def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:

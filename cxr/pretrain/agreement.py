@@ -8,6 +8,7 @@ import numpy as np
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.phrases import REPHRASED
 from cxr.prompts.templates import template_prompts
+from cxr.report.pages import markdown_table
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,6 @@ def measure(
 
 def confusion_table(agreement: PromptAccuracy) -> str:
     """The confusion table in Markdown: rows asked, columns seen."""
-    short = [finding.split("_")[0] for finding in FINDINGS]
-    head = "| asked \\ seen | " + " | ".join(short) + " |\n|" + " --- |" * (len(short) + 1)
-    rows = (
-        f"| {finding} | " + " | ".join(str(n) if n else "·" for n in row) + " |"
-        for finding, row in zip(FINDINGS, agreement.counts, strict=True)
-    )
-    return "\n".join([head, *rows])
+    head = ["asked \\ seen", *(finding.split("_")[0] for finding in FINDINGS)]
+    counts = zip(FINDINGS, agreement.counts.tolist(), strict=True)
+    return markdown_table(head, [[finding, *(count or "·" for count in row)] for finding, row in counts])

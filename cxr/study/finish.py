@@ -19,13 +19,13 @@ from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
 from cxr.study.job import Job, prompt_accuracies, results
-from cxr.study.labels_check import told
-from cxr.study.origins import of_phantoms, origins
+from cxr.study.labels_check import describe_prompt_accuracy
+from cxr.study.origins import origins, studies_phantoms
 from cxr.study.pages import plots as figures
 from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import Sets, held_out
+from cxr.study.sets import Sets, read_test_set
 from cxr.study.summary import summarise
 
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
@@ -42,7 +42,7 @@ def report(job: Job) -> tuple[Study, list[StoredObject]]:
     Raises:
         BadInput: every trial of the baseline failed, or the test part is too small to say anything.
     """
-    study = found(job, results(job))
+    study = describe_study(job, results(job))
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
     records |= {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
     drawn = figures.draw(study) | {GRID: grid(job)}
@@ -51,9 +51,9 @@ def report(job: Job) -> tuple[Study, list[StoredObject]]:
     return study, [job.store.put(key, data) for key, data in written.items()]
 
 
-def found(job: Job, trials: list[Trial]) -> Study:
+def describe_study(job: Job, trials: list[Trial]) -> Study:
     """All that the study says, in named records."""
-    config, sets, test = job.config, job.sets, held_out(job.sets)
+    config, sets, test = job.config, job.sets, read_test_set(job.sets)
     failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
     said = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
@@ -61,7 +61,7 @@ def found(job: Job, trials: list[Trial]) -> Study:
         answer=said.headline,
         details=said.details,
         primary=config.primary,
-        phantom=of_phantoms(sets.real),
+        phantom=studies_phantoms(sets.real),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,
@@ -69,24 +69,26 @@ def found(job: Job, trials: list[Trial]) -> Study:
         **{part: sets.counts(part) for part in ("train", "validation", "test")},
         test_patients=len(set(test.patients)),
         settings=settings(job),
-        sources=[told_source(name, record, job) for name, record in sources(job).items()],
+        sources=[source_of(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
         notes=[
-            *labels(job),
+            *label_notes(job),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
-            *one_generator(sets.sides),
+            *generator_notes(sets.sides),
         ],
         origins=origins(sets.real, sets.sides),
     )
 
 
-def labels(job: Job) -> list[str]:
+def label_notes(job: Job) -> list[str]:
     """How often the pictures of each synthetic set show what was asked for."""
-    return [told(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()]
+    return [
+        describe_prompt_accuracy(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()
+    ]
 
 
-def one_generator(sides: Iterable[str]) -> list[str]:
+def generator_notes(sides: Iterable[str]) -> list[str]:
     """What no study of one run can say, of each synthetic set."""
     return [
         f"Only one generator run stands behind the set '{name}': the answer is conditional on it, and another run of "
@@ -105,7 +107,7 @@ def image_sets(sets: Sets) -> dict[str, CatalogSet]:
     return {"real": sets.real, **sets.sides}
 
 
-def told_source(name: str, record: Record, job: Job) -> Source:
+def source_of(name: str, record: Record, job: Job) -> Source:
     sets = image_sets(job.sets)
     stores = {key: found.store for key, found in sets.items()}
     stores |= {"evaluation": job.evaluation[0]} if job.evaluation else {}
@@ -196,6 +198,6 @@ def complete(job: Job, study: Study, written: list[StoredObject], timings: dict[
             answer=study.answer,
             details=study.details,
             phantom=study.phantom,
-            baseline={name: found.mean for name, found in base.figures.items()},
+            baseline={name: found.mean for name, found in base.metrics.items()},
         ).write(),
     )

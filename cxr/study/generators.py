@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from cxr.data.lineage import read_lineage
 from cxr.data.lineage_lists import PatientLists, compare_patients
-from cxr.study.arms import drawn
+from cxr.study.arms import draw_training_set
 from cxr.study.config import Arm
 from cxr.study.sets import Sets
 
@@ -19,6 +19,6 @@ def generator_saw_more(sets: Sets, arm: Arm, lists: PatientLists) -> bool:
     """
     if not arm.synthetic or not 0 < arm.real < 100:
         return False
-    part = sets.real.table.take(pa.array(drawn(arm, sets.pool(arm.name), 0).real))
+    part = sets.real.table.take(pa.array(draw_training_set(arm, sets.pool(arm.name), 0).real))
     found = compare_patients(read_lineage(sets.sides[sets.side_of(arm.name)].record.metrics), part, lists)
     return bool(found.outside or found.unchecked)

@@ -16,11 +16,11 @@ def prompt_accuracy(synthetic: Record | None, evaluation: tuple[Store, Record] |
     Args:
         synthetic: the set's.
     """
-    found = measured_by(evaluation[0]) if evaluation else []
+    found = read_accuracies_of(evaluation[0]) if evaluation else []
     return found or read_accuracies(synthetic.metrics.get(PROMPT_ACCURACY) if synthetic else None)
 
 
-def measured_by(evaluation: Store) -> list[PromptAccuracy]:
+def read_accuracies_of(evaluation: Store) -> list[PromptAccuracy]:
     try:
         quality = json.loads(evaluation.get(QUALITY_KEY))
     except KeyError:
@@ -45,7 +45,7 @@ def unfaithful_labels(found: Sequence[PromptAccuracy], config: StudyConfig) -> s
     )
 
 
-def told(name: str, found: Sequence[PromptAccuracy]) -> str:
+def describe_prompt_accuracy(name: str, found: Sequence[PromptAccuracy]) -> str:
     """For the report: all of a set together, and its worst finding."""
     if not found:
         return (

@@ -22,7 +22,7 @@ def origins(real: CatalogSet, synthetic: Mapping[str, CatalogSet]) -> dict[str, 
     return found | {f"{name} pictures": made_by(side) for name, side in synthetic.items()}
 
 
-def of_phantoms(real: CatalogSet) -> bool:
+def studies_phantoms(real: CatalogSet) -> bool:
     """Whether some test picture is a phantom, or made by a model that learned from phantoms."""
     return has_phantoms(part_sources(real, TEST))
 

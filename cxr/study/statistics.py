@@ -3,7 +3,7 @@
 A figure varies for two reasons: by the seed that a network is trained with, and by the patients who happen to be in the
 test part. The scatter of a few seeds on one test part shows the first and not the second, because all seeds are judged
 by the same patients; DeLong's test and a bootstrap over patients show the second and not the first. With values x_s and
-the patients' components u_s of S seeds (`cxr.study.components`),
+the patients' components u_s of S seeds (`cxr.study.influence`),
 
     Var(mean) = var(x) / S + mean over s != t of sum(u_s u_t).
 
@@ -24,10 +24,10 @@ and are equally good. Welch's test alone erred in up to 29 %, DeLong's in up to 
 Where patients are few or nearly all are named right, those at hand may differ in nothing, and the variance that they
 show is none. What they have not shown counts then: in an arm's own interval by Clopper and Pearson's on as many
 patients as the figure is worth (`cxr.report.proportions`), in a difference by a variance that fades as more patients
-carry what is seen (`unseen`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to 400 patients,
-1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies
-or more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an interval is 2.7 %
-wider.
+carry what is seen (`unseen_variance`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to
+400 patients, 1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in
+93 % of studies or more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an
+interval is 2.7 % wider.
 
 The training pictures are the same for all seeds: no interval says how another training set would do (for that, see
 Nadeau and Bengio 2003, Machine Learning 52, 239).
@@ -131,7 +131,7 @@ def estimate(values: np.ndarray, components: np.ndarray, unseen: float = 0.0) ->
     return Estimate(float(values.mean()), sd, float(np.sqrt(variance)), share, degrees, known)
 
 
-def unseen(share: float, patients: float) -> float:
+def unseen_variance(share: float, patients: float) -> float:
     """The variance of a share of so many independent patients, two who differ and two who do not added to them (Agresti
     and Coull 1998, Am. Stat. 52, 119), so that it is none of 0 where nobody differs; 0 without patients."""
     if not patients:

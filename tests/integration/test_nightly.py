@@ -97,7 +97,7 @@ def test_the_same_command_again_answers_at_once_and_another_recipe_is_refused(jo
 
 
 def test_a_failed_gate_leaves_latest_and_says_why(jobs, words, first, second):
-    why = f"night {SECOND} failed its gate: agreement with what was asked, of the worst finding "
+    why = f"night {SECOND} failed its gate: prompt accuracy of the worst finding "
     assert why in second and f"at least 1 is allowed; latest is {FIRST}" in second
     assert read_latest(first).night == FIRST
     assert f"N{why[1:]}" in Path(first.uri, "nights", SECOND, "report", "index.html").read_text()

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from cxr.data.sources import SourceOptions, registry
 from cxr.diffusion.family import DiffusionModel
-from cxr.evaluate import features, quality
+from cxr.evaluate import features, measure
 from cxr.weights import families, names
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_the_family() -> None:
 
 
 def test_what_the_examples_are_entered_in_is_there() -> None:
-    assert {"all_figures", "RANGES"} <= set(vars(quality)) and "extractor_of" in vars(features)
+    assert {"metrics_of", "RANGES"} <= set(vars(measure)) and "extractor_of" in vars(features)
     assert all(
-        f"`{name}`" in PAGE for name in ("all_figures", "RANGES", "extractor_of", "EXTRACTORS", "SOURCES", "FAMILIES")
+        f"`{name}`" in PAGE for name in ("metrics_of", "RANGES", "extractor_of", "EXTRACTORS", "SOURCES", "FAMILIES")
     )

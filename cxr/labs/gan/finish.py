@@ -21,6 +21,7 @@ from cxr.labs.gan.job import LENET_KEY, GanJob, GanRun, image_id
 from cxr.labs.gan.lenet import accuracy, predict
 from cxr.labs.gan.networks import LeNet5, sample
 from cxr.labs.gan.scoring import Scores, Similar, score_images
+from cxr.report.pages import render
 from cxr.store import StoredObject, json_lines, parquet
 
 SAMPLES_KEY, GIF_KEY, CURVES_KEY = "samples.png", "samples.gif", "curves.png"
@@ -158,78 +159,14 @@ def build_metrics(job: GanJob, run: GanRun, scores: Scores, lenet: LeNet5) -> di
 
 def render_card(job: GanJob, metrics: dict[str, Any]) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
-    config, real, parts = job.config, job.real, metrics["lenet_accuracy"]
-    counts = "\n".join(f"| {finding} | {count} |" for finding, count in metrics["classes"].items())
-    kind = "conditional DCGAN" if job.conditioned_classes else "DCGAN"
-    labels = "what the generator was asked for" if job.conditioned_classes else "what LeNet-5 names, which can be wrong"
-    return f"""---
-license: other
-task_categories:
-- image-classification
-tags:
-- synthetic
-configs:
-- config_name: default
-  data_files: images/**
----
-
-# {config.count} pictures of a {kind}
-
-{collapse_line(metrics)}Every picture was generated. {describe_patients(real.sources, real.seen)} \
-Pictures of 28 x 28 pixels are for learning how GANs behave: digits are no X-rays, and no figure here says anything \
-about patients. Not for clinical use.
-
-![Growing from the same noise]({GIF_KEY})
-
-| LeNet-5 names | pictures |
-| --- | --- |
-{counts}
-
-{never_line(metrics)}- Real pictures: {real.source} (licence: {real.licence}), {len(real.part("train")[0])} to train; \
-`{real.digest[:16]}`
-- Labels and folders are {labels}
-- LeNet-5 names {parts["test"]:.2%} of the real test part rightly (chosen on the validation part: \
-{parts["validation"]:.2%}); its mean confidence in these pictures is {metrics["confidence"]:.3f}
-{agreement_lines(metrics)}
-- {kind}: {config.epochs} epochs of batches of {config.batch_size}, noise of {config.noise_dim}, width {config.width}, \
-Adam {config.learning_rate:g}, seed {config.seed}
-
-![Losses]({CURVES_KEY})
-![Classes]({CLASSES_KEY})
-![Confusion of LeNet-5]({CONFUSION_KEY})
-
-`images/metadata.jsonl` has a line for each picture, `record.json` all metrics.
-"""
-
-
-def collapse_line(metrics: dict[str, Any]) -> str:
-    """Said first, where there is something to say."""
-    if not metrics["collapsed"]:
-        return ""
     older = metrics["last_good_epoch"]
-    kept = f" `{good_key(older)}` is the generator before the collapse." if older else ""
-    return f"> **Collapsed:** {'; '.join(metrics['collapsed_because'])}.{kept}\n\n"
+    return render(
+        "gan_set.md", config=job.config, real=job.real, conditional=job.conditioned_classes,
+        train=len(job.real.part("train")[0]), figures=metrics, good=good_key(older) if older else "",
+        about=describe_patients(job.real.sources, job.real.seen), never=missing_classes(metrics),
+    )  # fmt: skip
 
 
 def missing_classes(metrics: dict[str, Any]) -> list[str]:
     """The classes of which there is no picture."""
     return [finding for finding, count in metrics["classes"].items() if not count]
-
-
-def never_line(metrics: dict[str, Any]) -> str:
-    missing = missing_classes(metrics)
-    return f"- Never made: {', '.join(missing)}\n" if missing else ""
-
-
-def agreement_lines(metrics: dict[str, Any]) -> str:
-    near, alike = metrics["neighbour_agreement"], metrics["ms_ssim"]
-    lines = [
-        f"The nearest real picture is of the class that LeNet-5 names for {near['generated']:.1%} of them "
-        f"(real test pictures: {near['real']:.1%})"
-    ]
-    if metrics["asked_agreement"] is not None:
-        lines.insert(0, f"LeNet-5 names what was asked for in {metrics['asked_agreement']:.1%} of them")
-    if None not in alike.values():
-        lines.append(f"Mean MS-SSIM within a class (higher is less diverse): {alike['generated']:.3f}, real ones "
-                     f"{alike['real']:.3f}")  # fmt: skip
-    return "\n".join(f"- {line}" for line in lines)

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cxr.labs.gan.loop import Metrics
-from cxr.report.plots import COLOURS
+from cxr.report import plots
+from cxr.report.plots import COLOURS, confusion_matrix
 
 COLUMNS, ROWS = 10, 6
 SCALE, EDGE, GRAY = 2, 1, 64  # px of the grid for each of a picture; px around each picture, and their level
@@ -52,7 +53,7 @@ def curves(history: Sequence[Metrics]) -> bytes:
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("epoch", fontsize=12)
-    return encode_figure(figure)
+    return plots.png(figure)
 
 
 def histogram(classes: Sequence[str], counts: Sequence[int], real_counts: np.ndarray) -> bytes:
@@ -66,28 +67,16 @@ def histogram(classes: Sequence[str], counts: Sequence[int], real_counts: np.nda
     axis.set_title("share of the pictures, by the class that LeNet-5 names", fontsize=13)
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
-    return encode_figure(figure)
+    return plots.png(figure)
 
 
 def confusion(classes: Sequence[str], counts: np.ndarray) -> bytes:
     """A PNG of int [C, C]: rows are true, columns named."""
-    side = 2.5 + 0.5 * len(classes)
+    side = 2.5 + 0.7 * len(classes)
     figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
     axis = figure.subplots()
-    axis.imshow(counts, cmap="Blues", norm="symlog")
-    for row, column in np.argwhere(counts):
-        dark = counts[row, column] > counts.max() ** 0.5
-        colour = "white" if dark else "black"
-        axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=9, color=colour)
-    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axis.set_yticks(range(len(classes)), classes)
+    confusion_matrix(axis, classes, counts)
     axis.set_title("LeNet-5 on the real test part", fontsize=13)
     axis.set_xlabel("named", fontsize=12)
     axis.set_ylabel("true", fontsize=12)
-    return encode_figure(figure)
-
-
-def encode_figure(figure: Figure) -> bytes:
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return plots.png(figure)

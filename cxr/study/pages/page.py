@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr.report.html import Table, embedded, render
-from cxr.report.words import duration, number, percent, title
+from cxr.report.pages import Table, embedded, render
+from cxr.report.words import duration, metric_label, number, percent
 from cxr.study.pages import rows
 from cxr.study.results import Study
 
@@ -35,7 +35,7 @@ FIGURES = {
         "AUROC.",
     ),
     "optimism.png": (
-        "Optimism",
+        "Test-set selection bias",
         "What the AUROC would have gained, had the epoch been chosen on the test set. No other figure of this page is "
         "chosen so.",
     ),
@@ -66,7 +66,7 @@ def page(
         figures=[(*FIGURES[name], embedded(pictures[name]), name) for name in FIGURES if name in pictures],
         grid=(GRID, embedded(pictures[GRID])) if GRID in pictures else None,
         quality=quality_table(quality) if quality else None,
-        told={name: told(record) for name, record in records.items()},
+        recipes={name: record_excerpt(record) for name, record in records.items()},
         facts=facts(study),
         files=files,
     )
@@ -94,7 +94,7 @@ def quality_table(quality: Mapping[str, Any]) -> Table:
     head = ["figure", "synthetic", "real halves in its place", "synthetic at the halves' size"]
     found = [
         [
-            title(quality["extractor"], name),
+            metric_label(quality["extractor"], name),
             between(figure["interval"]), between(figure["floor"]), number(figure["floor"]["synthetic"]),
         ]
         for name, figure in every["figures"].items()
@@ -118,5 +118,5 @@ def rate(found: Mapping[str, float]) -> str:
     return percent(found["share"], found["low"], found["high"])
 
 
-def told(record: Mapping[str, Any]) -> str:
+def record_excerpt(record: Mapping[str, Any]) -> str:
     return json.dumps({name: record[name] for name in OF_RECORD if record.get(name)}, indent=2, ensure_ascii=False)

@@ -3,29 +3,29 @@
 An arm's kind has its own colour, hatch and marker, so that it is told apart with any colour vision and in gray.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from cxr.report import plots
 from cxr.report.plots import COLOURS
 from cxr.study.results import ArmResult, Difference, Spread, Study
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-DPI, WIDTH = 300, 7.0  # inches
+WIDTH = 7.0  # inches
 LINE, PANEL = 0.6, 2.05  # inches: height of an arm's row, and of a small panel
 COLUMNS = 3  # of small panels
 STYLE: "dict[RcKeyType, object]" = {
     "font.size": 13, "axes.titlesize": 15, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e3e6e9",
-    "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 12, "savefig.dpi": DPI,
+    "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 12,
 }  # fmt: skip
 BLUE, ORANGE, GREEN, _, SKY, RED, _, BLACK = COLOURS
 GRAY = "#9aa2a9"
@@ -49,13 +49,11 @@ def kind(study: Study, arm: ArmResult) -> str:
     return names[3] if not arm.synthetic else names[1] if arm.real else names[2]
 
 
-def error(
-    axis: Axes, found: Spread | Difference, row: int, color: str, fmt: str = "none", markersize: int | None = None
-) -> None:
+def error(axis: Axes, found: Spread | Difference, row: int, **style: Any) -> None:
     """The mean with its interval, which need not be symmetric; without one where it has none."""
-    if reach := reach_of(found):
-        xerr = [[end] for end in reach]
-        axis.errorbar(found.mean, row, xerr=xerr, fmt=fmt, capsize=5, linewidth=1.8, color=color, markersize=markersize)
+    if found.low is not None and found.high is not None:
+        style = {"fmt": "none", "capsize": 5, "linewidth": 1.8, **style}
+        plots.interval(axis, row, found.mean, found.low, found.high, **style)
 
 
 def reach_of(found: Spread | Difference) -> tuple[float, float] | None:
@@ -93,7 +91,7 @@ def panels(study: Study, title: str, panel: Callable[[Axes, ArmResult], None], x
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, arm in zip(axes.flat, arms, strict=False):
             panel(axis, arm)
-            axis.set_title(wrapped(arm.title), fontsize=12, fontweight="normal")
+            axis.set_title(wrapped(arm.label), fontsize=12, fontweight="normal")
         for place in range(len(arms), rows * columns):
             axes.flat[place].set_axis_off()
             axes.flat[place - columns].tick_params(labelbottom=True)
@@ -113,6 +111,4 @@ def png(study: Study, title: str, height: float, paint: Callable[[Figure], None]
                 0.99, 1 - 0.06 / height, "phantoms, no patients", ha="right", va="top", color=RED, fontweight="bold"
             )
         paint(figure)
-        data = io.BytesIO()
-        figure.savefig(data, format="png")
-    return data.getvalue()
+        return plots.png(figure, plots.DPI)

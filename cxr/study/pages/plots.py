@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from cxr.report.plots import confusion_matrix
 from cxr.study.pages.plot_style import (
     BLACK,
     BLUE,
@@ -32,7 +32,7 @@ from cxr.study.pages.plot_style import (
     rows_named,
     wrapped,
 )
-from cxr.study.pages.rows import marks, pairs, says_something
+from cxr.study.pages.rows import is_informative, marks, pairs
 from cxr.study.results import MAIN, ArmResult, Difference, Spread, Study, ValidationPoint
 
 BAND = "#dfe3e6"
@@ -54,8 +54,8 @@ def draw(study: Study) -> dict[str, bytes]:
         "dose.png": dose,
         "confusion.png": confusion,
     }
-    if any(arm.optimism for arm in study.arms):
-        wanted["optimism.png"] = optimism
+    if any(arm.selection_bias for arm in study.arms):
+        wanted["optimism.png"] = selection_bias
     if not any(pairs(study)):
         del wanted["differences.png"]
     return {name: figure(study) for name, figure in wanted.items()}
@@ -67,9 +67,9 @@ def accuracy(study: Study) -> bytes:
 
     def paint(figure: Figure) -> None:
         axis = figure.subplots()
-        bars(axis, study, arms, [arm.figures["accuracy"] for arm in arms])
+        bars(axis, study, arms, [arm.metrics["accuracy"] for arm in arms])
         for row, arm in enumerate(arms):
-            mean = arm.figures["accuracy"].mean
+            mean = arm.metrics["accuracy"].mean
             axis.text(1.03, row, f"{mean:.3f}{marks(study, arm, 'accuracy')}", va="center")
             if arm.arm == study.baseline:
                 axis.axvline(mean, color=BLACK, linestyle="--", linewidth=1.2)
@@ -85,9 +85,9 @@ def bars(axis: Axes, study: Study, arms: Sequence[ArmResult], spreads: Sequence[
     for row, (arm, found) in enumerate(zip(arms, spreads, strict=True)):
         colour, hatch, _ = KINDS[kind(study, arm)]
         axis.barh(row, found.mean, color=colour, hatch=hatch, edgecolor="white", alpha=0.85)
-        if says_something(found):
+        if is_informative(found):
             error(axis, found, row, color=BLACK)
-    rows_named(axis, [arm.title for arm in arms])
+    rows_named(axis, [arm.label for arm in arms])
 
 
 def differences(study: Study) -> bytes:
@@ -123,7 +123,7 @@ def forest(axis: Axes, study: Study, block: Sequence[tuple[ArmResult, Difference
     axis.axvline(0, color=BLACK, linewidth=1.2)
     axis.use_sticky_edges = False  # else no margin beside a band
     axis.margins(x=0.08)
-    rows_named(axis, [arm.title for arm, _ in block])
+    rows_named(axis, [arm.label for arm, _ in block])
 
 
 def mark_of(study: Study, arm: ArmResult, found: Difference) -> str:
@@ -155,7 +155,7 @@ def roc(study: Study) -> bytes:
         for other in measured(study):
             axis.plot(*np.transpose(other.roc), color="#c9cfd4", linewidth=0.8)
         axis.plot(*np.transpose(arm.roc), color=KINDS[kind(study, arm)][0], linewidth=2.5)
-        axis.text(0.97, 0.06, f"AUROC\n{arm.figures[MAIN].mean:.3f}", ha="right", transform=axis.transAxes)
+        axis.text(0.97, 0.06, f"AUROC\n{arm.metrics[MAIN].mean:.3f}", ha="right", transform=axis.transAxes)
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
 
     return panels(
@@ -236,7 +236,7 @@ def points(
     label: str | None = None,
     markerfacecolor: str | None = None,
 ) -> None:
-    found = [arm.figures[MAIN] for arm in arms]
+    found = [arm.metrics[MAIN] for arm in arms]
     reaches = [reach_of(one) or (np.nan, np.nan) for one in found]
     axis.errorbar(
         places, [spread.mean for spread in found],
@@ -249,42 +249,27 @@ def confusion(study: Study) -> bytes:
     """The baseline's table and that of the arm with the highest AUROC: counts, shaded by share of the true class."""
     arms = [arm for arm in measured(study) if arm.arm == study.baseline]
     others = [arm for arm in measured(study) if arm.arm != study.baseline]
-    arms += sorted(others, key=lambda arm: -arm.figures[MAIN].mean)[:1]
+    arms += sorted(others, key=lambda arm: -arm.metrics[MAIN].mean)[:1]
     few = len(study.classes) <= 4
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots(*((1, len(arms)) if few else (len(arms), 1)), squeeze=False, sharey=few)
         for axis, arm in zip(axes.flat, arms, strict=True):
-            matrix(axis, study.classes, np.array(arm.confusion))
-            axis.set_title(wrapped(arm.title), fontsize=13)
+            confusion_matrix(axis, study.classes, np.array(arm.confusion))
+            axis.set_title(wrapped(arm.label), fontsize=13)
         figure.supxlabel("named by the classifier (test pictures, all seeds)", fontsize=13)
         figure.supylabel("true", fontsize=13)
 
     return png(study, "Confusion", 4.4 if few else 1 + 5.2 * len(arms), paint)
 
 
-def matrix(axis: Axes, classes: Sequence[str], counts: np.ndarray) -> None:
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else BLACK
-        axis.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", color=colour, fontsize=12)
-    names = [name.replace("_", " ") for name in classes]
-    slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 4 else {}
-    axis.set_xticks(range(len(names)), names, **slant)
-    axis.set_yticks(range(len(names)), names)
-    axis.tick_params(length=0)
-    axis.grid(visible=False)
-    axis.spines[:].set_visible(False)
-
-
-def optimism(study: Study) -> bytes:
+def selection_bias(study: Study) -> bytes:
     """What choosing the epoch on the test set would have added to each arm."""
-    arms = [arm for arm in study.arms if arm.optimism]
+    arms = [arm for arm in study.arms if arm.selection_bias]
 
     def paint(figure: Figure) -> None:
         axis = figure.subplots()
-        bars(axis, study, arms, [arm.optimism for arm in arms if arm.optimism])
+        bars(axis, study, arms, [arm.selection_bias for arm in arms if arm.selection_bias])
         axis.axvline(0, color=BLACK, linewidth=1.2)
         axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel("AUROC")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from cxr.report.html import Table
 from cxr.report.limits import kind
+from cxr.report.pages import Table
 from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
 
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
@@ -23,12 +23,12 @@ def results(study: Study) -> Table:
     head += ["real", "synthetic", "seeds"]
     rows = []
     for arm in study.arms:
-        found = arm.less(study.baseline)
+        found = arm.difference_from(study.baseline)
         first, *figures = (
-            spread(arm.figures.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
+            spread(arm.metrics.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
         )
         compared = [gain(found), p_value(found.p_holm)] if found else [NOTHING, NOTHING]
-        rows.append([arm.title, first, *compared, *figures, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
+        rows.append([arm.label, first, *compared, *figures, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
     return without_empty(head, rows)
 
 
@@ -44,7 +44,7 @@ def marks(study: Study, arm: ArmResult, metric: str = MAIN) -> str:
 
     All after Holm's correction.
     """
-    base, control = (arm.less(other, metric) for other in (study.baseline, arm.control))
+    base, control = (arm.difference_from(other, metric) for other in (study.baseline, arm.control))
     stars = "" if base is None else "**" if base.p_holm < 0.01 else "*" if base.p_holm < 0.05 else ""
     sign = -1 if metric == "calibration_error" else 1  # of which less is better
     better = control is not None and control.p_holm < 0.05 and sign * control.mean > 0
@@ -63,19 +63,19 @@ def spread(found: Spread | None, mark: str = "", always: bool = False) -> str:
     """
     if found is None:
         return NOTHING
-    if found.low is not None and (always or says_something(found)):
+    if found.low is not None and (always or is_informative(found)):
         return f"{found.mean:.3f}{mark} ({found.low:.3f} to {found.high:.3f})"
     return f"{found.mean:.3f}{mark}" + (f" (seeds ± {found.sd:.3f})" if found.sd else "")
 
 
-def says_something(found: Spread) -> bool:
+def is_informative(found: Spread) -> bool:
     """Whether it has an interval of at most half of the scale."""
     return found.low is not None and found.high is not None and found.high - found.low <= WIDE
 
 
 def explained(study: Study) -> list[str]:
     """What the cells of `results` leave to explain, a sentence or two each."""
-    spreads = [(name, found) for arm in study.arms for name, found in arm.figures.items()]
+    spreads = [(name, found) for arm in study.arms for name, found in arm.metrics.items()]
     lines = []
     if any(found.mean == 1 and name != "calibration_error" for name, found in spreads):
         least = min(found.low for name, found in spreads if found.mean == 1 and found.low is not None)
@@ -84,7 +84,7 @@ def explained(study: Study) -> list[str]:
             f"not that there would never be one: the truth can be as low as the interval begins, here {least:.3f} "
             "(Clopper and Pearson, on patients)."
         )
-    if any(name != MAIN and found.low is not None and not says_something(found) for name, found in spreads):
+    if any(name != MAIN and found.low is not None and not is_informative(found) for name, found in spreads):
         lines.append(
             "seeds ±: the standard deviation between seeds, in place of an interval that would take in more than half "
             "of the scale. Accuracy, F1, sensitivity and specificity go by the class with the highest probability, so "
@@ -112,10 +112,10 @@ def comparisons(study: Study) -> Table:
     """Every difference in AUROC by every test: each p, in brackets after the correction; the primary one has none."""
     head = ["arm", "compared with", "difference", "p (Holm)", "Welch (Holm)", "DeLong (Holm)"]
     head += ["bootstrap", "detectable"]
-    titles = {arm.arm: arm.title for arm in study.arms}
+    labels = {arm.arm: arm.label for arm in study.arms}
     rows = [
         [
-            arm.title, titles.get(d.against, d.against), gain(d), f"{p_value(d.p)} ({p_value(d.p_holm)})",
+            arm.label, labels.get(d.against, d.against), gain(d), f"{p_value(d.p)} ({p_value(d.p_holm)})",
             f"{p_value(d.welch_p)} ({p_value(d.welch_holm)})", f"{p_value(d.delong_p)} ({p_value(d.delong_holm)})",
             bootstrap(d), NOTHING if d.detectable is None else f"{d.detectable:.3f}",
         ]
@@ -160,13 +160,13 @@ def subgroups(study: Study) -> Table:
     rows = []
     for arm in study.arms:
         own = {(g.attribute, g.value): g.auroc for g in arm.subgroups}
-        rows.append([arm.title, *(spread(own.get(group), always=True) for group in groups)])
+        rows.append([arm.label, *(spread(own.get(group), always=True) for group in groups)])
     return head, rows if groups else []
 
 
-def optimism(study: Study) -> Table:
+def selection_bias(study: Study) -> Table:
     """What choosing the epoch on the test set would have added."""
-    rows = [[arm.title, gain(arm.optimism)] for arm in study.arms if arm.optimism]
+    rows = [[arm.label, gain(arm.selection_bias)] for arm in study.arms if arm.selection_bias]
     return ["arm", "AUROC of the epoch best on the test set, less that of the chosen one"], rows
 
 

@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from cxr.report.html import Table
-from cxr.report.markdown import table
+from cxr.report.pages import Table, markdown_table
 from cxr.study.pages import rows
 from cxr.study.results import METRICS, Difference, Spread, Study
 
@@ -27,10 +26,10 @@ def files(study: Study) -> dict[str, bytes]:
     phantom = PHANTOM if study.phantom else ""
     marks = " ".join([MARKS, *rows.explained(study)]) + phantom
     texts = {
-        "results.md": f"{table(*rows.results(study))}\n\n{marks}\n",
+        "results.md": f"{markdown_table(*rows.results(study))}\n\n{marks}\n",
         "results.tex": latex(rows.results(study), marks),
         "results.csv": comma_separated(list(arm_records(study))),
-        "classes.md": f"{table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
+        "classes.md": f"{markdown_table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
         "classes.tex": latex(classes(study), OF_CLASSES + phantom),
         "classes.csv": comma_separated(list(class_records(study))),
     }
@@ -40,7 +39,7 @@ def files(study: Study) -> dict[str, bytes]:
 def classes(study: Study) -> Table:
     """A class of an arm a row."""
     head = rows.classes(study.arms[0])[0]
-    return ["arm", *head], [[arm.title, *row] for arm in study.arms for row in rows.classes(arm)[1]]
+    return ["arm", *head], [[arm.label, *row] for arm in study.arms for row in rows.classes(arm)[1]]
 
 
 def arm_records(study: Study) -> Iterator[dict[str, object]]:
@@ -48,9 +47,9 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
     for arm in study.arms:
         record = {"arm": arm.arm, "real": arm.real, "synthetic": arm.synthetic, "seeds": len(arm.seeds)}
         for metric in METRICS:
-            record |= named(metric, arm.figures.get(metric), Spread)
+            record |= prefixed(metric, arm.metrics.get(metric), Spread)
         for role, other in (("baseline", study.baseline), ("control", arm.control)):
-            record |= named(f"less_{role}", arm.less(other), Difference)
+            record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
         yield record
 
 
@@ -59,11 +58,11 @@ def class_records(study: Study) -> Iterator[dict[str, object]]:
         for one in arm.classes:
             record = {"arm": arm.arm, "class": one.finding, "pictures": one.pictures}
             for name in rows.OF_CLASS:
-                record |= named(name, getattr(one, name), Spread)
+                record |= prefixed(name, getattr(one, name), Spread)
             yield record
 
 
-def named(prefix: str, found: Spread | Difference | None, kind: type[Spread | Difference]) -> dict[str, object]:
+def prefixed(prefix: str, found: Spread | Difference | None, kind: type[Spread | Difference]) -> dict[str, object]:
     """Its fields as columns, empty where it is missing."""
     fields = asdict(found) if found else dict.fromkeys(kind.__dataclass_fields__)
     return {f"{prefix}_{name}": value for name, value in fields.items()}

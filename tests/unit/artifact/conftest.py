@@ -198,6 +198,7 @@ def prepare_gan(store: LocalStore, seconds: float, pixels: np.ndarray) -> Driver
 @pytest.fixture(scope="module")
 def prepare_evaluation(sets, grid_extractor) -> Prepare:  # noqa: F811
     from cxr.evaluate.agreement import learned
+
     from cxr.evaluate.calibration import calibrate
     from cxr.evaluate.sets import held
 

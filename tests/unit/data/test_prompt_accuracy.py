@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxr.data.prompt_accuracy import PromptAccuracy, prompt_accuracies, read_accuracies, record_accuracies
-from cxr.evaluate.agreement import Agreement, confusion
+from cxr.evaluate.label_classifier import PromptAccuracies, confusion
 
 FINDINGS = ("mass", "normal", "pneumonia")
 
@@ -24,7 +24,7 @@ def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) 
 
     names = np.array(FINDINGS)[asked]
     sides = [confusion(FINDINGS, FINDINGS, names, other(shown, sensitivity)) for shown in (other(asked, right), asked)]
-    return json.loads(json.dumps(asdict(Agreement(FINDINGS, *sides))))
+    return json.loads(json.dumps(asdict(PromptAccuracies(FINDINGS, *sides))))
 
 
 @pytest.mark.parametrize("sensitivity", [0.6, 0.8, 1.0])

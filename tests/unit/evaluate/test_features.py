@@ -16,13 +16,14 @@ from cxr.data.images import fit_square
 from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
+from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import Originals
+from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
 from cxr.evaluate.finish import Job
 from cxr.evaluate.frechet import frechet_distance
-from cxr.evaluate.job import Look, gather, units_of
 from cxr.evaluate.kernel import kernel_distance
+from cxr.evaluate.worker import EvaluateWorker, units_of
 from cxr.prompts.findings import BINARY, FINDINGS
 from cxr.store import open_store
 from cxr.weights import found
@@ -64,7 +65,7 @@ def frechet(real: np.ndarray, synthetic: np.ndarray) -> float:
 
 
 def kernel(real: np.ndarray, synthetic: np.ndarray) -> float:
-    return kernel_distance(real, synthetic).value
+    return kernel_distance(real, synthetic)
 
 
 def blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
@@ -142,10 +143,12 @@ def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, 
     config = EvaluateConfig(extractor=f"inception={weights}", size=64)
     job = Job(open_store(str(tmp_path / "out")), {"extractor": extractor.digest}, config, *sets)
     units = units_of(job)
-    look = Look(job.store, config.extractor, config.size, threads=1, earlier=None)
+    look = EvaluateWorker(job.store, config.extractor, config.size, threads=1, earlier=None)
     for number, unit in enumerate([*units.real, *units.synthetic]):
-        look(number, pickle.dumps(unit), Originals(pixels[0], range(12)), None)
-    sides = [gather(job.store, side, np.arange(12), ["normal"])[0].values for side in (units.real, units.synthetic)]
+        look(number, pickle.dumps(unit), TrainingImageIndex(pixels[0], range(12)), None)
+    sides = [
+        gather_features(job.store, side, np.arange(12), ["normal"])[0].values for side in (units.real, units.synthetic)
+    ]
     assert frechet_distance(*sides) == pytest.approx(theirs, rel=1e-3)
     assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
     assert np.allclose(extractor.probabilities(sides[0][:2]).sum(axis=1), 1, atol=1e-5)

@@ -21,14 +21,15 @@ from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, read_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
 from cxr.evaluate import finish
-from cxr.evaluate.agreement import learned
 from cxr.evaluate.calibration import calibrate
+from cxr.evaluate.conclude import conclude
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.features import Extractor
-from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
-from cxr.evaluate.quality import Quality, origin_notes
+from cxr.evaluate.label_classifier import train_label_classifier
 from cxr.evaluate.quarantine import prepare, without_copies
-from cxr.evaluate.sets import held, side_of, told_part
+from cxr.evaluate.results import Quality, origin_notes
+from cxr.evaluate.sets import describe_part, load_images, open_images
+from cxr.evaluate.worker import Earlier, EvaluateWorker, find_earlier, pending, read_earlier, units_of
 from cxr.report.limits import LIMITS
 from cxr.store import Store, open_store
 from cxr.study.pages.page import quality_table
@@ -71,25 +72,25 @@ class Evaluation:
         config = CONFIG.model_copy(update=changes)
         self.job = finish.prepare(open_store(place), config, "w" * 64, *sets)
         self.units = units_of(self.job, unit)
-        real = held(sets[0], config.size, lambda count: None)
+        real = load_images(sets[0], config.size, lambda count: None)
         self.known = calibrate(real, 200, np.random.default_rng(0))
-        self.namer = learned(real, ("a", "b"), lambda *parts: brighter)
+        self.classifier = train_label_classifier(real, ("a", "b"), lambda *parts: brighter)
         finish.begin(self.job)
 
     def look(self, extractor: Extractor, most: int | None = None, earlier: Earlier | None = None) -> list[dict]:
         """Looks at so many units that are not stored yet, the last one first."""
-        todo = told_earlier(pending(self.job.store, [*self.units.real, *self.units.synthetic]), earlier)
-        work = Look(self.job.store, "tiny", self.job.config.size, 1, earlier)
-        with patch("cxr.evaluate.job.extractor_here", lambda spec: extractor):
+        todo = find_earlier(pending(self.job.store, [*self.units.real, *self.units.synthetic]), earlier)
+        work = EvaluateWorker(self.job.store, "tiny", self.job.config.size, 1, earlier)
+        with patch("cxr.evaluate.worker.extractor_here", lambda spec: extractor):
             return [
-                work(number, pickle.dumps(unit), self.known.originals, brighter)
+                work(number, pickle.dumps(unit), self.known.index, brighter)
                 for number, unit in enumerate(todo[::-1][:most])
             ]
 
     def complete(self, extractor: Extractor) -> tuple[Quality, Record]:
         note = "one <b>note</b>"
         found = conclude(
-            self.job, self.units, ("a", "b"), self.known, self.namer, extractor, [note], lambda count: None
+            self.job, self.units, ("a", "b"), self.known, self.classifier, extractor, [note], lambda count: None
         )
         return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
 
@@ -179,7 +180,7 @@ def test_a_second_evaluation_uses_the_features_of_the_first(evaluated, sets, gri
     """Also where it compares with other pictures, so that they lie in other units."""
     cold, warm = (Evaluation(sets, str(tmp_path / name), **changes) for name in ("cold", "warm"))
     cold.look(grid_extractor)
-    earlier = earlier_of(warm.job, evaluated.job.store)
+    earlier = read_earlier(warm.job, evaluated.job.store)
     assert all(told["fresh"] == 0 for told in warm.look(refusing(grid_extractor), earlier=earlier))
     quality, _ = warm.complete(grid_extractor)
     assert quality.json() == cold.complete(grid_extractor)[0].json()
@@ -190,7 +191,7 @@ def test_features_are_of_pictures_as_they_are_stored_whatever_size_the_rest_is_s
     evaluated, sets, grid_extractor, tmp_path
 ):
     other = Evaluation(sets, str(tmp_path / "out"), size=32)
-    assert {unit.features for unit in other.units.real} <= set(earlier_of(other.job, evaluated.job.store).digests)
+    assert {unit.features for unit in other.units.real} <= set(read_earlier(other.job, evaluated.job.store).digests)
     other.look(grid_extractor)
     for unit in (*other.units.real, *other.units.synthetic):
         assert other.job.store.get(unit.features) == evaluated.job.store.get(unit.features)
@@ -198,14 +199,14 @@ def test_features_are_of_pictures_as_they_are_stored_whatever_size_the_rest_is_s
 
 def test_damaged_features_are_refused_in_one_line(evaluated, sets, grid_extractor, tmp_path):
     with pytest.raises(BadInput, match=f"--features {sets[0].store.uri}: holds no finished evaluation"):
-        earlier_of(evaluated.job, sets[0].store)
+        read_earlier(evaluated.job, sets[0].store)
     first = Evaluation(sets, str(tmp_path / "first"))
     first.look(grid_extractor)
     unit = first.units.real[0]
     first.job.store.put(unit.features, first.job.store.get(first.units.synthetic[0].features))
     with pytest.raises(BadInput, match=r"holds no features of these pictures \(of others\); remove it"):
         first.complete(grid_extractor)
-    second, earlier = Evaluation(sets, str(tmp_path / "second")), earlier_of(first.job, evaluated.job.store)
+    second, earlier = Evaluation(sets, str(tmp_path / "second")), read_earlier(first.job, evaluated.job.store)
     with pytest.raises(BadInput, match="not what its record names"):
         second.look(grid_extractor, earlier=replace(earlier, digests=dict.fromkeys(earlier.digests, "0" * 64)))
 
@@ -233,7 +234,7 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     clean, taken = read_set(place), record.metrics["quarantined"]
     assert len(clean.table) == 80 - taken == sum(heard)
     assert not set(evaluated.planted) & set(clean.table["image_id"].to_pylist())
-    kept = side_of(sets[1], 64)
+    kept = open_images(sets[1], 64)
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
     assert np.array_equal(read_images(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
@@ -300,10 +301,10 @@ def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_fo
 
 def test_figures_compare_with_held_out_pictures_unless_there_are_none(sets, stored_set, made_pictures, tmp_path):
     job = finish.prepare(open_store(str(tmp_path / "a")), CONFIG, "w" * 64, *sets)
-    assert job.against == "held-out" and told_part(sets[0], job.against, CONFIG) == []
+    assert job.against == "held-out" and describe_part(sets[0], job.against, CONFIG) == []
     undivided = stored_set("undivided", np.zeros((40, 8, 8), np.uint8), finding=["a", "b"] * 20, split=["train"] * 40)
     job = finish.prepare(open_store(str(tmp_path / "b")), CONFIG, "w" * 64, undivided, sets[1])
     assert job.against == "all"
-    assert told_part(undivided, "all", CONFIG)[0].startswith(
+    assert describe_part(undivided, "all", CONFIG)[0].startswith(
         "the real set has no validation or test part, so distances"
     )

@@ -8,7 +8,7 @@ import pytest
 from cxr.errors import BadInput
 from cxr.evaluate.frechet import Gaussian, frechet, frechet_distance
 from cxr.evaluate.kernel import kernel_distance
-from cxr.evaluate.resample import Floor, Interval, Part, floors, intervals, sides
+from cxr.evaluate.resample import Interval, Part, RealReference, intervals, real_references, training_gap
 
 
 def interval(figure, real, synthetic, rng, *, corrected: bool, **options) -> Interval:
@@ -18,13 +18,13 @@ def interval(figure, real, synthetic, rng, *, corrected: bool, **options) -> Int
     )["it"]
 
 
-def floor(figure, real, rng, synthetic=None, **options) -> Floor:
+def floor(figure, real, rng, synthetic=None, **options) -> RealReference:
     synthetic = real if synthetic is None else synthetic
-    return floors(lambda a, b: {"it": figure(a, b)}, real, synthetic, rng, **options)["it"]
+    return real_references(lambda a, b: {"it": figure(a, b)}, real, synthetic, rng, **options)["it"]
 
 
 def mmd(a: np.ndarray, b: np.ndarray) -> float:
-    return kernel_distance(a, b).value
+    return kernel_distance(a, b)
 
 
 def test_the_frechet_interval_covers_the_true_distance_where_percentiles_would_not():
@@ -183,7 +183,7 @@ def test_copies_of_training_pictures_are_nearer_to_them_and_fresh_ones_are_not()
         held_out = replace(held_out, findings=np.where(rng.random(120) < 0.8, "a", "b"))
         copies = train.features[:120]
         memorised, honest = (
-            sides(frechet_distance, train, held_out, made, np.random.default_rng(seed), splits=20)
+            training_gap(frechet_distance, train, held_out, made, np.random.default_rng(seed), splits=20)
             for made in (copies, fresh)
         )
         assert memorised.training_is_nearer and memorised.train < honest.train

@@ -14,7 +14,7 @@ from cxr.finetune.config import FinetuneConfig, identity
 from cxr.finetune.job import Job
 from cxr.finetune.part import parse_patients
 from cxr.study.config import StudyConfig, standard_arms
-from cxr.study.sets import compared, drawn_by
+from cxr.study.sets import draw_training_sets, match_sets
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
 
@@ -31,7 +31,7 @@ def test_the_part_is_the_studys(prepared, percent: int) -> None:
     ready = prepared(patients=percent)
     control = standard_arms(only=("limited_10",))[-1].model_copy(update={"name": "part", "real": percent})
     config = StudyConfig(arms=(standard_arms()[0], control), seeds=(5,))
-    rows = drawn_by(compared(ready.data, None, config), config)["part", 5].real
+    rows = draw_training_sets(match_sets(ready.data, None, config), config)["part", 5].real
     studied = {hashed_id(ready.data.table["patient_id"][int(row)].as_py(), "") for row in rows}
     assert patients(ready, "train", "validation") == studied and len(studied) == round(14 * percent / 100)
 

@@ -8,7 +8,7 @@ from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, figures, judged, quality
 
 LAST = figures()
-WORST = "agreement with what was asked, of the worst finding (a b), its lower 95 % bound,"
+WORST = "prompt accuracy of the worst finding (a b), its lower 95 % bound,"
 
 
 def failed(found, last=None) -> list[str]:
@@ -41,7 +41,7 @@ def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: st
     ("changes", "name"),
     [
         ({"frechet": 25.1}, "Fréchet distance (tiny), times last night's,"),
-        ({"agreement": 0.69}, "agreement, less last night's,"),
+        ({"agreement": 0.69}, "prompt accuracy, less last night's,"),
         ({"copies": 0.045}, "share of near-copies, less last night's,"),
     ],
 )

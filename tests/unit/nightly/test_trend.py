@@ -27,7 +27,7 @@ def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights
     assert [row[:2] for row in rows] == [
         ["2026-11-02", "failed"], ["2026-11-01", "failed"], ["2026-10-31", "passed"]
     ]  # fmt: skip
-    assert [row[head.index("worst agreement")] for row in rows] == ["-", "0.3", "0.7"]
+    assert [row[head.index("worst prompt accuracy")] for row in rows] == ["-", "0.3", "0.7"]
     page = store.get("trend/index.html").decode()
     assert "its lower 95 % bound, was not measured" in page and "data:image/png" in page
     assert Image.open(io.BytesIO(store.get("trend/trend.png"))).width == trend.WIDTH * trend.DPI
@@ -56,7 +56,7 @@ def test_failed_nights_and_limits_are_drawn(nights: list[Report]) -> None:
 
 
 def test_each_panel_draws_the_limit_of_its_own_figure() -> None:
-    for panel, words in zip(trend.PANELS, ("real halves", "agreement", "copies"), strict=True):
+    for panel, words in zip(trend.PANELS, ("real halves", "prompt accuracy", "copies"), strict=True):
         check = judged("2026-11-01").checks[panel.check]
         assert words in check.name and words in panel.name
         assert check.at_most is (panel.better == "lower is better")

@@ -14,7 +14,7 @@ def binary() -> Study:
 
 @pytest.fixture(scope="session")
 def ten() -> Study:
-    """Ten findings, of phantoms, with optimism."""
+    """Ten findings, of phantoms, with the bias of choosing on the test set."""
     return optimistic(sample_study(TEN, phantom=True))
 
 

@@ -1,10 +1,11 @@
-"""What every page of the project is made with: one template below them all, tables, and pictures inside the page."""
+"""What every page, card and table is made with: templates, and pictures inside the page."""
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from PIL import Image
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -14,12 +15,18 @@ Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
 def render(template: str, **values: object) -> str:
-    """The page that a template makes of these values, which are escaped."""
+    """What a template makes of these values; a page (.html) escapes them, a card or table (.md) does not."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    environment.filters["markdown"] = lambda cells: markdown_table(*cells)
     return environment.get_template(template).render(values)
+
+
+def markdown_table(head: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def embedded(picture: bytes) -> str:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+from torchmetrics.functional.classification import multiclass_calibration_error
 
-from cxr.study.components import against_others, auroc, measure, ratio
+from cxr.study.influence import against_others, auroc, measure, ratio
 from cxr.study.results import METRICS
 
 
@@ -53,7 +55,7 @@ def test_an_auroc_of_four_pictures_by_hand():
     assert found.components.sum() == pytest.approx(0)
 
 
-def test_components_give_delongs_variances_and_covariances():
+def test_influence_give_delongs_variances_and_covariances():
     (first, labels, patients), (second, _, _) = drawn(1), drawn(2)
     shown = labels == 1
     found = [auroc(scores[:, 1], shown, patients).components for scores in (first, second)]
@@ -86,6 +88,8 @@ def test_figures_are_scikit_learns(classes: int):
     assert found["f1"] == pytest.approx(f1_score(labels, named, **how))
     assert found["sensitivity"] == pytest.approx(recall_score(labels, named, **how))
     assert found["specificity"] == pytest.approx(specificities[1] if classes == 2 else np.mean(specificities))
+    given = torch.from_numpy(scores), torch.from_numpy(labels)
+    assert found["calibration_error"] == pytest.approx(multiclass_calibration_error(*given, classes).item(), abs=1e-6)
     precision = against_others(scores, labels, patients, 1)["precision"].value
     assert precision == pytest.approx(precision_score(labels == 1, named == 1))
 
@@ -97,7 +101,7 @@ def test_calibration_error_by_hand():
     assert found.value == pytest.approx(0.4)
 
 
-def test_components_are_what_leaving_each_patient_out_shows():
+def test_influence_are_what_leaving_each_patient_out_shows():
     """The jackknife's variance, of which these are the linear part."""
     scores, labels, patients = drawn(5, pictures=900, patients=300, classes=3)
     count = patients.max() + 1

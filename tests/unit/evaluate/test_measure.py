@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from cxr.evaluate.calibration import calibrate, judge
+from cxr.evaluate.calibration import calibrate, count_copies
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.quality import Quality, Source, choose, measure
+from cxr.evaluate.measure import choose_groups, measure_group
+from cxr.evaluate.results import Quality, Source
 from cxr.evaluate.sets import rows_of
-from cxr.report.words import title
+from cxr.report.words import metric_label
 
 CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True, against="all")
 
@@ -16,13 +17,13 @@ CONFIG = EvaluateConfig(resamples=20, splits=6, pairs=40, infinite=True, against
 def measured(grid_extractor, features_of):
     def measure_all(real, synthetic, config: EvaluateConfig = CONFIG):
         features = features_of(real), features_of(synthetic)
-        chosen = choose(real, rows_of(real.splits, config.against), synthetic, ("a", "b"), config)
-        return [measure(group, real, synthetic, features, grid_extractor, config) for group in chosen]
+        chosen = choose_groups(real, rows_of(real.splits, config.against), synthetic, ("a", "b"), config)
+        return [measure_group(group, real, synthetic, features, grid_extractor, config) for group in chosen]
 
     return measure_all
 
 
-def test_a_good_generator_is_near_the_floor_and_a_shifted_one_is_not(made_pictures, measured):
+def test_a_good_generator_is_near_the_reference_and_a_shifted_one_is_not(made_pictures, measured):
     real = made_pictures("r", 120)
     good, bad = (measured(real, made_pictures("s", 100, shift, seed=1)) for shift in (0, 40))
     assert [group.finding for group in good] == ["all", "a", "b"]
@@ -61,16 +62,20 @@ def test_fewer_samples_than_dimensions_is_said(made_pictures, measured, per_find
 
 
 def test_only_with_inception_is_it_called_what_the_field_calls_it():
-    assert title("inception", "frechet_distance") == "FID" and title("inception", "coverage") == "coverage"
-    assert title("tiny", "frechet_distance") == "Fréchet distance (tiny)"
-    assert "FID" not in title("tiny", "frechet_distance") and "KID" not in title("tiny", "kernel_distance")
+    assert (
+        metric_label("inception", "frechet_distance") == "FID" and metric_label("inception", "coverage") == "coverage"
+    )
+    assert metric_label("tiny", "frechet_distance") == "Fréchet distance (tiny)"
+    assert "FID" not in metric_label("tiny", "frechet_distance") and "KID" not in metric_label(
+        "tiny", "kernel_distance"
+    )
 
 
 def test_quality_json_says_what_each_figure_is_of(made_pictures, measured):
     real, synthetic = made_pictures("r", 120), made_pictures("s", 30, seed=1)
     groups = measured(real, synthetic)
     known = calibrate(real, 200, np.random.default_rng(0))
-    copies = judge(known, synthetic.findings, known.originals.nearest(synthetic.read(np.arange(60))))
+    copies = count_copies(known, synthetic.findings, known.index.nearest(synthetic.read(np.arange(60))))
     sources = Source("d1", "ingested images", 240, "real"), Source("d2", "generated images", 60, "made")
     quality = Quality("tiny", "w", 16, *sources, "all", groups, None, None, copies, "", ["a note"])
     told = json.loads(quality.json())

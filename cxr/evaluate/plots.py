@@ -1,37 +1,28 @@
 """An evaluation in pictures: real beside synthetic, distributions, best and worst by density, copied pairs."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from cxr.data.images import fit_square
 from cxr.evaluate.config import ALL
 from cxr.evaluate.copies import Matches
+from cxr.evaluate.measure import Features
 from cxr.evaluate.prdc import densities, nearest_distances
-from cxr.evaluate.quality import Features, Quality
-from cxr.evaluate.sets import Pictures
-from cxr.report.plots import COLOURS
+from cxr.evaluate.results import Quality
+from cxr.evaluate.sets import ImageSet
+from cxr.report.contact_sheet import SIDE, Row, sheet
+from cxr.report.plots import COLOURS, interval, png
 from cxr.report.words import FRECHET
 
 COMPARISON, DISTRIBUTIONS, DENSITY, COPIES = "comparison.png", "distributions.png", "density.png", "copies.png"
-SIDE, GAP, LINE = 128, 16, 18  # px of a tile, between two blocks, and of a line of text
 COLUMNS = 5  # pictures of each set in a row of the comparison
 PAIRS, PAIRS_A_ROW = 12, 4
 REAL, SYNTHETIC = COLOURS[0], COLOURS[5]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of text, and below it blocks of pictures with a gap between; a caption under each picture, or none."""
-
-    label: str
-    blocks: Sequence[np.ndarray | Sequence[np.ndarray]]  # uint8 [n, H, W]
-    captions: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True)
@@ -42,17 +33,17 @@ class Shown:
     rng: np.random.Generator  # with which drawing goes on
 
 
-def choose(real: np.ndarray, synthetic: np.ndarray, most: int, rng: np.random.Generator) -> Shown:
+def choose_shown(real: np.ndarray, synthetic: np.ndarray, most: int, rng: np.random.Generator) -> Shown:
     """Of rows of the real set's part that is compared with and of the synthetic set."""
     ours, theirs = (rng.permutation(rows)[:most] for rows in (real, synthetic))
     return Shown((ours, theirs), rng)
 
 
-def draw(
+def draw_plots(
     quality: Quality,
-    real: Pictures,
+    real: ImageSet,
     part: np.ndarray,
-    synthetic: Pictures,
+    synthetic: ImageSet,
     shown: Shown,
     features: tuple[Features, Features],
     matched: tuple[Matches, np.ndarray],
@@ -70,42 +61,18 @@ def draw(
     found, unrelated = matched
     threshold = quality.copies.threshold if quality.copies else None
     return {
-        COMPARISON: comparison(real.taken(part), synthetic, findings, shown.rng),
+        COMPARISON: comparison(real.select(part), synthetic, findings, shown.rng),
         DISTRIBUTIONS: distributions(quality, (ours, theirs), found.scores, unrelated),
         DENSITY: best_and_worst(synthetic, shown.rows[1], near, far),
         COPIES: copied_pairs(real, synthetic, found, threshold),
     }
 
 
-def sheet(rows: Sequence[Row]) -> bytes:
-    """Rows of pictures under each other."""
-    widths = [sum(len(block) * SIDE + GAP for block in row.blocks) - GAP for row in rows]
-    heights = [LINE + SIDE + (LINE if row.captions else 0) for row in rows]
-    canvas = Image.new("L", (max(widths), sum(heights)), 255)
-    draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(14), 0
-    for row, height in zip(rows, heights, strict=True):
-        draw.text((4, top), row.label, fill=0, font=font)
-        left = 0
-        for number, block in enumerate(row.blocks):
-            for place, picture in enumerate(block):
-                canvas.paste(
-                    Image.fromarray(fit_square(np.ascontiguousarray(picture), SIDE, "keep")), (left, top + LINE)
-                )
-                if row.captions:
-                    draw.text((left + 4, top + LINE + SIDE), row.captions[number][place], fill=0, font=font)
-                left += SIDE
-            left += GAP
-        top += height
-    data = io.BytesIO()
-    canvas.save(data, "PNG")
-    return data.getvalue()
-
-
-def comparison(real: Pictures, synthetic: Pictures, findings: Sequence[str], rng: np.random.Generator) -> bytes:
+def comparison(real: ImageSet, synthetic: ImageSet, findings: Sequence[str], rng: np.random.Generator) -> bytes:
     """For each finding real pictures on the left and synthetic ones on the right, drawn at random."""
 
-    def some(side: Pictures, finding: str) -> np.ndarray:
-        return side.read(rng.permutation(np.flatnonzero(side.findings == finding))[:COLUMNS])
+    def some(side: ImageSet, finding: str) -> list[Image.Image]:
+        return tiles(side.read(rng.permutation(np.flatnonzero(side.findings == finding))[:COLUMNS]))
 
     sides = "real on the left, synthetic on the right"
     return sheet(
@@ -113,20 +80,25 @@ def comparison(real: Pictures, synthetic: Pictures, findings: Sequence[str], rng
     )
 
 
-def best_and_worst(synthetic: Pictures, rows: np.ndarray, density: np.ndarray, distance: np.ndarray) -> bytes:
+def tiles(pixels: Iterable[np.ndarray]) -> list[Image.Image]:
+    """Of pictures uint8 [H, W], as a sheet shows them."""
+    return [Image.fromarray(fit_square(np.ascontiguousarray(picture), SIDE, "keep")) for picture in pixels]
+
+
+def best_and_worst(synthetic: ImageSet, rows: np.ndarray, density: np.ndarray, distance: np.ndarray) -> bytes:
     """Of these rows, int [M], those with most and with fewest real ones around: by density float [M], and where that is
     the same by the distance float [M] to the nearest real one."""
     order, count = np.lexsort([distance, -density]), min(2 * COLUMNS, len(density) // 2)
-    told = (("Best: the most real pictures around", order[:count]), ("Worst: the fewest", order[::-1][:count]))
+    extremes = (("Best: the most real pictures around", order[:count]), ("Worst: the fewest", order[::-1][:count]))
     return sheet(
         [
-            Row(label, [synthetic.read(rows[places])], [[f"density {density[place]:.2f}" for place in places]])
-            for label, places in told
+            Row(label, [tiles(synthetic.read(rows[places]))], [[f"density {density[place]:.2f}" for place in places]])
+            for label, places in extremes
         ]
     )
 
 
-def copied_pairs(real: Pictures, synthetic: Pictures, found: Matches, threshold: float | None) -> bytes:
+def copied_pairs(real: ImageSet, synthetic: ImageSet, found: Matches, threshold: float | None) -> bytes:
     """The pairs that are most alike, each synthetic picture beside its training picture, turned as the match has it."""
     order = np.argsort(-found.scores, kind="stable")[:PAIRS]
     rows = []
@@ -134,20 +106,24 @@ def copied_pairs(real: Pictures, synthetic: Pictures, found: Matches, threshold:
         part = order[start : start + PAIRS_A_ROW]
         label = "Synthetic, and the training picture that is most like it" if start == 0 else ""
         rows.append(
-            Row(label, [pair(real, synthetic, found, q) for q in part], [told(found, q, threshold) for q in part])
+            Row(
+                label,
+                [pair_of_tiles(real, synthetic, found, q) for q in part],
+                [captions_of(found, q, threshold) for q in part],
+            )
         )
     return sheet(rows)
 
 
-def pair(real: Pictures, synthetic: Pictures, found: Matches, query: int) -> list[np.ndarray]:
+def pair_of_tiles(real: ImageSet, synthetic: ImageSet, found: Matches, query: int) -> list[Image.Image]:
     (picture,), (original,) = synthetic.read(np.array([query])), real.read(found.rows[[query]])
-    return [picture, original[:, ::-1] if found.mirrored[query] else original]
+    return tiles([picture, original[:, ::-1] if found.mirrored[query] else original])
 
 
-def told(found: Matches, query: int, threshold: float | None) -> list[str]:
+def captions_of(found: Matches, query: int, threshold: float | None) -> list[str]:
     score = found.scores[query]
-    verdict = "" if threshold is None else ": flagged" if score > threshold else ": not flagged"
-    return [f"{score:.3f}{verdict}", "training, mirrored" if found.mirrored[query] else "training"]
+    decision = "" if threshold is None else ": flagged" if score > threshold else ": not flagged"
+    return [f"{score:.3f}{decision}", "training, mirrored" if found.mirrored[query] else "training"]
 
 
 def distributions(
@@ -163,7 +139,7 @@ def distributions(
     real, synthetic = features
     canvas = Canvas(figsize=(14, 11), dpi=100, layout="constrained")
     axes = canvas.subplots(2, 2)
-    draw_floor(axes[0, 0], quality)
+    draw_references(axes[0, 0], quality)
     draw_plane(axes[0, 1], real, synthetic)
     draw_distances(axes[1, 0], real, synthetic)
     draw_scores(axes[1, 1], scores, unrelated, quality.copies.threshold if quality.copies else None)
@@ -171,21 +147,19 @@ def distributions(
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=12)
         axis.legend(fontsize=12, loc="upper left", bbox_to_anchor=(0, -0.1), frameon=False, ncols=3)
-    data = io.BytesIO()
-    canvas.savefig(data, format="png")
-    return data.getvalue()
+    return png(canvas)
 
 
-def draw_floor(axis: Axes, quality: Quality) -> None:
-    axis.set_title(f"{quality.title(FRECHET)}, at the size of real halves", fontsize=15)
-    floors = [group.figures[FRECHET].floor for group in quality.groups]
-    for row, floor in enumerate(floors):
+def draw_references(axis: Axes, quality: Quality) -> None:
+    axis.set_title(f"{quality.metric_label(FRECHET)}, at the size of real halves", fontsize=15)
+    references = [group.figures[FRECHET].floor for group in quality.groups]
+    for row, reference in enumerate(references):
         label = "real halves (2.5 to 97.5 % of splits)" if row == 0 else None
-        spread = [[floor.value - floor.low], [floor.high - floor.value]]
-        axis.errorbar(floor.value, row, xerr=spread, fmt="o", color=REAL, capsize=5, markersize=8, label=label)
-    shown = [floor.synthetic for floor in floors]
-    axis.plot(shown, range(len(floors)), "D", color=SYNTHETIC, markersize=9, label="synthetic")
-    axis.set_yticks(range(len(floors)), [group.finding.replace("_", " ") for group in quality.groups])
+        style = {"fmt": "o", "color": REAL, "capsize": 5, "markersize": 8, "label": label}
+        interval(axis, row, reference.value, reference.low, reference.high, **style)
+    shown = [reference.synthetic for reference in references]
+    axis.plot(shown, range(len(references)), "D", color=SYNTHETIC, markersize=9, label="synthetic")
+    axis.set_yticks(range(len(references)), [group.finding.replace("_", " ") for group in quality.groups])
     axis.invert_yaxis()
     axis.set_xlim(left=0)
 

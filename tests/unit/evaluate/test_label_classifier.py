@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from cxr.evaluate import page
-from cxr.evaluate.agreement import Labelled, Namer, agree, confusion, learned
+from cxr.evaluate.label_classifier import (
+    LabelClassifier,
+    Labelled,
+    confusion,
+    measure_prompt_accuracy,
+    train_label_classifier,
+)
 
 FINDINGS = np.array(["a", "a", "a", "b", "c", "c"])
 
@@ -22,12 +28,14 @@ def test_rows_are_what_was_asked_and_columns_what_is_seen():
 
 def test_rows_are_of_compared_findings_only():
     real = confusion("ac", "abc", FINDINGS, np.array([0, 0, 0, 1, 2, 2]))
-    found = agree(
-        Namer(("a", "b", "c"), lambda pixels: pixels, real), np.array(["c", "x", "a", "b", "c"]), np.arange(5) % 3
+    found = measure_prompt_accuracy(
+        LabelClassifier(("a", "b", "c"), lambda pixels: pixels, real),
+        np.array(["c", "x", "a", "b", "c"]),
+        np.arange(5) % 3,
     )
     assert found.synthetic.counts == [[0, 0, 1], [1, 1, 0]] and found.synthetic.agree.total == 3
-    assert page.confusion(found.findings, found.synthetic) == (
-        ["", "a", "b", "c", "agree"],
+    assert page.confusion_table(found.findings, found.synthetic) == (
+        ["", "a", "b", "c", "accuracy"],
         [
             ["a", "·", "·", "1", "0.0 % (0.0 to 97.5)"],
             ["c", "1", "1", "·", "0.0 % (0.0 to 84.2)"],
@@ -44,10 +52,10 @@ def test_one_compared_finding_is_judged_by_a_classifier_that_knows_the_others_to
         parts.extend((train, validation))
         return lambda pixels: np.ones(len(pixels), int)
 
-    namer = learned(real, ("a",), always_b)
+    classifier = train_label_classifier(real, ("a",), always_b)
     assert [set(labels.tolist()) for _, labels in parts] == [{0, 1}, {0, 1}]
-    assert (namer.findings, namer.real.counts) == (("a", "b"), [[0, 12]])
-    assert agree(namer, np.array(["a"] * 7), np.ones(7, int)).synthetic.agree.share == 0
+    assert (classifier.findings, classifier.real.counts) == (("a", "b"), [[0, 12]])
+    assert measure_prompt_accuracy(classifier, np.array(["a"] * 7), np.ones(7, int)).synthetic.agree.share == 0
 
 
 @pytest.mark.parametrize(("kept", "asked"), [(["a"], ("a",)), (["b", "c"], ("a",))])
@@ -56,4 +64,7 @@ def test_without_two_findings_to_tell_apart_or_one_that_is_asked_it_is_not_measu
     real = made_pictures("r", 60)
     real = replace(real, findings=np.where(np.arange(120) // 10 % 2, "c", real.findings))
     lost = (real.splits == "test") & ~np.isin(real.findings, kept)
-    assert learned(replace(real, splits=np.where(lost, "", real.splits)), asked, lambda *parts: None) is None
+    assert (
+        train_label_classifier(replace(real, splits=np.where(lost, "", real.splits)), asked, lambda *parts: None)
+        is None
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cxr.classify.metrics import averaged_classes
 from cxr.report.proportions import count_independent
 from cxr.study.results import METRICS
 
@@ -21,7 +22,7 @@ BINS = 15  # of the calibration error
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricWithInfluence:
     """A figure on one test part."""
 
     value: float
@@ -29,17 +30,17 @@ class Measured:
     patients: float  # independent ones that it counts as where they do not differ; 0: it is no share of patients
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, Measured]:
-    """`METRICS` of a trial, as `cxr.classify.scores` defines them.
-
-    Of two classes the last is the positive one; of more, figures are means over each against the others.
+def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, MetricWithInfluence]:
+    """`METRICS` of a trial. Of two classes the last is the positive one; of more, metrics are means over each against
+    the others. But for the AUROC a picture counts as the class of the highest probability. The calibration error is
+    that of the predicted class, in 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
         probabilities: float [N, C].
         labels: class numbers int [N]; every class is there.
         patients: int [N], from 0 to P - 1.
     """
-    every, numbers = np.ones(len(labels)), averaged(probabilities.shape[1])
+    every, numbers = np.ones(len(labels)), averaged_classes(probabilities.shape[1])
     classes = [against_others(probabilities, labels, patients, number) for number in numbers]
     accuracy = ratio(probabilities.argmax(axis=1) == labels, every, patients)
     found = {name: mean([figures[name] for figures in classes], accuracy.patients) for name in classes[0]}
@@ -48,14 +49,9 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray)
     return {name: found[name] for name in METRICS}
 
 
-def averaged(classes: int) -> range:
-    """The classes that a figure is the mean of: of two the last, of more all."""
-    return range(1, 2) if classes == 2 else range(classes)
-
-
 def against_others(
     probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray, number: int
-) -> dict[str, Measured]:
+) -> dict[str, MetricWithInfluence]:
     """AUROC, sensitivity, specificity, precision and F1 of one class."""
     shown, named = labels == number, probabilities.argmax(axis=1) == number
     both = shown & named
@@ -68,7 +64,7 @@ def against_others(
     }
 
 
-def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measured:
+def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> MetricWithInfluence:
     """Of scores [N] for pictures that show the class (bool [N]); equal scores count half.
 
     Where patients do not differ it counts as many of them as give it the variance of Hanley and McNeil 1982 (Radiology
@@ -81,7 +77,7 @@ def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Measur
     value, (m, n) = sides[0].value, (side.patients for side in sides)
     pairs = 1 + ((m + n) / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
     every = count_independent(np.bincount(patients))
-    return Measured(value, sides[0].components + sides[1].components, min(m * n / pairs, every))
+    return MetricWithInfluence(value, sides[0].components + sides[1].components, min(m * n / pairs, every))
 
 
 def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -90,22 +86,24 @@ def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (np.searchsorted(ranked, scores, "left") + np.searchsorted(ranked, scores, "right")) / (2 * len(ranked))
 
 
-def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> Measured:
+def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> MetricWithInfluence:
     """sum(above) / sum(below) of [N] each; 0 where there is nothing below."""
     total = float(below.sum())
     value = float(above.sum() / total) if total else 0.0
     sums = np.bincount(patients, above - value * below) / max(total, 1)
     counted = int(np.count_nonzero(np.bincount(patients[below > 0])))
     weights = np.bincount(patients, below)
-    return Measured(value, sums * np.sqrt(counted / max(counted - 1, 1)), count_independent(weights))
+    return MetricWithInfluence(value, sums * np.sqrt(counted / max(counted - 1, 1)), count_independent(weights))
 
 
-def mean(figures: Sequence[Measured], patients: float) -> Measured:
+def mean(figures: Sequence[MetricWithInfluence], patients: float) -> MetricWithInfluence:
     """Of figures of classes, which are of different patients, but of no more than there are independent ones."""
     components = np.mean([figure.components for figure in figures], axis=0)
     counts = [figure.patients for figure in figures]
     different = len(counts) ** 2 / sum(1 / count for count in counts) if all(counts) else 0.0
-    return Measured(float(np.mean([figure.value for figure in figures])), components, min(different, patients))
+    return MetricWithInfluence(
+        float(np.mean([figure.value for figure in figures])), components, min(different, patients)
+    )
 
 
 def _signed_gaps(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

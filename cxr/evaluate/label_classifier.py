@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.evaluate.rates import Rate, rate
-from cxr.evaluate.sets import Pictures
+from cxr.evaluate.sets import ImageSet
 
 Labelled = tuple[np.ndarray, np.ndarray]
+PredictClasses = Callable[[np.ndarray], np.ndarray]  # of uint8 [N, H, W] the numbers of findings, int [N]
 
 
 @dataclass(frozen=True)
@@ -26,27 +27,27 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class PromptAccuracies:
     findings: tuple[str, ...]  # that the classifier knows: columns
     synthetic: Confusion  # rows: asked
     real: Confusion  # rows: true, of the test part; what the classifier can do at best
 
 
 @dataclass(frozen=True)
-class Namer:
+class LabelClassifier:
     """A classifier of the real set."""
 
     findings: tuple[str, ...]
-    name: Callable[[np.ndarray], np.ndarray]  # of uint8 [N, H, W] the numbers of findings, int [N]
+    predict_classes: PredictClasses
     real: Confusion  # rows: the findings that are compared
 
 
-def learned(
-    real: Pictures, findings: Sequence[str], learn: Callable[[Labelled, Labelled], Callable[[np.ndarray], np.ndarray]]
-) -> Namer | None:
+def train_label_classifier(
+    real: ImageSet, findings: Sequence[str], learn: Callable[[Labelled, Labelled], PredictClasses]
+) -> LabelClassifier | None:
     """A classifier of every finding of the real set, and what it sees in real pictures that it was not trained on.
 
-    Were it told of the compared findings only, it could see no other in a synthetic picture.
+    Were it trained on the compared findings only, it could see no other in a synthetic picture.
 
     Args:
         findings: that are compared.
@@ -60,38 +61,48 @@ def learned(
     if len(known) < 2 or not set(findings) <= set(known):
         return None
     train, validation, test = (part[np.isin(real.findings[part], known)] for part in rows)
-    name = learn(*((real.read(part), np.searchsorted(known, real.findings[part])) for part in (train, validation)))
+    predict_classes = learn(
+        *((real.read(part), np.searchsorted(known, real.findings[part])) for part in (train, validation))
+    )
     test = test[np.isin(real.findings[test], findings)]
-    named = name(real.read(test))
-    return Namer(tuple(known), name, confusion(findings, known, real.findings[test], named, real.patients[test]))
+    predicted = predict_classes(real.read(test))
+    return LabelClassifier(
+        tuple(known), predict_classes, confusion(findings, known, real.findings[test], predicted, real.patients[test])
+    )
 
 
-def agree(namer: Namer, findings: np.ndarray, named: np.ndarray) -> Agreement:
+def measure_prompt_accuracy(
+    classifier: LabelClassifier, findings: np.ndarray, predicted: np.ndarray
+) -> PromptAccuracies:
     """Do synthetic pictures show what was asked?
 
     Args:
         findings: that were asked, str [M]; pictures of others than are compared are left out.
-        named: as the classifier names them, int [M].
+        predicted: as the classifier names them, int [M].
     """
-    return Agreement(namer.findings, confusion(tuple(namer.real.findings), namer.findings, findings, named), namer.real)
+    return PromptAccuracies(
+        classifier.findings,
+        confusion(tuple(classifier.real.findings), classifier.findings, findings, predicted),
+        classifier.real,
+    )
 
 
 def confusion(
     asked: Sequence[str],
     known: Sequence[str],
     findings: np.ndarray,
-    named: np.ndarray,
+    predicted: np.ndarray,
     patients: np.ndarray | None = None,
 ) -> Confusion:
-    """Of pictures that should show `findings`, str [N], and that the classifier names `known[named]`, int [N].
+    """Of pictures that should show `findings`, str [N], and that the classifier names `known[predicted]`, int [N].
 
     Args:
         asked: each of them is among `findings`; pictures of others are left out.
         patients: str [N], whose real pictures they are; None of generated ones.
     """
     rows = {finding: np.flatnonzero(findings == finding) for finding in asked}
-    counts = [np.bincount(named[places], minlength=len(known)).tolist() for places in rows.values()]
-    hits = {finding: named[places] == known.index(finding) for finding, places in rows.items()}
+    counts = [np.bincount(predicted[places], minlength=len(known)).tolist() for places in rows.values()]
+    hits = {finding: predicted[places] == known.index(finding) for finding, places in rows.items()}
     whose = {finding: None if patients is None else patients[places] for finding, places in rows.items()}
     every = None if patients is None else np.concatenate([*whose.values()])
     rates = {finding: rate(hit, whose[finding]) for finding, hit in hits.items()}
