@@ -50,7 +50,7 @@ def test_shuffled_labels_are_dealt_out_among_these_pictures_for_training_alone(
         seen.append(pictures.labels)
         return real(pictures, *words, **named)
 
-    monkeypatch.setattr(loop, "train", watched)
+    monkeypatch.setattr(loop, "train_classifier", watched)
     called(replace(run, spec=replace(run.spec, shuffled=np.arange(24))))
     assert sorted(seen[0][:24]) == sorted(LABELS[:24]) and (seen[0][:24] != LABELS[:24]).any()
     assert (seen[0][24:] == LABELS[24:]).all()
@@ -63,7 +63,7 @@ def test_a_finished_trial_is_not_run_again(run: TrialWorker) -> None:
 
 
 def test_what_fails_by_itself_is_tried_again(run: TrialWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = loop.train, []
+    real, calls = loop.train_classifier, []
 
     def fails_once(*words, **named):
         calls.append(1)
