@@ -131,19 +131,19 @@ def prepare_generate(store: LocalStore, seconds: float, model: Path, folder: Pat
 
 
 def prepare_evaluate(store: LocalStore, seconds: float, data: tuple[CatalogSet, CatalogSet], seen: tuple) -> Driver:
-    from cxr.evaluate import finish, job
+    from cxr.evaluate import conclude, finish, worker
 
-    extractor, known, namer = seen
+    extractor, known, classifier = seen
     ready = finish.prepare(store, CONFIG, "w" * 64, *data)
 
     def work() -> Record:
         finish.begin(ready)
-        units = job.units_of(ready, 60)
-        look = job.Look(store, "tiny", CONFIG.size, 1, None)
-        with patch("cxr.evaluate.job.extractor_here", lambda spec: extractor):
-            for number, unit in enumerate(job.pending(store, [*units.real, *units.synthetic])):
-                look(number, pickle.dumps(unit), known.originals, brighter)
-        found = job.conclude(ready, units, ("a", "b"), known, namer, extractor, [], lambda count: None)
+        units = worker.units_of(ready, 60)
+        look = worker.EvaluateWorker(store, "tiny", CONFIG.size, 1, None)
+        with patch("cxr.evaluate.worker.extractor_here", lambda spec: extractor):
+            for number, unit in enumerate(worker.pending(store, [*units.real, *units.synthetic])):
+                look(number, pickle.dumps(unit), known.index, brighter)
+        found = conclude.conclude(ready, units, ("a", "b"), known, classifier, extractor, [], lambda count: None)
         return finish.complete(ready, found, "cpu", {"total": seconds})
 
     return Driver(ready, work)
@@ -169,7 +169,7 @@ def prepare_study(store: LocalStore, seconds: float, real: CatalogSet) -> Driver
     def work() -> Record:
         pixels = load(ready.sets, ready.used, 32, lambda count: None)
         job.begin(ready)
-        for run in job.runs(ready, 1):
+        for run in job.pending_trials(ready, 1):
             run(lambda told: None, pixels, ready.sets.labels[ready.used])
         with patch("cxr.study.finish.figures.draw", lambda study: {}):
             return finish.complete(ready, *finish.report(ready), {"total": seconds})
@@ -197,14 +197,13 @@ def prepare_gan(store: LocalStore, seconds: float, pixels: np.ndarray) -> Driver
 
 @pytest.fixture(scope="module")
 def prepare_evaluation(sets, grid_extractor) -> Prepare:  # noqa: F811
-    from cxr.evaluate.agreement import learned
 
     from cxr.evaluate.calibration import calibrate
     from cxr.evaluate.sets import held
 
     real = held(sets[0], CONFIG.size, lambda count: None)
-    namer = learned(real, ("a", "b"), lambda *parts: brighter)
-    seen = grid_extractor, calibrate(real, 200, np.random.default_rng(0)), namer
+    classifier = train_label_classifier(real, ("a", "b"), lambda *parts: brighter)
+    seen = grid_extractor, calibrate(real, 200, np.random.default_rng(0)), classifier
     return partial(prepare_evaluate, data=sets, seen=seen)
 
 
