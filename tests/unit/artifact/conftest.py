@@ -197,11 +197,11 @@ def prepare_gan(store: LocalStore, seconds: float, pixels: np.ndarray) -> Driver
 
 @pytest.fixture(scope="module")
 def prepare_evaluation(sets, grid_extractor) -> Prepare:  # noqa: F811
-
     from cxr.evaluate.calibration import calibrate
-    from cxr.evaluate.sets import held
+    from cxr.evaluate.label_classifier import train_label_classifier
+    from cxr.evaluate.sets import load_images
 
-    real = held(sets[0], CONFIG.size, lambda count: None)
+    real = load_images(sets[0], CONFIG.size, lambda count: None)
     classifier = train_label_classifier(real, ("a", "b"), lambda *parts: brighter)
     seen = grid_extractor, calibrate(real, 200, np.random.default_rng(0)), classifier
     return partial(prepare_evaluate, data=sets, seen=seen)
