@@ -243,7 +243,7 @@ def test_every_entrypoint_is_a_job_and_arguments_that_it_takes(overlay):
 def test_each_job_reads_what_the_one_before_leaves(overlay):
     words = {name: args for name, (_, args) in commands(overlay).items()}
     assert words["finetune"].data == words["evaluate"].real == words["study"].real == words["ingest"].out
-    assert words["generate"].lora == words["finetune"].out
+    assert words["generate"].config.lora == words["finetune"].out
     assert words["evaluate"].synthetic == words["generate"].out
     assert (words["study"].synthetic, words["study"].evaluation) == (
         (words["evaluate"].quarantine,),
