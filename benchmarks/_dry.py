@@ -44,7 +44,7 @@ class DryMaker:
         return np.full((len(rows), SIDE, SIDE), 128, np.uint8)
 
 
-def run_dry(ready: job.Job, pending: pa.Array, workers: int = 2) -> Iterator[cluster.UnitDone]:
+def run_dry(ready: job.GenerateJob, pending: pa.Array, workers: int = 2) -> Iterator[cluster.UnitDone]:
     """Makes and stores the units in the session's cluster.
 
     Raises:
@@ -58,7 +58,7 @@ def run_dry(ready: job.Job, pending: pa.Array, workers: int = 2) -> Iterator[clu
         yield done
 
 
-def run_some(ready: job.Job, most: int) -> int:
+def run_some(ready: job.GenerateJob, most: int) -> int:
     """Begins or resumes the job and makes up to `most` units; returns how many were made."""
     state = job.begin(ready, retry_failed=False)
     if not len(state.pending):

@@ -59,7 +59,7 @@ def main(model: str = "tiny") -> None:
     verdict(network / whole >= GOAL, f"{network / whole:.4f} of the compute is in the network (at least {GOAL})")
 
 
-def run(ready: job.Job, maker: job.UnitGenerator, units: list[int]) -> tuple[float, list[float]]:
+def run(ready: job.GenerateJob, maker: job.UnitGenerator, units: list[int]) -> tuple[float, list[float]]:
     """Makes and stores the units; CPU seconds in the network, and its share of each unit."""
     keep = job.UnitWriter(ready.store, ready.config.layout, job.provenance(ready))
     pipe, meter, shares = maker.sampler.model.pipe, Meter(), []

@@ -33,7 +33,7 @@ from cxr.data.images import encode_png
 from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import TrainingImageIndex
-from cxr.evaluate.finish import Job
+from cxr.evaluate.finish import EvaluateJob
 from cxr.evaluate.measure import metrics_of
 from cxr.evaluate.worker import Earlier, EvaluateWorker, extractor_here, units_of
 from cxr.store import open_store, sha256
@@ -52,7 +52,7 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
     with tempfile.TemporaryDirectory() as folder:
         config = EvaluateConfig(extractor=f"inception={random_inception(Path(folder))}")
         sets = [stored(f"{folder}/{name}", noise(rng, count)) for name in ("real", "synthetic")]
-        job = Job(open_store(f"{folder}/out"), {"extractor": "0" * 64}, config, *sets)
+        job = EvaluateJob(open_store(f"{folder}/out"), {"extractor": "0" * 64}, config, *sets)
         units, shared = units_of(job), (TrainingImageIndex(noise(rng, TRAINING), range(TRAINING)), classifier())
         (real,), (synthetic,) = units.real, units.synthetic
         work = EvaluateWorker(job.store, config.extractor, config.size, 1, None)

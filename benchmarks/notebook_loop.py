@@ -28,7 +28,7 @@ IMAGES = 8
 class Notebook:
     """What the tutorials do."""
 
-    def __init__(self, ready: job.Job, rows: list[dict], folder: Path) -> None:
+    def __init__(self, ready: job.GenerateJob, rows: list[dict], folder: Path) -> None:
         self.pipe = StableDiffusionPipeline.from_pretrained(
             ready.model.path, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
         )

@@ -71,11 +71,11 @@ def thinned(folder: str) -> CatalogSet:
     return replace(found, table=found.table.take(pa.array(range(0, len(found.table), THIN))))
 
 
-def prepared(real: CatalogSet, out: str, config: StudyConfig = CONFIG) -> job.Job:
+def prepared(real: CatalogSet, out: str, config: StudyConfig = CONFIG) -> job.StudyJob:
     return job.prepare(open_store(out), config, real, synthetic=None, evaluation=None, weights=None)
 
 
-def shared(ready: job.Job) -> list:
+def shared(ready: job.StudyJob) -> list:
     """The study's pictures and labels, decoded into what all trials read."""
     pixels = load(ready.sets, ready.used, ready.config.classifier.resize, lambda count: None)
     return cluster.share(pixels, ready.sets.labels[ready.used])

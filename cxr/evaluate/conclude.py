@@ -13,7 +13,7 @@ from cxr.evaluate import measure, plots, results
 from cxr.evaluate.calibration import CopyCalibration, count_copies, why_too_few
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.features import Extractor
-from cxr.evaluate.finish import EvaluationResult, Job, copies_table
+from cxr.evaluate.finish import EvaluateJob, EvaluationResult, copies_table
 from cxr.evaluate.frechet import Moments, moments
 from cxr.evaluate.label_classifier import LabelClassifier, measure_prompt_accuracy
 from cxr.evaluate.measure import Features
@@ -27,7 +27,7 @@ SHOWN_STREAM, SIDES_STREAM = 1_000_002, 1_000_003  # streams of draws beside tho
 
 
 def conclude(
-    job: Job,
+    job: EvaluateJob,
     units: Units,
     findings: Sequence[str],
     calibration: CopyCalibration,

@@ -23,7 +23,7 @@ TABLES_KEY, COPIES_KEY = "quality.md", "copies.parquet"
 
 
 @dataclass(frozen=True)
-class Job(Artifact):
+class EvaluateJob(Artifact):
     """All that is fixed before the first picture is read."""
 
     kind = EVALUATION
@@ -47,15 +47,15 @@ def prepare(
     real: CatalogSet,
     synthetic: CatalogSet,
     generator: str = "",
-) -> Job:
+) -> EvaluateJob:
     """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
     recipe = identity(config, extractor_digest, real.digest, synthetic.digest)
-    job = Job(store, recipe, config, real, synthetic, generator)
+    job = EvaluateJob(store, recipe, config, real, synthetic, generator)
     job.refuse_other()
     return job
 
 
-def begin(job: Job) -> None:
+def begin(job: EvaluateJob) -> None:
     """Writes which pictures are compared, so that a restart knows the place as its own."""
     named = {"real": job.real.table, "synthetic": job.synthetic.table}
     columns = ["image_id", "finding", "split"]
@@ -73,7 +73,7 @@ class EvaluationResult:
     features: list[StoredObject]  # that are stored already
 
 
-def complete(job: Job, found: EvaluationResult, device: str, timings: dict[str, float]) -> Record:
+def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: dict[str, float]) -> Record:
     """Writes metrics, page and pictures; returns the record."""
     quality = found.quality
     pieces = {

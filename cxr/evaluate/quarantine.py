@@ -27,7 +27,7 @@ from cxr.data.lineage import (
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
 from cxr.evaluate.calibration import why_too_few
-from cxr.evaluate.finish import COPIES_KEY, Job
+from cxr.evaluate.finish import COPIES_KEY, EvaluateJob
 from cxr.report.limits import LIMITS
 from cxr.report.pages import render
 from cxr.store import Store, digest_of, json_lines, parquet
@@ -41,10 +41,10 @@ class QuarantineJob(Artifact):
 
     kind = IMAGES_WITHOUT_COPIES
 
-    evaluation: Job  # whose flags count; it is finished when pictures are copied
+    evaluation: EvaluateJob  # whose flags count; it is finished when pictures are copied
 
 
-def prepare(job: Job, store: Store) -> QuarantineJob:
+def prepare(job: EvaluateJob, store: Store) -> QuarantineJob:
     """Nothing is written.
 
     Raises:
@@ -123,7 +123,7 @@ def metadata(catalog: pa.Table) -> bytes:
     )
 
 
-def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
+def card(catalog: pa.Table, copies: pa.Table, job: EvaluateJob) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     return render(
         "set_without_copies.md", kept=len(catalog), flagged=len(copies), evaluation=job.digest,

@@ -24,7 +24,7 @@ from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import extractor_of
-from cxr.evaluate.finish import Job
+from cxr.evaluate.finish import EvaluateJob
 from cxr.evaluate.label_classifier import PredictClasses
 from cxr.store import Store, parquet, sha256
 
@@ -58,7 +58,7 @@ class Earlier:
     digests: dict[str, str]  # sha256 of each object of features, by its key
 
 
-def read_earlier(job: Job, store: Store) -> Earlier:
+def read_earlier(job: EvaluateJob, store: Store) -> Earlier:
     """Raises `BadInput` unless there is a finished evaluation."""
     record = read_record(store)
     if record is None or record.kind != EVALUATION:
@@ -67,7 +67,7 @@ def read_earlier(job: Job, store: Store) -> Earlier:
     return Earlier(store, found)
 
 
-def features_folder(job: Job) -> str:
+def features_folder(job: EvaluateJob) -> str:
     """Where all features of these weights lie, of pictures as they are stored."""
     return f"features/{job.recipe['extractor'][:32]}/stored/"
 
@@ -80,7 +80,7 @@ class Units:
     synthetic: list[Unit]
 
 
-def units_of(job: Job, size: int = UNIT) -> Units:
+def units_of(job: EvaluateJob, size: int = UNIT) -> Units:
     """So many pictures each, the last one fewer."""
     parts = job.real.table, job.synthetic.table
     stores = job.real.store, job.synthetic.store
@@ -95,7 +95,7 @@ def units_of(job: Job, size: int = UNIT) -> Units:
     return Units(real, [replace(unit, seen=key) for unit, key in zip(synthetic, seen, strict=True)])
 
 
-def features_key(job: Job, digests: Sequence[str]) -> str:
+def features_key(job: EvaluateJob, digests: Sequence[str]) -> str:
     """Where features lie: by the weights, and the pictures' files in order."""
     return f"{features_folder(job)}{sha256(' '.join(digests).encode())[:32]}.parquet"
 

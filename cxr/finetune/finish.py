@@ -10,7 +10,7 @@ from cxr.data.lineage import LINEAGE, PHANTOM_NOTICE, SET_SOURCES, has_phantoms,
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import collect_prompts
-from cxr.finetune.job import Job, plain_names, seen_of
+from cxr.finetune.job import FinetuneJob, plain_names, seen_of
 from cxr.finetune.loop import Metrics
 from cxr.finetune.runs import FINAL, Result, read_result
 from cxr.finetune.validation import plot_curves
@@ -22,7 +22,7 @@ from cxr.store import StoredObject, json_lines
 CURVES_KEY = "curves.png"
 
 
-def complete(job: Job, timings: dict[str, float]) -> Record:
+def complete(job: FinetuneJob, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the model; returns the record."""
     results = {run: result_of(job, run) for run in job.runs}
     final = results[FINAL]
@@ -40,7 +40,7 @@ def complete(job: Job, timings: dict[str, float]) -> Record:
     return record_of(job, results, objects, timings)
 
 
-def result_of(job: Job, run: str) -> Result:
+def result_of(job: FinetuneJob, run: str) -> Result:
     """Of a run that has ended."""
     result = read_result(job.store, run)
     if result is None:
@@ -48,7 +48,9 @@ def result_of(job: Job, run: str) -> Result:
     return result
 
 
-def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject], timings: dict[str, float]) -> Record:
+def record_of(
+    job: FinetuneJob, results: dict[str, Result], objects: list[StoredObject], timings: dict[str, float]
+) -> Record:
     final = results[FINAL]
     return job.new_record(
         Made.of(final.objects),
@@ -70,16 +72,16 @@ def record_of(job: Job, results: dict[str, Result], objects: list[StoredObject],
     )
 
 
-def sources(job: Job) -> list[str]:
+def sources(job: FinetuneJob) -> list[str]:
     """Where all pictures came from that the model has learned from."""
     return merge_sources(job.model.sources, job.data.sources)
 
 
-def learned(job: Job) -> TrainedPrompts:
+def learned(job: FinetuneJob) -> TrainedPrompts:
     return collect_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
 
 
-def card(job: Job, results: dict[str, Result]) -> str:
+def card(job: FinetuneJob, results: dict[str, Result]) -> str:
     """The model card, with the front matter that the Hugging Face hub reads."""
     config, final = job.config, results[FINAL]
     return render(
@@ -93,7 +95,7 @@ def card(job: Job, results: dict[str, Result]) -> str:
     )  # fmt: skip
 
 
-def describe_method(job: Job) -> str:
+def describe_method(job: FinetuneJob) -> str:
     config = job.config
     what = "UNet and text encoder" if config.train_text_encoder else "UNet"
     how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.method == "lora" else "every weight"

@@ -27,7 +27,7 @@ from cxr.weights import Weights, resolve
 
 
 @dataclass(frozen=True)
-class Job(Artifact):
+class FinetuneJob(Artifact):
     """All that is fixed before the first step."""
 
     kind = FINE_TUNED_MODEL
@@ -47,7 +47,7 @@ class Job(Artifact):
 
 def prepare(
     store: Store, data: CatalogSet, config: FinetuneConfig, note: Callable[[str], None], names: Names = None
-) -> Job:
+) -> FinetuneJob:
     """Resolves the weights and draws up the plan, see `select_patients` for `names`; nothing goes to the store yet.
 
     Raises:
@@ -62,7 +62,7 @@ def prepare(
     if longer := family.count_too_long(model.path, plan["caption"].to_pylist()):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, data.digest) | (patients_digest(names) if names else {})
-    job = Job(store, recipe, data, config, model, plan)
+    job = FinetuneJob(store, recipe, data, config, model, plan)
     job.refuse_other()
     for run in job.runs:
         train_rows, validation_rows = rows_of_run(plan, run, config.folds)
@@ -76,7 +76,7 @@ def prepare(
     return job
 
 
-def seen_of(job: Job) -> Lineage:
+def seen_of(job: FinetuneJob) -> Lineage:
     """Whom the model is trained on or chosen by, and whom its base was. Raises as `owner_key`."""
     if job.model.seen is None:
         return None
@@ -84,7 +84,7 @@ def seen_of(job: Job) -> Lineage:
     return merge_lineages(base, (pseudonymise(plain_names(job), owner_key()),))
 
 
-def plain_names(job: Job) -> set[str]:
+def plain_names(job: FinetuneJob) -> set[str]:
     """Of the patients whom the model is trained on or chosen by, see `hashed_id`; never stored."""
     used = job.plan.filter(pc.not_equal(job.plan["split"], "test"))["image_id"]
     rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], used.combine_chunks()))
@@ -102,12 +102,12 @@ def make_plan(rows: Sequence[Row], captions: Sequence[str], uri: str, folds: int
     return pa.Table.from_pylist(captioned, schema=PLAN)
 
 
-def count_steps(job: Job, run: str) -> int:
+def count_steps(job: FinetuneJob, run: str) -> int:
     """How many steps the run has."""
     return total_steps(job.config, len(rows_of_run(job.plan, run, job.config.folds)[0]))
 
 
-def steps_done(job: Job, run: str) -> int:
+def steps_done(job: FinetuneJob, run: str) -> int:
     """How many of them need not be done again."""
     result = read_result(job.store, run)
     return int(result.history[-1]["step"]) if result else read_manifest(job.store, run).step

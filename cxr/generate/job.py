@@ -42,7 +42,7 @@ BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
 
 
 @dataclass(frozen=True)
-class Job(Artifact):
+class GenerateJob(Artifact):
     """All that is fixed before the first picture."""
 
     kind = GENERATED_IMAGES
@@ -65,7 +65,7 @@ class Job(Artifact):
 
 def prepare(
     store: Store, config: GenerateConfig, rows: Iterable[PromptRow] | None, folder: Path, note: Callable[[str], None]
-) -> Job:
+) -> GenerateJob:
     """Resolves the weights and writes the plan of `rows` to `folder`; nothing goes to the store yet.
 
     Args:
@@ -89,7 +89,7 @@ def prepare(
     if line := describe_untrained(planned_prompts(plan), plan.findings, trained):
         notes.append(line)
     recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
-    job = Job(store, recipe, config, model, lora, plan, changed.summary if changed else None)
+    job = GenerateJob(store, recipe, config, model, lora, plan, changed.summary if changed else None)
     job.refuse_other()
     for line in notes:
         note(line)
@@ -99,13 +99,13 @@ def prepare(
     return job
 
 
-def seen_of(job: Job) -> Lineage:
+def seen_of(job: GenerateJob) -> Lineage:
     """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
     lists = (read_lists(open_store(part.place)) if part.seen else {} for part in parts_of(job))
     return merge_lineages(*(attach_lists(part.seen, held) for part, held in zip(parts_of(job), lists, strict=True)))
 
 
-def parts_of(job: Job) -> list[Weights]:
+def parts_of(job: GenerateJob) -> list[Weights]:
     """What the pictures are made by."""
     return [job.model, *([job.lora] if job.lora else [])]
 
@@ -124,7 +124,7 @@ class State:
     stored_images: int
 
 
-def begin(job: Job, retry_failed: bool) -> State:
+def begin(job: GenerateJob, retry_failed: bool) -> State:
     """Writes the plan, if it is not there, and finds out what is left to do."""
     job.begin(with_metadata(job.plan, job.recipe))
     failed = set(listed_units(job.store, FAILED))
@@ -139,7 +139,7 @@ def begin(job: Job, retry_failed: bool) -> State:
     return State(pending, failed - stored, len(stored) * job.config.unit_images - (short if last else 0))
 
 
-def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
+def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the pictures; returns the record."""
     seen, sources = seen_of(job), merge_sources(*(part.sources for part in parts_of(job)))
     save_for_owner(seen)
@@ -154,7 +154,7 @@ def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
     )  # fmt: skip
 
 
-def estimate(job: Job) -> str:
+def estimate(job: GenerateJob) -> str:
     """What the job would make, in words; samples two short batches to time them, and stores nothing."""
     from cxr.diffusion.sampler import Sampler
     from cxr.ranks import device_name
@@ -232,6 +232,6 @@ class UnitWriter:
         return store_unit(self.store, self.layout, unit, rows, pictures, self.provenance)
 
 
-def provenance(job: Job) -> str:
+def provenance(job: GenerateJob) -> str:
     return json.dumps({"model": job.model.digest, "lora": job.lora and job.lora.digest,
                        "sampler": job.config.sampler.model_dump(), "recipe_digest": job.digest})  # fmt: skip

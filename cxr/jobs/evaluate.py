@@ -20,7 +20,7 @@ from cxr.weights import check_extractor_spec
 if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.evaluate.calibration import CopyCalibration
-    from cxr.evaluate.finish import Job
+    from cxr.evaluate.finish import EvaluateJob
     from cxr.evaluate.label_classifier import LabelClassifier
     from cxr.evaluate.quarantine import QuarantineJob
     from cxr.evaluate.worker import Earlier, Unit
@@ -93,7 +93,7 @@ def main(args: Args) -> int:
 
 
 def evaluated(
-    job: "Job",
+    job: "EvaluateJob",
     findings: tuple[str, ...],
     left_out: list[str],
     earlier: "Earlier | None",
@@ -116,7 +116,7 @@ def evaluated(
     return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
 
 
-def prepare_real_set(job: "Job", findings: tuple[str, ...]) -> "tuple[CopyCalibration, LabelClassifier | None]":
+def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[CopyCalibration, LabelClassifier | None]":
     """What synthetic pictures are held against, from the real set: its training pictures and a classifier of it."""
     import numpy as np
 
@@ -138,7 +138,7 @@ def prepare_real_set(job: "Job", findings: tuple[str, ...]) -> "tuple[CopyCalibr
 
 
 def look(
-    job: "Job",
+    job: "EvaluateJob",
     units: "list[Unit]",
     earlier: "Earlier | None",
     known: "CopyCalibration",
@@ -176,7 +176,7 @@ def take_out(clean: "QuarantineJob") -> None:
     )
 
 
-def told(job: "Job", record: "Record") -> None:
+def told(job: "EvaluateJob", record: "Record") -> None:
     from cxr.evaluate import finish
 
     for line in EvaluationMetrics.read(record).summary:

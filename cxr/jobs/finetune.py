@@ -23,7 +23,7 @@ from cxr.weights import check_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
-    from cxr.finetune.job import Job
+    from cxr.finetune.job import FinetuneJob
     from cxr.finetune.validation import Distance
     from cxr.finetune.worker import FinetuneWorker
 
@@ -80,7 +80,7 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def fit(ready: "Job", args: Args) -> None:
+def fit(ready: "FinetuneJob", args: Args) -> None:
     """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
     from cxr import cluster
     from cxr.finetune import runs, worker
@@ -107,7 +107,7 @@ def fit(ready: "Job", args: Args) -> None:
             ) from died
 
 
-def part_of(ready: "Job", run: str, threads: int) -> "FinetuneWorker":
+def part_of(ready: "FinetuneJob", run: str, threads: int) -> "FinetuneWorker":
     from cxr.finetune.worker import FinetuneWorker
 
     places = {"store": ready.store, "data": ready.data.store}
@@ -125,7 +125,7 @@ def distance() -> "Distance":
     return lambda generated, real: kernel_distance(extractor(real), extractor(generated))
 
 
-def show(ready: "Job", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
+def show(ready: "FinetuneJob", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
     """A bar over the steps of all runs; with a folder, their metrics for TensorBoard too."""
     from cxr.finetune.job import count_steps, steps_done
     from cxr.finetune.worker import advise_less_memory

@@ -25,7 +25,7 @@ from cxr.weights.names import ALIASES
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
-    from cxr.generate.job import Job
+    from cxr.generate.job import GenerateJob
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def make_pictures(ready: "Job", args: Args) -> str:
+def make_pictures(ready: "GenerateJob", args: Args) -> str:
     """Makes every unit that is neither stored nor given up; returns the device.
 
     Raises:

@@ -23,7 +23,7 @@ from cxr.weights import check_weights_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
-    from cxr.study.job import Job
+    from cxr.study.job import StudyJob
     from cxr.study.trial import TrialWorker
 
 TOGETHER = "--workers-per-trial"
@@ -99,7 +99,7 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def run(ready: "Job", args: Args) -> dict[str, str]:
+def run(ready: "StudyJob", args: Args) -> dict[str, str]:
     """Runs every trial that has no result yet; returns why trials were given up."""
     from cxr import cluster
     from cxr.study import job
@@ -122,7 +122,7 @@ def run(ready: "Job", args: Args) -> dict[str, str]:
         return show(ready, todo, told)
 
 
-def show(ready: "Job", todo: list["TrialWorker"], told: Iterable[dict[str, Any]]) -> dict[str, str]:
+def show(ready: "StudyJob", todo: list["TrialWorker"], told: Iterable[dict[str, Any]]) -> dict[str, str]:
     """A table of the trials with a bar over their steps; returns why trials were given up."""
     steps = {run.spec.name: run.spec.steps for run in todo}
     reached, failed, done = dict.fromkeys(steps, 0), {}, len(ready.names) - len(todo)

@@ -18,7 +18,7 @@ from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
-from cxr.study.job import Job, prompt_accuracies, results
+from cxr.study.job import StudyJob, prompt_accuracies, results
 from cxr.study.labels_check import describe_prompt_accuracy
 from cxr.study.origins import origins, studies_phantoms
 from cxr.study.pages import plots as figures
@@ -36,7 +36,7 @@ SPLIT_HERE = (
 )
 
 
-def report(job: Job) -> tuple[Study, list[StoredObject]]:
+def report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
     """Writes figures, tables and page of what trials have left so far; returns what they say and what was written.
 
     Raises:
@@ -51,7 +51,7 @@ def report(job: Job) -> tuple[Study, list[StoredObject]]:
     return study, [job.store.put(key, data) for key, data in written.items()]
 
 
-def describe_study(job: Job, trials: list[Trial]) -> Study:
+def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     """All that the study says, in named records."""
     config, sets, test = job.config, job.sets, read_test_set(job.sets)
     failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
@@ -81,7 +81,7 @@ def describe_study(job: Job, trials: list[Trial]) -> Study:
     )
 
 
-def label_notes(job: Job) -> list[str]:
+def label_notes(job: StudyJob) -> list[str]:
     """How often the pictures of each synthetic set show what was asked for."""
     return [
         describe_prompt_accuracy(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()
@@ -97,7 +97,7 @@ def generator_notes(sides: Iterable[str]) -> list[str]:
     ]
 
 
-def sources(job: Job) -> dict[str, Record]:
+def sources(job: StudyJob) -> dict[str, Record]:
     """Every artifact that the study read."""
     read = {name: found.record for name, found in image_sets(job.sets).items()}
     return read | ({"evaluation": job.evaluation[1]} if job.evaluation else {})
@@ -107,7 +107,7 @@ def image_sets(sets: Sets) -> dict[str, CatalogSet]:
     return {"real": sets.real, **sets.sides}
 
 
-def source_of(name: str, record: Record, job: Job) -> Source:
+def source_of(name: str, record: Record, job: StudyJob) -> Source:
     sets = image_sets(job.sets)
     stores = {key: found.store for key, found in sets.items()}
     stores |= {"evaluation": job.evaluation[0]} if job.evaluation else {}
@@ -116,7 +116,7 @@ def source_of(name: str, record: Record, job: Job) -> Source:
     return Source(name, stores[name].uri, record.kind, record.recipe_digest, pictures, arms)
 
 
-def settings(job: Job) -> dict[str, str]:
+def settings(job: StudyJob) -> dict[str, str]:
     """The protocol, in words."""
     config, classifier = job.config, job.config.classifier
     patients, count = job.sets.real.table["patient_id"], len(job.sets.real.table)
@@ -140,7 +140,7 @@ def settings(job: Job) -> dict[str, str]:
     }
 
 
-def augmentation(job: Job) -> str:
+def augmentation(job: StudyJob) -> str:
     from cxr.classify.augment import changes_geometry
 
     config = job.config.classifier
@@ -155,11 +155,11 @@ def augmentation(job: Job) -> str:
     return ", ".join(parts) or "none"
 
 
-def quality(job: Job) -> Mapping[str, Any] | None:
+def quality(job: StudyJob) -> Mapping[str, Any] | None:
     return json.loads(job.evaluation[0].get(QUALITY_KEY)) if job.evaluation else None
 
 
-def grid(job: Job) -> bytes:
+def grid(job: StudyJob) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
     made = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
     drawn = has_phantoms(job.sets.real.sources)
@@ -181,7 +181,7 @@ def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     return [data for table in tables_of for _, data in read_files(side.store, table)]
 
 
-def complete(job: Job, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:
+def complete(job: StudyJob, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:
     """The record, when every trial has ended and the report is written."""
     keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.drawn)]
     objects = [*map(job.store.read_back, keys), *written]

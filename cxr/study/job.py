@@ -22,7 +22,7 @@ from cxr.study.trial import TrialSpec, TrialWorker
 
 
 @dataclass(frozen=True)
-class Job(Artifact):
+class StudyJob(Artifact):
     """All that is fixed before the first trial."""
 
     kind = STUDY
@@ -54,7 +54,7 @@ def prepare(
     weights: str | None,
     own: Mapping[str, CatalogSet] | None = None,
     lists: PatientLists = NO_LISTS,
-) -> Job:
+) -> StudyJob:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
     Args:
@@ -80,7 +80,7 @@ def prepare(
         "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": checked and checked[1].recipe_digest,
     }
-    job = Job(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists)
+    job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists)
     job.refuse_other()
     return job
 
@@ -93,7 +93,7 @@ def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> di
     }
 
 
-def begin(job: Job) -> None:
+def begin(job: StudyJob) -> None:
     """Writes which trials there are, so that a restart knows the place as its own."""
     rows = [
         {"arm": spec.arm, "seed": spec.seed, "real": spec.real, "synthetic": spec.synthetic, "steps": spec.steps}
@@ -102,7 +102,7 @@ def begin(job: Job) -> None:
     job.begin(pa.Table.from_pylist(rows))
 
 
-def trial_specs(job: Job, place: np.ndarray) -> list[TrialSpec]:
+def trial_specs(job: StudyJob, place: np.ndarray) -> list[TrialSpec]:
     """Every trial.
 
     Args:
@@ -120,7 +120,7 @@ def trial_specs(job: Job, place: np.ndarray) -> list[TrialSpec]:
     return found
 
 
-def pending_trials(job: Job, threads: int) -> list[TrialWorker]:
+def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
     """The trials that have no result yet, to be called with the pictures of `job.used` and `labels`."""
     place = np.full(len(job.sets.labels), -1)
     place[job.used] = np.arange(len(job.used))
@@ -133,7 +133,7 @@ def pending_trials(job: Job, threads: int) -> list[TrialWorker]:
     ]  # fmt: skip
 
 
-def results(job: Job) -> list[Trial]:
+def results(job: StudyJob) -> list[Trial]:
     """What trials have left, in the order of arms and seeds."""
     found = (read_trial(job.store, trial_key(arm, seed), job.digest) for arm, seed in job.drawn)
     return [trial for trial in found if trial is not None]

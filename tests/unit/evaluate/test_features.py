@@ -20,7 +20,7 @@ from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
-from cxr.evaluate.finish import Job
+from cxr.evaluate.finish import EvaluateJob
 from cxr.evaluate.frechet import frechet_distance
 from cxr.evaluate.kernel import kernel_distance
 from cxr.evaluate.worker import EvaluateWorker, units_of
@@ -141,7 +141,7 @@ def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, 
 
     extractor = inception_extractor(f"inception={weights}")
     config = EvaluateConfig(extractor=f"inception={weights}", size=64)
-    job = Job(open_store(str(tmp_path / "out")), {"extractor": extractor.digest}, config, *sets)
+    job = EvaluateJob(open_store(str(tmp_path / "out")), {"extractor": extractor.digest}, config, *sets)
     units = units_of(job)
     look = EvaluateWorker(job.store, config.extractor, config.size, threads=1, earlier=None)
     for number, unit in enumerate([*units.real, *units.synthetic]):

@@ -41,7 +41,7 @@ CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, min_samples=1
 
 @dataclass(frozen=True)
 class Evaluated:
-    job: finish.Job
+    job: finish.EvaluateJob
     quality: Quality
     record: Record
     planted: list[str]  # ids of synthetic pictures that are copies
@@ -95,7 +95,7 @@ class Evaluation:
         return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
 
 
-def quarantined(job: finish.Job, place: Store, advance: Callable[[int], object]) -> Record:
+def quarantined(job: finish.EvaluateJob, place: Store, advance: Callable[[int], object]) -> Record:
     clean = prepare(job, place)
     return clean.take_finished() or clean.make(lambda: without_copies(clean, advance))
 

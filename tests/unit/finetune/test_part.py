@@ -11,7 +11,7 @@ from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
 from cxr.finetune import finish, runs
 from cxr.finetune.config import FinetuneConfig, identity
-from cxr.finetune.job import Job
+from cxr.finetune.job import FinetuneJob
 from cxr.finetune.part import parse_patients
 from cxr.study.config import StudyConfig, standard_arms
 from cxr.study.sets import draw_training_sets, match_sets
@@ -19,7 +19,7 @@ from cxr.study.sets import draw_training_sets, match_sets
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
 
 
-def patients(ready: Job, *parts: str) -> set[str]:
+def patients(ready: FinetuneJob, *parts: str) -> set[str]:
     names = zip(*(ready.data.table[name].to_pylist() for name in ("image_id", "patient_id")), strict=True)
     of_image = {image: hashed_id(patient, image) for image, patient in names}
     return {of_image[row["image_id"]] for row in ready.plan.to_pylist() if row["split"] in parts}

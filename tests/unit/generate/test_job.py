@@ -12,7 +12,7 @@ from cxr import recipes
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, TrainingPatients, record_lineage
 from cxr.generate.finish import describe_training
-from cxr.generate.job import Job, UnitWriter, begin, complete, planned_prompts, prepare, provenance
+from cxr.generate.job import GenerateJob, UnitWriter, begin, complete, planned_prompts, prepare, provenance
 from cxr.generate.plan import PlanReader
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
@@ -26,19 +26,19 @@ SHOWN = TrainingPatients("k", "c")
 
 
 @pytest.fixture
-def ready(tmp_path: Path, random_model: Path) -> Job:
+def ready(tmp_path: Path, random_model: Path) -> GenerateJob:
     """Ten pictures in five units, planned."""
     config = recipes.replace_fields(recipes.tiny(), model=str(random_model), size=64, batch=2)
     return prepare(open_store(str(tmp_path / "set")), config, ROWS, tmp_path, print)
 
 
-def keep(ready: Job, *units: int) -> None:
+def keep(ready: GenerateJob, *units: int) -> None:
     reader, keeper = PlanReader(ready.plan.path, 2), UnitWriter(ready.store, "folder", provenance(ready))
     for unit in units:
         keeper(unit, reader.rows(unit), np.full((2, 64, 64), unit, np.uint8), "")
 
 
-def test_what_is_stored_or_given_up_is_not_pending(ready: Job) -> None:
+def test_what_is_stored_or_given_up_is_not_pending(ready: GenerateJob) -> None:
     begin(ready, retry_failed=False)
     keep(ready, 0, 3)
     ready.store.put("failed/00000001.json", b"{}")
@@ -47,7 +47,7 @@ def test_what_is_stored_or_given_up_is_not_pending(ready: Job) -> None:
     assert begin(ready, retry_failed=True).pending.to_pylist() == [1, 2, 4]
 
 
-def test_a_run_whose_commits_another_has_swept_up_ends_with_the_others_record(ready: Job) -> None:
+def test_a_run_whose_commits_another_has_swept_up_ends_with_the_others_record(ready: GenerateJob) -> None:
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3, 4)
     first = ready.make(lambda: complete(ready, "CPU", {"total": 1.0}))
@@ -58,7 +58,7 @@ def test_a_run_whose_commits_another_has_swept_up_ends_with_the_others_record(re
 
 @pytest.mark.parametrize(("lora", "promised"), [((), True), ((PHANTOM,), True), (("folder",), False)])
 def test_record_and_card_tell_what_model_and_lora_learned_from(
-    ready: Job, tmp_path: Path, lora: tuple, promised: bool
+    ready: GenerateJob, tmp_path: Path, lora: tuple, promised: bool
 ) -> None:
     model = replace(ready.model, sources=(PHANTOM,), seen=())
     ready = replace(ready, model=model, lora=replace(model, sources=lora, seen=(SHOWN,)) if lora else None)
@@ -97,7 +97,7 @@ def test_a_set_of_a_model_of_version_01_tells_nobody_whom_that_was_shown(
 TRAINED = TrainedPrompts({name: f"chest X-ray showing {name}" for name in ("normal", "pneumonia")})
 
 
-def prepared_with(model: Path, folder: Path, rows: list[PromptRow] | None, words: tuple[str, ...] = ()) -> Job:
+def prepared_with(model: Path, folder: Path, rows: list[PromptRow] | None, words: tuple[str, ...] = ()) -> GenerateJob:
     config = recipes.replace_fields(recipes.tiny(), model=str(model), size=64, batch=2, per_finding=4)
     heard: list[str] = []
     ready = prepare(open_store(str(folder / "set")), config, rows, folder, heard.append)
@@ -140,7 +140,7 @@ def test_a_model_without_a_record_is_asked_as_before_and_its_names_stay(random_m
     assert prepared_with(random_model, tmp_path, old).digest == ready.digest
 
 
-def test_the_card_names_the_lora_and_what_it_learned_from(ready: Job, tmp_path: Path) -> None:
+def test_the_card_names_the_lora_and_what_it_learned_from(ready: GenerateJob, tmp_path: Path) -> None:
     lora = replace(ready.model, digest="1a2b3c4d" * 8, sources=("an archive",), trained=TRAINED)
     assert describe_training(ready.model, None) == ""
     assert "LoRA: digest `1a2b3c4d1a2b3c4d`" in describe_training(ready.model, lora)

@@ -11,14 +11,14 @@ from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.finish import generator_notes, settings, source_of, sources
-from cxr.study.job import Job, prepare
+from cxr.study.job import StudyJob, prepare
 from cxr.study.origins import origins, studies_phantoms
 from tests.unit.study.conftest import evaluation_of, of_record
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
 
-def job(place: Path, real: CatalogSet, *others) -> Job:
+def job(place: Path, real: CatalogSet, *others) -> StudyJob:
     return prepare(open_store(str(place)), ALONE, real, *(others or (None, None)), None)
 
 

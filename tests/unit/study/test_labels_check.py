@@ -11,7 +11,7 @@ from cxr.errors import BadInput
 from cxr.store import Store, open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.finish import label_notes
-from cxr.study.job import Job, prepare
+from cxr.study.job import StudyJob, prepare
 from cxr.study.labels_check import describe_prompt_accuracy, unfaithful_labels
 from tests.unit.study.conftest import evaluation_of, of_record
 
@@ -45,7 +45,9 @@ def evaluation(real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path):
     return written
 
 
-def prepared(place: Path, real: CatalogSet, synthetic: CatalogSet, evaluation, config: StudyConfig = CONFIG) -> Job:
+def prepared(
+    place: Path, real: CatalogSet, synthetic: CatalogSet, evaluation, config: StudyConfig = CONFIG
+) -> StudyJob:
     return prepare(open_store(str(place / "study")), config, real, synthetic, evaluation, None)
 
 
