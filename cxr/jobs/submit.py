@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 CXR = Path(cxr.__file__).parent
-HELD = ("embedded/assets", "report/templates")  # what the package has beside code: weights and pages
+HELD = ("embedded/assets", "prompts/phrases.toml", "report/templates")  # what the package has beside code
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
 MAGIC = (  # where, what, and whose
     (0, b"\x89PNG", "a picture"), (0, b"\xff\xd8\xff", "a picture"), (0, b"GIF8", "a picture"),
@@ -199,16 +199,16 @@ def packed(named: list[Path]) -> Iterator[str]:
 
 
 def all_but_code(folder: str, names: list[str]) -> list[str]:
-    """What stays here: everything but code, the embedded weights and pages; so a folder of X-rays in between does."""
+    """What stays here: everything but code and what the package holds; so a folder of X-rays in between does."""
     here = Path(folder)
     if any(CXR / held in (here, *here.parents) for held in HELD):
         return []
-    return [name for name in names if not (name.endswith(".py") or is_code(here / name))]
+    return [name for name in names if not is_code(here / name)]
 
 
 def is_code(path: Path) -> bool:
-    """Whether it is a folder of code, or that of the embedded weights."""
-    return path.is_dir() and (any(path.glob("*.py")) or path in [CXR / held for held in HELD])
+    """Whether it is code, a folder of code, or what the package holds beside it."""
+    return path.suffix == ".py" or path in [CXR / held for held in HELD] or any(path.glob("*.py"))
 
 
 def followed(client: "JobSubmissionClient", name: str) -> int:

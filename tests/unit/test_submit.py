@@ -101,7 +101,7 @@ def code(*parts: str) -> set[str]:
     return {
         path.relative_to(ROOT).as_posix()
         for path in files
-        if path.suffix == ".py" or {"assets", "templates"} & set(path.parts)
+        if path.suffix == ".py" or path.name == "phrases.toml" or {"assets", "templates"} & set(path.parts)
     }
 
 
