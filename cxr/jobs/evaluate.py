@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cxr.evaluate.quarantine import QuarantineJob
     from cxr.evaluate.worker import Earlier, Unit
 
-COPIES_STREAM = 1_000_001  # last word of a seed; findings have those from 0
+COPIES_STREAM = 1_000_001  # of the random numbers of a seed; findings have the streams from 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def main(args: Args) -> int:
     Of near-copies whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
     """
     start = time.monotonic()
-    config = configured(args)
+    config = build_config(args)
     places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
     for place in places[2:]:
         place.check()
@@ -83,16 +83,16 @@ def main(args: Args) -> int:
     else:
         from cxr.cluster import COMPUTE_USAGE
 
-        record = job.make(lambda: evaluated(job, findings, left_out, earlier, args.workers, start))
+        record = job.make(lambda: evaluate_sets(job, findings, left_out, earlier, args.workers, start))
         took = COMPUTE_USAGE.summary(record.timings["total"])
         print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
-    told(job, record)
+    print_summary(job, record)
     for clean in quarantines:
-        take_out(clean)
+        write_quarantine(clean)
     return cli.DONE
 
 
-def evaluated(
+def evaluate_sets(
     job: "EvaluateJob",
     findings: tuple[str, ...],
     left_out: list[str],
@@ -100,52 +100,53 @@ def evaluated(
     workers: int | None,
     start: float,
 ) -> "Record":
-    """Looks at both sets, measures, and writes the evaluation."""
+    """Inspects both sets, measures, and writes the evaluation."""
     from cxr.evaluate import finish
     from cxr.evaluate.conclude import conclude
     from cxr.evaluate.features import extractor_of
     from cxr.evaluate.worker import units_of
 
     extractor = extractor_of(job.config.extractor)
-    known, classifier = prepare_real_set(job, findings)
+    calibration, classifier = prepare_real_set(job, findings)
     finish.begin(job)
     units = units_of(job)
-    look(job, [*units.real, *units.synthetic], earlier, known, classifier, workers)
-    with progress("figures", len(findings) + 1, "findings") as advance:
-        concluded = conclude(job, units, findings, known, classifier, extractor, left_out, advance)
+    inspect_units(job, [*units.real, *units.synthetic], earlier, calibration, classifier, workers)
+    with progress("metrics", len(findings) + 1, "findings") as advance:
+        concluded = conclude(job, units, findings, calibration, classifier, extractor, left_out, advance)
     return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
 
 
 def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[CopyCalibration, LabelClassifier | None]":
-    """What synthetic pictures are held against, from the real set: its training pictures and a classifier of it."""
+    """What synthetic pictures are compared with, from the real set: its training pictures and a classifier of it."""
     import numpy as np
 
     from cxr.classify.best_of import count_steps, train_best_of
-    from cxr.evaluate import calibration, label_classifier
+    from cxr.evaluate.calibration import calibrate, count_lookups
+    from cxr.evaluate.label_classifier import train_label_classifier
     from cxr.evaluate.sets import load_images
 
     config = job.config
     with progress("real set", len(job.real.table), "pictures") as advance:
         real = load_images(job.real, config.size, advance)
-    with progress("likeness", calibration.count_lookups(real, config.calibration), "pictures") as advance:
+    with progress("likeness", count_lookups(real, config.calibration), "pictures") as advance:
         rng = np.random.default_rng([config.seed, COPIES_STREAM])
-        known = calibration.calibrate(real, config.calibration, rng, advance)
+        calibration = calibrate(real, config.calibration, rng, advance)
     with progress("classifier", count_steps(len(real.part("train"))), "steps") as advance:
-        classifier = label_classifier.train_label_classifier(
+        classifier = train_label_classifier(
             real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
         )
-    return known, classifier
+    return calibration, classifier
 
 
-def look(
+def inspect_units(
     job: "EvaluateJob",
     units: "list[Unit]",
     earlier: "Earlier | None",
-    known: "CopyCalibration",
+    calibration: "CopyCalibration",
     classifier: "LabelClassifier | None",
     workers: int | None,
 ) -> None:
-    """Looks at the pictures of every unit that is not stored yet."""
+    """Computes features, nearest training picture and label of every unit that is not stored yet."""
     from cxr import cluster
     from cxr.evaluate.worker import EvaluateWorker, find_earlier, pending
 
@@ -160,12 +161,12 @@ def look(
         threads = cluster.max_threads_per_worker(workers) if gpus else 1
         work = EvaluateWorker(job.store, job.config.extractor, job.config.size, threads, earlier)
         blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(find_earlier(todo, earlier)))
-        shared = cluster.share(known.index, classifier and classifier.predict_classes)
+        shared = cluster.share(calibration.index, classifier and classifier.predict_classes)
         for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
             advance(done["images"])
 
 
-def take_out(clean: "QuarantineJob") -> None:
+def write_quarantine(clean: "QuarantineJob") -> None:
     """Writes the synthetic set without the pictures that were flagged."""
     from cxr.evaluate.quarantine import without_copies
 
@@ -176,7 +177,7 @@ def take_out(clean: "QuarantineJob") -> None:
     )
 
 
-def told(job: "EvaluateJob", record: "Record") -> None:
+def print_summary(job: "EvaluateJob", record: "Record") -> None:
     from cxr.evaluate import finish
 
     for line in EvaluationMetrics.read(record).summary:
@@ -184,7 +185,7 @@ def told(job: "EvaluateJob", record: "Record") -> None:
     print(f"look at {job.store.uri}/{finish.PAGE_KEY}, read {job.store.uri}/{finish.TABLES_KEY}")
 
 
-def configured(args: Args) -> EvaluateConfig:
+def build_config(args: Args) -> EvaluateConfig:
     """The configuration, checked as far as needs no library and no network."""
     cli.check_workers(args.workers)
     return args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})

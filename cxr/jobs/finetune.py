@@ -51,7 +51,7 @@ def main(args: Args) -> int:
     """Fine-tune Stable Diffusion on a set of X-rays, fully or as a LoRA, on any number of workers."""
     start = time.monotonic()
     share, names = parse_patients(args.patients) if args.patients else (None, None)
-    config, store = configured(args, share), open_store(args.out)
+    config, store = build_config(args, share), open_store(args.out)
     store.check()
     data_store = open_store(args.data)
     data_store.check(write=False)
@@ -66,7 +66,7 @@ def main(args: Args) -> int:
         return cli.DONE
 
     def work() -> "Record":
-        fit(ready, args)
+        train_runs(ready, args)
         return finish.complete(ready, {"total": time.monotonic() - start})
 
     record = ready.make(work)
@@ -80,7 +80,7 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def fit(ready: "FinetuneJob", args: Args) -> None:
+def train_runs(ready: "FinetuneJob", args: Args) -> None:
     """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
     from cxr import cluster
     from cxr.finetune import runs, worker
@@ -95,28 +95,28 @@ def fit(ready: "FinetuneJob", args: Args) -> None:
         sizes = args.min_workers or workers, workers
         cluster.check_room(sizes[0], threads)
         ready.begin(ready.plan)
-        folds = [part_of(ready, run, 1) for run in todo if run != runs.FINAL]
-        told = cluster.run_trials(folds, 1) if folds else iter(())
+        folds = [build_worker(ready, run, 1) for run in todo if run != runs.FINAL]
+        messages = cluster.run_trials(folds, 1) if folds else iter(())
         if runs.FINAL in todo:
-            told = chain(told, cluster.train(part_of(ready, runs.FINAL, threads), sizes, threads))
+            messages = chain(messages, cluster.train(build_worker(ready, runs.FINAL, threads), sizes, threads))
         try:
-            show(ready, told, args.tensorboard)
+            show_progress(ready, messages, args.tensorboard)
         except cluster.WorkersDied as died:
             raise BadInput(
                 f"{died}; the same command goes on. If memory is short, {worker.advise_less_memory(ready.config)}"
             ) from died
 
 
-def part_of(ready: "FinetuneJob", run: str, threads: int) -> "FinetuneWorker":
+def build_worker(ready: "FinetuneJob", run: str, threads: int) -> "FinetuneWorker":
     from cxr.finetune.worker import FinetuneWorker
 
     places = {"store": ready.store, "data": ready.data.store}
     return FinetuneWorker(
-        **places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, distance=distance
+        **places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, distance=embedded_kernel_distance
     )
 
 
-def distance() -> "Distance":
+def embedded_kernel_distance() -> "Distance":
     """The kernel distance in features of the embedded extractor."""
     from cxr.evaluate.features import tiny_extractor
     from cxr.evaluate.kernel import kernel_distance
@@ -125,7 +125,7 @@ def distance() -> "Distance":
     return lambda generated, real: kernel_distance(extractor(real), extractor(generated))
 
 
-def show(ready: "FinetuneJob", told: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
+def show_progress(ready: "FinetuneJob", messages: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
     """A bar over the steps of all runs; with a folder, their metrics for TensorBoard too."""
     from cxr.finetune.job import count_steps, steps_done
     from cxr.finetune.worker import advise_less_memory
@@ -135,7 +135,7 @@ def show(ready: "FinetuneJob", told: Iterable[dict[str, Any]], tensorboard: Path
     scores = ""
     writers: dict[Path, Any] = {}
     with progress("finetune", steps, "steps", sum(reached.values())) as advance:
-        for metrics in told:
+        for metrics in messages:
             if why := metrics.get("error"):
                 raise BadInput(
                     f"--folds: a fold was given up, {why}; the same command goes on. If memory is short, "
@@ -161,7 +161,7 @@ def write_tensorboard(writers: dict[Path, Any], folder: Path, metrics: dict[str,
     writers[folder].flush()
 
 
-def configured(args: Args, patients: float | None = None) -> FinetuneConfig:
+def build_config(args: Args, patients: float | None = None) -> FinetuneConfig:
     """The configuration, checked as far as needs no library and no network.
 
     Args:

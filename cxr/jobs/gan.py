@@ -41,20 +41,20 @@ def main(args: Args) -> int:
     start = time.monotonic()
     config, store = args.config, open_store(args.out)
     store.check()
-    real = read(args.data, config.seed)
+    real = read_real(args.data, config.seed)
     from cxr.labs.gan import finish, job  # heavy: only for pictures that are there
 
     ready = job.prepare(store, config, real)
     if record := ready.take_finished():
         print(f"already there: {record.made.count} pictures in {store.uri}")
     else:
-        record = ready.make(lambda: made(ready, start))
-    told(record)
+        record = ready.make(lambda: train_and_generate(ready, start))
+    print_summary(record)
     print(f"look at {store.uri}/{finish.GIF_KEY}, read {store.uri}/{finish.CARD_KEY}")
     return cli.DONE
 
 
-def read(data: str, seed: int) -> "Real":
+def read_real(data: str, seed: int) -> "Real":
     """The real pictures, from a source or a finished set."""
     if is_source_name(data):
         kind, place = parse_source(data, "--data")
@@ -70,7 +70,7 @@ def read(data: str, seed: int) -> "Real":
         return from_set(found, seed, advance)
 
 
-def made(ready: "GanJob", start: float) -> "Record":
+def train_and_generate(ready: "GanJob", start: float) -> "Record":
     """Trains the classifier and the GAN from where they stand, and writes what they come to."""
     from cxr.labs.gan import finish, job
     from cxr.labs.gan.checkpoints import last_epoch
@@ -82,16 +82,16 @@ def made(ready: "GanJob", start: float) -> "Record":
         with progress("LeNet-5", config.lenet_epochs, "epochs") as advance:
             lenet = job.train_lenet(ready, lambda f: advance(1, f"validation {f['validation_accuracy']:.2%}"))
     with progress("GAN", config.epochs, "epochs", last_epoch(ready.store)) as advance:
-        run = job.train_gan(ready, lenet, lambda f: advance(1, losses(f)))
+        run = job.train_gan(ready, lenet, lambda f: advance(1, format_losses(f)))
     with progress("pictures", config.count, "pictures") as advance:
-        return finish.complete(ready, run, lenet, similar, {"total": time.monotonic() - start}, advance)
+        return finish.complete(ready, run, lenet, mean_ms_ssim, {"total": time.monotonic() - start}, advance)
 
 
-def losses(figures: dict[str, float]) -> str:
-    return f"loss D {figures['discriminator_loss']:.2f}, G {figures['generator_loss']:.2f}"
+def format_losses(metrics: dict[str, float]) -> str:
+    return f"loss D {metrics['discriminator_loss']:.2f}, G {metrics['generator_loss']:.2f}"
 
 
-def similar(pixels: "np.ndarray", seed: int) -> float:
+def mean_ms_ssim(pixels: "np.ndarray", seed: int) -> float:
     """Mean MS-SSIM of pairs, by the stage that evaluates."""
     import numpy as np
 
@@ -101,14 +101,14 @@ def similar(pixels: "np.ndarray", seed: int) -> float:
     return float(similarity(pixels, pairs).mean(dtype=float))
 
 
-def told(record: "Record") -> None:
+def print_summary(record: "Record") -> None:
     from cxr.labs.gan.finish import missing_classes
 
-    figures = record.metrics
-    if figures["collapsed"]:
-        note(f"collapsed: {'; '.join(figures['collapsed_because'])}")
-    missing, classes = missing_classes(figures), len(figures["classes"])
+    metrics = record.metrics
+    if metrics["collapsed"]:
+        note(f"collapsed: {'; '.join(metrics['collapsed_because'])}")
+    missing, classes = missing_classes(metrics), len(metrics["classes"])
     never = f" (never made: {', '.join(missing)})" if missing else ""
     print(f"{record.made.count} pictures, {classes - len(missing)} of {classes} classes{never}, LeNet-5 "
-          f"{figures['lenet_accuracy']['test']:.2%} on the test part, mean confidence {figures['confidence']:.3f}, in "
+          f"{metrics['lenet_accuracy']['test']:.2%} on the test part, mean confidence {metrics['confidence']:.3f}, in "
           f"{record.timings['total']:.0f} s")  # fmt: skip

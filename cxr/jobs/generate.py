@@ -54,13 +54,13 @@ class Args:
 def main(args: Args) -> int:
     """Generate labelled X-rays from prompts with Stable Diffusion, spread over workers, into a folder or a bucket."""
     start = time.monotonic()
-    config = configured(args)
-    store = open_store(place_of(args, config))
+    config = build_config(args)
+    store = open_store(output_place(args, config))
     store.check()
     from cxr.generate import finish, job  # heavy: only for input that can be used
 
     with tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(store, config, own_prompts(args, note) or None, Path(folder), note)
+        ready = job.prepare(store, config, read_own_prompts(args, note) or None, Path(folder), note)
         if args.dry_run:
             print(job.estimate(ready))
             return cli.DONE
@@ -70,7 +70,7 @@ def main(args: Args) -> int:
             return cli.DONE
 
         def work() -> "Record":
-            device = make_pictures(ready, args)
+            device = generate_units(ready, args)
             return job.complete(ready, device, {"total": time.monotonic() - start})
 
         record = ready.make(work)
@@ -83,7 +83,7 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def make_pictures(ready: "GenerateJob", args: Args) -> str:
+def generate_units(ready: "GenerateJob", args: Args) -> str:
     """Makes every unit that is neither stored nor given up; returns the device.
 
     Raises:
@@ -94,15 +94,15 @@ def make_pictures(ready: "GenerateJob", args: Args) -> str:
 
     state = job.begin(ready, args.retry_failed)
     config, failures = ready.config, len(state.failed)
-    maker = job.GeneratorFactory(ready.store, config, ready.model.digest, ready.lora.digest if ready.lora else None)
-    keeper = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
+    factory = job.GeneratorFactory(ready.store, config, ready.model.digest, ready.lora.digest if ready.lora else None)
+    writer = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
     threads = config.sampler.threads
     with (
         cluster.session((args.workers or 0) * threads),
         progress("generate", ready.plan.images, "images", state.stored_images) as advance,
     ):
         workers = args.workers or cluster.default_workers()
-        units = cluster.run_units(state.pending, maker, keeper, workers, threads) if len(state.pending) else ()
+        units = cluster.run_units(state.pending, factory, writer, workers, threads) if len(state.pending) else ()
         for done in units:
             failures += bool(done.error)
             advance(done.images, f"{failures} units failed" if failures else "")
@@ -130,9 +130,9 @@ def display(store: Store, args: Args) -> None:
         note("--show: neither a notebook nor a screen is here; open the file")
 
 
-def configured(args: Args) -> GenerateConfig:
+def build_config(args: Args) -> GenerateConfig:
     """The configuration, checked as far as needs no library and no network."""
-    check_ways(args)
+    check_prompt_options(args)
     cli.check_workers(args.workers)
     config = args.config
     if config.lora is None and config.model in ALIASES:  # others can know findings that only their record tells
@@ -142,7 +142,7 @@ def configured(args: Args) -> GenerateConfig:
     return config.model_copy(update=places)
 
 
-def place_of(args: Args, config: GenerateConfig) -> str:
+def output_place(args: Args, config: GenerateConfig) -> str:
     """Where the set goes; pictures of --prompt have a place of their own for whatever is asked.
 
     Raises:
@@ -156,7 +156,7 @@ def place_of(args: Args, config: GenerateConfig) -> str:
     return f"out/one/{sha256(asked.encode())[:12]}"
 
 
-def check_ways(args: Args) -> None:
+def check_prompt_options(args: Args) -> None:
     """`BadInput` if the prompts are given in two ways."""
     asked, usual = args.config, recipes.GENERATE[args.recipe]()
     for option in ("prompt", "prompts"):
@@ -172,7 +172,7 @@ def check_ways(args: Args) -> None:
         raise BadInput("--count is of --prompt; a list has a column for it, and findings have --per-finding")
 
 
-def own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]:
+def read_own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]:
     """What the user typed or listed; nothing if they are to be the model's or the templates'."""
     if args.prompt is not None:
         return [typed_prompt(args.prompt, 1 if args.count is None else args.count, notes)]
@@ -180,8 +180,8 @@ def own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]
 
 
 def check_prompts(args: Args) -> None:
-    """Reads the user's prompts through once, so that their mistakes are told before anything heavy is loaded."""
-    asked = sum(row.count for row in own_prompts(args, lambda line: None))
+    """Reads the user's prompts through once, so that their mistakes are reported before anything heavy is loaded."""
+    asked = sum(row.count for row in read_own_prompts(args, lambda line: None))
     if asked > MAX_IMAGES:
         raise BadInput(
             f"{args.prompts}: asks for {asked:,} images, a set holds {MAX_IMAGES:,}; split it over several --out"

@@ -43,14 +43,14 @@ class Args:
 def main(args: Args) -> int:
     """Bring X-rays of any usual form into one clean, catalogued, split set."""
     start = time.monotonic()
-    config = configured(args)
+    config = build_config(args)
     parse_source(args.source)
     store = open_store(args.out)
     store.check()
     from cxr.ingest import job  # heavier: only for words that can be used
 
     with tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(store, config, listed(args, args.source, config), Path(folder), note)
+        ready = job.prepare(store, config, read_rows(args, args.source, config), Path(folder), note)
         from cxr.ingest import finish  # heavy: only for input that can be used
 
         if record := job.read_finished_set(ready):
@@ -58,7 +58,7 @@ def main(args: Args) -> int:
             return cli.DONE
 
         def work() -> "Record":
-            take_pictures(ready, args.workers)
+            ingest_units(ready, args.workers)
             return finish.complete(ready, {"total": time.monotonic() - start}, note)
 
         record = ready.make(work)
@@ -70,14 +70,14 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def listed(args: Args, source: str, config: IngestConfig) -> Iterator[SourceRow]:
+def read_rows(args: Args, source: str, config: IngestConfig) -> Iterator[SourceRow]:
     """The rows of a source as the options ask for them."""
     kind, place = parse_source(source)
     rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
     return (replace(row, patient_id=None) for row in rows) if args.ignore_patients else rows
 
 
-def take_pictures(ready: "IngestJob", workers: int | None) -> None:
+def ingest_units(ready: "IngestJob", workers: int | None) -> None:
     """Reads and stores every unit that is not stored yet."""
     from cxr import cluster
     from cxr.ingest import job
@@ -94,7 +94,7 @@ def take_pictures(ready: "IngestJob", workers: int | None) -> None:
             advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")
 
 
-def configured(args: Args) -> IngestConfig:
+def build_config(args: Args) -> IngestConfig:
     """The configuration, checked."""
     cli.check_workers(args.workers)
     return args.config

@@ -55,25 +55,25 @@ class Args:
 def main(args: Args) -> int:
     """Bring in new X-rays, fine-tune if there are any, make a set; give it to readers if it is good enough."""
     start = time.monotonic()
-    config, root = configured(args), open_store(args.out)
+    config, root = build_config(args), open_store(args.out)
     root.check()
     check_place(root)
     from cxr.nightly import report, steps
     from cxr.nightly.lease import hold_lease
 
     if record := report.read_finished_night(root, config, args.date):
-        return told(root, args.date, record)
+        return print_summary(root, args.date, record)
     pinned = report.read_pinned_inputs(root, args.date)
-    data = pinned["data"] if pinned else listed(config)  # before the lease: what cannot be read leaves nothing
+    data = pinned["data"] if pinned else digest_source(config)  # before the lease: what cannot be read leaves nothing
     with hold_lease(root) as lease:
         try:
-            return night(lease, config, args, data, start)
+            return run_night(lease, config, args, data, start)
         except steps.StepFailed as stop:
             print(f"{cli.program()}: {stop}, see above; latest stays, the same command goes on", file=sys.stderr)
             return stop.code
 
 
-def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: float) -> int:
+def run_night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: float) -> int:
     """All of a night, from where it stands.
 
     Args:
@@ -85,8 +85,8 @@ def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: f
     latest = pointer.close_earlier(lease)
     if latest.night > day:
         raise BadInput(f"--date {day}: latest is a later night already, {latest.night}; give one after it")
-    tonight = prepared(lease, config, day, data)
-    found = judged(lease, config, day, tonight.recipe)
+    tonight = prepare_night(lease, config, day, data)
+    found = generate_and_evaluate(lease, config, day, tonight.recipe)
     if found.passed and latest.night != day:
         latest = report.build_pointer(found)
         pointer.move_latest(lease, latest)
@@ -95,10 +95,10 @@ def night(lease: "Lease", config: NightlyConfig, args: Args, data: str, start: f
     for place in retention.remove_old_nights(lease, args.keep, day, latest):
         note(f"removed {root.uri}/{place}")
     timings = {"total": time.monotonic() - start}
-    return told(root, day, tonight.make(lambda: report.complete(tonight, found, timings)))
+    return print_summary(root, day, tonight.make(lambda: report.complete(tonight, found, timings)))
 
 
-def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "NightReport":
+def prepare_night(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "NightReport":
     """Brings in what is new in the source and trains where data or recipe are new; returns the begun night."""
     from cxr.data.catalog import read_set
     from cxr.finetune.config import identity
@@ -109,44 +109,48 @@ def prepared(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "N
     root = lease.store
     data = below(root, f"{DATA}{digest}")
     record = steps.ensure_step(
-        lease, "ingest", data, command(ingest, config.ingest, source=config.source, out=data.uri)
+        lease, "ingest", data, build_command(ingest, config.ingest, source=config.source, out=data.uri)
     )
     if content_digest(record.recipe, record.inputs.get("marks", "")) != digest:
         retention.remove_artifact(root, f"{DATA}{digest}/")
         raise BadInput(f"--source {config.source}: changed while it was read; run the same command again")
-    base = parsed(finetune, config.finetune)
+    base = parse_config(finetune, config.finetune)
     model_digest = recipe_digest(identity(base, resolve(base.model).digest, read_set(data).digest))
     tonight = report.begin(root, config, day, digest, model_digest)
     model = below(root, f"{MODELS}{model_digest}")
-    steps.ensure_step(lease, "finetune", model, command(finetune, config.finetune, data=data.uri, out=model.uri))
+    steps.ensure_step(lease, "finetune", model, build_command(finetune, config.finetune, data=data.uri, out=model.uri))
     return tonight
 
 
-def judged(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, Any]) -> "Report":
-    """Makes and measures the night's set."""
+def generate_and_evaluate(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, Any]) -> "Report":
+    """Generates the night's set and evaluates it."""
     from cxr.nightly import gate, pointer, report, steps
 
-    root, base = lease.store, parsed(finetune, config.finetune)
+    root, base = lease.store, parse_config(finetune, config.finetune)
     data, model = below(root, f"{DATA}{recipe['data']}"), below(root, f"{MODELS}{recipe['model']}")
-    made, measured = (below(root, f"{NIGHTS}{day}/{name}") for name in (SET, EVALUATION))
+    generated, evaluation = (below(root, f"{NIGHTS}{day}/{name}") for name in (SET, EVALUATION))
     weights = {"model": base.model, "lora": model.uri} if base.method == "lora" else {"model": model.uri}
-    words = command(generate, config.generate, **weights, seed=date.fromisoformat(day).toordinal(), out=made.uri)
-    pictures = steps.ensure_step(lease, "generate", made, [*words, "--retry-failed"])
+    words = build_command(
+        generate, config.generate, **weights, seed=date.fromisoformat(day).toordinal(), out=generated.uri
+    )
+    generated_record = steps.ensure_step(lease, "generate", generated, [*words, "--retry-failed"])
     last = pointer.read_earlier(root, day)
-    known = below(root, f"{NIGHTS}{last.night}/{EVALUATION}")  # holds the features of the real set, if that is the same
-    again = {"features": known.uri} if last.night and read_record(known) else {}
-    words = command(evaluate, config.evaluate, real=data.uri, synthetic=made.uri, out=measured.uri, **again)
-    figures = gate.read_metrics(measured, steps.ensure_step(lease, "evaluate", measured, words))
-    return report.build_report(day, recipe, pictures, figures, config, last)
+    earlier = below(root, f"{NIGHTS}{last.night}/{EVALUATION}")  # has the features of the real set, if that is the same
+    again = {"features": earlier.uri} if last.night and read_record(earlier) else {}
+    words = build_command(
+        evaluate, config.evaluate, real=data.uri, synthetic=generated.uri, out=evaluation.uri, **again
+    )
+    metrics = gate.read_metrics(evaluation, steps.ensure_step(lease, "evaluate", evaluation, words))
+    return report.build_report(day, recipe, generated_record, metrics, config, last)
 
 
-def listed(config: NightlyConfig) -> str:
+def digest_source(config: NightlyConfig) -> str:
     """The digest of the set that ingest would make of the source as it is now."""
     from cxr.ingest import job
 
-    asked = parsed(ingest, config.ingest)
+    asked = parse_config(ingest, config.ingest)
     with tempfile.TemporaryDirectory() as folder:
-        rows = ingest.listed(arguments(ingest, config.ingest), config.source, asked)
+        rows = ingest.read_rows(parse_args(ingest, config.ingest), config.source, asked)
         return job.prepare(open_store(f"{folder}/none"), asked, rows, Path(folder)).content_digest
 
 
@@ -154,23 +158,23 @@ def step_name(step: Any) -> str:
     return step.__name__.rpartition(".")[2]
 
 
-def command(step: Any, words: str, **filled: object) -> list[str]:
+def build_command(step: Any, words: str, **filled: object) -> list[str]:
     """The command line of a step; what is filled in comes last, and so it counts."""
     options = [word for name, value in filled.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "cxr", step_name(step), *shlex.split(words), *options]
 
 
-def arguments(step: Any, words: str) -> Any:
+def parse_args(step: Any, words: str) -> Any:
     return cli.parse(step.Args, [*shlex.split(words), *STEPS[step]])
 
 
-def parsed(step: Any, words: str) -> Any:
+def parse_config(step: Any, words: str) -> Any:
     """The step's configuration."""
-    return step.configured(arguments(step, words))
+    return step.build_config(parse_args(step, words))
 
 
-def told(root: Store, day: str, record: Record) -> int:
-    """Says how the night ended; returns the exit code."""
+def print_summary(root: Store, day: str, record: Record) -> int:
+    """Prints how the night ended; returns the exit code."""
     from cxr.nightly import pointer, report, trend
 
     gate, latest = NightMetrics.read(record), pointer.read_latest(root).night or "no night yet"
@@ -182,8 +186,8 @@ def told(root: Store, day: str, record: Record) -> int:
     return cli.DONE if gate.passed else cli.SOME_FAILED
 
 
-def configured(args: Args) -> NightlyConfig:
-    """The configuration; every step's words are looked at before the first one begins."""
+def build_config(args: Args) -> NightlyConfig:
+    """The configuration; every step's words are checked before the first one begins."""
     try:
         if date.fromisoformat(args.date).isoformat() != args.date:
             raise ValueError
@@ -196,7 +200,7 @@ def configured(args: Args) -> NightlyConfig:
     for step in STEPS:
         words = getattr(config, step_name(step))
         try:
-            parsed(step, words)
+            parse_config(step, words)
         except (BadInput, ValueError) as error:
             raise BadInput(f"--{step_name(step)} {words[:200]!r}: {error}") from None
     return config

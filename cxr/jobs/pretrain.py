@@ -48,9 +48,9 @@ def make_model(config: PretrainConfig, folder: Path, per_finding: int) -> int:
     if not (folder / "model_index.json").exists():
         build(config, folder)
     digest = write_digest(folder)
-    agreement = follow(folder, per_finding, config.seed)
-    (folder / "README.md").write_text(card(config, agreement, digest), encoding="utf-8")
-    print(f"asked finding seen in {agreement.share:.1%} of {agreement.counts.sum()} pictures: {folder}/README.md")
+    accuracy = measure_model(folder, per_finding, config.seed)
+    (folder / "README.md").write_text(model_card(config, accuracy, digest), encoding="utf-8")
+    print(f"asked finding seen in {accuracy.share:.1%} of {accuracy.counts.sum()} pictures: {folder}/README.md")
     return cli.DONE
 
 
@@ -84,20 +84,20 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
 
 def labelled_phantoms(seed: int, count: int, size: int):
     """The first phantoms of a series: uint8 [count, size, size] and class numbers [count]."""
-    from cxr.pretrain.agreement import class_numbers
     from cxr.pretrain.build import draw_phantoms
+    from cxr.pretrain.prompt_accuracy import class_numbers
 
     pixels, shown = draw_phantoms(seed, count, size)
     return pixels, class_numbers(attributes.finding for attributes in shown)
 
 
-def follow(folder: Path, per_finding: int, seed: int):
+def measure_model(folder: Path, per_finding: int, seed: int):
     """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
     import torch
 
     from cxr.classify.best_of import count_steps, train_best_of
     from cxr.diffusion.sampler import Sampler
-    from cxr.pretrain.agreement import measure
+    from cxr.pretrain.prompt_accuracy import measure
     from cxr.prompts.findings import FINDINGS
 
     sampler_config = recipes.GENERATE["tiny"]().sampler
@@ -116,8 +116,8 @@ def follow(folder: Path, per_finding: int, seed: int):
         return measure(sample, name, fresh, per_finding, seed + 303)
 
 
-def card(config, agreement, digest: str) -> str:
-    from cxr.pretrain.agreement import confusion_table
+def model_card(config, accuracy, digest: str) -> str:
+    from cxr.pretrain.prompt_accuracy import confusion_table
 
     return f"""---
 license: apache-2.0
@@ -131,11 +131,11 @@ Text encoder, autoencoder, UNet and tokenizer in diffusers' `StableDiffusionPipe
 {config.size} pixels, trained by `jobs/pretrain.py` on {config.phantoms:,} computer-drawn phantoms and their prompts. \
 It has never seen a patient, and its pictures say nothing about patients. Not for clinical use.
 
-Asked in sentences that no training prompt has, it shows the asked finding in **{agreement.share:.1%}** of \
-{agreement.counts.sum()} pictures (chance 10 %), as named by a classifier that names {agreement.ceiling:.1%} of fresh \
+Asked in sentences that no training prompt has, it shows the asked finding in **{accuracy.share:.1%}** of \
+{accuracy.counts.sum()} pictures (chance 10 %), as named by a classifier that names {accuracy.ceiling:.1%} of fresh \
 phantoms rightly. Rows: asked; columns: seen.
 
-{confusion_table(agreement)}
+{confusion_table(accuracy)}
 
 Digest: `{digest}`
 """

@@ -54,21 +54,20 @@ class Args:
 def main(args: Args) -> int:
     """Train a classifier on mixes of real and synthetic X-rays, and say with statistics whether the synthetic help."""
     start = time.monotonic()
-    config = configured(args)
+    config = build_config(args)
     store = open_store(args.out)
     store.check()
     from cxr.data.catalog import read_set
 
-    named = synthetic_places(args.synthetic)
     real = read_set(open_store(args.real))
-    own = {arm: read_set(open_store(uri)) for arm, uri in named.items()}
+    own = {arm: read_set(open_store(uri)) for arm, uri in synthetic_places(args.synthetic).items()}
     place = open_store(args.evaluation) if args.evaluation else None
     evaluation = (place, read_record(place)) if place else None
     from cxr.data.lineage_lists import read_lists_option
     from cxr.study import job  # heavier: only for sets that are there
 
     lists = read_lists_option("--lineage", args.lineage)
-    ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, weights_of(config), own, lists)
+    ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, resolve_weights(config), own, lists)
     from cxr.study import finish  # heavy: only for input that can be used
 
     if record := ready.take_finished():
@@ -76,7 +75,7 @@ def main(args: Args) -> int:
         return cli.DONE
 
     def work() -> "Record":
-        failures = run(ready, args)
+        failures = run_trials(ready, args)
         for name, why in failures.items():
             note(f"trial {name} failed: {why}")
         study, written = finish.report(ready)
@@ -99,7 +98,7 @@ def main(args: Args) -> int:
     return cli.DONE
 
 
-def run(ready: "StudyJob", args: Args) -> dict[str, str]:
+def run_trials(ready: "StudyJob", args: Args) -> dict[str, str]:
     """Runs every trial that has no result yet; returns why trials were given up."""
     from cxr import cluster
     from cxr.study import job
@@ -116,13 +115,13 @@ def run(ready: "StudyJob", args: Args) -> dict[str, str]:
         job.begin(ready)  # not before: with what is refused until here changed, --out would be another recipe's
         shared = cluster.share(pixels, ready.sets.labels[ready.used])
         if together > 1:
-            told = cluster.train_trials(todo, together, 1, shared, TOGETHER)
+            messages = cluster.train_trials(todo, together, 1, shared, TOGETHER)
         else:
-            told = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
-        return show(ready, todo, told)
+            messages = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
+        return show_progress(ready, todo, messages)
 
 
-def show(ready: "StudyJob", todo: list["TrialWorker"], told: Iterable[dict[str, Any]]) -> dict[str, str]:
+def show_progress(ready: "StudyJob", todo: list["TrialWorker"], messages: Iterable[dict[str, Any]]) -> dict[str, str]:
     """A table of the trials with a bar over their steps; returns why trials were given up."""
     steps = {run.spec.name: run.spec.steps for run in todo}
     reached, failed, done = dict.fromkeys(steps, 0), {}, len(ready.names) - len(todo)
@@ -135,23 +134,23 @@ def show(ready: "StudyJob", todo: list["TrialWorker"], told: Iterable[dict[str, 
 
         for trial in ready.names:
             write(trial, "·" if trial in steps else "done")
-        for news in told:
-            name = news.get("name") or todo[news["trial"]].spec.name
-            if "error" in news:
-                failed[name] = news["error"]
+        for message in messages:
+            name = message.get("name") or todo[message["trial"]].spec.name
+            if "error" in message:
+                failed[name] = message["error"]
                 write(name, "failed")
                 continue
-            step, ended = news["step"], "done" in news
+            step, ended = message["step"], "done" in message
             done += ended
-            write(name, f"{news['auroc']:.3f}" + ("" if ended else f" {step}/{steps[name]}"))
-            advance(max(0, step - reached[name]), f"{done}/{len(ready.names)} trials, {name} {news['auroc']:.3f}")
+            write(name, f"{message['auroc']:.3f}" + ("" if ended else f" {step}/{steps[name]}"))
+            advance(max(0, step - reached[name]), f"{done}/{len(ready.names)} trials, {name} {message['auroc']:.3f}")
             reached[name] = max(reached[name], step)
             if ended:
                 failed.pop(name, None)
     return failed
 
 
-def configured(args: Args) -> StudyConfig:
+def build_config(args: Args) -> StudyConfig:
     """The configuration, checked as far as needs no library and no network."""
     for option in ("trials_per_gpu", "workers_per_trial"):
         if getattr(args, option) < 1:
@@ -171,15 +170,15 @@ def synthetic_places(given: Sequence[str]) -> dict[str, str]:
     """
     places: dict[str, str] = {}
     for words in given:
-        named = re.fullmatch(r"([a-z0-9_]{1,40})=(.+)", words)
-        arm, uri = named.groups() if named else (MAIN, words)
+        match = re.fullmatch(r"([a-z0-9_]{1,40})=(.+)", words)
+        arm, uri = match.groups() if match else (MAIN, words)
         if arm in places:
             raise BadInput(f"--synthetic {words[:60]}: {arm or 'all other arms'} would have two sets; give one")
         places[arm] = uri
     return places
 
 
-def weights_of(config: StudyConfig) -> str | None:
+def resolve_weights(config: StudyConfig) -> str | None:
     """Digest of the classifier's first weights, which must be there before anything is begun; None: from scratch."""
     from cxr.weights import resolve_imagenet
 

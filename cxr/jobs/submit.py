@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 CXR = Path(cxr.__file__).parent
-HELD = ("embedded/assets", "prompts/phrases.toml", "report/templates")  # what the package has beside code
+PACKAGE_DATA = ("embedded/assets", "prompts/phrases.toml", "report/templates")  # what the package has beside code
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
 MAGIC = (  # where, what, and whose
     (0, b"\x89PNG", "a picture"), (0, b"\xff\xd8\xff", "a picture"), (0, b"GIF8", "a picture"),
@@ -49,38 +49,38 @@ SECONDS_OF_OUTAGE = 60.0  # of the head, before it is given up
 
 def main(words: list[str]) -> int:
     """Submits the job, or finds it running, and shows its log until it has ended."""
-    known = ", ".join(sorted(jobs()))
+    known = ", ".join(sorted(job_names()))
     if not words:
         raise BadInput(f"give a job ({known}) and its arguments")
     if words[0] in cli.HELP:
         print(f"{__doc__}\nJobs: {known}. JOB --help tells a job's recipes and options.")
         return cli.DONE
     job, words = words[0], words[1:]
-    args = arguments(job, words)
-    client = connected()
-    name, runs = attempt(client, submission_id(job, args))
+    args = parse_args(job, words)
+    client = connect()
+    name, runs = find_attempt(client, submission_id(job, args))
     note(f"{name} on {os.environ['RAY_ADDRESS']}{', which runs already' if runs else ''}")
     if not runs:
-        submit(client, name, shlex.join(["python", "-m", "cxr", job, *words]), files(args))
+        submit_job(client, name, shlex.join(["python", "-m", "cxr", job, *words]), find_files(args))
     try:
-        return followed(client, name)
+        return follow_job(client, name)
     except KeyboardInterrupt:
-        stop(client, name)
+        stop_job(client, name)
         raise
 
 
-def jobs() -> set[str]:
+def job_names() -> set[str]:
     return {*describe_jobs()} - {"submit"}
 
 
-def arguments(job: str, words: list[str]) -> Any:
-    """The job's own `Args`, so that what does not fit is told here and at once.
+def parse_args(job: str, words: list[str]) -> Any:
+    """The job's own `Args`, so that what does not fit is an error here and at once.
 
     Raises:
         BadInput: there is no such job, the words do not fit it, or it would write where one machine only sees it.
     """
-    if job not in jobs():
-        raise BadInput(f"no job is called {job[:60]!r}; {nearest(job, jobs())}")
+    if job not in job_names():
+        raise BadInput(f"no job is called {job[:60]!r}; {nearest(job, job_names())}")
     module = importlib.import_module(f"cxr.jobs.{job}")
     args = cli.parse(module.Args, words, module.main.__doc__ or "")
     if getattr(args, "out", "") is None:
@@ -101,34 +101,34 @@ def submission_id(job: str, args: Any) -> str:
     Not the recipe's digest: that holds the weights' and the plan's, which only a machine that has them can know.
     `workers` is left out, because it changes nothing that is made.
     """
-    asked = {name: value for name, value in options(args).items() if name != "workers"}
+    asked = {name: value for name, value in option_values(args).items() if name != "workers"}
     return f"{job}-{hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:12]}"
 
 
-def options(args: Any) -> dict[str, Any]:
+def option_values(args: Any) -> dict[str, Any]:
     """The values of the job's options and of its recipe's, by name."""
     return {**vars(args), **dict(vars(args).get("config", ()))}
 
 
-def files(args: Any) -> list[Path]:
+def find_files(args: Any) -> list[Path]:
     """Files here that the arguments name by a path from here; they travel with the code, so it names them there too.
 
     Raises:
         BadInput: one lies outside of this folder, or holds pictures: data stay where they are.
     """
-    paths = [path for path in options(args).values() if isinstance(path, Path) and not path.is_absolute()]
+    paths = [path for path in option_values(args).values() if isinstance(path, Path) and not path.is_absolute()]
     found = [path for path in paths if path.is_file()]
     for path in found:
         if ".." in path.parts:
             raise BadInput(f"{path}: the cluster sees only what lies below this folder; copy it here")
-        if held := data_in(path):
+        if data := detect_data(path):
             raise BadInput(
-                f"{path}: holds {held}, and no data are sent with a job; put it where the cluster can read it"
+                f"{path}: holds {data}, and no data are sent with a job; put it where the cluster can read it"
             )
     return found
 
 
-def data_in(path: Path) -> str:
+def detect_data(path: Path) -> str:
     """What of a patient may be in the file, by its content; empty for text and tables without pictures."""
     with path.open("rb") as file:
         start = file.read(132)
@@ -141,7 +141,7 @@ def data_in(path: Path) -> str:
     return next((kind for at, magic, kind in MAGIC if start[at : at + len(magic)] == magic), "")
 
 
-def connected() -> "JobSubmissionClient":
+def connect() -> "JobSubmissionClient":
     """A client of the cluster that the environment names.
 
     Raises:
@@ -165,19 +165,19 @@ def connected() -> "JobSubmissionClient":
         raise BadInput(f"RAY_ADDRESS {address}: no Ray cluster answers there ({type(error).__name__})") from None
 
 
-def attempt(client: "JobSubmissionClient", name: str) -> tuple[str, bool]:
+def find_attempt(client: "JobSubmissionClient", name: str) -> tuple[str, bool]:
     """The id of the work's attempt that runs (True), or of a new one (False): Ray takes each id once."""
-    held = {job.submission_id: job.status for job in client.list_jobs()}
+    statuses = {job.submission_id: job.status for job in client.list_jobs()}
     for number in itertools.count(1):
         tried = name if number == 1 else f"{name}-{number}"
-        if tried not in held or not held[tried].is_terminal():
-            return tried, tried in held
+        if tried not in statuses or not statuses[tried].is_terminal():
+            return tried, tried in statuses
     raise AssertionError
 
 
-def submit(client: "JobSubmissionClient", name: str, entrypoint: str, named: list[Path]) -> None:
-    """Sends the code and the named files, and starts the job; if another submitter was first, it is theirs."""
-    with packed(named) as folder:
+def submit_job(client: "JobSubmissionClient", name: str, entrypoint: str, paths: list[Path]) -> None:
+    """Sends the code and these files, and starts the job; if another submitter was first, it is theirs."""
+    with pack_files(paths) as folder:
         environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": SECONDS_TO_STOP}}
         try:
             client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=environment)
@@ -187,11 +187,11 @@ def submit(client: "JobSubmissionClient", name: str, entrypoint: str, named: lis
 
 
 @contextlib.contextmanager
-def packed(named: list[Path]) -> Iterator[str]:
+def pack_files(paths: list[Path]) -> Iterator[str]:
     """A folder with what travels, and nothing else: no data, no environment, no history."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(CXR, Path(folder, CXR.name), ignore=all_but_code)
-        for path in named:
+        for path in paths:
             target = Path(folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -201,25 +201,25 @@ def packed(named: list[Path]) -> Iterator[str]:
 def all_but_code(folder: str, names: list[str]) -> list[str]:
     """What stays here: everything but code and what the package holds; so a folder of X-rays in between does."""
     here = Path(folder)
-    if any(CXR / held in (here, *here.parents) for held in HELD):
+    if any(CXR / data in (here, *here.parents) for data in PACKAGE_DATA):
         return []
     return [name for name in names if not is_code(here / name)]
 
 
 def is_code(path: Path) -> bool:
-    """Whether it is code, a folder of code, or what the package holds beside it."""
-    return path.suffix == ".py" or path in [CXR / held for held in HELD] or any(path.glob("*.py"))
+    """Whether it is code, a folder of code, or what the package has beside it."""
+    return path.suffix == ".py" or path in [CXR / data for data in PACKAGE_DATA] or any(path.glob("*.py"))
 
 
-def followed(client: "JobSubmissionClient", name: str) -> int:
+def follow_job(client: "JobSubmissionClient", name: str) -> int:
     """Shows the log until the job has ended; returns its exit code."""
     log = Log(client, name)
-    while not info(client, name).status.is_terminal():
+    while not get_job_info(client, name).status.is_terminal():
         with contextlib.suppress(RuntimeError, OSError):  # a connection that broke; the job goes on
             asyncio.run(log.follow())
         time.sleep(SECONDS_BETWEEN_LOOKS)
     log.show(client.get_job_logs(name))
-    return code_of(info(client, name))
+    return exit_code(get_job_info(client, name))
 
 
 @dataclass
@@ -231,11 +231,11 @@ class Log:
     shown: int = 0  # characters
 
     async def follow(self) -> None:
-        """Shows what is told from the beginning on, until it ends or breaks."""
-        seen = 0
+        """Shows the log from its beginning on, until it ends or the connection breaks."""
+        received = 0
         async for text in self.client.tail_job_logs(self.name):
-            self.show(text, seen)
-            seen += len(text)
+            self.show(text, received)
+            received += len(text)
 
     def show(self, text: str, at: int = 0) -> None:
         """Prints of a part that begins `at` what is not shown yet."""
@@ -243,7 +243,7 @@ class Log:
         self.shown = max(self.shown, at + len(text))
 
 
-def info(client: "JobSubmissionClient", name: str) -> "JobDetails":
+def get_job_info(client: "JobSubmissionClient", name: str) -> "JobDetails":
     """How the job is.
 
     Raises:
@@ -264,15 +264,15 @@ def info(client: "JobSubmissionClient", name: str) -> "JobDetails":
         raise StoreError(f"{address} answers no more ({why}); the same command looks for {name} again") from None
 
 
-def stop(client: "JobSubmissionClient", name: str) -> None:
+def stop_job(client: "JobSubmissionClient", name: str) -> None:
     """Stops the job as Ctrl-C does where it runs, and waits until it has stored what it had in hand."""
     note(f"stopping {name}")
     client.stop_job(name)
-    while not info(client, name).status.is_terminal():
+    while not get_job_info(client, name).status.is_terminal():
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def code_of(job: "JobDetails") -> int:
+def exit_code(job: "JobDetails") -> int:
     """The driver's exit code; of a job that was stopped from elsewhere `cli.INTERRUPTED`."""
     if job.status == "STOPPED":
         return cli.INTERRUPTED

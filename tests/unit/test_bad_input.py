@@ -303,10 +303,10 @@ def test_pictures_of_a_prompt_have_a_place_of_their_own(job: ModuleType) -> None
     """So that another prompt is not refused as another recipe's, and the same one again finds what is there."""
     asked = [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a", "count": 2}, {"prompt": "a", "seed": 1}]
     all_args = [parse_options(job, **options) for options in [*asked, {"prompt": "a", "show": True}]]
-    *places, again = (job.place_of(args, job.configured(args)) for args in all_args)
+    *places, again = (job.output_place(args, job.build_config(args)) for args in all_args)
     assert len(set(places)) == 4 and again == places[0] and all(place.startswith("out/one/") for place in places)
     given = parse_options(job, prompt="a", out="here")
-    assert job.place_of(given, job.configured(given)) == "here"
+    assert job.output_place(given, job.build_config(given)) == "here"
 
 
 def test_one_picture_asked_for_twice_is_refused(job: ModuleType, random_model: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def submit():
 
 def name(submit, line: str) -> str:
     job, *words = line.split()
-    return submit.submission_id(job, submit.arguments(job, words))
+    return submit.submission_id(job, submit.parse_args(job, words))
 
 
 def test_the_same_work_has_one_name_however_it_is_written(submit):
@@ -58,15 +58,15 @@ def test_other_work_has_another_name(submit, other):
 def test_what_no_cluster_could_do_is_refused(submit, line, told):
     job, *words = line.split()
     with pytest.raises(BadInput, match=told):
-        submit.arguments(job, words)
+        submit.parse_args(job, words)
 
 
 def test_code_and_named_files_travel_and_nothing_else(submit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("lists").mkdir()
     Path("lists/prompts.txt").write_text("clear lungs")
-    args = submit.arguments("generate", ["tiny", "--out", "/shared/a", "--prompts", "lists/prompts.txt"])
-    with submit.packed(submit.files(args)) as folder:
+    args = submit.parse_args("generate", ["tiny", "--out", "/shared/a", "--prompts", "lists/prompts.txt"])
+    with submit.pack_files(submit.find_files(args)) as folder:
         held = {path.name for path in Path(folder).iterdir()}
         assert held == {"cxr", "lists"} and Path(folder, "lists/prompts.txt").read_text() == "clear lungs"
         assert not list(Path(folder).rglob("__pycache__"))
@@ -76,9 +76,9 @@ def test_a_file_outside_of_the_folder_is_refused(submit, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "prompts.txt").write_text("clear lungs")
     monkeypatch.chdir(tmp_path / "here")
-    args = submit.arguments("generate", ["tiny", "--out", "/shared/a", "--prompts", "../prompts.txt"])
+    args = submit.parse_args("generate", ["tiny", "--out", "/shared/a", "--prompts", "../prompts.txt"])
     with pytest.raises(BadInput, match="copy it here"):
-        submit.files(args)
+        submit.find_files(args)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def code(*parts: str) -> set[str]:
 
 
 def test_nothing_but_code_travels(submit, project):
-    with submit.packed([]) as folder:
+    with submit.pack_files([]) as folder:
         assert {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} == code(
             "cxr"
         )
@@ -138,9 +138,9 @@ def test_rays_own_submit_sends_the_same(project):
 def test_a_named_file_is_judged_by_its_content(submit, tmp_path, monkeypatch, content, told):
     monkeypatch.chdir(tmp_path)
     Path("prompts.csv").write_bytes(content)
-    args = submit.arguments("generate", ["tiny", "--out", "s3://bucket/a", "--prompts", "prompts.csv"])
+    args = submit.parse_args("generate", ["tiny", "--out", "s3://bucket/a", "--prompts", "prompts.csv"])
     if not told:
-        assert submit.files(args) == [Path("prompts.csv")]
+        assert submit.find_files(args) == [Path("prompts.csv")]
         return
     with pytest.raises(BadInput, match=f"prompts.csv: holds {told}, and no data are sent"):
-        submit.files(args)
+        submit.find_files(args)

@@ -254,7 +254,7 @@ def test_each_job_reads_what_the_one_before_leaves(overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_findings_and_counts_are_enough_for_the_next_job(overlay):
     """The study needs as many synthetic pictures of a finding as it trains on; `SPARE` of them may be copies."""
-    made = {name: job.configured(args) for name, (job, args) in commands(overlay).items() if name != "nightly"}
+    made = {name: job.build_config(args) for name, (job, args) in commands(overlay).items() if name != "nightly"}
     real, has_texts = real_set(commands(overlay)["ingest"][1].source)
     assert has_texts or made["finetune"].captions == "instance"
     assert asked(made["generate"], made["finetune"], real) == set(real)
@@ -268,9 +268,9 @@ def test_findings_and_counts_are_enough_for_the_next_job(overlay):
 def test_a_nights_findings_and_captions_are_those_of_its_source(recipe):
     nightly, night = importlib.import_module("cxr.jobs.nightly"), recipes.NIGHTLY[recipe]()
     real, has_texts = real_set(night.source)
-    assert has_texts or nightly.parsed(nightly.finetune, night.finetune).captions == "instance"
-    trained = nightly.parsed(nightly.finetune, night.finetune)
-    assert asked(nightly.parsed(nightly.generate, night.generate), trained, real) == set(real)
+    assert has_texts or nightly.parse_config(nightly.finetune, night.finetune).captions == "instance"
+    trained = nightly.parse_config(nightly.finetune, night.finetune)
+    assert asked(nightly.parse_config(nightly.generate, night.generate), trained, real) == set(real)
 
 
 def asked(generate: GenerateConfig, finetune: FinetuneConfig, real: Counter[str]) -> set[str]:

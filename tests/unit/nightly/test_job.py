@@ -66,12 +66,14 @@ def test_a_night_before_that_of_latest_is_refused(job: ModuleType, tmp_path: Pat
 
 @pytest.mark.parametrize("recipe", ["tiny", "sd15"])
 def test_every_recipe_has_steps_that_can_be_run(job: ModuleType, tmp_path: Path, recipe: str) -> None:
-    config = job.configured(parse_options(job, recipe, out=tmp_path, date="2026-11-21"))
-    assert job.parsed(job.generate, config.generate).sampler.size == job.parsed(job.ingest, config.ingest).size
+    config = job.build_config(parse_options(job, recipe, out=tmp_path, date="2026-11-21"))
+    assert (
+        job.parse_config(job.generate, config.generate).sampler.size == job.parse_config(job.ingest, config.ingest).size
+    )
 
 
 def test_what_is_filled_in_counts(job: ModuleType) -> None:
-    words = job.command(job.generate, "tiny --seed 1 --out 'a b'", seed=2, out="c")
+    words = job.build_command(job.generate, "tiny --seed 1 --out 'a b'", seed=2, out="c")
     assert words[1:4] == ["-m", "cxr", "generate"]
     args = job.cli.parse(job.generate.Args, words[4:])
     assert (args.recipe, args.config.seed, args.out) == ("tiny", 2, "c")
@@ -79,21 +81,23 @@ def test_what_is_filled_in_counts(job: ModuleType) -> None:
 
 def test_a_source_that_has_grown_is_another_set(job: ModuleType, tmp_path: Path) -> None:
     digests = [
-        job.listed(job.configured(parse_options(job, out=tmp_path, date="2026-11-21", source=source)))
+        job.digest_source(job.build_config(parse_options(job, out=tmp_path, date="2026-11-21", source=source)))
         for source in ("phantom:40", "phantom:41", "phantom:40")
     ]
     assert digests[0] == digests[2] != digests[1]
 
 
 def test_a_source_of_other_pictures_with_the_same_names_is_another_set(job: ModuleType, tmp_path: Path) -> None:
-    def listed() -> str:
-        return job.listed(job.configured(parse_options(job, out="out", date="2026-11-21", source=f"folder:{tmp_path}")))
+    def digest() -> str:
+        return job.digest_source(
+            job.build_config(parse_options(job, out="out", date="2026-11-21", source=f"folder:{tmp_path}"))
+        )
 
     for name in ("normal", "mass"):
         (tmp_path / name).mkdir()
         for number in range(3):
             (tmp_path / name / f"{number}.png").write_bytes(b"as exported first")
-    first = listed()
-    assert listed() == first
+    first = digest()
+    assert digest() == first
     (tmp_path / "mass" / "2.png").write_bytes(b"again")
-    assert listed() != first
+    assert digest() != first

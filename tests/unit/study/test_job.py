@@ -50,7 +50,7 @@ def test_a_refusal_leaves_nothing_in_out(
 
 def arms_of(job, *words: str) -> set[str]:
     given = ["tiny", "--real", "r", "--out", "o", *words]
-    return {arm.name for arm in job.configured(cli.parse(job.Args, given)).arms}
+    return {arm.name for arm in job.build_config(cli.parse(job.Args, given)).arms}
 
 
 def test_a_budget_on_the_command_line_brings_its_controls(job, tmp_path: Path) -> None:

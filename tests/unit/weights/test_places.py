@@ -15,7 +15,7 @@ from tests.words import parse_options
 def configured(job: str, **options: object) -> object:
     """What travels to the workers of a job that was given these options."""
     module = importlib.import_module(f"cxr.jobs.{job}")
-    return module.configured(parse_options(module, **options))
+    return module.build_config(parse_options(module, **options))
 
 
 @pytest.fixture

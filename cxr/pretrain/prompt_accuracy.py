@@ -49,8 +49,8 @@ def measure(
     return PromptAccuracy(counts, float((name(fresh[0]) == fresh[1]).mean()))
 
 
-def confusion_table(agreement: PromptAccuracy) -> str:
+def confusion_table(accuracy: PromptAccuracy) -> str:
     """The confusion table in Markdown: rows asked, columns seen."""
     head = ["asked \\ seen", *(finding.split("_")[0] for finding in FINDINGS)]
-    counts = zip(FINDINGS, agreement.counts.tolist(), strict=True)
+    counts = zip(FINDINGS, accuracy.counts.tolist(), strict=True)
     return markdown_table(head, [[finding, *(count or "·" for count in row)] for finding, row in counts])

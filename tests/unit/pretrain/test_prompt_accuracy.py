@@ -1,6 +1,6 @@
 import numpy as np
 
-from cxr.pretrain.agreement import PromptAccuracy, class_numbers, confusion_table, measure
+from cxr.pretrain.prompt_accuracy import PromptAccuracy, class_numbers, confusion_table, measure
 from cxr.prompts.findings import FINDINGS
 from cxr.prompts.phrases import REPHRASED
 from cxr.prompts.templates import template_prompts
