@@ -103,6 +103,18 @@ def has_phantoms(sources: Iterable[str]) -> bool:
     return PHANTOM in sources
 
 
+def phantom_notice(sources: Iterable[str]) -> str:
+    """What a reader must know where phantoms are behind pictures or a model; empty where none are.
+
+    Args:
+        sources: see `merge_sources`.
+    """
+    if not has_phantoms(sources):
+        return ""
+    others = ", ".join(source for source in sources if source != PHANTOM)
+    return f"Partly of phantoms: behind it are phantoms and {others}." if others else PHANTOM_NOTICE
+
+
 def describe_patients(sources: Iterable[str], lineage: Sequence[TrainingPatients] | None) -> str:
     """The statement on patients for the card of a model's pictures: only what is known, and never that it is safe.
 
@@ -122,4 +134,4 @@ def describe_patients(sources: Iterable[str], lineage: Sequence[TrainingPatients
             "of its training without either. `jobs/evaluate.py` looks for near-duplicates of whole pictures, and for "
             "nothing else: to find none does not make a set safe to share."
         )
-    return f"{who} {PHANTOM_NOTICE}" if has_phantoms(sources) else who
+    return f"{who} {phantom_notice(sources)}".rstrip()

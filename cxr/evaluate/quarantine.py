@@ -17,10 +17,9 @@ from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
 from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
 from cxr.data.lineage import (
     LINEAGE,
-    PHANTOM_NOTICE,
     SET_SOURCES,
-    has_phantoms,
     merge_lineages,
+    phantom_notice,
     read_lineage,
     record_lineage,
 )
@@ -128,7 +127,7 @@ def card(catalog: pa.Table, copies: pa.Table, job: EvaluateJob) -> str:
     return render(
         "set_without_copies.md", kept=len(catalog), flagged=len(copies), evaluation=job.digest,
         synthetic=job.synthetic.digest, real=job.real.digest, limits=LIMITS, generator=job.generator,
-        about=PHANTOM_NOTICE if has_phantoms(job.synthetic.sources) else "",
+        about=phantom_notice(job.synthetic.sources),
         counts=sorted(Counter(catalog["finding"].to_pylist()).items()),
         sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
     )  # fmt: skip

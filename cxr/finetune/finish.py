@@ -6,7 +6,7 @@ from collections import Counter
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
-from cxr.data.lineage import LINEAGE, PHANTOM_NOTICE, SET_SOURCES, has_phantoms, merge_sources, record_lineage
+from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import collect_prompts
@@ -90,7 +90,7 @@ def card(job: FinetuneJob, results: dict[str, Result]) -> str:
         findings=sorted(set(job.plan["finding"].to_pylist())), parts=Counter(job.plan["split"].to_pylist()),
         samples=f"samples/{FINAL}/{final.step:08d}.png", captions=learned(job), method=describe_method(job),
         patients=len(plain_names(job)) if "patients" in job.recipe else None, scores=scores_table(results),
-        folds=len(results) > 1, about=PHANTOM_NOTICE if has_phantoms(sources(job)) else "",
+        folds=len(results) > 1, about=phantom_notice(sources(job)),
         recipe=json.dumps(job.recipe, indent=1),
     )  # fmt: skip
 
