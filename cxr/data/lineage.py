@@ -103,16 +103,17 @@ def has_phantoms(sources: Iterable[str]) -> bool:
     return PHANTOM in sources
 
 
-def phantom_notice(sources: Iterable[str]) -> str:
+def phantom_notice(sources: Iterable[str], what: str = "it") -> str:
     """What a reader must know where phantoms are behind pictures or a model; empty where none are.
 
     Args:
         sources: see `merge_sources`.
+        what: how the sentence calls them.
     """
     if not has_phantoms(sources):
         return ""
     others = ", ".join(source for source in sources if source != PHANTOM)
-    return f"Partly of phantoms: behind it are phantoms and {others}." if others else PHANTOM_NOTICE
+    return f"Behind {what} are phantoms and {others}." if others else PHANTOM_NOTICE
 
 
 def describe_patients(sources: Iterable[str], lineage: Sequence[TrainingPatients] | None) -> str:
@@ -134,4 +135,4 @@ def describe_patients(sources: Iterable[str], lineage: Sequence[TrainingPatients
             "of its training without either. `jobs/evaluate.py` looks for near-duplicates of whole pictures, and for "
             "nothing else: to find none does not make a set safe to share."
         )
-    return f"{who} {phantom_notice(sources)}".rstrip()
+    return f"{who} {phantom_notice(sources, 'them')}".rstrip()

@@ -100,6 +100,7 @@ def test_sources_add_up_and_an_unknown_one_is_no_phantom() -> None:
 )
 def test_a_card_promises_no_more_than_is_known(sources: list[str], seen: tuple | None, who: str) -> None:
     told = describe_patients(sources, seen)
-    assert told.startswith(who) and told.endswith(PHANTOM_NOTICE) == (PHANTOM in sources)
+    assert told.startswith(who) and told.endswith(PHANTOM_NOTICE) == (sources == [PHANTOM])
+    assert ("Behind them are phantoms and " in told) == (PHANTOM in sources and len(sources) > 1)
     assert "before you share" not in told  # as if a search made it safe
     assert ("does not make a set safe" in told) == who.startswith("One can")

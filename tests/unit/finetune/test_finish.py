@@ -9,7 +9,6 @@ import pytest
 from cxr.artifact import Record, verify
 from cxr.data.lineage import (
     PHANTOM,
-    PHANTOM_NOTICE,
     TrainingPatients,
     hashed_id,
     pseudonymise,
@@ -58,7 +57,7 @@ def test_the_record_tells_what_it_was_made_of(completed: Record, tmp_path: Path)
 def test_the_card_has_recipe_digests_licence_and_figures(completed: Record, tmp_path: Path) -> None:
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
     assert "owner/name@1 (licence: OpenRAIL-M)" in card and "\nlicense: other\n" in card
-    assert f"\n- {PHANTOM_NOTICE}\n" in card
+    assert "\n- Behind it are phantoms and owner/name@1.\n" in card
     for name in ("model", "data"):
         assert f"`{completed.inputs[name][:16]}`" in card
     recipe = card.split("```json\n")[1].split("```")[0]

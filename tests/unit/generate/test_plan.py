@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cxr.artifact import recipe_digest
 from cxr.diffusion.config import SamplerConfig
 from cxr.errors import BadInput
 from cxr.generate import plan as module
@@ -142,10 +143,10 @@ def test_the_stored_plan_says_whose_it_is_and_loses_no_row(tmp_path: Path, monke
     monkeypatch.setattr(module, "GROUP_IMAGES", 4)
     plan = planned(tmp_path, ELEVEN)
     stored = tmp_path / "stored.parquet"
-    stored.write_bytes(with_metadata(plan, {"b": 1, "a": [2]}, "digest"))
+    stored.write_bytes(with_metadata(plan, {"b": 1, "a": [2]}))
     held = pq.read_schema(stored).metadata
     assert json.loads(held[b"cxr.recipe"]) == {"a": [2], "b": 1}
-    assert held[b"cxr.recipe_digest"] == b"digest"
+    assert held[b"cxr.recipe_digest"].decode() == recipe_digest({"a": [2], "b": 1})
     assert pq.read_table(stored).to_pylist() == table(plan)
     assert PlanReader(stored, 4).rows(2) == PlanReader(plan.path, 4).rows(2)
     assert stored.read_bytes() == with_metadata(plan, {"a": [2], "b": 1}, "digest")
