@@ -1,4 +1,4 @@
-"""An evaluation as an artifact: what is compared, written first; figures, page and pictures; the record last."""
+"""An evaluation as an artifact: what is compared, written first; metrics, page and pictures; the record last."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +36,7 @@ class EvaluateJob(Artifact):
 
     @property
     def against(self) -> str:
-        """The part of the real set that figures compare with."""
+        """The part of the real set that the synthetic one is compared with."""
         return compared_with(self.real, self.synthetic, self.config)
 
 
@@ -57,9 +57,9 @@ def prepare(
 
 def begin(job: EvaluateJob) -> None:
     """Writes which pictures are compared, so that a restart knows the place as its own."""
-    named = {"real": job.real.table, "synthetic": job.synthetic.table}
+    sets = {"real": job.real.table, "synthetic": job.synthetic.table}
     columns = ["image_id", "finding", "split"]
-    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in named.items()]
+    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in sets.items()]
     job.begin(pa.concat_tables(tables))
 
 
@@ -92,21 +92,21 @@ def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: di
         seeds={"seed": job.config.seed},
         device=device,
         timings=timings,
-        metrics={**metrics(quality), "generator": job.generator},
+        metrics={**record_metrics(quality), "generator": job.generator},
     )
 
 
-def metrics(quality: Quality) -> dict[str, Any]:
-    """The few figures that lists of evaluations are sorted by, and what was found in words."""
-    figures, sides, copies = quality.groups[0].figures, quality.sides, quality.copies
+def record_metrics(quality: Quality) -> dict[str, Any]:
+    """The few metrics that lists of evaluations are sorted by, and what was found in words."""
+    metrics, sides, copies = quality.groups[0].metrics, quality.sides, quality.copies
     return {
         "extractor": quality.extractor,
         "against": quality.against,
-        **{name: figure.interval.value for name, figure in figures.items()},
-        f"{FRECHET}_floor": figures[FRECHET].floor.value,
+        **{name: metric.interval.value for name, metric in metrics.items()},
+        f"{FRECHET}_floor": metrics[FRECHET].reference.value,
         f"{FRECHET}_training": sides and sides.train,
         f"{FRECHET}_held_out": sides and sides.held_out,
-        "agreement": quality.agreement and quality.agreement.synthetic.agree.share,
+        "agreement": quality.prompt_accuracy and quality.prompt_accuracy.synthetic.accuracy.share,
         "copies": copies and copies.rate.count,
         "copies_beyond_chance": copies and copies.beyond_chance,
         "summary": summarise(quality),

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from cxr.evaluate.rates import Rate, rate
 from cxr.evaluate.sets import ImageSet
@@ -17,8 +19,8 @@ class Confusion:
     """counts[i][j]: pictures of the i-th of these findings that the classifier names the j-th of its own."""
 
     counts: list[list[int]]
-    agree: Rate
-    findings: dict[str, Rate]
+    accuracy: Annotated[Rate, Field(serialization_alias="agree")]  # over all rows
+    findings: dict[str, Rate]  # accuracy of each
 
     @property
     def worst(self) -> str:

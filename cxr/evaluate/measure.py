@@ -91,7 +91,7 @@ def measure_group(
         real_patients=len(set(patients)),
         synthetic_count=len(theirs),
         too_few=min(len(ours), len(theirs)) <= extractor.dimension,
-        figures=measure_metrics(features[0].of(ours), features[1].of(theirs), patients, extractor, config, rng),
+        metrics=measure_metrics(features[0].of(ours), features[1].of(theirs), patients, extractor, config, rng),
         real_diversity=None if chosen.is_all else measure_diversity(real, ours, config, rng),
         synthetic_diversity=None if chosen.is_all else measure_diversity(synthetic, theirs, config, rng),
         whole=full_set_distance(chosen, features),

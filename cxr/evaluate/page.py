@@ -55,7 +55,7 @@ def summarise(quality: Quality) -> list[str]:
 
 
 def describe_fidelity(quality: Quality) -> str:
-    reference, sides = quality.groups[0].figures[FRECHET].floor, quality.sides
+    reference, sides = quality.groups[0].metrics[FRECHET].reference, quality.sides
     sentence = (
         f"Fidelity: {quality.metric_label(FRECHET)} to {PARTS_CALLED[quality.against]} is "
         f"{number(reference.synthetic)}, where real pictures have {number(reference.value)} "
@@ -69,15 +69,15 @@ def describe_fidelity(quality: Quality) -> str:
 
 
 def describe_labels(quality: Quality) -> str:
-    if quality.agreement is None:
+    if quality.prompt_accuracy is None:
         return "Labels: whether the pictures show what was asked for was not measured."
-    found, real = quality.agreement.synthetic, quality.agreement.real
+    found, real = quality.prompt_accuracy.synthetic, quality.prompt_accuracy.real
     asked = "what was asked for is seen"
     if len(found.findings) > 1:
         worst = rate_cell(found.findings[found.worst])
         asked = f"{found.worst} is seen in {worst} of the pictures that were asked for it, the worst finding; all"
-    real_rate = rate_cell(real.agree)
-    return f"Labels: {asked} in {rate_cell(found.agree)}; of real pictures the true one is seen in {real_rate}."
+    real_rate = rate_cell(real.accuracy)
+    return f"Labels: {asked} in {rate_cell(found.accuracy)}; of real pictures the true one is seen in {real_rate}."
 
 
 def describe_near_copies(quality: Quality) -> str:
@@ -105,16 +105,16 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
     if quality.sides:
         yield "Against training and against held-out pictures", SIDES, gap_table(quality.sides)
     yield "Diversity", LIKENESS, diversity_table(quality)
-    if quality.agreement:
+    if quality.prompt_accuracy:
         yield (
             "Prompt accuracy: synthetic pictures",
             PROMPT_ACCURACY,
-            confusion_table(quality.agreement.findings, quality.agreement.synthetic),
+            confusion_table(quality.prompt_accuracy.findings, quality.prompt_accuracy.synthetic),
         )
         yield (
             "The same classifier on real test pictures",
             ON_REAL,
-            confusion_table(quality.agreement.findings, quality.agreement.real),
+            confusion_table(quality.prompt_accuracy.findings, quality.prompt_accuracy.real),
         )
     if quality.copies:
         yield "Near-copies", f"{COPYING} {limits.LIMITS}", near_copies_table(quality.copies)
@@ -154,8 +154,8 @@ COPYING = (
 
 
 def fidelity_table(quality: Quality) -> Table:
-    names = list(quality.groups[0].figures)
-    infinite = any(group.figures[FRECHET].infinite is not None for group in quality.groups)
+    names = list(quality.groups[0].metrics)
+    infinite = any(group.metrics[FRECHET].infinite is not None for group in quality.groups)
     head = ["finding", "real (patients)", "synthetic", *map(quality.metric_label, names)]
     head += [f"{quality.metric_label(FRECHET)}, infinite"] if infinite else []
     of_all = any(group.whole for group in quality.groups)
@@ -163,17 +163,17 @@ def fidelity_table(quality: Quality) -> Table:
     rows = []
     for group in quality.groups:
         row = [group.finding, f"{group.real_count} ({group.real_patients})", str(group.synthetic_count)]
-        row += [metric_cell(group.figures[name]) for name in names]
-        row += [number(group.figures[FRECHET].infinite or 0.0)] if infinite else []
+        row += [metric_cell(group.metrics[name]) for name in names]
+        row += [number(group.metrics[FRECHET].infinite or 0.0)] if infinite else []
         rows.append(row + ([full_set_cell(group.whole)] if of_all else []))
     return head, rows
 
 
 def equal_size_table(quality: Quality) -> Table:
-    names = list(quality.groups[0].figures)
+    names = list(quality.groups[0].metrics)
     rows = []
     for group in quality.groups:
-        references = [group.figures[name].floor for name in names]
+        references = [group.metrics[name].reference for name in names]
         cells = [f"{number(f.synthetic)} [{number(f.value)}, {number(f.low)} to {number(f.high)}]" for f in references]
         rows.append([group.finding, str(references[0].count), *cells])
     return ["finding", "pictures", *map(quality.metric_label, names)], rows
@@ -202,7 +202,7 @@ def confusion_table(known: tuple[str, ...], found: Confusion) -> Table:
         [finding, *(str(count) if count else "·" for count in counts), rate_cell(agree)]
         for (finding, agree), counts in sorted(counted, key=lambda row: row[0][1].low)
     ]
-    return ["", *known, "accuracy"], [*rows, ["all", *("" for _ in known), rate_cell(found.agree)]]
+    return ["", *known, "accuracy"], [*rows, ["all", *("" for _ in known), rate_cell(found.accuracy)]]
 
 
 def near_copies_table(copies: Copies) -> Table:

@@ -152,7 +152,7 @@ def distributions(
 
 def draw_references(axis: Axes, quality: Quality) -> None:
     axis.set_title(f"{quality.metric_label(FRECHET)}, at the size of real halves", fontsize=15)
-    references = [group.figures[FRECHET].floor for group in quality.groups]
+    references = [group.metrics[FRECHET].reference for group in quality.groups]
     for row, reference in enumerate(references):
         label = "real halves (2.5 to 97.5 % of splits)" if row == 0 else None
         style = {"fmt": "o", "color": REAL, "capsize": 5, "markersize": 8, "label": label}

@@ -1,8 +1,11 @@
-"""What an evaluation finds, in named records: `quality.json`."""
+"""What an evaluation finds, in named records: `quality.json`, which has some fields under the names of version 0.1."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import PHANTOM_NOTICE, has_phantoms, phantom_notice
@@ -15,10 +18,10 @@ from cxr.report.words import metric_label
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure, its interval, and the same between real pictures."""
+    """A metric's value with its interval, and the same between real pictures."""
 
     interval: Interval
-    floor: RealReference
+    reference: Annotated[RealReference, Field(serialization_alias="floor")]
     infinite: float | None  # extrapolated to infinitely many synthetic pictures
 
 
@@ -40,10 +43,10 @@ class Group:
     real_patients: int
     synthetic_count: int
     too_few: bool  # no more pictures on a side than the features have dimensions: the Fréchet distance is far too high
-    figures: dict[str, Metric]
+    metrics: Annotated[dict[str, Metric], Field(serialization_alias="figures")]  # by name
     real_diversity: Diversity | None  # of pairs within a finding
     synthetic_diversity: Diversity | None
-    whole: FullSetDistance | None  # where figures are of some pictures only
+    whole: FullSetDistance | None  # where `metrics` are of some pictures only
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,11 @@ class Quality:
     dimension: int
     real: Source
     synthetic: Source
-    against: str  # the part of the real set that figures compare with
+    against: str  # the part of the real set that the synthetic pictures are compared with
     groups: list[Group]
-    sides: (
-        TrainingGap | None
-    )  # the Fréchet distance of all findings to training and to held-out pictures; None without these
-    agreement: PromptAccuracies | None
+    # the Fréchet distance of all findings to training and to held-out pictures; None without these
+    sides: TrainingGap | None
+    prompt_accuracy: Annotated[PromptAccuracies | None, Field(serialization_alias="agreement")]
     copies: Copies | None
     copies_reason: str  # why there is nothing on near-copies; empty where there is
     notes: list[str]
@@ -84,7 +86,9 @@ class Quality:
         return metric_label(self.extractor, metric)
 
     def json(self) -> bytes:
-        return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
+        return (
+            json.dumps(TypeAdapter(Quality).dump_python(self, by_alias=True), indent=1, ensure_ascii=False) + "\n"
+        ).encode()
 
 
 def origin_notes(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
@@ -98,18 +102,18 @@ def origin_notes(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
 def notes_of(
     groups: Sequence[Group],
     near: TrainingGap | None,
-    agreement: PromptAccuracies | None,
+    accuracy: PromptAccuracies | None,
     copies: Copies | None,
     dimension: int,
 ) -> list[str]:
-    """What weakens the figures, in a line each."""
+    """What weakens the metrics, in a line each."""
     notes = []
     if few := [group.finding for group in groups if group.too_few]:
         notes.append(
             f"no more pictures than the extractor's {dimension} features in {', '.join(few)}: the Fréchet distance "
             "there is far too high, and its interval cannot be trusted"
         )
-    if agreement is None:
+    if accuracy is None:
         notes.append(
             "prompt accuracy is not measured: train, validation and test of the real set must each show every compared "
             "finding, and share two findings at least"

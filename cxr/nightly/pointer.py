@@ -7,26 +7,22 @@ holder that was overtaken finds its object taken, whenever it wakes up: between 
 Where an endpoint ignores conditional writes (`cxr.store.capabilities` warns), two runs that overlap are not kept apart.
 """
 
-from pydantic import BaseModel, ConfigDict
-
 from cxr.artifact import listed_units, unit_key
-from cxr.nightly.gate import GateMetrics
+from cxr.nightly.gate import Frozen, GateMetrics
 from cxr.nightly.lease import Lease, LostLease
 from cxr.nightly.places import LATEST
 from cxr.store import Store
 
 
-class Pointer(BaseModel):
+class Pointer(Frozen):
     """A night that passed its gate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     night: str = ""  # ISO date; none has passed yet: empty, and so is what follows
     token: int = 0  # of the lease under which it was moved here
     set: str = ""  # key prefixes below the same root
     data: str = ""
     model: str = ""
-    figures: GateMetrics | None = None
+    metrics: GateMetrics | None = None
 
 
 def read_latest(store: Store) -> Pointer:

@@ -35,7 +35,7 @@ class Report(Frozen):
     data: str  # digests that name their places
     model: str
     pictures: int
-    figures: GateMetrics
+    metrics: GateMetrics
     checks: list[Check]
     last: str  # the night that it is compared with, or empty
     phantom: bool = False  # made of phantoms: nothing here is about patients
@@ -45,7 +45,7 @@ class Report(Frozen):
         return all(check.passed for check in self.checks)
 
     @property
-    def verdict(self) -> str:
+    def decision(self) -> str:
         """One line: passed, or what failed and why."""
         failed = "; ".join(str(check) for check in self.checks if not check.passed)
         return f"night {self.date} failed its gate: {failed}" if failed else f"night {self.date} passed its gate"
@@ -100,10 +100,10 @@ def build_report(
         made: the record of the night's set.
         last: the newest earlier night that passed, or none.
     """
-    alike = last.figures is not None and last.figures.measured == found.measured
+    alike = last.metrics is not None and last.metrics.measured == found.measured
     return Report(
-        date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, figures=found,
-        checks=check_metrics(found, config, last.figures), last=last.night if alike else "",
+        date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, metrics=found,
+        checks=check_metrics(found, config, last.metrics), last=last.night if alike else "",
         phantom=has_phantoms(SourceMetrics.read(made).sources or ()),
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def build_pointer(report: Report) -> Pointer:
     """What `latest` says of a night that passed."""
     return Pointer(
         night=report.date, set=f"{NIGHTS}{report.date}/{SET}", data=f"{DATA}{report.data}",
-        model=f"{MODELS}{report.model}", figures=report.figures,
+        model=f"{MODELS}{report.model}", metrics=report.metrics,
     )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def complete(night: NightReport, report: Report, timings: dict[str, float]) -> R
         night.store.put(PAGE_KEY, render_page(report).encode()),
     ]
     inputs = {name: night.recipe[name] for name in ("data", "model")}
-    metrics = NightMetrics(passed=report.passed, verdict=report.verdict).write()
+    metrics = NightMetrics(passed=report.passed, verdict=report.decision).write()
     return night.new_record(Made.of(objects), objects, metrics, inputs=inputs, timings=timings)
 
 
@@ -138,9 +138,9 @@ def checks_table(report: Report) -> Table:
     rows = []
     for check in report.checks:
         limit = f"{'at most' if check.at_most else 'at least'} {number(check.limit)}"
-        rows.append([check.name.rstrip(","), format_value(check.figure), limit, "passed" if check.passed else "failed"])
-    return ["figure", "found", "limit", "result"], rows
+        rows.append([check.name.rstrip(","), format_value(check.value), limit, "passed" if check.passed else "failed"])
+    return ["metric", "found", "limit", "result"], rows
 
 
-def format_value(figure: float | None) -> str:
-    return "-" if figure is None else number(figure)
+def format_value(value: float | None) -> str:
+    return "-" if value is None else number(value)

@@ -19,7 +19,7 @@ from cxr.report.words import FRECHET, metric_label
 from cxr.store import Store
 
 PAGE_KEY, PICTURE_KEY = f"{TREND}index.html", f"{TREND}trend.png"
-FIGURES = f"{TREND}nights/"
+NIGHT_FILES = f"{TREND}nights/"
 READ_THREADS = 16
 DPI, WIDTH, PANEL = 200, 9.0, 2.6  # inches
 DAY = timedelta(days=1)
@@ -27,24 +27,24 @@ BLUE, RED = COLOURS[0], COLOURS[5]
 
 
 class Panel(NamedTuple):
-    """A figure over nights: its name in `GateMetrics`, what it is called, and which check's limit is drawn."""
+    """A metric over nights: its name in `GateMetrics`, what it is called, and which check's limit is shown."""
 
-    figure: str
+    metric: str
     name: str
     check: int
     better: str
 
 
 PANELS = (
-    Panel("excess", "Fréchet distance, less that of real halves", 0, "lower is better"),
-    Panel("worst_agreement", "prompt accuracy of the worst finding, lower bound", 1, "higher is better"),
-    Panel("copies", "share of near-copies", 2, "lower is better"),
+    Panel("excess_distance", "Fréchet distance, less that of real halves", 0, "lower is better"),
+    Panel("worst_accuracy", "prompt accuracy of the worst finding, lower bound", 1, "higher is better"),
+    Panel("copy_rate", "share of near-copies", 2, "lower is better"),
 )
 
 
 def update_trend(root: Store, report: Report) -> None:
     """Takes a night in and makes page and picture anew."""
-    root.put(f"{FIGURES}{report.date}.json", report.model_dump_json(indent=1).encode())
+    root.put(f"{NIGHT_FILES}{report.date}.json", report.model_dump_json(indent=1).encode())
     nights = read_nights(root)
     picture = draw_trend(nights)
     root.put(PICTURE_KEY, picture)
@@ -53,7 +53,7 @@ def update_trend(root: Store, report: Report) -> None:
 
 def read_nights(root: Store) -> list[Report]:
     """All judged nights, the oldest first."""
-    keys = sorted(found.key for found in root.list(FIGURES))
+    keys = sorted(found.key for found in root.list(NIGHT_FILES))
     with ThreadPoolExecutor(READ_THREADS) as threads:
         return [Report.model_validate_json(data) for data in threads.map(root.get, keys)]
 
@@ -61,20 +61,20 @@ def read_nights(root: Store) -> list[Report]:
 def render_page(nights: Sequence[Report], picture: bytes) -> str:
     file = PICTURE_KEY.removeprefix(TREND)
     warning = PHANTOM_NOTICE if any(night.phantom for night in nights) else ""
-    told = {"newest": nights[-1], "rows": build_table(nights), "warning": warning}
-    return render("trend.html", **told, shown=embedded(picture), file=file)
+    content = {"newest": nights[-1], "rows": build_table(nights), "warning": warning}
+    return render("trend.html", **content, shown=embedded(picture), file=file)
 
 
 def build_table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
-    named = metric_label(nights[-1].figures.extractor, FRECHET)
-    head = ["night", "gate", "pictures", named, "less real halves'"]
+    frechet = metric_label(nights[-1].metrics.extractor, FRECHET)
+    head = ["night", "gate", "pictures", frechet, "less real halves'"]
     head += ["worst prompt accuracy", "prompt accuracy", "near-copies"]
-    names = ("frechet", "excess", "worst_agreement", "agreement", "copies")
+    names = ("frechet_distance", "excess_distance", "worst_accuracy", "prompt_accuracy", "copy_rate")
     rows = [
         [
             night.date, "passed" if night.passed else "failed", f"{night.pictures:,}",
-            *(format_value(getattr(night.figures, name)) for name in names), night.data[:12], night.model[:12],
+            *(format_value(getattr(night.metrics, name)) for name in names), night.data[:12], night.model[:12],
         ]
         for night in reversed(nights)
     ]  # fmt: skip
@@ -82,7 +82,7 @@ def build_table(nights: Sequence[Report]) -> Table:
 
 
 def draw_trend(nights: Sequence[Report]) -> bytes:
-    """The judged figures over nights, with their limits: a PNG, 9 inches wide."""
+    """The judged metrics over nights, with their limits: a PNG, 9 inches wide."""
     canvas = Figure(figsize=(WIDTH, 0.8 + PANEL * len(PANELS)), dpi=DPI, layout="constrained")
     axes = canvas.subplots(len(PANELS), sharex=True)
     for axis, panel in zip(axes, PANELS, strict=True):
@@ -95,14 +95,14 @@ def draw_trend(nights: Sequence[Report]) -> bytes:
 
 def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
     days = np.array([date.fromisoformat(night.date) for night in nights])
-    values = [getattr(night.figures, panel.figure) for night in nights]
+    values = [getattr(night.metrics, panel.metric) for night in nights]
     axis.plot(days, values, color="#9aa2a9", linewidth=1)
     for passed, colour, marker, name in ((True, BLUE, "o", "passed"), (False, RED, "X", "failed its gate")):
         chosen = [(day, v) for day, v, night in zip(days, values, nights, strict=True) if night.passed is passed]
         axis.plot(*zip(*chosen, strict=True) if chosen else ([], []), marker, color=colour, markersize=9, label=name)
-    # Nights of version 0.1 were judged by another figure, whose limit is not drawn.
+    # Nights of version 0.1 were judged by another metric, whose limit is not shown.
     limits = [
-        night.checks[panel.check].limit if value is not None or night.figures.distance is None else None
+        night.checks[panel.check].limit if value is not None or night.metrics.distance_quotient is None else None
         for night, value in zip(nights, values, strict=True)
     ]
     x, y = [days[0] - DAY, *days, days[-1] + DAY], np.array([limits[0], *limits, limits[-1]], float)

@@ -132,7 +132,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
         assert "beyond chance" not in text and "2 of 240" not in text
     assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
     assert PHANTOM_NOTICE in page and f"> **Note:** {PHANTOM_NOTICE}" in tables
-    figure = evaluated.quality.groups[0].figures["coverage"].interval
+    figure = evaluated.quality.groups[0].metrics["coverage"].interval
     assert f"({figure.low:.3g}" in tables
 
 
@@ -244,7 +244,7 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     assert quarantined(evaluated.job, place, heard.append) == record
     told = {one["finding"]: (one["seen"], one["total"]) for one in record.metrics["prompt_accuracy"]}
-    found = evaluated.quality.agreement.synthetic.findings
+    found = evaluated.quality.prompt_accuracy.synthetic.findings
     assert told == {name: (rate.count, rate.total) for name, rate in found.items()}
     assert "counts" not in str(record.metrics), "of real patients only shares"
 

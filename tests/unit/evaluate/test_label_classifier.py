@@ -18,7 +18,7 @@ FINDINGS = np.array(["a", "a", "a", "b", "c", "c"])
 def test_rows_are_what_was_asked_and_columns_what_is_seen():
     found = confusion("abc", "abc", FINDINGS, np.array([0, 0, 2, 1, 0, 1]))
     assert found.counts == [[2, 0, 1], [0, 1, 0], [1, 1, 0]]
-    assert found.agree.share == 0.5
+    assert found.accuracy.share == 0.5
     assert {name: (each.count, each.total) for name, each in found.findings.items()} == {
         "a": (2, 3),
         "b": (1, 1),
@@ -33,7 +33,7 @@ def test_rows_are_of_compared_findings_only():
         np.array(["c", "x", "a", "b", "c"]),
         np.arange(5) % 3,
     )
-    assert found.synthetic.counts == [[0, 0, 1], [1, 1, 0]] and found.synthetic.agree.total == 3
+    assert found.synthetic.counts == [[0, 0, 1], [1, 1, 0]] and found.synthetic.accuracy.total == 3
     assert page.confusion_table(found.findings, found.synthetic) == (
         ["", "a", "b", "c", "accuracy"],
         [
@@ -55,7 +55,7 @@ def test_one_compared_finding_is_judged_by_a_classifier_that_knows_the_others_to
     classifier = train_label_classifier(real, ("a",), always_b)
     assert [set(labels.tolist()) for _, labels in parts] == [{0, 1}, {0, 1}]
     assert (classifier.findings, classifier.real.counts) == (("a", "b"), [[0, 12]])
-    assert measure_prompt_accuracy(classifier, np.array(["a"] * 7), np.ones(7, int)).synthetic.agree.share == 0
+    assert measure_prompt_accuracy(classifier, np.array(["a"] * 7), np.ones(7, int)).synthetic.accuracy.share == 0
 
 
 @pytest.mark.parametrize(("kept", "asked"), [(["a"], ("a",)), (["b", "c"], ("a",))])

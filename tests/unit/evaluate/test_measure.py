@@ -28,14 +28,14 @@ def test_a_good_generator_is_near_the_reference_and_a_shifted_one_is_not(made_pi
     good, bad = (measured(real, made_pictures("s", 100, shift, seed=1)) for shift in (0, 40))
     assert [group.finding for group in good] == ["all", "a", "b"]
     for fine, poor in zip(good, bad, strict=True):
-        near, far = fine.figures["frechet_distance"], poor.figures["frechet_distance"]
-        assert near.floor.synthetic < 1.3 * near.floor.value < 0.3 * far.floor.synthetic
+        near, far = fine.metrics["frechet_distance"], poor.metrics["frechet_distance"]
+        assert near.reference.synthetic < 1.3 * near.reference.value < 0.3 * far.reference.synthetic
         assert far.interval.low > 0 and abs(near.infinite) < near.interval.value < far.infinite
-        assert fine.figures["coverage"].interval.value > 0.8 > poor.figures["coverage"].interval.value
-        assert fine.figures["inception_score"].interval.value >= 1
+        assert fine.metrics["coverage"].interval.value > 0.8 > poor.metrics["coverage"].interval.value
+        assert fine.metrics["inception_score"].interval.value >= 1
     assert (good[0].real_count, good[0].synthetic_count, good[1].real_patients) == (240, 200, 120)
     for name in ("precision", "recall", "coverage"):
-        assert all(0 <= group.figures[name].interval.low <= group.figures[name].interval.high <= 1 for group in good)
+        assert all(0 <= group.metrics[name].interval.low <= group.metrics[name].interval.high <= 1 for group in good)
     assert good[0].real_diversity is None and 0 < good[1].synthetic_diversity.value < 1
 
 
@@ -50,7 +50,7 @@ def test_where_figures_are_of_some_pictures_the_distance_between_all_is_given_to
     real, synthetic = made_pictures("r", 60), made_pictures("s", 80, seed=1)
     of_all, of_some = (measured(real, synthetic, CONFIG.model_copy(update={"max_samples": most})) for most in (160, 40))
     for group, few in zip(of_all, of_some, strict=True):
-        distance = group.figures["frechet_distance"].interval.value
+        distance = group.metrics["frechet_distance"].interval.value
         assert group.whole is None and few.whole.frechet_distance == pytest.approx(distance, rel=1e-6)
         assert (few.whole.real_count, few.whole.synthetic_count) == (group.real_count, group.synthetic_count)
 

@@ -39,21 +39,22 @@ def silence(lease: Lease) -> None:
     lease.store.put(unit_key(LEASES, lease.token), stale.json_bytes())
 
 
-def figures(**changes: object) -> GateMetrics:
+def metrics(**changes: object) -> GateMetrics:
     return GateMetrics(
-        **{"extractor": "tiny", "measured": "alike", "frechet": 20.0, "excess": 5.0, "agreement": 0.8, "copies": 0.01,
-           "worst": "a_b", "worst_agreement": 0.7, "beyond_chance": False, **changes}
+        **{"extractor": "tiny", "measured": "alike", "frechet_distance": 20.0, "excess_distance": 5.0,
+           "prompt_accuracy": 0.8, "copy_rate": 0.01,
+           "worst_finding": "a_b", "worst_accuracy": 0.7, "beyond_chance": False, **changes}
     )  # fmt: skip
 
 
 def judged(date: str, last: Pointer | None = None, sources: tuple[str, ...] = (), **changes: object) -> Report:
-    """A report of a night with these figures."""
+    """A report of a night with these metrics."""
     made = Record(
         kind="generated images", recipe={}, recipe_digest=recipe_digest({}), objects=[],
         made=Made(count=240, bytes=0, digest=""), metrics={"sources": list(sources)},
     )  # fmt: skip
     places = {"data": "d" * 64, "model": "m" * 64}
-    return report.build_report(date, places, made, figures(**changes), CONFIG, last or Pointer())
+    return report.build_report(date, places, made, metrics(**changes), CONFIG, last or Pointer())
 
 
 def quality(

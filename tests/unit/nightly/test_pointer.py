@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cxr.nightly.lease import LENGTH, Lease, LostLease, take_lease
 from cxr.nightly.pointer import Pointer, close_earlier, move_latest, read_earlier, read_latest
 from cxr.store import Store, open_store
-from tests.unit.nightly.conftest import figures, silence
+from tests.unit.nightly.conftest import silence
 
 
 def night_of(lease: Lease) -> str:
@@ -21,7 +21,7 @@ def night_of(lease: Lease) -> str:
 def commit(lease: Lease) -> bool:
     """Whether the holder could move the pointer to a night named after its lease."""
     try:
-        move_latest(lease, Pointer(night=night_of(lease), figures=figures()))
+        move_latest(lease, Pointer(night=night_of(lease), metrics=metrics()))
     except LostLease:
         return False
     return True

@@ -10,7 +10,7 @@ from cxr.errors import BadInput
 from cxr.nightly import report
 from cxr.nightly.pointer import Pointer
 from cxr.store import Store
-from tests.unit.nightly.conftest import CONFIG, figures, judged
+from tests.unit.nightly.conftest import CONFIG, judged, metrics
 
 NIGHT = "2026-11-02"
 
@@ -52,8 +52,8 @@ def test_a_finished_night_is_found_and_another_recipe_refused(store: Store) -> N
 
 
 def test_the_page_tells_every_check_and_links_to_what_lies_around_it(store: Store) -> None:
-    last = Pointer(night="2026-11-01", figures=figures())
-    text = report.render_page(judged(NIGHT, last, worst_agreement=0.5))
+    last = Pointer(night="2026-11-01", metrics=metrics())
+    text = report.render_page(judged(NIGHT, last, worst_accuracy=0.5))
     assert "lower 95 % bound, is 0.5, at least 0.6 is allowed" in text
     assert "Last night is 2026-11-01" in text and "at most 1.25" in text
     assert 'href="../evaluation/index.html"' in text and 'href="../../../trend/index.html"' in text

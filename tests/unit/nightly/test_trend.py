@@ -16,7 +16,7 @@ from tests.unit.nightly.conftest import judged
 
 @pytest.fixture
 def nights() -> list[Report]:
-    return [judged("2026-10-31"), judged("2026-11-01", worst_agreement=0.3), judged("2026-11-02", worst_agreement=None)]
+    return [judged("2026-10-31"), judged("2026-11-01", worst_accuracy=0.3), judged("2026-11-02", worst_accuracy=None)]
 
 
 def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights: list[Report]) -> None:
