@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cxr.nightly.lease import LENGTH, Lease, LostLease, take_lease
 from cxr.nightly.pointer import Pointer, close_earlier, move_latest, read_earlier, read_latest
 from cxr.store import Store, open_store
-from tests.unit.nightly.conftest import silence
+from tests.unit.nightly.conftest import metrics, silence
 
 
 def night_of(lease: Lease) -> str:
