@@ -13,20 +13,3 @@ from cxr.artifact.lifecycle import Artifact, commit_record, plan_marks, refuse_o
 from cxr.artifact.record import Made, Record, library_versions, read_record, recipe_digest, replace_record
 from cxr.artifact.units import listed_units, unit_key
 from cxr.artifact.verify import Verification, verify
-
-__all__ = [
-    "Artifact",
-    "Made",
-    "Record",
-    "Verification",
-    "commit_record",
-    "library_versions",
-    "listed_units",
-    "plan_marks",
-    "read_record",
-    "recipe_digest",
-    "refuse_other",
-    "replace_record",
-    "unit_key",
-    "verify",
-]

@@ -27,23 +27,3 @@ from cxr.cluster.session import (
 )
 from cxr.cluster.trials import SendMessage, WorkersDied, run_trials, share, train, train_trials
 from cxr.cluster.unit_stages import UnitDone, run_rows, run_units
-
-__all__ = [
-    "COMPUTE_USAGE",
-    "SendMessage",
-    "UnitDone",
-    "WorkersDied",
-    "check_room",
-    "default_workers",
-    "describe_devices",
-    "has_gpu",
-    "max_threads_per_worker",
-    "run_rows",
-    "run_trials",
-    "run_units",
-    "session",
-    "share",
-    "train",
-    "train_trials",
-    "worker_cpus",
-]

@@ -85,7 +85,8 @@ def save_lora(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path
     """`LORA_FILE` as diffusers loads it, with rank and alpha in its metadata, and `KOHYA_FILE` for other programs."""
     states = {name: get_peft_model_state_dict(getattr(pipe, name)) for name in trained_parts(config)}
     if "text_encoder" in states:
-        states["text_encoder"] = _published_names(states["text_encoder"])
+        held = states["text_encoder"].items()  # transformers 5 dropped the level that every published LoRA has
+        states["text_encoder"] = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in held}
     StableDiffusionPipeline.save_lora_weights(
         folder,
         **{f"{name}_lora_layers": state for name, state in states.items()},
@@ -111,11 +112,6 @@ def sort_metadata(path: Path) -> None:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
-
-
-def _published_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """CLIP's keys as every published LoRA has them; transformers 5 dropped the level `text_model`."""
-    return {key if key.startswith("text_model.") else f"text_model.{key}": value for key, value in state.items()}
 
 
 def to_kohya(state: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:

@@ -82,14 +82,13 @@ class Units:
 
 def units_of(job: EvaluateJob, size: int = UNIT) -> Units:
     """So many pictures each, the last one fewer."""
-    parts = job.real.table, job.synthetic.table
-    stores = job.real.store, job.synthetic.store
     real, synthetic = (
         [
-            Unit(store, rows, features_key(job, rows["sha256"].to_pylist()), None)
-            for rows in (part.slice(start, size).combine_chunks() for start in range(0, len(part), size))
+            Unit(side.store, rows, features_key(job, rows["sha256"].to_pylist()), None)
+            for start in range(0, len(side.table), size)
+            for rows in [side.table.select(COLUMNS).slice(start, size).combine_chunks()]
         ]
-        for store, part in zip(stores, (part.select(COLUMNS) for part in parts), strict=True)
+        for side in (job.real, job.synthetic)
     )
     seen = (unit_key(COMMITS, number, ".parquet") for number in range(len(synthetic)))
     return Units(real, [replace(unit, seen=key) for unit, key in zip(synthetic, seen, strict=True)])

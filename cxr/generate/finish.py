@@ -46,7 +46,9 @@ def finish(
             shards = shard_objects(store, plan.units)
             objects += shards
             size, digest = sum(s.size for s in shards), digest_of((s.key, s.sha256) for s in shards)
-    objects.append(store.put(SHEET_KEY, contact_sheet(first_images(store, config, plan, reader))))
+    first = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
+    pictures = {finding: read_pictures(store, config.layout, rows) for finding, rows in first.items()}
+    objects.append(store.put(SHEET_KEY, contact_sheet(pictures)))
     objects.append(store.put(CARD_KEY, card(config, plan, source, licence, about, learned).encode()))
     return Made(count=plan.images, bytes=size, digest=digest), objects
 
@@ -62,7 +64,9 @@ def write_tables(
         for unit, images in enumerate(committed_images(store, config.layout, plan.units)):
             for row, image in zip(reader.rows(unit), images, strict=True):
                 size += image.size
-                waiting.append(catalog_row(row, image.key, image.sha256, source, licence))
+                about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
+                stored = {"key": image.key, "sha256": image.sha256, "source": source, "licence": licence}
+                waiting.append(about | stored)
                 line = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             if len(waiting) >= 8192:
@@ -72,20 +76,9 @@ def write_tables(
     return size
 
 
-def catalog_row(row: dict[str, Any], key: str, sha256: str, source: str, licence: str) -> dict[str, Any]:
-    about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
-    return {**about, "key": key, "sha256": sha256, "source": source, "licence": licence}
-
-
 def keys_and_digests(catalog: Path) -> Iterator[tuple[str, str]]:
     for batch in pq.ParquetFile(catalog).iter_batches(columns=["key", "sha256"]):
         yield from zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
-
-
-def first_images(store: Store, config: GenerateConfig, plan: Plan, reader: PlanReader) -> dict[str, Iterator[bytes]]:
-    """The files of each finding's first pictures in the plan."""
-    chosen = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
-    return {finding: read_pictures(store, config.layout, rows) for finding, rows in chosen.items()}
 
 
 def describe_training(model: Weights, lora: Weights | None) -> str:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cxr.artifact import Artifact, Record, recipe_digest, unit_key
 from cxr.artifact.keys import COMMITS, PLAN_KEY
 from cxr.artifact.kinds import INGESTED_IMAGES
-from cxr.data.catalog import image_key
+from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import (
     MissingImage,
     RejectedImage,
@@ -39,21 +39,8 @@ from cxr.tables import batched
 REJECTED_KEY = "rejected.jsonl"
 TOLD_REASONS = 3
 
-ROWS = pa.schema(
-    [
-        ("name", pa.string()),
-        ("finding", pa.string()),
-        ("text", pa.string()),
-        ("patient_id", pa.string()),
-        ("view", pa.string()),
-        ("sex", pa.string()),
-        ("age", pa.int32()),
-        ("split", pa.string()),
-        ("source", pa.string()),
-        ("licence", pa.string()),
-        ("mark", pa.string()),
-    ]
-)
+_AS_IN_CATALOG = ("finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
+ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, _AS_IN_CATALOG), ("mark", pa.string())])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 Exit code 0: all there and as its record says. 1: something missing, extra or damaged. 2: bad input.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -31,16 +30,12 @@ def main(args: Args) -> int:
         warn_of_hashed_ids(store.uri, read_lineage(record.metrics))
     print(f"{_sum(found)}: {len(found.missing)} missing, {len(found.extra)} extra, {len(found.damaged)} damaged")
     for word, keys in (("missing", found.missing), ("extra", found.extra), ("damaged", found.damaged)):
-        for line in _lines(keys):
-            print(f"{word}: {line}")
+        for key in keys[:_SHOWN]:
+            print(f"{word}: {key}")
+        if len(keys) > _SHOWN:
+            print(f"{word}: and {len(keys) - _SHOWN} more")
     return 0 if found.clean else 1
 
 
 def _sum(found: Verification) -> str:
     return f"{found.checked} objects, {found.bytes / 1e6:.1f} MB"
-
-
-def _lines(keys: list[str]) -> Iterable[str]:
-    yield from keys[:_SHOWN]
-    if len(keys) > _SHOWN:
-        yield f"and {len(keys) - _SHOWN} more"

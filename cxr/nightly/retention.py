@@ -1,7 +1,5 @@
 """Old nights, and data and models that none of the others needs, are removed."""
 
-from collections.abc import Iterator
-
 from cxr.artifact.keys import RECORD_KEY
 from cxr.nightly import report
 from cxr.nightly.lease import Lease
@@ -23,7 +21,8 @@ def remove_old_nights(lease: Lease, keep: int, date: str, latest: Pointer) -> li
     kept = {*nights[-keep:], date, latest.night}
     needed = set().union(*(required_places(store, night) for night in kept & set(nights)))
     places = [f"{NIGHTS}{night}/" for night in nights if night not in kept]
-    places += [place for folder in (MODELS, DATA) for place in list_folders(store, folder) if place not in needed]
+    made_for_nights = (f"{folder}{name}/" for folder in (MODELS, DATA) for name in list_names(store, folder))
+    places += [place for place in made_for_nights if place not in needed]
     for place in places:
         lease.check()
         remove_artifact(store, place)
@@ -33,10 +32,6 @@ def remove_old_nights(lease: Lease, keep: int, date: str, latest: Pointer) -> li
 def list_names(store: Store, prefix: str) -> list[str]:
     """The folders below a prefix, sorted."""
     return sorted({found.key.removeprefix(prefix).split("/")[0] for found in store.list(prefix)})
-
-
-def list_folders(store: Store, prefix: str) -> Iterator[str]:
-    return (f"{prefix}{name}/" for name in list_names(store, prefix))
 
 
 def required_places(store: Store, night: str) -> set[str]:

@@ -1,6 +1,5 @@
 """The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
 
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from cxr.diffusion.latents import latent_moments
-from cxr.embedded.phantoms import Phantom, draw_phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
@@ -23,23 +22,17 @@ CORPUS = 20_000  # captions that the tokenizer is trained on
 VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's seed
 
 
-def draw_phantoms(
-    seed: int, count: int, size: int, findings: Sequence[str] = FINDINGS
-) -> tuple[np.ndarray, list[Attributes]]:
+def draw_phantoms(seed: int, count: int, size: int) -> tuple[np.ndarray, list[Attributes]]:
     """The first `count` phantoms of a series: uint8 [count, size, size] and what each shows."""
     pixels = np.empty((count, size, size), np.uint8)
     attributes: list[Attributes] = []
-    arguments = ([seed] * count, range(count), [findings] * count, [size] * count)
+    arguments = ([seed] * count, range(count), [FINDINGS] * count, [size] * count)
     with ProcessPoolExecutor() as pool, progress("phantoms", count, "pictures") as advance:
-        for i, drawn in enumerate(pool.map(small_phantom, *arguments, chunksize=50)):
+        for i, drawn in enumerate(pool.map(draw_phantom, *arguments, chunksize=50)):
             pixels[i] = drawn.pixels
             attributes.append(drawn.attributes)
             advance()
     return pixels, attributes
-
-
-def small_phantom(seed: int, number: int, findings: Sequence[str], size: int) -> Phantom:
-    return draw_phantom(seed, number, findings, size)
 
 
 def build(config: PretrainConfig, folder: Path) -> None:

@@ -34,40 +34,16 @@ VIEWS = ("PA", "AP")
 
 # Patterns for which a side / a zone means something; "bilateral" only where both lungs can show it at once.
 ONE_SIDED = {
-    "atelectasis",
-    "lobar_consolidation",
-    "cavity",
-    "pneumothorax",
-    "nodule",
-    "mass",
-    "pacemaker",
-    "central_line",
-    "chest_drain",
-    "rotated",
-    "tilted",
-}
+    "atelectasis", "lobar_consolidation", "cavity", "pneumothorax", "nodule", "mass", "pacemaker", "central_line",
+    "chest_drain", "rotated", "tilted",
+}  # fmt: skip
 EITHER_SIDED = {"ground_glass", "bronchopneumonia", "effusion", "pleural_thickening"}
 ZONED = {"ground_glass", "lobar_consolidation", "nodule", "mass"}
 GRADED = {
-    "cardiomegaly",
-    "globular_heart",
-    "ground_glass",
-    "edema",
-    "atelectasis",
-    "lobar_consolidation",
-    "bronchopneumonia",
-    "miliary",
-    "effusion",
-    "pneumothorax",
-    "pleural_thickening",
-    "metastases",
-    "motion_blur",
-    "grid_lines",
-    "quantum_mottle",
-    "rotated",
-    "tilted",
-    "washed_out",
-}
+    "cardiomegaly", "globular_heart", "ground_glass", "edema", "atelectasis", "lobar_consolidation",
+    "bronchopneumonia", "miliary", "effusion", "pneumothorax", "pleural_thickening", "metastases", "motion_blur",
+    "grid_lines", "quantum_mottle", "rotated", "tilted", "washed_out",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,3 @@ files.py     local files as objects
 from cxr.store.base import ListedObject, Store, StoredObject, check_key, digest_of, sha256
 from cxr.store.files import get_pieces, json_lines, parquet, put_file, put_folder, put_pieces
 from cxr.store.location import open_store
-
-__all__ = [
-    "ListedObject",
-    "Store",
-    "StoredObject",
-    "check_key",
-    "digest_of",
-    "get_pieces",
-    "json_lines",
-    "open_store",
-    "parquet",
-    "put_file",
-    "put_folder",
-    "put_pieces",
-    "sha256",
-]

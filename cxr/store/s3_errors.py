@@ -116,7 +116,8 @@ def _explain_refusal(error: boto.ClientError, bucket: str, server: str) -> str:
         return f"{server} refuses the keys ({code}); {_advise_on_keys(code, bucket)}"
     if code in _REDIRECT_CODES or (code in ("400", "BadRequest", "InvalidRequest") and answer.get("Region")):
         region = answer.get("Region") or _header(error, "x-amz-bucket-region")
-        there = f"set AWS_REGION={region}" if region else f"set AWS_REGION to its region{_suggest_endpoint(error)}"
+        endpoint = f", or the endpoint to {answer['Endpoint']}" if answer.get("Endpoint") else ""
+        there = f"set AWS_REGION={region}" if region else f"set AWS_REGION to its region{endpoint}"
         return f"bucket {bucket!r} is in another region than the one asked, or elsewhere ({code}); {there}"
     if code in _HOST_STYLE_CODES:
         return (
@@ -213,11 +214,6 @@ def _clock_offset(error: boto.ClientError) -> float:
 def _describe_offset(error: boto.ClientError) -> str:
     off = round(_clock_offset(error) / 60)
     return f" by {abs(off)} minutes ({'ahead' if off > 0 else 'behind'})" if off else ""
-
-
-def _suggest_endpoint(error: boto.ClientError) -> str:
-    endpoint = error.response.get("Error", {}).get("Endpoint")
-    return f", or the endpoint to {endpoint}" if endpoint else ""
 
 
 def _header(error: boto.ClientError, name: str) -> str:

@@ -26,21 +26,3 @@ from cxr.weights.names import (
     check_weights_spec,
     network_and_place,
 )
-
-__all__ = [
-    "EXTRACTOR",
-    "PUBLISHED_RAD_DINO",
-    "Weights",
-    "check_extractor_spec",
-    "check_lora_spec",
-    "check_spec",
-    "check_weights_spec",
-    "network_and_place",
-    "read_state",
-    "resolve",
-    "resolve_extractor",
-    "resolve_imagenet",
-    "resolve_lora",
-    "strip_local_paths",
-    "write_digest",
-]

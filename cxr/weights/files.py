@@ -78,7 +78,8 @@ def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
     names = [name for name in found if is_wanted(name, MODEL)]
     for part in parts:
         held = [name for name in names if name.startswith(f"{part}/")]
-        if not held or not (_is_config_only(part) or any(name.endswith(".safetensors") for name in held)):
+        has_weights = not part.startswith(("tokenizer", "scheduler"))
+        if not held or (has_weights and not any(name.endswith(".safetensors") for name in held)):
             raise BadInput(_no_weights(folder, part))
     return sorted([INDEX, *names])
 
@@ -160,10 +161,6 @@ def pipeline_parts(index: bytes, where: object) -> list[str]:
         parsed = None
     check_index(parsed, where)
     return [part for part, made in parsed.items() if part not in UNUSED and isinstance(made, list) and all(made)]
-
-
-def _is_config_only(part: str) -> bool:
-    return part.startswith(("tokenizer", "scheduler"))
 
 
 def _no_weights(folder: Path, part: str) -> str:

@@ -168,19 +168,11 @@ def _resolve(spec: str, kind: str, wanted: FileSpec) -> Weights:
 def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: str) -> Weights:
     hashes = verify_files(folder, wanted)
     path = folder if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
-    digest, trained = digest_of(hashes.items()), None if spec in ALIASES else _trained(spec, folder)
-    return Weights(spec, path, digest, licence, source, *_lineage(spec, folder, source), trained)
-
-
-def _trained(spec: str, folder: Path) -> TrainedPrompts | None:
-    record = read_record(open_store(str(folder)))
-    return trained_prompts(record.metrics, spec) if record else None
-
-
-def _lineage(spec: str, folder: Path, source: str) -> tuple[Lineage, tuple[str, ...]]:
-    """`seen` and `sources`."""
+    digest = digest_of(hashes.items())
     if spec in ALIASES:
-        return (), (PHANTOM if source == "embedded" else source,)
+        return Weights(spec, path, digest, licence, source, (), (PHANTOM if source == "embedded" else source,))
     record = read_record(open_store(str(folder)))
     metrics = record.metrics if record else {}
-    return read_lineage(metrics), tuple(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE]))
+    trained = trained_prompts(metrics, spec) if record else None
+    sources = tuple(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE]))
+    return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained)

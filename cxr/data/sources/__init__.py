@@ -18,15 +18,3 @@ from cxr.data.sources.openi_reports import Report, openi_reports
 from cxr.data.sources.registry import SOURCES, is_source_name, parse_source
 from cxr.data.sources.row import Source, SourceOptions, SourceRow
 from cxr.data.sources.vocabulary import parse_patient
-
-__all__ = [
-    "SOURCES",
-    "Report",
-    "Source",
-    "SourceOptions",
-    "SourceRow",
-    "is_source_name",
-    "openi_reports",
-    "parse_patient",
-    "parse_source",
-]

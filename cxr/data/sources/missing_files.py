@@ -24,8 +24,11 @@ def locate_files(
     """
     paths: dict[str, str] = {}  # as written -> where
     for where, file in written:
-        if _is_there(root, to_local_path(file, root)):
-            _note_converted(file, to_local_path(file, root), table, notes)
+        local = to_local_path(file, root)
+        if _is_there(root, local):
+            if local != file:
+                read = escape_unprintable(local)
+                notes(f"{table.name}: paths are written as on another system: {file[:200]!a} is read as {read}")
             return {}
         paths.setdefault(file, where)
     finder, found = FileFinder(root), {}
@@ -57,12 +60,6 @@ def _is_there(root: Path, path: str) -> bool:
         return (root / path).exists()
     except (OSError, ValueError):
         return False
-
-
-def _note_converted(file: str, path: str, table: Path, notes: Callable[[str], None]) -> None:
-    if path != file:
-        read = escape_unprintable(path)
-        notes(f"{table.name}: paths are written as on another system: {file[:200]!a} is read as {read}")
 
 
 def _raise_not_found(paths: dict[str, str], root: Path, table: Path) -> None:

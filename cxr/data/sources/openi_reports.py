@@ -18,48 +18,28 @@ MAX_XML = 1 << 20  # bytes; the longest is 14 kB
 
 # The first word group of a MeSH major term, or the beginning of the whole term, and the finding it shows. Terms of
 # bones, aorta, diaphragm and lung volume, calcifications and scars are none of the ten.
-HEADINGS = {
-    "normal": "Normal_Anatomy",
-    "cardiomegaly": "Cardiac_Findings",
-    "cardiac shadow": "Cardiac_Findings",
-    "heart": "Cardiac_Findings",
-    "heart atria": "Cardiac_Findings",
-    "heart failure": "Cardiac_Findings",
-    "heart ventricles": "Cardiac_Findings",
-    "pericardial effusion": "Cardiac_Findings",
-    "opacity": "Lung_Opacities",
-    "airspace disease": "Lung_Opacities",
-    "density": "Lung_Opacities",
-    "lung diseases, interstitial": "Lung_Opacities",
-    "markings": "Lung_Opacities",
-    "pulmonary atelectasis": "Lung_Opacities",
-    "pulmonary congestion": "Lung_Opacities",
-    "pulmonary edema": "Lung_Opacities",
-    "pulmonary fibrosis": "Lung_Opacities",
-    "consolidation": "Infectious_Patterns",
-    "infiltrate": "Infectious_Patterns",
-    "pneumonia": "Infectious_Patterns",
-    "tuberculosis": "Infectious_Patterns",
-    "costophrenic angle": "Pleural_Conditions",
-    "hydropneumothorax": "Pleural_Conditions",
-    "pleura": "Pleural_Conditions",
-    "pleural effusion": "Pleural_Conditions",
-    "pneumothorax": "Pleural_Conditions",
-    "thickening/pleura": "Pleural_Conditions",
-    "calcified granuloma": "Structural_Lesions",
-    "granuloma": "Structural_Lesions",
-    "granulomatous disease": "Structural_Lesions",
-    "mass": "Structural_Lesions",
-    "nodule": "Structural_Lesions",
-    "catheters, indwelling": "Medical_Devices",
-    "implanted medical device": "Medical_Devices",
-    "medical device": "Medical_Devices",
-    "stents": "Medical_Devices",
-    "surgical instruments": "Medical_Devices",
-    "sutures": "Medical_Devices",
-    "tube, inserted": "Medical_Devices",
-    "technical quality of image unsatisfactory": "Imaging_Artifacts",
-}
+_HEADINGS = {
+    "Normal_Anatomy": ("normal",),
+    "Cardiac_Findings": (
+        "cardiomegaly", "cardiac shadow", "heart", "heart atria", "heart failure", "heart ventricles",
+        "pericardial effusion",
+    ),
+    "Lung_Opacities": (
+        "opacity", "airspace disease", "density", "lung diseases, interstitial", "markings", "pulmonary atelectasis",
+        "pulmonary congestion", "pulmonary edema", "pulmonary fibrosis",
+    ),
+    "Infectious_Patterns": ("consolidation", "infiltrate", "pneumonia", "tuberculosis"),
+    "Pleural_Conditions": (
+        "costophrenic angle", "hydropneumothorax", "pleura", "pleural effusion", "pneumothorax", "thickening/pleura",
+    ),
+    "Structural_Lesions": ("calcified granuloma", "granuloma", "granulomatous disease", "mass", "nodule"),
+    "Medical_Devices": (
+        "catheters, indwelling", "implanted medical device", "medical device", "stents", "surgical instruments",
+        "sutures", "tube, inserted",
+    ),
+    "Imaging_Artifacts": ("technical quality of image unsatisfactory",),
+}  # fmt: skip
+HEADINGS = {heading: finding for finding, headings in _HEADINGS.items() for heading in headings}
 _SEVERAL = r"\b(?:2|two|2v|views|frontal|and)\b"  # one caption stands at all pictures of a report
 _VIEWS = {"PA": r"\bPA\b", "AP": r"\bAP\b", "lateral": r"\blat(?:eral)?\b"}
 

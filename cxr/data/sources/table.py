@@ -89,10 +89,11 @@ class _Table:
         known = (*COLUMNS, *OTHER_NAMES)
         schema = Schema("X-rays", known, watched=(), numbers=NUMBERS, advice=ADVICE, renamed=self.mapped)
         rows, cursor = read_rows(self.path, schema)
-        ours = {name for _, name in self.mapped}
+        mapped = {name for _, name in self.mapped}
         try:
             for row in rows:
-                yield _with_own_names(row, ours), cursor
+                # a column that the user mapped comes first, else another name before ours
+                yield row | {own: row[n] for n, own in OTHER_NAMES.items() if n in row and own not in mapped}, cursor
         except BadInput as error:
             raise self.locate_error(error, cursor) from None
         except OSError as error:
@@ -117,12 +118,6 @@ class _Table:
     def locate_error(self, error: BadInput, cursor: ReadCursor) -> BadInput:
         where = f"{cursor.unit} {cursor.number}: " if cursor.number else ""
         return BadInput(f"{self.path}: {where}{error}")
-
-
-def _with_own_names(row: Row, mapped: set[str]) -> Row:
-    """The row under our names; a column the user mapped comes first, else another name before ours."""
-    others = {ours: row[name] for name, ours in OTHER_NAMES.items() if name in row and ours not in mapped}
-    return row | others
 
 
 @dataclass

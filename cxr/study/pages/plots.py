@@ -170,16 +170,12 @@ def training(study: Study) -> bytes:
     def panel(axis: Axes, arm: ArmResult) -> None:
         colour = KINDS[kind(study, arm)][0]
         for seed, curve in arm.curves.items():
-            axis.plot(*steps_and_aurocs(curve), color=GRAY, linewidth=0.9)
+            axis.plot([p.step for p in curve], [p.auroc for p in curve], color=GRAY, linewidth=0.9)
             chosen = curve[arm.best[seed]]
             axis.plot(chosen.step, chosen.auroc, "o", color=colour, markersize=6, markeredgecolor="white", zorder=3)
         axis.plot(*mean_curve(list(arm.curves.values())), color=colour, linewidth=2.2)
 
     return panels(study, "Validation AUROC while training", panel, "step", "AUROC of the validation part")
-
-
-def steps_and_aurocs(curve: Sequence[ValidationPoint]) -> tuple[list[int], list[float]]:
-    return [point.step for point in curve], [point.auroc for point in curve]
 
 
 def mean_curve(curves: Sequence[Sequence[ValidationPoint]]) -> tuple[list[int], list[float]]:
