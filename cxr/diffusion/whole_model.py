@@ -128,7 +128,7 @@ def _compare_weights(path: Path, part: str, wanted: dict[str, Shape]) -> None:
     for name, shape in wanted.items():
         if name not in held:
             raise BadInput(f"{path}: has no {name}, which its config.json describes; fetch the model again")
-        if held[name] != shape and not (part == VAE and _squeezed(held[name]) == shape):
+        if held[name] != shape and not (part == VAE and held[name] == (*shape, 1, 1)):
             raise BadInput(
                 f"{path}: {name} is {list(held[name])}, by its config.json {list(shape)}; fetch the model again"
             )
@@ -142,10 +142,6 @@ def _modern_name(name: str, part: str) -> str:
     layer, _, kind = name.rpartition(".")
     before, _, last = layer.rpartition(".")
     return f"{before}.{_OLD_ATTENTION[last]}.{kind}" if part == VAE and last in _OLD_ATTENTION else name
-
-
-def _squeezed(shape: Shape) -> Shape:
-    return shape[:2] if shape[2:] == (1, 1) else shape
 
 
 def _check_tokenizer(folder: Path, text: dict[str, Any]) -> None:

@@ -15,14 +15,7 @@ from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
 from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
-from cxr.data.lineage import (
-    LINEAGE,
-    SET_SOURCES,
-    merge_lineages,
-    phantom_notice,
-    read_lineage,
-    record_lineage,
-)
+from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
 from cxr.evaluate.calibration import why_too_few

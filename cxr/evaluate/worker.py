@@ -140,11 +140,7 @@ class EvaluateWorker:
     earlier: Earlier | None
 
     def __call__(
-        self,
-        number: int,
-        pickled: bytes,
-        index: TrainingImageIndex,
-        predict_classes: PredictClasses | None,
+        self, number: int, pickled: bytes, index: TrainingImageIndex, predict_classes: PredictClasses | None
     ) -> dict[str, Any]:
         """Looks at a unit's pictures and stores what is seen. The same unit gives the same bytes, so that whoever comes
         second changes nothing.

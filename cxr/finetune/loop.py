@@ -175,10 +175,7 @@ class Trainer:
 
 
 def train(
-    trainer: Trainer,
-    validate: Callable[[], Metrics],
-    report: Callable[[Metrics], None],
-    keep: Callable[[bool], None],
+    trainer: Trainer, validate: Callable[[], Metrics], report: Callable[[Metrics], None], keep: Callable[[bool], None]
 ) -> None:
     """Steps until the end, or until the selection is exhausted; a trainer that has finished is left as it is.
 

@@ -34,11 +34,7 @@ class Validation:
     """
 
     def __init__(
-        self,
-        trainer: Trainer,
-        images: CaptionedImages,
-        sample: Sample | None = None,
-        distance: Distance | None = None,
+        self, trainer: Trainer, images: CaptionedImages, sample: Sample | None = None, distance: Distance | None = None
     ) -> None:
         self.config, self.images = trainer.config, images
         self.objective = Objective(trainer.model, images, self.config.cache, trainer.precision)
@@ -81,10 +77,7 @@ def compare_pairs(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """
     a, b = _unit(generated), _unit(real)
     similarity = cast(Tensor, structural_similarity_index_measure(a, b, data_range=1.0))  # no tuple unless asked
-    return {
-        "ssim": similarity.item(),
-        "psnr": peak_signal_noise_ratio(a, b, data_range=1.0, dim=(1, 2, 3)).item(),
-    }
+    return {"ssim": similarity.item(), "psnr": peak_signal_noise_ratio(a, b, data_range=1.0, dim=(1, 2, 3)).item()}
 
 
 def _unit(pixels: np.ndarray) -> Tensor:

@@ -32,7 +32,7 @@ SHARD_SCHEMA = pa.schema(
         ("negative_prompt", pa.string()),
         ("seed", pa.int64()),
         ("sha256", pa.string()),
-    ],
+    ]
 )
 SHARD_FEATURES = {"image": {"_type": "Image"}} | {
     name: {"dtype": "int64" if name == "seed" else "string", "_type": "Value"} for name in SHARD_SCHEMA.names[1:]

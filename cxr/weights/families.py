@@ -27,7 +27,7 @@ FAMILIES = {
             "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
             "scheduler": None,
         },
-    ),
+    )
 }
 KNOWN_MODELS = (
     f"the models known are {', '.join(f'{family.name} ({pipeline})' for pipeline, family in FAMILIES.items())}; "

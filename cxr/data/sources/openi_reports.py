@@ -18,7 +18,7 @@ MAX_XML = 1 << 20  # bytes; the longest is 14 kB
 
 # The first word group of a MeSH major term, or the beginning of the whole term, and the finding it shows. Terms of
 # bones, aorta, diaphragm and lung volume, calcifications and scars are none of the ten.
-_HEADINGS = {
+_HEADINGS = {  # by finding
     "Normal_Anatomy": ("normal",),
     "Cardiac_Findings": (
         "cardiomegaly", "cardiac shadow", "heart", "heart atria", "heart failure", "heart ventricles",

@@ -184,18 +184,8 @@ def heart_outline(lay: Layout, a: Anatomy) -> np.ndarray:
         return smooth(lay.path([*points, (left, 0.86), (left, 0.6), (left * 0.45, 0.36)]))
     tip = 0.9 + 0.08 * a.heart_apex
     points = [(-0.22, 0.4), (right * 0.95, 0.58), (right * 1.12, 0.82), (right * 0.85, 1.1), (left * 0.6, 1.14)]
-    return smooth(
-        lay.path(
-            [
-                *points,
-                (left * 1.06, tip + 0.1),
-                (left * 1.04, tip - 0.08),
-                (left * 0.74, 0.62),
-                (0.34, 0.45),
-                (0.2, 0.34),
-            ]
-        )
-    )
+    points += [(left * 1.06, tip + 0.1), (left * 1.04, tip - 0.08), (left * 0.74, 0.62), (0.34, 0.45), (0.2, 0.34)]
+    return smooth(lay.path(points))
 
 
 def rib_lines(lay: Layout, count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

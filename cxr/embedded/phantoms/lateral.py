@@ -14,17 +14,8 @@ def lateral_scene(n: int, a: Anatomy, lay: Layout) -> Scene:
     front = [(0.2, base + 0.02), (0.17, 0.55), (0.24, 0.34), (0.36, top + 0.1), (0.46, top), (0.62, top + 0.02)]
     heart = ellipse(n, 0.335, base - 0.075, 0.17 * lay.heart_ratio / 0.45, 0.12, 0.014, -0.75)
     lung = polygon(n, smooth(back + floor + front), 0.004) * np.clip(1 - 0.75 * heart, 0, 1)
-    skin = [
-        (0.36, -0.1),
-        (0.34, top),
-        (0.16, 0.3),
-        (0.07, 0.58),
-        (0.08, 1.1),
-        (0.93, 1.1),
-        (0.95, 0.5),
-        (0.9, 0.15),
-        (0.74, -0.1),
-    ]
+    skin = [(0.36, -0.1), (0.34, top), (0.16, 0.3), (0.07, 0.58), (0.08, 1.1)]
+    skin += [(0.93, 1.1), (0.95, 0.5), (0.9, 0.15), (0.74, -0.1)]
     mask = polygon(n, smooth(skin), 0.004)
     mu = mask * a.habitus * (0.6 + 0.45 * soft(mask, 0.05)) + a.breast * ellipse(n, 0.12, 0.62, 0.09, 0.12, 0.008)
     mu = mu - lung * a.habitus * (0.48 + 0.18 * soft(lung, 0.03)) + 0.2 * heart + bones(n, a, top, hump) * a.bone
