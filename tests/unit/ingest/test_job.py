@@ -1,5 +1,6 @@
 """The ingest job without Ray: rows in, one split set out, whatever was refused or repeated on the way."""
 
+import functools
 import json
 import pickle
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ CONFIG = IngestConfig(size=64, unit_images=16, folds=2, max_rejected=0.2)
 PATIENTS, BAD = 40, 3
 
 
+@functools.cache  # drawn once for all tests
 def phantom_bytes(number: int) -> bytes:
     return encode_png(draw_phantom(7, number, BINARY, 64).pixels)
 

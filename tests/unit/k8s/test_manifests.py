@@ -68,7 +68,7 @@ def pods(overlay: str) -> Iterator[tuple[str, Document]]:
 def rayjob_checks() -> jsonschema.Draft7Validator:
     if not CRDS.exists():
         pytest.skip(f"no KubeRay schemas in {CRDS}")
-    versions = yaml.safe_load((CRDS / "ray.io_rayjobs.yaml").read_text())["spec"]["versions"]
+    versions = yaml.load((CRDS / "ray.io_rayjobs.yaml").read_text(), yaml.CSafeLoader)["spec"]["versions"]
     schema = strict(next(v["schema"]["openAPIV3Schema"] for v in versions if v["name"] == "v1"))
     schema["properties"]["metadata"] = {}  # Kubernetes' own
     return jsonschema.Draft7Validator(schema)

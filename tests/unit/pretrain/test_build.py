@@ -1,5 +1,6 @@
 """The whole of pretraining in small: the pipeline loads, and a restart gives what one go gives."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ SMALL = PretrainConfig(
     text=TextConfig(vocabulary=700, width=32, layers=1, steps=2, batch=4),
     denoiser=DenoiserConfig(channels=(8, 8, 16, 16), heads=2, steps=2, batch=4, warmup=1),
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_captions() -> Iterator[None]:
+    """400 in place of 20,000: this vocabulary is full by then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cxr.pretrain.build.CORPUS", 400)
+        yield
 
 
 @pytest.fixture(scope="module")
