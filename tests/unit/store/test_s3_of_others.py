@@ -162,7 +162,7 @@ def test_the_profiles_addressing_style_is_followed(aws, tmp_path, style, path):
             """Quiet."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
         wanted = f"s3 =\n  addressing_style = {style}\n" if style else ""
         (tmp_path / "config").write_text(f"[default]\n{wanted}")
         settings = {"CONFIG_FILE": str(tmp_path / "config"), "ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s"}
