@@ -1,4 +1,4 @@
-"""The door every job enters by: arguments in, exit code out, one clear line for what a user can mend."""
+"""What every job starts with: arguments in, exit code out, one clear line for what a user can mend."""
 
 import atexit
 import dataclasses
@@ -45,10 +45,10 @@ def guard(main: Callable[[], int]) -> int:
     try:
         return main()
     except (BadInput, StoreError, OSError) as error:
-        told = disk_full(error) or error  # a temporary file's, of a plan or a catalog
-        if isinstance(told, OSError):
+        reason = disk_full(error) or error  # a temporary file's, of a plan or a catalog
+        if isinstance(reason, OSError):
             raise
-        print(f"{program()}: {' '.join(str(told).split())}", file=sys.stderr)
+        print(f"{program()}: {' '.join(str(reason).split())}", file=sys.stderr)
         return BAD_INPUT
     except SomeFailed as error:
         print(error, file=sys.stderr)
@@ -102,9 +102,9 @@ def parse(args: type[Args], words: Sequence[str], description: str = "") -> Args
     if recipes := getattr(args, "RECIPES", None):
         recipe, words, description = split_recipe(recipes, words, description)
         name, default = f"{name} RECIPE", start_from(args, recipe, recipes)
-    said = io.StringIO()
+    usage_error = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(usage_error):
             return tyro.cli(
                 args, args=words, default=default, description=description, prog=name,
                 config=[FlagConversionOff], registry=SWITCHES,
@@ -114,7 +114,7 @@ def parse(args: type[Args], words: Sequence[str], description: str = "") -> Args
             raise out_of_range(error) from None
         if isinstance(stop, SystemExit) and stop.code in (0, None):
             raise
-        raise BadInput(f"{plain(said.getvalue())} (--help lists the options)") from None
+        raise BadInput(f"{plain(usage_error.getvalue())} (--help lists the options)") from None
 
 
 def split_recipe(recipes: Recipes, words: Sequence[str], description: str) -> tuple[str, Sequence[str], str]:

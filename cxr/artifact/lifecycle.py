@@ -153,11 +153,11 @@ def _begun_recipe(store: Store) -> dict[str, Any]:
     raise BadInput(f"{store.uri}: {PLAN_KEY} is damaged or not one of ours; choose another --out")
 
 
-def _refuse_if_other(store: Store, kind: str, recipe: dict[str, Any], held_kind: str, held: dict[str, Any]) -> None:
-    if held_kind != kind:
-        _refuse(store, f"holds a {held_kind} artifact, not a {kind} one")
-    if recipe_digest(held) != recipe_digest(recipe):
-        _refuse(store, f"holds another recipe's artifact ({_differences(held, recipe)})")
+def _refuse_if_other(store: Store, kind: str, recipe: dict[str, Any], stored_kind: str, stored: dict[str, Any]) -> None:
+    if stored_kind != kind:
+        _refuse(store, f"holds a {stored_kind} artifact, not a {kind} one")
+    if recipe_digest(stored) != recipe_digest(recipe):
+        _refuse(store, f"holds another recipe's artifact ({_differences(stored, recipe)})")
 
 
 def _refuse(store: Store, why: str) -> NoReturn:
@@ -168,8 +168,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any], most: int = 4) -> str
     """`field old -> new` for the first fields that differ, nested ones with dots."""
     before, after = _flat(old), _flat(new)
     fields = [f for f in sorted(before | after) if before.get(f) != after.get(f)]
-    told = [f"{f} {_short(before, f)} -> {_short(after, f)}" for f in fields[:most]]
-    return ", ".join(told) + (f" and {len(fields) - most} more" if len(fields) > most else "")
+    changes = [f"{f} {_short(before, f)} -> {_short(after, f)}" for f in fields[:most]]
+    return ", ".join(changes) + (f" and {len(fields) - most} more" if len(fields) > most else "")
 
 
 def _flat(recipe: dict[str, Any], path: str = "") -> dict[str, str]:

@@ -18,7 +18,7 @@ _LIBRARIES = ("cxr", "torch", "torchvision", "diffusers", "transformers", "accel
 
 
 class Item(Protocol):
-    """Anything that says what one object holds, as `StoredObject` does."""
+    """Anything that describes one object's content, as `StoredObject` does."""
 
     @property
     def key(self) -> str: ...
@@ -75,8 +75,8 @@ class Record(BaseModel):
     def _names_fit(cls, metrics: dict[str, Any]) -> dict[str, Any]:
         """What a study and a card rest on is lists of names, or not known."""
         for name in ("patients_seen", "sources"):
-            held = metrics.get(name)
-            if held is not None and not (isinstance(held, list) and all(isinstance(one, str) for one in held)):
+            value = metrics.get(name)
+            if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
                 raise ValueError(f"metrics: {name} is no list of names")
         return metrics
 

@@ -56,25 +56,25 @@ def verify(store: Store, progress: Callable[[Verification], None] = lambda so_fa
             f"{store.uri}: no {RECORD_KEY}, so unfinished or not an artifact; finish it with the same command"
         )
     found = Verification()
-    named = {o.key for o in record.objects} | {RECORD_KEY}
+    recorded = {o.key for o in record.objects} | {RECORD_KEY}
     _read_back(store, (_Named(o.key, o.sha256, o.size) for o in record.objects), found, progress)
     if CATALOG_KEY in {*found.missing, *found.damaged}:
         return found
-    if CATALOG_KEY in named:
-        _read_back(store, _images(store, named), found, progress)
-    found.extra.extend(key for key, _ in store.list() if key not in named)
+    if CATALOG_KEY in recorded:
+        _read_back(store, _images(store, recorded), found, progress)
+    found.extra.extend(key for key, _ in store.list() if key not in recorded)
     for keys in (found.missing, found.extra, found.damaged):
         keys.sort()
     return found
 
 
 def _read_back(
-    store: Store, named: Iterable[_Named], found: Verification, progress: Callable[[Verification], None]
+    store: Store, wanted: Iterable[_Named], found: Verification, progress: Callable[[Verification], None]
 ) -> None:
-    """Judge each object in turn while threads read ahead; only a window of them is held."""
+    """Judge each object in turn while threads read ahead; only a window of them is in memory."""
     reading: _Reading = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for want in named:
+        for want in wanted:
             reading.append((want, pool.submit(_look, store, want.key)))
             if len(reading) > 4 * _THREADS:
                 _judge(*_next(reading), found, progress)
@@ -107,8 +107,8 @@ def _judge(
     progress(found)
 
 
-def _images(store: Store, named: set[str]) -> Iterator[_Named]:
-    """The catalog's rows as objects, each key once and only if not `named` yet; adds them to `named`."""
+def _images(store: Store, known: set[str]) -> Iterator[_Named]:
+    """The catalog's rows as objects, each key once and only if not `known` yet; adds them to `known`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -116,8 +116,8 @@ def _images(store: Store, named: set[str]) -> Iterator[_Named]:
         with store.open(CATALOG_KEY) as file:
             for batch in pq.ParquetFile(file).iter_batches(columns=["key", "sha256"]):
                 for key, digest in zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True):
-                    if key not in named:
-                        named.add(key)
+                    if key not in known:
+                        known.add(key)
                         yield _Named(key, digest)
     except (pa.ArrowInvalid, KeyError):
         raise BadInput(f"{store.uri}: {CATALOG_KEY} is not a catalog with columns key and sha256") from None

@@ -22,7 +22,7 @@ class ClassifyConfig(BaseModel):
     weights: str | None = None
     """Other first weights than the published ones: a safetensors file or s3://bucket/prefix."""
     resize: int = Field(256, ge=16, le=1024)
-    """Pixels that pictures are held at; a picture takes resize^2 bytes of memory."""
+    """Pixels that pictures have in memory; a picture takes resize^2 bytes of memory."""
     size: int = Field(224, ge=16, le=1024)
     """Pixels of the crop that the network sees."""
     crop_scale: tuple[float, float] = (0.8, 1.0)

@@ -125,9 +125,9 @@ class ImageMakerWorker:
 
     def __call__(self, block: pa.Table) -> pa.Table:
         start, cpu = time.monotonic(), time.process_time()
-        made = self.make_with_retries(block["unit"][0].as_py())
+        images = self.make_with_retries(block["unit"][0].as_py())
         seconds = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu}
-        return pa.table({name: [value] for name, value in {**made, **seconds}.items()}, schema=MADE_SCHEMA)
+        return pa.table({name: [value] for name, value in {**images, **seconds}.items()}, schema=MADE_SCHEMA)
 
     def make_with_retries(self, unit: int) -> dict[str, Any]:
         rows: Rows = []
@@ -169,26 +169,26 @@ def made_row(
 
 
 def store_made_unit(block: pa.Table, write_unit: WriteUnit) -> pa.Table:
-    """Stores one made unit."""
+    """Stores a unit's images."""
     start = time.thread_time()
-    made = {name: block[name][0].as_py() for name in block.column_names if name != "pixels"}
-    rows, user_error, stored = json.loads(made["rows"]), made["user_error"], 0
+    unit = {name: block[name][0].as_py() for name in block.column_names if name != "pixels"}
+    rows, user_error, stored = json.loads(unit["rows"]), unit["user_error"], 0
     if not user_error:
-        pixels = np.frombuffer(block["pixels"][0].as_buffer(), np.uint8).reshape(made["shape"])
+        pixels = np.frombuffer(block["pixels"][0].as_buffer(), np.uint8).reshape(unit["shape"])
         try:
-            stored = write_unit(made["unit"], rows, None if made["error"] else pixels, made["error"])
+            stored = write_unit(unit["unit"], rows, None if unit["error"] else pixels, unit["error"])
         except Exception as failure:
             if not (user_error := encode_user_error(failure)):
                 raise
     done = {
-        "unit": made["unit"],
-        "images": 0 if made["error"] else len(rows),
+        "unit": unit["unit"],
+        "images": 0 if unit["error"] else len(rows),
         "bytes": stored,
-        "seconds": made["seconds"],
-        "cpu_seconds": made["cpu_seconds"] + time.thread_time() - start,
-        "error": made["error"],
+        "seconds": unit["seconds"],
+        "cpu_seconds": unit["cpu_seconds"] + time.thread_time() - start,
+        "error": unit["error"],
         "user_error": user_error,
-        "retries": made["retries"],
+        "retries": unit["retries"],
     }
     return pa.table({name: [value] for name, value in done.items()})
 

@@ -30,9 +30,9 @@ NO_LISTS: PatientLists = MappingProxyType({})
 
 def encode_lists(lineage: Lineage) -> bytes:
     """The lists at hand, for a model's `lineage.json`."""
-    held = [each for each in lineage or () if each.names is not None]
-    told = [{"key": each.key, "commitment": each.commitment, "patients": each.names} for each in held]
-    return (json.dumps({"lineage": told}, indent=1) + "\n").encode()
+    full = [each for each in lineage or () if each.names is not None]
+    entries = [{"key": each.key, "commitment": each.commitment, "patients": each.names} for each in full]
+    return (json.dumps({"lineage": entries}, indent=1) + "\n").encode()
 
 
 def read_lists(store: Store) -> PatientLists:
@@ -58,8 +58,8 @@ def read_lists_option(option: str, uris: str | None) -> PatientLists:
         store = open_store(uri)
         store.check(write=False)
         record, found = read_record(store), dict(read_lists(store))
-        told = read_lineage(record.metrics) if record else None
-        found |= {each.commitment: each for each in merge_lineages(told) or () if each.names is not None}
+        recorded = read_lineage(record.metrics) if record else None
+        found |= {each.commitment: each for each in merge_lineages(recorded) or () if each.names is not None}
         if not found:
             raise BadInput(f"{option} {uri}: no {LINEAGE_KEY} there; give the --out of jobs/finetune.py")
         lists |= found
@@ -150,11 +150,11 @@ def _pseudonyms_by_part(real: pa.Table, key: LineageKey) -> dict[tuple[str, str]
 def _training_pseudonyms(
     each: TrainingPatients, key: LineageKey, parts: Mapping[tuple[str, str], set[str]], lists: PatientLists
 ) -> set[str] | None:
-    held = each if each.names is not None else lists.get(each.commitment) or _read_saved_list(each.commitment)
-    if held is not None and held.names is not None:
-        if key.commitment(held.names) != each.commitment:
+    full = each if each.names is not None else lists.get(each.commitment) or _read_saved_list(each.commitment)
+    if full is not None and full.names is not None:
+        if key.commitment(full.names) != each.commitment:
             raise BadInput(f"the list of patients {each.commitment[:16]}... is damaged; restore it beside its model")
-        return set(held.names)
+        return set(full.names)
     for finding in dict.fromkeys(finding for _, finding in parts):
         names = set().union(*(parts.get((part, finding), ()) for part in TRAINING_PARTS))
         if key.commitment(names) == each.commitment:

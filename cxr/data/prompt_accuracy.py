@@ -44,16 +44,16 @@ class PromptAccuracy:
         )
 
 
-def prompt_accuracies(agreement: Mapping[str, Any] | None) -> list[PromptAccuracy]:
+def prompt_accuracies(stored: Mapping[str, Any] | None) -> list[PromptAccuracy]:
     """By finding, of `agreement` of an evaluation's quality.json; empty if that could not be measured.
 
     Its rows are the compared findings, its columns those that the classifier knows.
     """
-    if agreement is None:
+    if stored is None:
         return []
-    known, real, found = agreement["findings"], agreement["real"], []
+    known, real, found = stored["findings"], stored["real"], []
     rows = dict(zip(real["findings"], real["counts"], strict=True))
-    for finding, asked in agreement["synthetic"]["findings"].items():
+    for finding, asked in stored["synthetic"]["findings"].items():
         column, others = known.index(finding), [row for name, row in rows.items() if name != finding]
         alarms = sum(row[column] for row in others) / sum(map(sum, others)) if others else None
         sensitivity = real["findings"][finding]["share"]

@@ -90,7 +90,7 @@ def save_lora(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path
         **{f"{name}_lora_adapter_metadata": lora_metadata(getattr(pipe, name)) for name in states},
     )
     sort_metadata(folder / LORA_FILE)
-    state = {f"{name}.{key}": value for name, held in states.items() for key, value in held.items()}
+    state = {f"{name}.{key}": value for name, part in states.items() for key, value in part.items()}
     save_file(to_kohya(state, config.alpha), folder / KOHYA_FILE)
 
 

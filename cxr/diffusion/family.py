@@ -118,7 +118,7 @@ def family_of(folder: Path) -> type[DiffusionModel]:
 
 def check_networks(found: "Weights") -> None:
     """`BadInput` unless all parts load and fit together, and every weight is a number. TensorCache by digest."""
-    if found.spec in ALIASES:  # held against published digests
+    if found.spec in ALIASES:  # checked against published digests
         return
     checked = json.dumps([found.digest, library_versions()], sort_keys=True)
     memory = cache_folder() / "checked" / sha256(checked.encode())[:32]

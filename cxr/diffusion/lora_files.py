@@ -91,11 +91,11 @@ def read_lora(path: Path, base: Path) -> Lora:
     _check_text_width(path, header, shapes[UNET])
     halves = _group_by_layer(path, header, shapes)
     settings = _read_settings(path, header)
-    alphas = _read_alphas(path, header, [held.alpha for held in halves.values() if held.alpha])
+    alphas = _read_alphas(path, header, [half.alpha for half in halves.values() if half.alpha])
     changes = []
-    for (part, layer), held in sorted(halves.items()):
-        down, up, rank = _fit_halves(path, header, part, layer, held, shapes[part][layer])
-        alpha = alphas[held.alpha] if held.alpha else None
+    for (part, layer), half in sorted(halves.items()):
+        down, up, rank = _fit_halves(path, header, part, layer, half, shapes[part][layer])
+        alpha = alphas[half.alpha] if half.alpha else None
         strength = _strength_of(alpha, settings.get(part), part, layer, rank)
         changes.append(Change(part, layer, down, up, rank, strength))
     silent = not settings and not alphas
@@ -137,10 +137,10 @@ def _group_by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Sha
             missing.append(found["layer"])
             continue
         role = "alpha" if found["alpha"] else {"A": "down", "B": "up"}.get(found["half"], found["way"])
-        held = halves.setdefault(place, _Halves())
-        if getattr(held, role):
+        half = halves.setdefault(place, _Halves())
+        if getattr(half, role):
             raise BadInput(f"{path}: changes {place[1]} twice, under {name[:120]!r} and another name; make it anew")
-        setattr(held, role, name)
+        setattr(half, role, name)
     if missing:
         absent = len(set(missing))
         raise BadInput(
@@ -164,13 +164,13 @@ def _check_text_width(path: Path, header: Tensors, layers: dict[str, Shape]) -> 
 
 
 def _fit_halves(
-    path: Path, header: Tensors, part: str, layer: str, held: _Halves, shape: Shape
+    path: Path, header: Tensors, part: str, layer: str, half: _Halves, shape: Shape
 ) -> tuple[str, str, int]:
     """Both halves of a change that has them and fits the layer's shape, and its rank."""
-    if held.down is None or held.up is None:
+    if half.down is None or half.up is None:
         raise BadInput(f"{path}: only half of what it adds to {layer} is there; get the file again")
-    down, up = header.shapes[held.down], header.shapes[held.up]
-    for name in (held.down, held.up):
+    down, up = header.shapes[half.down], header.shapes[half.up]
+    for name in (half.down, half.up):
         if not header.dtypes[name].startswith(("F", "BF")):
             raise BadInput(f"{path}: {name} is {header.dtypes[name]}, not floating point; save it as fp16 or fp32")
     paired = len(down) in (2, 4) and len(up) in (2, 4) and up[2:] in ((), (1, 1)) and 0 not in (*down, *up)
@@ -179,7 +179,7 @@ def _fit_halves(
         raise BadInput(f"{path}: made for another base model ({why}); give the base it is for")
     if not paired or down[0] != up[1]:
         raise BadInput(f"{path}: the halves for {layer} do not fit together, {list(down)} and {list(up)}; make it anew")
-    return held.down, held.up, down[0]
+    return half.down, half.up, down[0]
 
 
 def _kernel(shape: Shape) -> Shape:

@@ -1,6 +1,6 @@
 """Whether the files of a base model are one whole model that can be loaded, before a GPU is claimed.
 
-The networks are built from their configurations without memory (torch's device `meta`) and held against the names and
+The networks are built from their configurations without memory (torch's device `meta`) and compared with the names and
 shapes of the weights; libraries would fill in what is missing by chance, with a warning at most.
 """
 
@@ -40,7 +40,7 @@ def check_folder(folder: Path) -> None:
         with _report_as_bad_input(folder / part / "config.json", f"describes no {part}"):
             networks[part] = _build_on_meta(part, configs[part])
         _compare_weights(
-            folder / file, part, {name: tuple(held.shape) for name, held in networks[part].state_dict().items()}
+            folder / file, part, {name: tuple(tensor.shape) for name, tensor in networks[part].state_dict().items()}
         )
     with _report_as_bad_input(folder, "its networks do not work together"):
         _pass_through(networks)
@@ -123,16 +123,16 @@ def _pass_through(networks: "dict[str, Any]") -> None:
 
 
 def _compare_weights(path: Path, part: str, wanted: dict[str, Shape]) -> None:
-    held = {_modern_name(name, part): shape for name, shape in read_header(path).shapes.items()}
+    stored = {_modern_name(name, part): shape for name, shape in read_header(path).shapes.items()}
     wanted = {_modern_name(name, part): shape for name, shape in wanted.items()}
     for name, shape in wanted.items():
-        if name not in held:
+        if name not in stored:
             raise BadInput(f"{path}: has no {name}, which its config.json describes; fetch the model again")
-        if held[name] != shape and not (part == VAE and held[name] == (*shape, 1, 1)):
+        if stored[name] != shape and not (part == VAE and stored[name] == (*shape, 1, 1)):
             raise BadInput(
-                f"{path}: {name} is {list(held[name])}, by its config.json {list(shape)}; fetch the model again"
+                f"{path}: {name} is {list(stored[name])}, by its config.json {list(shape)}; fetch the model again"
             )
-    if part != TEXT and (more := held.keys() - wanted.keys()):  # a text encoder's file may hold more of CLIP
+    if part != TEXT and (more := stored.keys() - wanted.keys()):  # a text encoder's file may hold more of CLIP
         raise BadInput(f"{path}: holds {min(more)}, which its config.json does not describe; fetch the model again")
 
 
@@ -164,8 +164,8 @@ def _check_scheduler(folder: Path) -> None:
     path = folder / "scheduler" / "scheduler_config.json"
     with _report_as_bad_input(path, "describes no schedule"):
         config = _read_config(path)
-        named = getattr(diffusers, json.loads((folder / INDEX).read_bytes())["scheduler"][1])
-        named.from_pretrained(path.parent, local_files_only=True)
+        scheduler = getattr(diffusers, json.loads((folder / INDEX).read_bytes())["scheduler"][1])
+        scheduler.from_pretrained(path.parent, local_files_only=True)
         sampled = diffusers.DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++")
         for scheduler in (sampled, diffusers.DDPMScheduler.from_config(config)):  # as `generate` and `finetune` have it
             scheduler.set_timesteps(2)

@@ -1,8 +1,8 @@
 """Which likeness flags a near-copy, how often a picture that is none is flagged, and whether a set has more of them.
 
 The threshold is a quantile of a sample, so the share of innocent pictures above it is not 1 % but unknown, with a Beta
-distribution: over 300 pictures 0.2 to 2.4 %. And one threshold serves every set that is held against the same training
-pictures, all nights of a nightly job: a low one would fail them all. So what is flagged is held against the upper 95 %
+distribution: over 300 pictures 0.2 to 2.4 %. And one threshold serves every set that is compared with the same training
+pictures, all nights of a nightly job: a low one would fail them all. So what is flagged is compared with the upper 95 %
 bound of that share (a tolerance bound, Wilks 1941), not against 1 %. Simulated for 100, 300 and 1,000 calibration
 pictures and sets of 100 to 12,000: at most 4 % of innocent sets are found to have more than chance, and on 95 % of all
 thresholds at most 2.5 % of the sets that meet it.
@@ -91,14 +91,14 @@ def calibrate(
     pixels, patients = real.read(train), real.patients[train]
     known = not np.array_equal(patients, real.ids[train])
     index = TrainingImageIndex(pixels, patients.tolist())
-    drawn, fresh = (rng.permutation(rows)[:most] for rows in (np.arange(len(train)), held_out))
-    found = index.nearest(pixels[drawn], patients[drawn].tolist(), advance)
+    chosen, fresh = (rng.permutation(rows)[:most] for rows in (np.arange(len(train)), held_out))
+    found = index.nearest(pixels[chosen], patients[chosen].tolist(), advance)
     scores = index.nearest(real.read(fresh), advance=advance).scores if len(fresh) else np.empty(0, np.float32)
     if why_too_few(len(train)):
         return CopyCalibration(index, train, None, found.scores, Chance(0, 0), None, None, known)
     level = threshold(found.scores, known)
-    chance = chance_of(found, drawn, index.groups, level) if known else assumed_chance(len(drawn))
-    hits, related = scores > level, index.relatives(pixels, drawn)
+    chance = chance_of(found, chosen, index.groups, level) if known else assumed_chance(len(chosen))
+    hits, related = scores > level, index.relatives(pixels, chosen)
     if known and len(fresh):
         chance = chance.updated(int(hits.sum()), len(hits), len(set(real.patients[fresh])) / len(fresh))
     return CopyCalibration(

@@ -36,7 +36,7 @@ def conclude(
     left_out: Sequence[str],
     advance: Callable[[int], object],
 ) -> EvaluationResult:
-    """Every figure of units that are all stored. What is drawn, is drawn before their features are read: of the others
+    """Every metric of units that are all stored. Samples are chosen before their features are read: of the others
     only sums are kept."""
     config, against = job.config, job.against
     real, synthetic = (open_images(found, config.size) for found in (job.real, job.synthetic))
@@ -57,21 +57,22 @@ def conclude(
         measured.append(measure.measure_group(group, real, synthetic, features, extractor, config))
         advance(1)
     near = measure.measure_training_gap(sides, groups[0], real, features, config, rng)
-    matches, named = gather_inspected(job.store, units.synthetic, calibration.rows)
+    matches, predicted = gather_inspected(job.store, units.synthetic, calibration.rows)
     copies = count_copies(calibration, synthetic.findings, matches)
-    agreed = measure_prompt_accuracy(classifier, synthetic.findings, named) if classifier else None
+    accuracies = measure_prompt_accuracy(classifier, synthetic.findings, predicted) if classifier else None
     origin = results.origin_notes(job.real, job.synthetic)
     found = results.Quality(
         extractor.name, extractor.digest, extractor.dimension, results.source_of(job.real),
-        results.source_of(job.synthetic), against, measured, near, agreed, copies, why_too_few(len(calibration.rows)),
+        results.source_of(job.synthetic), against, measured, near, accuracies, copies,
+        why_too_few(len(calibration.rows)),
         [*origin, *filter(None, [job.generator]), *left_out,
-         *results.notes_of(measured, near, agreed, copies, extractor.dimension)],
+         *results.notes_of(measured, near, accuracies, copies, extractor.dimension)],
     )  # fmt: skip
-    drawn = plots.draw_plots(
+    pictures = plots.draw_plots(
         found, real, parts[0], synthetic, shown, features, (matches, calibration.unrelated), config.neighbours
     )
     table = copies_table(real, synthetic, matches, calibration.threshold)
-    return EvaluationResult(found, table, drawn, [*(objects[0] | objects[1]).values()])
+    return EvaluationResult(found, table, pictures, [*(objects[0] | objects[1]).values()])
 
 
 def gather_features(
@@ -112,12 +113,12 @@ def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, StoredObject]:
 
 
 def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> tuple[Matches, np.ndarray]:
-    """Of all synthetic pictures the nearest training picture and the finding that is seen, int [M].
+    """Of all synthetic pictures the nearest training picture and the finding that the classifier predicts, int [M].
 
     Args:
         train: int [T], the training pictures' rows in the real set, which the matches then name.
     """
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        tables = list(threads.map(lambda unit: pq.read_table(io.BytesIO(store.get(unit.seen))), units))
-    scores, rows, mirrored, named = (column.to_numpy() for column in pa.concat_tables(tables).columns)
-    return Matches(scores, train[rows], mirrored), named
+        tables = list(threads.map(lambda unit: pq.read_table(io.BytesIO(store.get(unit.inspected))), units))
+    scores, rows, mirrored, predicted = (column.to_numpy() for column in pa.concat_tables(tables).columns)
+    return Matches(scores, train[rows], mirrored), predicted

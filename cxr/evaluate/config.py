@@ -12,7 +12,7 @@ PARTS = {"train": ("train",), "test": ("test",), HELD_OUT: ("validation", "test"
 
 
 class EvaluateConfig(BaseModel):
-    """The recipe of an evaluation; with the digests of both sets and of the extractor it fixes every figure."""
+    """The recipe of an evaluation; with the digests of both sets and of the extractor it fixes every metric."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,7 +49,7 @@ class EvaluateConfig(BaseModel):
 
 
 def identity(config: EvaluateConfig, extractor: str, real: str, synthetic: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: places are replaced by digests of what they held."""
+    """The recipe as the record keeps it: places are replaced by digests of their content."""
     return {
         **config.model_dump(mode="json", exclude={"extractor"}),
         "extractor": extractor,

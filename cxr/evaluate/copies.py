@@ -83,18 +83,18 @@ class TrainingImageIndex:
         with pool(threads) as at_work:
             for start in range(0, len(pixels), QUERIES):
                 part = slice(start, start + QUERIES)
-                seen = np.stack(list(at_work.map(lambda picture: spectra(detail(picture)), pixels[part])))
-                found += at_work.map(self.best, pixels[part], *self.nominate(seen, own[part]))
+                queries = np.stack(list(at_work.map(lambda picture: spectra(detail(picture)), pixels[part])))
+                found += at_work.map(self.best, pixels[part], *self.nominate(queries, own[part]))
                 advance(len(pixels[part]))
         return Matches(*(np.array(column) for column in zip(*found, strict=True)))
 
-    def nominate(self, seen: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def nominate(self, queries: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows int [Q, K] of the training pictures with the nearest spectra, and whether mirrored, bool [Q, K].
 
         Args:
-            seen: float32 [Q, 2, F], the queries' spectra.
+            queries: float32 [Q, 2, F], the queries' spectra.
         """
-        alike = [unit(seen[:, view] - self.middle) @ self.spectra.T for view in (0, 1)]
+        alike = [unit(queries[:, view] - self.middle) @ self.spectra.T for view in (0, 1)]
         similarity = np.maximum(*alike)
         similarity[own[:, None] == self.groups] = -np.inf
         rows = largest(similarity, NOMINATED)

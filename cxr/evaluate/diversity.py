@@ -55,8 +55,8 @@ def bounds(
     first, second = places.reshape(pairs.shape).T
     means = []
     for _ in range(resamples):
-        drawn = rng.multinomial(len(pictures), np.full(len(pictures), 1 / len(pictures)))
-        weights = drawn[first] * drawn[second]
+        counts = rng.multinomial(len(pictures), np.full(len(pictures), 1 / len(pictures)))
+        weights = counts[first] * counts[second]
         if weights.any():
             means.append(np.average(values, weights=weights))
     low, high = np.quantile(means, [0.025, 0.975])

@@ -30,7 +30,7 @@ def ignored(count: int) -> None:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network with what a figure has to say about it."""
+    """A network, and what pages say about it."""
 
     name: str
     digest: str  # of the weights
@@ -58,7 +58,7 @@ class Extractor:
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities float32 [N, classes] from the features [N, dimension] of these pictures."""
         if self.head is None:
-            raise BadInput(f"{self.name}: has no classes, so no Inception Score; leave that figure out")
+            raise BadInput(f"{self.name}: has no classes, so no Inception Score; leave that metric out")
         return self.head(torch.from_numpy(features).to(self.device)).softmax(dim=1).cpu().numpy()
 
 

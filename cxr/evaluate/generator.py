@@ -15,9 +15,9 @@ def check_generator(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists
     Raises:
         BadInput: the generator learned from patients who are in neither the training nor the validation part.
     """
-    seen = read_lineage(synthetic.record.metrics)
-    warn_of_hashed_ids(synthetic.store.uri, seen)
-    found = compare_patients(seen, real.table, lists)
+    lineage = read_lineage(synthetic.record.metrics)
+    warn_of_hashed_ids(synthetic.store.uri, lineage)
+    found = compare_patients(lineage, real.table, lists)
     if found.outside:
         tested = f" ({found.tested} of them in its test part)" if found.tested else ""
         raise BadInput(

@@ -28,7 +28,7 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Features:
-    """Of a set: of the rows that figures use, and sums over all."""
+    """Of a set: of the rows that metrics use, and sums over all."""
 
     rows: np.ndarray  # int [R], ascending
     values: np.ndarray  # float32 [R, d]
@@ -40,7 +40,7 @@ class Features:
 
 @dataclass(frozen=True)
 class GroupRows:
-    """What a finding, or all of them, is measured by: drawn before any picture is read."""
+    """What a finding, or all of them, is measured by: chosen before any picture is read."""
 
     finding: str
     findings: tuple[str, ...]
@@ -81,7 +81,7 @@ def measure_group(
     """Of the chosen rows of both sets, and the Fréchet distance also of all.
 
     Raises:
-        BadInput: a figure cannot be computed of these pictures.
+        BadInput: a metric cannot be computed of these pictures.
     """
     (ours, theirs), rng = chosen.rows, chosen.rng
     patients = real.patients[ours]

@@ -124,7 +124,7 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
 
 
 FIDELITY = (
-    "Each figure with its 95 % interval, from random halves of both sets. The Fréchet distance is given as the field "
+    "Each metric with its 95 % interval, from random halves of both sets. The Fréchet distance is given as the field "
     "reports it; then, with its interval, for infinitely many pictures, because few pictures make it larger. Precision "
     "and density: synthetic pictures lie where real ones do. Recall and coverage: they lie wherever real ones do."
 )

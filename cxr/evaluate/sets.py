@@ -32,7 +32,7 @@ class ImageSet:
 
 
 def rows_of(splits: np.ndarray, against: str) -> np.ndarray:
-    """Rows of the part of a real set that figures compare with, int."""
+    """Rows of the part of a real set that the synthetic one is compared with, int."""
     return np.arange(len(splits)) if against == ALL else np.flatnonzero(np.isin(splits, PARTS[against]))
 
 
@@ -74,7 +74,7 @@ def comparable_findings(
 
 
 def compared_with(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> str:
-    """The part of the real set that figures compare with: what was asked for, but the whole set where that is the
+    """The part of the real set to compare with: what was asked for, but the whole set where that is the
     held-out part and it shows no finding often enough."""
     shown = count_findings(synthetic)
     held_out = patients_of(real, HELD_OUT)
@@ -83,11 +83,11 @@ def compared_with(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfi
 
 
 def describe_part(real: CatalogSet, against: str, config: EvaluateConfig) -> list[str]:
-    """A line where figures compare with another part than was asked for, or with training pictures."""
+    """A line where metrics compare with another part than was asked for, or with training pictures."""
     if against == config.against and against in (HELD_OUT, "test"):
         return []
-    named = sum(patients_of(real, HELD_OUT).values())
-    why = f"the real set shows no finding of {config.min_samples} held-out patients, " if named else ""
+    patients = sum(patients_of(real, HELD_OUT).values())
+    why = f"the real set shows no finding of {config.min_samples} held-out patients, " if patients else ""
     why = why or "the real set has no validation or test part, "
     why = why if against != config.against else ""
     which = "and training pictures are among them" if against == ALL else "which are training pictures"
@@ -119,7 +119,7 @@ def patients_of(real: CatalogSet, against: str) -> Counter[str]:
 
 def open_images(found: CatalogSet, size: int) -> ImageSet:
     """A set whose pictures are read from its store whenever they are asked for, `size` pixels a side. No picture is
-    held in memory; reading raises as `read_images`."""
+    kept in memory; reading raises as `read_images`."""
 
     def column(name: str) -> Sequence[str | None]:
         return found.table[name].to_pylist()

@@ -42,12 +42,12 @@ class Unit:
     store: Store
     table: pa.Table  # their rows of the catalog, COLUMNS
     features: str  # key of their features
-    seen: str | None  # key of what is seen in them; None for real pictures
+    inspected: str | None  # key of nearest training pictures and labels; None for real pictures
     earlier: tuple[str, ...] = ()  # keys of an earlier evaluation's features among which theirs are
 
     @property
     def keys(self) -> set[str]:
-        return {key for key in (self.features, self.seen) if key is not None}
+        return {key for key in (self.features, self.inspected) if key is not None}
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def units_of(job: EvaluateJob, size: int = UNIT) -> Units:
         ]
         for side in (job.real, job.synthetic)
     )
-    seen = (unit_key(COMMITS, number, ".parquet") for number in range(len(synthetic)))
-    return Units(real, [replace(unit, seen=key) for unit, key in zip(synthetic, seen, strict=True)])
+    keys = (unit_key(COMMITS, number, ".parquet") for number in range(len(synthetic)))
+    return Units(real, [replace(unit, inspected=key) for unit, key in zip(synthetic, keys, strict=True)])
 
 
 def features_key(job: EvaluateJob, digests: Sequence[str]) -> str:
@@ -142,8 +142,8 @@ class EvaluateWorker:
     def __call__(
         self, number: int, pickled: bytes, index: TrainingImageIndex, predict_classes: PredictClasses | None
     ) -> dict[str, Any]:
-        """Looks at a unit's pictures and stores what is seen. The same unit gives the same bytes, so that whoever comes
-        second changes nothing.
+        """Computes and stores what is measured of a unit's pictures. The same unit gives the same bytes, so that
+        whoever comes second changes nothing.
 
         Args:
             index: of the training pictures, to which synthetic ones are compared.
@@ -152,16 +152,16 @@ class EvaluateWorker:
         unit: Unit = pickle.loads(pickled)
         digests, known = unit.table["sha256"].to_pylist(), self.known(unit)
         fresh = [row for row, digest in enumerate(digests) if digest not in known]
-        wanted = list(range(len(digests))) if unit.seen else fresh
+        wanted = list(range(len(digests))) if unit.inspected else fresh
         if wanted:
             pixels = read_unscaled(unit.store, unit.table.take(pa.array(wanted, pa.int32())))
         if fresh:
-            values = extractor_here(self.extractor)(pixels[fresh] if unit.seen else pixels)
+            values = extractor_here(self.extractor)(pixels[fresh] if unit.inspected else pixels)
             known |= dict(zip((digests[row] for row in fresh), values, strict=True))
         self.out.put(unit.features, features_file(digests, np.stack([known[digest] for digest in digests])))
-        if unit.seen:
+        if unit.inspected:
             sized = np.stack([fit_square(picture, self.size, "keep") for picture in pixels])
-            self.out.put(unit.seen, parquet(inspect_images(sized, index, predict_classes, self.threads)))
+            self.out.put(unit.inspected, parquet(inspect_images(sized, index, predict_classes, self.threads)))
         return {"images": len(digests), "fresh": len(fresh)}
 
     def known(self, unit: Unit) -> dict[str, np.ndarray]:
@@ -180,12 +180,12 @@ class EvaluateWorker:
 def inspect_images(
     pixels: np.ndarray, index: TrainingImageIndex, predict_classes: PredictClasses | None, threads: int
 ) -> pa.Table:
-    """Of synthetic pictures uint8 [N, H, W] the nearest training picture each, and the finding that is seen."""
+    """Of synthetic pictures uint8 [N, H, W] the nearest training picture and the predicted finding of each."""
     found = index.nearest(pixels, threads=threads)
-    named = np.full(len(pixels), -1) if predict_classes is None else predict_classes(pixels)
-    return pa.table([found.scores.astype(np.float32), found.rows, found.mirrored, named], names=INSPECTED.names).cast(
-        INSPECTED
-    )
+    predicted = np.full(len(pixels), -1) if predict_classes is None else predict_classes(pixels)
+    return pa.table(
+        [found.scores.astype(np.float32), found.rows, found.mirrored, predicted], names=INSPECTED.names
+    ).cast(INSPECTED)
 
 
 def features_file(digests: Sequence[str], values: np.ndarray) -> bytes:

@@ -76,8 +76,8 @@ class DrawSchedule:
         rows = [shuffled(config.seed, ORDER, self.instances, position + slot) for slot in slots]
         draws = [self.draws(config.seed, SLOT, step, slot) for slot in slots]
         if classes := len(self.captions) - self.instances:
-            drawn = (shuffled(config.seed, CLASS_ORDER, classes, position + slot) for slot in slots)
-            rows += [self.instances + row for row in drawn]
+            chosen = (shuffled(config.seed, CLASS_ORDER, classes, position + slot) for slot in slots)
+            rows += [self.instances + row for row in chosen]
             draws += [self.draws(config.seed, CLASS_SLOT, step, slot) for slot in slots]
         return Batch(
             rows=rows,
@@ -126,13 +126,13 @@ def fixed_batch(
 ) -> Batch:
     """Rows first to last for validation: always the same noise, and times spread evenly over the schedule."""
     rows = range(first, last)
-    drawn = [torch.randn((2, *shape), generator=generator(seed, VALIDATION, row)) for row in rows]
+    pairs = [torch.randn((2, *shape), generator=generator(seed, VALIDATION, row)) for row in rows]
     return Batch(
         rows=list(rows),
         flipped=[False] * len(rows),
         captions=[images.captions[row] for row in rows],
         weights=torch.ones(len(rows)),
         times=torch.tensor([(2 * row + 1) * timesteps // (2 * len(images)) for row in rows]),
-        noise=torch.stack([noise for noise, _ in drawn]),
-        posterior=torch.stack([posterior for _, posterior in drawn]),
+        noise=torch.stack([noise for noise, _ in pairs]),
+        posterior=torch.stack([posterior for _, posterior in pairs]),
     )

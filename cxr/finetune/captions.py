@@ -16,13 +16,13 @@ def select_findings(rows: Sequence[Row], finding: str) -> list[Row]:
     Raises:
         BadInput: a finding has no picture.
     """
-    held = list(dict.fromkeys(row["finding"] for row in rows))
-    if not held:
+    known = list(dict.fromkeys(row["finding"] for row in rows))
+    if not known:
         raise BadInput("the set has no picture to train on; give another --data")
-    wanted = held if finding == "all" else [name.strip() for name in finding.split(",")]
+    wanted = known if finding == "all" else [name.strip() for name in finding.split(",")]
     for name in wanted:
-        if name not in held:
-            raise BadInput(f"--finding {name[:60]!r}: no picture of the set shows it; {nearest(name, held)}")
+        if name not in known:
+            raise BadInput(f"--finding {name[:60]!r}: no picture of the set shows it; {nearest(name, known)}")
     return [row for row in rows if row["finding"] in wanted]
 
 
@@ -30,7 +30,7 @@ def write_captions(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[
     """What each row's picture is said to show; of the catalog's texts, a missing one is the finding's prompt.
 
     Args:
-        note: hears how many texts are missing.
+        note: called with how many texts are missing.
 
     Raises:
         BadInput: no row has a text, and the recipe takes the catalog's.

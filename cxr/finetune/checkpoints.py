@@ -53,8 +53,8 @@ def store_checkpoint(store: Store, run: str, trainer: Trainer, history: list[Met
             chosen = put_pieces(store, f"{prefix}best-", path)
     manifest = CheckpointManifest(trainer.done, state, chosen, history)
     store.put(manifest_key(run), json.dumps(asdict(manifest)).encode())
-    named = {piece.key for piece in (*state, *chosen)}
-    store.delete([piece.key for piece in (*before.state, *before.best) if piece.key not in named])
+    kept = {piece.key for piece in (*state, *chosen)}
+    store.delete([piece.key for piece in (*before.state, *before.best) if piece.key not in kept])
 
 
 def resume(store: Store, run: str, trainer: Trainer) -> list[Metrics]:

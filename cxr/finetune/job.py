@@ -95,9 +95,9 @@ def make_plan(rows: Sequence[Row], captions: Sequence[str], uri: str, folds: int
     """The plan's rows in the catalog's order."""
     if any(row["split"] is None for row in rows):
         raise BadInput(f"{uri}: its pictures are not split into train, validation and test; jobs/ingest.py does that")
-    held = 1 + max((row["fold"] for row in rows if row["fold"] is not None), default=-1)
-    if folds > max(held, 1):
-        raise BadInput(f"--folds {folds}: the set has {held} folds; give fewer, or ingest it with --folds {folds}")
+    count = 1 + max((row["fold"] for row in rows if row["fold"] is not None), default=-1)
+    if folds > max(count, 1):
+        raise BadInput(f"--folds {folds}: the set has {count} folds; give fewer, or ingest it with --folds {folds}")
     captioned = [{**row, "caption": caption} for row, caption in zip(rows, captions, strict=True)]
     return pa.Table.from_pylist(captioned, schema=PLAN)
 

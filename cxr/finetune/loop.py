@@ -182,7 +182,7 @@ def train(
     Args:
         validate: measures the model as it would be kept now; called on the first worker only.
         report: gets the metrics of every step, with those of the validation where there was one.
-        keep: stores a checkpoint after a validation and its report, on every worker; is told whether it is the best
+        keep: stores a checkpoint after a validation and its report, on every worker; called with whether it is the best
             so far. The model to leave is the one inside `trainer.averaged()`.
     """
     while not trainer.finished:
@@ -241,9 +241,9 @@ def check_batch(config: FinetuneConfig, images: int) -> None:
         )
 
 
-def refuse_other_recipe(held: dict[str, Any], ours: dict[str, Any], step: int) -> None:
+def refuse_other_recipe(stored: dict[str, Any], ours: dict[str, Any], step: int) -> None:
     """`BadInput` unless a checkpoint's recipe is this one."""
-    changed = [f"{k} {held.get(k)} -> {ours.get(k)}" for k in sorted(held | ours) if held.get(k) != ours.get(k)]
+    changed = [f"{k} {stored.get(k)} -> {ours.get(k)}" for k in sorted(stored | ours) if stored.get(k) != ours.get(k)]
     if changed:
         raise BadInput(
             f"the checkpoint of step {step} is of another recipe ({', '.join(changed[:4])}); use another --out"

@@ -49,7 +49,7 @@ class Objective:
         moments = self.moments(list(zip(batch.rows, batch.flipped, strict=True))).to(device)
         with torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32):
             states = self.states(batch.captions).to(device)
-            draw, noise, times = (drawn.to(device) for drawn in (batch.posterior, batch.noise, batch.times))
+            draw, noise, times = (tensor.to(device) for tensor in (batch.posterior, batch.noise, batch.times))
             return self.model.denoising_errors(moments, draw, noise, times, states)
 
     def encode(self, keys: list[tuple[int, bool]]) -> Tensor:

@@ -39,7 +39,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class FinetuneWorker:
-    """A worker's part; travels to it with places and settings, no weights.
+    """One worker's training, sent to it with places and settings, no weights.
 
     `distance` comes from the command, because the stages do not know one another.
     """

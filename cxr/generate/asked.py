@@ -17,7 +17,7 @@ def rows_to_ask(config: GenerateConfig, trained: Weights, note: Callable[[str], 
 
     Args:
         trained: what was trained last: the LoRA, or the model where there is none.
-        note: hears which words, and why.
+        note: called with which words, and why.
 
     Raises:
         BadInput: a finding that neither the model nor the templates know.
@@ -86,12 +86,12 @@ def describe_untrained(prompts: Iterable[str], findings: Iterable[str], trained:
         )
     if len(learned.known) < len(learned.prompts):
         return ""  # texts: nobody can say which words were among them
-    seen = [learned.has(prompt) for prompt in prompts]
-    if all(seen):
+    known = [learned.has(prompt) for prompt in prompts]
+    if all(known):
         return ""
     words = quote_prompts([*learned.known.values()])
     return (
-        f"{seen.count(False):,} of {len(seen):,} pictures are asked for in words that {trained.spec} was not trained "
+        f"{known.count(False):,} of {len(known):,} pictures are asked for in words that {trained.spec} was not trained "
         f"with ({words}): they may not show what is asked; jobs/evaluate.py measures it"
     )
 

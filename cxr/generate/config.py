@@ -37,7 +37,7 @@ class GenerateConfig(Frozen):
 
 
 def identity(config: GenerateConfig, model_digest: str, lora_digest: str | None, plan_digest: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: places are replaced by digests of what they held."""
+    """The recipe as the record keeps it: places are replaced by digests of their content."""
     return {
         **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding", "templates"}),
         "model": model_digest,

@@ -1,4 +1,4 @@
-"""What `jobs/generate.py` is made of, without Ray: from the command line's words to a plan, and a worker's part."""
+"""What `jobs/generate.py` is made of, without Ray: from the command's words to a plan, and what its workers run."""
 
 import json
 import tempfile
@@ -70,7 +70,7 @@ def prepare(
 
     Args:
         rows: None for those that the model was trained with, see `rows_to_ask`.
-        note: hears what the user should know.
+        note: called with what the user should know.
 
     Raises:
         BadInput: model, prompts or place cannot be used.
@@ -79,7 +79,7 @@ def prepare(
     check_networks(model)
     family = family_of(model.path)
     changed = family.read_lora(model.path, lora.path) if lora else None
-    notes = check_values(changed) if changed else []  # told once nothing is wrong: bad input gets one line
+    notes = check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
     trained = lora or model
     rows = rows_to_ask(config, trained, notes.append) if rows is None else rows
     sampler_digest = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
@@ -102,11 +102,11 @@ def prepare(
 def seen_of(job: GenerateJob) -> Lineage:
     """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
     lists = (read_lists(open_store(part.place)) if part.seen else {} for part in parts_of(job))
-    return merge_lineages(*(attach_lists(part.seen, held) for part, held in zip(parts_of(job), lists, strict=True)))
+    return merge_lineages(*(attach_lists(part.seen, known) for part, known in zip(parts_of(job), lists, strict=True)))
 
 
 def parts_of(job: GenerateJob) -> list[Weights]:
-    """What the pictures are made by."""
+    """The weights that the pictures are made with."""
     return [job.model, *([job.lora] if job.lora else [])]
 
 

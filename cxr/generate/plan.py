@@ -100,15 +100,15 @@ def images_of(rows: Iterable[PromptRow], seed: int) -> Iterator[tuple[PromptRow,
     A row's own seed counts up; without one the seed follows from the job's seed, the texts and how often they came
     before, so that it depends neither on the other rows nor on their order.
     """
-    seen: Counter[bytes] = Counter()
+    counts: Counter[bytes] = Counter()
     for row in rows:
         text = hashlib.sha256(json.dumps([seed, row.prompt, row.negative_prompt]).encode()).digest()[:12]
         for i in range(row.count):
             if row.seed is not None:
                 yield row, row.seed + i
             else:
-                yield row, seed_of_text(text, seen[text])
-                seen[text] += 1
+                yield row, seed_of_text(text, counts[text])
+                counts[text] += 1
 
 
 def seed_of_text(text: bytes, occurrence: int) -> int:

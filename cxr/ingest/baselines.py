@@ -52,12 +52,12 @@ def measure_baselines(
     counts = np.concatenate([np.ones((1, len(test))), draw_patients(patients, RESAMPLES, rng)])
     majority = np.bincount(labels[train], minlength=classes)
     constant = np.tile(majority / majority.sum(), (len(test), 1))
-    seen = _view_scores(views, labels, train, test, classes) if any(view is not None for view in views) else None
+    scores = _view_scores(views, labels, train, test, classes) if any(view is not None for view in views) else None
     ridge = _ridge_scores(thumbnails, labels, rows, classes)
     truth = labels[test]
     return [
         _measure("majority class", constant, truth, counts, has_auc=False),
-        _measure("view alone", seen, truth, counts, has_auc=classes == 2),
+        _measure("view alone", scores, truth, counts, has_auc=classes == 2),
         _measure("ridge on 32x32", ridge, truth, counts, has_auc=True),
     ]
 
@@ -67,10 +67,10 @@ def _view_scores(
 ) -> np.ndarray:
     """P(finding | view) in train, [test, classes]; of a view that train lacks, P(finding)."""
     overall = np.bincount(labels[train], minlength=classes)
-    seen: dict[str | None, np.ndarray] = {}
+    counted: dict[str | None, np.ndarray] = {}
     for row in train:
-        seen.setdefault(views[row], np.zeros(classes))[labels[row]] += 1
-    counts = np.array([seen.get(views[row], overall) for row in test], float)
+        counted.setdefault(views[row], np.zeros(classes))[labels[row]] += 1
+    counts = np.array([counted.get(views[row], overall) for row in test], float)
     return counts / counts.sum(axis=1, keepdims=True)
 
 

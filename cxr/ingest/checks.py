@@ -1,4 +1,4 @@
-"""What is odd about a source's rows and pictures: told, or refused before a set is made of it."""
+"""What is odd about a source's rows and pictures: noted, or refused before a set is made of it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig
 from cxr.prompts.lists import UNLABELLED
 
-MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, of which a user is told
+MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, that a user gets a note of
 MASK = "black and white only, as a mask is and no X-ray"
 MASK_SIDE, MASK_SHARE, MASK_EDGE = 64, 0.995, 8  # pixels; of the pixels; gray levels from black and white
 
@@ -48,8 +48,8 @@ def describe_odd_names(findings: Iterable[str]) -> Iterator[str]:
 
 def describe_odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
     """A line on an id that so many pictures have that it may stand for nobody."""
-    named = Counter(filter(None, patient_ids))
-    (patient, count), total = (named.most_common(1) or [("", 0)])[0], len(patient_ids)
+    counts = Counter(filter(None, patient_ids))
+    (patient, count), total = (counts.most_common(1) or [("", 0)])[0], len(patient_ids)
     if count >= MANY_PICTURES and count > MANY_SHARE * total:
         yield (
             f"{count:,} of {total:,} pictures name one patient, {patient!r}, and stay on one side of the split; if the "

@@ -17,7 +17,7 @@ from cxr.store import json_lines
 
 @dataclass(frozen=True)
 class CollectedImages:
-    """All that came through the door, by image_id, each picture once."""
+    """All images that the loader accepted, by image_id, each picture once."""
 
     kept: list[StoredImage]
     rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
@@ -62,15 +62,15 @@ def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
     count = sum(map(len, read.contradicting))
     pairs = Counter(" and ".join(sorted({row["finding"] for row in rows})) for rows in read.contradicting)
     commonest = "; ".join(f"{number:,} x {names}" for names, number in pairs.most_common(TOLD_REASONS))
-    told = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
+    problem = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
     if count + len(read.refused) > job.config.max_rejected * job.images:
         job.store.put(REJECTED_KEY, encode_rejections(read))
         raise BadInput(
-            f"--source: {told}: {count:,} files of {job.images:,}, whose findings contradict each other; "
+            f"--source: {problem}: {count:,} files of {job.images:,}, whose findings contradict each other; "
             f"{job.store.uri}/{REJECTED_KEY} names them; one finding a picture is read, several are not yet: keep each "
             "in one folder, or have all of them left out with --max-rejected 1"
         )
-    return [f"{told}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
+    return [f"{problem}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
 
 
 def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> None:

@@ -99,11 +99,11 @@ def describe_long_texts(read: CollectedImages) -> list[str]:
     texts = [text for text in read.column("text") if text]
     tiny = resolve("tiny").path
     count = family_of(tiny).count_too_long(tiny, texts) if texts else 0
-    told = (
+    note = (
         f"{count} of {len(texts)} texts are longer than the 77 tokens that a text encoder reads (in the embedded "
         "model's vocabulary; Stable Diffusion's needs fewer for most): their ends will not be seen"
     )
-    return [told] if count else []
+    return [note] if count else []
 
 
 def build_split_report(

@@ -1,4 +1,4 @@
-"""What `jobs/ingest.py` is made of, without Ray: the source's rows as a plan, and a worker's part."""
+"""What `jobs/ingest.py` is made of, without Ray: the source's rows as a plan, and what its workers run."""
 
 import base64
 import hashlib
@@ -75,7 +75,7 @@ def prepare(
     folder: Path,
     note: Callable[[str], None] = lambda line: None,
 ) -> IngestJob:
-    """Lists the source into `folder`; nothing goes to the store yet. Pictures without a finding are left out, told.
+    """Lists the source into `folder`; nothing goes to the store yet. Pictures without a finding are left out.
 
     Raises:
         BadInput: the source or the place cannot be used.
@@ -86,22 +86,22 @@ def prepare(
     rows = LabelledRows(rows)
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
-            told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
-            for row in told:
+            records = [{name: getattr(row, name) for name in ROWS.names} for row in group]
+            for row in records:
                 if row["name"] in names:
                     raise BadInput(f"--source: {row['name']!r} is there twice; give each picture a name of its own")
                 names.add(row["name"])
                 marks.update(f"{row['mark']}\n".encode())
-                named = {name: value for name, value in row.items() if name != "mark"}
-                whole.update(json.dumps(named, sort_keys=True).encode())
-            plan.write_table(pa.Table.from_pylist(told, schema=ROWS))
+                unmarked = {name: value for name, value in row.items() if name != "mark"}
+                whole.update(json.dumps(unmarked, sort_keys=True).encode())
+            plan.write_table(pa.Table.from_pylist(records, schema=ROWS))
             unit_path(folder, unit).write_bytes(pickle.dumps(group))
             images += len(group)
             findings.update(row.finding for row in group)
     if len(findings) < 2:
-        held = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
-        held += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
-        raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
+        problem = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
+        problem += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
+        raise BadInput(f"--source: {problem}; a classifier needs pictures of two findings at least")
     plan = pq.read_table(folder / PLAN_KEY)
     check_splits(config, plan)
     for line in (
@@ -170,7 +170,7 @@ def begin(job: IngestJob) -> tuple[list[int], "RefusalWatch"]:
 
 @dataclass(frozen=True)
 class IngestWorker:
-    """A worker's part; travels to it with places and settings."""
+    """What reads and stores units; sent to a worker with places and settings."""
 
     store: Store
     config: IngestConfig

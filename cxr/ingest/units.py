@@ -17,7 +17,7 @@ READ_THREADS = 16
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A picture that came through the door and is stored."""
+    """A picture that the image loader accepted and that is stored."""
 
     row: int  # in the plan
     image_id: str
@@ -29,7 +29,7 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class RefusedImage:
-    """A picture that did not come through the door, and why."""
+    """A picture that the image loader rejected, and why."""
 
     row: int
     name: str
@@ -48,9 +48,9 @@ def read_units(store: Store, units: Iterable[int]) -> Iterator[UnitOutcome]:
     """The commits of units, in that order."""
 
     def read(unit: int) -> UnitOutcome:
-        told = json.loads(store.get(unit_key(COMMITS, unit)))
+        stored = json.loads(store.get(unit_key(COMMITS, unit)))
         return UnitOutcome(
-            [StoredImage(**kept) for kept in told["kept"]], [RefusedImage(**refused) for refused in told["refused"]]
+            [StoredImage(**kept) for kept in stored["kept"]], [RefusedImage(**refused) for refused in stored["refused"]]
         )
 
     with ThreadPoolExecutor(READ_THREADS) as threads:

@@ -31,7 +31,7 @@ class LostLease(StoreError):
 
 
 class Claim(BaseModel):
-    """What a lease's object says."""
+    """What a lease's object stores."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

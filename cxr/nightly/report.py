@@ -92,24 +92,24 @@ def report_store(root: Store, date: str) -> Store:
 
 
 def build_report(
-    date: str, recipe: dict[str, Any], made: Record, found: GateMetrics, config: NightlyConfig, last: Pointer
+    date: str, recipe: dict[str, Any], generated: Record, found: GateMetrics, config: NightlyConfig, last: Pointer
 ) -> Report:
     """Judges a night.
 
     Args:
-        made: the record of the night's set.
+        generated: the record of the night's set.
         last: the newest earlier night that passed, or none.
     """
     alike = last.metrics is not None and last.metrics.measured == found.measured
     return Report(
-        date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, metrics=found,
+        date=date, data=recipe["data"], model=recipe["model"], pictures=generated.made.count, metrics=found,
         checks=check_metrics(found, config, last.metrics), last=last.night if alike else "",
-        phantom=has_phantoms(SourceMetrics.read(made).sources or ()),
+        phantom=has_phantoms(SourceMetrics.read(generated).sources or ()),
     )  # fmt: skip
 
 
 def build_pointer(report: Report) -> Pointer:
-    """What `latest` says of a night that passed."""
+    """What `latest` stores of a night that passed."""
     return Pointer(
         night=report.date, set=f"{NIGHTS}{report.date}/{SET}", data=f"{DATA}{report.data}",
         model=f"{MODELS}{report.model}", metrics=report.metrics,

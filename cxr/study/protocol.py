@@ -62,16 +62,16 @@ def doubts_about(
 
 def seen_patients(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists) -> str:
     """What is wrong with whom the generator saw; empty if nothing."""
-    seen = read_lineage(synthetic.record.metrics)
-    warn_of_hashed_ids(synthetic.store.uri, seen)
-    found = compare_patients(seen, real.table, lists)
+    lineage = read_lineage(synthetic.record.metrics)
+    warn_of_hashed_ids(synthetic.store.uri, lineage)
+    found = compare_patients(lineage, real.table, lists)
     if found.tested:
         return (
             f"its generator was trained on {found.tested} patients of the test part; fine-tune on the train part only"
         )
     if not found.unchecked:
         return ""
-    known = "" if seen else "; generate with a model that jobs/finetune.py made, or with an alias"
+    known = "" if lineage else "; generate with a model that jobs/finetune.py made, or with an alias"
     return f"that it saw no patient of the test part cannot be checked: {found.unchecked}{known}"
 
 

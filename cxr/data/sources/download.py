@@ -1,4 +1,4 @@
-"""Large files over http(s): in parallel pieces, resumed after a break, held against a checksum."""
+"""Large files over http(s): in parallel pieces, resumed after a break, checked against a checksum."""
 
 import hashlib
 import re
@@ -37,8 +37,8 @@ class RemoteFile:
 def download(prefix: str, names: Sequence[str], folder: Path, notes: Callable[[str], None], wait: float = 1.0) -> Path:
     """Brings the files below `prefix` into the folder; those that are there and whole stay.
 
-    A file is held against NAME.sha256 or NAME.md5 beside it on the server. Where the publisher has neither, the sha256
-    of the first download is noted in the folder as NAME.sha256, and later starts are held against that.
+    A file is checked against NAME.sha256 or NAME.md5 beside it on the server. Where the publisher has neither, the
+    sha256 of the first download is noted in the folder as NAME.sha256, and later starts check against that.
 
     Args:
         wait: seconds before a second try; they double from try to try.

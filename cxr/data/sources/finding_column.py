@@ -20,10 +20,10 @@ _NUMBER = re.compile(r"([+-]?\d+)(?:[.,]0*)?")
 
 @dataclass
 class FindingCounts:
-    """Counts of what the cells of a table held, for errors and notes at its end."""
+    """Counts of what the cells of a table hold, for errors and notes at its end."""
 
     rows: int = 0
-    named: Counter[str] = field(default_factory=Counter)
+    labelled: Counter[str] = field(default_factory=Counter)
     several: Counter[str] = field(default_factory=Counter)
     first_several: str = ""  # where
     uncertain: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class FindingCounts:
             self.uncertain[name] += 1
             return UNLABELLED
         finding = parse_finding(name)
-        self.named[finding] += bool(name)
+        self.labelled[finding] += bool(name)
         return finding
 
     def check(self, note: Callable[[str], None]) -> None:
@@ -59,8 +59,8 @@ class FindingCounts:
                 f"the first is {self.first_several}; {ONE_ONLY}: leave these rows out, or name a column that holds "
                 "one with --columns finding=<its name>"
             )
-        uncertain, blank = sum(self.uncertain.values()), self.rows - sum(self.named.values())
-        numbers = {name: n for name, n in self.named.items() if name.isdecimal()}
+        uncertain, blank = sum(self.uncertain.values()), self.rows - sum(self.labelled.values())
+        numbers = {name: n for name, n in self.labelled.items() if name.isdecimal()}
         if "-1" in self.uncertain:
             counts = ", ".join(f"{name} ({n:,})" for name, n in sorted((self.uncertain | Counter(numbers)).items()))
             raise BadInput(

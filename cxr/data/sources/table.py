@@ -122,7 +122,7 @@ class _Table:
 
 @dataclass
 class _TableSummary:
-    """What the whole table held, for its errors and notes."""
+    """What the whole table holds, for its errors and notes."""
 
     where: str = ""  # the row being read: line 7
     gaps: MissingValues = field(default_factory=MissingValues)

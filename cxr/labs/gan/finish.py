@@ -36,7 +36,7 @@ def complete(
 
     Args:
         similar: mean MS-SSIM of pairs, by the stage that evaluates.
-        advance: hears of every stored picture.
+        advance: called for every stored picture.
     """
     asked = job.asked(job.config.count)
     pixels = sample(run.trainer.generator, job.seeds, asked, job.conditioned_classes)

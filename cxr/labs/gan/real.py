@@ -47,7 +47,7 @@ class Real:
 
 
 def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None]) -> Real:
-    """Pictures straight from a source, each through the one door for pixels.
+    """Pictures straight from a source, each through the image loader.
 
     Raises:
         BadInput: the source or none of its pictures can be used, or it has no two findings.

@@ -55,7 +55,7 @@ def test_blocks_do_not_change_a_figure(monkeypatch):
 
 
 def test_no_more_samples_than_neighbours_is_refused():
-    with pytest.raises(BadInput, match="of 5 pictures, where this figure needs 6"):
+    with pytest.raises(BadInput, match="of 5 pictures, where this metric needs 6"):
         prdc(np.zeros((9, 2)), np.zeros((5, 2)), k=5)
 
 
