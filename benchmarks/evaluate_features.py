@@ -66,7 +66,7 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
         def everything() -> None:
             work(1, pickle.dumps(synthetic), *shared)
             sides = [
-                gather_features(job.store, part, np.arange(count), ["a"])[0].values
+                gather_features(job.store, part, np.arange(count), np.arange(count), ["a"])[0].values
                 for part in (units.real, units.synthetic)
             ]
             metrics_of(extractor, NEIGHBOURS)(*sides)
