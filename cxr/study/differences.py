@@ -24,12 +24,12 @@ class Measurements:
 
     def of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Values [S] and components [S, P]."""
-        chosen = [figures[metric] for figures in self.metrics]
-        return np.array([figure.value for figure in chosen]), np.array([figure.components for figure in chosen])
+        chosen = [seed[metric] for seed in self.metrics]
+        return np.array([one.value for one in chosen]), np.array([one.components for one in chosen])
 
     def unseen_variance(self, metric: str) -> float:
         """The variance of the mean that no patient need have shown: see `statistics.unseen_variance`."""
-        chosen = [figures[metric] for figures in self.metrics]
+        chosen = [seed[metric] for seed in self.metrics]
         return unseen_variance(
             *(float(np.mean([getattr(one, name) for one in chosen])) for name in ("value", "patients"))
         )

@@ -37,7 +37,7 @@ SPLIT_HERE = (
 
 
 def report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
-    """Writes figures, tables and page of what trials have left so far; returns what they say and what was written.
+    """Writes figures, tables and page of what trials have left so far; returns the study and what was written.
 
     Raises:
         BadInput: every trial of the baseline failed, or the test part is too small to say anything.
@@ -45,9 +45,9 @@ def report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
     study = describe_study(job, results(job))
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
     records |= {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
-    drawn = figures.draw(study) | {GRID: grid(job)}
-    written = {**tables.files(study), RESULTS_KEY: study_json(study), **drawn}
-    written[PAGE_KEY] = page(study, records, drawn, quality(job), sorted(set(written) - set(drawn))).encode()
+    pictures = figures.draw(study) | {GRID: grid(job)}
+    written = {**tables.files(study), RESULTS_KEY: study_json(study), **pictures}
+    written[PAGE_KEY] = page(study, records, pictures, quality(job), sorted(set(written) - set(pictures))).encode()
     return study, [job.store.put(key, data) for key, data in written.items()]
 
 
@@ -56,10 +56,10 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     config, sets, test = job.config, job.sets, read_test_set(job.sets)
     failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
-    said = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
+    found = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
     return Study(
-        answer=said.headline,
-        details=said.details,
+        answer=found.headline,
+        details=found.details,
         primary=config.primary,
         phantom=studies_phantoms(sets.real),
         classes=list(sets.classes),

@@ -44,7 +44,7 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the seeds of an arm, with its 95 % interval."""
+    """A metric over the seeds of an arm, with its 95 % interval."""
 
     mean: float
     sd: float | None  # between seeds; None with one seed
@@ -74,7 +74,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """An arm's figures among the test pictures of one view, sex or decade of age."""
+    """An arm's metrics among the test pictures of one view, sex or decade of age."""
 
     attribute: str
     value: str

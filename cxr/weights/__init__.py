@@ -12,7 +12,7 @@ found.py     from a name to verified files: `resolve`
 hub.py       over the Hugging Face hub, into its own cache
 published.py .pth files of known digest: FID's network, torchvision's
 bucket.py    from an S3 prefix, into our cache
-files.py     which files count, their digests, and what they are held against
+files.py     which files count, their digests, and what they are checked against
 kinds.py     what else a file or folder may be, and what helps
 """
 

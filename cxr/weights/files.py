@@ -1,4 +1,4 @@
-"""Which files of a model count, their digests (remembered between starts), and what they are held against."""
+"""Which files of a model count, their digests (remembered between starts), and what they are checked against."""
 
 import json
 from dataclasses import dataclass
@@ -164,9 +164,9 @@ def pipeline_parts(index: bytes, where: object) -> list[str]:
 
 
 def _no_weights(folder: Path, part: str) -> str:
-    held = sorted(p.name for p in (folder / part).glob("*"))
-    pickles = [name for name in held if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
-    variants = [name for name in held if name.endswith(".safetensors")]
+    present = sorted(p.name for p in (folder / part).glob("*"))
+    pickles = [name for name in present if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
+    variants = [name for name in present if name.endswith(".safetensors")]
     again = f"load it and save it again with save_pretrained({str(folder)!r})"
     if pickles:
         return f"{folder}: {part}/ holds only pickles ({pickles[0]}), which can run code when loaded; {again}"

@@ -1,4 +1,4 @@
-"""Over the Hugging Face hub, by pinned commit, into the hub's own cache; every file held against the commit."""
+"""Over the Hugging Face hub, by pinned commit, into the hub's own cache; every file checked against the commit."""
 
 import hashlib
 from pathlib import Path

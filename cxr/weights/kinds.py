@@ -78,8 +78,8 @@ def read_header(path: Path) -> Tensors:
         with safe_open(path, "numpy") as file:  # compares the header with the file's size
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             return Tensors(
-                {name: tuple(held.get_shape()) for name, held in slices.items()},
-                {name: held.get_dtype() for name, held in slices.items()},
+                {name: tuple(tensor.get_shape()) for name, tensor in slices.items()},
+                {name: tensor.get_dtype() for name, tensor in slices.items()},
                 file.metadata() or {},
             )
     except (SafetensorError, OSError, ValueError):
@@ -185,9 +185,9 @@ def _folder_hint(folder: Path, names: list[str]) -> str:
 
 def _base_of(folder: Path) -> str:
     """The base of a LoRA, in words, where the folder tells."""
-    named = _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if isinstance(named, str) and named:
-        return f"its base ({named[:200]})"
+    base_name = _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if isinstance(base_name, str) and base_name:
+        return f"its base ({base_name[:200]})"
     record = read_record(open_store(str(folder)))
     base = str(record.inputs.get("model", "")) if record else ""
     tiny = Path(__file__).parents[1] / "embedded" / "assets" / "tiny" / "DIGEST"
@@ -198,7 +198,7 @@ def _base_of(folder: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return content if isinstance(content, dict) else {}

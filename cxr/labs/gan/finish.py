@@ -69,10 +69,10 @@ def build_rows(job: GanJob, asked: np.ndarray, scores: Scores) -> list[dict[str,
     classes = job.real.classes
     rows = []
     for seed, wanted, named, confidence in zip(job.seeds, asked, scores.named, scores.confidence, strict=True):
-        told = {"asked": classes[wanted]} if job.conditioned_classes else {}
+        request = {"asked": classes[wanted]} if job.conditioned_classes else {}
         finding = classes[wanted if job.conditioned_classes else named]
-        seen = {"named": classes[named], "confidence": round(float(confidence), 6)}
-        rows.append({"image_id": image_id(job, seed), "finding": finding, "seed": seed, **told, **seen})
+        predicted = {"named": classes[named], "confidence": round(float(confidence), 6)}
+        rows.append({"image_id": image_id(job, seed), "finding": finding, "seed": seed, **request, **predicted})
     return rows
 
 
@@ -82,8 +82,8 @@ def store_images(
     """Stores a file a picture, and removes any that an interrupted run has left under another finding."""
 
     def put(row: dict[str, Any], picture: np.ndarray) -> StoredObject:
-        told = json.dumps({**row, "gan": job.digest}, sort_keys=True)
-        texts = {XMP_KEYWORD: GENERATED_XMP, "cxr": told}
+        provenance = json.dumps({**row, "gan": job.digest}, sort_keys=True)
+        texts = {XMP_KEYWORD: GENERATED_XMP, "cxr": provenance}
         stored = job.store.put(image_key(row["finding"], row["image_id"]), encode_png(picture, texts))
         advance()
         return stored
