@@ -4,15 +4,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays to the question's answer, on phantoms
-	$(BIN)/python jobs/generate.py tiny --out out/demo --per-finding 8
-	$(BIN)/python jobs/verify.py out/demo
-	$(BIN)/python jobs/ingest.py tiny --source phantom:360,7,normal+pneumonia --out out/study/real
-	$(BIN)/python jobs/generate.py tiny --findings normal,pneumonia --per-finding 130 --steps 20 --out out/study/synthetic
-	$(BIN)/python jobs/evaluate.py tiny --real out/study/real --synthetic out/study/synthetic \
-	    --out out/study/quality --quarantine out/study/clean
-	$(BIN)/python jobs/study.py tiny --real out/study/real --synthetic out/study/clean \
-	    --evaluation out/study/quality --out out/study/report
-	@echo "Open out/demo/contact_sheet.png, out/study/quality/index.html and out/study/report/index.html."
+	PYTHON=$(BIN)/python runs/demo.sh
 
 # Two tests at a time on two cores: with two threads each they would fight for them.
 test: export OMP_NUM_THREADS = 1
@@ -48,7 +40,7 @@ fmt: venv  ## mends what it can of lint's complaints
 types: venv  ## static types
 	$(BIN)/mypy
 
-bench: venv  ## what README says of speed, measured side by side
+bench: venv  ## what benchmarks/README.md says of speed, measured side by side
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
 
 s3: venv  ## a real S3 server with a bucket, on loopback; says what to export, and how to stop it

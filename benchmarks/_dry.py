@@ -21,7 +21,7 @@ SIDE = 64  # px
 
 @dataclass(frozen=True)
 class MakeDryMaker:
-    """Travels to an actor, as `job.MakeMaker` does."""
+    """Travels to an actor, as `job.GeneratorFactory` does."""
 
     store: Store
     config: GenerateConfig
@@ -44,21 +44,21 @@ class DryMaker:
         return np.full((len(rows), SIDE, SIDE), 128, np.uint8)
 
 
-def run_dry(ready: job.Job, pending: pa.Array, workers: int = 2) -> Iterator[cluster.UnitDone]:
+def run_dry(ready: job.GenerateJob, pending: pa.Array, workers: int = 2) -> Iterator[cluster.UnitDone]:
     """Makes and stores the units in the session's cluster.
 
     Raises:
         RuntimeError: a unit failed.
     """
     maker = MakeDryMaker(ready.store, ready.config)
-    keeper = job.Keep(ready.store, ready.config.layout, job.provenance(ready))
+    keeper = job.UnitWriter(ready.store, ready.config.layout, job.provenance(ready))
     for done in cluster.run_units(pending, maker, keeper, workers, threads=1):
         if done.error:
             raise RuntimeError(f"unit {done.unit}: {done.error}")
         yield done
 
 
-def run_some(ready: job.Job, most: int) -> int:
+def run_some(ready: job.GenerateJob, most: int) -> int:
     """Begins or resumes the job and makes up to `most` units; returns how many were made."""
     state = job.begin(ready, retry_failed=False)
     if not len(state.pending):

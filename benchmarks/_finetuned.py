@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 
 from cxr import recipes
+from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.family import DiffusionModel
+from cxr.diffusion.sampler import Sampler
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.frechet import frechet_distance
-from cxr.finetune.adapters import load_base
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
-from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler
 from cxr.progress import progress
 from cxr.weights import resolve
 
@@ -25,29 +25,29 @@ METHODS = {
 }
 
 
-def base() -> StableDiffusionPipeline:
-    return load_base(resolve("tiny").path)
+def base() -> DiffusionModel:
+    return StableDiffusion.load(resolve("tiny").path, torch.float32)
 
 
 def recipe(**fields: object) -> FinetuneConfig:
     settings = {"batch": 16, "max_train_steps": 300, "warmup": 20, "train_text_encoder": False}
-    return recipes.changed(recipes.FINETUNE["tiny"](), **(settings | fields))
+    return recipes.replace_fields(recipes.FINETUNE["tiny"](), **(settings | fields))
 
 
-def tuned(config: FinetuneConfig, pictures: Pictures, classes: Pictures | None = None) -> StableDiffusionPipeline:
+def tuned(config: FinetuneConfig, pictures: CaptionedImages, classes: CaptionedImages | None = None) -> DiffusionModel:
     """The embedded model after the recipe's steps."""
     trainer = Trainer(base(), config, pictures, classes)
     with progress(config.method, trainer.steps, "steps") as advance:
         while not trainer.finished:
             advance(1, f"loss {trainer.step()['loss']:.4f}")
-    trainer.pipe.unet.eval()
-    trainer.pipe.text_encoder.eval()
-    return trainer.pipe
+    for network in trainer.model.networks:
+        network.eval()
+    return trainer.model
 
 
-def sampled(pipe: StableDiffusionPipeline, prompts: Sequence[str], seed: int = 0, guidance: float = 3.0) -> np.ndarray:
+def sampled(model: DiffusionModel, prompts: Sequence[str], seed: int = 0, guidance: float = 3.0) -> np.ndarray:
     """uint8 [len(prompts), 128, 128], each from a seed of its own."""
-    sampler = Sampler(pipe, SamplerConfig(size=128, steps=SAMPLING_STEPS, guidance=guidance, batch=16))
+    sampler = Sampler(model, SamplerConfig(size=128, steps=SAMPLING_STEPS, guidance=guidance, batch=16))
     parts = []
     with progress("sample", len(prompts), "pictures") as advance, torch.no_grad():
         for start in range(0, len(prompts), 16):

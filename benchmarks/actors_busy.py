@@ -30,7 +30,7 @@ PER_FINDING = 26  # of ten findings: 33 units of eight
 class MakeWatched:
     """Builds the job's own maker in the actor, with a clock around it."""
 
-    make_maker: job.MakeMaker
+    make_maker: job.GeneratorFactory
     log: Path  # a folder
 
     def __call__(self) -> "Watched":
@@ -38,7 +38,7 @@ class MakeWatched:
 
 
 class Watched:
-    def __init__(self, maker: job.PlannedMaker, log: Path) -> None:
+    def __init__(self, maker: job.UnitGenerator, log: Path) -> None:
         self.maker, self.log = maker, log
 
     def rows(self, unit: int) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ class Watched:
 
 
 def main(model: str = "tiny", workers: int = 2) -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=PER_FINDING)
     with cluster.session():
         actors = watched(config, workers)
     busy = {actor: sum(end - start for start, end in units[1:]) for actor, units in actors.items()}
@@ -72,8 +72,8 @@ def watched(config: GenerateConfig, workers: int) -> dict[str, list[tuple[float,
         log.mkdir()
         ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), lambda line: None)
         pending = job.begin(ready, retry_failed=False).pending
-        maker = MakeWatched(job.MakeMaker(ready.store, config, ready.model.digest), log)
-        keeper = job.Keep(ready.store, config.layout, job.provenance(ready))
+        maker = MakeWatched(job.GeneratorFactory(ready.store, config, ready.model.digest), log)
+        keeper = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
         for done in cluster.run_units(pending, maker, keeper, workers, config.sampler.threads):
             if done.error:
                 raise RuntimeError(f"unit {done.unit}: {done.error}")

@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from cxr.classify.augment import augmented
+from cxr.classify.augment import augment
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.loop import Phase, batches
-from cxr.data.images import encode_png, fit, read_gray
-from cxr.data.phantom import phantom
+from cxr.classify.loop import TrainingPhase, draw_batches
+from cxr.data.images import encode_png, fit_square, read_gray
+from cxr.embedded.phantoms import draw_phantom
 
 GOAL = 15.0
 PICTURES, SIDE = 256, 512  # px of the files, along the longer side
@@ -35,7 +35,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     kind, drawn = ("real X-rays (NIH ChestX-ray8)", real()) if REAL.is_dir() else ("phantoms", phantoms())
-    held = np.stack([fit(picture, CONFIG.resize, "square") for picture in drawn])
+    held = np.stack([fit_square(picture, CONFIG.resize, "square") for picture in drawn])
     folder = Path(tempfile.mkdtemp())
     try:
         sides = side_by_side(lambda: ours(held), theirs(folder, drawn))
@@ -49,9 +49,9 @@ def main() -> None:
 
 
 def ours(held: np.ndarray) -> None:
-    epoch = Phase(np.arange(PICTURES), PICTURES // CONFIG.batch)
-    for rows, chances in batches(epoch, CONFIG.batch, np.random.default_rng(0)):
-        augmented(torch.from_numpy(held[rows]), chances, CONFIG)
+    epoch = TrainingPhase(np.arange(PICTURES), PICTURES // CONFIG.batch)
+    for rows, chances in draw_batches(epoch, CONFIG.batch, np.random.default_rng(0)):
+        augment(torch.from_numpy(held[rows]), chances, CONFIG)
 
 
 def theirs(folder: Path, drawn: list[np.ndarray]) -> Callable[[], object]:
@@ -84,7 +84,7 @@ def real() -> list[np.ndarray]:
 
 
 def phantoms() -> list[np.ndarray]:
-    return [phantom(0, number, size=SIDE).pixels for number in range(PICTURES)]
+    return [draw_phantom(0, number, size=SIDE).pixels for number in range(PICTURES)]
 
 
 if __name__ == "__main__":

@@ -40,13 +40,13 @@ class Meter:
 
 
 def main(model: str = "tiny") -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING)
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=PER_FINDING)
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         began = time.process_time()
         pending = job.begin(ready, retry_failed=False).pending
         loading = time.process_time()
-        maker = job.MakeMaker(ready.store, config, ready.model.digest)()
+        maker = job.GeneratorFactory(ready.store, config, ready.model.digest)()
         loaded = time.process_time()
         network, shares = run(ready, maker, pending.to_pylist())
         job.complete(ready, "CPU", {})
@@ -59,10 +59,10 @@ def main(model: str = "tiny") -> None:
     verdict(network / whole >= GOAL, f"{network / whole:.4f} of the compute is in the network (at least {GOAL})")
 
 
-def run(ready: job.Job, maker: job.PlannedMaker, units: list[int]) -> tuple[float, list[float]]:
+def run(ready: job.GenerateJob, maker: job.UnitGenerator, units: list[int]) -> tuple[float, list[float]]:
     """Makes and stores the units; CPU seconds in the network, and its share of each unit."""
-    keep = job.Keep(ready.store, ready.config.layout, job.provenance(ready))
-    pipe, meter, shares = maker.sampler.pipe, Meter(), []
+    keep = job.UnitWriter(ready.store, ready.config.layout, job.provenance(ready))
+    pipe, meter, shares = maker.sampler.model.pipe, Meter(), []
     pipe.unet.forward, pipe.vae.decode = meter.around(pipe.unet.forward), meter.around(pipe.vae.decode)
     for unit in units:
         start, before = time.process_time(), meter.seconds

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from _side_by_side import verdict
 
-from cxr.evaluate.copies import Originals
+from cxr.evaluate.copies import TrainingImageIndex
 
 GOAL = 60.0
 SIDE, CORES = 128, 2
@@ -26,7 +26,7 @@ def main(count: int = 10_000) -> None:
     copied = rng.permutation(count)[: count // 100]
     queries[: len(copied)] = np.roll(training[copied], 3, axis=2)
     start, cpu = time.perf_counter(), time.process_time()
-    originals = Originals(training, range(count))
+    originals = TrainingImageIndex(training, range(count))
     ready = time.perf_counter() - start
     found = originals.nearest(queries)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -66,12 +66,14 @@ def run(phase: Phase, model: str, prompts: int, folder: Path) -> str:
     from _dry import SIDE, run_some
 
     from cxr import recipes
-    from cxr.data.prompt_lists import read_prompts
     from cxr.generate import job
     from cxr.generate.plan import template_rows
+    from cxr.prompts.lists import read_prompts
     from cxr.store import open_store
 
-    config = recipes.changed(recipes.tiny(), model=model, layout="shards", size=SIDE, per_finding=prompts // FINDINGS)
+    config = recipes.replace_fields(
+        recipes.tiny(), model=model, layout="shards", size=SIDE, per_finding=prompts // FINDINGS
+    )
     templates = phase == "templates"
     rows = template_rows(config) if templates else read_prompts(folder / "prompts.csv", print)
     store = open_store(str(folder / (phase if templates else "set")))

@@ -20,21 +20,22 @@ import numpy as np
 import pyarrow as pa
 import torch
 import tyro
-from _side_by_side import TURNS, Sides, side_by_side, verdict
+from _side_by_side import TURNS, TrainingGap, side_by_side, verdict
 from copies_search import noise
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
 
-from cxr.classify.chosen import named, plain
-from cxr.classify.loop import Trained
-from cxr.classify.networks import network
-from cxr.data.catalog import CATALOG, CatalogSet, as_stored
+from cxr.classify.best_of import predict_classes, small_config
+from cxr.classify.classifiers import build_classifier
+from cxr.classify.loop import TrainedClassifier
+from cxr.data.catalog import CATALOG, CatalogSet, read_unscaled
 from cxr.data.images import encode_png
+from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import Originals
-from cxr.evaluate.finish import Job
-from cxr.evaluate.job import Earlier, Look, extractor_here, gather, units_of
-from cxr.evaluate.quality import all_figures
+from cxr.evaluate.copies import TrainingImageIndex
+from cxr.evaluate.finish import EvaluateJob
+from cxr.evaluate.measure import metrics_of
+from cxr.evaluate.worker import Earlier, EvaluateWorker, extractor_here, units_of
 from cxr.store import open_store, sha256
 
 AGAIN, KEPT, PASS = 50.0, 50.0, 1.1  # goals
@@ -51,23 +52,24 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
     with tempfile.TemporaryDirectory() as folder:
         config = EvaluateConfig(extractor=f"inception={random_inception(Path(folder))}")
         sets = [stored(f"{folder}/{name}", noise(rng, count)) for name in ("real", "synthetic")]
-        job = Job(open_store(f"{folder}/out"), config, *sets, {"extractor": "0" * 64})
-        units, shared = units_of(job), (Originals(noise(rng, TRAINING), range(TRAINING)), classifier())
+        job = EvaluateJob(open_store(f"{folder}/out"), {"extractor": "0" * 64}, config, *sets)
+        units, shared = units_of(job), (TrainingImageIndex(noise(rng, TRAINING), range(TRAINING)), classifier())
         (real,), (synthetic,) = units.real, units.synthetic
-        work = Look(job.store, config.extractor, config.size, 1, None)
+        work = EvaluateWorker(job.store, config.extractor, config.size, 1, None)
         work(0, pickle.dumps(real), *shared)
         data, extractor = job.store.get(real.features), extractor_here(config.extractor)
         earlier = Earlier(job.store, {real.features: sha256(data)})
-        again = Look(job.store, config.extractor, config.size, 1, earlier)
+        again = EvaluateWorker(job.store, config.extractor, config.size, 1, earlier)
         known = pickle.dumps(replace(real, earlier=(real.features,)))
-        pixels = as_stored(synthetic.store, synthetic.table)
+        pixels = read_unscaled(synthetic.store, synthetic.table)
 
         def everything() -> None:
             work(1, pickle.dumps(synthetic), *shared)
             sides = [
-                gather(job.store, part, np.arange(count), ["a"])[0].values for part in (units.real, units.synthetic)
+                gather_features(job.store, part, np.arange(count), np.arange(count), ["a"])[0].values
+                for part in (units.real, units.synthetic)
             ]
-            all_figures(extractor, NEIGHBOURS)(*sides)
+            metrics_of(extractor, NEIGHBOURS)(*sides)
 
         kept = side_by_side(lambda: again(0, known, *shared), lambda: work(0, pickle.dumps(real), *shared), turns)
         whole = side_by_side(everything, lambda: extractor(pixels), turns)
@@ -100,7 +102,7 @@ def run(job: str, *words: str) -> float:
     return time.perf_counter() - start
 
 
-def told(ours: str, sides: Sides, theirs: str) -> None:
+def told(ours: str, sides: TrainingGap, theirs: str) -> None:
     print(f"{ours} {sides.our_median:.3f} s, {theirs} {sides.their_median:.3f} s")
     print(f"  ratio of each turn: {', '.join(f'{ratio:.2f}' for ratio in sides.ratios)}")
 
@@ -123,9 +125,9 @@ def stored(place: str, pixels: np.ndarray) -> CatalogSet:
 
 
 def classifier() -> Callable[[np.ndarray], np.ndarray]:
-    config = plain(1)
-    found = Trained(network(config, 2).eval(), [], 0)
-    return lambda pixels: named(found, pixels, config)
+    config = small_config(1)
+    found = TrainedClassifier(build_classifier(config, 2).eval(), [], 0)
+    return lambda pixels: predict_classes(found, pixels, config)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import tyro
 from _side_by_side import side_by_side, verdict
 
 from cxr import recipes
-from cxr.data.phantom import phantom
-from cxr.finetune.adapters import load_base
-from cxr.finetune.batches import Pictures
+from cxr.diffusion.stable_diffusion import StableDiffusion
+from cxr.embedded.phantoms import draw_phantom
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
 from cxr.weights import resolve
@@ -21,17 +21,17 @@ GOAL = 1.3
 STEPS = 4
 
 
-def set_of(count: int, size: int) -> Pictures:
+def set_of(count: int, size: int) -> CaptionedImages:
     """Phantoms with a caption for each."""
-    drawn = [phantom(0, i, size=size) for i in range(count)]
-    return Pictures(np.stack([d.pixels for d in drawn]), [f"chest X-ray {i}" for i in range(count)])
+    drawn = [draw_phantom(0, i, size=size) for i in range(count)]
+    return CaptionedImages(np.stack([d.pixels for d in drawn]), [f"chest X-ray {i}" for i in range(count)])
 
 
 class Side:
     """A trainer that makes `STEPS` steps a turn, and keeps their losses."""
 
-    def __init__(self, config: FinetuneConfig, pictures: Pictures) -> None:
-        self.trainer = Trainer(load_base(resolve(config.model).path), config, pictures)
+    def __init__(self, config: FinetuneConfig, pictures: CaptionedImages) -> None:
+        self.trainer = Trainer(StableDiffusion.load(resolve(config.model).path, torch.float32), config, pictures)
         self.losses: list[float] = []
 
     def __call__(self) -> None:
@@ -40,11 +40,11 @@ class Side:
 
 def main(model: str = "tiny", size: int = 128, train_text_encoder: bool = False) -> None:
     torch.set_num_threads(1)
-    config = recipes.changed(
-        recipes.named(recipes.FINETUNE, "tiny"), model=model, size=size, train_text_encoder=train_text_encoder
+    config = recipes.replace_fields(
+        recipes.FINETUNE["tiny"](), model=model, size=size, train_text_encoder=train_text_encoder
     )
     pictures = set_of(config.batch * STEPS, size)  # the first turn, which warms up, is the first epoch
-    kept, anew = Side(config, pictures), Side(recipes.changed(config, cache=False), pictures)
+    kept, anew = Side(config, pictures), Side(recipes.replace_fields(config, cache=False), pictures)
     sides = side_by_side(kept, anew)
     apart = max(abs(a / b - 1) for a, b in zip(kept.losses, anew.losses, strict=True))
     assert apart < 1e-3, f"the losses differ by {apart:.1e}"

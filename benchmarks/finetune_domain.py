@@ -15,14 +15,14 @@ from _finetuned import METHODS, base, distance, recipe, sampled, tuned
 from _side_by_side import verdict
 from PIL import Image
 
-from cxr.data.contact_sheet import contact_sheet
-from cxr.data.images import encode_png, fit, read_gray
-from cxr.data.phantom import phantom
-from cxr.data.prompts import describe
+from cxr.data.images import encode_png, fit_square, read_gray
 from cxr.data.sources import SOURCES, SourceOptions
-from cxr.data.splits import assign
+from cxr.data.splits import split_by_group
+from cxr.embedded.phantoms import draw_phantom
 from cxr.evaluate.features import tiny_extractor
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
+from cxr.prompts.templates import describe_attributes
+from cxr.report.contact_sheet import contact_sheet
 
 GOAL = 0.30
 TRAINED, HELD_OUT = 500, 200
@@ -33,13 +33,13 @@ OUT = Path(__file__).parents[1] / "out" / "finetune_domain"
 def main() -> None:
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
-    cuts = measured("phantoms of another scanner", *other_scanner())
+    cuts = measure_domain("phantoms of another scanner", *other_scanner())
     if REAL.is_file():
-        cuts += measured("real X-rays (NIH ChestX-ray8)", *real_xrays())
+        cuts += measure_domain("real X-rays (NIH ChestX-ray8)", *real_xrays())
     verdict(min(cuts) >= GOAL, f"{min(cuts):.0%} lower at least (goal {GOAL:.0%})")
 
 
-def measured(domain: str, train: Pictures, floor: np.ndarray, held_out: Pictures) -> list[float]:
+def measure_domain(domain: str, train: CaptionedImages, floor: np.ndarray, held_out: CaptionedImages) -> list[float]:
     """How much lower the distance is after fine-tuning, for each method."""
     extractor, prompts = tiny_extractor(), held_out.captions
     made = {"base model": sampled(base(), prompts)}
@@ -57,16 +57,16 @@ def measured(domain: str, train: Pictures, floor: np.ndarray, held_out: Pictures
     return [1 - far[name] / far["base model"] for name in METHODS]
 
 
-def other_scanner() -> tuple[Pictures, np.ndarray, Pictures]:
-    drawn = [phantom(77, number) for number in range(TRAINED + 2 * HELD_OUT)]
+def other_scanner() -> tuple[CaptionedImages, np.ndarray, CaptionedImages]:
+    drawn = [draw_phantom(77, number) for number in range(TRAINED + 2 * HELD_OUT)]
     rng = np.random.default_rng(7)
     pixels = np.stack([as_other_scanner(p.pixels) for p in drawn])
-    captions = [describe(p.attributes, rng) for p in drawn]
+    captions = [describe_attributes(p.attributes, rng) for p in drawn]
     first, second = TRAINED, TRAINED + HELD_OUT
     return (
-        Pictures(pixels[:first], captions[:first]),
+        CaptionedImages(pixels[:first], captions[:first]),
         pixels[first:second],
-        Pictures(pixels[second:], captions[second:]),
+        CaptionedImages(pixels[second:], captions[second:]),
     )
 
 
@@ -79,14 +79,14 @@ def as_other_scanner(pixels: np.ndarray) -> np.ndarray:
     return (255 * x.clip(0, 1)).round().astype(np.uint8)
 
 
-def real_xrays() -> tuple[Pictures, np.ndarray, Pictures]:
+def real_xrays() -> tuple[CaptionedImages, np.ndarray, CaptionedImages]:
     """By patient: a half to train on, a quarter for the floor, a quarter held out."""
     rows = list(SOURCES["table"](str(REAL), SourceOptions(notes=lambda line: None)))
-    split = assign([r.finding for r in rows], [r.patient_id for r in rows], (0.5, 0.25, 0.25), folds=0).split
-    pixels = np.stack([fit(read_gray(row.load()), 128, "keep") for row in rows])
+    split = split_by_group([r.finding for r in rows], [r.patient_id for r in rows], (0.5, 0.25, 0.25), folds=0).split
+    pixels = np.stack([fit_square(read_gray(row.load()), 128, "keep") for row in rows])
     captions = [f"chest X-ray showing {row.finding}, {row.view} view" for row in rows]
     train, floor, held_out = (np.flatnonzero(np.array(split) == p) for p in ("train", "validation", "test"))
-    told = [Pictures(pixels[part], [captions[i] for i in part]) for part in (train, held_out)]
+    told = [CaptionedImages(pixels[part], [captions[i] for i in part]) for part in (train, held_out)]
     return told[0], pixels[floor], told[1]
 
 

@@ -10,26 +10,27 @@ import torch
 from _finetuned import base, recipe, sampled, tuned
 from _side_by_side import verdict
 
-from cxr.data.findings import FINDINGS
-from cxr.data.phantom import phantom
-from cxr.data.phrases import REPHRASED
-from cxr.data.prompts import template_prompts
+from cxr.embedded.phantoms import draw_phantom
 from cxr.evaluate.features import Extractor, tiny_extractor
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.phrases import REPHRASED
+from cxr.prompts.templates import template_prompts
 
 GOAL = 5.0  # points
 TAUGHT = "Pleural_Conditions"
-PICTURES, CLASS_PICTURES, ASKED = 64, 64, 16
+PICTURES, CLASS_IMAGES, ASKED = 64, 64, 16
 STEPS, RATE = 200, 2e-4
 
 
 def main() -> None:
     torch.set_num_threads(1)
     extractor = tiny_extractor()
-    drawn = [phantom(78, number, (TAUGHT,)) for number in range(PICTURES)]
+    drawn = [draw_phantom(78, number, (TAUGHT,)) for number in range(PICTURES)]
     prompt = f"chest X-ray showing {TAUGHT.replace('_', ' ')}"
-    instances = Pictures(np.stack([p.pixels for p in drawn]), [prompt] * PICTURES)
-    classes = Pictures(sampled(base(), ["chest X-ray"] * CLASS_PICTURES, seed=10**6), ["chest X-ray"] * CLASS_PICTURES)
+    instances = CaptionedImages(np.stack([p.pixels for p in drawn]), [prompt] * PICTURES)
+    plain = ["chest X-ray"] * CLASS_IMAGES
+    classes = CaptionedImages(sampled(base(), plain, seed=10**6), plain)
     full = {"method": "dreambooth", "learning_rate": RATE, "max_train_steps": STEPS, "batch": 8}
     told = {"base model": agreement(extractor, base())}
     told["without prior"] = agreement(extractor, tuned(recipe(**full), instances))

@@ -23,7 +23,7 @@ from torchvision import transforms
 
 from cxr import recipes
 from cxr.data.images import encode_png
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.weights import resolve
 
@@ -55,7 +55,7 @@ class Files(Dataset):
 class Script:
     """The script's loop; `STEPS` steps a turn."""
 
-    def __init__(self, config: FinetuneConfig, pictures: Pictures, folder: Path) -> None:
+    def __init__(self, config: FinetuneConfig, pictures: CaptionedImages, folder: Path) -> None:
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.pipe = StableDiffusionPipeline.from_pretrained(
             resolve(config.model).path, dtype=torch.float32, safety_checker=None, local_files_only=True
@@ -102,8 +102,8 @@ class Script:
 
 def main(model: str = "tiny", size: int = 128) -> None:
     torch.set_num_threads(1)
-    config = recipes.changed(
-        recipes.named(recipes.FINETUNE, "tiny"), model=model, size=size, method="dreambooth", train_text_encoder=False,
+    config = recipes.replace_fields(
+        recipes.FINETUNE["tiny"](), model=model, size=size, method="dreambooth", train_text_encoder=False,
         learning_rate=1e-5,
     )  # fmt: skip
     pictures = set_of(config.batch * STEPS, size)

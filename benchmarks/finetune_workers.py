@@ -11,18 +11,18 @@ import torch.distributed as dist
 from _side_by_side import TURNS, Sides, verdict
 
 from cxr import cluster, recipes
-from cxr.data.phantom import phantom
-from cxr.data.prompts import describe
-from cxr.finetune.adapters import load_base
-from cxr.finetune.batches import Pictures
+from cxr.diffusion.stable_diffusion import StableDiffusion
+from cxr.embedded.phantoms import draw_phantom
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
+from cxr.prompts.templates import describe_attributes
 from cxr.ranks import Ranks
 from cxr.weights import resolve
 
 GOAL = 1.6
 PICTURES, STEPS = 64, 6
-CONFIG = recipes.changed(recipes.FINETUNE["tiny"](), method="dreambooth", batch=16, train_text_encoder=False)
+CONFIG = recipes.replace_fields(recipes.FINETUNE["tiny"](), method="dreambooth", batch=16, train_text_encoder=False)
 
 
 def main() -> None:
@@ -35,12 +35,12 @@ def main() -> None:
     verdict(sides.ratio >= GOAL, f"{sides.ratio:.2f} times as fast (at least {GOAL})")
 
 
-def work(tell: cluster.Tell) -> None:
+def work(tell: cluster.SendMessage) -> None:
     torch.set_num_threads(1)
     pictures, ranks = draw(CONFIG), Ranks.here()
     trainers = {
-        "one": Trainer(load_base(resolve("tiny").path), CONFIG, pictures),
-        "two": Trainer(load_base(resolve("tiny").path), CONFIG, pictures, ranks=ranks),
+        "one": Trainer(StableDiffusion.load(resolve("tiny").path, torch.float32), CONFIG, pictures),
+        "two": Trainer(StableDiffusion.load(resolve("tiny").path, torch.float32), CONFIG, pictures, ranks=ranks),
     }
     seconds: dict[str, list[float]] = {"one": [], "two": []}
     for turn in range(-1, TURNS):  # the first one fills the caches
@@ -57,9 +57,9 @@ def work(tell: cluster.Tell) -> None:
         tell(seconds)
 
 
-def draw(config: FinetuneConfig) -> Pictures:
-    drawn, rng = [phantom(9, number, size=config.size) for number in range(PICTURES)], np.random.default_rng(9)
-    return Pictures(np.stack([p.pixels for p in drawn]), [describe(p.attributes, rng) for p in drawn])
+def draw(config: FinetuneConfig) -> CaptionedImages:
+    drawn, rng = [draw_phantom(9, number, size=config.size) for number in range(PICTURES)], np.random.default_rng(9)
+    return CaptionedImages(np.stack([p.pixels for p in drawn]), [describe_attributes(p.attributes, rng) for p in drawn])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from cxr.generate.config import GenerateConfig
 GOAL = 1.85
 UNITS = 12
 RECIPE = recipes.tiny()
-CONFIG = recipes.changed(
+CONFIG = recipes.replace_fields(
     RECIPE,
     findings="Pleural_Conditions",
     per_finding=UNITS * RECIPE.unit_images,

@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from cxr.data.images import encode_png
-from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler
+from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.sampler import Sampler
 
 FASTER, SHARE = 1.9, 0.40
 

@@ -31,7 +31,7 @@ Units = list[tuple[int, bytes]]
 class Clocked:
     """The job's work with a clock around it."""
 
-    take: job.Take
+    take: job.IngestWorker
 
     def __call__(self, unit: int, rows: bytes) -> dict[str, Any]:
         images = self.take(unit, rows)["images"]
@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as listed, cluster.session(2):
         rows = SOURCES[kind](place, SourceOptions(size=config.size, notes=lambda line: None))
         ready = job.prepare(open_store(f"{listed}/set"), config, rows, Path(listed))
-        units = [(unit, job.unit_file(ready.folder, unit).read_bytes()) for unit in range(ready.units)]
+        units = [(unit, job.unit_path(ready.folder, unit).read_bytes()) for unit in range(ready.units)]
         for turn in range(TURNS):
             for readers in (1, 2) if turn % 2 else (2, 1):
                 seconds_an_image[readers].append(1 / pace(units, config, readers))
@@ -59,7 +59,7 @@ def main() -> None:
 def pace(units: Units, config: IngestConfig, readers: int) -> float:
     """Images a second of all readers."""
     with tempfile.TemporaryDirectory() as out:
-        work = Clocked(job.Take(open_store(out), config))
+        work = Clocked(job.IngestWorker(open_store(out), config))
         ends = defaultdict(list)
         for unit in cluster.run_rows(iter(units), work, readers):
             ends[unit["reader"]].append((unit["end"], unit["images"]))

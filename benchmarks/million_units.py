@@ -27,12 +27,14 @@ from _dry import SIDE, MakeDryMaker, run_dry
 from _side_by_side import verdict
 
 from cxr import cluster, recipes
+from cxr.artifact import unit_key
+from cxr.artifact.keys import COMMITS
 from cxr.data.catalog import image_key
 from cxr.generate import job
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
 from cxr.generate.writer import Image
-from cxr.store import COMMITS, Listed, Stored, open_store, sha256, unit_key
+from cxr.store import ListedObject, StoredObject, open_store, sha256
 from cxr.store.local import LocalStore
 
 LIMIT = 1000  # MB
@@ -52,13 +54,13 @@ class Bucket(LocalStore):
     asked: Counter[str] = field(default_factory=Counter, compare=False)
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
-    def put(self, key: str, data: bytes) -> Stored:
+    def put(self, key: str, data: bytes) -> StoredObject:
         self.asked["PUT"] += 1
         if not small(key):
             return super().put(key, data)
         with self.lock:
             self.rows.execute("INSERT OR REPLACE INTO objects VALUES (?, ?)", (key, data))
-        return Stored(key, len(data), sha256(data))
+        return StoredObject(key, len(data), sha256(data))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         self.asked["PUT"] += 1
@@ -74,18 +76,18 @@ class Bucket(LocalStore):
             raise KeyError(key)
         return found[0]
 
-    def read_back(self, key: str) -> Stored:
+    def read_back(self, key: str) -> StoredObject:
         self.asked["GET"] += 1
         return super().read_back(key)
 
-    def list(self, prefix: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         self.asked["LIST"] += 1
         if not small(prefix):
             yield from super().list(prefix)
             return
         last, page = prefix, "SELECT key, length(data) FROM objects WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
         while found := self.rows.execute(page, (last, prefix + "~", PAGE)).fetchall():
-            yield from (Listed(*row) for row in found)
+            yield from (ListedObject(*row) for row in found)
             last = found[-1][0]
             self.asked["LIST"] += len(found) == PAGE
 
@@ -180,12 +182,12 @@ def run(phase: Phase, units: int, store: Bucket, quarter: int) -> str:
 
 def configured(units: int) -> GenerateConfig:
     recipe = recipes.tiny()
-    return recipes.changed(recipe, size=SIDE, batch=1, per_finding=units // FINDINGS)
+    return recipes.replace_fields(recipe, size=SIDE, batch=1, per_finding=units // FINDINGS)
 
 
 def make(store: Bucket, config: GenerateConfig, units: Iterable[int]) -> None:
     """As an actor and the storing stage do, without Ray between them; of most units just the commit, in bulk."""
-    maker, keep = MakeDryMaker(store, config)(), job.Keep(store, config.layout, PROVENANCE)
+    maker, keep = MakeDryMaker(store, config)(), job.UnitWriter(store, config.layout, PROVENANCE)
     planted = []
     for unit in units:
         rows = maker.rows(unit)

@@ -28,7 +28,7 @@ IMAGES = 8
 class Notebook:
     """What the tutorials do."""
 
-    def __init__(self, ready: job.Job, rows: list[dict], folder: Path) -> None:
+    def __init__(self, ready: job.GenerateJob, rows: list[dict], folder: Path) -> None:
         self.pipe = StableDiffusionPipeline.from_pretrained(
             ready.model.path, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False
         )
@@ -52,13 +52,13 @@ class Notebook:
 
 
 def main(model: str = "tiny") -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=IMAGES, findings="Lung_Opacities")
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=IMAGES, findings="Lung_Opacities")
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(open_store(out), config, template_rows(config), Path(folder), print)
         job.begin(ready, retry_failed=False)
-        maker = job.MakeMaker(ready.store, config, ready.model.digest)()  # sets the thread count, for both
+        maker = job.GeneratorFactory(ready.store, config, ready.model.digest)()  # sets the thread count, for both
         rows = maker.rows(0)
-        keep = job.Keep(ready.store, config.layout, job.provenance(ready))
+        keep = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
         sides = side_by_side(lambda: keep(0, rows, maker.make(rows), ""), Notebook(ready, rows, Path(folder)))
         apart = [difference(Path(out), Path(folder), row) for row in rows]
     assert max(apart) <= 1, f"the pictures differ by {max(apart)} gray levels"

@@ -11,7 +11,7 @@ from _side_by_side import side_by_side, verdict
 from PIL import Image
 
 from cxr.data.images import decode_gray, encode_png
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import draw_phantom
 
 GOAL, LARGEST = 5.0, 1.05
 PICTURES, SIDE = 24, 512
@@ -52,7 +52,7 @@ def real_pictures() -> tuple[str, list[np.ndarray]]:
 
 
 def phantoms() -> tuple[str, list[np.ndarray]]:
-    return "phantoms", [phantom(0, number, size=SIDE).pixels for number in range(PICTURES)]
+    return "phantoms", [draw_phantom(0, number, size=SIDE).pixels for number in range(PICTURES)]
 
 
 if __name__ == "__main__":

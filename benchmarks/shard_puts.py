@@ -20,9 +20,10 @@ from _dry import SIDE, run_some
 from _side_by_side import verdict
 
 from cxr import recipes
+from cxr.artifact import verify
 from cxr.generate import job
 from cxr.generate.plan import template_rows
-from cxr.store import open_store, verify
+from cxr.store import open_store
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.append(str(TESTS / "integration"))
@@ -32,7 +33,7 @@ PER_FINDING = 300  # of ten findings
 
 
 def main(model: str = "tiny") -> None:
-    config = recipes.changed(recipes.tiny(), model=model, per_finding=PER_FINDING, layout="shards", size=SIDE)
+    config = recipes.replace_fields(recipes.tiny(), model=model, per_finding=PER_FINDING, layout="shards", size=SIDE)
     with gateway() as server, tempfile.TemporaryDirectory() as folder:
         bucket = server.make_bucket()
         open_store(f"s3://{bucket}/earlier").put_if_absent("probe", b"")

@@ -26,7 +26,7 @@ from torchvision.models import resnet18
 
 from cxr import cluster
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.loop import in_bf16
+from cxr.classify.loop import uses_bf16
 from cxr.data.catalog import CatalogSet, read_set
 from cxr.store import open_store
 from cxr.study import job
@@ -50,10 +50,12 @@ def main() -> None:
         print(f"skipped: no {REAL}")
         return
     torch.set_num_threads(os.cpu_count())
-    with tempfile.TemporaryDirectory() as folder, cluster.session(passing=0):
+    with tempfile.TemporaryDirectory() as folder, cluster.session(spare_cpus=0):
         real = thinned(folder)
         sides = side_by_side(lambda: ours(real), lambda: theirs(real, Path(folder)))
-    units = "bf16 units" if in_bf16(CONFIG.classifier, torch.device("cpu")) else "no bf16 units, so ours is in fp32 too"
+    units = (
+        "bf16 units" if uses_bf16(CONFIG.classifier, torch.device("cpu")) else "no bf16 units, so ours is in fp32 too"
+    )
     trials = len(CONFIG.arms) * len(CONFIG.seeds)
     print(f"{trials} trials on {len(real.table)} X-rays, {os.cpu_count()} CPUs with {units}")
     print(f"  ours {sides.our_median:.1f} s, the serial script {sides.their_median:.1f} s")
@@ -69,11 +71,11 @@ def thinned(folder: str) -> CatalogSet:
     return replace(found, table=found.table.take(pa.array(range(0, len(found.table), THIN))))
 
 
-def prepared(real: CatalogSet, out: str, config: StudyConfig = CONFIG) -> job.Job:
+def prepared(real: CatalogSet, out: str, config: StudyConfig = CONFIG) -> job.StudyJob:
     return job.prepare(open_store(out), config, real, synthetic=None, evaluation=None, weights=None)
 
 
-def shared(ready: job.Job) -> list:
+def shared(ready: job.StudyJob) -> list:
     """The study's pictures and labels, decoded into what all trials read."""
     pixels = load(ready.sets, ready.used, ready.config.classifier.resize, lambda count: None)
     return cluster.share(pixels, ready.sets.labels[ready.used])
@@ -83,7 +85,7 @@ def ours(real: CatalogSet) -> None:
     with tempfile.TemporaryDirectory() as out:
         ready = prepared(real, out)
         job.begin(ready)
-        for _ in cluster.run_trials(job.runs(ready, 1), 1, 1, shared(ready)):
+        for _ in cluster.run_trials(job.pending_trials(ready, 1), 1, 1, shared(ready)):
             pass
         if len(job.results(ready)) < len(ready.names):
             raise RuntimeError("a trial failed")

@@ -15,7 +15,7 @@ from study_grid import CONFIG, REAL, prepared, shared, thinned
 from cxr import cluster
 from cxr.study import job
 from cxr.study.config import Arm
-from cxr.study.trial import Run
+from cxr.study.trial import TrialWorker
 
 GOAL = 1.7
 PAIR = CONFIG.model_copy(update={"arms": (Arm(name="baseline"),)})
@@ -25,9 +25,9 @@ PAIR = CONFIG.model_copy(update={"arms": (Arm(name="baseline"),)})
 class Clocked:
     """A trial with a clock around it."""
 
-    run: Run
+    run: TrialWorker
 
-    def __call__(self, tell: cluster.Tell, pixels: np.ndarray, labels: np.ndarray) -> None:
+    def __call__(self, tell: cluster.SendMessage, pixels: np.ndarray, labels: np.ndarray) -> None:
         start = time.time()
         self.run(tell, pixels, labels)
         tell({"start": start, "end": time.time()})
@@ -38,7 +38,7 @@ def main() -> None:
         print(f"skipped: no {REAL}")
         return
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    with tempfile.TemporaryDirectory() as folder, cluster.session(2, passing=0):
+    with tempfile.TemporaryDirectory() as folder, cluster.session(2, spare_cpus=0):
         real = thinned(folder)
         for turn in range(-1, TURNS):  # the first one starts the workers
             for cores in sorted(seconds, reverse=turn % 2 == 1):
@@ -57,7 +57,7 @@ def span(real, cores: int) -> float:
     with tempfile.TemporaryDirectory() as out:
         ready = prepared(real, out, PAIR)
         job.begin(ready)
-        trials = [Clocked(run) for run in job.runs(ready, 1)]
+        trials = [Clocked(run) for run in job.pending_trials(ready, 1)]
         told = [news for news in cluster.run_trials(trials, cores, 1, shared(ready)) if "end" in news]
         if len(job.results(ready)) < len(trials):
             raise RuntimeError("a trial failed")

@@ -1,28 +1,29 @@
 """cxr: do synthetic chest X-rays help a classifier, and are they safe to share?
 
-The pipeline, in the order data flows:
+A room imports only rooms that stand below it (`tests/unit/test_rooms.py`); the stages do not know one another.
 
+jobs        the commands: options, and the stages put together
 recipes     named complete configurations
-data        findings, prompts, the user's prompt lists, phantoms, sources, pixels, splits, the one catalog
-ingest      from a source of real X-rays to a split set
-pretrain    the embedded base model: autoencoder, text encoder, UNet, trained on phantoms
-weights     base models and LoRAs by name: pinned, verified, fetched once
-latents     pictures to what a diffusion model trains on
-finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
-generate    plan, sampler, writer, finish: from prompts to a labelled set
-evaluate    how good, how diverse, how many near-copies: figures with intervals and floors, agreement, pictures, page
-classify    a classifier: networks, augmentation on batches, one loop that validation chooses from, scores
-study       does it help: arms, trials, statistics over seeds and patients, the answer in words
-report      what pages share; a study's tables, figures and page
-nightly     one night after another: lease, gate, and the pointer that readers follow
-gan         DCGAN and LeNet-5 on 28 px pictures: a lab, not X-rays
-networks    the small network that pretraining, evaluation and classification share
-ranks       a worker's place among those that train together
-proportions intervals of a share of patients, also where nothing varied
-store       where artifacts live: a folder or S3; records; verification
-cluster     everything that touches Ray
-assets      the embedded base model and extractor
-cli, screen, progress, errors: the door of every job, its progress, and what a user can mend
 
-`jobs/` puts these together, one short file a job.
+ingest      from a source of real X-rays to a split set
+pretrain    the embedded base model and extractor, trained on phantoms
+finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
+generate    plan, writer, finish: from prompts to a labelled set
+evaluate    how good, how diverse, how many near-copies: metrics with intervals and references, pages
+study       does it help: arms, trials, statistics over seeds and patients, the answer in words, its pages
+nightly     one night after another: lease, gate, and the pointer that readers follow
+labs        a GAN and LeNet-5 on 28 px pictures: not X-rays
+
+classify    a classifier: networks, augmentation on batches, one loop that validation chooses from, scores
+diffusion   all that knows a text-to-image pipeline: loading, LoRA layers, latents, sampling, saving
+weights     from a name to verified files: pinned, verified, fetched once
+data        pixels, sources, splits, duplicates, lineage, the one catalog
+embedded    phantoms, and the assets trained on them
+prompts     findings' words, templates, lists, reports
+
+artifact    the life of an artifact: its record, and the commits of one in the making
+store       bytes: a local folder and S3 behind one small interface
+cluster     everything that touches Ray
+report      what pages and plots share
+cli, errors, progress, screen, tables, ranks
 """

@@ -1,28 +1,39 @@
-"""The door every job enters by: arguments in, exit code out, one clear line for what a user can mend."""
+"""What every job starts with: arguments in, exit code out, one clear line for what a user can mend."""
 
 import atexit
+import dataclasses
+import inspect
 import io
 import os
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
-from typing import NoReturn, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
+from pydantic import BaseModel, ValidationError
+from tyro.conf import FlagConversionOff, OmitArgPrefixes, arg
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from cxr.errors import BadInput, StoreError, disk_full
+from cxr.errors import BadInput, SomeFailed, StoreError, disk_full, nearest
 from cxr.screen import in_notebook
 
 DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 MOST_WORKERS = 10_000
+HELP = ("-h", "--help")
+ENTRY = {"cxr": ("cxr",), "__main__": ("python", "-m", "cxr")}  # what starts us, by the name of its file
 Args = TypeVar("Args")
+Config = TypeVar("Config")
+Recipes = Mapping[str, Callable[[], BaseModel]]
+FromRecipe = Annotated[OmitArgPrefixes[Config], arg(name="recipe")]  # a recipe's fields, each an option
 
 
 def run(args: type[Args], job: Callable[[Args], int]) -> None:
-    """Parses the command line into `args`, runs the job and exits with its code (see the README's table of codes)."""
+    """Parses the command line into `args`, runs the job and exits with its code (docs/scale.md)."""
     leave(guard(lambda: job(parse(args, sys.argv[1:], job.__doc__ or ""))))
 
 
@@ -34,11 +45,14 @@ def guard(main: Callable[[], int]) -> int:
     try:
         return main()
     except (BadInput, StoreError, OSError) as error:
-        told = disk_full(error) or error  # a temporary file's, of a plan or a catalog
-        if isinstance(told, OSError):
+        reason = disk_full(error) or error  # a temporary file's, of a plan or a catalog
+        if isinstance(reason, OSError):
             raise
-        print(f"{program()}: {' '.join(str(told).split())}", file=sys.stderr)
+        print(f"{program()}: {' '.join(str(reason).split())}", file=sys.stderr)
         return BAD_INPUT
+    except SomeFailed as error:
+        print(error, file=sys.stderr)
+        return SOME_FAILED
     except KeyboardInterrupt:
         print(
             f"\n{program()}: stopped; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr
@@ -75,26 +89,109 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def parse(args: type[Args], argv: list[str], description: str) -> Args:
-    """tyro, with its usage errors told in one line.
+def parse(args: type[Args], words: Sequence[str], description: str = "") -> Args:
+    """The words of a command line as `args`, a dataclass.
+
+    Where it has `RECIPES`, the first word names the one that its field `config` starts from; `recipe` keeps the name.
 
     Raises:
-        BadInput: the command line does not fit `args`.
+        BadInput: the words do not fit, or a value is out of its range.
     """
-    said = io.StringIO()
+    name, description = program(), inspect.cleandoc(description)
+    default: Any = tyro.MISSING_NONPROP
+    if recipes := getattr(args, "RECIPES", None):
+        recipe, words, description = split_recipe(recipes, words, description)
+        name, default = f"{name} RECIPE", start_from(args, recipe, recipes)
+    usage_error = io.StringIO()
     try:
-        with redirect_stderr(said):
-            return tyro.cli(args, args=argv, description=description, prog=program())
-    except SystemExit as stop:
-        if stop.code in (0, None):
+        with redirect_stderr(usage_error):
+            return tyro.cli(
+                args, args=words, default=default, description=description, prog=name,
+                config=[FlagConversionOff], registry=SWITCHES,
+            )  # fmt: skip
+    except (ValidationError, SystemExit) as stop:
+        if error := find_validation_error(stop):
+            raise out_of_range(error) from None
+        if isinstance(stop, SystemExit) and stop.code in (0, None):
             raise
-        raise BadInput(f"{plain(said.getvalue())} (--help lists the options)") from None
+        raise BadInput(f"{plain(usage_error.getvalue())} (--help lists the options)") from None
+
+
+def split_recipe(recipes: Recipes, words: Sequence[str], description: str) -> tuple[str, Sequence[str], str]:
+    """The recipe's name, the words behind it, and what the help says of it; without a name it lists all of them."""
+    if words and words[0] in HELP:
+        name = next(iter(recipes))
+        lines = "\n".join(f"  {each:<16}{first_line(recipe)}" for each, recipe in recipes.items())
+        more = f"Give a recipe first:\n{lines}\n\nThe options of {name}; RECIPE --help shows another's:"
+        return name, words, f"{description}\n\n{more}"
+    if not words or words[0].startswith("-"):
+        raise BadInput(f"give a recipe first: {', '.join(recipes)} (--help tells more)")
+    return words[0], words[1:], f"{description}\n\n{words[0]}: {first_line(find_recipe(recipes, words[0]))}"
+
+
+def find_recipe(recipes: Mapping[str, Config], name: str) -> Config:
+    """The recipe of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if name not in recipes:
+        raise BadInput(f"no recipe is called {name[:60]!r}; {nearest(name, recipes)}")
+    return recipes[name]
+
+
+def first_line(described: object) -> str:
+    return (described.__doc__ or "").partition("\n")[0]
+
+
+def start_from(args: type[Args], recipe: str, recipes: Recipes) -> Args:
+    """`args` with the recipe's values; what has no default has to be given."""
+    required = [field.name for field in dataclasses.fields(args) if field.default is dataclasses.MISSING]  # type: ignore[arg-type]
+    values: dict[str, Any] = dict.fromkeys(required, tyro.MISSING)
+    return args(**values | {"recipe": recipe, "config": recipes[recipe]()})
+
+
+SWITCHES = ConstructorRegistry()
+
+
+@SWITCHES.primitive_rule
+def switch(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """`--flip`, `--flip True` or `--flip False`, of every field that is a bool."""
+    if info.type is not bool:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=(0, 1), metavar="[True|False]", instance_from_str=read_switch,
+        is_instance=lambda value: isinstance(value, bool), str_from_instance=lambda value: [str(value)],
+    )  # fmt: skip
+
+
+def read_switch(words: list[str]) -> bool:
+    if words and words[0] not in ("True", "False"):
+        raise ValueError(f"give True or False, not {words[0][:60]!r}")
+    return words != ["False"]
+
+
+def find_validation_error(error: BaseException | None) -> ValidationError | None:
+    """This error, or the one that led to it."""
+    while error is not None and not isinstance(error, ValidationError):
+        error = error.__context__
+    return error
+
+
+def out_of_range(error: ValidationError) -> BadInput:
+    """The line that names the option whose value a configuration refuses."""
+    first = error.errors()[0]
+    why = first["msg"].removeprefix("Value error, ")
+    fields = [str(part) for part in first["loc"] if isinstance(part, str)]
+    if not fields:  # of several fields together
+        return BadInput(why)
+    return BadInput(f"--{fields[-1].replace('_', '-')} {str(first['input'])[:60]!r}: {why}")
 
 
 def plain(text: str) -> str:
-    """A boxed, coloured message as one line of words."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    text = re.sub(r"[╭╮╰╯│─]+|Got errors:|For full helptext,? (see|run).*", " ", text, flags=re.DOTALL)
+    """A boxed, coloured message as one line of words, without its title and the option's help."""
+    text = re.sub(r"\x1b\[[0-9;]*m|╭.*╮", "", text)
+    text = re.sub(r"[╰╯│─]+|Got errors:|(Argument helptext:|For full helptext,? (see|run)).*", " ", text, flags=re.S)
     return " ".join(text.split())
 
 
@@ -105,9 +202,12 @@ def check_workers(workers: int | None) -> None:
 
 
 def program() -> str:
-    return sys.argv[0].rsplit("/", 1)[-1]
+    """What was called: `generate.py`, or `cxr generate`."""
+    file, *words = sys.argv
+    return " ".join(["cxr", *words[:1]]) if Path(file).stem in ENTRY else Path(file).name
 
 
 def again(*extra: str) -> str:
     """The command line as typed, ready to paste, with more options behind it."""
-    return shlex.join(["python", *sys.argv, *extra])
+    file, *words = sys.argv
+    return shlex.join([*ENTRY.get(Path(file).stem, ("python", file)), *words, *extra])

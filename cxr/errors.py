@@ -1,4 +1,4 @@
-"""The two errors a user can cause and mend; every job prints them as one line and exits with 2."""
+"""The errors a user can cause and mend, which every job tells without a traceback."""
 
 import difflib
 import errno
@@ -10,12 +10,16 @@ class BadInput(Exception):
     """What the user gave cannot be used. The message names the input, what is wrong and what to do."""
 
 
+class SomeFailed(Exception):
+    """Units or trials were given up; the others are stored. The job ends with exit code 3."""
+
+
 class StoreError(Exception):
     """The storage refused, vanished or is full. Work already committed is kept; the same command goes on."""
 
 
 def disk_full(error: BaseException, place: object = "") -> StoreError | None:
-    """The error that says so of the place, by default the error's file, if this one is of a full disk or quota."""
+    """For an error of a full disk or quota a `StoreError` naming the place, by default the error's file; else None."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     place = place or error.filename or tempfile.gettempdir()

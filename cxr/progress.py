@@ -24,16 +24,20 @@ SECONDS_BETWEEN_LINES = 10.0
 
 class Advance(Protocol):
     def __call__(self, count: int = 1, note: str = "") -> None:
-        """Says that `count` more are done; the note stands behind the numbers."""
+        """Adds `count` to what is done; the note is shown after the numbers."""
 
 
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-    """Shows `done` of `total` units and yields what advances it; says so where a job goes on. Writes to stderr only."""
+    """Shows `done` of `total` units and yields what advances it; notes where a job resumes. Writes to stderr only."""
     if done:
         note(f"{label} goes on: {done} of {total} {unit} are there already")
     console = Console(stderr=True)
-    with bar(console, label, total, unit, done) if console.is_terminal else lines(label, total, unit, done) as advance:
+    with (
+        show_bar(console, label, total, unit, done)
+        if console.is_terminal
+        else print_lines(label, total, unit, done) as advance
+    ):
         yield advance
 
 
@@ -46,10 +50,10 @@ class Cell(Protocol):
 def grid(
     label: str, rows: Sequence[str], columns: Sequence[object], total: int, unit: str
 ) -> Iterator[tuple[Cell, Advance]]:
-    """`progress` below a table that lives: yields what writes its cells, and what advances. The table needs a terminal.
+    """`progress` below a live table: yields what writes its cells, and what advances. The table needs a terminal.
 
     Args:
-        columns: told apart by how they print.
+        columns: distinct as printed.
     """
     texts: dict[tuple[str, str], str] = {}
 
@@ -63,13 +67,15 @@ def grid(
         return shown
 
     console = Console(stderr=True)
-    below = bar(console, label, total, unit, 0, table) if console.is_terminal else lines(label, total, unit, 0)
+    below = (
+        show_bar(console, label, total, unit, 0, table) if console.is_terminal else print_lines(label, total, unit, 0)
+    )
     with below as advance:
         yield cell, advance
 
 
-class Topped(Progress):
-    """Bars below something else that lives."""
+class LiveProgress(Progress):
+    """Progress bars below another live display."""
 
     def __init__(self, *columns: ProgressColumn, top: Callable[[], RenderableType], console: Console) -> None:
         self.top = top
@@ -81,7 +87,7 @@ class Topped(Progress):
 
 
 @contextmanager
-def bar(
+def show_bar(
     console: Console, label: str, total: int, unit: str, done: int, top: Callable[[], RenderableType] | None = None
 ) -> Iterator[Advance]:
     columns = (
@@ -94,35 +100,35 @@ def bar(
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    start, made = time.monotonic(), 0
-    bars = Topped(*columns, top=top, console=console) if top else Progress(*columns, console=console)
+    start, advanced = time.monotonic(), 0
+    bars = LiveProgress(*columns, top=top, console=console) if top else Progress(*columns, console=console)
     with bars as shown:
         task = shown.add_task(label, total=total, completed=done, rate="", note="")
 
         def advance(count: int = 1, note: str = "") -> None:
-            nonlocal made
-            made += count
-            rate = made / max(time.monotonic() - start, 1e-9)
+            nonlocal advanced
+            advanced += count
+            rate = advanced / max(time.monotonic() - start, 1e-9)
             shown.update(task, advance=count, rate=f"{rate:.3g}/s", note=note)
 
         yield advance
 
 
 @contextmanager
-def lines(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
-    start, made = time.monotonic(), 0
-    said = start
+def print_lines(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    start, advanced = time.monotonic(), 0
+    printed = start
 
     def advance(count: int = 1, note: str = "") -> None:
-        nonlocal made, said
-        made += count
+        nonlocal advanced, printed
+        advanced += count
         now = time.monotonic()
-        if now - said < SECONDS_BETWEEN_LINES and done + made < total:
+        if now - printed < SECONDS_BETWEEN_LINES and done + advanced < total:
             return
-        said = now
-        rate = made / max(now - start, 1e-9)
-        left = timedelta(seconds=round((total - done - made) / rate)) if rate else "?"
-        text = f"{label}: {done + made}/{total} {unit}, {rate:.3g}/s, {left} left {note}"
+        printed = now
+        rate = advanced / max(now - start, 1e-9)
+        left = timedelta(seconds=round((total - done - advanced) / rate)) if rate else "?"
+        text = f"{label}: {done + advanced}/{total} {unit}, {rate:.3g}/s, {left} left {note}"
         print(text.rstrip(), file=sys.stderr, flush=True)
 
     yield advance

@@ -38,7 +38,7 @@ class Ranks:
         return range(turn * batch + start, turn * batch + end)
 
     @torch.no_grad()
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Puts in place of each tensor its sum over the workers, a bucket of them in one message."""
         if self.size == 1:
             return
@@ -46,24 +46,24 @@ class Ranks:
         for tensor in tensors:
             bucket.append(tensor)
             if sum(t.numel() for t in bucket) >= BUCKET:
-                self._add_up(bucket)
+                self._all_reduce_bucket(bucket)
                 bucket = []
         if bucket:
-            self._add_up(bucket)
+            self._all_reduce_bucket(bucket)
 
-    def _add_up(self, bucket: Sequence[Tensor]) -> None:
+    def _all_reduce_bucket(self, bucket: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
         dist.all_reduce(flat)
         for tensor, total in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def broadcast_from_first(self, make: Callable[[], T]) -> T:
         """What `make` gives on the first worker, on all of them."""
         if self.size == 1:
             return make()
-        made: list[Any] = [make() if self.rank == 0 else None]
-        dist.broadcast_object_list(made)
-        return made[0]
+        shared: list[Any] = [make() if self.rank == 0 else None]
+        dist.broadcast_object_list(shared)
+        return shared[0]
 
 
 def device_name() -> str:

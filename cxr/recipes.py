@@ -5,13 +5,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from cxr import cli
 from cxr.classify.config import ClassifyConfig
-from cxr.errors import BadInput, nearest
+from cxr.diffusion.config import SamplerConfig
 from cxr.evaluate.config import EvaluateConfig
 from cxr.finetune.config import FinetuneConfig
-from cxr.gan.config import GanConfig
-from cxr.generate.config import GenerateConfig, SamplerConfig
+from cxr.generate.config import GenerateConfig
 from cxr.ingest.config import IngestConfig
+from cxr.labs.gan.config import GanConfig
 from cxr.nightly.config import NightlyConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
@@ -20,7 +21,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def tiny() -> GenerateConfig:
-    """The embedded model on phantoms' findings: minutes on a CPU. Guidance as in the README's measurement."""
+    """The embedded model on phantoms' findings: minutes on a CPU, with the guidance of docs/results.md."""
     return GenerateConfig(model="tiny", sampler=SamplerConfig(size=128, guidance=3.0), per_finding=16)
 
 
@@ -35,24 +36,61 @@ def sd21() -> GenerateConfig:
 
 
 GENERATE: dict[str, Callable[[], GenerateConfig]] = {"tiny": tiny, "sd15": sd15, "sd21": sd21}
-PRETRAIN: dict[str, Callable[[], PretrainConfig | ExtractorConfig]] = {
-    "tiny": PretrainConfig,
-    "extractor": ExtractorConfig,
-}
 
-INGEST: dict[str, Callable[[], IngestConfig]] = {
-    "tiny": lambda: IngestConfig(size=128),
-    "sd15": IngestConfig,
-    "sd21": IngestConfig,
-}
+
+def base_model() -> PretrainConfig:
+    """The embedded base model, about 1.5 hours on 2 cores."""
+    return PretrainConfig()
+
+
+def extractor() -> ExtractorConfig:
+    """The network behind the embedded distances, minutes."""
+    return ExtractorConfig()
+
+
+PRETRAIN: dict[str, Callable[[], PretrainConfig | ExtractorConfig]] = {"tiny": base_model, "extractor": extractor}
+
+
+def px128() -> IngestConfig:
+    """128 px, for the embedded model."""
+    return IngestConfig(size=128)
+
+
+def px512() -> IngestConfig:
+    """512 px, for Stable Diffusion 1.5 and 2.1-base."""
+    return IngestConfig()
+
+
+INGEST: dict[str, Callable[[], IngestConfig]] = {"tiny": px128, "sd15": px512, "sd21": px512}
+
+
+def embedded_extractor() -> EvaluateConfig:
+    """The embedded extractor, on a CPU: for phantoms."""
+    return EvaluateConfig()
+
 
 # The recipes of large networks draw fewer halves, because their 768 to 2,048 features cost more, and FID takes more
 # pictures than features, 10,000 as a rule. At 256 px MS-SSIM has all its scales. Networks scale pictures themselves.
+def inception() -> EvaluateConfig:
+    """Inception: FID and KID, as papers have them."""
+    return EvaluateConfig(extractor="inception", size=256, max_samples=10_000, resamples=50, splits=10)
+
+
+def xrv() -> EvaluateConfig:
+    """TorchXRayVision's DenseNet-121, whose weights you have: --extractor xrv=FILE."""
+    return EvaluateConfig(extractor="xrv", size=256, resamples=50, splits=10)
+
+
+def rad_dino() -> EvaluateConfig:
+    """RAD-DINO, trained on chest X-rays."""
+    return EvaluateConfig(extractor="rad-dino", size=256, resamples=50, splits=10)
+
+
 EVALUATE: dict[str, Callable[[], EvaluateConfig]] = {
-    "tiny": EvaluateConfig,
-    "inception": lambda: EvaluateConfig(extractor="inception", size=256, most=10_000, resamples=50, splits=10),
-    "xrv": lambda: EvaluateConfig(extractor="xrv", size=256, resamples=50, splits=10),
-    "rad-dino": lambda: EvaluateConfig(extractor="rad-dino", size=256, resamples=50, splits=10),
+    "tiny": embedded_extractor,
+    "inception": inception,
+    "xrv": xrv,
+    "rad-dino": rad_dino,
 }
 
 
@@ -100,16 +138,23 @@ FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
     "lora_a100": lora_a100,
 }
 
-GAN: dict[str, Callable[[], GanConfig]] = {
-    "digits": lambda: GanConfig(
-        width=32, epochs=60, batch_size=32, learning_rate=5e-4, lenet_epochs=40, checkpoint_every=10
-    ),
-    "mnist": lambda: GanConfig(
-        epochs=10, batch_size=128, lenet_epochs=12, lenet_learning_rate=4e-3, checkpoint_every=1
-    ),
-    "pneumoniamnist": lambda: GanConfig(width=32, epochs=40, lenet_epochs=20),
-}
 
+def digits() -> GanConfig:
+    """scikit-learn's 1,797 digits: minutes on a CPU."""
+    return GanConfig(width=32, epochs=60, batch_size=32, learning_rate=5e-4, lenet_epochs=40, checkpoint_every=10)
+
+
+def mnist() -> GanConfig:
+    """MNIST's 70,000 digits."""
+    return GanConfig(epochs=10, batch_size=128, lenet_epochs=12, lenet_learning_rate=4e-3, checkpoint_every=1)
+
+
+def pneumoniamnist() -> GanConfig:
+    """PneumoniaMNIST's X-rays at 28 px."""
+    return GanConfig(width=32, epochs=40, lenet_epochs=20)
+
+
+GAN: dict[str, Callable[[], GanConfig]] = {"digits": digits, "mnist": mnist, "pneumoniamnist": pneumoniamnist}
 
 THREE = (42, 123, 456)  # the guide's seeds; they find only what is large, see `study_7x3`
 
@@ -124,27 +169,36 @@ def study_tiny() -> StudyConfig:
     )
 
 
+def standard() -> StudyConfig:
+    """All arms with five seeds, on GPUs."""
+    return StudyConfig()
+
+
 def study_7x3() -> StudyConfig:
-    """All arms with the guide's three seeds, which see little: with 80 % power the primary arm's difference from 3.3
-    standard deviations of a paired difference between seeds on, any other arm's from 13 on. Five seeds, as `standard`
-    has them, see 1.7 and 3.6, eight 1.2 and 2.0."""
+    """All arms with the guide's three seeds, which see only large differences.
+
+    With 80 % power they see the primary arm's difference from 3.3 standard deviations of a paired difference between
+    seeds on, any other arm's from 13 on. Five seeds, as `standard` has them, see 1.7 and 3.6, eight 1.2 and 2.0.
+    """
     return StudyConfig(seeds=THREE)
 
 
 def limited() -> StudyConfig:
-    """What synthetic pictures do where real data are few: each arm takes a set of its own, `--synthetic ARM=URI`, of a
-    generator that has seen no more real data than the arm (`jobs/finetune.py --patients`)."""
+    """What synthetic pictures do where real data are few, with a set for each arm: `--synthetic ARM=URI`.
+
+    Its generator has seen no more real data than the arm (`cxr finetune --patients`).
+    """
     return StudyConfig(arms=standard_arms(only=("limited_10", "limited_25")), primary="limited_10")
 
 
 def findings10() -> StudyConfig:
-    """One ResNet-18 over all findings of a set, with the report by class; three seeds, for nothing is compared."""
+    """One ResNet-18 over all findings of a set, with the report by class; three seeds."""
     classifier = ClassifyConfig(network="resnet18", flip=False)
     return StudyConfig(classifier=classifier, arms=(Arm(name=BASELINE),), seeds=THREE)
 
 
 def mnist28() -> StudyConfig:
-    """One ResNet-18 with a 3 x 3 stem, from scratch, at 28 px: MedMNIST's pictures on a CPU; three seeds, as above."""
+    """One ResNet-18 with a 3 x 3 stem, from scratch, at 28 px: MedMNIST's pictures on a CPU; three seeds."""
     classifier = ClassifyConfig(
         network="resnet18_28", pretrained=False, resize=28, size=28, epochs=4, learning_rate=1e-3
     )
@@ -153,41 +207,37 @@ def mnist28() -> StudyConfig:
 
 STUDY: dict[str, Callable[[], StudyConfig]] = {
     "tiny": study_tiny,
-    "standard": StudyConfig,
+    "standard": standard,
     "study_7x3": study_7x3,
     "limited": limited,
     "mnist28": mnist28,
     "findings10": findings10,
 }
 
-# Limits are first guesses. In the embedded extractor X-rays with and without pneumonia are 3 apart, phantoms and X-rays
-# 92 (README). Of 24 pictures of a finding 10 have to show it for a lower bound of 0.2, of 500 pictures 370 for 0.7.
+
+# Limits are first guesses. In the embedded extractor a LoRA's images of X-rays are 20 from X-rays, phantoms 66
+# (docs/results.md). Of 24 images of a finding 10 have to show it for a lower bound of 0.2, of 500 images 370 for 0.7.
 # What Inception says of X-rays was not measured. Of 800 phantoms some 24 of each finding are held out, of 400 too few.
-NIGHTLY: dict[str, Callable[[], NightlyConfig]] = {
-    "tiny": lambda: NightlyConfig(
-        source="phantom:800", generate="tiny --per-finding 24", max_excess_distance=30, min_worst_agreement=0.2
-    ),
-    "sd15": lambda: NightlyConfig(
+def nightly_tiny() -> NightlyConfig:
+    """Phantoms and the embedded model, on a CPU."""
+    return NightlyConfig(
+        source="phantom:800", generate="tiny --per-finding 24", max_excess_distance=30, min_prompt_accuracy=0.2
+    )
+
+
+def nightly_sd15() -> NightlyConfig:
+    """A public set of X-rays and a LoRA on Stable Diffusion 1.5, on GPUs."""
+    return NightlyConfig(
         source="hub:hf-vision/chest-xray-pneumonia", ingest="sd15", finetune="lora_a100 --captions instance",
-        generate="sd15 --per-finding 500", evaluate="inception",
-        max_excess_distance=50, min_worst_agreement=0.7,
-    ),
-}  # fmt: skip
+        generate="sd15 --per-finding 500", evaluate="inception", max_excess_distance=50, min_prompt_accuracy=0.7,
+    )  # fmt: skip
 
 
-def named(recipes: dict[str, Callable], name: str):
-    """The configuration that a recipe's name stands for.
-
-    Raises:
-        BadInput: there is no recipe of that name.
-    """
-    if name not in recipes:
-        raise BadInput(f"no recipe is called {name[:60]!r}; {nearest(name, recipes)}")
-    return recipes[name]()
+NIGHTLY: dict[str, Callable[[], NightlyConfig]] = {"tiny": nightly_tiny, "sd15": nightly_sd15}
 
 
-def changed(config: Config, **fields: object) -> Config:
-    """The configuration with other values for the fields that are not None; checked like a new one.
+def replace_fields(config: Config, **fields: object) -> Config:
+    """The configuration with other values for these fields, its own or its sampler's; checked like a new one.
 
     Raises:
         BadInput: a value is out of its range.
@@ -195,14 +245,8 @@ def changed(config: Config, **fields: object) -> Config:
     values = config.model_dump()
     sampler = values.get("sampler", {})
     for name, value in fields.items():
-        if value is not None:
-            (sampler if name in sampler else values)[name] = value
+        (sampler if name in sampler else values)[name] = value
     try:
         return type(config).model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        if not first["loc"]:  # of several fields together
-            raise BadInput(first["msg"].removeprefix("Value error, ")) from None
-        option = "--" + str(first["loc"][-1]).replace("_", "-")
-        why = first["msg"].removeprefix("Value error, ")
-        raise BadInput(f"{option} {str(first['input'])[:60]!r}: {why}") from None
+        raise cli.out_of_range(error) from None

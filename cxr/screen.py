@@ -1,4 +1,4 @@
-"""Pictures before the user's eyes, where there is a way."""
+"""Pictures shown on the user's screen or in a notebook."""
 
 import io
 import os
@@ -6,7 +6,7 @@ import sys
 
 
 def show(picture: bytes) -> bool:
-    """Displays an image file in the notebook that runs this process, or on a screen; says whether either is there."""
+    """Displays an image file in the notebook that runs this process, or on a screen; whether either is there."""
     from PIL import Image, ImageShow
 
     image = Image.open(io.BytesIO(picture))
@@ -15,14 +15,11 @@ def show(picture: bytes) -> bool:
 
         display(image)
         return True
-    return has_screen() and ImageShow.show(image)
+    screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    return screen and ImageShow.show(image)
 
 
 def in_notebook() -> bool:
     """Whether this process is a notebook's kernel; a `!command` of a notebook is a process of its own."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
-
-
-def has_screen() -> bool:
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

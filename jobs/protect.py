@@ -1,37 +1,7 @@
-"""Protect the patients behind a set or a model of version 0.1, before it is shared: `python jobs/protect.py URI`.
-
-Its record names them by hashes without a key, which anybody can turn back into ids. They are replaced in place;
-pictures and weights stay. Exit code 0: its record holds no such hash. 2: bad input.
-"""
-
-from dataclasses import dataclass
-
-from tyro.conf import Positional
+"""Protect the patients behind a set or a model of version 0.1, before it is shared: `python jobs/protect.py URI`."""
 
 from cxr import cli
-from cxr.store import open_store
-
-
-@dataclass(frozen=True)
-class Args:
-    uri: Positional[str]
-    """Local folder or s3://bucket/prefix of a finished set, GAN or fine-tuned model."""
-
-
-def main(args: Args) -> int:
-    """Replace hashes of patients' ids in an old record by a digest under the owner's key."""
-    store = open_store(args.uri)
-    store.check()
-    from cxr.data.protect import protect
-
-    if count := protect(store):
-        print(
-            f"{store.uri}: {count} patients' hashes are out of its record; what was copied of it before still has them"
-        )
-    else:
-        print(f"{store.uri}: its record names no patient")
-    return cli.DONE
-
+from cxr.jobs.protect import Args, main
 
 if __name__ == "__main__":
     cli.run(Args, main)

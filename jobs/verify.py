@@ -1,49 +1,7 @@
-"""Read an artifact back, every object: `python jobs/verify.py URI`.
-
-Exit code 0: all there and as its record says. 1: something missing, extra or damaged. 2: bad input.
-"""
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from rich.console import Console
-from tyro.conf import Positional
+"""Read an artifact back, every object: `python jobs/verify.py URI`."""
 
 from cxr import cli
-from cxr.data.lineage import seen_in, warn_of_plain_names
-from cxr.store import Verification, open_store, read_record, verify
-
-_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Args:
-    uri: Positional[str]
-    """Local folder or s3://bucket/prefix of a finished artifact."""
-
-
-def main(args: Args) -> int:
-    """Read back every object that the artifact's record names and compare size and sha256."""
-    with Console(stderr=True).status("reading back") as status:
-        store = open_store(args.uri)
-        found = verify(store, lambda so_far: status.update(f"read back {_sum(so_far)}"))
-    warn_of_plain_names(store.uri, seen_in(read_record(store).metrics))
-    print(f"{_sum(found)}: {len(found.missing)} missing, {len(found.extra)} extra, {len(found.damaged)} damaged")
-    for word, keys in (("missing", found.missing), ("extra", found.extra), ("damaged", found.damaged)):
-        for line in _lines(keys):
-            print(f"{word}: {line}")
-    return 0 if found.clean else 1
-
-
-def _sum(found: Verification) -> str:
-    return f"{found.checked} objects, {found.bytes / 1e6:.1f} MB"
-
-
-def _lines(keys: list[str]) -> Iterable[str]:
-    yield from keys[:_SHOWN]
-    if len(keys) > _SHOWN:
-        yield f"and {len(keys) - _SHOWN} more"
-
+from cxr.jobs.verify import Args, main
 
 if __name__ == "__main__":
     cli.run(Args, main)

@@ -7,6 +7,7 @@
 #     PER_FINDING=2000 CLASSIFIER= runs/limited_data.sh         # X-rays, on GPUs
 #
 # The same command goes on after a crash.
+# shellcheck disable=SC2086  # options are words
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +22,6 @@ CLASSIFIER=${CLASSIFIER---network cnn --pretrained False --size 64 --resize 64 -
 OUT=${OUT:-out/limited}
 PYTHON=${PYTHON:-.venv/bin/python}
 
-# shellcheck disable=SC2086  # options are words
 $PYTHON jobs/ingest.py $RECIPE --source "$SOURCE" --out "$OUT/real"
 
 sets=()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from cxr.report import plots
 from cxr.store import open_store
 from tests.stored import stored_set  # noqa: F401 - a fixture
 
@@ -36,6 +37,14 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("CXR_LINEAGE_KEY", "a key that only tests have")
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(root / name))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_plots() -> Iterator[None]:
+    """Plots for print at a third of their resolution: drawing them takes nine times less."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "DPI", 100)
         yield
 
 

@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.data.catalog import CATALOG, CATALOG_KEY, CatalogSet, image_key, read_set
+from cxr.artifact import Made, Record, commit_record, recipe_digest
+from cxr.artifact.keys import CATALOG_KEY
+from cxr.data.catalog import CATALOG, CatalogSet, image_key, read_set
 from cxr.data.images import encode_png
-from cxr.store import Made, Record, Store, commit_record, digest_of, open_store, recipe_digest, sha256
+from cxr.store import Store, digest_of, open_store, sha256
 
 
 @pytest.fixture(scope="session")

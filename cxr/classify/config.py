@@ -6,30 +6,45 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Network = Literal["cnn", "resnet18_28", "resnet18", "resnet50", "densenet121", "efficientnet_b0", "vit_b_16"]
-SMALL = ("cnn", "resnet18_28")  # for small pictures; nobody has trained them on ImageNet
-LEAST = 32  # px that the others, which halve a picture five times, need
+SMALL_NETWORKS = ("cnn", "resnet18_28")  # for small pictures; nobody has trained them on ImageNet
+MIN_SIZE = 32  # px that the others, which halve a picture five times, need
 
 
 class ClassifyConfig(BaseModel):
-    """Frozen, and refuses what it does not know."""
+    """How the classifier of every arm is trained."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: Network = "densenet121"
-    pretrained: bool = True  # on ImageNet, where the network has such weights; False: from scratch
-    weights: str | None = None  # a local file or s3:// in place of the published ImageNet weights
-    resize: int = Field(256, ge=16, le=1024)  # pixels that pictures are held at
-    size: int = Field(224, ge=16, le=1024)  # pixels of the crop that the network sees
-    crop_scale: tuple[float, float] = (0.8, 1.0)  # share of the area that a random resized crop takes
-    flip: bool = True  # left to right; off where the side matters
-    rotation: float = Field(10, ge=0, le=180)  # degrees, to either side
-    jitter: float = Field(0.1, ge=0, lt=1)  # of brightness and contrast
-    epochs: int = Field(20, ge=1, le=10_000)  # of the baseline; each ends with a validation
+    """The classifier."""
+    pretrained: bool = True
+    """Begin with ImageNet's weights, where the network has such; False: from scratch."""
+    weights: str | None = None
+    """Other first weights than the published ones: a safetensors file or s3://bucket/prefix."""
+    resize: int = Field(256, ge=16, le=1024)
+    """Pixels that pictures have in memory; a picture takes resize^2 bytes of memory."""
+    size: int = Field(224, ge=16, le=1024)
+    """Pixels of the crop that the network sees."""
+    crop_scale: tuple[float, float] = (0.8, 1.0)
+    """Share of the area that a random resized crop takes."""
+    flip: bool = True
+    """Mirror training pictures at random; not where the side matters."""
+    rotation: float = Field(10, ge=0, le=180)
+    """Degrees that training pictures are turned at most, to either side."""
+    jitter: float = Field(0.1, ge=0, lt=1)
+    """Random change of brightness and contrast, as a share."""
+    epochs: int = Field(20, ge=1, le=10_000)
+    """Of the baseline; each ends with a validation."""
     batch: int = Field(64, ge=2, le=4096)
-    learning_rate: float = Field(1e-4, gt=0, lt=1)  # of AdamW, falling as a cosine
+    """Pictures in a step."""
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    """Of AdamW, at its highest; it falls as a cosine."""
     weight_decay: float = Field(0.01, ge=0)
-    dropout: float = Field(0.3, ge=0, lt=1)  # of DenseNet-121's head
+    """Of AdamW."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Of DenseNet-121's head."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the network computes in; auto: bf16 where the hardware has it."""
 
     def steps(self, pictures: int) -> int:
         """Steps in which so many pictures are seen `epochs` times."""
@@ -44,10 +59,12 @@ class ClassifyConfig(BaseModel):
             raise ValueError(
                 f"size {self.size}: more than the {self.resize} px that pictures are held at; raise resize"
             )
-        if self.weights is not None and (self.network in SMALL or not self.pretrained):
+        if self.weights is not None and (self.network in SMALL_NETWORKS or not self.pretrained):
             raise ValueError(f"weights {self.weights}: {self.network} starts from scratch here; leave them out")
-        if self.network not in SMALL and self.size < LEAST:
-            raise ValueError(f"size {self.size}: {self.network} needs {LEAST} px; take {' or '.join(SMALL)}")
+        if self.network not in SMALL_NETWORKS and self.size < MIN_SIZE:
+            raise ValueError(
+                f"size {self.size}: {self.network} needs {MIN_SIZE} px; take {' or '.join(SMALL_NETWORKS)}"
+            )
         if self.network == "vit_b_16" and self.size != 224:
             raise ValueError(f"size {self.size}: vit_b_16 sees 224 px; give 224 or take another network")
         return self

@@ -1,4 +1,4 @@
-"""The one loop that trains a classifier on pictures held in memory, and asks it about others."""
+"""The loop that trains a classifier on images in memory, and its predictions on others."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,30 +9,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxr.classify.augment import CHANCES, augmented, centred
+from cxr.classify.augment import RANDOM_NUMBERS_PER_IMAGE, augment, center_crop
+from cxr.classify.classifiers import build_classifier
 from cxr.classify.config import ClassifyConfig
-from cxr.classify.curve import Point, best_of
-from cxr.classify.networks import network
-from cxr.classify.scores import auroc
+from cxr.classify.curve import ValidationPoint, best_point
+from cxr.classify.metrics import auroc
 from cxr.errors import BadInput
 from cxr.ranks import Ranks
 
-ORDER, DROPOUT = range(2)  # streams of draws of one seed
-MENDED = "lower --learning-rate, or use --precision fp32"
+ORDER_STREAM, DROPOUT_STREAM = range(2)  # independent random streams of one seed
+TRAINING_ADVICE = "lower --learning-rate, or use --precision fp32"
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What a classifier is trained and measured on; only read, so that many trainings can share it."""
+class LabelledImages:
+    """What a classifier is trained and evaluated on; only read, so that many trainings can share it."""
 
     pixels: np.ndarray  # uint8 [N, resize, resize]
     labels: np.ndarray  # class numbers, int64 [N]
     validation: np.ndarray  # rows that choose the best point, int [n]
-    test: np.ndarray | None = None  # rows whose AUROC is noted at each point, and never chosen by
+    test: np.ndarray | None = None  # rows whose AUROC is recorded at each point, and never chosen by
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingPhase:
     """Pictures that are trained on for so many steps; each phase begins a new optimizer and a new cosine."""
 
     rows: np.ndarray  # int [n], a picture that counts twice stands twice
@@ -40,24 +40,24 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedClassifier:
     """A network as it was at the best point of its curve, in evaluation mode and the layout that files have."""
 
     network: nn.Module
-    curve: list[Point]
+    curve: list[ValidationPoint]
     best: int
 
 
-def train(
-    pictures: Pictures,
-    phases: Sequence[Phase],
+def train_classifier(
+    pictures: LabelledImages,
+    phases: Sequence[TrainingPhase],
     config: ClassifyConfig,
     classes: int,
     seed: int,
-    watch: Callable[[Point | None], object] = lambda point: None,
+    watch: Callable[[ValidationPoint | None], object] = lambda point: None,
     ranks: Ranks = Ranks(),  # noqa: B008
-) -> Trained:
-    """A classifier that the validation part has chosen among those of `config.epochs` moments of its training.
+) -> TrainedClassifier:
+    """Trains a classifier and returns it as it was at the best of `config.epochs` validations.
 
     The validations are spread evenly over the steps of all phases; the best point is one of the last phase. The same
     seed gives the same curve on the same kind of device, whatever else runs there. Workers share each batch, and the
@@ -71,42 +71,44 @@ def train(
         BadInput: the validation part lacks a class, the ImageNet weights are not to be had, the batch is too small for
             the workers, or the loss is no number any more.
     """
-    check(pictures, phases, config, classes)
+    check_inputs(pictures, phases, config, classes)
     ranks.check(config.batch)
     total = sum(phase.steps for phase in phases)
-    due, last = moments(total, config.epochs), total - phases[-1].steps
+    due, last = validation_steps(total, config.epochs), total - phases[-1].steps
     curve, losses, state = [], [], {}
-    with seeded(seed):
-        model = begun(config, classes, seed, ranks)
-        for step, loss in enumerate(steps(model, pictures, phases, config, seed, ranks), start=1):
+    with seed_torch(seed):
+        model = start_model(config, classes, seed, ranks)
+        for step, loss in enumerate(training_steps(model, pictures, phases, config, seed, ranks), start=1):
             losses.append(loss)
             point = None
             if step in due:
-                point = validated(model, pictures, config, step, losses, ranks)
+                point = validate(model, pictures, config, step, losses, ranks)
                 curve.append(point)
                 losses.clear()
-                if step > last and best_of(curve, last) == len(curve) - 1:
+                if step > last and best_point(curve, last) == len(curve) - 1:
                     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             watch(point)
     model.load_state_dict(state)
-    return Trained(model.eval().to(memory_format=torch.contiguous_format), curve, best_of(curve, last))
+    return TrainedClassifier(model.eval().to(memory_format=torch.contiguous_format), curve, best_point(curve, last))
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, pixels: np.ndarray, rows: np.ndarray, config: ClassifyConfig) -> np.ndarray:
+def predict_probabilities(model: nn.Module, pixels: np.ndarray, rows: np.ndarray, config: ClassifyConfig) -> np.ndarray:
     """Class probabilities, float32 [n, classes], of the rows [n] of uint8 [N, resize, resize]."""
     device = next(model.parameters()).device
     model.eval()
     parts = []
     for start in range(0, len(rows), config.batch):
-        shown = centred(torch.from_numpy(pixels[rows[start : start + config.batch]]).to(device), config)
+        shown = center_crop(torch.from_numpy(pixels[rows[start : start + config.batch]]).to(device), config)
         with autocast(config, device):
             logits = model(shown)
         parts.append(logits.float().softmax(dim=1).cpu())
     return torch.cat(parts).numpy()
 
 
-def check(pictures: Pictures, phases: Sequence[Phase], config: ClassifyConfig, classes: int) -> None:
+def check_inputs(
+    pictures: LabelledImages, phases: Sequence[TrainingPhase], config: ClassifyConfig, classes: int
+) -> None:
     """`BadInput` unless the validation part shows every class; `ValueError` for what only a caller can mend."""
     shape = pictures.pixels.shape[1:]
     if pictures.pixels.dtype != np.uint8 or shape != (config.resize, config.resize):
@@ -118,14 +120,14 @@ def check(pictures: Pictures, phases: Sequence[Phase], config: ClassifyConfig, c
         raise BadInput(f"the validation part shows no picture of class {min(lacking)}; it needs every class to choose")
 
 
-def moments(total: int, count: int) -> set[int]:
+def validation_steps(total: int, count: int) -> set[int]:
     """So many steps of a total, spread evenly, or all where there are fewer; the last step is one of them."""
     return {total * number // count for number in range(1, count + 1)} - {0}
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's own draws follow from the seed, and convolutions add up in one order; outside nothing changes."""
+def seed_torch(seed: int) -> Iterator[None]:
+    """Inside, torch's random numbers follow from the seed and convolutions are deterministic."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     cudnn = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
     with torch.random.fork_rng(devices), cudnn:
@@ -133,16 +135,16 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def begun(config: ClassifyConfig, classes: int, seed: int, ranks: Ranks) -> nn.Module:
+def start_model(config: ClassifyConfig, classes: int, seed: int, ranks: Ranks) -> nn.Module:
     """The network on its device with the first weights, the same on every worker; dropout is each worker's own."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    layout = torch.channels_last if in_bf16(config, device) else torch.contiguous_format
-    model = network(config, classes).to(device).to(memory_format=layout)
-    torch.manual_seed(int(np.random.default_rng([seed, DROPOUT, ranks.rank]).integers(2**62)))
+    layout = torch.channels_last if uses_bf16(config, device) else torch.contiguous_format
+    model = build_classifier(config, classes).to(device).to(memory_format=layout)
+    torch.manual_seed(int(np.random.default_rng([seed, DROPOUT_STREAM, ranks.rank]).integers(2**62)))
     return model
 
 
-def in_bf16(config: ClassifyConfig, device: torch.device) -> bool:
+def uses_bf16(config: ClassifyConfig, device: torch.device) -> bool:
     """Whether the network computes in bfloat16: by default where the hardware does. Its weights are float32 anyway."""
     if config.precision != "auto":
         return config.precision == "bf16"
@@ -153,43 +155,50 @@ def in_bf16(config: ClassifyConfig, device: torch.device) -> bool:
 
 
 def autocast(config: ClassifyConfig, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=in_bf16(config, device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(config, device))
 
 
-def steps(
-    model: nn.Module, pictures: Pictures, phases: Sequence[Phase], config: ClassifyConfig, seed: int, ranks: Ranks
+def training_steps(
+    model: nn.Module,
+    pictures: LabelledImages,
+    phases: Sequence[TrainingPhase],
+    config: ClassifyConfig,
+    seed: int,
+    ranks: Ranks,
 ) -> Iterator[Tensor]:
     """Trains in place with AdamW and a cosine; the loss of each step, of all workers together."""
     weights = list(model.parameters())
     for number, phase in enumerate(phases):
         optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=config.weight_decay, fused=True)
         rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, phase.steps)
-        for rows, chances in batches(phase, config.batch, np.random.default_rng([seed, ORDER, number])):
+        for rows, randoms in draw_batches(phase, config.batch, np.random.default_rng([seed, ORDER_STREAM, number])):
             share = ranks.slots(config.batch, 0)
             mine = slice(share.start, share.stop)
-            loss = backward(model, pictures, rows[mine], chances[mine], config)
-            ranks.add_up([loss, *(weight.grad for weight in weights if weight.grad is not None)])
+            loss = backpropagate(model, pictures, rows[mine], randoms[mine], config)
+            ranks.all_reduce([loss, *(weight.grad for weight in weights if weight.grad is not None)])
             optimizer.step()
             rates.step()
             optimizer.zero_grad()
             yield loss
 
 
-def batches(phase: Phase, batch: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Of each step the rows [batch] and their chances [batch, CHANCES]; a pass over the rows goes on into the next."""
+def draw_batches(phase: TrainingPhase, batch: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Of each step the rows [batch] and their random numbers; one pass over the rows follows another."""
     waiting = phase.rows[:0]
     for _ in range(phase.steps):
         while len(waiting) < batch:
             waiting = np.concatenate([waiting, rng.permutation(phase.rows)])
-        yield waiting[:batch], torch.from_numpy(rng.random((batch, CHANCES), np.float32))
+        yield waiting[:batch], torch.from_numpy(rng.random((batch, RANDOM_NUMBERS_PER_IMAGE), np.float32))
         waiting = waiting[batch:]
 
 
-def backward(model: nn.Module, pictures: Pictures, rows: np.ndarray, chances: Tensor, config: ClassifyConfig) -> Tensor:
-    """Leaves this worker's part of the gradient of the batch's mean loss; returns its part of that loss."""
+def backpropagate(
+    model: nn.Module, pictures: LabelledImages, rows: np.ndarray, randoms: Tensor, config: ClassifyConfig
+) -> Tensor:
+    """Adds this worker's share of the gradient of the batch's mean loss; returns its share of that loss."""
     device = next(model.parameters()).device
     model.train()
-    shown = augmented(torch.from_numpy(pictures.pixels[rows]).to(device), chances.to(device), config)
+    shown = augment(torch.from_numpy(pictures.pixels[rows]).to(device), randoms.to(device), config)
     with autocast(config, device):
         logits = model(shown)
     labels = torch.from_numpy(pictures.labels[rows]).to(device)
@@ -198,34 +207,43 @@ def backward(model: nn.Module, pictures: Pictures, rows: np.ndarray, chances: Te
     return loss.detach()
 
 
-def validated(
-    model: nn.Module, pictures: Pictures, config: ClassifyConfig, step: int, losses: Sequence[Tensor], ranks: Ranks
-) -> Point:
-    """The point of the curve after this step, the same on every worker; the losses are those since the last one."""
-    seen = torch.stack(list(losses)).cpu()
-    if not seen.isfinite().all():
-        first = step - len(seen) + 1 + int((~seen.isfinite()).nonzero()[0])
-        raise BadInput(f"step {first}: the loss is not a number any more; {MENDED}")
+def validate(
+    model: nn.Module,
+    pictures: LabelledImages,
+    config: ClassifyConfig,
+    step: int,
+    losses: Sequence[Tensor],
+    ranks: Ranks,
+) -> ValidationPoint:
+    """The point of the curve after this step, the same on every worker; `losses` are those since the last point."""
+    recent = torch.stack(list(losses)).cpu()
+    if not recent.isfinite().all():
+        first = step - len(recent) + 1 + int((~recent.isfinite()).nonzero()[0])
+        raise BadInput(f"step {first}: the loss is not a number any more; {TRAINING_ADVICE}")
     average_statistics(model, ranks)
-    return ranks.from_first(lambda: measured(model, pictures, config, step, seen.mean().item()))
+    return ranks.broadcast_from_first(lambda: measure_point(model, pictures, config, step, recent.mean().item()))
 
 
 def average_statistics(model: nn.Module, ranks: Ranks) -> None:
     """Puts the mean over the workers in place of the running statistics that each has gathered on its own shares."""
     if ranks.size > 1:
         statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        ranks.add_up(statistics)
+        ranks.all_reduce(statistics)
         for each in statistics:
             each /= ranks.size
 
 
-def measured(model: nn.Module, pictures: Pictures, config: ClassifyConfig, step: int, loss: float) -> Point:
+def measure_point(
+    model: nn.Module, pictures: LabelledImages, config: ClassifyConfig, step: int, loss: float
+) -> ValidationPoint:
     labels = pictures.labels[pictures.validation]
-    shares = predict(model, pictures.pixels, pictures.validation, config)
+    shares = predict_probabilities(model, pictures.pixels, pictures.validation, config)
     if not np.isfinite(shares).all():
-        raise BadInput(f"step {step}: what the network says is not a number any more; {MENDED}")
+        raise BadInput(f"step {step}: the network's output is not a number any more; {TRAINING_ADVICE}")
     test = None
     if pictures.test is not None:
-        test = auroc(predict(model, pictures.pixels, pictures.test, config), pictures.labels[pictures.test])
+        test = auroc(
+            predict_probabilities(model, pictures.pixels, pictures.test, config), pictures.labels[pictures.test]
+        )
     accuracy = float((shares.argmax(axis=1) == labels).mean())
-    return Point(step, loss, auroc(shares, labels), accuracy, test)
+    return ValidationPoint(step, loss, auroc(shares, labels), accuracy, test)

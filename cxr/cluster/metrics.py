@@ -1,4 +1,4 @@
-"""What the work takes: for the job's last line, and for Prometheus at the metrics port of the driver's node.
+"""GPU time, retries, units and losses: for the job's last line, and for Prometheus at the metrics port of its node.
 
 Ray writes `ray_` before each name. GPU memory is there already: `ray_node_gram_used`.
 """
@@ -12,26 +12,26 @@ from cxr.report.words import duration
 
 
 @dataclass
-class Spent:
-    """By all the work that this process has given out."""
+class ComputeUsage:
+    """Of all the work that this process has started."""
 
-    gpu_seconds: float = 0.0  # a GPU's second of work that came to its end
-    retries: int = 0  # units that failed, and trials that were begun anew
+    gpu_seconds: float = 0.0  # of work that has ended
+    retries: int = 0  # of units that failed, and of trials that were started again
 
-    def told(self, seconds: float) -> str:
-        """For the line at a job's end: how long it took, and what, where there is anything to tell."""
+    def summary(self, seconds: float) -> str:
+        """For a job's last line: the time it took, and GPU time and retries where there were any."""
         gpu = f", {duration(self.gpu_seconds)} of GPU time" if self.gpu_seconds else ""
         return f"in {duration(seconds)}{gpu}" + (f", {self.retries} tried again" if self.retries else "")
 
 
-SPENT = Spent()
+COMPUTE_USAGE = ComputeUsage()
 
 
 class UnitMetrics:
-    """Counts units and what they have made; in the driver, so that a unit that two workers make counts once."""
+    """Counts units, pictures and bytes; in the driver, so that a unit that two workers make counts once."""
 
     def __init__(self) -> None:
-        self.units = Counter("cxr_units", "Units by what became of them: done, failed, retried.", ("state",))
+        self.units = Counter("cxr_units", "Units by state: done, failed, retried.", ("state",))
         self.images = Counter("cxr_images", "Pictures stored.")
         self.bytes = Counter("cxr_bytes", "Bytes stored.")
 
@@ -41,7 +41,7 @@ class UnitMetrics:
         for counter, count in ((self.images, images), (self.bytes, bytes)):
             if count:  # a counter takes no 0
                 counter.inc(count)
-        SPENT.retries += retries
+        COMPUTE_USAGE.retries += retries
         if retries:
             self.units.inc(retries, {"state": "retried"})
 
@@ -52,6 +52,6 @@ class LossMetric:
     def __init__(self) -> None:
         self.loss = Gauge("cxr_loss", "Loss of the last step.", ("run",))
 
-    def tell(self, told: dict[str, Any]) -> None:
-        if "loss" in told:
-            self.loss.set(told["loss"], {"run": str(told.get("run", ""))})
+    def update(self, message: dict[str, Any]) -> None:
+        if "loss" in message:
+            self.loss.set(message["loss"], {"run": str(message.get("run", ""))})

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfDiskError
 
-from cxr.cluster.watch import head_watched
+from cxr.cluster.watch import watch_head
 from cxr.errors import BadInput, StoreError, disk_full
 
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
@@ -25,11 +25,11 @@ STDERR = 2  # the process's, which Ray's C++ code writes to
 
 
 @contextmanager
-def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
+def session(cpus: int = 0, spare_cpus: int = 1) -> Iterator[None]:
     """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone.
 
-    Alone, Ray is told of `passing` CPUs more than there are, or than the `cpus` that the makers will take together, for
-    the stages that only pass units on: without one they would wait for the makers, and the makers for them.
+    Alone, Ray is given `spare_cpus` CPUs more than there are, or than the `cpus` that the workers will take together,
+    for the stages that only pass units on: without one they would wait for the workers, and the workers for them.
     Until it ends, what is printed goes to stderr: Ray prints its own messages on stdout, and that is the job's answer.
 
     Raises:
@@ -45,15 +45,15 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
     with redirect_stdout(sys.stderr):
         stop = signal.getsignal(signal.SIGTERM)
         if (address := os.environ.get("RAY_ADDRESS", "local")) == "local":
-            with without_level_line():
-                start_alone(max(os.cpu_count() or 1, cpus) + passing, quiet)
+            with hide_log_level_line():
+                start_local_cluster(max(os.cpu_count() or 1, cpus) + spare_cpus, quiet)
         else:
-            join(address, quiet)
+            join_cluster(address, quiet)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, stop)  # in whose place Ray has put one that ends the process at once
         joined = address != "local" and not address.startswith("ray://")
         try:
-            with head_watched(ray.get_runtime_context().gcs_address) if joined else nullcontext():
+            with watch_head(ray.get_runtime_context().gcs_address) if joined else nullcontext():
                 yield
         except OutOfDiskError:
             place = ray_folder()
@@ -62,21 +62,21 @@ def session(cpus: int = 0, passing: int = 1) -> Iterator[None]:
             ray.shutdown()
 
 
-def join(address: str, options: dict[str, Any]) -> None:
-    check_answers(address)
-    with stderr_held() as told:
+def join_cluster(address: str, options: dict[str, Any]) -> None:
+    require_listener(address)
+    with capture_stderr() as captured:
         try:
             ray.init(**options)
         except Exception as error:  # its kinds are many
             ray.shutdown()
-            raise BadInput(f"RAY_ADDRESS {address}: {why_not_joined(str(error), told())}") from error
+            raise BadInput(f"RAY_ADDRESS {address}: {explain_join_error(str(error), captured())}") from error
 
 
-def why_not_joined(error: str, told: str) -> str:
+def explain_join_error(error: str, stderr: str) -> str:
     """The cause, and what to do.
 
     Args:
-        told: what Ray has written to stderr meanwhile.
+        stderr: what Ray wrote to it meanwhile.
     """
     if "Version mismatch" in error:
         (ray_there, ray_here), (python_there, python_here) = (
@@ -86,7 +86,7 @@ def why_not_joined(error: str, told: str) -> str:
             f"another version runs there: Ray {ray_there} with Python {python_there}, here Ray {ray_here} with Python "
             f"{python_here}; install the same here, or start the cluster from this environment"
         )
-    if "AuthToken" in told or "nauthenticated" in error + told or "AuthenticationError" in error:
+    if "AuthToken" in stderr or "nauthenticated" in error + stderr or "AuthenticationError" in error:
         return "asks for a token, or for another; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's"
     if "Could not find any running" in error:
         return (
@@ -102,8 +102,8 @@ def why_not_joined(error: str, told: str) -> str:
 
 
 @contextmanager
-def stderr_held() -> Iterator[Callable[[], str]]:
-    """Keeps to itself what this process, Ray's own code included, writes to file 2; yields what gives that text."""
+def capture_stderr() -> Iterator[Callable[[], str]]:
+    """Keeps what this process, Ray's C++ code included, writes to file 2 from it; yields a function that returns it."""
     if sys.stderr is None:  # closed
         yield str
         return
@@ -112,12 +112,12 @@ def stderr_held() -> Iterator[Callable[[], str]]:
         kept = os.dup(STDERR)
         os.dup2(file.fileno(), STDERR)
 
-        def told() -> str:
+        def captured() -> str:
             file.seek(0)
             return file.read().decode(errors="replace")
 
         try:
-            yield told
+            yield captured
         finally:
             sys.stderr.flush()
             os.dup2(kept, STDERR)
@@ -125,25 +125,25 @@ def stderr_held() -> Iterator[Callable[[], str]]:
 
 
 @contextmanager
-def without_level_line() -> Iterator[None]:
-    """Keeps from stderr the line in which Ray's C++ code says that it has read RAY_BACKEND_LOG_LEVEL, which it prints
-    before the level counts. All else that comes meanwhile follows at the end, also where Ray does not start.
+def hide_log_level_line() -> Iterator[None]:
+    """Keeps the line from stderr that Ray's C++ code prints on reading RAY_BACKEND_LOG_LEVEL, before the level counts.
+    All else that is written meanwhile follows at the end, also where Ray does not start.
     """
-    said = ""
+    text = ""
     try:
-        with stderr_held() as told:
+        with capture_stderr() as captured:
             try:
                 yield
             finally:
-                said = told()
+                text = captured()
     finally:
-        for line in said.splitlines(keepends=True):
+        for line in text.splitlines(keepends=True):
             if LEVEL_LINE not in line:
                 sys.stderr.write(line)
 
 
-def check_answers(address: str) -> None:
-    """`BadInput` if nobody listens there: Ray itself would try for minutes, and end with a traceback."""
+def require_listener(address: str) -> None:
+    """`BadInput` if nothing listens there: Ray itself would try for minutes, and end with a traceback."""
     if address.startswith(("http://", "https://")):
         raise BadInput(f"RAY_ADDRESS {address}: takes submitted jobs; use jobs/submit.py, or give the head's host:port")
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -151,19 +151,19 @@ def check_answers(address: str) -> None:
         return
     try:
         with socket.create_connection((host, int(port)), SECONDS_TO_ANSWER) as connection:
-            speaks_http = is_http(connection)
+            answers_http = speaks_http(connection)
     except (OSError, OverflowError) as error:
         raise BadInput(
             f"RAY_ADDRESS {address}: nobody answers ({error}); start the cluster, or unset it to use this machine alone"
         ) from None
-    if speaks_http:
+    if answers_http:
         raise BadInput(
             f"RAY_ADDRESS {address}: a web server answers, as where jobs are submitted; give the head's own "
             "port (6379 where nobody chose another), or http:// before it and use jobs/submit.py"
         )
 
 
-def is_http(connection: socket.socket) -> bool:
+def speaks_http(connection: socket.socket) -> bool:
     """Whether HTTP is spoken there, as at Ray's dashboard; Ray's own port does not, and Ray would wait for minutes."""
     connection.settimeout(1)
     with suppress(OSError):
@@ -172,15 +172,15 @@ def is_http(connection: socket.socket) -> bool:
     return False
 
 
-def start_alone(cpus: int, options: dict[str, Any]) -> None:
+def start_local_cluster(cpus: int, options: dict[str, Any]) -> None:
     try:
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except Exception as error:  # its kinds are many, and plain
         ray.shutdown()
-        raise disk_full(error, ray_folder()) or BadInput(why_not_started(error)) from error
+        raise disk_full(error, ray_folder()) or BadInput(explain_start_error(error)) from error
 
 
-def why_not_started(error: Exception) -> str:
+def explain_start_error(error: Exception) -> str:
     """The cause, and what to do."""
     name, folder = next((n for n in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(n)), "RAY_TMPDIR"), ray_folder()
     if "AF_UNIX path" in str(error):
@@ -208,38 +208,38 @@ def ray_folder() -> str:
 
 def default_workers() -> int:
     """One for each GPU; without any, one for each CPU to spare."""
-    return int(ray.cluster_resources().get("GPU", 0)) or spare_cpus()
+    return int(ray.cluster_resources().get("GPU", 0)) or worker_cpus()
 
 
-def spare_cpus() -> int:
+def worker_cpus() -> int:
     """CPUs but the one for stages that only pass units on."""
     return max(1, sum(node_cpus()))
 
 
-def threads_each(workers: int) -> int:
+def max_threads_per_worker(workers: int) -> int:
     """The most CPUs that each of so many workers can have; a worker is on one node."""
     cpus = node_cpus()
-    return max((n for n in range(1, max(cpus) + 1) if room(cpus, n) >= workers), default=1)
+    return max((n for n in range(1, max(cpus) + 1) if count_fitting_workers(cpus, n) >= workers), default=1)
 
 
 def has_gpu() -> bool:
     return ray.cluster_resources().get("GPU", 0) > 0
 
 
-def device() -> str:
-    """The kinds of GPU that the cluster has, else its CPUs' kind. Ray knows without torch, which takes 2 s to load."""
+def describe_devices() -> str:
+    """The cluster's kinds of GPU, else of CPU. From Ray, as torch takes 2 s to load."""
     kinds = [name.removeprefix(ACCELERATOR) for name in ray.cluster_resources() if name.startswith(ACCELERATOR)]
     return ", ".join(sorted(kinds)) or f"CPU, {platform.machine()}"
 
 
 def check_room(workers: int, threads: int, option: str = "--workers") -> None:
     """`BadInput` if there are too few CPUs, which would be waited for for ever. (GPUs may come with more machines.)"""
-    most = room(node_cpus(), threads)
+    most = count_fitting_workers(node_cpus(), threads)
     if not has_gpu() and workers > most:
         raise BadInput(f"{option} {workers}: this cluster's CPUs have room for {most}; give fewer, or leave it out")
 
 
-def room(cpus: list[int], threads: int) -> int:
+def count_fitting_workers(cpus: list[int], threads: int) -> int:
     """Workers of so many threads that fit onto nodes with so many CPUs."""
     return sum(count // threads for count in cpus)
 

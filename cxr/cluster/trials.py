@@ -1,4 +1,4 @@
-"""Work that tells how it goes: by workers that train together, or in trials side by side."""
+"""Work that sends messages on its progress: by workers that train together, or in trials side by side."""
 
 import logging
 import os
@@ -13,36 +13,30 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cxr.cluster.metrics import SPENT, LossMetric
+from cxr.cluster.metrics import COMPUTE_USAGE, LossMetric
 from cxr.cluster.session import check_room, has_gpu
-from cxr.cluster.stops import fatal_of, stop_if_fatal
+from cxr.cluster.user_errors import encode_user_error, raise_user_error
 
-SECONDS_BETWEEN_LOOKS = 0.5
-TRIES = 3  # at work whose worker died
+SECONDS_BETWEEN_CHECKS = 0.5  # of whether the work has ended
+TRIES = 3  # of work whose worker died
 
-Told = dict[str, Any]  # JSON-serialisable
-Tell = Callable[[Told], None]
-
-
+Message = dict[str, Any]  # JSON-serialisable
+SendMessage = Callable[[Message], None]
 Work = Callable[..., None]
-"""Called as `work(tell, *shared)`."""
+"""Called as `work(send, *shared)`, `send` being a `SendMessage`."""
 
 
 class WorkersDied(Exception):
-    """Again and again, by no error of their work's: killed, as for want of memory, or their nodes were lost."""
+    """Again and again, by no error of their own: killed, for want of memory perhaps, or their nodes were lost."""
 
 
 def train(
-    work: Work,
-    workers: tuple[int, int],
-    threads: int,
-    shared: Sequence[ray.ObjectRef] = (),
-    option: str = "--workers",
-) -> Iterator[Told]:
-    """Runs `work(tell, *shared)` on workers that train together, by Ray Train; yields what they tell, as it comes.
+    work: Work, workers: tuple[int, int], threads: int, shared: Sequence[ray.ObjectRef] = (), option: str = "--workers"
+) -> Iterator[Message]:
+    """Runs `work(send, *shared)` on workers that train together, by Ray Train; yields their messages as they come.
 
     torch.distributed is set up between them, NCCL over GPUs and gloo over CPUs. If one of them or its node dies, or if
-    more can be had than there are, all begin anew: `work` must go on by itself from its last checkpoint.
+    more can be had than there are, all start again: `work` must resume by itself from its last checkpoint.
 
     Args:
         workers: the least to go on with, and the most.
@@ -52,7 +46,7 @@ def train(
 
     Raises:
         BadInput, StoreError: the work raised it.
-        WorkersDied: more often than they are begun anew.
+        WorkersDied: more often than they are started again.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError, get_context
     from ray.train.torch import TorchTrainer
@@ -61,10 +55,10 @@ def train(
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     least, most = workers
     check_room(least, threads, option)
-    gpus, queue = int(has_gpu()), made_queue()
+    gpus, queue = int(has_gpu()), make_queue()
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
-            lambda: told_work(work, queue, shared, gpus, first=get_context().get_world_rank() == 0),
+            lambda: run_and_report(work, queue, shared, gpus, first=get_context().get_world_rank() == 0),
             scaling_config=ScalingConfig(
                 num_workers=most if least == most else workers,
                 use_gpu=bool(gpus),
@@ -73,7 +67,7 @@ def train(
             run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=TRIES)),
         )
         try:
-            yield from told_while(trainer.fit, queue, 1)
+            yield from stream_messages(trainer.fit, queue, 1)
         except WorkerGroupError as lost:
             why = next((e for e in lost.worker_failures.values() if type(e).__module__.startswith("ray.")), None)
             if why is None:  # its own error, a bug
@@ -83,11 +77,11 @@ def train(
 
 def train_trials(
     trials: Sequence[Work], workers: int, threads: int, shared: Sequence[ray.ObjectRef] = (), option: str = "--workers"
-) -> Iterator[Told]:
-    """Trains every trial as `train` does, each by so many workers, one trial after another; yields what they tell.
+) -> Iterator[Message]:
+    """Trains every trial as `train` does, each by so many workers, one trial after another; yields their messages.
 
-    One whose workers fail again and again is given up, told as `{"trial": its number, "error": why}`, and the others
-    go on. Raises as `train`.
+    One whose workers fail again and again is given up with the message `{"trial": its number, "error": why}`, and the
+    others go on. Raises as `train`.
     """
     from ray.train import TrainingFailedError
 
@@ -106,11 +100,11 @@ def share(*values: object) -> list[ray.ObjectRef]:
 
 def run_trials(
     trials: Sequence[Work], threads: int, gpus: float = 1, shared: Sequence[ray.ObjectRef] = ()
-) -> Iterator[Told]:
-    """Runs every `trial(tell, *shared)` as a task, as many at a time as there is room; yields what they tell.
+) -> Iterator[Message]:
+    """Runs every `trial(send, *shared)` as a task, as many at a time as there is room; yields their messages.
 
-    A trial whose worker dies is run again: it must go on by itself, or begin anew. One whose workers die again and
-    again is given up, told as `{"trial": its number, "error": why}`, and the others go on.
+    A trial whose worker dies is run again: it must resume by itself, or start again. One whose workers die again and
+    again is given up with the message `{"trial": its number, "error": why}`, and the others go on.
 
     Args:
         threads: CPUs of a trial.
@@ -120,8 +114,8 @@ def run_trials(
     Raises:
         BadInput, StoreError: a trial raised it.
     """
-    queue, gpus = made_queue(), gpus if has_gpu() else 0
-    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=TRIES)(told_work)
+    queue, gpus = make_queue(), gpus if has_gpu() else 0
+    task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=TRIES)(run_and_report)
 
     def run() -> None:
         running = [task.remote(trial, queue, shared, gpus) for trial in trials]
@@ -135,41 +129,41 @@ def run_trials(
                     return
                 queue.put({"trial": number, "error": f"its workers died ({type(lost).__name__})"})
 
-    yield from told_while(run, queue, len(trials))
+    yield from stream_messages(run, queue, len(trials))
 
 
-def made_queue() -> Queue:
+def make_queue() -> Queue:
     """On the driver's own node: one that another node's death takes along would end the job."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
-def told_work(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef], gpus: float, first: bool = True) -> None:
-    """In a worker: its refusals are told before they are raised, and so end the job with their own words.
+def run_and_report(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef], gpus: float, first: bool = True) -> None:
+    """In a worker: a user's error is sent before it is raised, so that the job ends with its message.
 
     Args:
-        gpus: that it has.
-        first: of those that train together; it alone says that they begin.
+        gpus: of the worker.
+        first: whether it is the first of those that train together, which alone sends that they started.
     """
     start = time.monotonic()
     if first:
-        queue.put({"began": True})
+        queue.put({"started": True})
     try:
         work(queue.put, *ray.get(list(shared)))
     except Exception as failure:
-        if fatal := fatal_of(failure):
-            queue.put({"fatal": fatal})
+        if user_error := encode_user_error(failure):
+            queue.put({"user_error": user_error})
         raise
     finally:
         if gpus:
             queue.put({"gpu_seconds": gpus * (time.monotonic() - start)})
 
 
-def told_while(run: Callable[[], object], queue: Queue, begins: int) -> Iterator[Told]:
+def stream_messages(run: Callable[[], object], queue: Queue, starts: int) -> Iterator[Message]:
     """Yields what is put into the queue until `run` has ended and it is empty; raises what `run` raised.
 
     Args:
-        begins: how often work begins if nothing fails.
+        starts: of work, if nothing fails.
     """
     raised: list[BaseException] = []
 
@@ -181,22 +175,21 @@ def told_while(run: Callable[[], object], queue: Queue, begins: int) -> Iterator
 
     thread = threading.Thread(target=body, daemon=True)  # not the main one: Ray would take Ctrl-C for itself
     thread.start()
-    metric, begun = LossMetric(), 0
+    metric, started = LossMetric(), 0
     while True:
         ended = not thread.is_alive()
         try:
-            told = queue.get(timeout=SECONDS_BETWEEN_LOOKS)
+            message = queue.get(timeout=SECONDS_BETWEEN_CHECKS)
         except Empty:
             if ended:
                 break
             continue
-        stop_if_fatal(told.pop("fatal", ""))
-        SPENT.gpu_seconds += told.pop("gpu_seconds", 0)
-        begun += told.pop("began", False)
-        if not told:
-            continue
-        metric.tell(told)
-        yield told
-    SPENT.retries += max(0, begun - begins)
+        raise_user_error(message.pop("user_error", ""))
+        COMPUTE_USAGE.gpu_seconds += message.pop("gpu_seconds", 0)
+        started += message.pop("started", False)
+        if message:
+            metric.update(message)
+            yield message
+    COMPUTE_USAGE.retries += max(0, started - starts)
     if raised:
         raise raised[0]

@@ -13,21 +13,21 @@ SECONDS_BETWEEN = 4.0
 
 
 @contextmanager
-def head_watched(
+def watch_head(
     address: str, code: int = 2, away: float = SECONDS_AWAY, between: float = SECONDS_BETWEEN
 ) -> Iterator[None]:
-    """Ends this process with one line and an exit code when nobody has listened at the head's address for so long.
+    """Ends this process with one line and an exit code once nobody has listened at the head's address for `away` s.
 
     Args:
         address: HOST:PORT of the head.
-        away, between: seconds, until it is given up, and from one look to the next.
+        away, between: seconds until the cluster is given up, and between two checks.
     """
     over = threading.Event()
 
     def watch() -> None:
         answered = time.monotonic()
         while not over.wait(between):
-            if listens(address):
+            if is_listening(address):
                 answered = time.monotonic()
             elif time.monotonic() - answered > away:
                 print(
@@ -45,7 +45,7 @@ def head_watched(
         over.set()
 
 
-def listens(address: str) -> bool:
+def is_listening(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), 3):

@@ -10,14 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.data.images import decode_gray, fit
-from cxr.data.lineage import SOURCES, sources_of
+from cxr.artifact import Record, read_record
+from cxr.artifact.keys import CATALOG_KEY, IMAGES, RECORD_KEY
+from cxr.artifact.metrics import SourceMetrics
+from cxr.data.images import decode_gray, fit_square
+from cxr.data.lineage import merge_sources
 from cxr.errors import BadInput
-from cxr.store import CATALOG_KEY, Record, Store, read_record, sha256
+from cxr.store import Store, sha256
 
-IMAGES = "images/"
 SHARD = ".parquet"  # how the key of a shard of many pictures ends
-THREADS, GROUP = 8, 100  # readers, and pictures of a shard that each holds at once
+READ_THREADS, SHARD_BATCH = 8, 100  # readers, and pictures of a shard that each holds at once
 
 CATALOG = pa.schema(
     [
@@ -58,8 +60,8 @@ class CatalogSet:
 
     @property
     def sources(self) -> list[str]:
-        """Where its pictures came from, or those that the models behind them learned from: as `lineage.sources_of`."""
-        return self.record.metrics.get(SOURCES) or sources_of(self.table["source"].to_pylist())
+        """Where its pictures came from, or those of the models behind them: as `lineage.merge_sources`."""
+        return SourceMetrics.read(self.record).sources or merge_sources(self.table["source"].to_pylist())
 
 
 def read_set(store: Store) -> CatalogSet:
@@ -71,7 +73,9 @@ def read_set(store: Store) -> CatalogSet:
     store.check(write=False)
     record = read_record(store)
     if record is None:
-        raise BadInput(f"{store.uri}: no record.json, so unfinished or not a set of ours; give one that a job finished")
+        raise BadInput(
+            f"{store.uri}: no {RECORD_KEY}, so unfinished or not a set of ours; give one that a job finished"
+        )
     wanted = {stored.key: stored.sha256 for stored in record.objects}
     if CATALOG_KEY not in wanted:
         raise BadInput(f"{store.uri}: holds a {record.kind} artifact, no set of images; give a set")
@@ -89,14 +93,14 @@ def read_set(store: Store) -> CatalogSet:
         ) from None
 
 
-def pictures(
+def read_images(
     store: Store, rows: pa.Table, size: int, advance: Callable[[int], object] = lambda count: None
 ) -> np.ndarray:
     """The pictures of catalog rows, uint8 [N, size, size], in the rows' order: `size`^2 bytes each in memory.
 
     Args:
         size: pixels; other sizes are scaled, the longest side to it, on black.
-        advance: hears how many more are read.
+        advance: called with the number of pictures read since the last call.
 
     Raises:
         BadInput: a picture is missing, damaged, or not the one that the catalog names.
@@ -104,20 +108,20 @@ def pictures(
     whole = np.empty((len(rows), size, size), np.uint8)
 
     def keep(row: int, picture: np.ndarray) -> None:
-        whole[row] = fit(picture, size, "keep")
+        whole[row] = fit_square(picture, size, "keep")
 
-    decode(store, rows, keep, advance)
+    decode_images(store, rows, keep, advance)
     return whole
 
 
-def as_stored(store: Store, rows: pa.Table) -> np.ndarray:
+def read_unscaled(store: Store, rows: pa.Table) -> np.ndarray:
     """The same at the size that they are stored in, uint8 [N, H, W], N at least 1.
 
     Raises:
-        BadInput: as `pictures`, or they are of several sizes.
+        BadInput: as `read_images`, or they are of several sizes.
     """
     found: dict[int, np.ndarray] = {}
-    decode(store, rows, found.__setitem__, lambda count: None)
+    decode_images(store, rows, found.__setitem__, lambda count: None)
     sizes = {picture.shape for picture in found.values()}
     if len(sizes) > 1:
         (height, width), (other_height, other_width) = sorted(sizes)[:2]
@@ -128,23 +132,23 @@ def as_stored(store: Store, rows: pa.Table) -> np.ndarray:
     return np.stack([found[row] for row in range(len(rows))])
 
 
-def decode(
+def decode_images(
     store: Store, rows: pa.Table, keep: Callable[[int, np.ndarray], object], advance: Callable[[int], object]
 ) -> None:
-    """Hands every picture, uint8 [H, W], to `keep`, on several threads and in any order. Raises as `pictures`."""
+    """Hands every picture, uint8 [H, W], to `keep`, on several threads and in any order. Raises as `read_images`."""
     place = {image_id: row for row, image_id in enumerate(rows["image_id"].to_pylist())}
 
     def read(part: pa.Table) -> int:
-        for image_id, file in files(store, part):
+        for image_id, file in read_files(store, part):
             keep(place[image_id], decode_gray(file, f"{store.uri}: {image_id}"))
         return len(part)
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        for done in as_completed([threads.submit(read, part) for part in by_key(rows)]):
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        for done in as_completed([threads.submit(read, part) for part in group_by_key(rows)]):
             advance(done.result())
 
 
-def by_key(rows: pa.Table) -> Iterator[pa.Table]:
+def group_by_key(rows: pa.Table) -> Iterator[pa.Table]:
     """The rows of each object, one table an object."""
     ordered = rows.sort_by("key")
     counts = pc.value_counts(ordered["key"])
@@ -154,14 +158,14 @@ def by_key(rows: pa.Table) -> Iterator[pa.Table]:
         start += count
 
 
-def files(store: Store, rows: pa.Table) -> Iterator[tuple[str, bytes]]:
+def read_files(store: Store, rows: pa.Table) -> Iterator[tuple[str, bytes]]:
     """(image_id, PNG bytes) of rows that lie in one object, each compared with its sha256 in the catalog.
 
     Raises:
-        BadInput: as `pictures`.
+        BadInput: as `read_images`.
     """
     key, wanted = rows["key"][0].as_py(), dict(zip(*(rows[c].to_pylist() for c in ("image_id", "sha256")), strict=True))
-    found = shard_files(store, key) if key.endswith(SHARD) else file_of(store, key, next(iter(wanted)))
+    found = read_shard(store, key) if key.endswith(SHARD) else read_file(store, key, next(iter(wanted)))
     for image_id, data in found:
         if image_id in wanted:
             if sha256(data) != wanted.pop(image_id):
@@ -171,18 +175,18 @@ def files(store: Store, rows: pa.Table) -> Iterator[tuple[str, bytes]]:
         raise BadInput(f"{store.uri}: {key} is missing or lacks {next(iter(wanted))}; restore it")
 
 
-def file_of(store: Store, key: str, image_id: str) -> Iterator[tuple[str, bytes]]:
+def read_file(store: Store, key: str, image_id: str) -> Iterator[tuple[str, bytes]]:
     try:
         yield image_id, store.get(key)
     except KeyError:
         return
 
 
-def shard_files(store: Store, key: str) -> Iterator[tuple[str, bytes]]:
+def read_shard(store: Store, key: str) -> Iterator[tuple[str, bytes]]:
     """(image_id, PNG bytes) of a shard, a row group in memory at a time."""
     try:
         with store.open(key) as file:
-            for batch in pq.ParquetFile(file).iter_batches(GROUP, columns=["image_id", "image"]):
+            for batch in pq.ParquetFile(file).iter_batches(SHARD_BATCH, columns=["image_id", "image"]):
                 yield from zip(batch["image_id"].to_pylist(), batch["image"].field("bytes").to_pylist(), strict=True)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise BadInput(f"{store.uri}: {key} cannot be read ({type(error).__name__}); restore it") from None

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cxr.data.images import THUMBNAIL
 
-MAX_BITS = 8  # of 64 that may differ
+MAX_DIFFERING_BITS = 8  # of 64 that may differ
 MIN_CORRELATION = 0.9
 BLUR = 2.5  # pixels of a thumbnail
 MIN_CONTRAST = 1.0  # gray levels; what is flatter holds nothing to compare
@@ -23,31 +23,31 @@ PAIRS_AT_ONCE = 1 << 12
 PICTURES_AT_ONCE = 1 << 12
 
 
-def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
+def group_near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
     """Group numbers, int [N] from 0: pictures linked directly or through others share one.
 
     Compares every pair of hashes in blocks: 64-bit words are so quick to compare that an index over parts of the hash
     (with 9 parts of 7 bits, half of them alike in all chests) gains little.
 
     Args:
-        thumbnails: uint8 [N, 64, 64], as `images.thumbnail` makes them.
+        thumbnails: uint8 [N, 64, 64], as `images.make_thumbnail` makes them.
     """
     if thumbnails.dtype != np.uint8 or thumbnails.shape[1:] != (THUMBNAIL, THUMBNAIL):
         raise ValueError(f"not uint8 [N, {THUMBNAIL}, {THUMBNAIL}] thumbnails: {thumbnails.dtype} {thumbnails.shape}")
     count = len(thumbnails)
     groups = np.arange(count)
-    hashes, details = perceptual_hashes(thumbnails), _details(thumbnails)
+    hashes, details = perceptual_hashes(thumbnails), _detail_vectors(thumbnails)
     step = max(1, HASHES_AT_ONCE // max(count, 1))
     for start in range(0, count, step):
-        first, second = _candidates(hashes, start, start + step)
+        first, second = _pair_similar_hashes(hashes, start, start + step)
         apart = groups[first] != groups[second]
         first, second = first[apart], second[apart]
-        alike = _correlations(details, first, second) >= MIN_CORRELATION
-        groups = join(groups, first[alike], second[alike])
+        alike = _correlate_pairs(details, first, second) >= MIN_CORRELATION
+        groups = join_groups(groups, first[alike], second[alike])
     return groups
 
 
-def join(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def join_groups(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Group numbers, int [N] from 0, once the groups of rows `first[k]` and `second[k]` are one for every k."""
     count = int(groups.max()) + 1 if len(groups) else 0
     links = coo_array((np.ones(len(first), bool), (groups[first], groups[second])), shape=(count, count))
@@ -64,7 +64,7 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
 
 
-def _details(thumbnails: np.ndarray) -> np.ndarray:
+def _detail_vectors(thumbnails: np.ndarray) -> np.ndarray:
     """float16 [N, 4096] of mean 0 and norm 1 (0 for flat ones, which then correlate with nothing): 8 kB a picture."""
     details = np.empty((len(thumbnails), THUMBNAIL**2), np.float16)
     for start in range(0, len(thumbnails), PICTURES_AT_ONCE):
@@ -77,15 +77,15 @@ def _details(thumbnails: np.ndarray) -> np.ndarray:
     return details
 
 
-def _candidates(hashes: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+def _pair_similar_hashes(hashes: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows start..stop paired with later rows whose hash is near."""
     differing = np.bitwise_count(hashes[start:stop, None] ^ hashes[None, start:])
-    first, second = np.nonzero(differing <= MAX_BITS)
+    first, second = np.nonzero(differing <= MAX_DIFFERING_BITS)
     later = second > first
     return first[later] + start, second[later] + start
 
 
-def _correlations(details: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _correlate_pairs(details: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     found = np.empty(len(first), np.float32)
     for start in range(0, len(first), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""The one door for pixels: every picture the project writes or reads as a file passes through here."""
+"""The image loader: every picture that the project writes or reads as a file passes through here."""
 
 import contextlib
 import ctypes
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cxr.data.bare import without_extras
+from cxr.data.strip_metadata import strip_metadata
 from cxr.errors import BadInput
 
 # Level 1 with the run-length strategy: a sixth of the default's time at the same size on X-rays (benchmarks/png.py).
@@ -24,10 +24,10 @@ PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMW
 HEADER_END = 8 + 25  # bytes: the signature and IHDR, behind which text chunks may stand
 XMP_KEYWORD = "XML:com.adobe.xmp"
 # IPTC digital source type, https://cv.iptc.org/newscodes/digitalsourcetype/
-GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+GENERATED_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 GENERATED_XMP = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" \
-Iptc4xmpExt:DigitalSourceType="{GENERATED}"/></rdf:RDF></x:xmpmeta>"""
+Iptc4xmpExt:DigitalSourceType="{GENERATED_MEDIA}"/></rdf:RDF></x:xmpmeta>"""
 
 
 def encode_png(pixels: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
@@ -35,11 +35,11 @@ def encode_png(pixels: np.ndarray, texts: Mapping[str, str] | None = None) -> by
     if pixels.ndim != 2 or pixels.dtype != np.uint8 or not pixels.size:
         raise ValueError(f"not an 8-bit gray picture: {pixels.dtype} {pixels.shape}")
     png = cv2.imencode(".png", pixels, PNG_OPTIONS)[1].tobytes()
-    chunks = b"".join(text_chunk(keyword, text) for keyword, text in (texts or {}).items())
+    chunks = b"".join(encode_text_chunk(keyword, text) for keyword, text in (texts or {}).items())
     return png[:HEADER_END] + chunks + png[HEADER_END:]
 
 
-def text_chunk(keyword: str, text: str) -> bytes:
+def encode_text_chunk(keyword: str, text: str) -> bytes:
     """An uncompressed iTXt chunk (PNG specification, 11.3.3.4)."""
     body = b"iTXt" + keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
@@ -59,17 +59,17 @@ ONE_VALUE = "all pixels have one value"
 THUMBNAIL = 64  # pixels on a side
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 3
 
-# What is wrong with a file is said once, as Rejected, and not on the terminal.
+# What is wrong with a file is raised once, as RejectedImage, and not printed.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-with contextlib.suppress(AttributeError, OSError):  # libtiff prints its errors unless told; Pillow has no switch for it
+with contextlib.suppress(AttributeError, OSError):  # libtiff prints its errors by default; Pillow has no switch for it
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
-class Rejected(Exception):
+class RejectedImage(Exception):
     """A picture that cannot be used. The message is the reason: short, and the same for all of its kind."""
 
 
-class Missing(Rejected):
+class MissingImage(RejectedImage):
     """A picture whose file is not there."""
 
 
@@ -77,8 +77,8 @@ def read_gray(data: bytes | np.ndarray) -> np.ndarray:
     """A picture as 8-bit gray, checked.
 
     Colour becomes luma (ITU-R 601, as in Pillow and OpenCV). What is transparent becomes black, as on the padding of
-    `fit`. EXIF orientation is applied where it can be read; nothing else that stands beside the pixels (texts, colour
-    profiles, previews) has a say, however large or damaged. 8-bit values stay as they are. Deeper ones are stretched
+    `fit_square`. EXIF orientation is applied where it can be read; no other metadata (texts, colour profiles, previews)
+    changes the result, however large or damaged. 8-bit values stay as they are. Deeper ones are stretched
     linearly from their smallest and largest to 0 and 255: most 16-bit X-rays use 10 to 14 bits without saying so, and
     dividing by 257 would leave a few dark levels. No value is clipped, so one burnt-in marker far brighter than the
     picture darkens it.
@@ -90,15 +90,15 @@ def read_gray(data: bytes | np.ndarray) -> np.ndarray:
         uint8 [H, W], writable, both sides at least `MIN_SIDE`.
 
     Raises:
-        Rejected: it cannot be used: another format, damaged (JPEG, TIFF and BMP have no checksum, so flipped bits
+        RejectedImage: it cannot be used: another format, damaged (JPEG, TIFF and BMP have no checksum, so flipped bits
             inside their pixels pass), more than `MAX_PIXELS` by its header (nothing is decoded then), several frames,
             too small, or all pixels have one value.
     """
-    pixels = _gray_array(data) if isinstance(data, np.ndarray) else _decode(data)
+    pixels = _array_to_gray(data) if isinstance(data, np.ndarray) else _decode_or_strip(data)
     if min(pixels.shape) < MIN_SIDE:
-        raise Rejected(f"smaller than {MIN_SIDE} pixels on a side")
+        raise RejectedImage(f"smaller than {MIN_SIDE} pixels on a side")
     if pixels.min() == pixels.max():
-        raise Rejected(ONE_VALUE)
+        raise RejectedImage(ONE_VALUE)
     return pixels
 
 
@@ -114,62 +114,62 @@ def decode_gray(data: bytes, name: str) -> np.ndarray:
         BadInput: these are not the bytes of a picture, or they are damaged.
     """
     try:
-        return _decode(data)
-    except Rejected as reason:
+        return _decode_or_strip(data)
+    except RejectedImage as reason:
         raise BadInput(f"{name}: not a picture that can be decoded: {reason}") from None
 
 
-def _decode(data: bytes) -> np.ndarray:
+def _decode_or_strip(data: bytes) -> np.ndarray:
     """By Pillow: OpenCV saves 0.7 ms of a 512 px JPEG's 1.4, but its codecs write on the terminal what is damaged."""
     signature = _SIGNATURE.match(data)
     if signature is None:
-        raise Rejected("not a picture format we read (PNG, JPEG, BMP, TIFF, WebP)")
+        raise RejectedImage("not a picture format we read (PNG, JPEG, BMP, TIFF, WebP)")
     kind = str(signature.lastgroup)
     try:
-        return _open(data, kind)
-    except _Unreadable as why:  # perhaps only for what stands beside the pixels
-        bare = without_extras(data, kind)
+        return _open_image(data, kind)
+    except _UnreadableImage as why:  # perhaps only for what stands beside the pixels
+        bare = strip_metadata(data, kind)
         if bare is None:
             raise
         try:
-            return _open(bare, kind)
-        except _Unreadable:
+            return _open_image(bare, kind)
+        except _UnreadableImage:
             raise why from None
 
 
-class _Unreadable(Rejected):
+class _UnreadableImage(RejectedImage):
     """Pillow cannot make a picture of these bytes."""
 
 
-def _open(data: bytes, kind: str) -> np.ndarray:
+def _open_image(data: bytes, kind: str) -> np.ndarray:
     try:
         with warnings.catch_warnings(action="ignore"):
-            return _pixels(data, kind)
-    except Rejected:
+            return _decode_pixels(data, kind)
+    except RejectedImage:
         raise
     except Image.DecompressionBombError:
-        raise _too_large() from None
+        raise _too_many_pixels() from None
     except Exception:  # Pillow's plugins raise whatever a damaged field leads to: SyntaxError, struct.error ...
-        raise _Unreadable(f"damaged, truncated or an unusual kind of {kind}") from None
+        raise _UnreadableImage(f"damaged, truncated or an unusual kind of {kind}") from None
 
 
-def _pixels(data: bytes, kind: str) -> np.ndarray:
+def _decode_pixels(data: bytes, kind: str) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
-        _check_count(*image.size)
+        _require_pixel_count(*image.size)
         image.verify()  # a PNG's checksums, which decoding skips
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # an MPO is a photo with previews behind it
-            raise Rejected("several frames")
+            raise RejectedImage("several frames")
         deep_colour = image.mode[0] not in "IF" and any(";16" in str(tile.args) for tile in image.tile)
-        turn = _turn(image)
+        turn = _upright_transpose(image)
         if deep_colour:  # of which Pillow keeps the upper 8 bits only
-            return _deep_colour(data, kind, turn)
-        return _gray_image(image if turn is None else image.transpose(turn))
+            return _decode_16_bit_colour(data, kind, turn)
+        return _image_to_gray(image if turn is None else image.transpose(turn))
 
 
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4
 _UPRIGHT = 1
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -180,75 +180,71 @@ _TURNS = {
 }
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def _upright_transpose(image: Image.Image) -> Image.Transpose | None:
     """What sets the picture upright; not by ImageOps, which writes the EXIF anew and fails where a tag is wrong."""
     image.load()  # a PNG's EXIF may stand behind its pixels, and a TIFF's is applied by loading
     try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION, _UPRIGHT))
+        return _TRANSPOSES.get(image.getexif().get(_ORIENTATION, _UPRIGHT))
     except Exception:  # of a damaged EXIF, whatever its bytes lead to
         return None
 
 
-def _deep_colour(data: bytes, kind: str, turn: Image.Transpose | None) -> np.ndarray:
+def _decode_16_bit_colour(data: bytes, kind: str, turn: Image.Transpose | None) -> np.ndarray:
     """A PNG of 16 bits a colour: one that Pillow has decoded, without extras, gives OpenCV nothing to complain of."""
     if kind != "PNG" or turn:
-        raise Rejected("16 bits a colour; convert it to 16-bit gray or to 8 bits")
-    pixels = cv2.imdecode(np.frombuffer(without_extras(data, kind) or data, np.uint8), cv2.IMREAD_UNCHANGED)
+        raise RejectedImage("16 bits a colour; convert it to 16-bit gray or to 8 bits")
+    pixels = cv2.imdecode(np.frombuffer(strip_metadata(data, kind) or data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("OpenCV cannot decode it")
     gray = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_BGR2GRAY)
-    return _stretch(gray if pixels.shape[2] == 3 else gray * (pixels[..., 3] / 65535))
+    return _stretch_to_8_bits(gray if pixels.shape[2] == 3 else gray * (pixels[..., 3] / 65535))
 
 
-def _gray_image(image: Image.Image) -> np.ndarray:
+def _image_to_gray(image: Image.Image) -> np.ndarray:
     if image.mode[0] in "IF":  # I;16, I;16B, I: integers; F: float32
-        pixels = _stretch(np.asarray(image))
-        return 255 - pixels if _white_is_zero(image) else pixels
+        pixels = _stretch_to_8_bits(np.asarray(image))
+        inverted = getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO  # which Pillow leaves so
+        return 255 - pixels if inverted else pixels
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     return np.array(image.convert("L"))
 
 
-def _white_is_zero(image: Image.Image) -> bool:
-    """For TIFFs of more than 8 bits, which Pillow does not invert."""
-    return getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
-
-
-def _gray_array(pixels: np.ndarray) -> np.ndarray:
+def _array_to_gray(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim < 2 or pixels.shape[2:] not in ((), (3,)):
-        raise Rejected(f"{pixels.dtype} {list(pixels.shape)}, not uint8 or uint16 of [H, W] or [H, W, 3]")
+        raise RejectedImage(f"{pixels.dtype} {list(pixels.shape)}, not uint8 or uint16 of [H, W] or [H, W, 3]")
     if not pixels.size:
-        raise Rejected("no pixels")
-    _check_count(pixels.shape[1], pixels.shape[0])
+        raise RejectedImage("no pixels")
+    _require_pixel_count(pixels.shape[1], pixels.shape[0])
     pixels = np.array(pixels, order="C")
     gray = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return gray if gray.dtype == np.uint8 else _stretch(gray)
+    return gray if gray.dtype == np.uint8 else _stretch_to_8_bits(gray)
 
 
-def _stretch(pixels: np.ndarray) -> np.ndarray:
+def _stretch_to_8_bits(pixels: np.ndarray) -> np.ndarray:
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite(high - low):
-        raise Rejected("values that are infinite or no numbers")
+        raise RejectedImage("values that are infinite or no numbers")
     if low == high:
-        raise Rejected(ONE_VALUE)
+        raise RejectedImage(ONE_VALUE)
     stretched = np.subtract(pixels, low, dtype=np.float64)  # exact for 32-bit integers
     stretched *= 255 / (high - low)
     return np.rint(stretched, out=stretched).astype(np.uint8)
 
 
-def _check_count(width: int, height: int) -> None:
+def _require_pixel_count(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _too_large()
+        raise _too_many_pixels()
 
 
-def _too_large() -> Rejected:
-    return Rejected(f"more than {MAX_PIXELS:,} pixels")
+def _too_many_pixels() -> RejectedImage:
+    return RejectedImage(f"more than {MAX_PIXELS:,} pixels")
 
 
 # --- sizes and digests ---
 
 
-def fit(pixels: np.ndarray, size: int, aspect: Literal["keep", "square"]) -> np.ndarray:
+def fit_square(pixels: np.ndarray, size: int, aspect: Literal["keep", "square"]) -> np.ndarray:
     """The picture as a square, antialiased.
 
     Args:
@@ -281,12 +277,12 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels
 
 
-def thumbnail(pixels: np.ndarray) -> np.ndarray:
+def make_thumbnail(pixels: np.ndarray) -> np.ndarray:
     """uint8 [H, W] stretched to uint8 [64, 64], for finding duplicates and for the trivial baselines."""
-    return fit(pixels, THUMBNAIL, "square")
+    return fit_square(pixels, THUMBNAIL, "square")
 
 
-def image_id_of(pixels: np.ndarray) -> str:
+def pixels_to_image_id(pixels: np.ndarray) -> str:
     """The image id of an ingested picture uint8 [H, W]: 32 hex digits of the SHA-256 of its shape and pixels."""
     digest = hashlib.sha256("{} {} ".format(*pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)

@@ -1,4 +1,4 @@
-"""The owner's key, under which alone patients are named outside a real set.
+"""The owner's key: outside a real set, patients have pseudonyms under this key alone.
 
 Whoever holds a set but not the key can try every id there is and recognise none. The key never leaves the processes
 that drive a job: no record, plan, worker or runtime environment holds it.
@@ -19,12 +19,12 @@ from cxr.errors import BadInput
 from cxr.progress import note
 
 VARIABLE = "CXR_LINEAGE_KEY"
-FEWEST = 16  # characters of a key
-INSTEAD = f"set {VARIABLE} to a secret of {FEWEST} characters or more, as of `openssl rand -hex 32`"
+MIN_KEY_LENGTH = 16  # characters of a key
+KEY_ADVICE = f"set {VARIABLE} to a secret of {MIN_KEY_LENGTH} characters or more, as of `openssl rand -hex 32`"
 
 
 @dataclass(frozen=True)
-class Key:
+class LineageKey:
     """Keyed digests (HMAC-SHA256, RFC 2104), in hex."""
 
     secret: bytes = field(repr=False)
@@ -34,69 +34,69 @@ class Key:
         """Tells keys apart, and does not give them away."""
         return self._digest("key id", "")[:16]
 
-    def name(self, plain: str) -> str:
-        """What a patient is called, by `lineage.plain_name`."""
-        return self._digest("patient", plain)
+    def pseudonym(self, hashed_id: str) -> str:
+        """Of the patient of this `lineage.hashed_id`."""
+        return self._digest("patient", hashed_id)
 
-    def commitment(self, names: Iterable[str]) -> str:
-        """One digest of patients' names in any order."""
-        return self._digest("patients", "\n".join(sorted(names)))
+    def commitment(self, pseudonyms: Iterable[str]) -> str:
+        """One digest of patients' pseudonyms in any order."""
+        return self._digest("patients", "\n".join(sorted(pseudonyms)))
 
     def _digest(self, of: str, text: str) -> str:
         return hmac.digest(self.secret, f"{of}\n{text}".encode(), hashlib.sha256).hex()
 
 
-def owner_key() -> Key:
+def owner_key() -> LineageKey:
     """The key of `CXR_LINEAGE_KEY`, else of the owner's file, which is made when it is first needed.
 
     Raises:
         BadInput: the key is too short, others can read its file, or there is no place for one.
     """
-    return key_if_any() or _made(key_file())
+    return find_owner_key() or _create_key(key_file())
 
 
-def key_if_any() -> Key | None:
-    """The same, but a key that does not exist is not made. Raises as `owner_key`."""
+def find_owner_key() -> LineageKey | None:
+    """The same; None where there is no key yet. Raises as `owner_key`."""
     if given := os.environ.get(VARIABLE, ""):
-        return _checked(given, VARIABLE)
+        return _parse_key(given, VARIABLE)
     path = key_file()
     try:
-        held = path.read_text()
+        text = path.read_text()
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({type(error).__name__}); mend it, or {INSTEAD}") from None
+        raise BadInput(f"{path}: cannot be read ({type(error).__name__}); mend it, or {KEY_ADVICE}") from None
     if stat.S_IMODE(mode) & 0o077:
         raise BadInput(f"{path}: others than its owner can read this key; run `chmod 600 {path}`, or set {VARIABLE}")
-    return _checked(held, str(path))
+    return _parse_key(text, str(path))
 
 
 def key_file() -> Path:
     """Where the owner's key lies."""
-    return _home("XDG_CONFIG_HOME", ".config") / "lineage.key"
+    return _user_folder("XDG_CONFIG_HOME", ".config") / "lineage.key"
 
 
 def lists_folder() -> Path:
     """Where the owner keeps lists of patients, see `lineage_lists`."""
-    return _home("XDG_DATA_HOME", ".local/share") / "lineage"
+    return _user_folder("XDG_DATA_HOME", ".local/share") / "lineage"
 
 
-def _home(variable: str, default: str) -> Path:
+def _user_folder(variable: str, default: str) -> Path:
     try:
         return Path(os.environ.get(variable) or Path.home() / default) / "cxr"
     except RuntimeError:
-        raise BadInput(f"this user has no home folder to keep the key of patients' names in; {INSTEAD}") from None
+        raise BadInput(f"this user has no home folder to keep the key of patients' names in; {KEY_ADVICE}") from None
 
 
-def _checked(text: str, where: str) -> Key:
-    if len(text.strip()) < FEWEST:
-        raise BadInput(f"{where}: too short for a key; give a secret of {FEWEST} characters or more")
-    return Key(text.strip().encode())
+def _parse_key(text: str, where: str) -> LineageKey:
+    if len(text.strip()) < MIN_KEY_LENGTH:
+        raise BadInput(f"{where}: too short for a key; give a secret of {MIN_KEY_LENGTH} characters or more")
+    return LineageKey(text.strip().encode())
 
 
-def _made(path: Path) -> Key:
-    """Of several processes that make the file at once one wins, and all have its key."""
+def _create_key(path: Path) -> LineageKey:
+    """Writes a new key; of several processes that do so at once one wins, and all have its key."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".key-") as file:  # mode 600 from the first byte
@@ -107,5 +107,7 @@ def _made(path: Path) -> Key:
                 os.link(file.name, path)
                 note(f"a key that names patients was made: {path}; keep it, or nobody can say later whom a model saw")
     except OSError as error:
-        raise BadInput(f"{path}: a key that names patients cannot be kept here ({error.strerror}); {INSTEAD}") from None
-    return key_if_any() or _made(path)
+        raise BadInput(
+            f"{path}: a key that names patients cannot be kept here ({error.strerror}); {KEY_ADVICE}"
+        ) from None
+    return find_owner_key() or _create_key(path)

@@ -1,4 +1,4 @@
-"""Lists of the patients behind a model, in keyed names, and what they say of a real set.
+"""Lists of the patients behind a model, as pseudonyms, and their comparison with a real set.
 
 A list lies beside its model as `lineage.json`, and in a folder of the owner's, where a set's record finds it by its
 commitment. No set of images has one.
@@ -14,69 +14,72 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from cxr.data.lineage import Seen, Shown, plain_name, seen_by, seen_in
-from cxr.data.lineage_key import VARIABLE, Key, key_if_any, lists_folder
+from cxr.artifact import read_record
+from cxr.data.lineage import Lineage, TrainingPatients, hashed_id, merge_lineages, read_lineage
+from cxr.data.lineage_key import VARIABLE, LineageKey, find_owner_key, lists_folder
 from cxr.errors import BadInput
 from cxr.progress import note
-from cxr.store import Store, open_store, read_record
+from cxr.store import Store, open_store
 
 LINEAGE_KEY = "lineage.json"  # of a model
-LEARNED_FROM = ("train", "validation")
+TRAINING_PARTS = ("train", "validation")
 
-Lists = Mapping[str, Shown]  # by their commitment
-NO_LISTS: Lists = MappingProxyType({})
+PatientLists = Mapping[str, TrainingPatients]  # by their commitment
+NO_LISTS: PatientLists = MappingProxyType({})
 
 
-def lists_json(seen: Seen) -> bytes:
+def encode_lists(lineage: Lineage) -> bytes:
     """The lists at hand, for a model's `lineage.json`."""
-    held = [each for each in seen or () if each.names is not None]
-    told = [{"key": each.key, "commitment": each.commitment, "patients": each.names} for each in held]
-    return (json.dumps({"lineage": told}, indent=1) + "\n").encode()
+    full = [each for each in lineage or () if each.names is not None]
+    entries = [{"key": each.key, "commitment": each.commitment, "patients": each.names} for each in full]
+    return (json.dumps({"lineage": entries}, indent=1) + "\n").encode()
 
 
-def read_lists(store: Store) -> Lists:
-    """Those of a model's place; none where it has none.
+def read_lists(store: Store) -> PatientLists:
+    """The lists beside a model; none where it has none.
 
     Raises:
         BadInput: the file is damaged.
     """
     try:
-        return {each.commitment: each for each in _parsed(store.get(LINEAGE_KEY), f"{store.uri}/{LINEAGE_KEY}")}
+        return {each.commitment: each for each in _parse_lists(store.get(LINEAGE_KEY), f"{store.uri}/{LINEAGE_KEY}")}
     except KeyError:
         return {}
 
 
-def lists_of(option: str, uris: str | None) -> Lists:
+def read_lists_option(option: str, uris: str | None) -> PatientLists:
     """The lists of models' places, separated by commas, as an option gives them; also of models of version 0.1.
 
     Raises:
         BadInput: a place has none.
     """
-    lists: dict[str, Shown] = {}
+    lists: dict[str, TrainingPatients] = {}
     for uri in uris.split(",") if uris else ():
         store = open_store(uri)
         store.check(write=False)
         record, found = read_record(store), dict(read_lists(store))
-        told = seen_in(record.metrics) if record else None
-        found |= {each.commitment: each for each in seen_by(told) or () if each.names is not None}
+        recorded = read_lineage(record.metrics) if record else None
+        found |= {each.commitment: each for each in merge_lineages(recorded) or () if each.names is not None}
         if not found:
             raise BadInput(f"{option} {uri}: no {LINEAGE_KEY} there; give the --out of jobs/finetune.py")
         lists |= found
     return lists
 
 
-def with_lists(seen: Seen, lists: Lists) -> Seen:
-    """The same, with the lists that are at hand."""
-    return None if seen is None else tuple(each if each.names else lists.get(each.commitment, each) for each in seen)
+def attach_lists(lineage: Lineage, lists: PatientLists) -> Lineage:
+    """The lineage with the lists that are at hand."""
+    return (
+        None if lineage is None else tuple(each if each.names else lists.get(each.commitment, each) for each in lineage)
+    )
 
 
-def keep_for_owner(seen: Seen) -> None:
-    """Keeps lists in the owner's folder; where that cannot be, says so: only a later check is harder."""
-    for each in seen or ():
+def save_for_owner(lineage: Lineage) -> None:
+    """Saves lists in the owner's folder; a failure is noted only, as it makes a later check harder and no more."""
+    for each in lineage or ():
         if each.names is None:
             continue
         try:
-            _write_private(_kept(each.commitment), lists_json((each,)))
+            _write_private(_saved_path(each.commitment), encode_lists((each,)))
         except (OSError, BadInput) as error:
             why = getattr(error, "strerror", None) or "no home folder"
             note(f"the list of whom the model was shown cannot be kept on this machine ({why}); to check its sets "
@@ -86,17 +89,17 @@ def keep_for_owner(seen: Seen) -> None:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Of whom a generator was shown, what a real set has; numbers are of patients, of pictures where none is named."""
+    """How a generator's training patients lie in a real set; counts of patients, of pictures where none is known."""
 
-    nobody: bool = False  # this project showed it no patient
+    nobody: bool = False  # this project trained it on no patient
     shown: int = 0
     outside: int = 0  # of them, in neither the training nor the validation part of the real set
     tested: int = 0  # of them, in its test part
     unchecked: str = ""  # why there may be others; empty if these are all
 
 
-def overlap(seen: Seen, real: pa.Table, lists: Lists) -> Overlap:
-    """Compares keyed names, which needs the key that they were made with.
+def compare_patients(lineage: Lineage, real: pa.Table, lists: PatientLists) -> Overlap:
+    """Compares pseudonyms, which needs the key that they were made with.
 
     A list that is not at hand is known all the same if it is that of all the real set's training and validation
     patients, or of those of one finding: then their commitment is equal.
@@ -107,20 +110,20 @@ def overlap(seen: Seen, real: pa.Table, lists: Lists) -> Overlap:
     Raises:
         BadInput: a list is not the one that its commitment is of, or the key's file cannot be used.
     """
-    if not seen:
-        why = "" if seen == () else "it is not known which patients its generator was trained on"
-        return Overlap(nobody=seen == (), unchecked=why)
-    seen = seen_by(seen) or ()
-    key = key_if_any()
-    if key is None or any(each.key != key.id for each in seen):
+    if not lineage:
+        why = "" if lineage == () else "it is not known which patients its generator was trained on"
+        return Overlap(nobody=lineage == (), unchecked=why)
+    lineage = merge_lineages(lineage) or ()
+    key = find_owner_key()
+    if key is None or any(each.key != key.id for each in lineage):
         here = f"this one is {key.id}" if key else "there is none here"
-        wanted = " and ".join(sorted({each.key for each in seen} - {key and key.id}))
+        wanted = " and ".join(sorted({each.key for each in lineage} - {key and key.id}))
         why = f"its generator's patients are named under the key {wanted}, and {here}; set {VARIABLE} to the right one"
         return Overlap(unchecked=why)
-    parts = _names(real, key)
-    learned, known, unchecked = set().union(*(parts[part, ""] for part in LEARNED_FROM)), set(), ""
-    for each in seen:
-        names = _names_of(each, key, parts, lists)
+    parts = _pseudonyms_by_part(real, key)
+    learned, known, unchecked = set().union(*(parts[part, ""] for part in TRAINING_PARTS)), set(), ""
+    for each in lineage:
+        names = _training_pseudonyms(each, key, parts, lists)
         if names is None:
             unchecked = (
                 "which patients its generator was trained on is not at hand, and they are not all those of --real's "
@@ -131,48 +134,52 @@ def overlap(seen: Seen, real: pa.Table, lists: Lists) -> Overlap:
     return Overlap(False, len(known), len(known - learned), len(known & parts["test", ""]), unchecked)
 
 
-def _names(real: pa.Table, key: Key) -> dict[tuple[str, str], set[str]]:
-    """Keyed names by part of the split and finding; the finding is empty for all of a part."""
+def _pseudonyms_by_part(real: pa.Table, key: LineageKey) -> dict[tuple[str, str], set[str]]:
+    """Pseudonyms by part of the split and finding; the finding is empty for all of a part."""
     columns = (real[name].to_pylist() for name in ("patient_id", "image_id", "split", "finding"))
     found, names = defaultdict(set), {}
     for patient, image, part, finding in zip(*columns, strict=True):
         plain = patient or image
         if plain not in names:
-            names[plain] = key.name(plain_name(patient, image))
+            names[plain] = key.pseudonym(hashed_id(patient, image))
         for which in ("", finding):
             found[part or "", which].add(names[plain])
     return found
 
 
-def _names_of(each: Shown, key: Key, parts: Mapping[tuple[str, str], set[str]], lists: Lists) -> set[str] | None:
-    held = each if each.names is not None else lists.get(each.commitment) or _kept_list(each.commitment)
-    if held is not None and held.names is not None:
-        if key.commitment(held.names) != each.commitment:
+def _training_pseudonyms(
+    each: TrainingPatients, key: LineageKey, parts: Mapping[tuple[str, str], set[str]], lists: PatientLists
+) -> set[str] | None:
+    full = each if each.names is not None else lists.get(each.commitment) or _read_saved_list(each.commitment)
+    if full is not None and full.names is not None:
+        if key.commitment(full.names) != each.commitment:
             raise BadInput(f"the list of patients {each.commitment[:16]}... is damaged; restore it beside its model")
-        return set(held.names)
+        return set(full.names)
     for finding in dict.fromkeys(finding for _, finding in parts):
-        names = set().union(*(parts.get((part, finding), ()) for part in LEARNED_FROM))
+        names = set().union(*(parts.get((part, finding), ()) for part in TRAINING_PARTS))
         if key.commitment(names) == each.commitment:
             return names
     return None
 
 
-def _kept(commitment: str) -> Path:
+def _saved_path(commitment: str) -> Path:
     return lists_folder() / f"{commitment}.json"
 
 
-def _kept_list(commitment: str) -> Shown | None:
+def _read_saved_list(commitment: str) -> TrainingPatients | None:
     try:
-        path = _kept(commitment)
-        return next((each for each in _parsed(path.read_bytes(), str(path)) if each.commitment == commitment), None)
+        path = _saved_path(commitment)
+        return next(
+            (each for each in _parse_lists(path.read_bytes(), str(path)) if each.commitment == commitment), None
+        )
     except (OSError, BadInput):  # as if it had not been kept
         return None
 
 
-def _parsed(data: bytes, where: str) -> Iterator[Shown]:
+def _parse_lists(data: bytes, where: str) -> Iterator[TrainingPatients]:
     try:
         for each in json.loads(data)["lineage"]:
-            yield Shown(str(each["key"]), str(each["commitment"]), tuple(map(str, each["patients"])))
+            yield TrainingPatients(str(each["key"]), str(each["commitment"]), tuple(map(str, each["patients"])))
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"{where}: damaged; restore it, or leave it out") from None
 

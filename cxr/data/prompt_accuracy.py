@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-PROMPT_ACCURACY = "prompt_accuracy"  # in the metrics of a set that an evaluation left: see `told_accuracies`
-TELLS_APART = 0.2  # sensitivity less false alarms; below, x is the quotient of two small and noisy numbers
+PROMPT_ACCURACY = "prompt_accuracy"  # in the metrics of a set that an evaluation left: see `record_accuracies`
+MIN_DIFFERENCE = 0.2  # sensitivity less false alarms; below, x is the quotient of two small and noisy numbers
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class PromptAccuracy:
 
     @property
     def right(self) -> float | None:
-        """The share of labels that are right, 0 to 1; None where the classifier cannot say."""
+        """The share of labels that are right, 0 to 1; None where the classifier cannot tell."""
         others = self.false_alarms or 0.0
-        if self.sensitivity - others < TELLS_APART:
+        if self.sensitivity - others < MIN_DIFFERENCE:
             return None
         return min(1.0, max(0.0, (self.seen / self.total - others) / (self.sensitivity - others)))
 
@@ -44,16 +44,16 @@ class PromptAccuracy:
         )
 
 
-def accuracies(agreement: Mapping[str, Any] | None) -> list[PromptAccuracy]:
+def prompt_accuracies(stored: Mapping[str, Any] | None) -> list[PromptAccuracy]:
     """By finding, of `agreement` of an evaluation's quality.json; empty if that could not be measured.
 
     Its rows are the compared findings, its columns those that the classifier knows.
     """
-    if agreement is None:
+    if stored is None:
         return []
-    known, real, found = agreement["findings"], agreement["real"], []
+    known, real, found = stored["findings"], stored["real"], []
     rows = dict(zip(real["findings"], real["counts"], strict=True))
-    for finding, asked in agreement["synthetic"]["findings"].items():
+    for finding, asked in stored["synthetic"]["findings"].items():
         column, others = known.index(finding), [row for name, row in rows.items() if name != finding]
         alarms = sum(row[column] for row in others) / sum(map(sum, others)) if others else None
         sensitivity = real["findings"][finding]["share"]
@@ -61,14 +61,14 @@ def accuracies(agreement: Mapping[str, Any] | None) -> list[PromptAccuracy]:
     return found
 
 
-def told_accuracies(found: list[PromptAccuracy]) -> list[dict[str, Any]]:
-    """As the record of a set that is shared holds it: of the real pictures shares of whole percents, and no counts."""
+def record_accuracies(found: list[PromptAccuracy]) -> list[dict[str, Any]]:
+    """For the record of a set that is shared: of the real pictures shares in whole percents, and no counts."""
     rounded = ({name: round(v, 2) if isinstance(v, float) else v for name, v in asdict(one).items()} for one in found)
     return list(rounded)
 
 
-def read_accuracies(told: list[dict[str, Any]] | None) -> list[PromptAccuracy]:
-    return [PromptAccuracy(**one) for one in told or ()]
+def read_accuracies(entries: list[dict[str, Any]] | None) -> list[PromptAccuracy]:
+    return [PromptAccuracy(**one) for one in entries or ()]
 
 
 def _percent(share: float) -> str:

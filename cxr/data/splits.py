@@ -1,4 +1,4 @@
-"""Who is trained on, who is tested on: whole groups (patients with their near-duplicates), findings in balance."""
+"""Splits into train, validation and test: whole groups (patients with their near-duplicates), findings in balance."""
 
 import hashlib
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.data.duplicates import join
+from cxr.data.duplicates import join_groups
 from cxr.errors import BadInput
 
 PARTS = ("train", "validation", "test")
@@ -20,20 +20,20 @@ class Split:
     fold: list[int | None]  # 0 to folds-1 in train, None elsewhere
 
 
-def merged_groups(patient_ids: Sequence[str | None], duplicates: np.ndarray) -> np.ndarray:
+def merge_groups(patient_ids: Sequence[str | None], duplicates: np.ndarray) -> np.ndarray:
     """Group numbers, int [N]: rows of one patient or one near-duplicate group share one, and so on through others.
 
     Args:
         patient_ids: None where no patient is known; such a row is a patient of its own.
-        duplicates: int [N] from 0, as `near_duplicates` gives them.
+        duplicates: int [N] from 0, as `group_near_duplicates` gives them.
     """
     first_of: dict[str, int] = {}
     known = [(row, patient) for row, patient in enumerate(patient_ids) if patient is not None]
     firsts = [first_of.setdefault(patient, row) for row, patient in known]
-    return join(np.asarray(duplicates), np.array(firsts, int), np.array([row for row, _ in known], int))
+    return join_groups(np.asarray(duplicates), np.array(firsts, int), np.array([row for row, _ in known], int))
 
 
-def assign(
+def split_by_group(
     findings: Sequence[str],
     groups: Sequence[Hashable],
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
@@ -46,32 +46,34 @@ def assign(
     better: train would get the patients with many pictures, who are the sickest, and test those with one.
     scikit-learn's StratifiedGroupKFold does that, and cannot meet fractions that are no k-fold. The result depends
     on the seed and on who is grouped with whom, not on the order of the rows: groups must have names that stay, as
-    patients have (for `merged_groups`, the order of rows that make the numbers must be sorted first).
+    patients have (for `merge_groups`, the order of rows that make the numbers must be sorted first).
 
     Raises:
         BadInput: a finding has fewer groups than there are parts.
     """
-    contents = _contents(findings, groups)
+    contents = _count_findings(findings, groups)
     shares = {part: share for part, share in zip(PARTS, fractions, strict=True) if share > 0}
     _require_groups(contents, len(shares))
-    part_of = _deal(contents, shares, f"split {seed}")
+    part_of = _assign_groups(contents, shares, f"split {seed}")
     _require_every_finding(contents, part_of, shares)
     trained = {group: found for group, found in contents.items() if part_of[group] == "train"}
-    fold_of = _deal(trained, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
+    fold_of = _assign_groups(trained, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
     return Split([part_of[group] for group in groups], [fold_of.get(group) for group in groups])
 
 
 def require_patients(findings: Sequence[str], patient_ids: Sequence[str | None]) -> None:
-    """`BadInput` if `assign` would refuse even without near-duplicates: a finding has fewer patients than parts."""
+    """`BadInput` if `split_by_group` would raise even without near-duplicates: too few patients show a finding."""
     try:
-        _require_groups(_contents(findings, merged_groups(patient_ids, np.arange(len(findings))).tolist()), len(PARTS))
+        _require_groups(
+            _count_findings(findings, merge_groups(patient_ids, np.arange(len(findings))).tolist()), len(PARTS)
+        )
     except BadInput as error:
         if max(Counter(filter(None, patient_ids)).values(), default=0) < len(PARTS):
             raise
         raise BadInput(f"{error}; if the ids tell no patients apart, split by picture with --ignore-patients") from None
 
 
-def _contents(findings: Sequence[str], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
+def _count_findings(findings: Sequence[str], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
     contents: dict[Hashable, Counter[str]] = {}
     for finding, group in zip(findings, groups, strict=True):
         contents.setdefault(group, Counter())[finding] += 1
@@ -99,36 +101,34 @@ def _require_every_finding(contents: dict[Hashable, Counter[str]], part_of: dict
                 )
 
 
-def _deal(contents: dict[Hashable, Counter[str]], shares: dict, salt: str) -> dict:
+def _assign_groups(contents: dict[Hashable, Counter[str]], shares: dict, salt: str) -> dict:
     """Group -> part: first each finding into each part, then the rest, all in drawn order."""
     total: Counter[str] = sum(contents.values(), Counter())
-    waiting = dict.fromkeys(sorted(contents, key=lambda group: _draw(salt, group)))
-    held: dict = {part: Counter() for part in shares}
+    unassigned = dict.fromkeys(sorted(contents, key=lambda group: hashlib.sha256(f"{salt} {group}".encode()).digest()))
+    assigned: dict = {part: Counter() for part in shares}
     part_of: dict = {}
 
-    def give(group: Hashable, part: Hashable) -> None:
-        del waiting[group]
+    def assign(group: Hashable, part: Hashable) -> None:
+        del unassigned[group]
         part_of[group] = part
-        held[part].update(contents[group])
+        assigned[part].update(contents[group])
 
-    def missing(part: Hashable, group: Hashable) -> float:
-        return sum(n * (shares[part] - held[part][finding] / total[finding]) for finding, n in contents[group].items())
+    def missing_share(part: Hashable, group: Hashable) -> float:
+        return sum(
+            n * (shares[part] - assigned[part][finding] / total[finding]) for finding, n in contents[group].items()
+        )
 
     for finding in sorted(total, key=lambda finding: (total[finding], finding)):
         for part in shares:
-            group = next((g for g in waiting if finding in contents[g]), None)
-            if group is not None and not held[part][finding]:
-                give(group, part)
-    for group in list(waiting):
-        give(group, max(shares, key=lambda part: missing(part, group)))
+            group = next((g for g in unassigned if finding in contents[g]), None)
+            if group is not None and not assigned[part][finding]:
+                assign(group, part)
+    for group in list(unassigned):
+        assign(group, max(shares, key=lambda part: missing_share(part, group)))
     return part_of
 
 
-def _draw(salt: str, group: Hashable) -> bytes:
-    return hashlib.sha256(f"{salt} {group}".encode()).digest()
-
-
-def official(
+def keep_official_split(
     splits: Sequence[str | None],
     findings: Sequence[str],
     patient_ids: Sequence[str | None],
@@ -140,8 +140,8 @@ def official(
     """Keeps the publisher's split; folds of its train part are ours, by group.
 
     Args:
-        duplicates: int [N], `near_duplicates` of the pictures.
-        groups: int [N], `merged_groups` of both.
+        duplicates: int [N], `group_near_duplicates` of the pictures.
+        groups: int [N], `merge_groups` of both.
 
     Returns:
         The split, and a line for each thing that is wrong with it.
@@ -149,16 +149,16 @@ def official(
     Raises:
         BadInput: a row without a split, or no train part.
     """
-    require_official(splits)
+    require_official_split(splits)
     split = [str(part) for part in splits]
     train = [row for row, part in enumerate(split) if part == "train"]
-    contents = _contents([findings[row] for row in train], [int(groups[row]) for row in train])
-    fold_of = _deal(contents, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
+    contents = _count_findings([findings[row] for row in train], [int(groups[row]) for row in train])
+    fold_of = _assign_groups(contents, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
     fold = [fold_of.get(int(group)) if part == "train" else None for group, part in zip(groups, split, strict=True)]
     return Split(split, fold), list(_warnings(split, patient_ids, duplicates))
 
 
-def require_official(splits: Sequence[str | None]) -> None:
+def require_official_split(splits: Sequence[str | None]) -> None:
     """`BadInput` unless every row has a part, and some are to train on."""
     if missing := sum(part not in PARTS for part in splits):
         raise BadInput(
@@ -179,13 +179,13 @@ def _warnings(split: Sequence[str], patient_ids: Sequence[str | None], duplicate
         rows = sum(patient is None for patient in patient_ids)
         yield f"{rows:,} of {len(split):,} images name no patient; whether patients are on both sides cannot be seen"
     known = [(patient, part) for patient, part in zip(patient_ids, split, strict=True) if patient is not None]
-    if both := _straddling(known):
+    if both := _count_straddling(known):
         yield f"{both:,} patients are in more than one part"
-    if both := _straddling(zip(duplicates.tolist(), split, strict=True)):
+    if both := _count_straddling(zip(duplicates.tolist(), split, strict=True)):
         yield f"{both:,} groups of near-duplicates are in more than one part"
 
 
-def _straddling(pairs: Iterable[tuple[Hashable, str]]) -> int:
+def _count_straddling(pairs: Iterable[tuple[Hashable, str]]) -> int:
     parts_of: dict[Hashable, set[str]] = {}
     for group, part in pairs:
         parts_of.setdefault(group, set()).add(part)

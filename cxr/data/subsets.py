@@ -25,12 +25,12 @@ def entry_shares(findings: Sequence[str], units: Sequence[str], seed: int) -> np
     for unit, finding in zip(units, findings, strict=True):
         shown[unit].add(finding)
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for unit in sorted(shown, key=lambda unit: _chance(seed, unit)):
+    for unit in sorted(shown, key=lambda unit: _hash_to_share(seed, unit)):
         alike[tuple(sorted(shown[unit]))].append(unit)
     entry: dict[str, float] = {}
     begun: set[str] = set()
     for kind, members in sorted(alike.items(), key=lambda pair: (len(pair[0]), pair[0])):
-        offset = 0.5 if len(kind) == 1 else _chance(seed, "\0".join(kind))
+        offset = 0.5 if len(kind) == 1 else _hash_to_share(seed, "\0".join(kind))
         entry.update({unit: (place + offset) / len(members) for place, unit in enumerate(members)})
         if not begun.issuperset(kind):
             entry[members[0]] = 0.0
@@ -38,6 +38,6 @@ def entry_shares(findings: Sequence[str], units: Sequence[str], seed: int) -> np
     return np.array([entry[unit] for unit in units])
 
 
-def _chance(seed: int, text: str) -> float:
-    """From 0 to 1, the same for the same words."""
+def _hash_to_share(seed: int, text: str) -> float:
+    """A number from 0 to 1, the same for the same text."""
     return int.from_bytes(hashlib.sha256(f"subset {seed} {text}".encode()).digest()[:7], "big") / 2**56

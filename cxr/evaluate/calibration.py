@@ -1,8 +1,8 @@
 """Which likeness flags a near-copy, how often a picture that is none is flagged, and whether a set has more of them.
 
 The threshold is a quantile of a sample, so the share of innocent pictures above it is not 1 % but unknown, with a Beta
-distribution: over 300 pictures 0.2 to 2.4 %. And one threshold serves every set that is held against the same training
-pictures, all nights of a nightly job: a low one would fail them all. So what is flagged is held against the upper 95 %
+distribution: over 300 pictures 0.2 to 2.4 %. And one threshold serves every set that is compared with the same training
+pictures, all nights of a nightly job: a low one would fail them all. So what is flagged is compared with the upper 95 %
 bound of that share (a tolerance bound, Wilks 1941), not against 1 %. Simulated for 100, 300 and 1,000 calibration
 pictures and sets of 100 to 12,000: at most 4 % of innocent sets are found to have more than chance, and on 95 % of all
 thresholds at most 2.5 % of the sets that meet it.
@@ -17,9 +17,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import beta, binom, norm
 
 from cxr.evaluate.config import FALSE_ALARMS, HELD_OUT, LEAST_TRAIN, PARTS
-from cxr.evaluate.copies import Matches, Originals
+from cxr.evaluate.copies import Matches, TrainingImageIndex
 from cxr.evaluate.rates import Rate, rate
-from cxr.evaluate.sets import Pictures
+from cxr.evaluate.sets import ImageSet
 
 SURE = 0.95  # that the share of innocent pictures above the threshold is below its bound
 SIGNIFICANT = 0.025  # share of innocent sets with more than chance, were the bound their share
@@ -41,16 +41,16 @@ class Chance:
         """As many of so many innocent pictures can be flagged by chance."""
         return int(binom.ppf(1 - SIGNIFICANT, total, beta.ppf(SURE, self.flagged, self.others)))
 
-    def less_sure(self, count: int, total: int, worth: float) -> "Chance":
+    def updated(self, count: int, total: int, worth: float) -> "Chance":
         """With so many flagged of further pictures, each worth so much of an independent one."""
         return Chance(self.flagged + worth * count, self.others + worth * (total - count))
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class CopyCalibration:
     """The training pictures, and how like them real pictures are that are no copies."""
 
-    originals: Originals
+    index: TrainingImageIndex
     rows: np.ndarray  # int [T], where in the real set the training pictures are
     threshold: float | None  # None where there are too few training pictures to tell
     unrelated: np.ndarray  # float32 [C], scores of training pictures to the nearest one of another patient
@@ -79,30 +79,30 @@ class Copies:
 
 
 def calibrate(
-    real: Pictures, most: int, rng: np.random.Generator, advance: Callable[[int], object] = lambda count: None
-) -> Yardstick:
+    real: ImageSet, most: int, rng: np.random.Generator, advance: Callable[[int], object] = lambda count: None
+) -> CopyCalibration:
     """From the real set's train part, and what is in no train part.
 
     Args:
         most: real pictures of each kind that are looked at, drawn at random.
-        advance: hears of each picture that was looked up: `searched(...)` of them.
+        advance: is called for each picture that was looked up: `count_lookups(...)` of them.
     """
     train, held_out = real.part("train"), real.part(*PARTS[HELD_OUT])
     pixels, patients = real.read(train), real.patients[train]
     known = not np.array_equal(patients, real.ids[train])
-    originals = Originals(pixels, patients.tolist())
-    drawn, fresh = (rng.permutation(rows)[:most] for rows in (np.arange(len(train)), held_out))
-    found = originals.nearest(pixels[drawn], patients[drawn].tolist(), advance)
-    scores = originals.nearest(real.read(fresh), advance=advance).scores if len(fresh) else np.empty(0, np.float32)
-    if too_few(len(train)):
-        return Yardstick(originals, train, None, found.scores, Chance(0, 0), None, None, known)
+    index = TrainingImageIndex(pixels, patients.tolist())
+    chosen, fresh = (rng.permutation(rows)[:most] for rows in (np.arange(len(train)), held_out))
+    found = index.nearest(pixels[chosen], patients[chosen].tolist(), advance)
+    scores = index.nearest(real.read(fresh), advance=advance).scores if len(fresh) else np.empty(0, np.float32)
+    if why_too_few(len(train)):
+        return CopyCalibration(index, train, None, found.scores, Chance(0, 0), None, None, known)
     level = threshold(found.scores, known)
-    chance = chance_of(found, drawn, originals.groups, level) if known else assumed(len(drawn))
-    hits, related = scores > level, originals.relatives(pixels, drawn)
+    chance = chance_of(found, chosen, index.groups, level) if known else assumed_chance(len(chosen))
+    hits, related = scores > level, index.relatives(pixels, chosen)
     if known and len(fresh):
-        chance = chance.less_sure(int(hits.sum()), len(hits), len(set(real.patients[fresh])) / len(fresh))
-    return Yardstick(
-        originals=originals,
+        chance = chance.updated(int(hits.sum()), len(hits), len(set(real.patients[fresh])) / len(fresh))
+    return CopyCalibration(
+        index=index,
         rows=train,
         threshold=level,
         unrelated=found.scores,
@@ -113,13 +113,13 @@ def calibrate(
     )
 
 
-def too_few(train: int) -> str:
+def why_too_few(train: int) -> str:
     """Why near-copies of so many training pictures cannot be told; empty if they can."""
-    told = f"{train} training pictures, where telling near-copies takes {LEAST_TRAIN}"
-    return told if train < LEAST_TRAIN else ""
+    reason = f"{train} training pictures, where telling near-copies takes {LEAST_TRAIN}"
+    return reason if train < LEAST_TRAIN else ""
 
 
-def searched(real: Pictures, most: int) -> int:
+def count_lookups(real: ImageSet, most: int) -> int:
     """How many pictures `calibrate` looks up."""
     return sum(min(most, len(real.part(*PARTS[part]))) for part in ("train", HELD_OUT))
 
@@ -162,12 +162,12 @@ def chance_of(found: Matches, queries: np.ndarray, groups: np.ndarray, level: fl
     return Chance(count, (len(queries) - alike.sum() + 1) * count / alike.sum())
 
 
-def assumed(count: int) -> Chance:
+def assumed_chance(count: int) -> Chance:
     """Where pairs of one patient hide among them: the threshold taken at its word, each two pictures for one."""
     return Chance(FALSE_ALARMS * count / 2, (1 - FALSE_ALARMS) * count / 2)
 
 
-def judge(known: Yardstick, findings: np.ndarray, found: Matches) -> Copies | None:
+def count_copies(known: CopyCalibration, findings: np.ndarray, found: Matches) -> Copies | None:
     """Of synthetic pictures, from their findings [M] and their nearest training pictures; None where it cannot be
     told."""
     if known.threshold is None:
@@ -190,6 +190,6 @@ def judge(known: Yardstick, findings: np.ndarray, found: Matches) -> Copies | No
     )
 
 
-def flagged(scores: np.ndarray, level: float | None) -> list[bool | None]:
+def flag_copies(scores: np.ndarray, level: float | None) -> list[bool | None]:
     """Of each synthetic picture; None where it cannot be told."""
     return [None] * len(scores) if level is None else [bool(score > level) for score in scores]

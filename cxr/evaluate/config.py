@@ -12,33 +12,44 @@ PARTS = {"train": ("train",), "test": ("test",), HELD_OUT: ("validation", "test"
 
 
 class EvaluateConfig(BaseModel):
-    """The recipe of an evaluation; with the digests of both sets and of the extractor it fixes every figure."""
+    """The recipe of an evaluation; with the digests of both sets and of the extractor it fixes every metric."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    extractor: str = "tiny"  # tiny, inception, xrv or rad-dino; NETWORK=PLACE for weights of one's own
-    size: int = Field(128, ge=32, le=1024)  # px at which copies, agreement and MS-SSIM see the pictures of both sets
-    # The part of the real set that figures compare with. Training pictures in it would reward their copies.
+    extractor: str = "tiny"
+    """tiny, inception or rad-dino; or one of these or xrv, = and where its weights are: a folder, a file, s3://..."""
+    size: int = Field(128, ge=32, le=1024)
+    """Pixels at which copies, prompt accuracy and MS-SSIM see pictures; a real one takes size^2 bytes of memory."""
     against: Literal["held-out", "test", "train", "all"] = HELD_OUT
-    most: int = Field(1000, ge=20, le=100_000)  # pictures of each finding and set that figures use, drawn at random
-    least: int = Field(20, ge=4)  # patients and pictures; a finding with fewer on a side is left out
-    neighbours: int = Field(5, ge=1, le=100)  # k of precision, recall, density and coverage
-    resamples: int = Field(100, ge=10, le=10_000)  # of an interval
-    splits: int = Field(20, ge=4, le=1000)  # of the real set, for its floor
-    pairs: int = Field(200, ge=10, le=100_000)  # of pictures of a finding, for MS-SSIM
-    calibration: int = Field(1000, ge=LEAST_TRAIN, le=100_000)  # real pictures at most that say what is no copy
-    infinite: bool = False  # Fréchet distance extrapolated to infinitely many synthetic pictures
+    """The part of the real set to compare with; held-out: validation and test. Training pictures reward copies."""
+    max_samples: int = Field(1000, ge=20, le=100_000)
+    """Pictures of each finding and set that metrics use at most, drawn at random."""
+    min_samples: int = Field(20, ge=4)
+    """Patients and pictures that a finding needs on both sides."""
+    neighbours: int = Field(5, ge=1, le=100)
+    """k of precision, recall, density and coverage."""
+    resamples: int = Field(100, ge=10, le=10_000)
+    """Halves that an interval is measured from."""
+    splits: int = Field(20, ge=4, le=1000)
+    """Of the real set into halves, for the real-vs-real reference."""
+    pairs: int = Field(200, ge=10, le=100_000)
+    """Of pictures of a finding, for MS-SSIM."""
+    calibration: int = Field(1000, ge=LEAST_TRAIN, le=100_000)
+    """Real pictures at most that say what is no near-copy."""
+    infinite: bool = False
+    """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
     seed: int = Field(0, ge=0, lt=2**63)
+    """Of every draw."""
 
     @model_validator(mode="after")
     def _halves_have_neighbours(self) -> "EvaluateConfig":
-        if self.least < 2 * (self.neighbours + 1):
-            raise ValueError(f"half of --least must be more than --neighbours {self.neighbours}")
+        if self.min_samples < 2 * (self.neighbours + 1):
+            raise ValueError(f"half of --min-samples must be more than --neighbours {self.neighbours}")
         return self
 
 
 def identity(config: EvaluateConfig, extractor: str, real: str, synthetic: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: places are replaced by digests of what they held."""
+    """The recipe as the record keeps it: places are replaced by digests of their content."""
     return {
         **config.model_dump(mode="json", exclude={"extractor"}),
         "extractor": extractor,

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from scipy.fft import rfft2
 
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 
 SIDE = 128  # px that pictures are compared at
 SMOOTH, BLUR = 1.0, 5.0  # px; details are what lies between
@@ -48,7 +48,7 @@ class Matches:
     mirrored: np.ndarray  # bool [Q]
 
 
-class Originals:
+class TrainingImageIndex:
     """The training pictures, ready to be searched: 36 kB each. Never written to, so processes can share them."""
 
     def __init__(self, pixels: np.ndarray, groups: Sequence[Hashable]) -> None:
@@ -83,18 +83,18 @@ class Originals:
         with pool(threads) as at_work:
             for start in range(0, len(pixels), QUERIES):
                 part = slice(start, start + QUERIES)
-                seen = np.stack(list(at_work.map(lambda picture: spectra(detail(picture)), pixels[part])))
-                found += at_work.map(self.best, pixels[part], *self.nominate(seen, own[part]))
+                queries = np.stack(list(at_work.map(lambda picture: spectra(detail(picture)), pixels[part])))
+                found += at_work.map(self.best, pixels[part], *self.nominate(queries, own[part]))
                 advance(len(pixels[part]))
         return Matches(*(np.array(column) for column in zip(*found, strict=True)))
 
-    def nominate(self, seen: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def nominate(self, queries: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows int [Q, K] of the training pictures with the nearest spectra, and whether mirrored, bool [Q, K].
 
         Args:
-            seen: float32 [Q, 2, F], the queries' spectra.
+            queries: float32 [Q, 2, F], the queries' spectra.
         """
-        alike = [unit(seen[:, view] - self.middle) @ self.spectra.T for view in (0, 1)]
+        alike = [unit(queries[:, view] - self.middle) @ self.spectra.T for view in (0, 1)]
         similarity = np.maximum(*alike)
         similarity[own[:, None] == self.groups] = -np.inf
         rows = largest(similarity, NOMINATED)
@@ -149,7 +149,7 @@ def pool(threads: int | None = None) -> ThreadPoolExecutor:
 
 def detail(picture: np.ndarray) -> np.ndarray:
     """float32 [SIDE, SIDE] of uint8 [H, W]: what is neither noise nor what all chests share."""
-    light = fit(picture, SIDE, "keep").astype(np.float32)
+    light = fit_square(picture, SIDE, "keep").astype(np.float32)
     return cv2.GaussianBlur(light, (0, 0), SMOOTH) - cv2.GaussianBlur(light, (0, 0), BLUR)
 
 
@@ -191,7 +191,7 @@ def largest(values: np.ndarray, count: int) -> np.ndarray:
 def zoomed(picture: np.ndarray) -> np.ndarray:
     """float32 [Z, PATCH, PATCH]: the inner part of the details of the picture in each size."""
     inner, middle = slice(MARGIN, -MARGIN), (SIDE - 1) / 2
-    picture = np.ascontiguousarray(fit(np.ascontiguousarray(picture), SIDE, "keep"))
+    picture = np.ascontiguousarray(fit_square(np.ascontiguousarray(picture), SIDE, "keep"))
     turns = [cv2.getRotationMatrix2D((middle, middle), 0, zoom) for zoom in ZOOMS]
     sizes = [cv2.warpAffine(picture, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE) for turn in turns]
     return np.stack([detail(size)[inner, inner] for size in sizes])

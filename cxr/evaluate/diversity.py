@@ -12,17 +12,25 @@ WINDOW = 11  # px, of the Gaussian window; each coarser scale has half the pixel
 
 
 @dataclass(frozen=True)
-class Similarity:
-    """MS-SSIM of pairs of pictures, 1 for equal ones."""
+class Diversity:
+    """Mean MS-SSIM of pairs with its 95 % interval, higher is less diverse."""
 
-    mean: float
-    values: np.ndarray  # float32 [P]
-    pairs: np.ndarray  # int [P, 2], row numbers, so that an interval can resample pictures
-    scales: int  # 5 is the published measure; figures with other numbers of scales are not comparable
+    value: float
+    low: float
+    high: float
+    pairs: int
+    scales: int  # 5 is the published measure; means with other numbers of scales are not comparable
 
 
-def similarity(pixels: np.ndarray, pairs: np.ndarray, batch: int = 32) -> Similarity:
-    """Over pairs int [P, 2] of uint8 [N, H, W], as `draw_pairs` gives them.
+def diversity(pixels: np.ndarray, pairs: np.ndarray, rng: np.random.Generator) -> Diversity:
+    """Over pairs as `similarity` takes them."""
+    values = similarity(pixels, pairs)
+    scales = scales_for(min(pixels.shape[1:]))
+    return Diversity(float(values.mean(dtype=float)), *bounds(values, pairs, rng), len(values), scales)
+
+
+def similarity(pixels: np.ndarray, pairs: np.ndarray, batch: int = 32) -> np.ndarray:
+    """MS-SSIM float32 [P], 1 for equal pictures, of pairs int [P, 2] of uint8 [N, H, W], as `draw_pairs` gives them.
 
     Raises:
         BadInput: pictures too small for one window.
@@ -35,21 +43,22 @@ def similarity(pixels: np.ndarray, pairs: np.ndarray, batch: int = 32) -> Simila
     for start in range(0, len(pairs), batch):
         first, second = (torch.from_numpy(pixels[side]).float()[:, None] for side in pairs[start : start + batch].T)
         values.append(ms_ssim(first, second, data_range=255.0, betas=weights, reduction="none").reshape(-1))
-    found = torch.cat(values).numpy()
-    return Similarity(float(found.mean(dtype=float)), found, pairs, scales)
+    return torch.cat(values).numpy()
 
 
-def bounds(found: Similarity, rng: np.random.Generator, resamples: int = 200) -> tuple[float, float]:
+def bounds(
+    values: np.ndarray, pairs: np.ndarray, rng: np.random.Generator, resamples: int = 200
+) -> tuple[float, float]:
     """The 95 % interval of the mean: a bootstrap of pictures, as pairs share them; pairs of a picture with itself that
     a draw makes are left out."""
-    pictures, places = np.unique(found.pairs, return_inverse=True)
-    first, second = places.reshape(found.pairs.shape).T
+    pictures, places = np.unique(pairs, return_inverse=True)
+    first, second = places.reshape(pairs.shape).T
     means = []
     for _ in range(resamples):
-        drawn = rng.multinomial(len(pictures), np.full(len(pictures), 1 / len(pictures)))
-        weights = drawn[first] * drawn[second]
+        counts = rng.multinomial(len(pictures), np.full(len(pictures), 1 / len(pictures)))
+        weights = counts[first] * counts[second]
         if weights.any():
-            means.append(np.average(found.values, weights=weights))
+            means.append(np.average(values, weights=weights))
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cxr.data.images import fit
+from cxr.classify.small_cnn import SmallCnn, pixels_to_input
+from cxr.data.images import fit_square
 from cxr.errors import BadInput
-from cxr.networks import SmallCnn, to_input
 from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def ignored(count: int) -> None:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network with what a figure has to say about it."""
+    """A network, and what pages say about it."""
 
     name: str
     digest: str  # of the weights
@@ -44,7 +44,7 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray, advance: Callable[[int], object] = ignored) -> np.ndarray:
-        """Features float32 [N, dimension] of pictures uint8 [N, H, W], of any size; `advance` hears of each batch."""
+        """Features float32 [N, dimension] of pictures uint8 [N, H, W], of any size; `advance` counts each batch."""
         if pixels.dtype != np.uint8 or pixels.ndim != 3:
             raise ValueError(f"{pixels.dtype} {list(pixels.shape)}, not uint8 [N, H, W]")
         features = np.empty((len(pixels), self.dimension), np.float32)
@@ -58,7 +58,7 @@ class Extractor:
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities float32 [N, classes] from the features [N, dimension] of these pictures."""
         if self.head is None:
-            raise BadInput(f"{self.name}: has no classes, so no Inception Score; leave that figure out")
+            raise BadInput(f"{self.name}: has no classes, so no Inception Score; leave that metric out")
         return self.head(torch.from_numpy(features).to(self.device)).softmax(dim=1).cpu().numpy()
 
 
@@ -169,7 +169,7 @@ def _device() -> str:
 
 
 def _at_tiny_size(pixels: np.ndarray) -> Tensor:
-    return to_input(np.stack([fit(picture, TINY_SIZE, "keep") for picture in pixels]))
+    return pixels_to_input(np.stack([fit_square(picture, TINY_SIZE, "keep") for picture in pixels]))
 
 
 def _as_rgb(pixels: np.ndarray) -> Tensor:
@@ -193,7 +193,7 @@ def _as_xrv(pixels: np.ndarray) -> Tensor:
     height, width = pixels.shape[1:]
     side = min(height, width)
     top, left = height // 2 - side // 2, width // 2 - side // 2
-    square = to_input(pixels[:, top : top + side, left : left + side]) * XRV_RANGE
+    square = pixels_to_input(pixels[:, top : top + side, left : left + side]) * XRV_RANGE
     return nn.functional.interpolate(square, size=(XRV_SIZE, XRV_SIZE), mode="bilinear", antialias=True)
 
 
@@ -237,8 +237,8 @@ def _dinov2(found: Weights) -> "Dinov2Model":
     logging.set_verbosity_error()  # else a table of what does not fit precedes our line
     options = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
     try:
-        network, told = Dinov2Model.from_pretrained(found.path, **options)
-        if told["missing_keys"] or told["unexpected_keys"]:
+        network, loading = Dinov2Model.from_pretrained(found.path, **options)
+        if loading["missing_keys"] or loading["unexpected_keys"]:
             raise ValueError
     except Exception:  # whatever somebody's config.json leads to, in json, in huggingface_hub or in torch
         raise BadInput(f"{found.path}: not the weights of a Dinov2Model of transformers; give another folder") from None

@@ -1,4 +1,4 @@
-"""An evaluation as an artifact: what is compared, written first; figures, page and pictures; the record last."""
+"""An evaluation as an artifact: what is compared, written first; metrics, page and pictures; the record last."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,47 +6,37 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cxr.artifact import Artifact, Made, Record
+from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.kinds import EVALUATION
 from cxr.data.catalog import CatalogSet
-from cxr.evaluate.calibration import flagged
+from cxr.evaluate.calibration import flag_copies
 from cxr.evaluate.config import EvaluateConfig, identity
 from cxr.evaluate.copies import Matches
-from cxr.evaluate.page import html, in_short, markdown
-from cxr.evaluate.quality import Quality
-from cxr.evaluate.sets import Pictures, compared_with
+from cxr.evaluate.page import page, summarise
+from cxr.evaluate.results import Quality
+from cxr.evaluate.sets import ImageSet, compared_with
 from cxr.report.words import FRECHET
-from cxr.store import (
-    COMMITS,
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    Stored,
-    commit_plan,
-    commit_record,
-    library_versions,
-    parquet,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.store import Store, StoredObject, parquet
 
-KIND = "evaluation"
-QUALITY_KEY, TABLES_KEY, PAGE_KEY, COPIES_KEY = "quality.json", "quality.md", "index.html", "copies.parquet"
+TABLES_KEY, COPIES_KEY = "quality.md", "copies.parquet"
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluateJob(Artifact):
     """All that is fixed before the first picture is read."""
 
-    store: Store
+    kind = EVALUATION
+    scratch = (COMMITS,)
+
     config: EvaluateConfig
     real: CatalogSet
     synthetic: CatalogSet
-    recipe: dict[str, Any]
-    generator: str = ""  # what is known of whom it was shown, see `generator.checked`; empty where nobody asked
+    generator: str = ""  # what is known of whom it was shown, see `check_generator`; empty where nobody asked
 
     @property
     def against(self) -> str:
-        """The part of the real set that figures compare with."""
+        """The part of the real set that the synthetic one is compared with."""
         return compared_with(self.real, self.synthetic, self.config)
 
 
@@ -57,84 +47,73 @@ def prepare(
     real: CatalogSet,
     synthetic: CatalogSet,
     generator: str = "",
-) -> Job:
+) -> EvaluateJob:
     """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
     recipe = identity(config, extractor_digest, real.digest, synthetic.digest)
-    refuse_other(store, KIND, recipe)
-    return Job(store, config, real, synthetic, recipe, generator)
+    job = EvaluateJob(store, recipe, config, real, synthetic, generator)
+    job.refuse_other()
+    return job
 
 
-def begin(job: Job) -> None:
+def begin(job: EvaluateJob) -> None:
     """Writes which pictures are compared, so that a restart knows the place as its own."""
-    named = {"real": job.real.table, "synthetic": job.synthetic.table}
+    sets = {"real": job.real.table, "synthetic": job.synthetic.table}
     columns = ["image_id", "finding", "split"]
-    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in named.items()]
-    commit_plan(job.store, KIND, job.recipe, pa.concat_tables(tables))
+    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in sets.items()]
+    job.begin(pa.concat_tables(tables))
 
 
 @dataclass(frozen=True)
-class Concluded:
+class EvaluationResult:
     """All that an evaluation has found."""
 
     quality: Quality
     copies: pa.Table
     pictures: dict[str, bytes]  # by key
-    features: list[Stored]  # that are stored already
+    features: list[StoredObject]  # that are stored already
 
 
-def complete(job: Job, found: Concluded, device: str, timings: dict[str, float]) -> Record:
-    """Writes figures, page and pictures, the record last; then sweeps up what was only there to go on with."""
+def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: dict[str, float]) -> Record:
+    """Writes metrics, page and pictures; returns the record."""
     quality = found.quality
     pieces = {
         QUALITY_KEY: quality.json(),
-        TABLES_KEY: markdown(quality).encode(),
-        PAGE_KEY: html(quality).encode(),
+        TABLES_KEY: page(quality, "evaluation.md"),
+        PAGE_KEY: page(quality, "evaluation.html"),
         COPIES_KEY: parquet(found.copies),
         **found.pictures,
     }
     written = (job.store.put(key, data) for key, data in pieces.items())
     objects = [job.store.read_back(PLAN_KEY), *written, *found.features]
-    record = Record(
-        kind=KIND,
-        recipe=job.recipe,
-        recipe_digest=recipe_digest(job.recipe),
+    return job.new_record(
+        Made.of(objects),
+        objects,
         inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic")},
-        made=Made.of(objects),
-        objects=objects,
         seeds={"seed": job.config.seed},
-        versions=library_versions(),
         device=device,
         timings=timings,
-        metrics={**metrics(quality), "generator": job.generator},
+        metrics={**record_metrics(quality), "generator": job.generator},
     )
-    record = commit_record(job.store, record)
-    sweep(job.store)
-    return record
 
 
-def sweep(store: Store) -> None:
-    """Removes what units have told of a finished evaluation: its record speaks."""
-    store.delete([found.key for found in store.list(COMMITS)])
-
-
-def metrics(quality: Quality) -> dict[str, Any]:
-    """The few figures that lists of evaluations are sorted by, and what was found in words."""
-    figures, sides, copies = quality.groups[0].figures, quality.sides, quality.copies
+def record_metrics(quality: Quality) -> dict[str, Any]:
+    """The few metrics that lists of evaluations are sorted by, and what was found in words."""
+    metrics, sides, copies = quality.groups[0].metrics, quality.sides, quality.copies
     return {
         "extractor": quality.extractor,
         "against": quality.against,
-        **{name: figure.interval.value for name, figure in figures.items()},
-        f"{FRECHET}_floor": figures[FRECHET].floor.value,
+        **{name: metric.interval.value for name, metric in metrics.items()},
+        f"{FRECHET}_floor": metrics[FRECHET].reference.value,
         f"{FRECHET}_training": sides and sides.train,
         f"{FRECHET}_held_out": sides and sides.held_out,
-        "agreement": quality.agreement and quality.agreement.synthetic.agree.share,
+        "agreement": quality.prompt_accuracy and quality.prompt_accuracy.synthetic.accuracy.share,
         "copies": copies and copies.rate.count,
         "copies_beyond_chance": copies and copies.beyond_chance,
-        "summary": in_short(quality),
+        "summary": summarise(quality),
     }
 
 
-def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold: float | None) -> pa.Table:
+def copies_table(real: ImageSet, synthetic: ImageSet, found: Matches, threshold: float | None) -> pa.Table:
     """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether it is flagged
     as a near-copy, null where that cannot be told."""
     return pa.table(
@@ -144,6 +123,6 @@ def copies_table(real: Pictures, synthetic: Pictures, found: Matches, threshold:
             "score": found.scores.astype(np.float32),
             "original": real.ids[found.rows].tolist(),
             "mirrored": found.mirrored,
-            "copied": pa.array(flagged(found.scores, threshold), pa.bool_()),
+            "copied": pa.array(flag_copies(found.scores, threshold), pa.bool_()),
         }
     )

@@ -1,23 +1,23 @@
 """Whether the real set holds whom the generator learned from: copies of others cannot be found in it."""
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import seen_in, warn_of_plain_names
-from cxr.data.lineage_lists import Lists, overlap
+from cxr.data.lineage import read_lineage, warn_of_hashed_ids
+from cxr.data.lineage_lists import PatientLists, compare_patients
 from cxr.errors import BadInput
 
 
-def checked(real: CatalogSet, synthetic: CatalogSet, lists: Lists) -> str:
+def check_generator(real: CatalogSet, synthetic: CatalogSet, lists: PatientLists) -> str:
     """What a reader must know of it.
 
     Args:
-        lists: as `lineage_lists.lists_of`.
+        lists: as `lineage_lists.read_lists_option`.
 
     Raises:
         BadInput: the generator learned from patients who are in neither the training nor the validation part.
     """
-    seen = seen_in(synthetic.record.metrics)
-    warn_of_plain_names(synthetic.store.uri, seen)
-    found = overlap(seen, real.table, lists)
+    lineage = read_lineage(synthetic.record.metrics)
+    warn_of_hashed_ids(synthetic.store.uri, lineage)
+    found = compare_patients(lineage, real.table, lists)
     if found.outside:
         tested = f" ({found.tested} of them in its test part)" if found.tested else ""
         raise BadInput(

@@ -4,8 +4,6 @@ Only with the features of `inception` is it the field's KID, which is usually av
 computed once over all samples, so nothing is drawn.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cxr.evaluate.samples import as_pair
@@ -13,17 +11,8 @@ from cxr.evaluate.samples import as_pair
 BLOCK = 1024  # rows of a kernel matrix in memory at once
 
 
-@dataclass(frozen=True)
-class KernelDistance:
-    """Unbiased, so it is negative about half the time where the two distributions are the same."""
-
-    value: float
-    real_count: int
-    synthetic_count: int
-
-
-def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> KernelDistance:
-    """Between features [N, d] and [M, d].
+def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> float:
+    """Between features [N, d] and [M, d]. Unbiased, so negative about half the time for two draws of one distribution.
 
     Raises:
         BadInput: fewer than two samples on a side, or features that are not finite.
@@ -31,7 +20,7 @@ def kernel_distance(real: np.ndarray, synthetic: np.ndarray) -> KernelDistance:
     real, synthetic = as_pair(real, synthetic)
     n, m = len(real), len(synthetic)
     within = _others(real) / (n * (n - 1)) + _others(synthetic) / (m * (m - 1))
-    return KernelDistance(within - 2 * _total(real, synthetic) / (n * m), n, m)
+    return within - 2 * _total(real, synthetic) / (n * m)
 
 
 def _total(x: np.ndarray, y: np.ndarray) -> float:

@@ -3,7 +3,6 @@ arXiv:2002.09797): whether synthetic pictures lie where real ones do, and whethe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,21 +14,13 @@ BLOCK = 512  # rows of a distance matrix in memory at once
 ROUNDING = 1e-13  # of products in float64, in parts of the squared lengths of two samples
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Balls of a set reach, open, from each sample to its k-th nearest other sample, as in Naeem et al.'s code."""
+def prdc(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> dict[str, float]:
+    """Of features [N, d] and [M, d]: precision, the share of synthetic samples within a real ball; recall, of real ones
+    within a synthetic ball; density, the mean number of real balls around a synthetic sample, over k (1 on average for
+    one distribution); coverage, the share of real balls that hold a synthetic sample.
 
-    precision: float  # share of synthetic samples within a real ball
-    recall: float  # share of real samples within a synthetic ball
-    density: float  # mean number of real balls around a synthetic sample, over k; 1 on average for one distribution
-    coverage: float  # share of real balls that hold a synthetic sample
-    k: int
-    real_count: int
-    synthetic_count: int
-
-
-def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbours:
-    """Of features [N, d] and [M, d]. Depends on both sizes: compare only sets of the same.
+    A ball reaches, open, from a sample to its k-th nearest other, as in Naeem et al.'s code. All depend on both sizes:
+    compare only sets of the same.
 
     Raises:
         BadInput: no more than k samples on a side, or features that are not finite.
@@ -44,15 +35,12 @@ def neighbours(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> Neighbour
         around += inside.sum(dim=0)
         covered += int(inside.any(dim=1).sum())
         recalled += int((distances < synthetic_reach).any(dim=1).sum())
-    return Neighbours(
-        precision=int((around > 0).sum()) / len(y),
-        recall=recalled / len(x),
-        density=float(around.double().mean()) / k,
-        coverage=covered / len(x),
-        k=k,
-        real_count=len(x),
-        synthetic_count=len(y),
-    )
+    return {
+        "precision": int((around > 0).sum()) / len(y),
+        "recall": recalled / len(x),
+        "density": float(around.double().mean()) / k,
+        "coverage": covered / len(x),
+    }
 
 
 def densities(real: np.ndarray, synthetic: np.ndarray, k: int = 5) -> np.ndarray:

@@ -5,69 +5,68 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.data.catalog import CATALOG, THREADS, by_key, files, image_key
-from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, seen_by, seen_in
-from cxr.data.prompt_accuracy import PROMPT_ACCURACY, accuracies, told_accuracies
+from cxr.artifact import Artifact, Made, Record
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
+from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
+from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
-from cxr.evaluate.calibration import too_few
-from cxr.evaluate.finish import COPIES_KEY, QUALITY_KEY, Job
+from cxr.evaluate.calibration import why_too_few
+from cxr.evaluate.finish import COPIES_KEY, EvaluateJob
 from cxr.report.limits import LIMITS
-from cxr.store import (
-    CATALOG_KEY,
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    commit_plan,
-    commit_record,
-    digest_of,
-    json_lines,
-    library_versions,
-    parquet,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.report.pages import render
+from cxr.store import Store, digest_of, json_lines, parquet
 
-KIND = "images without copies"  # what records call it; readers see `cxr.report.limits.kind`
-CARD_KEY, METADATA_KEY, TAKEN_OUT_KEY = "README.md", "images/metadata.jsonl", "quarantined.jsonl"
+TAKEN_OUT_KEY = "quarantined.jsonl"
 
 
-def prepare(job: Job, store: Store) -> dict[str, str]:
-    """The recipe of the set. Nothing is written.
+@dataclass(frozen=True)
+class QuarantineJob(Artifact):
+    """All that is fixed before the first picture is copied."""
+
+    kind = IMAGES_WITHOUT_COPIES
+
+    evaluation: EvaluateJob  # whose flags count; it is finished when pictures are copied
+
+
+def prepare(job: EvaluateJob, store: Store) -> QuarantineJob:
+    """Nothing is written.
 
     Raises:
         BadInput: the place is the evaluation's, or holds something else, or near-copies cannot be told.
     """
-    if reason := too_few(job.real.table["split"].to_pylist().count("train")):
+    if reason := why_too_few(job.real.table["split"].to_pylist().count("train")):
         raise BadInput(f"--quarantine {store.uri}: --real has {reason}; leave --quarantine out, or ingest more")
     if store.uri == job.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
-    recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": recipe_digest(job.recipe)}
-    refuse_other(store, KIND, recipe)
-    return recipe
+    recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": job.digest}
+    quarantine = QuarantineJob(store, recipe, job)
+    quarantine.refuse_other()
+    return quarantine
 
 
-def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> Record:
-    """Writes the pictures that a finished evaluation did not flag as near-copies, a file each, with their own catalog.
+def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) -> Record:
+    """Writes the pictures that a finished evaluation did not flag as near-copies, a file each, with their own catalog;
+    returns the record.
 
     Raises:
-        BadInput: as `prepare`, or a picture is damaged.
+        BadInput: a picture is damaged.
     """
-    recipe, synthetic = prepare(job, store), job.synthetic
-    if record := read_record(store):
-        return record
+    job, store = quarantine.evaluation, quarantine.store
+    synthetic = job.synthetic
     copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
     kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
     keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
-    told = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # shared: names nobody
-    catalog = pa.table({name: told.get(name, kept[name]) for name in CATALOG.names}, schema=CATALOG)
-    commit_plan(store, KIND, recipe, catalog)
+    shared = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # names nobody
+    catalog = pa.table({name: shared.get(name, kept[name]) for name in CATALOG.names}, schema=CATALOG)
+    quarantine.begin(catalog)
     size = put_pictures(synthetic.store, kept, store, advance)
     objects = [
         store.read_back(PLAN_KEY),
@@ -78,17 +77,17 @@ def without_copies(job: Job, store: Store, advance: Callable[[int], object]) -> 
     ]
     agreement = json.loads(job.store.get(QUALITY_KEY))["agreement"]
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
-    return commit_record(
-        store,
-        Record(
-            kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe), inputs=recipe,
-            made=Made(count=len(kept), bytes=size, digest=digest_of(pairs)), objects=objects,
-            versions=library_versions(), metrics={
-                "quarantined": len(copies), LINEAGE: in_record(seen_by(seen_in(synthetic.record.metrics))),
-                SOURCES: synthetic.sources, PROMPT_ACCURACY: told_accuracies(accuracies(agreement)),
-            },
-        ),
-    )  # fmt: skip
+    return quarantine.new_record(
+        Made(count=len(kept), bytes=size, digest=digest_of(pairs)),
+        objects,
+        inputs=quarantine.recipe,
+        metrics={
+            "quarantined": len(copies),
+            LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
+            SET_SOURCES: synthetic.sources,
+            PROMPT_ACCURACY: record_accuracies(prompt_accuracies(agreement)),
+        },
+    )
 
 
 def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[[int], object]) -> int:
@@ -96,12 +95,12 @@ def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[
 
     def copy(part: pa.Table) -> int:
         finding = dict(zip(part["image_id"].to_pylist(), part["finding"].to_pylist(), strict=True))
-        size = sum(store.put(image_key(finding[name], name), data).size for name, data in files(source, part))
+        size = sum(store.put(image_key(finding[name], name), data).size for name, data in read_files(source, part))
         advance(len(part))
         return size
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        return sum(threads.map(copy, by_key(rows)))
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        return sum(threads.map(copy, group_by_key(rows)))
 
 
 def metadata(catalog: pa.Table) -> bytes:
@@ -116,43 +115,12 @@ def metadata(catalog: pa.Table) -> bytes:
     )
 
 
-def sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}. " if text else ""
-
-
-def card(catalog: pa.Table, copies: pa.Table, job: Job) -> str:
+def card(catalog: pa.Table, copies: pa.Table, job: EvaluateJob) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
-    counts = Counter(catalog["finding"].to_pylist())
-    rows = "\n".join(f"| {finding} | {count} |" for finding, count in sorted(counts.items()))
-    sources = "\n".join(f"- {source}" for source in sorted({s or "unstated" for s in catalog["source"].to_pylist()}))
-    about = f"{OF_PHANTOMS} " if is_phantom(job.synthetic.sources) else ""
-    return f"""---
-task_categories:
-- image-classification
-tags:
-- medical
-- chest-x-ray
-- synthetic
-configs:
-- config_name: default
-  data_files: images/**
----
-
-# {len(catalog)} chest X-rays, {len(copies)} flagged as near-copies taken out
-
-{len(copies)} of {len(copies) + len(catalog)} pictures were as like a training picture as 1 % of unrelated real \
-pictures are, and are not in this set; `quarantined.jsonl` names them. Flagged by the evaluation \
-{recipe_digest(job.recipe)[:12]} (set {job.synthetic.digest[:12]}, training pictures of {job.real.digest[:12]}).
-
-{LIMITS}
-
-{sentence(job.generator)}{about}Not for clinical use.
-
-| finding | pictures |
-| --- | --- |
-{rows}
-
-From:
-
-{sources}
-"""
+    return render(
+        "set_without_copies.md", kept=len(catalog), flagged=len(copies), evaluation=job.digest,
+        synthetic=job.synthetic.digest, real=job.real.digest, limits=LIMITS, generator=job.generator,
+        about=phantom_notice(job.synthetic.sources),
+        counts=sorted(Counter(catalog["finding"].to_pylist()).items()),
+        sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
+    )  # fmt: skip

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.proportions import clopper_pearson, clustered
+from cxr.report.proportions import clopper_pearson, clustered_interval
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval (`cxr.proportions`)."""
+    """A share with its 95 % interval (`cxr.report.proportions`)."""
 
     share: float
     low: float
@@ -27,5 +27,7 @@ def rate(hits: np.ndarray, patients: Sequence[str] | np.ndarray | None = None) -
             its own. None: every picture stands for itself, as a generated one does.
     """
     count, total = int(hits.sum()), len(hits)
-    low, high = clopper_pearson(count / total, total) if patients is None else clustered(hits, np.asarray(patients))
+    low, high = (
+        clopper_pearson(count / total, total) if patients is None else clustered_interval(hits, np.asarray(patients))
+    )
     return Rate(count / total, low, high, count, total)

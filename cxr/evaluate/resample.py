@@ -1,8 +1,8 @@
-"""How sure a figure is: an interval from random halves of both sets, and the floor that the real set itself gives.
+"""How sure a metric is: an interval from random halves of both sets, and the real-vs-real reference.
 
-The usual bootstrap draws with replacement, and every figure of this stage takes the duplicates it makes for structure:
+The usual bootstrap draws with replacement, and every metric of this stage takes the duplicates it makes for structure:
 nearest neighbours at distance 0, kernels of a sample with itself, covariances of too low a rank. Random halves have no
-duplicates, and a figure scatters over the halves of n samples as it does over fresh sets of n: var(half | set) =
+duplicates, and a metric scatters over the halves of n samples as it does over fresh sets of n: var(half | set) =
 s^2 (2/n - 1/n) (half-sampling, the delete-d jackknife with d = n/2: Shao and Wu 1989, Ann. Statist. 17, 1176).
 
 For the Fréchet distance it needs several times more samples than dimensions. Measured at 95 % on Gaussians: it held the
@@ -18,13 +18,13 @@ from scipy import stats
 
 from cxr.errors import BadInput
 
-# Features [N, d] of real and [M, d] of synthetic pictures to figures by name, of which each half gives all at once.
-Figures = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
+# Features [N, d] of real and [M, d] of synthetic pictures to metrics by name, of which each half gives all at once.
+Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its interval, which is for the corrected value."""
+    """A metric with its interval, which is for the corrected value."""
 
     value: float  # of all samples, as the field reports it
     corrected: float  # less what sets of this size add on average; the value itself where nothing is corrected
@@ -35,32 +35,32 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A figure between two halves of the real set: what a perfect generator would get from as many samples."""
+class RealReference:
+    """A metric between two halves of the real set: what a perfect generator would get from as many samples."""
 
     value: float  # mean over splits
     low: float  # 2.5 % and 97.5 % of the splits
     high: float
-    synthetic: float  # mean figure of as many synthetic samples with the same real halves: to compare with `value`
+    synthetic: float  # mean metric of as many synthetic samples with the same real halves: to compare with `value`
     count: int  # samples of the second half, on average
     splits: int
 
 
 @dataclass(frozen=True)
 class Part:
-    """Pictures of a part of the real set."""
+    """Images of a part of the real set."""
 
     features: np.ndarray  # [N, d]
     findings: np.ndarray  # str [N]
     patients: np.ndarray  # str [N]
 
-    def taken(self, rows: np.ndarray) -> "Part":
+    def select(self, rows: np.ndarray) -> "Part":
         return Part(self.features[rows], self.findings[rows], self.patients[rows])
 
 
 @dataclass(frozen=True)
-class Sides:
-    """A figure of synthetic pictures with training pictures and with as many held-out ones of the same findings. What
+class TrainingGap:
+    """A metric of synthetic pictures with training pictures and with as many held-out ones of the same findings. What
     has not memorised is as far from both."""
 
     train: float  # means over draws
@@ -76,7 +76,7 @@ class Sides:
 
 
 def intervals(
-    figures: Figures,
+    measure: Metrics,
     real: np.ndarray,
     synthetic: np.ndarray,
     rng: np.random.Generator,
@@ -88,23 +88,23 @@ def intervals(
     resamples: int = 200,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """The figures of features [N, d] and [M, d], each with an interval.
+    """The metrics of features [N, d] and [M, d], each with an interval.
 
     Args:
-        corrected: figures that too few samples shift by about c/n, as the Fréchet distance, whose value is too high:
+        corrected: metrics that too few samples shift by about c/n, as the Fréchet distance, whose value is too high:
             halves show the shift once more, so it is measured and taken off, and the interval is for infinitely many
             samples. The others' is for the mean over sets of this size: right for the kernel distance, which has no
             shift, and for precision, recall, density and coverage, which only mean something at one size.
-        ranges: the lowest and the highest value that a figure can have, of those that have any: mirrored bounds, and a
+        ranges: the lowest and the highest value that a metric can have, of those that have any: mirrored bounds, and a
             corrected value, that lie beyond are brought to it.
         real_groups: patients, of whom each half holds all pictures or none; None: each picture is one of its own.
 
     Raises:
         BadInput: a set has fewer than four groups.
     """
-    values = figures(real, synthetic)
+    values = measure(real, synthetic)
     sides = [(real, _members(len(real), real_groups)), (synthetic, _members(len(synthetic), synthetic_groups))]
-    halves = [figures(*(x[_split(members, rng)[0]] for x, members in sides)) for _ in range(resamples)]
+    halves = [measure(*(x[_split(members, rng)[0]] for x, members in sides)) for _ in range(resamples)]
     tail, found = (1 - level) / 2, {}
     for name, value in values.items():
         scattered = np.array([half[name] for half in halves])
@@ -116,18 +116,18 @@ def intervals(
     return found
 
 
-def floors(
-    figures: Figures,
+def real_references(
+    measure: Metrics,
     real: np.ndarray,
     synthetic: np.ndarray,
     rng: np.random.Generator,
     *,
     groups: Sequence[Hashable] | None = None,
     splits: int = 20,
-) -> dict[str, Floor]:
-    """The figures between two random halves of the real features [N, d], no patient in both.
+) -> dict[str, RealReference]:
+    """The metrics between two random halves of the real features [N, d], no patient in both.
 
-    Figures depend on how many samples there are, so the second half is no larger than the synthetic set, and as many
+    Metrics depend on how many samples there are, so the second half is no larger than the synthetic set, and as many
     synthetic samples are measured against the same first half.
 
     Raises:
@@ -139,23 +139,23 @@ def floors(
     for _ in range(splits):
         first, second = _split(members, rng)
         counts.append(min(len(second), len(synthetic)))
-        drawn = (rng.choice(x, counts[-1], replace=False) for x in (real[second], synthetic))
-        for measured, other in zip((between, beside), drawn, strict=True):
-            measured.append(figures(real[first], other))
-    return {name: _floor(name, between, beside, counts) for name in between[0]}
+        samples = (rng.choice(x, counts[-1], replace=False) for x in (real[second], synthetic))
+        for measured, other in zip((between, beside), samples, strict=True):
+            measured.append(measure(real[first], other))
+    return {name: _real_reference(name, between, beside, counts) for name in between[0]}
 
 
-def sides(
-    figure: Callable[[np.ndarray, np.ndarray], float],
+def training_gap(
+    measure: Callable[[np.ndarray, np.ndarray], float],
     train: Part,
     held_out: Part,
     synthetic: np.ndarray,
     rng: np.random.Generator,
     *,
     splits: int = 20,
-) -> Sides:
-    """A figure of synthetic features [M, d] with training pictures and with as many held-out ones of each finding, and
-    by how much it differs between two parts of the real set that are drawn at random, no patient in both."""
+) -> TrainingGap:
+    """A metric of synthetic features [M, d] with training pictures and with as many held-out ones of each finding, and
+    by how much it differs between two parts of the real set at random, no patient in both."""
     near: list[float] = []
     far: list[float] = []
     apart = []
@@ -166,14 +166,16 @@ def sides(
     first = len(set(train.patients))
     for _ in range(splits):
         for measured, other in zip((near, far), _matched(train, held_out, rng), strict=True):
-            measured.append(figure(other, synthetic))
+            measured.append(measure(other, synthetic))
         order = rng.permutation(len(members))
-        one, two = (whole.taken(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
-        ours, theirs = (figure(other, synthetic) for other in _matched(one, two, rng))
+        one, two = (whole.select(np.concatenate([members[k] for k in part])) for part in (order[:first], order[first:]))
+        ours, theirs = (measure(other, synthetic) for other in _matched(one, two, rng))
         apart.append(theirs - ours)
     beyond = stats.t.isf(0.01, splits - 1) * np.std(apart, ddof=1) * np.sqrt(1 + 1 / splits)  # of one more split
     low, high = float(np.mean(apart) - beyond), float(np.mean(apart) + beyond)
-    return Sides(float(np.mean(near)), float(np.mean(far)), low, high, len(_matched(train, held_out, rng)[0]), splits)
+    return TrainingGap(
+        float(np.mean(near)), float(np.mean(far)), low, high, len(_matched(train, held_out, rng)[0]), splits
+    )
 
 
 def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -187,13 +189,15 @@ def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np
     )
 
 
-def _floor(
+def _real_reference(
     name: str, between: list[Mapping[str, float]], beside: list[Mapping[str, float]], counts: list[int]
-) -> Floor:
-    values = [figures[name] for figures in between]
+) -> RealReference:
+    values = [split[name] for split in between]
     low, high = np.quantile(values, [0.025, 0.975])
-    synthetic = float(np.mean([figures[name] for figures in beside]))
-    return Floor(float(np.mean(values)), float(low), float(high), synthetic, round(np.mean(counts)), len(counts))
+    synthetic = float(np.mean([split[name] for split in beside]))
+    return RealReference(
+        float(np.mean(values)), float(low), float(high), synthetic, round(np.mean(counts)), len(counts)
+    )
 
 
 def _members(count: int, groups: Sequence[Hashable] | None) -> list[np.ndarray]:

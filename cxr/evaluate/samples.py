@@ -14,7 +14,7 @@ def as_samples(features: np.ndarray, least: int = 2) -> np.ndarray:
     if features.ndim != 2:
         raise ValueError(f"features of shape {features.shape}, not [N, d]")
     if len(features) < least:
-        raise BadInput(f"features: of {len(features)} pictures, where this figure needs {least} at least; give more")
+        raise BadInput(f"features: of {len(features)} pictures, where this metric needs {least} at least; give more")
     if not np.isfinite(features).all():
         raise BadInput("features: some are infinite or no numbers; check the extractor's weights and its pictures")
     return features.astype(np.float64, copy=False)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxr.data.catalog import CatalogSet, as_stored, pictures
+from cxr.data.catalog import CatalogSet, read_images, read_unscaled
 from cxr.errors import BadInput
 from cxr.evaluate.config import ALL, HELD_OUT, PARTS, EvaluateConfig
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageSet:
     """A set: columns of one value a picture, and what reads the pictures themselves."""
 
     ids: np.ndarray  # str [N]
@@ -25,18 +25,20 @@ class Pictures:
         """Rows of these parts of the split, int."""
         return np.flatnonzero(np.isin(self.splits, names))
 
-    def taken(self, rows: np.ndarray) -> "Pictures":
+    def select(self, rows: np.ndarray) -> "ImageSet":
         """These rows only."""
         ids, findings, patients, splits = (x[rows] for x in (self.ids, self.findings, self.patients, self.splits))
-        return Pictures(ids, findings, patients, splits, lambda chosen: self.read(rows[chosen]))
+        return ImageSet(ids, findings, patients, splits, lambda chosen: self.read(rows[chosen]))
 
 
 def rows_of(splits: np.ndarray, against: str) -> np.ndarray:
-    """Rows of the part of a real set that figures compare with, int."""
+    """Rows of the part of a real set that the synthetic one is compared with, int."""
     return np.arange(len(splits)) if against == ALL else np.flatnonzero(np.isin(splits, PARTS[against]))
 
 
-def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> tuple[tuple[str, ...], list[str]]:
+def comparable_findings(
+    real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig
+) -> tuple[tuple[str, ...], list[str]]:
     """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
 
     Raises:
@@ -51,56 +53,56 @@ def comparable(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) 
     if config.against in ("train", "test") and not splits[config.against]:
         raise BadInput(f"--real {real.store.uri}: has no {config.against} part; give another --against")
     against = compared_with(real, synthetic, config)
-    patients, shown = patients_of(real, against), shown_in(synthetic)
+    patients, shown = patients_of(real, against), count_findings(synthetic)
     common = sorted(set(patients) & set(shown))
     if not common:
         raise BadInput(
             f"no finding is in both sets: --real has {', '.join(sorted(patients))}; --synthetic has "
             f"{', '.join(sorted(shown))}"
         )
-    kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.least)
+    kept = tuple(name for name in common if min(patients[name], shown[name]) >= config.min_samples)
     held_out = "" if against == ALL else f"{against} "
     left_out = [
         f"{name} is left out: {patients[name]} real {held_out}patients, {shown[name]} synthetic pictures; "
-        f"{config.least} needed"
+        f"{config.min_samples} needed"
         for name in [*common, *sorted(set(patients) ^ set(shown))]
         if name not in kept
     ]
     if not kept:
-        raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --least")
+        raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --min-samples")
     return kept, left_out
 
 
 def compared_with(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> str:
-    """The part of the real set that figures compare with: what was asked for, but the whole set where that is the
+    """The part of the real set to compare with: what was asked for, but the whole set where that is the
     held-out part and it shows no finding often enough."""
-    shown = shown_in(synthetic)
+    shown = count_findings(synthetic)
     held_out = patients_of(real, HELD_OUT)
-    enough = any(min(held_out[name], shown[name]) >= config.least for name in shown)
+    enough = any(min(held_out[name], shown[name]) >= config.min_samples for name in shown)
     return ALL if config.against == HELD_OUT and not enough else config.against
 
 
-def told_part(real: CatalogSet, against: str, config: EvaluateConfig) -> list[str]:
-    """A line where figures compare with another part than was asked for, or with training pictures."""
+def describe_part(real: CatalogSet, against: str, config: EvaluateConfig) -> list[str]:
+    """A line where metrics compare with another part than was asked for, or with training pictures."""
     if against == config.against and against in (HELD_OUT, "test"):
         return []
-    named = sum(patients_of(real, HELD_OUT).values())
-    why = f"the real set shows no finding of {config.least} held-out patients, " if named else ""
+    patients = sum(patients_of(real, HELD_OUT).values())
+    why = f"the real set shows no finding of {config.min_samples} held-out patients, " if patients else ""
     why = why or "the real set has no validation or test part, "
     why = why if against != config.against else ""
-    told = "and training pictures are among them" if against == ALL else "which are training pictures"
-    return [f"{why}so distances are to {against} real pictures, {told}: near-copies of these improve them"]
+    which = "and training pictures are among them" if against == ALL else "which are training pictures"
+    return [f"{why}so distances are to {against} real pictures, {which}: near-copies of these improve them"]
 
 
-def shown_in(synthetic: CatalogSet) -> Counter[str]:
+def count_findings(synthetic: CatalogSet) -> Counter[str]:
     return Counter(synthetic.table["finding"].to_pylist())
 
 
-def sizes_apart(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
+def describe_sizes(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
     """A line where the first pictures of the sets differ in size: what scaling does is then part of every distance."""
-    ours, theirs = (as_stored(found.store, found.table.slice(0, 1)).shape[1:] for found in (real, synthetic))
-    told = "the real set's pictures have {1} x {0} pixels, the synthetic set's {3} x {2}: distances are of that too"
-    return [] if ours == theirs else [told.format(*ours, *theirs)]
+    ours, theirs = (read_unscaled(found.store, found.table.slice(0, 1)).shape[1:] for found in (real, synthetic))
+    line = "the real set's pictures have {1} x {0} pixels, the synthetic set's {3} x {2}: distances are of that too"
+    return [] if ours == theirs else [line.format(*ours, *theirs)]
 
 
 def patients_of(real: CatalogSet, against: str) -> Counter[str]:
@@ -115,24 +117,24 @@ def patients_of(real: CatalogSet, against: str) -> Counter[str]:
     return Counter(finding for finding, _ in known)
 
 
-def side_of(found: CatalogSet, size: int) -> Pictures:
+def open_images(found: CatalogSet, size: int) -> ImageSet:
     """A set whose pictures are read from its store whenever they are asked for, `size` pixels a side. No picture is
-    held in memory; reading raises as `pictures`."""
+    kept in memory; reading raises as `read_images`."""
 
     def column(name: str) -> Sequence[str | None]:
         return found.table[name].to_pylist()
 
     def read(rows: np.ndarray) -> np.ndarray:
         different, places = np.unique(rows, return_inverse=True)
-        return pictures(found.store, found.table.take(different), size)[places]
+        return read_images(found.store, found.table.take(different), size)[places]
 
     ids = column("image_id")
     patients = [patient or image for patient, image in zip(column("patient_id"), ids, strict=True)]
     splits = [part or "" for part in column("split")]
-    return Pictures(np.array(ids), np.array(column("finding")), np.array(patients), np.array(splits), read)
+    return ImageSet(np.array(ids), np.array(column("finding")), np.array(patients), np.array(splits), read)
 
 
-def held(found: CatalogSet, size: int, advance: Callable[[int], object]) -> Pictures:
-    """The same with every picture in memory, `size`^2 bytes each. Raises as `pictures`."""
-    pixels = pictures(found.store, found.table, size, advance)
-    return replace(side_of(found, size), read=pixels.__getitem__)
+def load_images(found: CatalogSet, size: int, advance: Callable[[int], object]) -> ImageSet:
+    """The same with every picture in memory, `size`^2 bytes each. Raises as `read_images`."""
+    pixels = read_images(found.store, found.table, size, advance)
+    return replace(open_images(found, size), read=pixels.__getitem__)

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from cxr.finetune.config import FinetuneConfig
 
-ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION, LORA, CLASS_PICTURES = range(7)  # streams of draws of one seed
+ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION, LORA, CLASS_IMAGES = range(7)  # streams of draws of one seed
 
 
 @dataclass(frozen=True)
-class Pictures:
+class CaptionedImages:
     """Pictures in memory, uint8 [N, H, W], and a caption for each."""
 
     pixels: np.ndarray
@@ -27,8 +27,8 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def __add__(self, other: "Pictures") -> "Pictures":
-        return Pictures(np.concatenate([self.pixels, other.pixels]), [*self.captions, *other.captions])
+    def __add__(self, other: "CaptionedImages") -> "CaptionedImages":
+        return CaptionedImages(np.concatenate([self.pixels, other.pixels]), [*self.captions, *other.captions])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Order:
+class DrawSchedule:
     """Which picture, and which draws, every slot of every step has.
 
     The first `instances` of the pictures are the set; the others, if there are any, are class pictures, and each of the
@@ -76,8 +76,8 @@ class Order:
         rows = [shuffled(config.seed, ORDER, self.instances, position + slot) for slot in slots]
         draws = [self.draws(config.seed, SLOT, step, slot) for slot in slots]
         if classes := len(self.captions) - self.instances:
-            drawn = (shuffled(config.seed, CLASS_ORDER, classes, position + slot) for slot in slots)
-            rows += [self.instances + row for row in drawn]
+            chosen = (shuffled(config.seed, CLASS_ORDER, classes, position + slot) for slot in slots)
+            rows += [self.instances + row for row in chosen]
             draws += [self.draws(config.seed, CLASS_SLOT, step, slot) for slot in slots]
         return Batch(
             rows=rows,
@@ -102,10 +102,10 @@ class Order:
 
 
 def generator(*key: int) -> torch.Generator:
-    return torch.Generator().manual_seed(hashed(*key))
+    return torch.Generator().manual_seed(derive_seed(*key))
 
 
-def hashed(*key: int) -> int:
+def derive_seed(*key: int) -> int:
     """A seed in [0, 2**62) of a recipe's seed, a stream and what else names the draw."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 2
 
@@ -121,16 +121,18 @@ def permutation(seed: int, stream: int, count: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
 
 
-def fixed_batch(pictures: Pictures, first: int, last: int, shape: Sequence[int], timesteps: int, seed: int) -> Batch:
+def fixed_batch(
+    images: CaptionedImages, first: int, last: int, shape: Sequence[int], timesteps: int, seed: int
+) -> Batch:
     """Rows first to last for validation: always the same noise, and times spread evenly over the schedule."""
     rows = range(first, last)
-    drawn = [torch.randn((2, *shape), generator=generator(seed, VALIDATION, row)) for row in rows]
+    pairs = [torch.randn((2, *shape), generator=generator(seed, VALIDATION, row)) for row in rows]
     return Batch(
         rows=list(rows),
         flipped=[False] * len(rows),
-        captions=[pictures.captions[row] for row in rows],
+        captions=[images.captions[row] for row in rows],
         weights=torch.ones(len(rows)),
-        times=torch.tensor([(2 * row + 1) * timesteps // (2 * len(pictures)) for row in rows]),
-        noise=torch.stack([noise for noise, _ in drawn]),
-        posterior=torch.stack([posterior for _, posterior in drawn]),
+        times=torch.tensor([(2 * row + 1) * timesteps // (2 * len(images)) for row in rows]),
+        noise=torch.stack([noise for noise, _ in pairs]),
+        posterior=torch.stack([posterior for _, posterior in pairs]),
     )

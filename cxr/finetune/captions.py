@@ -3,34 +3,34 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cxr.data.trained_prompts import TrainedPrompts
 from cxr.errors import BadInput, nearest
 from cxr.finetune.config import FinetuneConfig
+from cxr.prompts.trained_prompts import TrainedPrompts
 
 Row = Mapping[str, Any]
 
 
-def chosen_rows(rows: Sequence[Row], finding: str) -> list[Row]:
+def select_findings(rows: Sequence[Row], finding: str) -> list[Row]:
     """The catalog rows of the findings: `all`, or names separated by commas.
 
     Raises:
         BadInput: a finding has no picture.
     """
-    held = list(dict.fromkeys(row["finding"] for row in rows))
-    if not held:
+    known = list(dict.fromkeys(row["finding"] for row in rows))
+    if not known:
         raise BadInput("the set has no picture to train on; give another --data")
-    wanted = held if finding == "all" else [name.strip() for name in finding.split(",")]
+    wanted = known if finding == "all" else [name.strip() for name in finding.split(",")]
     for name in wanted:
-        if name not in held:
-            raise BadInput(f"--finding {name[:60]!r}: no picture of the set shows it; {nearest(name, held)}")
+        if name not in known:
+            raise BadInput(f"--finding {name[:60]!r}: no picture of the set shows it; {nearest(name, known)}")
     return [row for row in rows if row["finding"] in wanted]
 
 
-def captions_of(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str], None]) -> list[str]:
+def write_captions(rows: Sequence[Row], config: FinetuneConfig, note: Callable[[str], None]) -> list[str]:
     """What each row's picture is said to show; of the catalog's texts, a missing one is the finding's prompt.
 
     Args:
-        note: hears how many texts are missing.
+        note: called with how many texts are missing.
 
     Raises:
         BadInput: no row has a text, and the recipe takes the catalog's.
@@ -60,7 +60,7 @@ def prompt_of(finding: str, config: FinetuneConfig) -> str:
     return config.instance_prompt.replace("{finding}", finding.replace("_", " "))
 
 
-def learned_prompts(rows: Sequence[Row], config: FinetuneConfig) -> TrainedPrompts:
+def collect_prompts(rows: Sequence[Row], config: FinetuneConfig) -> TrainedPrompts:
     """What was said of the training pictures, as far as a record may tell it.
 
     A finding has a prompt if every caption of its pictures is the recipe's own. A text is no prompt because all its

@@ -1,4 +1,4 @@
-"""Checkpoints in the artifact's store: pieces under new names first, then the note that names them."""
+"""Checkpoints in the artifact's store: pieces under new names first, then the manifest that names them."""
 
 import json
 import tempfile
@@ -8,42 +8,41 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from cxr.finetune.loop import Figures, Trainer, load_checkpoint, save_checkpoint
-from cxr.store import Store, Stored, get_pieces, put_pieces
-
-CHECKPOINTS = "checkpoints/"
+from cxr.artifact.keys import CHECKPOINTS
+from cxr.finetune.loop import Metrics, Trainer, load_checkpoint, save_checkpoint
+from cxr.store import Store, StoredObject, get_pieces, put_pieces
 
 
 @dataclass(frozen=True)
-class Note:
+class CheckpointManifest:
     """How far a run is. What it names is whole, because it is written last."""
 
     step: int = 0
-    state: list[Stored] = field(default_factory=list)  # what the training goes on from
-    best: list[Stored] = field(default_factory=list)  # the parameters to leave, as they were at the best validation
-    history: list[Figures] = field(default_factory=list)  # of every step up to this one
+    state: list[StoredObject] = field(default_factory=list)  # what the training goes on from
+    best: list[StoredObject] = field(default_factory=list)  # the parameters at the best validation, to be saved
+    history: list[Metrics] = field(default_factory=list)  # of every step up to this one
 
 
-def note_key(run: str) -> str:
+def manifest_key(run: str) -> str:
     return f"{CHECKPOINTS}{run}.json"
 
 
-def read_note(store: Store, run: str) -> Note:
-    """The run's last note; an empty one where it has not come to a checkpoint."""
+def read_manifest(store: Store, run: str) -> CheckpointManifest:
+    """The run's last manifest; an empty one where it has not come to a checkpoint."""
     try:
-        told = json.loads(store.get(note_key(run)))
+        stored = json.loads(store.get(manifest_key(run)))
     except KeyError:
-        return Note()
-    pieces = {name: [Stored(**piece) for piece in told[name]] for name in ("state", "best")}
-    return Note(told["step"], **pieces, history=told["history"])
+        return CheckpointManifest()
+    pieces = {name: [StoredObject(**piece) for piece in stored[name]] for name in ("state", "best")}
+    return CheckpointManifest(stored["step"], **pieces, history=stored["history"])
 
 
-def keep_checkpoint(store: Store, run: str, trainer: Trainer, history: list[Figures], best: bool) -> None:
+def store_checkpoint(store: Store, run: str, trainer: Trainer, history: list[Metrics], best: bool) -> None:
     """Stores the trainer's state, and its parameters if they are the best so far; then drops what came before.
 
-    Every name is new, so that a worker that is taken for dead and writes on cannot spoil what a note names.
+    Every name is new, so that a worker that is taken for dead and writes on cannot spoil what a manifest names.
     """
-    before, prefix = read_note(store, run), f"{CHECKPOINTS}{run}/{trainer.done:08d}-{uuid.uuid4().hex[:8]}-"
+    before, prefix = read_manifest(store, run), f"{CHECKPOINTS}{run}/{trainer.done:08d}-{uuid.uuid4().hex[:8]}-"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
         save_checkpoint(trainer, path)
@@ -52,21 +51,21 @@ def keep_checkpoint(store: Store, run: str, trainer: Trainer, history: list[Figu
             with trainer.averaged():
                 save_file({name: p.detach().contiguous() for name, p in trainer.parameters.items()}, path)
             chosen = put_pieces(store, f"{prefix}best-", path)
-    note = Note(trainer.done, state, chosen, history)
-    store.put(note_key(run), json.dumps(asdict(note)).encode())
-    named = {piece.key for piece in (*state, *chosen)}
-    store.delete([piece.key for piece in (*before.state, *before.best) if piece.key not in named])
+    manifest = CheckpointManifest(trainer.done, state, chosen, history)
+    store.put(manifest_key(run), json.dumps(asdict(manifest)).encode())
+    kept = {piece.key for piece in (*state, *chosen)}
+    store.delete([piece.key for piece in (*before.state, *before.best) if piece.key not in kept])
 
 
-def go_on(store: Store, run: str, trainer: Trainer) -> list[Figures]:
+def resume(store: Store, run: str, trainer: Trainer) -> list[Metrics]:
     """Puts the trainer where the run's last checkpoint was, if it has one; returns the history up to there."""
-    note = read_note(store, run)
-    if note.state:
+    manifest = read_manifest(store, run)
+    if manifest.state:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "state")
-            get_pieces(store, note.state, path)
+            get_pieces(store, manifest.state, path)
             load_checkpoint(trainer, path)
-    return note.history
+    return manifest.history
 
 
 def load_best(store: Store, run: str, trainer: Trainer) -> None:
@@ -74,6 +73,6 @@ def load_best(store: Store, run: str, trainer: Trainer) -> None:
     trainer.ema = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "best")
-        get_pieces(store, read_note(store, run).best, path)
+        get_pieces(store, read_manifest(store, run).best, path)
         for name, value in load_file(path).items():
             trainer.parameters[name].data.copy_(value)

@@ -2,62 +2,87 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from tyro.conf import Suppress
 
 from cxr.data.subsets import SUBSET_SEED
+from cxr.diffusion.config import AdapterConfig
 
 Metric = Literal["ssim", "psnr", "mse", "kid"]
 
 
-class FinetuneConfig(BaseModel):
+class FinetuneConfig(AdapterConfig):
     """The recipe of a fine-tuned model; with the digests of base model and data it fixes the training.
 
     Frozen, and refuses what it does not know. A step is one update of the weights.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = "tiny"  # alias, folder, owner/name@revision or s3:// prefix
-    method: Literal["dreambooth", "lora"] = "lora"  # dreambooth: every weight of the UNet
-    train_text_encoder: bool = False  # by the same method
-    rank: int = Field(8, ge=1, le=1024)  # of a LoRA
-    alpha: float = Field(8, gt=0, le=4096)  # a LoRA acts with strength alpha / rank
-
-    finding: str = "all"  # or one, or some separated by commas
-    patients: float = Field(100, gt=0, le=100)  # percent of the training part's, as the study draws them
-    subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)  # of that draw
-    captions: Literal["catalog", "instance"] = "catalog"  # catalog: each picture's own text
+    model: str = "tiny"
+    """The base: tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
+    finding: str = "all"
+    """`all`, or some of the set's findings separated by commas."""
+    patients: Suppress[float] = Field(100, gt=0, le=100)
+    """Percent of the training part's, as the study draws them; `--patients` also takes a list of them."""
+    subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)
+    """Draws that share of the patients; the same as of a study's arms."""
+    captions: Literal["catalog", "instance"] = "catalog"
+    """catalog: each picture's own text; instance: one prompt for each finding."""
     instance_prompt: str = "chest X-ray showing {finding}"
-    size: int = Field(512, ge=64, le=2048, multiple_of=8)  # px, height and width
-    flip: float = Field(0.0, ge=0, le=1)  # share mirrored; off, because left and right mean something
-    caption_dropout: float = Field(0.1, ge=0, lt=1)  # share of empty captions: guidance needs the model without a text
-    prior_weight: float = Field(0.0, ge=0, le=100)  # of class pictures, one beside each of the set; 0: none
+    """With captions of instances: one with {finding} in it."""
+    size: int = Field(512, ge=64, le=2048, multiple_of=8)
+    """Pixels along each side."""
+    flip: float = Field(0.0, ge=0, le=1)
+    """Share of pictures that are mirrored; left and right mean something in an X-ray."""
+    caption_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of empty captions: guidance needs the model without a text."""
+    prior_weight: float = Field(0.0, ge=0, le=100)
+    """Weight of class pictures, one beside each of the set, which keep the model from forgetting; 0: none."""
     class_prompt: str = "chest X-ray"
+    """What the base model is asked for to make them."""
     class_images: int = Field(200, ge=1, le=100_000)
+    """How many of them."""
 
     epochs: int = Field(1, ge=1, le=100_000)
-    max_train_steps: int | None = Field(None, ge=1, le=10_000_000)  # in place of epochs
-    batch: int = Field(8, ge=1, le=4096)  # pictures in one pass of all workers together
-    accumulation: int = Field(1, ge=1, le=1024)  # passes a step
+    """Times that the training sees the whole set."""
+    max_train_steps: int | None = Field(None, ge=1, le=10_000_000)
+    """Updates of the weights, in place of epochs."""
+    batch: int = Field(8, ge=1, le=4096)
+    """Pictures in one pass of all workers together."""
+    accumulation: int = Field(1, ge=1, le=1024)
+    """Passes in one step."""
     learning_rate: float = Field(1e-4, gt=0, le=1)
+    """Of AdamW, at its highest."""
     weight_decay: float = Field(0.01, ge=0, le=1)
+    """Of AdamW."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: int = Field(0, ge=0, le=1_000_000)  # steps
+    """How the learning rate goes on after the warm-up."""
+    warmup: int = Field(0, ge=0, le=1_000_000)
+    """Steps in which the learning rate rises from 0."""
     max_grad_norm: float = Field(1.0, gt=0, le=1000)
-    ema: float = Field(0.0, ge=0, lt=1)  # decay of the moving average that is validated and kept; 0: none
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"  # auto: bf16 on a GPU that has it, fp32 on a CPU
-    gradient_checkpointing: bool = False  # a quarter more time for much less memory
-    cache: bool = True  # keep latents and, of a frozen encoder, text states
+    """Longer gradients are cut to this."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of a moving average of the weights, which is then validated and kept, e.g. 0.999; 0: none."""
+    cache: bool = True
+    """Keep latents and, of a frozen text encoder, text states; the result is the same."""
 
-    validate_every: int = Field(100, ge=1, le=1_000_000)  # steps
+    validate_every: int = Field(100, ge=1, le=1_000_000)
+    """Steps between validations, each with a checkpoint."""
     validation_images: int = Field(16, ge=1, le=10_000)
-    test_images: int = Field(64, ge=1, le=10_000)  # once, at the end
-    sampling_steps: int = Field(30, ge=1, le=1000)  # of a picture for validation
+    """How many pictures a validation looks at."""
+    test_images: int = Field(64, ge=1, le=10_000)
+    """How many the closing test looks at."""
+    sampling_steps: int = Field(30, ge=1, le=1000)
+    """Denoising steps of the pictures that a validation makes."""
     guidance: float = Field(7.5, ge=1, le=50)
-    select: Metric = "mse"  # what the best checkpoint is chosen by
-    patience: int = Field(0, ge=0, le=100_000)  # validations without a better one before it stops; 0: never
-    folds: int = Field(1, ge=1, le=50)  # of cross-validation; 1: none
+    """Classifier-free guidance scale of these pictures."""
+    select: Metric = "mse"
+    """What the best checkpoint is chosen by."""
+    patience: int = Field(0, ge=0, le=100_000)
+    """Validations without a better one before it stops; 0: never."""
+    folds: int = Field(1, ge=1, le=50)
+    """Of cross-validation, by patient, side by side; then the final model. 1: none."""
     seed: int = Field(0, ge=0, lt=2**63)
+    """Of order, noise and LoRA."""
 
 
 def total_steps(config: FinetuneConfig, images: int) -> int:

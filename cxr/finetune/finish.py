@@ -2,50 +2,45 @@
 
 import json
 import statistics
+from collections import Counter
 
-from cxr.data.lineage import LINEAGE, OF_PHANTOMS, SOURCES, in_record, is_phantom, sources_of
-from cxr.data.lineage_lists import LINEAGE_KEY, lists_json
-from cxr.data.trained_prompts import CAPTIONS, TrainedPrompts
-from cxr.finetune.adapters import KOHYA_FILE
-from cxr.finetune.captions import learned_prompts
-from cxr.finetune.checkpoints import CHECKPOINTS
-from cxr.finetune.job import FINAL, KIND, RESULTS, SAMPLES, Job, Result, plain_names, read_result, seen_of
-from cxr.finetune.loop import Figures
-from cxr.finetune.validation import curves
-from cxr.store import (
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    Stored,
-    commit_record,
-    json_lines,
-    library_versions,
-)
+from cxr.artifact import Made, Record
+from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
+from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice, record_lineage
+from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
+from cxr.diffusion.adapters import KOHYA_FILE
+from cxr.finetune.captions import collect_prompts
+from cxr.finetune.job import FinetuneJob, plain_names, seen_of
+from cxr.finetune.loop import Metrics
+from cxr.finetune.runs import FINAL, Result, read_result
+from cxr.finetune.validation import plot_curves
+from cxr.finetune.worker import SAMPLES
+from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
+from cxr.report.pages import Table, render
+from cxr.store import StoredObject, json_lines
 
-CARD_KEY, CURVES_KEY, HISTORY_KEY = "README.md", "curves.png", "history.jsonl"
+CURVES_KEY = "curves.png"
 
 
-def complete(job: Job, timings: dict[str, float]) -> Record:
-    """Writes what belongs beside the model, the record last; then sweeps up the checkpoints."""
+def complete(job: FinetuneJob, timings: dict[str, float]) -> Record:
+    """Writes what belongs beside the model; returns the record."""
     results = {run: result_of(job, run) for run in job.runs}
     final = results[FINAL]
-    history = [{"run": run, **figures} for run, result in results.items() for figures in result.history]
+    history = [{"run": run, **metrics} for run, result in results.items() for metrics in result.history]
     objects = [stored for result in results.values() for stored in result.objects]
     objects += [job.store.read_back(found.key) for found in job.store.list(SAMPLES)]
+    job.store.put_if_absent(HISTORY_KEY, json_lines(history))  # it holds times: the first of several drivers' stays
     objects += [
         job.store.read_back(PLAN_KEY),
-        job.store.put(CURVES_KEY, curves(final.history)),
-        job.store.put(HISTORY_KEY, json_lines(history)),
+        job.store.put(CURVES_KEY, plot_curves(final.history)),
+        job.store.read_back(HISTORY_KEY),
         job.store.put(CARD_KEY, card(job, results).encode()),
-        job.store.put(LINEAGE_KEY, lists_json(seen_of(job))),
+        job.store.put(LINEAGE_KEY, encode_lists(seen_of(job))),
     ]
-    record = commit_record(job.store, record_of(job, results, objects, timings))
-    sweep(job.store)
-    return record
+    return record_of(job, results, objects, timings)
 
 
-def result_of(job: Job, run: str) -> Result:
+def result_of(job: FinetuneJob, run: str) -> Result:
     """Of a run that has ended."""
     result = read_result(job.store, run)
     if result is None:
@@ -53,17 +48,15 @@ def result_of(job: Job, run: str) -> Result:
     return result
 
 
-def record_of(job: Job, results: dict[str, Result], objects: list[Stored], timings: dict[str, float]) -> Record:
+def record_of(
+    job: FinetuneJob, results: dict[str, Result], objects: list[StoredObject], timings: dict[str, float]
+) -> Record:
     final = results[FINAL]
-    return Record(
-        kind=KIND,
-        recipe=job.recipe,
-        recipe_digest=job.digest,
+    return job.new_record(
+        Made.of(final.objects),
+        objects,
         inputs={"model": job.model.digest, "data": job.data.digest},
-        made=Made.of(final.objects),
-        objects=objects,
         seeds={"seed": job.config.seed},
-        versions=library_versions(),
         device=final.device,
         timings=timings,
         metrics={
@@ -72,108 +65,37 @@ def record_of(job: Job, results: dict[str, Result], objects: list[Stored], timin
             "base": final.base,
             "test": final.test,
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
-            LINEAGE: in_record(seen_of(job)),
-            SOURCES: sources(job),
-            CAPTIONS: learned(job).told,
+            LINEAGE: record_lineage(seen_of(job)),
+            SET_SOURCES: sources(job),
+            CAPTIONS_METRIC: learned(job).for_record,
         },
     )
 
 
-def sources(job: Job) -> list[str]:
+def sources(job: FinetuneJob) -> list[str]:
     """Where all pictures came from that the model has learned from."""
-    return sources_of(job.model.sources, job.data.sources)
+    return merge_sources(job.model.sources, job.data.sources)
 
 
-def learned(job: Job) -> TrainedPrompts:
-    return learned_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
+def learned(job: FinetuneJob) -> TrainedPrompts:
+    return collect_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
 
 
-def sweep(store: Store) -> None:
-    """Removes checkpoints and results of a finished model: its record speaks."""
-    for folder in (CHECKPOINTS, RESULTS):
-        store.delete([found.key for found in store.list(folder)])
-
-
-def card(job: Job, results: dict[str, Result]) -> str:
+def card(job: FinetuneJob, results: dict[str, Result]) -> str:
     """The model card, with the front matter that the Hugging Face hub reads."""
     config, final = job.config, results[FINAL]
-    lora = config.method == "lora"
-    embedded = job.model.source == "embedded"
-    base = "tiny, embedded in cxr" if embedded else job.model.source
-    findings = sorted(set(job.plan["finding"].to_pylist()))
-    parts = job.plan["split"].to_pylist()
-    usage = (
-        f"python jobs/generate.py RECIPE --model {config.model if embedded else 'BASE'} --lora THIS_FOLDER --out OUT"
-        if lora
-        else "python jobs/generate.py RECIPE --model THIS_FOLDER --out OUT"
-    )
-    return f"""---
-license: {"apache-2.0" if job.model.licence == "Apache-2.0" else "other"}
-pipeline_tag: text-to-image
-library_name: diffusers
-tags:
-- medical
-- chest-x-ray
-- {"lora" if lora else "dreambooth"}
----
-
-# {"A LoRA" if lora else "Stable Diffusion fine-tuned"} on {parts.count("train")} chest X-rays
-
-![What it shows for the validation captions](samples/{FINAL}/{final.step:08d}.png)
-
-- Base model: {base} (licence: {job.model.licence}), digest `{job.model.digest[:16]}`
-- Data: {", ".join(findings)}; {parts.count("train")} pictures to train, {parts.count("validation")} to choose, \
-{parts.count("test")} to test; catalog `{job.data.digest[:16]}`
-- Captions: {captions_line(job)}
-{part_line(job)}- Method: {method_line(job)}
-- Best validation by {config.select}: step {final.step} of {final.history[-1]["step"]}, epoch {final.epoch}
-- Not for clinical use. A fine-tuned model can show patients it was trained on: measure that before you share it.
-{f"- {OF_PHANTOMS}" if is_phantom(sources(job)) else ""}
-
-| | {" | ".join(final.base)} |
-| --- |{" --- |" * len(final.base)}
-{table_rows(final, results)}
-
-{folds_line(results)}
-
-SSIM and PSNR compare a generated picture with the real one of the same caption: a caption does not fix a patient, so
-they say how alike two X-rays of a kind look, not how faithful the model is. `kid` is the kernel distance in features of
-the embedded extractor, between {min(config.validation_images, parts.count("validation"))} pictures: use it to choose, \
-not to report.
-
-```sh
-{usage}
-```
-
-The whole recipe, where model and data are digests; `record.json` has it too:
-
-```json
-{json.dumps(job.recipe, indent=1)}
-```
-{f"`{KOHYA_FILE}` is the same LoRA for programs that read kohya's form." if lora else ""}
-"""
+    return render(
+        "finetuned_model.md", config=config, final=final, model=job.model, data_digest=job.data.digest,
+        lora=config.method == "lora", embedded=job.model.source == "embedded", kohya=KOHYA_FILE,
+        findings=sorted(set(job.plan["finding"].to_pylist())), parts=Counter(job.plan["split"].to_pylist()),
+        samples=f"samples/{FINAL}/{final.step:08d}.png", captions=learned(job), method=describe_method(job),
+        patients=len(plain_names(job)) if "patients" in job.recipe else None, scores=scores_table(results),
+        folds=len(results) > 1, about=phantom_notice(sources(job)),
+        recipe=json.dumps(job.recipe, indent=1),
+    )  # fmt: skip
 
 
-def captions_line(job: Job) -> str:
-    """What it can be asked in: the prompts, or that there were texts, of which a card shows none."""
-    found = learned(job)
-    prompts = ", ".join(f"`{prompt}`" for prompt in found.known.values())
-    if len(found.known) == len(found.prompts):
-        return f"one prompt for each finding, {prompts}; ask for it in these words"
-    return f"each picture's own text{f', and {prompts} where a finding had none' if prompts else ''}"
-
-
-def part_line(job: Job) -> str:
-    """Of whom it has learned, where that is a part of the training patients."""
-    if "patients" not in job.recipe:
-        return ""
-    patients = len(plain_names(job))
-    which = f"{job.config.patients:g} % of the training part, subset seed {job.config.subset_seed}"
-    which = which if job.config.patients < 100 else "a list"
-    return f"- Of {patients} patients alone ({which}): some of them choose, the validation part was not used\n"
-
-
-def method_line(job: Job) -> str:
+def describe_method(job: FinetuneJob) -> str:
     config = job.config
     what = "UNet and text encoder" if config.train_text_encoder else "UNet"
     how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.method == "lora" else "every weight"
@@ -182,28 +104,23 @@ def method_line(job: Job) -> str:
     return f"{how} of the {what}; {batch}, learning rate {config.learning_rate:g}, {config.schedule}{prior}"
 
 
-def table_rows(final: Result, results: dict[str, Result]) -> str:
-    """Lines of the card's table: the base model, this one, and the mean over the folds."""
+def scores_table(results: dict[str, Result]) -> Table:
+    """The base model, this one, and the mean over the folds."""
+    final = results[FINAL]
     lines = [("base model, validation", final.base), ("this model, validation", final.scores)]
     lines += [("this model, test", final.test)] if final.test else []
-    rows = [[name, *(figure(scores.get(key)) for key in final.base)] for name, scores in lines]
+    rows = [[name, *(format_metric(scores.get(key)) for key in final.base)] for name, scores in lines]
     if folds := [result.scores for run, result in results.items() if run != FINAL]:
-        rows.append([f"mean (sd) of {len(folds)} folds", *(over_folds(folds, key) for key in final.base)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append([f"mean (sd) of {len(folds)} folds", *(mean_over_folds(folds, key) for key in final.base)])
+    return ["", *final.base], rows
 
 
-def figure(value: float | None) -> str:
+def format_metric(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def folds_line(results: dict[str, Result]) -> str:
-    if len(results) == 1:
-        return ""
-    return "Each fold is scored by the checkpoint that did best on it, which flatters; the final model is none of them."
-
-
-def over_folds(folds: list[Figures], key: str) -> str:
+def mean_over_folds(folds: list[Metrics], key: str) -> str:
     values = [scores[key] for scores in folds if key in scores]
     if len(values) < len(folds):  # a fold of one picture has no kid
-        return figure(None)
+        return format_metric(None)
     return f"{statistics.mean(values):.4g} ({statistics.stdev(values):.2g})"

@@ -9,28 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
-from diffusers.optimization import get_scheduler
-from diffusers.training_utils import EMAModel
 from torch import Tensor
 
+from cxr.diffusion.family import DiffusionModel
+from cxr.diffusion.precision import pick_dtype
+from cxr.diffusion.training import average_weights, schedule_rates
 from cxr.errors import BadInput
-from cxr.finetune.adapters import make_trainable, pick_precision
-from cxr.finetune.batches import Order, Pictures
+from cxr.finetune.batches import LORA, CaptionedImages, DrawSchedule, derive_seed
 from cxr.finetune.config import FinetuneConfig, total_steps
 from cxr.finetune.losses import Objective
 from cxr.finetune.selection import Selection
 from cxr.ranks import Ranks
 
-Figures = dict[str, float]
-MENDED = "lower --learning-rate, or use --precision fp32 or bf16; the last checkpoint is kept"
+Metrics = dict[str, float]
+TRAINING_ADVICE = "lower --learning-rate, or use --precision fp32 or bf16; the last checkpoint is kept"
 
 
 class Trainer:
-    """Trains the modules of `pipe` in place, a step at a time.
+    """Trains the networks of `model` in place, a step at a time.
 
     Args:
-        pipe: the base model as `adapters.load_base` gives it.
+        model: the base model in float32.
         instances: the set, [N, size, size].
         classes: class pictures for prior preservation, or None.
         recipe: `config.identity`; a checkpoint of another one is refused.
@@ -41,29 +40,26 @@ class Trainer:
     """
 
     def __init__(
-        self, pipe: StableDiffusionPipeline, config: FinetuneConfig, instances: Pictures,
-        classes: Pictures | None = None, recipe: dict[str, Any] | None = None, ranks: Ranks = Ranks(),  # noqa: B008
+        self, model: DiffusionModel, config: FinetuneConfig, instances: CaptionedImages,
+        classes: CaptionedImages | None = None, recipe: dict[str, Any] | None = None, ranks: Ranks = Ranks(),  # noqa: B008
     ) -> None:  # fmt: skip
         check(config, instances, classes, ranks)
-        self.pipe, self.config, self.recipe, self.ranks = pipe, config, recipe or {}, ranks
-        self.parameters = make_trainable(pipe, config)
-        self.precision = pick_precision(config, pipe.device)
+        self.model, self.config, self.recipe, self.ranks = model, config, recipe or {}, ranks
+        self.parameters = model.make_trainable(config, lambda number: derive_seed(config.seed, LORA, number))
+        self.precision = pick_dtype(config.precision, "train", model.device)
         pictures = instances + classes if classes else instances
-        self.objective = Objective(pipe, pictures, config.cache, self.precision)
-        times = self.objective.schedule.config.num_train_timesteps
-        self.order = Order(config, pictures.captions, len(instances), self.objective.latent_shape(), times)
+        self.objective = Objective(model, pictures, config.cache, self.precision)
+        self.draw_schedule = DrawSchedule(
+            config, pictures.captions, len(instances), self.objective.latent_shape(), model.timesteps
+        )
         self.steps = total_steps(config, len(instances))
         trained = list(self.parameters.values())
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        constant = config.schedule == "constant"
-        self.rates = get_scheduler(
-            "constant_with_warmup" if constant else "cosine", self.optimizer,
-            num_warmup_steps=config.warmup, num_training_steps=self.steps,
-        )  # fmt: skip
-        self.scaler = torch.amp.GradScaler(pipe.device.type, enabled=self.precision == torch.float16)
-        self.ema = EMAModel(trained, decay=config.ema, foreach=True) if config.ema else None
+        self.rates = schedule_rates(self.optimizer, config.schedule, config.warmup, self.steps)
+        self.scaler = torch.amp.GradScaler(model.device.type, enabled=self.precision == torch.float16)
+        self.ema = average_weights(trained, config.ema) if config.ema else None
         self.selection = Selection(config.select, config.patience)
         self.done = 0  # steps
 
@@ -75,32 +71,32 @@ class Trainer:
     def validation_due(self) -> bool:
         return self.done % self.config.validate_every == 0 or self.done >= self.steps
 
-    def step(self) -> Figures:
-        """One update of the weights. All figures are of all workers together.
+    def step(self) -> Metrics:
+        """One update of the weights. All metrics are of all workers together.
 
         Raises:
             BadInput: the loss is no number any more; the weights are those of the step before.
         """
         start = time.perf_counter()
         loss = self.backward()
-        rate = self.rates.get_last_lr()[0]
+        rate = float(self.rates.get_last_lr()[0])
         norm = self.update(loss)
         self.done += 1
-        figures = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
-        return {"step": self.done, **figures, "seconds": time.perf_counter() - start}
+        metrics = {"loss": loss, "learning_rate": rate, "gradient_norm": norm}
+        return {"step": self.done, **metrics, "seconds": time.perf_counter() - start}
 
     def backward(self) -> float:
         """Leaves the gradient of the next step's loss, both of all workers together; returns the loss."""
         passes = self.config.accumulation
-        total = torch.zeros((), device=self.pipe.device)
+        total = torch.zeros((), device=self.model.device)
         for turn in range(passes):
             slots = self.ranks.slots(self.config.batch, turn)
-            batch = self.order.batch(self.done, slots)
+            batch = self.draw_schedule.batch(self.done, slots)
             errors = self.objective.errors(batch)
             loss = (errors * batch.weights.to(errors.device)).sum() / (self.config.batch * passes)
             self.scaler.scale(loss).backward()
             total += loss.detach()
-        self.ranks.add_up([total, *self.gradients()])
+        self.ranks.all_reduce([total, *self.gradients()])
         return total.item()
 
     def update(self, loss: float) -> float:
@@ -110,7 +106,9 @@ class Trainer:
         # Half precision overflows now and then: its scaler then leaves the step out and scales less.
         if not torch.isfinite(torch.tensor(loss)) or not (self.scaler.is_enabled() or torch.isfinite(norm)):
             self.optimizer.zero_grad()
-            raise BadInput(f"step {self.done + 1}: the loss or its gradient is not a number any more; {MENDED}")
+            raise BadInput(
+                f"step {self.done + 1}: the loss or its gradient is not a number any more; {TRAINING_ADVICE}"
+            )
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.rates.step()
@@ -126,7 +124,7 @@ class Trainer:
     def averaged(self) -> Iterator[None]:
         """Inside, the model is what would be kept now: the moving average, if there is one, and in evaluation mode."""
         trained = list(self.parameters.values())
-        modules = [module for module in (self.pipe.unet, self.pipe.text_encoder) if module.training]
+        modules = [module for module in self.model.networks if module.training]
         if self.ema:
             self.ema.store(trained)
             self.ema.copy_to(trained)
@@ -134,7 +132,7 @@ class Trainer:
             module.eval()
         try:
             with torch.no_grad(), torch.autocast(
-                self.pipe.device.type, self.precision, enabled=self.precision != torch.float32
+                self.model.device.type, self.precision, enabled=self.precision != torch.float32
             ):  # fmt: skip
                 yield
         finally:
@@ -171,43 +169,40 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
-            self.ema.to(self.pipe.device)
+            self.ema.to(self.model.device)
         self.selection = Selection(**state["selection"])
         self.done = state["step"]
 
 
 def train(
-    trainer: Trainer,
-    validate: Callable[[], Figures],
-    report: Callable[[Figures], None],
-    keep: Callable[[bool], None],
+    trainer: Trainer, validate: Callable[[], Metrics], report: Callable[[Metrics], None], keep: Callable[[bool], None]
 ) -> None:
     """Steps until the end, or until the selection is exhausted; a trainer that has finished is left as it is.
 
     Args:
         validate: measures the model as it would be kept now; called on the first worker only.
-        report: gets the figures of every step, with those of the validation where there was one.
-        keep: stores a checkpoint after a validation and its report, on every worker; is told whether it is the best
+        report: gets the metrics of every step, with those of the validation where there was one.
+        keep: stores a checkpoint after a validation and its report, on every worker; called with whether it is the best
             so far. The model to leave is the one inside `trainer.averaged()`.
     """
     while not trainer.finished:
-        figures = trainer.step()
+        metrics = trainer.step()
         if not trainer.validation_due:
-            report(figures)
+            report(metrics)
             continue
         with trainer.averaged():
-            scores = trainer.ranks.from_first(lambda: measured(validate, trainer.done))
+            scores = trainer.ranks.broadcast_from_first(lambda: run_validation(validate, trainer.done))
         best = trainer.selection.update(trainer.done, scores)
-        report(figures | scores)
+        report(metrics | scores)
         keep(best)
 
 
-def measured(validate: Callable[[], Figures], step: int) -> Figures:
+def run_validation(validate: Callable[[], Metrics], step: int) -> Metrics:
     """The scores; `BadInput` if the model has come to show nothing that is a number."""
     try:
         return validate()
     except FloatingPointError as error:
-        raise BadInput(f"step {step}: {error}; {MENDED}") from None
+        raise BadInput(f"step {step}: {error}; {TRAINING_ADVICE}") from None
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
@@ -227,7 +222,7 @@ def load_checkpoint(trainer: Trainer, path: Path) -> None:
     trainer.load_state_dict(state)
 
 
-def check(config: FinetuneConfig, instances: Pictures, classes: Pictures | None, ranks: Ranks) -> None:
+def check(config: FinetuneConfig, instances: CaptionedImages, classes: CaptionedImages | None, ranks: Ranks) -> None:
     """`BadInput` unless a step can be filled."""
     check_batch(config, len(instances))
     if bool(config.prior_weight) != bool(classes and len(classes)):
@@ -246,9 +241,9 @@ def check_batch(config: FinetuneConfig, images: int) -> None:
         )
 
 
-def refuse_other_recipe(held: dict[str, Any], ours: dict[str, Any], step: int) -> None:
+def refuse_other_recipe(stored: dict[str, Any], ours: dict[str, Any], step: int) -> None:
     """`BadInput` unless a checkpoint's recipe is this one."""
-    changed = [f"{k} {held.get(k)} -> {ours.get(k)}" for k in sorted(held | ours) if held.get(k) != ours.get(k)]
+    changed = [f"{k} {stored.get(k)} -> {ours.get(k)}" for k in sorted(stored | ours) if stored.get(k) != ours.get(k)]
     if changed:
         raise BadInput(
             f"the checkpoint of step {step} is of another recipe ({', '.join(changed[:4])}); use another --out"

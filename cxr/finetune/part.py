@@ -35,7 +35,7 @@ def parse_patients(text: str) -> tuple[float, frozenset[str] | None]:
     return 100.0, names
 
 
-def of_part(rows: Sequence[Row], config: FinetuneConfig, names: Names) -> list[Row]:
+def select_patients(rows: Sequence[Row], config: FinetuneConfig, names: Names) -> list[Row]:
     """The set's rows where these patients are all that there is: of the training part theirs alone, of whom some choose
     in place of the validation part, whose patients a generator would otherwise have seen. The test part stays. A set
     without a training part is left as it is.
@@ -50,42 +50,42 @@ def of_part(rows: Sequence[Row], config: FinetuneConfig, names: Names) -> list[R
     if not trained or (names is None and config.patients == 100):
         return list(rows)
     if names is None:
-        names = {unit for unit, share in entries(trained, config) if share <= config.patients / 100}
-    elif lacking := set(names) - {unit_of(row) for row in trained}:
+        names = {unit for unit, share in patient_shares(trained, config) if share <= config.patients / 100}
+    elif lacking := set(names) - {patient_of(row) for row in trained}:
         raise BadInput(f"{OPTION}: {len(lacking)} of {len(names)} are no patients of the training part; leave them out")
-    kept = [row for row in trained if unit_of(row) in names]
-    choosing = {unit for unit, share in entries(kept, config) if share <= CHOOSING}
+    kept = [row for row in trained if patient_of(row) in names]
+    choosing = {unit for unit, share in patient_shares(kept, config) if share <= CHOOSING}
     for finding in sorted({row["finding"] for row in trained}):
-        if len({unit_of(row) in choosing for row in kept if row["finding"] == finding}) < 2:
+        if len({patient_of(row) in choosing for row in kept if row["finding"] == finding}) < 2:
             raise BadInput(
                 f"{OPTION}: fewer than two of them show {finding}, and one has to choose the checkpoint; take more"
             )
     return [
-        placed(row, choosing)
+        assign_split(row, choosing)
         for row in rows
-        if row["split"] == "test" or (row["split"] == "train" and unit_of(row) in names)
+        if row["split"] == "test" or (row["split"] == "train" and patient_of(row) in names)
     ]
 
 
-def entries(rows: Sequence[Row], config: FinetuneConfig) -> list[tuple[str, float]]:
+def patient_shares(rows: Sequence[Row], config: FinetuneConfig) -> list[tuple[str, float]]:
     """The patient of each row, and the share from which on it is drawn."""
-    units = [unit_of(row) for row in rows]
+    units = [patient_of(row) for row in rows]
     return list(zip(units, entry_shares([row["finding"] for row in rows], units, config.subset_seed), strict=True))
 
 
-def placed(row: Row, choosing: Collection[str]) -> dict[str, Any]:
+def assign_split(row: Row, choosing: Collection[str]) -> dict[str, Any]:
     return (
         {**row, "split": "validation", "fold": None}
-        if row["split"] == "train" and unit_of(row) in choosing
+        if row["split"] == "train" and patient_of(row) in choosing
         else {**row}
     )
 
 
-def unit_of(row: Row) -> str:
+def patient_of(row: Row) -> str:
     """The patient, or the picture where none is known."""
     return row["patient_id"] or row["image_id"]
 
 
-def named_part(names: Collection[str]) -> dict[str, str]:
+def patients_digest(names: Collection[str]) -> dict[str, str]:
     """What a recipe holds of a list of patients: a digest, not their names."""
     return {"patients": "sha256 of the list " + hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()}

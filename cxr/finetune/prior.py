@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cxr.finetune.batches import CLASS_PICTURES, Pictures, hashed
+from cxr.finetune.batches import CLASS_IMAGES, CaptionedImages, derive_seed
 from cxr.finetune.config import FinetuneConfig
 from cxr.store import Store, sha256
 
 _SHAPED_BY = ("class_prompt", "class_images", "size", "sampling_steps", "guidance", "seed")
 
 
-def class_pictures(
+def make_class_images(
     config: FinetuneConfig,
     model_digest: str,
     sample: Callable[[Sequence[str], Sequence[int]], np.ndarray],
     store: Store,
-) -> Pictures:
+) -> CaptionedImages:
     """The class pictures of a recipe: out of the store where they were made before, else made and stored.
 
     Args:
@@ -31,9 +31,9 @@ def class_pictures(
     try:
         pixels = np.load(io.BytesIO(store.get(key)), allow_pickle=False)
     except KeyError:
-        first = hashed(config.seed, CLASS_PICTURES)
+        first = derive_seed(config.seed, CLASS_IMAGES)
         pixels = sample(captions, range(first, first + config.class_images))
         data = io.BytesIO()
         np.save(data, pixels)
         store.put(key, data.getvalue())
-    return Pictures(pixels, captions)
+    return CaptionedImages(pixels, captions)

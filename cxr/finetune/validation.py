@@ -1,6 +1,5 @@
 """What is measured every so many steps, on pictures that are never trained on, and how it is shown."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -10,11 +9,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from cxr.data.contact_sheet import COLUMNS, contact_sheet
 from cxr.data.images import encode_png
-from cxr.finetune.batches import Pictures, fixed_batch
+from cxr.finetune.batches import CaptionedImages, fixed_batch
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
+from cxr.report.contact_sheet import COLUMNS, contact_sheet
+from cxr.report.plots import COLOURS, png
 
 FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]
@@ -29,24 +29,24 @@ class Validation:
     are two or more.
 
     Args:
-        pictures: some of the validation part, or of the test part.
-        sample: generates with the modules of the trainer's pipeline.
+        images: some of the validation part, or of the test part.
+        sample: generates with the trainer's model.
     """
 
     def __init__(
-        self, trainer: Trainer, pictures: Pictures, sample: Sample | None = None, distance: Distance | None = None
+        self, trainer: Trainer, images: CaptionedImages, sample: Sample | None = None, distance: Distance | None = None
     ) -> None:
-        self.config, self.pictures = trainer.config, pictures
-        self.objective = Objective(trainer.pipe, pictures, self.config.cache, trainer.precision)
+        self.config, self.images = trainer.config, images
+        self.objective = Objective(trainer.model, images, self.config.cache, trainer.precision)
         self.sample, self.distance = sample, distance
-        self.generated: np.ndarray | None = None  # the last ones, beside `pictures`
+        self.generated: np.ndarray | None = None  # the last ones, beside `images`
 
     def __call__(self) -> dict[str, float]:
         scores = {"mse": self.denoising_error()}
         if self.sample:
-            real = self.pictures.pixels
-            self.generated = self.sample(self.pictures.captions, range(len(self.pictures)))
-            scores |= likeness(self.generated, real)
+            real = self.images.pixels
+            self.generated = self.sample(self.images.captions, range(len(self.images)))
+            scores |= compare_pairs(self.generated, real)
             if self.distance and len(real) >= FEWEST_FOR_KID:
                 scores["kid"] = self.distance(self.generated, real)
         return scores
@@ -54,33 +54,30 @@ class Validation:
     @torch.no_grad()
     def denoising_error(self) -> float:
         """The mean of the objective on fixed draws, without weights, mirroring or dropped captions."""
-        objective, count = self.objective, len(self.pictures)
-        shape, times = objective.latent_shape(), objective.schedule.config.num_train_timesteps
+        objective, count = self.objective, len(self.images)
+        shape, times = objective.latent_shape(), objective.model.timesteps
         total = 0.0
         for first in range(0, count, self.config.batch):
             last = min(first + self.config.batch, count)
-            batch = fixed_batch(self.pictures, first, last, shape, times, self.config.seed)
+            batch = fixed_batch(self.images, first, last, shape, times, self.config.seed)
             total += objective.errors(batch).sum().item()
         return total / count
 
-    def grid(self) -> bytes:
+    def draw_grid(self) -> bytes:
         """A PNG: the first real pictures above those generated from their captions."""
         assert self.generated is not None, "nothing was generated yet"
-        rows = {"real": self.pictures.pixels, "generated from its caption": self.generated}
+        rows = {"real": self.images.pixels, "generated from its caption": self.generated}
         return contact_sheet({name: [encode_png(pixels) for pixels in row[:COLUMNS]] for name, row in rows.items()})
 
 
-def likeness(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
+def compare_pairs(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """Mean SSIM (Wang et al. 2004, 11 x 11 Gaussian window) and PSNR (dB) of pairs, each uint8 [N, H, W].
 
     PSNR is the mean over pairs, not that of the pooled error.
     """
     a, b = _unit(generated), _unit(real)
     similarity = cast(Tensor, structural_similarity_index_measure(a, b, data_range=1.0))  # no tuple unless asked
-    return {
-        "ssim": similarity.item(),
-        "psnr": peak_signal_noise_ratio(a, b, data_range=1.0, dim=(1, 2, 3)).item(),
-    }
+    return {"ssim": similarity.item(), "psnr": peak_signal_noise_ratio(a, b, data_range=1.0, dim=(1, 2, 3)).item()}
 
 
 def _unit(pixels: np.ndarray) -> Tensor:
@@ -88,16 +85,14 @@ def _unit(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels)[:, None].float() / 255
 
 
-def curves(history: Sequence[Mapping[str, float]]) -> bytes:
+def plot_curves(history: Sequence[Mapping[str, float]]) -> bytes:
     """A PNG of what was reported: the loss of every step, and each validation score in a panel of its own."""
     names = ["loss", *(name for name in ("mse", "ssim", "psnr", "kid") if any(name in row for row in history))]
     figure = Figure(figsize=(7, 3 * len(names)), dpi=100, layout="constrained")
     for axis, name in zip(np.atleast_1d(figure.subplots(len(names), sharex=True)), names, strict=True):
         steps, values = zip(*((row["step"], row[name]) for row in history if name in row), strict=True)
-        axis.plot(steps, values, color="#0072B2", marker="" if name == "loss" else "o", linewidth=1)
+        axis.plot(steps, values, color=COLOURS[0], marker="" if name == "loss" else "o", linewidth=1)
         axis.set_title("training loss" if name == "loss" else f"validation {name.upper()}", fontsize=13)
         axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlabel("step", fontsize=12)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    return data.getvalue()
+    return png(figure)

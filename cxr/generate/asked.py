@@ -2,30 +2,30 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cxr.data.findings import BINARY, FINDINGS, parse_findings
-from cxr.data.prompt_lists import UNLABELLED, PromptRow
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
+from cxr.prompts.findings import BINARY, FINDINGS, parse_findings
+from cxr.prompts.lists import UNLABELLED, PromptRow
 from cxr.weights import Weights
 
 SHOWN = 4  # prompts that a line names
 
 
-def asked_rows(config: GenerateConfig, trained: Weights, note: Callable[[str], None]) -> Iterator[PromptRow]:
+def rows_to_ask(config: GenerateConfig, trained: Weights, note: Callable[[str], None]) -> Iterator[PromptRow]:
     """`per_finding` pictures of each finding, in the words that the model was trained with as far as its record tells.
 
     Args:
         trained: what was trained last: the LoRA, or the model where there is none.
-        note: hears which words, and why.
+        note: called with which words, and why.
 
     Raises:
         BadInput: a finding that neither the model nor the templates know.
     """
-    told = trained.trained
-    prompts = told.known if told and config.prompts_from == "model" else {}
-    findings = asked_findings(config, trained, prompts)
-    note(f"prompts: {why(findings, trained, prompts)}")
+    learned = trained.trained
+    prompts = learned.known if learned and not config.templates else {}
+    findings = findings_to_ask(config, trained, prompts)
+    note(f"prompts: {explain_prompts(findings, trained, prompts)}")
     return rows_of(config, findings, prompts)
 
 
@@ -38,7 +38,7 @@ def rows_of(config: GenerateConfig, findings: Iterable[str], prompts: dict[str, 
             yield from template_rows(config.model_copy(update={"findings": finding}))
 
 
-def asked_findings(config: GenerateConfig, trained: Weights, prompts: dict[str, str]) -> tuple[str, ...]:
+def findings_to_ask(config: GenerateConfig, trained: Weights, prompts: dict[str, str]) -> tuple[str, ...]:
     """`all` are those that the model was trained on, if that is known, and that there are words for."""
     if config.findings != "all":
         return parse_findings(config.findings, prompts)
@@ -55,11 +55,12 @@ def asked_findings(config: GenerateConfig, trained: Weights, prompts: dict[str, 
     return tuple(found)
 
 
-def why(findings: Sequence[str], trained: Weights, prompts: dict[str, str]) -> str:
+def explain_prompts(findings: Sequence[str], trained: Weights, prompts: dict[str, str]) -> str:
     """Which words, and for what reason."""
     if own := [prompts[finding] for finding in findings if finding in prompts]:
         others = "" if len(own) == len(findings) else "; for other findings from templates"
-        return f"{quoted(own)}, with which {trained.spec} was trained{others} (other words: --templates, --prompts)"
+        words = quote_prompts(own)
+        return f"{words}, with which {trained.spec} was trained{others} (other words: --templates, --prompts)"
     if trained.source == "embedded":
         return "from templates, which the embedded model was made for"
     if trained.trained is None:
@@ -69,7 +70,7 @@ def why(findings: Sequence[str], trained: Weights, prompts: dict[str, str]) -> s
     return f"from templates; {trained.spec} was trained with texts of its pictures, of which its record holds none"
 
 
-def untrained(prompts: Iterable[str], findings: Iterable[str], trained: Weights) -> str:
+def describe_untrained(prompts: Iterable[str], findings: Iterable[str], trained: Weights) -> str:
     """What is asked for that the model was not trained with; empty if nothing, or where no record tells.
 
     Args:
@@ -85,15 +86,16 @@ def untrained(prompts: Iterable[str], findings: Iterable[str], trained: Weights)
         )
     if len(learned.known) < len(learned.prompts):
         return ""  # texts: nobody can say which words were among them
-    seen = [learned.has(prompt) for prompt in prompts]
-    if all(seen):
+    known = [learned.has(prompt) for prompt in prompts]
+    if all(known):
         return ""
+    words = quote_prompts([*learned.known.values()])
     return (
-        f"{seen.count(False):,} of {len(seen):,} pictures are asked for in words that {trained.spec} was not trained "
-        f"with ({quoted([*learned.known.values()])}): they may not show what is asked; jobs/evaluate.py measures it"
+        f"{known.count(False):,} of {len(known):,} pictures are asked for in words that {trained.spec} was not trained "
+        f"with ({words}): they may not show what is asked; jobs/evaluate.py measures it"
     )
 
 
-def quoted(prompts: list[str]) -> str:
+def quote_prompts(prompts: list[str]) -> str:
     shown = ", ".join(f'"{prompt}"' for prompt in dict.fromkeys(prompts[:SHOWN]))
     return f"{shown} and {len(prompts) - SHOWN} more" if len(prompts) > SHOWN else shown

@@ -9,26 +9,27 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.artifact import Made
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, SHEET_KEY
 from cxr.data.catalog import CATALOG
-from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
-from cxr.data.lineage import UNKNOWN
+from cxr.data.lineage import UNKNOWN_SOURCE
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
-from cxr.store import CATALOG_KEY, Made, Store, Stored, digest_of, put_file
+from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.report.pages import render
+from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import Weights
-
-CARD_KEY, SHEET_KEY, METADATA_KEY = "README.md", "contact_sheet.png", "images/metadata.jsonl"
 
 
 def finish(
     store: Store, config: GenerateConfig, plan: Plan, source: str, licence: str, about: str, learned: str = ""
-) -> tuple[Made, list[Stored]]:
+) -> tuple[Made, list[StoredObject]]:
     """Writes what belongs to the finished set besides its pictures.
 
     Args:
         about: what the card says of patients.
-        learned: and of what was fine-tuned, see `learned_lines`.
+        learned: and of what was fine-tuned, see `describe_training`.
 
     Returns:
         What was made, and the objects that the catalog does not list.
@@ -45,7 +46,9 @@ def finish(
             shards = shard_objects(store, plan.units)
             objects += shards
             size, digest = sum(s.size for s in shards), digest_of((s.key, s.sha256) for s in shards)
-    objects.append(store.put(SHEET_KEY, contact_sheet(first_pictures(store, config, plan, reader))))
+    first = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
+    pictures = {finding: read_pictures(store, config.layout, rows) for finding, rows in first.items()}
+    objects.append(store.put(SHEET_KEY, contact_sheet(pictures)))
     objects.append(store.put(CARD_KEY, card(config, plan, source, licence, about, learned).encode()))
     return Made(count=plan.images, bytes=size, digest=digest), objects
 
@@ -61,9 +64,11 @@ def write_tables(
         for unit, images in enumerate(committed_images(store, config.layout, plan.units)):
             for row, image in zip(reader.rows(unit), images, strict=True):
                 size += image.size
-                waiting.append(catalog_row(row, image.key, image.sha256, source, licence))
-                told = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
-                lines.write(json.dumps(told, ensure_ascii=False) + "\n")
+                about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
+                stored = {"key": image.key, "sha256": image.sha256, "source": source, "licence": licence}
+                waiting.append(about | stored)
+                line = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             if len(waiting) >= 8192:
                 table.write_table(pa.Table.from_pylist(waiting, schema=CATALOG))
                 waiting = []
@@ -71,82 +76,30 @@ def write_tables(
     return size
 
 
-def catalog_row(row: dict[str, Any], key: str, sha256: str, source: str, licence: str) -> dict[str, Any]:
-    about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
-    return {**about, "key": key, "sha256": sha256, "source": source, "licence": licence}
-
-
 def keys_and_digests(catalog: Path) -> Iterator[tuple[str, str]]:
     for batch in pq.ParquetFile(catalog).iter_batches(columns=["key", "sha256"]):
         yield from zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
 
 
-def first_pictures(store: Store, config: GenerateConfig, plan: Plan, reader: PlanReader) -> dict[str, Iterator[bytes]]:
-    """The files of each finding's first pictures in the plan."""
-    chosen = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
-    return {finding: read_pictures(store, config.layout, rows) for finding, rows in chosen.items()}
-
-
-def learned_lines(model: Weights, lora: Weights | None) -> str:
+def describe_training(model: Weights, lora: Weights | None) -> str:
     """Of each part that was fine-tuned, which it is and what it learned from, as far as its record tells."""
     parts = [("LoRA", lora)] if lora else []
     parts += [("Fine-tuned model", model)] if model.trained else []
-    return "".join(f"- {noun}: digest `{part.digest[:16]}`; {learned_from(part)}\n" for noun, part in parts)
+    return "".join(f"- {noun}: digest `{part.digest[:16]}`; {describe_part(part)}\n" for noun, part in parts)
 
 
-def learned_from(part: Weights) -> str:
-    if part.trained is None and UNKNOWN in part.sources:
+def describe_part(part: Weights) -> str:
+    if part.trained is None and UNKNOWN_SOURCE in part.sources:
         return "no record says what it learned from"
     findings = f" of {', '.join(part.trained.prompts)}" if part.trained else ""
-    captions = f"; captions: {part.trained.told['kind']}" if part.trained else ""
+    captions = f"; captions: {part.trained.for_record['kind']}" if part.trained else ""
     return f"it and its base learned from: {', '.join(part.sources)}; trained on X-rays{findings}{captions}"
 
 
 def card(config: GenerateConfig, plan: Plan, source: str, licence: str, about: str, learned: str = "") -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
-    sampler = config.sampler
-    model = "tiny, embedded in cxr" if source == "embedded" else source
-    data = (
-        "configs:\n- config_name: default\n  data_files: shards/*.parquet\n"
-        if config.layout == "shards"
-        else "configs:\n- config_name: default\n  data_files: images/**\n"
-    )
-    opening = (
-        'datasets.load_dataset("parquet", data_files="shards/*.parquet")'
-        if config.layout == "shards"
-        else 'torchvision.datasets.ImageFolder("images")  # or datasets.load_dataset("imagefolder", data_dir="images")'
-    )
-    counts = "\n".join(f"| {finding} | {count} |" for finding, count in plan.findings.items())
-    return f"""---
-license: {"apache-2.0" if licence == "Apache-2.0" else "other"}
-task_categories:
-- image-classification
-- text-to-image
-tags:
-- medical
-- chest-x-ray
-- synthetic
-{data}---
-
-# {plan.images} synthetic chest X-rays
-
-Every picture was generated by a diffusion model from a text. {about} Not for clinical use.
-
-![The first pictures of each finding](contact_sheet.png)
-
-| finding | pictures |
-| --- | --- |
-{counts}
-
-- Model: {model}{f" with LoRA {Path(config.lora).name}" if config.lora else ""} (licence: {licence})
-{learned}- Sampler: DPM-Solver++, {sampler.steps} steps, guidance {sampler.guidance}, \
-{sampler.size} x {sampler.size} pixels, seed {config.seed}; no safety checker
-- Labels are what was asked for in the prompt; how well the pictures show it has to be measured.
-- Each PNG is 8-bit gray and carries its prompt and seed (text chunk `cxr`) and the IPTC mark for generated media.
-
-```python
-{opening}
-```
-
-`plan.parquet` is the order, `catalog.parquet` the result with a SHA-256 for each picture, `record.json` the recipe.
-"""
+    lora = config.lora and Path(config.lora).name
+    return render(
+        "generated_set.md", config=config, plan=plan, source=source, licence=licence, about=about, learned=learned,
+        lora=lora,
+    )  # fmt: skip

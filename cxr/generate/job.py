@@ -1,4 +1,4 @@
-"""What `jobs/generate.py` is made of, without Ray: from the command line's words to a plan, and a worker's part."""
+"""What `jobs/generate.py` is made of, without Ray: from the command's words to a plan, and what its workers run."""
 
 import json
 import tempfile
@@ -12,51 +12,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.lineage import LINEAGE, SOURCES, Seen, about_patients, in_record, seen_by, sources_of, warn_of_plain_names
-from cxr.data.lineage_lists import keep_for_owner, read_lists, with_lists
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.tokens import count_too_long
+from cxr.artifact import Artifact, Record, listed_units, unit_key
+from cxr.artifact.keys import COMMITS, PLAN_KEY
+from cxr.artifact.kinds import GENERATED_IMAGES
+from cxr.data.lineage import (
+    LINEAGE,
+    SET_SOURCES,
+    Lineage,
+    describe_patients,
+    merge_lineages,
+    merge_sources,
+    record_lineage,
+    warn_of_hashed_ids,
+)
+from cxr.data.lineage_lists import attach_lists, read_lists, save_for_owner
+from cxr.diffusion.family import check_networks, family_of
+from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
-from cxr.generate.asked import asked_rows, untrained
+from cxr.generate.asked import describe_untrained, rows_to_ask
 from cxr.generate.config import GenerateConfig, Layout, identity
-from cxr.generate.finish import finish, learned_lines
+from cxr.generate.finish import describe_training, finish
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
-from cxr.store import (
-    COMMITS,
-    PLAN_KEY,
-    Record,
-    Store,
-    commit_finished,
-    library_versions,
-    listed_units,
-    open_store,
-    recipe_digest,
-    refuse_other,
-    sha256,
-    unit_key,
-)
-from cxr.weights import Weights, check_networks, check_values, read_lora, resolve, resolve_lora
+from cxr.prompts.lists import PromptRow
+from cxr.store import Store, open_store, sha256
+from cxr.weights import Weights, resolve, resolve_lora
 
-KIND = "generated images"
 BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
 
 
 @dataclass(frozen=True)
-class Job:
+class GenerateJob(Artifact):
     """All that is fixed before the first picture."""
 
-    store: Store
+    kind = GENERATED_IMAGES
+    scratch = (COMMITS, FAILED)
+
     config: GenerateConfig
     model: Weights
     lora: Weights | None
     plan: Plan
-    recipe: dict[str, Any]
-    applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.told`
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
+    applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.summary`
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -69,47 +65,48 @@ class Job:
 
 def prepare(
     store: Store, config: GenerateConfig, rows: Iterable[PromptRow] | None, folder: Path, note: Callable[[str], None]
-) -> Job:
+) -> GenerateJob:
     """Resolves the weights and writes the plan of `rows` to `folder`; nothing goes to the store yet.
 
     Args:
-        rows: None for those that the model was trained with, see `asked_rows`.
-        note: hears what the user should know.
+        rows: None for those that the model was trained with, see `rows_to_ask`.
+        note: called with what the user should know.
 
     Raises:
         BadInput: model, prompts or place cannot be used.
     """
     model, lora = resolve(config.model), resolve_lora(config.lora) if config.lora else None
     check_networks(model)
-    changed = read_lora(lora.path, model.path) if lora else None
-    notes = check_values(changed) if changed else []  # told once nothing is wrong: bad input gets one line
+    family = family_of(model.path)
+    changed = family.read_lora(model.path, lora.path) if lora else None
+    notes = check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
     trained = lora or model
-    rows = asked_rows(config, trained, notes.append) if rows is None else rows
-    look = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
-    plan = write_plan(folder / "plan.parquet", rows, config, look)
-    if too_long := count_too_long(planned_prompts(plan), model.path / "tokenizer"):
+    rows = rows_to_ask(config, trained, notes.append) if rows is None else rows
+    sampler_digest = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
+    plan = write_plan(folder / PLAN_KEY, rows, config, sampler_digest)
+    if too_long := family.count_too_long(model.path, planned_prompts(plan)):
         notes.append(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends are lost")
-    if line := untrained(planned_prompts(plan), plan.findings, trained):
+    if line := describe_untrained(planned_prompts(plan), plan.findings, trained):
         notes.append(line)
     recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
-    refuse_other(store, KIND, recipe)
+    job = GenerateJob(store, recipe, config, model, lora, plan, changed.summary if changed else None)
+    job.refuse_other()
     for line in notes:
         note(line)
-    job = Job(store, config, model, lora, plan, recipe, changed.told if changed else None)
     seen_of(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):
-        warn_of_plain_names(part.place, part.seen)
+        warn_of_hashed_ids(part.place, part.seen)
     return job
 
 
-def seen_of(job: Job) -> Seen:
-    """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.seen_by`."""
+def seen_of(job: GenerateJob) -> Lineage:
+    """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
     lists = (read_lists(open_store(part.place)) if part.seen else {} for part in parts_of(job))
-    return seen_by(*(with_lists(part.seen, held) for part, held in zip(parts_of(job), lists, strict=True)))
+    return merge_lineages(*(attach_lists(part.seen, known) for part, known in zip(parts_of(job), lists, strict=True)))
 
 
-def parts_of(job: Job) -> list[Weights]:
-    """What the pictures are made by."""
+def parts_of(job: GenerateJob) -> list[Weights]:
+    """The weights that the pictures are made with."""
     return [job.model, *([job.lora] if job.lora else [])]
 
 
@@ -127,10 +124,9 @@ class State:
     stored_images: int
 
 
-def begin(job: Job, retry_failed: bool) -> State:
+def begin(job: GenerateJob, retry_failed: bool) -> State:
     """Writes the plan, if it is not there, and finds out what is left to do."""
-    if not job.store.put_if_absent(PLAN_KEY, with_metadata(job.plan, job.recipe, job.digest)):
-        refuse_other(job.store, KIND, job.recipe)
+    job.begin(with_metadata(job.plan, job.recipe))
     failed = set(listed_units(job.store, FAILED))
     if retry_failed:
         job.store.delete(unit_key(FAILED, unit) for unit in failed)
@@ -143,38 +139,24 @@ def begin(job: Job, retry_failed: bool) -> State:
     return State(pending, failed - stored, len(stored) * job.config.unit_images - (short if last else 0))
 
 
-def complete(job: Job, device: str, timings: dict[str, float]) -> Record:
-    """Writes what belongs beside the pictures, the record last, and sweeps up the unit commits."""
-    record = commit_finished(job.store, lambda: finished(job, device, timings))
-    sweep(job)
-    return record
-
-
-def finished(job: Job, device: str, timings: dict[str, float]) -> Record:
-    """The record of the set, whose other objects it writes."""
-    seen, sources = seen_of(job), sources_of(*(part.sources for part in parts_of(job)))
-    keep_for_owner(seen)
-    about = about_patients(sources, seen)
+def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record:
+    """Writes what belongs beside the pictures; returns the record."""
+    seen, sources = seen_of(job), merge_sources(*(part.sources for part in parts_of(job)))
+    save_for_owner(seen)
+    about = describe_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}
-    learned = learned_lines(job.model, job.lora)
+    learned = describe_training(job.model, job.lora)
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
     objects.append(job.store.read_back(PLAN_KEY))
-    return Record(
-        kind=KIND, recipe=job.recipe, recipe_digest=job.digest, inputs=job.inputs, made=made, objects=objects,
-        seeds={"seed": job.config.seed}, versions=library_versions(), device=device, timings=timings,
-        metrics={"findings": job.plan.findings, LINEAGE: in_record(seen), SOURCES: sources, **applied},
+    return job.new_record(
+        made, objects, inputs=job.inputs, seeds={"seed": job.config.seed}, device=device, timings=timings,
+        metrics={"findings": job.plan.findings, LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied},
     )  # fmt: skip
 
 
-def sweep(job: Job) -> None:
-    """Removes the unit commits of a finished set, and failures of units that were made after all: its record speaks."""
-    for folder in (COMMITS, FAILED):
-        job.store.delete([found.key for found in job.store.list(folder)])
-
-
-def estimate(job: Job) -> str:
+def estimate(job: GenerateJob) -> str:
     """What the job would make, in words; samples two short batches to time them, and stores nothing."""
-    from cxr.generate.sampler import Sampler
+    from cxr.diffusion.sampler import Sampler
     from cxr.ranks import device_name
 
     plan, config = job.plan, job.config
@@ -189,7 +171,7 @@ def estimate(job: Job) -> str:
 
 
 @dataclass(frozen=True)
-class MakeMaker:
+class GeneratorFactory:
     """Travels to an actor and builds the maker there: places and settings, no weights."""
 
     store: Store
@@ -197,15 +179,15 @@ class MakeMaker:
     model_digest: str
     lora_digest: str | None = None
 
-    def __call__(self) -> "PlannedMaker":
-        return PlannedMaker(self)
+    def __call__(self) -> "UnitGenerator":
+        return UnitGenerator(self)
 
 
-class PlannedMaker:
+class UnitGenerator:
     """In an actor: reads the plan from the store and samples its units."""
 
-    def __init__(self, order: MakeMaker) -> None:
-        from cxr.generate.sampler import Sampler
+    def __init__(self, order: GeneratorFactory) -> None:
+        from cxr.diffusion.sampler import Sampler
 
         model = resolve(order.config.model)
         if model.digest != order.model_digest:
@@ -214,7 +196,7 @@ class PlannedMaker:
         if lora and lora.digest != order.lora_digest:
             raise BadInput(f"--lora {order.config.lora}: this machine has another LoRA of that name than the driver")
         self.folder = tempfile.TemporaryDirectory()
-        plan = Path(self.folder.name, "plan.parquet")
+        plan = Path(self.folder.name, PLAN_KEY)
         plan.write_bytes(order.store.get(PLAN_KEY))
         self.reader = PlanReader(plan, order.config.unit_images)
         self.sampler = Sampler.load(model.path, lora.path if lora else None, order.config.sampler)
@@ -228,15 +210,15 @@ class PlannedMaker:
         try:
             return self.sampler(*([row[name] for row in rows] for name in ("prompt", "negative_prompt", "seed")))
         except torch.OutOfMemoryError:
-            look = self.sampler.config
+            config = self.sampler.config
             raise BadInput(
-                f"out of GPU memory at {look.batch} pictures of {look.size} pixels; choose another --out and lower "
+                f"out of GPU memory at {config.batch} pictures of {config.size} pixels; choose another --out and lower "
                 "--batch, then --size"
             ) from None
 
 
 @dataclass(frozen=True)
-class Keep:
+class UnitWriter:
     """Travels to the storing stage."""
 
     store: Store
@@ -250,6 +232,6 @@ class Keep:
         return store_unit(self.store, self.layout, unit, rows, pictures, self.provenance)
 
 
-def provenance(job: Job) -> str:
+def provenance(job: GenerateJob) -> str:
     return json.dumps({"model": job.model.digest, "lora": job.lora and job.lora.digest,
                        "sampler": job.config.sampler.model_dump(), "recipe_digest": job.digest})  # fmt: skip

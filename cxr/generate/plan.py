@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxr.data.findings import parse_findings
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.prompts import template_prompts
-from cxr.data.tables import batched
+from cxr.artifact import plan_marks
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
-from cxr.store import plan_marks
+from cxr.prompts.findings import parse_findings
+from cxr.prompts.lists import PromptRow
+from cxr.prompts.templates import template_prompts
+from cxr.tables import batched
 
 SCHEMA = pa.schema(
     [
@@ -54,7 +54,7 @@ def template_rows(config: GenerateConfig) -> Iterator[PromptRow]:
             yield PromptRow(prompt, finding, "", 1, None)
 
 
-def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, look: str) -> Plan:
+def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, sampler_digest: str) -> Plan:
     """Writes the plan of `rows` to `path`, one line an image.
 
     Args:
@@ -72,7 +72,7 @@ def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, lo
             table = pa.Table.from_pylist(
                 [
                     {
-                        "image_id": image_id(look, row.prompt, row.negative_prompt, seed),
+                        "image_id": image_id(sampler_digest, row.prompt, row.negative_prompt, seed),
                         "unit": (images + i) // unit,
                         "finding": row.finding,
                         "prompt": row.prompt,
@@ -90,7 +90,7 @@ def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, lo
                 whole.update("\t".join(line).encode() + b"\n")
     if not images:
         raise BadInput("the prompts ask for no image at all; give at least one prompt with a count of 1 or more")
-    refuse_twins(path)
+    reject_duplicate_requests(path)
     return Plan(path, images, -(-images // unit), whole.hexdigest(), dict(findings))
 
 
@@ -100,28 +100,28 @@ def images_of(rows: Iterable[PromptRow], seed: int) -> Iterator[tuple[PromptRow,
     A row's own seed counts up; without one the seed follows from the job's seed, the texts and how often they came
     before, so that it depends neither on the other rows nor on their order.
     """
-    seen: Counter[bytes] = Counter()
+    counts: Counter[bytes] = Counter()
     for row in rows:
         text = hashlib.sha256(json.dumps([seed, row.prompt, row.negative_prompt]).encode()).digest()[:12]
         for i in range(row.count):
             if row.seed is not None:
                 yield row, row.seed + i
             else:
-                yield row, drawn_seed(text, seen[text])
-                seen[text] += 1
+                yield row, seed_of_text(text, counts[text])
+                counts[text] += 1
 
 
-def drawn_seed(text: bytes, occurrence: int) -> int:
+def seed_of_text(text: bytes, occurrence: int) -> int:
     """A seed in [0, 2**63) from the digest of the texts and the number of times they came before."""
     return int.from_bytes(hashlib.sha256(text + occurrence.to_bytes(8, "big")).digest()[:8], "big") >> 1
 
 
-def image_id(look: str, prompt: str, negative_prompt: str, seed: int) -> str:
+def image_id(sampler_digest: str, prompt: str, negative_prompt: str, seed: int) -> str:
     """32 hex digits that name the picture: any change of model, settings, texts or seed is another picture."""
-    return hashlib.sha256(json.dumps([look, prompt, negative_prompt, seed]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([sampler_digest, prompt, negative_prompt, seed]).encode()).hexdigest()[:32]
 
 
-def refuse_twins(path: Path) -> None:
+def reject_duplicate_requests(path: Path) -> None:
     """Two rows with the same texts and seed would be one picture under one name."""
     ids = pq.read_table(path, columns=["image_id"])["image_id"]
     if pc.count_distinct(ids).as_py() == len(ids):
@@ -135,9 +135,9 @@ def refuse_twins(path: Path) -> None:
     )
 
 
-def with_metadata(plan: Plan, recipe: dict[str, Any], digest: str) -> bytes:
+def with_metadata(plan: Plan, recipe: dict[str, Any]) -> bytes:
     """The plan's file as it is stored: with the recipe in its schema metadata, by which a restart knows its own."""
-    schema = SCHEMA.with_metadata(plan_marks(recipe, digest))
+    schema = SCHEMA.with_metadata(plan_marks(recipe))
     sink = pa.BufferOutputStream()
     source = pq.ParquetFile(plan.path)
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:

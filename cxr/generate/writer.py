@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.artifact import unit_key
+from cxr.artifact.keys import COMMITS
 from cxr.data.catalog import image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.errors import StoreError
 from cxr.generate.config import Layout
-from cxr.store import COMMITS, Store, Stored, sha256, unit_key
+from cxr.store import Store, StoredObject, sha256
 
 FAILED, SHARDS = "failed/", "shards/"
 PUT_THREADS = 8
@@ -30,7 +32,7 @@ SHARD_SCHEMA = pa.schema(
         ("negative_prompt", pa.string()),
         ("seed", pa.int64()),
         ("sha256", pa.string()),
-    ],
+    ]
 )
 SHARD_FEATURES = {"image": {"_type": "Image"}} | {
     name: {"dtype": "int64" if name == "seed" else "string", "_type": "Value"} for name in SHARD_SCHEMA.names[1:]
@@ -136,7 +138,7 @@ def read_shard(store: Store, unit: int, **what: Any) -> pa.Table:
         raise StoreError(f"{store.uri}: {key} cannot be read ({type(error).__name__}); run the same again") from None
 
 
-def shard_objects(store: Store, units: int) -> list[Stored]:
+def shard_objects(store: Store, units: int) -> list[StoredObject]:
     """Size and digest of every shard, read back from the store."""
     with ThreadPoolExecutor(READ_THREADS) as threads:
         return list(threads.map(store.read_back, (shard_key(unit) for unit in range(units))))

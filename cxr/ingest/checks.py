@@ -1,4 +1,4 @@
-"""What is odd about a source's rows and pictures: told, or refused before a set is made of it."""
+"""What is odd about a source's rows and pictures: noted, or refused before a set is made of it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from cxr.data.prompt_lists import UNLABELLED
 from cxr.data.sources import SourceRow
-from cxr.data.splits import require_official, require_patients
+from cxr.data.splits import require_official_split, require_patients
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig
+from cxr.prompts.lists import UNLABELLED
 
-MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, of which a user is told
+MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, that a user gets a note of
 MASK = "black and white only, as a mask is and no X-ray"
 MASK_SIDE, MASK_SHARE, MASK_EDGE = 64, 0.995, 8  # pixels; of the pixels; gray levels from black and white
 
 
 @dataclass
-class Labelled:
+class LabelledRows:
     """The rows that have a finding; counts the others."""
 
     rows: Iterable[SourceRow]
@@ -37,7 +37,7 @@ class Labelled:
             yield f"{self.left_out:,} of {kept + self.left_out:,} pictures have no label and are left out"
 
 
-def odd_names(findings: Iterable[str]) -> Iterator[str]:
+def describe_odd_names(findings: Iterable[str]) -> Iterator[str]:
     spellings: dict[str, list[str]] = {}
     for finding in sorted(findings):
         spellings.setdefault(finding.casefold(), []).append(finding)
@@ -46,10 +46,10 @@ def odd_names(findings: Iterable[str]) -> Iterator[str]:
             yield f"findings {first!r} and {others[0]!r} differ in upper and lower case only; they become two classes"
 
 
-def odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
+def describe_odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
     """A line on an id that so many pictures have that it may stand for nobody."""
-    named = Counter(filter(None, patient_ids))
-    (patient, count), total = (named.most_common(1) or [("", 0)])[0], len(patient_ids)
+    counts = Counter(filter(None, patient_ids))
+    (patient, count), total = (counts.most_common(1) or [("", 0)])[0], len(patient_ids)
     if count >= MANY_PICTURES and count > MANY_SHARE * total:
         yield (
             f"{count:,} of {total:,} pictures name one patient, {patient!r}, and stay on one side of the split; if the "
@@ -61,7 +61,7 @@ def check_splits(config: IngestConfig, plan: pa.Table) -> None:
     """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
     findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
     if config.split == "official":
-        require_official(splits)
+        require_official_split(splits)
     elif len(patients) > 1 and len(set(patients)) == 1 and patients[0] is not None:
         raise BadInput(
             f"--source: all {len(patients):,} pictures name the same patient, as anonymisers write one id for "

@@ -7,32 +7,33 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from cxr.data.catalog import IMAGES
+from cxr.artifact import unit_key
+from cxr.artifact.keys import COMMITS, IMAGES
 from cxr.errors import BadInput
-from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, Job
-from cxr.ingest.units import Kept, Refused, lines_of, read_units
-from cxr.store import COMMITS, json_lines, unit_key
+from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, IngestJob
+from cxr.ingest.units import RefusedImage, StoredImage, list_refusals, read_units
+from cxr.store import json_lines
 
 
 @dataclass(frozen=True)
-class Read:
-    """All that came through the door, by image_id, each picture once."""
+class CollectedImages:
+    """All images that the loader accepted, by image_id, each picture once."""
 
-    kept: list[Kept]
+    kept: list[StoredImage]
     rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
     repeated: list[tuple[dict[str, Any], dict[str, Any]]]  # of the plan: a row, and one of the same pixels, dropped
     contradicting: list[list[dict[str, Any]]]  # of the plan: rows of the same pixels and several findings, all dropped
     orphans: list[str]  # keys of stored pictures that the catalog will not list
-    refused: list[Refused]
+    refused: list[RefusedImage]
 
     def column(self, name: str) -> list[Any]:
         return [row[name] for row in self.rows]
 
 
-def collect(job: Job) -> Read:
+def collect_images(job: IngestJob) -> CollectedImages:
     """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
     planned = pq.read_table(job.plan).to_pylist()
-    alike: dict[str, list[Kept]] = {}
+    alike: dict[str, list[StoredImage]] = {}
     refused = []
     for unit in read_units(job.store, range(job.units)):
         refused += unit.refused
@@ -44,7 +45,7 @@ def collect(job: Job) -> Read:
     repeated = sorted((found.row, same[0].row) for same in agreeing for found in same[1:])
     kept = sorted((same[0] for same in agreeing), key=lambda found: found.image_id)  # splits follow no source's order
     orphans = {found.key for found in job.store.list(IMAGES)} - {found.key for found in kept}
-    return Read(
+    return CollectedImages(
         kept,
         [planned[found.row] for found in kept],
         [(planned[first], planned[row]) for row, first in repeated],
@@ -54,29 +55,29 @@ def collect(job: Job) -> Read:
     )
 
 
-def refuse_contradictions(job: Job, read: Read) -> list[str]:
+def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
     """A line on pictures that are there under several findings; `BadInput` if they and the refused are too many."""
     if not read.contradicting:
         return []
     count = sum(map(len, read.contradicting))
     pairs = Counter(" and ".join(sorted({row["finding"] for row in rows})) for rows in read.contradicting)
     commonest = "; ".join(f"{number:,} x {names}" for names, number in pairs.most_common(TOLD_REASONS))
-    told = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
+    problem = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
     if count + len(read.refused) > job.config.max_rejected * job.images:
-        job.store.put(REJECTED_KEY, rejected_lines(read))
+        job.store.put(REJECTED_KEY, encode_rejections(read))
         raise BadInput(
-            f"--source: {told}: {count:,} files of {job.images:,}, whose findings contradict each other; "
+            f"--source: {problem}: {count:,} files of {job.images:,}, whose findings contradict each other; "
             f"{job.store.uri}/{REJECTED_KEY} names them; one finding a picture is read, several are not yet: keep each "
             "in one folder, or have all of them left out with --max-rejected 1"
         )
-    return [f"{told}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
+    return [f"{problem}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
 
 
-def refuse_lost(job: Job, read: Read) -> None:
+def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> None:
     """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
     planned = pq.read_table(job.plan, columns=["finding"])["finding"].to_pylist()
     if lost := sorted(set(planned) - set(read.column("finding"))):
-        job.store.put(REJECTED_KEY, rejected_lines(read))
+        job.store.put(REJECTED_KEY, encode_rejections(read))
         job.store.delete({unit_key(COMMITS, refused.row // job.config.unit_images) for refused in read.refused})
         raise BadInput(
             f"--source: no picture of {', '.join(map(repr, lost))} can be used; {job.store.uri}/{REJECTED_KEY} says "
@@ -84,7 +85,7 @@ def refuse_lost(job: Job, read: Read) -> None:
         )
 
 
-def rejected_lines(read: Read) -> bytes:
+def encode_rejections(read: CollectedImages) -> bytes:
     """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
     repeated = [{"name": row["name"], "reason": "same pixels as another picture"} for _, row in read.repeated]
     contradicting = [
@@ -92,10 +93,10 @@ def rejected_lines(read: Read) -> bytes:
         for rows in read.contradicting
         for row in rows
     ]
-    return json_lines(lines_of(read.refused) + repeated + contradicting)
+    return json_lines(list_refusals(read.refused) + repeated + contradicting)
 
 
-def near_contradictions(read: Read, near: np.ndarray) -> list[str]:
+def describe_near_contradictions(read: CollectedImages, near: np.ndarray) -> list[str]:
     findings: dict[int, set[str]] = {}
     for group, finding in zip(near.tolist(), read.column("finding"), strict=True):
         findings.setdefault(group, set()).add(finding)

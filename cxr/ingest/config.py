@@ -10,21 +10,31 @@ class IngestConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(512, ge=28, le=4096)  # px, height and width
-    aspect: Literal["keep", "square"] = "keep"  # keep: padded with black; square: stretched
+    size: int = Field(512, ge=28, le=4096)
+    """Pixels along each side."""
+    aspect: Literal["keep", "square"] = "keep"
+    """keep: padded with black; square: stretched."""
     split: Literal["patient", "official"] = "patient"
+    """patient: our own, no patient on both sides; official: the publisher's, checked."""
     train: float = Field(0.7, gt=0, lt=1)
+    """Share of the patients in the training part; with the next two it adds up to 1."""
     validation: float = Field(0.1, gt=0, lt=1)
+    """Share in the validation part."""
     test: float = Field(0.2, gt=0, lt=1)
-    folds: int = Field(5, ge=2, le=50)  # of the training part
+    """Share in the test part."""
+    folds: int = Field(5, ge=2, le=50)
+    """Folds of the training part, by patient."""
     seed: int = Field(0, ge=0, lt=2**63)
-    max_rejected: float = Field(0.05, ge=0, le=1)  # share of the source's pictures
-    unit_images: int = Field(32, ge=1, le=10_000)  # pictures that are read, stored and retried together
+    """Of the split."""
+    max_rejected: float = Field(0.05, ge=0, le=1)
+    """Share of pictures that may be refused before the job stops."""
+    unit_images: int = Field(32, ge=1, le=10_000)
+    """Pictures that are read, stored and retried together."""
 
     @model_validator(mode="after")
     def _shares_fill_the_whole(self) -> "IngestConfig":
         if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError("train, validation and test must add up to 1")
+            raise ValueError("--train, --validation and --test must add up to 1")
         return self
 
 

@@ -6,97 +6,86 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from cxr.data.baselines import baselines
+from cxr.artifact import Made, Record
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, PLAN_KEY, SHEET_KEY
 from cxr.data.catalog import CATALOG
-from cxr.data.contact_sheet import COLUMNS, ROWS, contact_sheet
-from cxr.data.duplicates import near_duplicates
+from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
-from cxr.data.split_report import SplitReport, markdown, picture
-from cxr.data.splits import PARTS, Split, assign, manifest_digest, merged_groups, official
-from cxr.data.tokens import count_too_long
+from cxr.data.splits import PARTS, Split, keep_official_split, manifest_digest, merge_groups, split_by_group
+from cxr.diffusion.family import family_of
+from cxr.ingest.baselines import measure_baselines
 from cxr.ingest.collected import (
-    Read,
-    collect,
-    near_contradictions,
+    CollectedImages,
+    collect_images,
+    describe_near_contradictions,
+    encode_rejections,
     refuse_contradictions,
-    refuse_lost,
-    rejected_lines,
+    refuse_lost_findings,
 )
-from cxr.ingest.job import KIND, REJECTED_KEY, Job
-from cxr.ingest.units import thumbnails_of
-from cxr.store import (
-    CATALOG_KEY,
-    COMMITS,
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    Stored,
-    commit_finished,
-    library_versions,
-    parquet,
-)
+from cxr.ingest.job import REJECTED_KEY, IngestJob
+from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
+from cxr.ingest.units import decode_thumbnails
+from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.report.pages import render
+from cxr.store import Store, StoredObject, parquet
 from cxr.weights import resolve
 
-CARD_KEY, SHEET_KEY, REPORT_KEY, PICTURE_KEY = "README.md", "contact_sheet.png", "split_report.md", "split_report.png"
+REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
 DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
 
 
-def complete(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
-    """Splits what was read and writes what belongs beside the pictures, the record last; then sweeps up the commits.
+def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], None]) -> Record:
+    """Splits what was read and writes what belongs beside the pictures; returns the record.
 
     Raises:
         BadInput: what came through cannot be split as asked, or a finding has no picture left.
     """
-    record = commit_finished(job.store, lambda: finished(job, timings, note))
-    sweep(job.store)
-    return record
-
-
-def finished(job: Job, timings: dict[str, float], note: Callable[[str], None]) -> Record:
-    """The record of the set, whose other objects it writes."""
-    read = collect(job)
+    read = collect_images(job)
     contradictions = refuse_contradictions(job, read)
-    refuse_lost(job, read)
-    thumbnails = thumbnails_of(read.kept, THUMBNAIL)
-    near = near_duplicates(thumbnails)
-    groups = merged_groups(read.column("patient_id"), near)
-    split, warnings = divided(job, read, groups, near)
-    warnings = contradictions + warnings + near_contradictions(read, near) + too_long(read)
+    refuse_lost_findings(job, read)
+    thumbnails = decode_thumbnails(read.kept, THUMBNAIL)
+    near = group_near_duplicates(thumbnails)
+    groups = merge_groups(read.column("patient_id"), near)
+    split, warnings = split_images(job, read, groups, near)
+    warnings = contradictions + warnings + describe_near_contradictions(read, near) + describe_long_texts(read)
     for line in warnings:
         note(line)
-    report = reported(read, thumbnails, near, groups, split, warnings, job.config.seed)
+    report = build_split_report(read, thumbnails, near, groups, split, warnings, job.config.seed)
     job.store.delete(read.orphans)
-    catalog = catalog_of(read, split)
+    catalog = build_catalog(read, split)
     pieces = {
         CATALOG_KEY: parquet(catalog),
-        REJECTED_KEY: rejected_lines(read),
-        REPORT_KEY: markdown(report).encode(),
-        PICTURE_KEY: picture(report),
-        SHEET_KEY: contact_sheet(first_pictures(job.store, catalog)),
-        CARD_KEY: card(job, read, split).encode(),
+        REJECTED_KEY: encode_rejections(read),
+        REPORT_KEY: render_markdown(report).encode(),
+        PICTURE_KEY: draw_report(report),
+        SHEET_KEY: contact_sheet(read_first_images(job.store, catalog)),
+        CARD_KEY: render_card(job, read, split).encode(),
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
-    return record_of(job, read, split, objects, timings)
+    return build_record(job, read, split, objects, timings)
 
 
-def divided(job: Job, read: Read, groups: np.ndarray, near: np.ndarray) -> tuple[Split, list[str]]:
+def split_images(
+    job: IngestJob, read: CollectedImages, groups: np.ndarray, near: np.ndarray
+) -> tuple[Split, list[str]]:
     """The split as configured, and what a user must know about it."""
     config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
-        split, warnings = official(read.column("split"), findings, patients, near, groups, config.folds, config.seed)
-        return split, warnings + across_parts(read)
+        split, warnings = keep_official_split(
+            read.column("split"), findings, patients, near, groups, config.folds, config.seed
+        )
+        return split, warnings + describe_copies_across_parts(read)
     warnings = []
     if unknown := sum(patient is None for patient in patients):
         warnings.append(
             f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
             "on both sides"
         )
-    return assign(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
+    return split_by_group(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
 
 
-def across_parts(read: Read) -> list[str]:
+def describe_copies_across_parts(read: CollectedImages) -> list[str]:
     """A line for each part that has lost pictures because another has them too."""
     dropped = Counter(again["split"] for first, again in read.repeated if again["split"] != first["split"])
     return [
@@ -105,21 +94,27 @@ def across_parts(read: Read) -> list[str]:
     ]
 
 
-def too_long(read: Read) -> list[str]:
+def describe_long_texts(read: CollectedImages) -> list[str]:
     """A line on texts whose ends a text encoder will not see, if there are any."""
     texts = [text for text in read.column("text") if text]
-    count = count_too_long(texts, resolve("tiny").path / "tokenizer") if texts else 0
-    told = (
+    tiny = resolve("tiny").path
+    count = family_of(tiny).count_too_long(tiny, texts) if texts else 0
+    note = (
         f"{count} of {len(texts)} texts are longer than the 77 tokens that a text encoder reads (in the embedded "
         "model's vocabulary; Stable Diffusion's needs fewer for most): their ends will not be seen"
     )
-    return [told] if count else []
+    return [note] if count else []
 
 
-def reported(
-    read: Read, thumbnails: np.ndarray, near: np.ndarray, groups: np.ndarray, split: Split, warnings: list[str],
+def build_split_report(
+    read: CollectedImages,
+    thumbnails: np.ndarray,
+    near: np.ndarray,
+    groups: np.ndarray,
+    split: Split,
+    warnings: list[str],
     seed: int,
-) -> SplitReport:  # fmt: skip
+) -> SplitReport:
     findings, views = read.column("finding"), read.column("view")
     rng = np.random.default_rng(seed)
     return SplitReport(
@@ -132,12 +127,12 @@ def reported(
         rejected=len(read.refused),
         repeated=len(read.repeated),
         near_duplicates=int((np.bincount(near) > 1).sum()),
-        baselines=baselines(thumbnails, findings, views, groups.tolist(), split.split, rng),
+        baselines=measure_baselines(thumbnails, findings, views, groups.tolist(), split.split, rng),
         warnings=warnings,
     )
 
 
-def catalog_of(read: Read, split: Split) -> pa.Table:
+def build_catalog(read: CollectedImages, split: Split) -> pa.Table:
     rows = [
         {
             **{name: row[name] for name in DESCRIBED},
@@ -148,24 +143,22 @@ def catalog_of(read: Read, split: Split) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=CATALOG)
 
 
-def first_pictures(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
+def read_first_images(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
     keys: dict[str, list[str]] = {}
     for finding, key in zip(*(catalog[name].to_pylist() for name in ("finding", "key")), strict=True):
         keys.setdefault(finding, []).append(key)
     return {finding: [store.get(key) for key in keys[finding][:COLUMNS]] for finding in sorted(keys)[:ROWS]}
 
 
-def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings: dict[str, float]) -> Record:
+def build_record(
+    job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
+) -> Record:
     ids = [kept.image_id for kept in read.kept]
-    return Record(
-        kind=KIND,
-        recipe=job.recipe,
-        recipe_digest=job.digest,
+    return job.new_record(
+        Made.of(read.kept),
+        objects,
         inputs={"rows": job.recipe["rows"], "marks": job.marks},
-        made=Made.of(read.kept),
-        objects=objects,
         seeds={"split": job.config.seed},
-        versions=library_versions(),
         timings=timings,
         metrics={
             "splits": manifest_digest(ids, split.split, split.fold),
@@ -177,45 +170,12 @@ def record_of(job: Job, read: Read, split: Split, objects: list[Stored], timings
     )
 
 
-def sweep(store: Store) -> None:
-    """Removes the unit commits of a finished set: its record speaks."""
-    store.delete([found.key for found in store.list(COMMITS)])
-
-
-def card(job: Job, read: Read, split: Split) -> str:
+def render_card(job: IngestJob, read: CollectedImages, split: Split) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     parts = Counter(zip(read.column("finding"), split.split, strict=True))
-    table = "\n".join(
-        f"| {finding} | " + " | ".join(str(parts[finding, part]) for part in PARTS) + " |"
-        for finding in sorted(set(read.column("finding")))
-    )
-    sources = "\n".join(f"- {source} ({licence})" for source, licence in sorted(set(origins(read))))
-    return f"""---
-task_categories:
-- image-classification
-tags:
-- medical
-- chest-x-ray
----
-
-# {len(read.kept)} chest X-rays of {len(set(read.column("finding")))} findings
-
-![The first pictures of each finding](contact_sheet.png)
-
-| finding | train | validation | test |
-| --- | --- | --- | --- |
-{table}
-
-- {job.config.size} x {job.config.size} pixels, 8-bit gray; {len(read.refused)} pictures were rejected and \
-{len(read.repeated)} were there twice (`rejected.jsonl` says which and why)
-- Splits: {job.config.split}; frozen in `catalog.parquet`; read `split_report.md` before you believe a result
-- Not for clinical use
-
-From:
-
-{sources}
-"""
-
-
-def origins(read: Read) -> list[tuple[str, str]]:
-    return list(zip(read.column("source"), read.column("licence"), strict=True))
+    rows = [[name, *(parts[name, part] for part in PARTS)] for name in sorted(set(read.column("finding")))]
+    sources = sorted(set(zip(read.column("source"), read.column("licence"), strict=True)))
+    return render(
+        "ingested_set.md", config=job.config, pictures=len(read.kept), counts=(["finding", *PARTS], rows),
+        rejected=len(read.refused), repeated=len(read.repeated), sources=sources,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `jobs/ingest.py` is made of, without Ray: the source's rows as a plan, and a worker's part."""
+"""What `jobs/ingest.py` is made of, without Ray: the source's rows as a plan, and what its workers run."""
 
 import base64
 import hashlib
@@ -15,59 +15,44 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.catalog import image_key
-from cxr.data.images import Missing, Rejected, encode_png, fit, image_id_of, read_gray, thumbnail
-from cxr.data.sources import SourceRow
-from cxr.data.tables import batched
-from cxr.errors import BadInput
-from cxr.ingest.checks import MASK, Labelled, check_splits, is_mask, odd_names, odd_patients
-from cxr.ingest.config import IngestConfig, identity
-from cxr.ingest.units import Kept, Refused, Unit, lines_of, refused_units
-from cxr.store import (
-    COMMITS,
-    PLAN_KEY,
-    Record,
-    Store,
-    commit_plan,
-    json_lines,
-    parquet,
-    plan_marks,
-    read_record,
-    recipe_digest,
-    refuse_other,
-    unit_key,
+from cxr.artifact import Artifact, Record, recipe_digest, unit_key
+from cxr.artifact.keys import COMMITS, PLAN_KEY
+from cxr.artifact.kinds import INGESTED_IMAGES
+from cxr.data.catalog import CATALOG, image_key
+from cxr.data.images import (
+    MissingImage,
+    RejectedImage,
+    encode_png,
+    fit_square,
+    make_thumbnail,
+    pixels_to_image_id,
+    read_gray,
 )
+from cxr.data.sources import SourceRow
+from cxr.errors import BadInput
+from cxr.ingest.checks import MASK, LabelledRows, check_splits, describe_odd_names, describe_odd_patients, is_mask
+from cxr.ingest.config import IngestConfig, identity
+from cxr.ingest.units import RefusedImage, StoredImage, UnitOutcome, list_refusals, read_refused
+from cxr.store import Store, json_lines
+from cxr.tables import batched
 
-KIND = "ingested images"
 REJECTED_KEY = "rejected.jsonl"
 TOLD_REASONS = 3
 
-ROWS = pa.schema(
-    [
-        ("name", pa.string()),
-        ("finding", pa.string()),
-        ("text", pa.string()),
-        ("patient_id", pa.string()),
-        ("view", pa.string()),
-        ("sex", pa.string()),
-        ("age", pa.int32()),
-        ("split", pa.string()),
-        ("source", pa.string()),
-        ("licence", pa.string()),
-        ("mark", pa.string()),
-    ]
-)
+_AS_IN_CATALOG = ("finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
+ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, _AS_IN_CATALOG), ("mark", pa.string())])
 
 
 @dataclass(frozen=True)
-class Job:
+class IngestJob(Artifact):
     """All that is fixed before the first picture is read."""
 
-    store: Store
+    kind = INGESTED_IMAGES
+    scratch = (COMMITS,)
+
     config: IngestConfig
     folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
     images: int
-    recipe: dict[str, Any]
     marks: str  # digest of all rows' marks
 
     @property
@@ -79,12 +64,8 @@ class Job:
         return -(-self.images // self.config.unit_images)
 
     @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
-
-    @property
-    def content(self) -> str:
-        return content(self.recipe, self.marks)
+    def content_digest(self) -> str:
+        return content_digest(self.recipe, self.marks)
 
 
 def prepare(
@@ -93,8 +74,8 @@ def prepare(
     rows: Iterable[SourceRow],
     folder: Path,
     note: Callable[[str], None] = lambda line: None,
-) -> Job:
-    """Lists the source into `folder`; nothing goes to the store yet. Pictures without a finding are left out, told.
+) -> IngestJob:
+    """Lists the source into `folder`; nothing goes to the store yet. Pictures without a finding are left out.
 
     Raises:
         BadInput: the source or the place cannot be used.
@@ -102,51 +83,56 @@ def prepare(
     whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
     findings: set[str] = set()
     names: set[str] = set()
-    rows = Labelled(rows)
+    rows = LabelledRows(rows)
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
-            told = [{name: getattr(row, name) for name in ROWS.names} for row in group]
-            for row in told:
+            records = [{name: getattr(row, name) for name in ROWS.names} for row in group]
+            for row in records:
                 if row["name"] in names:
                     raise BadInput(f"--source: {row['name']!r} is there twice; give each picture a name of its own")
                 names.add(row["name"])
                 marks.update(f"{row['mark']}\n".encode())
-                named = {name: value for name, value in row.items() if name != "mark"}
-                whole.update(json.dumps(named, sort_keys=True).encode())
-            plan.write_table(pa.Table.from_pylist(told, schema=ROWS))
-            unit_file(folder, unit).write_bytes(pickle.dumps(group))
+                unmarked = {name: value for name, value in row.items() if name != "mark"}
+                whole.update(json.dumps(unmarked, sort_keys=True).encode())
+            plan.write_table(pa.Table.from_pylist(records, schema=ROWS))
+            unit_path(folder, unit).write_bytes(pickle.dumps(group))
             images += len(group)
             findings.update(row.finding for row in group)
     if len(findings) < 2:
-        held = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
-        held += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
-        raise BadInput(f"--source: {held}; a classifier needs pictures of two findings at least")
+        problem = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
+        problem += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
+        raise BadInput(f"--source: {problem}; a classifier needs pictures of two findings at least")
     plan = pq.read_table(folder / PLAN_KEY)
     check_splits(config, plan)
-    for line in (*rows.lines(images), *odd_names(findings), *odd_patients(plan["patient_id"].to_pylist())):
+    for line in (
+        *rows.lines(images),
+        *describe_odd_names(findings),
+        *describe_odd_patients(plan["patient_id"].to_pylist()),
+    ):
         note(line)
     recipe = identity(config, whole.hexdigest())
-    refuse_other(store, KIND, recipe)
-    return Job(store, config, folder, images, recipe, marks.hexdigest())
+    job = IngestJob(store, recipe, config, folder, images, marks.hexdigest())
+    job.refuse_other()
+    return job
 
 
-def content(recipe: dict[str, Any], marks: str) -> str:
+def content_digest(recipe: dict[str, Any], marks: str) -> str:
     """A digest that is another one where the source has other content under the same names, as the recipe's is not."""
     return recipe_digest({**recipe, "marks": marks})
 
 
-def unit_file(folder: Path, unit: int) -> Path:
+def unit_path(folder: Path, unit: int) -> Path:
     return folder / f"{unit:08d}.pickle"
 
 
-def already_made(job: Job) -> Record | None:
+def read_finished_set(job: IngestJob) -> Record | None:
     """The record of the set, if it is there.
 
     Raises:
         BadInput: what it was made from has changed since.
     """
-    record = read_record(job.store)
-    if record and (others := changed(job)):
+    record = job.take_finished()
+    if record and (others := find_changed_rows(job)):
         raise BadInput(
             f"{job.store.uri}: the source has changed since this set was made ({len(others)} of {job.images} "
             "pictures); give another --out"
@@ -154,7 +140,7 @@ def already_made(job: Job) -> Record | None:
     return record
 
 
-def changed(job: Job) -> list[int]:
+def find_changed_rows(job: IngestJob) -> list[int]:
     """The rows of the plan that have other marks than the stored one; an older version's plan has none."""
     stored = pq.ParquetFile(pa.BufferReader(job.store.get(PLAN_KEY)))
     if "mark" not in stored.schema_arrow.names:
@@ -163,33 +149,28 @@ def changed(job: Job) -> list[int]:
     return [row for row, (old, new) in enumerate(zip(before.to_pylist(), now.to_pylist(), strict=True)) if old != new]
 
 
-def begin(job: Job) -> tuple[list[int], "TooManyRefused"]:
+def begin(job: IngestJob) -> tuple[list[int], "RefusalWatch"]:
     """Stores the plan, if it is not there; returns the units to read, and the watch over what is refused.
 
     Those are to be read that are not stored yet, or whose pictures have changed since. Where a run has ended at too
     many refused pictures, so are the units that hold some: these may have been mended.
     """
     plan = pq.read_table(job.plan)
-    commit_plan(job.store, KIND, job.recipe, plan)
-    if others := changed(job):
+    job.begin(plan)
+    if others := find_changed_rows(job):
         job.store.delete(unit_key(COMMITS, unit) for unit in {row // job.config.unit_images for row in others})
-        job.store.put(PLAN_KEY, parquet(plan.replace_schema_metadata(plan_marks(job.recipe, job.digest))))
-    try:
-        refused = refused_units(job.store)
-    except KeyError:  # a commit is gone: another run of the same job has finished the set meanwhile and swept up
-        if read_record(job.store) is None:
-            raise
-        return [], TooManyRefused(job, [])
-    watch = TooManyRefused(job, refused.values())
+        job.store.put(PLAN_KEY, job.mark_plan(plan))
+    refused = read_refused(job.store)
+    watch = RefusalWatch(job, refused.values())
     if watch.exhausted:
         refused = {unit: none for unit, none in refused.items() if not none}
-        watch = TooManyRefused(job, [])
+        watch = RefusalWatch(job, [])
     return [unit for unit in range(job.units) if unit not in refused], watch
 
 
 @dataclass(frozen=True)
-class Take:
-    """A worker's part; travels to it with places and settings."""
+class IngestWorker:
+    """What reads and stores units; sent to a worker with places and settings."""
 
     store: Store
     config: IngestConfig
@@ -203,37 +184,37 @@ class Take:
         """
         cv2.setNumThreads(1)  # a worker has one CPU
         rows: list[SourceRow] = pickle.loads(pickled)
-        first, done = unit * self.config.unit_images, Unit([], [])
+        first, done = unit * self.config.unit_images, UnitOutcome([], [])
         for number, row in enumerate(rows, first):
             try:
-                done.kept.append(self.take(number, row))
-            except Rejected as why:
-                if isinstance(why, Missing) and row.mark and (here := socket.gethostname()) != self.driver:
+                done.kept.append(self.ingest_image(number, row))
+            except RejectedImage as why:
+                if isinstance(why, MissingImage) and row.mark and (here := socket.gethostname()) != self.driver:
                     raise BadInput(
                         f"--source: {row.name} is not on machine {here}: "
                         "the source must be on a disk that all machines share"
                     ) from None
-                done.refused.append(Refused(number, row.name, str(why)))
+                done.refused.append(RefusedImage(number, row.name, str(why)))
         self.store.put(unit_key(COMMITS, unit), json.dumps(asdict(done)).encode())
         reasons = Counter(refused.reason for refused in done.refused)
         return {"unit": unit, "images": len(rows), "refused": len(done.refused), "reasons": reasons}
 
-    def take(self, number: int, row: SourceRow) -> Kept:
-        """Raises `Rejected` for a picture that cannot be used."""
+    def ingest_image(self, number: int, row: SourceRow) -> StoredImage:
+        """Raises `RejectedImage` for a picture that cannot be used."""
         whole = read_gray(row.load())
         if is_mask(whole):
-            raise Rejected(MASK)
-        pixels = fit(whole, self.config.size, self.config.aspect)
-        name = image_id_of(pixels)
+            raise RejectedImage(MASK)
+        pixels = fit_square(whole, self.config.size, self.config.aspect)
+        name = pixels_to_image_id(pixels)
         stored = self.store.put(image_key(row.finding, name), encode_png(pixels))
-        small = base64.b64encode(thumbnail(pixels).tobytes()).decode()
-        return Kept(number, name, stored.key, stored.size, stored.sha256, small)
+        small = base64.b64encode(make_thumbnail(pixels).tobytes()).decode()
+        return StoredImage(number, name, stored.key, stored.size, stored.sha256, small)
 
 
-class TooManyRefused:
+class RefusalWatch:
     """Watches how many pictures are refused, and ends the job once it is certain that they are too many."""
 
-    def __init__(self, job: Job, earlier: Iterable[list[Refused]]) -> None:
+    def __init__(self, job: IngestJob, earlier: Iterable[list[RefusedImage]]) -> None:
         self.job, self.refused = job, 0
         self.reasons: Counter[str] = Counter()
         for refused in earlier:
@@ -253,8 +234,8 @@ class TooManyRefused:
         self.count(done["refused"], done["reasons"])
         if self.exhausted:
             job, why = self.job, "; ".join(f"{n} x {reason}" for reason, n in self.reasons.most_common(TOLD_REASONS))
-            refused = [one for unit in refused_units(job.store).values() for one in unit]
-            job.store.put(REJECTED_KEY, json_lines(lines_of(refused)))
+            refused = [image for images in read_refused(job.store).values() for image in images]
+            job.store.put(REJECTED_KEY, json_lines(list_refusals(refused)))
             raise BadInput(
                 f"--source: {self.refused} of {job.images} pictures cannot be used ({why}); "
                 f"{job.store.uri}/{REJECTED_KEY} names those seen so far; mend them and run the same command again, or "

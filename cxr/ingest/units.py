@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.store import COMMITS, Store, listed_units, unit_key
+from cxr.artifact import listed_units, unit_key
+from cxr.artifact.keys import COMMITS
+from cxr.store import Store
 
 READ_THREADS = 16
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A picture that came through the door and is stored."""
+class StoredImage:
+    """A picture that the image loader accepted and that is stored."""
 
     row: int  # in the plan
     image_id: str
@@ -26,8 +28,8 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A picture that did not come through the door, and why."""
+class RefusedImage:
+    """A picture that the image loader rejected, and why."""
 
     row: int
     name: str
@@ -35,35 +37,37 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitOutcome:
     """What became of a unit's pictures."""
 
-    kept: list[Kept]
-    refused: list[Refused]
+    kept: list[StoredImage]
+    refused: list[RefusedImage]
 
 
-def read_units(store: Store, units: Iterable[int]) -> Iterator[Unit]:
+def read_units(store: Store, units: Iterable[int]) -> Iterator[UnitOutcome]:
     """The commits of units, in that order."""
 
-    def read(unit: int) -> Unit:
-        told = json.loads(store.get(unit_key(COMMITS, unit)))
-        return Unit([Kept(**kept) for kept in told["kept"]], [Refused(**refused) for refused in told["refused"]])
+    def read(unit: int) -> UnitOutcome:
+        stored = json.loads(store.get(unit_key(COMMITS, unit)))
+        return UnitOutcome(
+            [StoredImage(**kept) for kept in stored["kept"]], [RefusedImage(**refused) for refused in stored["refused"]]
+        )
 
     with ThreadPoolExecutor(READ_THREADS) as threads:
         yield from threads.map(read, units)
 
 
-def refused_units(store: Store) -> dict[int, list[Refused]]:
+def read_refused(store: Store) -> dict[int, list[RefusedImage]]:
     """What was refused of each unit that is stored, in the source's order."""
     stored = sorted(listed_units(store))
     return {unit: read.refused for unit, read in zip(stored, read_units(store, stored), strict=True)}
 
 
-def lines_of(refused: Iterable[Refused]) -> list[dict[str, str]]:
+def list_refusals(refused: Iterable[RefusedImage]) -> list[dict[str, str]]:
     """A line of `rejected.jsonl` for each."""
     return [{"name": one.name, "reason": one.reason} for one in refused]
 
 
-def thumbnails_of(kept: Iterable[Kept], side: int) -> np.ndarray:
+def decode_thumbnails(kept: Iterable[StoredImage], side: int) -> np.ndarray:
     """uint8 [N, side, side]."""
     return np.stack([np.frombuffer(base64.b64decode(k.thumbnail), np.uint8).reshape(side, side) for k in kept])

@@ -8,24 +8,35 @@ from pydantic import BaseModel, ConfigDict, Field
 class NightlyConfig(BaseModel):
     """The recipe of a night; with the digests of data and model and the date it fixes the night's set.
 
-    A step is what a user types behind `jobs/STEP.py`; source, places, model and seed are filled in.
+    A step is what a user types behind `cxr STEP`; source, places, model and seed are filled in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str  # KIND:PLACE, as jobs/ingest.py reads it; may grow from night to night
+    source: str
+    """KIND:PLACE of the real X-rays, as `cxr ingest` reads it; what is new in it is taken in."""
     ingest: str = "tiny"
+    """What to type behind `cxr ingest`: a recipe and options. Places, source, model and seed are filled in."""
     finetune: str = "tiny"
+    """The same for `cxr finetune`."""
     generate: str = "tiny"
+    """The same for `cxr generate`."""
     evaluate: str = "tiny"
+    """The same for `cxr evaluate`."""
 
     # Last night is the one that `latest` names; it is compared with only where it was measured in the same way.
-    max_excess_distance: float = Field(gt=0, le=1e6)  # Fréchet distance, less that of real halves of the same size
-    distance_rise: float = Field(1.25, gt=0, le=1e6)  # Fréchet distance, times last night's
-    min_worst_agreement: float = Field(ge=0, le=1)  # lower 95 % bound of the finding that is seen least surely
-    agreement_drop: float = Field(0.1, ge=0, le=1)  # below last night's at most
-    most_copies: float = Field(0.05, ge=0, le=1)  # share of pictures
-    copies_rise: float = Field(0.03, ge=0, le=1)  # above last night's at most
+    max_excess_distance: float = Field(gt=0, le=1e6)
+    """Gate: Fréchet distance of the set to real pictures, less that between real ones, at most."""
+    max_distance_ratio: float = Field(1.25, gt=0, le=1e6)
+    """Gate: Fréchet distance, at most so many times last night's."""
+    min_prompt_accuracy: float = Field(ge=0, le=1)
+    """Gate: share of pictures that show what was asked, lower 95 % bound of the worst finding, at least."""
+    max_accuracy_drop: float = Field(0.1, ge=0, le=1)
+    """Gate: that share over all findings may be lower than last night's by so much."""
+    max_copy_rate: float = Field(0.05, ge=0, le=1)
+    """Gate: share of pictures that are flagged as near-copies of training pictures, at most."""
+    max_copy_rise: float = Field(0.03, ge=0, le=1)
+    """Gate: that share may be higher than last night's by so much."""
 
 
 def identity(config: NightlyConfig, date: str, data: str, model: str) -> dict[str, Any]:

@@ -1,122 +1,145 @@
-"""A night's figures against its limits and against last night's."""
+"""A night's metrics against its limits and against last night's."""
 
 import json
 import math
 
 from pydantic import BaseModel, ConfigDict
 
+from cxr.artifact import Record, recipe_digest
+from cxr.artifact.keys import QUALITY_KEY
 from cxr.nightly.config import NightlyConfig
-from cxr.report.words import FRECHET, number, title
-from cxr.store import Record, Store, recipe_digest
+from cxr.report.words import FRECHET, metric_label, number
+from cxr.store import Store
 
-QUALITY_KEY = "quality.json"
+# Names that fields have in the JSON of nights, as version 0.1 wrote it.
+STORED_NAMES = {
+    "metrics": "figures",
+    "value": "figure",
+    "frechet_distance": "frechet",
+    "excess_distance": "excess",
+    "worst_finding": "worst",
+    "worst_accuracy": "worst_agreement",
+    "prompt_accuracy": "agreement",
+    "copy_rate": "copies",
+    "distance_quotient": "distance",
+}
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: STORED_NAMES.get(name, name),
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
 
 
-class Figures(Frozen):
-    """What a night is judged by. A figure that could not be measured is None."""
+class GateMetrics(Frozen):
+    """What a night is judged by. A metric that could not be measured is None."""
 
     extractor: str
     measured: str  # digest of how: only what was measured alike is compared
-    frechet: float | None
-    excess: float | None = None  # Fréchet distance to real halves, less that between two real halves of the same size
-    worst: str = ""  # the finding that is seen least surely
-    worst_agreement: float | None = None  # the lower 95 % bound of the share of its pictures in which it is seen
-    agreement: float | None  # share of synthetic pictures in which the asked finding is seen
-    copies: float | None  # share of synthetic pictures that are flagged as near-copies of a training picture
+    frechet_distance: float | None
+    excess_distance: float | None = None  # Fréchet to real halves, less that between two real halves of the same size
+    worst_finding: str = ""  # the finding with the lowest lower bound
+    worst_accuracy: float | None = None  # lower 95 % bound of its prompt accuracy
+    prompt_accuracy: float | None  # share of synthetic pictures in which the classifier sees the asked finding
+    copy_rate: float | None  # share of synthetic pictures that are flagged as near-copies of a training picture
     beyond_chance: bool | None  # more of them than unrelated real pictures would give
-    distance: float | None = None  # the quotient that nights of version 0.1 were judged by
+    distance_quotient: float | None = None  # nights of version 0.1 were judged by it
 
 
 class Check(Frozen):
-    """One figure against one limit."""
+    """One metric against one limit."""
 
     name: str
-    figure: float | None
+    value: float | None
     limit: float
     at_most: bool  # or at least
     passed: bool
 
     def __str__(self) -> str:
-        found = "was not measured" if self.figure is None else f"is {number(self.figure)}"
+        found = "was not measured" if self.value is None else f"is {number(self.value)}"
         return f"{self.name} {found}, {'at most' if self.at_most else 'at least'} {number(self.limit)} is allowed"
 
 
-def read_figures(evaluation: Store, record: Record) -> Figures:
-    """The figures of all findings together.
+def read_metrics(evaluation: Store, record: Record) -> GateMetrics:
+    """The metrics of all findings together.
 
     Args:
         record: the evaluation's.
     """
-    told = json.loads(evaluation.get(QUALITY_KEY))
-    frechet, copies = told["groups"][0]["figures"][FRECHET], told["copies"]
-    floor, asked = frechet["floor"], told["agreement"] and told["agreement"]["synthetic"]
+    quality = json.loads(evaluation.get(QUALITY_KEY))
+    frechet, copies = quality["groups"][0]["figures"][FRECHET], quality["copies"]
+    reference, asked = frechet["floor"], quality["agreement"] and quality["agreement"]["synthetic"]
     how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
     worst = asked and min(asked["findings"], key=lambda name: asked["findings"][name]["low"])
-    return Figures(
-        extractor=told["extractor"],
-        measured=recipe_digest({**how, "against": told["against"], "pictures": told["synthetic"]["pictures"]}),
-        frechet=finite(frechet["interval"]["value"]),
-        excess=finite(floor["synthetic"] - floor["value"]),
-        worst=worst or "",
-        worst_agreement=asked and finite(asked["findings"][worst]["low"]),
-        agreement=asked and finite(asked["agree"]["share"]),
-        copies=copies and finite(copies["rate"]["share"]),
+    return GateMetrics(
+        extractor=quality["extractor"],
+        measured=recipe_digest({**how, "against": quality["against"], "pictures": quality["synthetic"]["pictures"]}),
+        frechet_distance=finite_or_none(frechet["interval"]["value"]),
+        excess_distance=finite_or_none(reference["synthetic"] - reference["value"]),
+        worst_finding=worst or "",
+        worst_accuracy=asked and finite_or_none(asked["findings"][worst]["low"]),
+        prompt_accuracy=asked and finite_or_none(asked["agree"]["share"]),
+        copy_rate=copies and finite_or_none(copies["rate"]["share"]),
         beyond_chance=copies and copies["beyond_chance"],
     )
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def judge(found: Figures, config: NightlyConfig, last: Figures | None) -> list[Check]:
+def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics | None) -> list[Check]:
     """Every check of a night; the set is fit for readers where all of them passed.
 
     Args:
         last: last night's, if there was one.
     """
-    name, worst = title(found.extractor, FRECHET), found.worst.replace("_", " ")
+    name, worst = metric_label(found.extractor, FRECHET), found.worst_finding.replace("_", " ")
     beyond = None if found.beyond_chance is None else float(found.beyond_chance)
     checks = [
-        at_most(f"{name}, less that of real halves,", found.excess, config.max_excess_distance),
+        at_most(f"{name}, less that of real halves,", found.excess_distance, config.max_excess_distance),
         at_least(
-            f"agreement with what was asked, of the worst finding{worst and f' ({worst})'}, its lower 95 % bound,",
-            found.worst_agreement,
-            config.min_worst_agreement,
+            f"prompt accuracy of the worst finding{worst and f' ({worst})'}, its lower 95 % bound,",
+            found.worst_accuracy,
+            config.min_prompt_accuracy,
         ),
-        at_most("share of near-copies", found.copies, config.most_copies),
+        at_most("share of near-copies", found.copy_rate, config.max_copy_rate),
         at_most("near-copies beyond chance", beyond, 0.0),
     ]
     if last is None or last.measured != found.measured:
         return checks
-    rise = ratio(found.frechet, last.frechet)
+    rise = ratio(found.frechet_distance, last.frechet_distance)
     return [
         *checks,
-        at_most(f"{name}, times last night's,", rise, config.distance_rise),
+        at_most(f"{name}, times last night's,", rise, config.max_distance_ratio),
         at_least(
-            "agreement, less last night's,",
-            less(found.agreement, last.agreement),
-            -config.agreement_drop,
+            "prompt accuracy, less last night's,",
+            difference_from(found.prompt_accuracy, last.prompt_accuracy),
+            -config.max_accuracy_drop,
         ),
-        at_most("share of near-copies, less last night's,", less(found.copies, last.copies), config.copies_rise),
+        at_most(
+            "share of near-copies, less last night's,",
+            difference_from(found.copy_rate, last.copy_rate),
+            config.max_copy_rise,
+        ),
     ]
 
 
-def at_most(name: str, figure: float | None, limit: float) -> Check:
-    return Check(name=name, figure=figure, limit=limit, at_most=True, passed=figure is not None and figure <= limit)
+def at_most(name: str, value: float | None, limit: float) -> Check:
+    return Check(name=name, value=value, limit=limit, at_most=True, passed=value is not None and value <= limit)
 
 
-def at_least(name: str, figure: float | None, limit: float) -> Check:
-    return Check(name=name, figure=figure, limit=limit, at_most=False, passed=figure is not None and figure >= limit)
+def at_least(name: str, value: float | None, limit: float) -> Check:
+    return Check(name=name, value=value, limit=limit, at_most=False, passed=value is not None and value >= limit)
 
 
 def ratio(new: float | None, old: float | None) -> float | None:
     return new / old if new is not None and old else None
 
 
-def less(new: float | None, old: float | None) -> float | None:
+def difference_from(new: float | None, old: float | None) -> float | None:
     return new - old if new is not None and old is not None else None

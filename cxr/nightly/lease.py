@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from cxr.artifact import listed_units, unit_key
 from cxr.errors import BadInput, StoreError
 from cxr.nightly.places import LEASES
-from cxr.store import Store, listed_units, unit_key
+from cxr.store import Store
 
 LENGTH = timedelta(minutes=3)
 BEATS = 6  # prolongations within a length: five may fail
@@ -30,7 +31,7 @@ class LostLease(StoreError):
 
 
 class Claim(BaseModel):
-    """What a lease's object says."""
+    """What a lease's object stores."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,8 +60,8 @@ class Lease:
             self.lost.set()
             claim = read_claim(self.store, newest)
             raise LostLease(
-                f"{self.store.uri}: {claim.holder} took the lease over at {told(claim.since)}, because this run was "
-                "silent for too long; latest is theirs to move"
+                f"{self.store.uri}: {claim.holder} took the lease over at {format_time(claim.since)}, because this run "
+                "was silent for too long; latest is theirs to move"
             )
 
     def prolong(self, length: timedelta) -> None:
@@ -80,14 +81,14 @@ class Lease:
 
 
 @contextlib.contextmanager
-def held(store: Store, length: timedelta = LENGTH) -> Iterator[Lease]:
+def hold_lease(store: Store, length: timedelta = LENGTH) -> Iterator[Lease]:
     """Takes the lease, prolongs it from a thread, and ends it.
 
     Raises:
         BadInput: another run holds it.
     """
-    lease, done = take(store, length), threading.Event()
-    thread = threading.Thread(target=beat, args=(lease, length, done), daemon=True)
+    lease, done = take_lease(store, length), threading.Event()
+    thread = threading.Thread(target=prolong_until, args=(lease, length, done), daemon=True)
     thread.start()
     try:
         yield lease
@@ -97,24 +98,24 @@ def held(store: Store, length: timedelta = LENGTH) -> Iterator[Lease]:
         lease.end()
 
 
-def take(store: Store, length: timedelta) -> Lease:
-    """The next lease; raises as `held`."""
+def take_lease(store: Store, length: timedelta) -> Lease:
+    """The next lease; raises as `hold_lease`."""
     newest, start = newest_token(store), now()
     if newest:
         claim = read_claim(store, newest)
         if claim.until > start:
             raise BadInput(
-                f"{store.uri}: {claim.holder} is at work here since {told(claim.since)}; wait for its end, or until "
-                f"{told(claim.until)} if it is dead"
+                f"{store.uri}: {claim.holder} is at work here since {format_time(claim.since)}; wait for its end, or "
+                f"until {format_time(claim.until)} if it is dead"
             )
     claim = Claim(holder=f"{socket.gethostname()}:{os.getpid()}", nonce=uuid.uuid4().hex, since=start,
                   until=start + length)  # fmt: skip
     if not store.put_if_absent(unit_key(LEASES, newest + 1), claim.json_bytes()):
-        return take(store, length)  # another was faster: says who
+        return take_lease(store, length)  # another was faster: says who
     return Lease(store, newest + 1, claim)
 
 
-def beat(lease: Lease, length: timedelta, done: threading.Event) -> None:
+def prolong_until(lease: Lease, length: timedelta, done: threading.Event) -> None:
     while not done.wait(length.total_seconds() / BEATS):
         try:
             lease.prolong(length)
@@ -137,5 +138,5 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def told(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -4,28 +4,25 @@ Every lease has one object, `latest/<token>.json`, that can be written once; the
 first closes the earlier leases: into each that wrote nothing it copies the pointer as it was before. From then on a
 holder that was overtaken finds its object taken, whenever it wakes up: between a check and a write there is no moment.
 
-Where an endpoint ignores conditional writes (`cxr.store.conditions` warns), two runs that overlap are not kept apart.
+Where an endpoint ignores conditional writes (`cxr.store.capabilities` warns), two runs that overlap are not kept apart.
 """
 
-from pydantic import BaseModel, ConfigDict
-
-from cxr.nightly.gate import Figures
+from cxr.artifact import listed_units, unit_key
+from cxr.nightly.gate import Frozen, GateMetrics
 from cxr.nightly.lease import Lease, LostLease
 from cxr.nightly.places import LATEST
-from cxr.store import Store, listed_units, unit_key
+from cxr.store import Store
 
 
-class Pointer(BaseModel):
+class Pointer(Frozen):
     """A night that passed its gate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     night: str = ""  # ISO date; none has passed yet: empty, and so is what follows
     token: int = 0  # of the lease under which it was moved here
     set: str = ""  # key prefixes below the same root
     data: str = ""
     model: str = ""
-    figures: Figures | None = None
+    metrics: GateMetrics | None = None
 
 
 def read_latest(store: Store) -> Pointer:
@@ -48,7 +45,7 @@ def close_earlier(lease: Lease) -> Pointer:
     return pointer
 
 
-def move(lease: Lease, pointer: Pointer) -> None:
+def move_latest(lease: Lease, pointer: Pointer) -> None:
     """Makes this the pointer.
 
     Raises:
@@ -58,7 +55,7 @@ def move(lease: Lease, pointer: Pointer) -> None:
         raise LostLease(f"{lease.store.uri}: a later run has taken over and closed this one's commit; latest stays")
 
 
-def passed_before(store: Store, date: str) -> Pointer:
+def read_earlier(store: Store, date: str) -> Pointer:
     """The pointer as it was before this night: the newest earlier night that passed, or none."""
     token = max(listed_units(store, LATEST), default=0)
     while (pointer := _read(store, token)).night >= date:

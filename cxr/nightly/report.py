@@ -6,28 +6,26 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr.data.lineage import OF_PHANTOMS, SOURCES, is_phantom
+from cxr.artifact import Artifact, Made, Record, read_record
+from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
+from cxr.artifact.kinds import NIGHT
+from cxr.artifact.metrics import NightMetrics, SourceMetrics
+from cxr.data.lineage import PHANTOM_NOTICE, has_phantoms
 from cxr.nightly.config import NightlyConfig, identity
-from cxr.nightly.gate import Check, Figures, Frozen, judge
+from cxr.nightly.gate import Check, Frozen, GateMetrics, check_metrics
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
 from cxr.nightly.pointer import Pointer
-from cxr.report.html import Table, render
+from cxr.report.pages import Table, render
 from cxr.report.words import number
-from cxr.store import (
-    PLAN_KEY,
-    Made,
-    Record,
-    Store,
-    commit_plan,
-    commit_record,
-    library_versions,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.store import Store
 
-KIND = "night"
-REPORT_KEY, PAGE_KEY = "report.json", "index.html"
+REPORT_KEY = "report.json"
+
+
+class NightReport(Artifact):
+    """What is left of a night; its recipe names the digests of data and model."""
+
+    kind = NIGHT
 
 
 class Report(Frozen):
@@ -37,7 +35,7 @@ class Report(Frozen):
     data: str  # digests that name their places
     model: str
     pictures: int
-    figures: Figures
+    metrics: GateMetrics
     checks: list[Check]
     last: str  # the night that it is compared with, or empty
     phantom: bool = False  # made of phantoms: nothing here is about patients
@@ -47,91 +45,92 @@ class Report(Frozen):
         return all(check.passed for check in self.checks)
 
     @property
-    def verdict(self) -> str:
+    def decision(self) -> str:
         """One line: passed, or what failed and why."""
         failed = "; ".join(str(check) for check in self.checks if not check.passed)
         return f"night {self.date} failed its gate: {failed}" if failed else f"night {self.date} passed its gate"
 
 
-def finished(root: Store, config: NightlyConfig, date: str) -> Record | None:
+def read_finished_night(root: Store, config: NightlyConfig, date: str) -> Record | None:
     """The record of a finished night.
 
     Raises:
         BadInput: the night was made with another recipe.
     """
-    store = place(root, date)
-    if record := read_record(store):
-        refuse_other(store, KIND, identity(config, date, record.recipe["data"], record.recipe["model"]))
+    record = read_record(report_store(root, date))
+    if record:
+        night_report(root, config, date, record.recipe["data"], record.recipe["model"]).refuse_other()
     return record
 
 
-def pinned(root: Store, date: str) -> dict[str, str] | None:
+def night_report(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> NightReport:
+    """The night that is made with this data and this model, by their digests."""
+    return NightReport(report_store(root, date), identity(config, date, data, model))
+
+
+def read_pinned_inputs(root: Store, date: str) -> dict[str, str] | None:
     """The digests of a night's data and model, if it was begun."""
     try:
-        return pq.read_table(io.BytesIO(place(root, date).get(PLAN_KEY))).to_pylist()[0]
+        return pq.read_table(io.BytesIO(report_store(root, date).get(PLAN_KEY))).to_pylist()[0]
     except KeyError:
         return None
 
 
-def begin(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> dict[str, Any]:
-    """Pins data and model of the night, so that it goes on with them after a crash; returns its recipe.
+def begin(root: Store, config: NightlyConfig, date: str, data: str, model: str) -> NightReport:
+    """Pins data and model of the night, so that it goes on with them after a crash.
 
     Raises:
         BadInput: the night was begun with another recipe.
     """
-    recipe = identity(config, date, data, model)
-    commit_plan(place(root, date), KIND, recipe, pa.Table.from_pylist([{"data": data, "model": model}]))
-    return recipe
+    begun = night_report(root, config, date, data, model)
+    begun.begin(pa.Table.from_pylist([{"data": data, "model": model}]))
+    return begun
 
 
-def place(root: Store, date: str) -> Store:
+def report_store(root: Store, date: str) -> Store:
     return below(root, f"{NIGHTS}{date}/{REPORT}")
 
 
-def report_of(
-    date: str, recipe: dict[str, Any], made: Record, found: Figures, config: NightlyConfig, last: Pointer
+def build_report(
+    date: str, recipe: dict[str, Any], generated: Record, found: GateMetrics, config: NightlyConfig, last: Pointer
 ) -> Report:
     """Judges a night.
 
     Args:
-        made: the record of the night's set.
+        generated: the record of the night's set.
         last: the newest earlier night that passed, or none.
     """
-    alike = last.figures is not None and last.figures.measured == found.measured
+    alike = last.metrics is not None and last.metrics.measured == found.measured
     return Report(
-        date=date, data=recipe["data"], model=recipe["model"], pictures=made.made.count, figures=found,
-        checks=judge(found, config, last.figures), last=last.night if alike else "",
-        phantom=is_phantom(made.metrics.get(SOURCES, ())),
+        date=date, data=recipe["data"], model=recipe["model"], pictures=generated.made.count, metrics=found,
+        checks=check_metrics(found, config, last.metrics), last=last.night if alike else "",
+        phantom=has_phantoms(SourceMetrics.read(generated).sources or ()),
     )  # fmt: skip
 
 
-def pointer_to(report: Report) -> Pointer:
-    """What `latest` says of a night that passed."""
+def build_pointer(report: Report) -> Pointer:
+    """What `latest` stores of a night that passed."""
     return Pointer(
         night=report.date, set=f"{NIGHTS}{report.date}/{SET}", data=f"{DATA}{report.data}",
-        model=f"{MODELS}{report.model}", figures=report.figures,
+        model=f"{MODELS}{report.model}", metrics=report.metrics,
     )  # fmt: skip
 
 
-def complete(root: Store, report: Report, recipe: dict[str, Any], timings: dict[str, float]) -> Record:
-    """Writes report and page, the record last."""
-    store = place(root, report.date)
+def complete(night: NightReport, report: Report, timings: dict[str, float]) -> Record:
+    """Writes report and page; returns the record."""
     objects = [
-        store.read_back(PLAN_KEY),
-        store.put(REPORT_KEY, (report.model_dump_json(indent=1) + "\n").encode()),
-        store.put(PAGE_KEY, page(report).encode()),
+        night.store.read_back(PLAN_KEY),
+        night.store.put(REPORT_KEY, (report.model_dump_json(indent=1) + "\n").encode()),
+        night.store.put(PAGE_KEY, render_page(report).encode()),
     ]
-    record = Record(
-        kind=KIND, recipe=recipe, recipe_digest=recipe_digest(recipe),
-        inputs={name: recipe[name] for name in ("data", "model")}, made=Made.of(objects), objects=objects,
-        versions=library_versions(), timings=timings, metrics={"passed": report.passed, "verdict": report.verdict},
-    )  # fmt: skip
-    return commit_record(store, record)
+    inputs = {name: night.recipe[name] for name in ("data", "model")}
+    metrics = NightMetrics(passed=report.passed, verdict=report.decision).write()
+    return night.new_record(Made.of(objects), objects, metrics, inputs=inputs, timings=timings)
 
 
-def page(report: Report) -> str:
+def render_page(report: Report) -> str:
     """The page beside `report.json`; it links to what lies around it."""
-    warning = OF_PHANTOMS if report.phantom else ""
+    warning = PHANTOM_NOTICE if report.phantom else ""
     return render("night.html", report=report, checks=checks_table(report), warning=warning)
 
 
@@ -139,9 +138,9 @@ def checks_table(report: Report) -> Table:
     rows = []
     for check in report.checks:
         limit = f"{'at most' if check.at_most else 'at least'} {number(check.limit)}"
-        rows.append([check.name.rstrip(","), shown(check.figure), limit, "passed" if check.passed else "failed"])
-    return ["figure", "found", "limit", "result"], rows
+        rows.append([check.name.rstrip(","), format_value(check.value), limit, "passed" if check.passed else "failed"])
+    return ["metric", "found", "limit", "result"], rows
 
 
-def shown(figure: float | None) -> str:
-    return "-" if figure is None else number(figure)
+def format_value(value: float | None) -> str:
+    return "-" if value is None else number(value)

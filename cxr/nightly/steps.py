@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from cxr.artifact import Record, read_record
 from cxr.errors import BadInput
 from cxr.nightly.lease import Lease
 from cxr.progress import note
-from cxr.store import Record, Store, read_record
+from cxr.store import Store
 
 POLL = 0.2  # seconds between two looks at a step
 TO_END = 20  # seconds that a step has to end by itself; Ray gives the night's own process 30
@@ -23,7 +24,7 @@ class StepFailed(Exception):
         self.code = max(code, 1)
 
 
-def done(lease: Lease, name: str, place: Store, command: Sequence[str]) -> Record:
+def ensure_step(lease: Lease, name: str, place: Store, command: Sequence[str]) -> Record:
     """The record of a step's artifact; runs the step unless it is there.
 
     Raises:
@@ -34,14 +35,14 @@ def done(lease: Lease, name: str, place: Store, command: Sequence[str]) -> Recor
     record = read_record(place)
     if record is None:
         note(f"{name} into {place.uri}")
-        run(lease, name, command)
+        run_step(lease, name, command)
         record = read_record(place)
     if record is None:
         raise BadInput(f"--{name}: left nothing in {place.uri}; leave out the option that kept it from its work")
     return record
 
 
-def run(lease: Lease, name: str, command: Sequence[str]) -> None:
+def run_step(lease: Lease, name: str, command: Sequence[str]) -> None:
     """In a session of its own, so that Ctrl-C reaches it once: from here. What it prints goes to stderr."""
     with subprocess.Popen(command, stdout=sys.stderr, start_new_session=True) as step:
         try:
@@ -49,12 +50,12 @@ def run(lease: Lease, name: str, command: Sequence[str]) -> None:
                 if lease.lost.wait(POLL):
                     lease.check()
         finally:
-            end(step)
+            end_step(step)
     if step.returncode:
         raise StepFailed(name, step.returncode)
 
 
-def end(step: subprocess.Popen) -> None:
+def end_step(step: subprocess.Popen) -> None:
     """Returns when the step stores nothing any more: the lease is given back next. A second Ctrl-C ends it at once."""
     step.terminate()  # nothing to one that has ended
     with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):

@@ -7,12 +7,12 @@ GAMMA, CONTRAST, ZOOM = 1.4, 1.3, 1.1  # factors, down and up
 BRIGHTNESS, NOISE, SHIFT = 0.1, 0.025, 0.06  # shares of the range of gray, and of the side
 
 
-def varied(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def vary_appearance(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each picture of uint8 [N, H, W] with other gamma, contrast, brightness, noise, place and size; the same shape."""
-    return np.stack([_varied(picture, rng) for picture in pixels])
+    return np.stack([_vary_one(picture, rng) for picture in pixels])
 
 
-def _varied(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _vary_one(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = picture.shape
     gamma, contrast, zoom = (factor ** rng.uniform(-1, 1) for factor in (GAMMA, CONTRAST, ZOOM))
     shift = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)

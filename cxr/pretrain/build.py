@@ -1,6 +1,5 @@
 """The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
 
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -9,57 +8,50 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import FINDINGS, Attributes
-from cxr.data.phantom import Phantom, phantom
-from cxr.latents import latent_moments
+from cxr.diffusion.latents import latent_moments
+from cxr.embedded.phantoms import draw_phantom
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
 from cxr.pretrain.vae import train_vae
 from cxr.progress import Advance, progress
-from cxr.weights import forget_place
+from cxr.prompts.findings import FINDINGS, Attributes
+from cxr.weights import strip_local_paths
 
 CORPUS = 20_000  # captions that the tokenizer is trained on
 VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's seed
 
 
-def draw_phantoms(
-    seed: int, count: int, size: int, findings: Sequence[str] = FINDINGS
-) -> tuple[np.ndarray, list[Attributes]]:
+def draw_phantoms(seed: int, count: int, size: int) -> tuple[np.ndarray, list[Attributes]]:
     """The first `count` phantoms of a series: uint8 [count, size, size] and what each shows."""
     pixels = np.empty((count, size, size), np.uint8)
     attributes: list[Attributes] = []
-    arguments = ([seed] * count, range(count), [findings] * count, [size] * count)
+    arguments = ([seed] * count, range(count), [FINDINGS] * count, [size] * count)
     with ProcessPoolExecutor() as pool, progress("phantoms", count, "pictures") as advance:
-        for i, drawn in enumerate(pool.map(small_phantom, *arguments, chunksize=50)):
+        for i, drawn in enumerate(pool.map(draw_phantom, *arguments, chunksize=50)):
             pixels[i] = drawn.pixels
             attributes.append(drawn.attributes)
             advance()
     return pixels, attributes
 
 
-def small_phantom(seed: int, number: int, findings: Sequence[str], size: int) -> Phantom:
-    return phantom(seed, number, findings, size)
-
-
 def build(config: PretrainConfig, folder: Path) -> None:
     """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors."""
     pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size)
-    vae = trained_vae(config, pixels, folder / "vae")
-    tokenizer, encoder = trained_text(config, folder)
+    vae = load_or_train_vae(config, pixels, folder / "vae")
+    tokenizer, encoder = load_or_train_text(config, folder)
     mean, std = latent_moments(vae, pixels)
     scale, rng = vae.config.scaling_factor, stage_rng(config, DENOISER_STREAM)
     unet = make_unet(config.denoiser, config.vae.latent_channels, mean.shape[-1], config.text.width)
     with progress("denoiser", config.denoiser.steps, "steps") as advance:
-        train_denoiser(
-            config.denoiser, tokenizer, encoder, (mean * scale, std * scale), attributes, unet, rng, told(advance)
-        )  # fmt: skip
+        moments, report = (mean * scale, std * scale), show_metrics(advance)
+        train_denoiser(config.denoiser, tokenizer, encoder, moments, attributes, unet, rng, report)
     pipe = StableDiffusionPipeline(
         vae=vae, text_encoder=encoder, tokenizer=tokenizer, unet=unet, scheduler=make_scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipe.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    forget_place(folder)
+    strip_local_paths(folder)
 
 
 def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:
@@ -71,28 +63,28 @@ def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:
     return np.random.default_rng([config.seed, stream])
 
 
-def trained_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
+def load_or_train_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
     if not (folder / "config.json").exists():
         rng = stage_rng(config, VAE_STREAM)
         with progress("autoencoder", config.vae.steps, "steps") as advance:
-            train_vae(config.vae, pixels, rng, told(advance)).save_pretrained(folder)
+            train_vae(config.vae, pixels, rng, show_metrics(advance)).save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
 
 
-def trained_text(config: PretrainConfig, folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
+def load_or_train_text(config: PretrainConfig, folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
     words, states = folder / "tokenizer", folder / "text_encoder"
     if not (states / "config.json").exists():
         rng = stage_rng(config, TEXT_STREAM)
         tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, rng)[0])
         encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
         with progress("text encoder", config.text.steps, "steps") as advance:
-            train_text_encoder(config.text, tokenizer, encoder, head, rng, told(advance))
+            train_text_encoder(config.text, tokenizer, encoder, head, rng, show_metrics(advance))
         tokenizer.save_pretrained(words)
         encoder.save_pretrained(states)
     encoder = CLIPTextModel.from_pretrained(states, local_files_only=True)
     return CLIPTokenizer.from_pretrained(words, local_files_only=True), encoder.eval().requires_grad_(False)
 
 
-def told(advance: Advance):
-    """A `report` that shows the figures behind the progress."""
-    return lambda figures: advance(1, " ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+def show_metrics(advance: Advance):
+    """A `report` that shows the metrics behind the progress."""
+    return lambda metrics: advance(1, " ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

@@ -10,24 +10,30 @@ class Config(BaseModel):
 
 
 class VaeConfig(Config):
-    channels: tuple[int, ...] = (16, 32, 32)  # one a level; each level but the last halves the picture
-    latent_channels: int = 8  # half the pictures' numbers: with Stable Diffusion's 4, dots and grain were lost
+    channels: tuple[int, ...] = (16, 32, 32)
+    """One a level; each level but the last halves the picture."""
+    latent_channels: int = 8
+    """Half the pictures' numbers: with Stable Diffusion's 4, dots and grain were lost."""
     steps: int = 3000
     batch: int = 2
     learning_rate: float = 3e-3
     kl_weight: float = 1e-5
-    edge_weight: float = 1.0  # of the L1 between finite differences: keeps ribs, wires and pleural lines sharp
-    texture_weight: float = 2.0  # of the L1 between local strengths of the same: keeps grain from being smoothed away
+    edge_weight: float = 1.0
+    """Of the L1 between finite differences: keeps ribs, wires and pleural lines sharp."""
+    texture_weight: float = 2.0
+    """Of the L1 between local strengths of the same: keeps grain from being smoothed away."""
 
 
 class TextConfig(Config):
     vocabulary: int = 2048
-    length: int = 77  # tokens, as CLIP
+    length: int = 77
+    """Tokens, as CLIP."""
     width: int = 96
     layers: int = 3
     heads: int = 4
     steps: int = 1000
-    jumbled: float = 0.7  # share of captions whose words are mixed up
+    jumbled: float = 0.7
+    """Share of captions whose words are mixed up."""
     batch: int = 64
     learning_rate: float = 1e-3
 
@@ -40,16 +46,20 @@ class DenoiserConfig(Config):
     learning_rate: float = 8e-4
     warmup: int = 150
     ema: float = 0.999
-    caption_dropout: float = 0.1  # share of empty captions, for classifier-free guidance
-    jumbled: float = 0.4  # share of captions whose words are mixed up
-    snr_gamma: float = 5.0  # Min-SNR weighting, Hang et al. 2023 (arXiv:2303.09556)
+    caption_dropout: float = 0.1
+    """Share of empty captions, for classifier-free guidance."""
+    jumbled: float = 0.4
+    """Share of captions whose words are mixed up."""
+    snr_gamma: float = 5.0
+    """Min-SNR weighting, Hang et al. 2023 (arXiv:2303.09556)."""
 
 
 class PretrainConfig(Config):
     """The whole recipe of an embedded base model."""
 
     seed: int = 0
-    size: int = 128  # px
+    size: int = 128
+    """Pixels along each side."""
     phantoms: int = 12000
     vae: VaeConfig = VaeConfig()
     text: TextConfig = TextConfig()
@@ -60,7 +70,11 @@ class ExtractorConfig(Config):
     """The recipe of the embedded extractor; what is not here is as in a classifier's own configuration."""
 
     seed: int = 0
-    size: int = 128  # px
-    phantoms: int = 8000  # each is shown as it is and once more with another appearance
-    epochs: int = 4  # over both
-    fresh: int = 1000  # phantoms of another series, for the accuracy in the card
+    size: int = 128
+    """Pixels along each side."""
+    phantoms: int = 8000
+    """Each is shown as it is and once more with another appearance."""
+    epochs: int = 4
+    """Over both."""
+    fresh: int = 1000
+    """Phantoms of another series, for the accuracy in the card."""

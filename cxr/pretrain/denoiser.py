@@ -10,10 +10,10 @@ from diffusers.training_utils import EMAModel, compute_snr
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import Attributes
-from cxr.data.prompts import describe
 from cxr.pretrain.config import DenoiserConfig
 from cxr.pretrain.text import jumble, tokens_of
+from cxr.prompts.findings import Attributes
+from cxr.prompts.templates import describe_attributes
 
 # Stable Diffusion's own noise schedule; v-prediction, because a small model then keeps brightness (arXiv:2202.00512).
 NOISE_SCHEDULE = {
@@ -46,9 +46,9 @@ def make_scheduler() -> DPMSolverMultistepScheduler:
     return DPMSolverMultistepScheduler(**NOISE_SCHEDULE, algorithm_type="dpmsolver++")
 
 
-def captions(attributes: Sequence[Attributes], config: DenoiserConfig, rng: np.random.Generator) -> list[str]:
+def draw_captions(attributes: Sequence[Attributes], config: DenoiserConfig, rng: np.random.Generator) -> list[str]:
     """A fresh caption for each picture every time it is seen; some are left empty, some have their words mixed up."""
-    texts = [describe(a, rng) for a in attributes]
+    texts = [describe_attributes(a, rng) for a in attributes]
     draws = rng.random(len(texts))
     empty, jumbled = config.caption_dropout, config.caption_dropout + config.jumbled
     return ["" if u < empty else jumble(t, rng) if u < jumbled else t for t, u in zip(texts, draws, strict=True)]
@@ -95,7 +95,7 @@ def train_denoiser(
     ema = EMAModel(trained, decay=config.ema, use_ema_warmup=True, power=0.75)
     for _ in range(config.steps):
         rows = rng.integers(len(attributes), size=config.batch)
-        texts = captions([attributes[i] for i in rows], config, rng)
+        texts = draw_captions([attributes[i] for i in rows], config, rng)
         with torch.no_grad():
             hidden = encoder(tokens_of(tokenizer, texts)).last_hidden_state
         mean, std = moments[0][rows], moments[1][rows]

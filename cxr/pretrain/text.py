@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from cxr.data.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, VIEWS, ZONES, Attributes, sample_attributes
-from cxr.data.prompts import describe
 from cxr.pretrain.config import TextConfig
+from cxr.prompts.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, VIEWS, ZONES, Attributes, sample_attributes
+from cxr.prompts.templates import describe_attributes
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 ALL_PATTERNS = tuple(p for patterns in PATTERNS.values() for p in patterns)
@@ -37,7 +37,7 @@ def sample_captions(count: int, rng: np.random.Generator) -> tuple[list[str], li
         sample_attributes(FINDINGS[rng.integers(len(FINDINGS))], "FM"[rng.integers(2)], int(rng.integers(3, 95)), rng)
         for _ in range(count)
     ]
-    return [describe(a, rng) for a in drawn], drawn
+    return [describe_attributes(a, rng) for a in drawn], drawn
 
 
 def train_tokenizer(config: TextConfig, corpus: Sequence[str]) -> CLIPTokenizer:

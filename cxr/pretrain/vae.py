@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from cxr.latents import latent_moments, to_signal
+from cxr.diffusion.latents import latent_moments, to_signal
 from cxr.pretrain.config import VaeConfig
 
 

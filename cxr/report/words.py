@@ -1,19 +1,19 @@
-"""How figures are called and written, on every page alike."""
+"""How metrics are called and numbers written, on every page alike."""
 
 import numpy as np
 
 FRECHET = "frechet_distance"
-CALLED = {  # what the field calls a figure with Inception's features; with another's it is only what it is
+CALLED = {  # what the field calls a metric with Inception's features; with another's it is only what it is
     FRECHET: "FID", "kernel_distance": "KID", "inception_score": "Inception Score",
 }  # fmt: skip
 
 
-def title(extractor: str, figure: str) -> str:
-    """What a figure may be called: a distance in the features of another network than Inception is no FID."""
-    plain = figure.replace("_", " ").replace("frechet", "Fréchet")
-    if figure not in CALLED:
+def metric_label(extractor: str, metric: str) -> str:
+    """What a metric may be called: a distance in the features of another network than Inception is no FID."""
+    plain = metric.replace("_", " ").replace("frechet", "Fréchet")
+    if metric not in CALLED:
         return plain
-    return CALLED[figure] if extractor == "inception" else f"{plain} ({extractor})"
+    return CALLED[metric] if extractor == "inception" else f"{plain} ({extractor})"
 
 
 def number(value: float) -> str:

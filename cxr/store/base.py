@@ -1,4 +1,4 @@
-"""What every store can do, the rules for keys, and the digests that records and commits are compared by."""
+"""The interface of all stores, the rules for keys, and the digests that records and commits are compared by."""
 
 import hashlib
 import mmap
@@ -19,7 +19,7 @@ Data = bytes | mmap.mmap  # what is written: an object, or a local file that is 
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """An object as it was written or read back: size in bytes, sha256 in hex."""
 
     key: str
@@ -27,7 +27,7 @@ class Stored:
     sha256: str
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """One line of a listing: the key below the store's root and the size in bytes."""
 
     key: str
@@ -48,20 +48,20 @@ class Store(ABC):
 
     @abstractmethod
     def check(self, write: bool = True) -> None:
-        """Raise `BadInput` (one line) if the place cannot be used; writes nothing, answers within seconds.
+        """Raise `BadInput` (one line) if the place cannot be used; writes nothing, returns within seconds.
 
         With `write=False` it only has to be readable, and a local folder has to exist.
         """
 
     @abstractmethod
-    def put(self, key: str, data: Data) -> Stored:
+    def put(self, key: str, data: Data) -> StoredObject:
         """Write the object whole, over whatever was there."""
 
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write the object if there is none; True if it is there with our content, False if with other content.
 
-        True covers an own earlier write whose acknowledgement was lost. Of several writers with different
+        True covers our own earlier write whose acknowledgement was lost. Of several writers with different
         contents one gets True.
         """
 
@@ -70,7 +70,7 @@ class Store(ABC):
         """The whole object; `KeyError` if absent."""
 
     @abstractmethod
-    def read_back(self, key: str) -> Stored:
+    def read_back(self, key: str) -> StoredObject:
         """Size and sha256 of what is stored now, read in pieces; `KeyError` if absent."""
 
     @abstractmethod
@@ -78,7 +78,7 @@ class Store(ABC):
         """Whether there is an object of exactly this key."""
 
     @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Every object whose key starts with `prefix`, in no order, streaming; nothing if the place does not exist."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Store(ABC):
 
     @abstractmethod
     def tidy(self) -> None:
-        """Remove what killed writers left behind (never an object)."""
+        """Remove temporary files of killed writers (never an object)."""
 
     @abstractmethod
     def open(self, key: str) -> "pa.NativeFile":

@@ -1,10 +1,10 @@
-"""What this machine has learned about S3 endpoints: what an endpoint cannot do, and what that costs.
+"""What S3 endpoints can do, found out once on this machine, and what it costs where one cannot.
 
 `conditional`: it honours a conditional PUT (`If-None-Match: *`); some ignore it and answer 200 to both of two writers.
 `checksums`: it takes a PUT with a SHA-256 checksum. `multi_delete`: it deletes many objects in one request.
 
-Each answer is kept for each endpoint and bucket in a small file of the user's cache folder, so that it is asked for
-once a machine. Delete the folder to ask again.
+Each answer is kept for each endpoint and bucket in a small file of the user's cache folder, so that one machine probes
+once. Delete the folder to probe again.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from pathlib import Path
 import filelock
 
 _log = logging.getLogger(__name__)
-_learned: dict[str, bool] = {}  # for this process, also where the cache folder cannot be written
-_WORDS = {"honoured": True, "ignored": False}
-LOST = {
+_known: dict[str, bool] = {}  # in this process, also where the cache folder cannot be written
+_ANSWERS = {"honoured": True, "ignored": False}
+CONSEQUENCES = {
     "conditional": "ignores conditional writes: of two simultaneous runs into one place the last writer wins. "
     "Let one run at a time write there.",
     "checksums": "takes no SHA-256 checksums: what arrives is compared by its MD5 and its signed hash alone. "
@@ -29,24 +29,24 @@ LOST = {
 }
 
 
-def recall(endpoint: str, bucket: str, what: str) -> bool | None:
-    """True if the endpoint can do `what` (a name in `LOST`), False if not, None if this machine does not know."""
+def lookup(endpoint: str, bucket: str, what: str) -> bool | None:
+    """True if the endpoint can do `what` (a key of `CONSEQUENCES`), False if not, None if it was not probed here."""
     file = _file(endpoint, bucket, what)
-    if file.name not in _learned:
+    if file.name not in _known:
         with contextlib.suppress(OSError):
             word = file.read_text(encoding="utf-8")
-            if word in _WORDS:
-                _learned[file.name] = _WORDS[word]
-    known = _learned.get(file.name)
+            if word in _ANSWERS:
+                _known[file.name] = _ANSWERS[word]
+    known = _known.get(file.name)
     if known is False:
         _warn_once(bucket, what)
     return known
 
 
-def remember(endpoint: str, bucket: str, what: str, able: bool) -> None:
-    """Keep the answer for this process and, where the cache folder allows, for the machine; says what is lost."""
+def save(endpoint: str, bucket: str, what: str, able: bool) -> None:
+    """Keep the answer for this process and, where the cache folder allows, for the machine; warns of an inability."""
     file = _file(endpoint, bucket, what)
-    _learned[file.name] = able
+    _known[file.name] = able
     if not able:
         _warn_once(bucket, what)
     with contextlib.suppress(OSError):
@@ -55,13 +55,13 @@ def remember(endpoint: str, bucket: str, what: str, able: bool) -> None:
 
 
 @contextlib.contextmanager
-def asking(endpoint: str, bucket: str) -> Iterator[None]:
-    """Only one process of this machine asks about conditions at a time; without a cache folder each asks."""
+def probe_lock(endpoint: str, bucket: str) -> Iterator[None]:
+    """Only one process of this machine probes for conditional writes at a time; without a cache folder each does."""
     file = _file(endpoint, bucket, "conditional")
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(filelock.FileLock(file.with_suffix(".lock")))
+            locks.enter_context(filelock.FileLock(file.with_suffix(".lock")))
         yield
 
 
@@ -74,4 +74,4 @@ def _file(endpoint: str, bucket: str, what: str) -> Path:
 
 @functools.cache
 def _warn_once(bucket: str, what: str) -> None:
-    _log.warning("the S3 endpoint of bucket %r %s", bucket, LOST[what])
+    _log.warning("the S3 endpoint of bucket %r %s", bucket, CONSEQUENCES[what])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxr.errors import StoreError
-from cxr.store.base import Store, Stored, sha256
+from cxr.store.base import Store, StoredObject, sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 28  # bytes; S3 takes 5 GB in one write, and a failed one is sent again from its beginning
 
 
-def put_file(store: Store, key: str, path: Path) -> Stored:
+def put_file(store: Store, key: str, path: Path) -> StoredObject:
     """Stores a local file without reading it into memory."""
     if not path.stat().st_size:
         return store.put(key, b"")
@@ -38,20 +38,20 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def put_folder(store: Store, prefix: str, folder: Path) -> list[Stored]:
+def put_folder(store: Store, prefix: str, folder: Path) -> list[StoredObject]:
     """Stores every file below a local folder, in the order of their names, under `prefix` and its name there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [put_file(store, f"{prefix}{path.relative_to(folder).as_posix()}", path) for path in files]
 
 
-def put_pieces(store: Store, prefix: str, path: Path) -> list[Stored]:
+def put_pieces(store: Store, prefix: str, path: Path) -> list[StoredObject]:
     """Stores a file of any size as objects `prefix` and a number."""
     with path.open("rb") as file:
         pieces = iter(lambda: file.read(PIECE), b"")
         return [store.put(f"{prefix}{number:04d}", piece) for number, piece in enumerate(pieces)]
 
 
-def get_pieces(store: Store, pieces: list[Stored], path: Path) -> None:
+def get_pieces(store: Store, pieces: list[StoredObject], path: Path) -> None:
     """Writes what `put_pieces` stored to a local file.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.errors import BadInput, StoreError, disk_full
-from cxr.store.base import TEMP_PREFIX, Data, Listed, Store, Stored, check_key, sha256
+from cxr.store.base import TEMP_PREFIX, Data, ListedObject, Store, StoredObject, check_key, sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,40 +47,40 @@ class LocalStore(Store):
                 f"{self.root}: {nearest} is not {need} for this user; choose another location or mend its rights"
             )
 
-    def put(self, key: str, data: Data) -> Stored:
-        with self._written(key, data) as (temp, path):
+    def put(self, key: str, data: Data) -> StoredObject:
+        with self._temporary_file(key, data) as (temp, path):
             temp.replace(path)
-        return Stored(key, len(data), sha256(data))
+        return StoredObject(key, len(data), sha256(data))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        with self._written(key, data) as (temp, path):
+        with self._temporary_file(key, data) as (temp, path):
             if _link_new(temp, path):
                 return True
         return self.read_back(key).sha256 == sha256(data)
 
     def get(self, key: str) -> bytes:
-        with self._reading(key):
+        with self._read_errors(key):
             return self._path(key).read_bytes()
 
-    def read_back(self, key: str) -> Stored:
-        with self._reading(key), self._path(key).open("rb") as file:
+    def read_back(self, key: str) -> StoredObject:
+        with self._read_errors(key), self._path(key).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return Stored(key, file.tell(), digest)
+            return StoredObject(key, file.tell(), digest)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
-    def list(self, prefix: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         for entry in self._walk(self.root / prefix.rpartition("/")[0]):
             key = Path(entry.path).relative_to(self.root).as_posix()
             if key.startswith(prefix) and not entry.name.startswith(TEMP_PREFIX):
                 with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
-                    yield Listed(key, entry.stat().st_size)
+                    yield ListedObject(key, entry.stat().st_size)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             path = self._path(key)
-            with self._told(key):
+            with self._write_errors(key):
                 path.unlink(missing_ok=True)
             for folder in itertools.takewhile(lambda p: p != self.root, path.parents):
                 try:
@@ -96,18 +96,18 @@ class LocalStore(Store):
     def open(self, key: str) -> "pa.NativeFile":
         import pyarrow as pa
 
-        with self._reading(key):
+        with self._read_errors(key):
             return pa.OSFile(str(self._path(key)))
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
     @contextlib.contextmanager
-    def _written(self, key: str, data: Data) -> Iterator[tuple[Path, Path]]:
+    def _temporary_file(self, key: str, data: Data) -> Iterator[tuple[Path, Path]]:
         """The data in a temporary file beside its destination; the temporary name is gone afterwards."""
         path = self._path(key)
         temp = path.with_name(f"{TEMP_PREFIX}{socket.gethostname()}-{os.getpid()}-{next(_counter)}")
-        with self._told(key):
+        with self._write_errors(key):
             try:
                 _write_durably(temp, data)
                 yield temp, path
@@ -115,7 +115,7 @@ class LocalStore(Store):
                 temp.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _reading(self, key: str) -> Iterator[None]:
+    def _read_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -124,7 +124,7 @@ class LocalStore(Store):
             raise StoreError(f"{self.root}: {key} cannot be read: {error.strerror}") from error
 
     @contextlib.contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _write_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -151,7 +151,7 @@ class LocalStore(Store):
 def _write_durably(temp: Path, data: Data) -> None:
     """The folder is made when it is missing, also when a deleting process has just removed it as empty.
 
-    fsync, because a commit must not outlive the payload it speaks for: after a power cut some filesystems keep the
+    fsync, because a commit must not outlive its payload: after a power cut some filesystems keep the
     new name of a file that was not synced, with no content. (Its folder need not be synced: names reach the journal
     in order, so a commit that survived has its payload before it.)
     """
@@ -185,7 +185,7 @@ def _link_new(temp: Path, path: Path) -> bool:
 
 
 def _writer_is_gone(temp: Path) -> bool:
-    """On this machine its process tells; a file from another machine counts as left behind after an hour."""
+    """On this machine, whether its process has ended; on another, whether the file is an hour old."""
     host, pid, _ = temp.name.removeprefix(TEMP_PREFIX).rsplit("-", 2)
     if host == socket.gethostname() and pid.isdigit():
         try:

@@ -1,6 +1,6 @@
 """The store in an S3 bucket: single PUTs with SHA-256, conditional commits, keys from the usual AWS settings only.
 
-What an endpoint cannot do is learned by asking once (capabilities.py), and done without.
+What an endpoint cannot do is found out by one try (capabilities.py), and done without.
 """
 
 import base64
@@ -18,19 +18,19 @@ from botocore.parsers import ResponseParserError
 from cxr.errors import BadInput, StoreError
 from cxr.progress import note
 from cxr.store import capabilities
-from cxr.store.base import Data, Listed, Store, Stored, check_key, sha256
+from cxr.store.base import Data, ListedObject, Store, StoredObject, check_key, sha256
 from cxr.store.ranges import Ranges
-from cxr.store.s3_client import connect, is_unsigned, outlast
-from cxr.store.s3_errors import BAD_KEYS, KEYS, OUTAGE_CODES, code_of, explain
+from cxr.store.s3_client import connect, is_unsigned, retry_through_outage
+from cxr.store.s3_errors import BAD_KEY_CODES, KEYS, OUTAGE_CODES, error_code, explain_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _T = TypeVar("_T")
-_TROUBLE = (BotoCoreError, ClientError, ResponseParserError, OSError, RecursionError)
-_EXISTS = ("412", "PreconditionFailed")
-_ABSENT = ("NoSuchKey", "404")
-_DELETING = 16  # threads, where an endpoint deletes one object a request
+_CLIENT_ERRORS = (BotoCoreError, ClientError, ResponseParserError, OSError, RecursionError)
+_EXISTS_CODES = ("412", "PreconditionFailed")
+_ABSENT_CODES = ("NoSuchKey", "404")
+_DELETE_THREADS = 16  # threads, where an endpoint deletes one object a request
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class S3Store(Store):
         return f"s3://{self.bucket}/{self.prefix}".removesuffix("/")
 
     def check(self, write: bool = True) -> None:
-        """Lists one key, which tells a missing bucket, refused keys and a silent endpoint apart."""
+        """Lists one key, whose error distinguishes a missing bucket, refused keys and a silent endpoint."""
         try:
             client = connect(patient=False)
         except BadInput as error:
@@ -54,49 +54,49 @@ class S3Store(Store):
             raise BadInput(f"{self.uri}: no keys; set {KEYS}: without, public buckets can be read, and no more")
         try:
             client.list_objects_v2(Bucket=self.bucket, Prefix=self._root, MaxKeys=1)
-        except _TROUBLE as error:
-            raise BadInput(f"{self.uri}: {explain(error, self.bucket, client.meta.endpoint_url)}") from None
+        except _CLIENT_ERRORS as error:
+            raise BadInput(f"{self.uri}: {explain_error(error, self.bucket, client.meta.endpoint_url)}") from None
         if is_unsigned(client):
             note(f"{self.uri}: no AWS keys here, so it is read unsigned, as a public bucket")
 
-    def put(self, key: str, data: Data) -> Stored:
+    def put(self, key: str, data: Data) -> StoredObject:
         self._put(key, data)
-        return Stored(key, len(data), sha256(data))
+        return StoredObject(key, len(data), sha256(data))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """A refused condition may be our own earlier PUT whose answer was lost, so the content decides."""
-        if self._can("conditional") is None and self._written_by_asking(key, data):
-            return self._holds(key, data)
-        if self._can("conditional"):
-            return self._put_new(key, data) or self._holds(key, data)
+        if self._is_able("conditional") is None and self._probe_by_writing(key, data):
+            return self._has_content(key, data)
+        if self._is_able("conditional"):
+            return self._put_if_new(key, data) or self._has_content(key, data)
         if not self.exists(key):
             self._put(key, data)
-        return self._holds(key, data)
+        return self._has_content(key, data)
 
     def get(self, key: str) -> bytes:
         return self._read(key, lambda body: body.read())
 
-    def read_back(self, key: str) -> Stored:
-        return Stored(key, *self._read(key, _digest))
+    def read_back(self, key: str) -> StoredObject:
+        return StoredObject(key, *self._read(key, _digest))
 
     def exists(self, key: str) -> bool:
-        with self._told() as client:
+        with self._client() as client:
             try:
-                outlast(lambda: client.head_object(**self._object(key)))
+                retry_through_outage(lambda: client.head_object(**self._object(key)))
             except ClientError as error:
-                if code_of(error) != "404":
+                if error_code(error) != "404":
                     raise
                 return False
         return True
 
-    def list(self, prefix: str = "") -> Iterator[Listed]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         place = {"Bucket": self.bucket, "Prefix": self._root + prefix}
         while True:
-            with self._told() as client:
-                page = outlast(lambda: client.list_objects_v2(**place))  # noqa: B023 - called before place changes
+            with self._client() as client:
+                page = retry_through_outage(lambda: client.list_objects_v2(**place))  # noqa: B023 - called before place changes
             for found in page.get("Contents", ()):
                 if key := found["Key"].removeprefix(self._root):  # consoles make an object for the folder itself
-                    yield Listed(key, found["Size"])
+                    yield ListedObject(key, found["Size"])
             more = page.get("NextContinuationToken")
             if not more:
                 return
@@ -105,7 +105,7 @@ class S3Store(Store):
     def delete(self, keys: Iterable[str]) -> None:
         names = ({"Key": self._root + check_key(key)} for key in keys)
         while some := list(islice(names, 1000)):
-            if self._can("multi_delete") is False or not self._deleted_together(some):
+            if self._is_able("multi_delete") is False or not self._delete_many(some):
                 self._delete_each(some)
 
     def tidy(self) -> None:
@@ -114,14 +114,14 @@ class S3Store(Store):
     def open(self, key: str) -> "pa.NativeFile":
         import pyarrow as pa
 
-        with self._told() as client:
+        with self._client() as client:
             try:
-                size = outlast(lambda: client.head_object(**self._object(key)))["ContentLength"]
+                size = retry_through_outage(lambda: client.head_object(**self._object(key)))["ContentLength"]
             except ClientError as error:
-                if code_of(error) not in _ABSENT:
+                if error_code(error) not in _ABSENT_CODES:
                     raise
                 raise KeyError(key) from None
-        return pa.PythonFile(Ranges(lambda start, count: self._range(key, start, count), size), mode="r")
+        return pa.PythonFile(Ranges(lambda start, count: self._get_range(key, start, count), size), mode="r")
 
     @property
     def _root(self) -> str:
@@ -130,24 +130,24 @@ class S3Store(Store):
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self._root + check_key(key)}
 
-    def _can(self, what: str) -> bool | None:
-        return capabilities.recall(connect().meta.endpoint_url, self.bucket, what)
+    def _is_able(self, what: str) -> bool | None:
+        return capabilities.lookup(connect().meta.endpoint_url, self.bucket, what)
 
-    def _learn(self, what: str, able: bool) -> None:
-        capabilities.remember(connect().meta.endpoint_url, self.bucket, what, able)
+    def _save_ability(self, what: str, able: bool) -> None:
+        capabilities.save(connect().meta.endpoint_url, self.bucket, what, able)
 
     def _put(self, key: str, data: Data, **condition: str) -> None:
         """With the SHA-256; where the endpoint is known to refuse that (Backblaze B2), with the MD5.
 
         Both checksum arguments: with the value alone a newer gateway accepted a wrong one.
         """
-        place, able = self._object(key) | condition, self._can("checksums")
-        with self._told() as client:
+        place, able = self._object(key) | condition, self._is_able("checksums")
+        with self._client() as client:
             if is_unsigned(client):
                 raise StoreError(f"{self.uri}: no keys on this machine; set {KEYS} there too")
 
             def send(**hashes: str) -> None:
-                outlast(lambda: client.put_object(**place, Body=data, **hashes))
+                retry_through_outage(lambda: client.put_object(**place, Body=data, **hashes))
 
             def send_with_md5() -> None:
                 send(ContentMD5=_base64(hashlib.md5(data, usedforsecurity=False)))
@@ -158,120 +158,120 @@ class S3Store(Store):
             try:
                 send(ChecksumAlgorithm="SHA256", ChecksumSHA256=_base64(hashlib.sha256(data)))
                 if able is None:
-                    self._learn("checksums", True)
+                    self._save_ability("checksums", True)
             except ClientError as refusal:
-                if able or code_of(refusal) in (*_EXISTS, *OUTAGE_CODES):
+                if able or error_code(refusal) in (*_EXISTS_CODES, *OUTAGE_CODES):
                     raise
-                self._learn_without_checksums(refusal, send_with_md5)
+                self._probe_without_checksums(refusal, send_with_md5)
 
-    def _learn_without_checksums(self, refusal: ClientError, send: Callable[[], None]) -> None:
+    def _probe_without_checksums(self, refusal: ClientError, send: Callable[[], None]) -> None:
         """Raises the refusal if it was not the checksum's, so that without one the PUT is refused as well."""
         try:
             send()
         except ClientError as error:
-            if code_of(error) not in _EXISTS:
+            if error_code(error) not in _EXISTS_CODES:
                 raise refusal from None
-            self._learn("checksums", False)
+            self._save_ability("checksums", False)
             raise
-        self._learn("checksums", False)
+        self._save_ability("checksums", False)
 
-    def _put_new(self, key: str, data: bytes) -> bool:
-        """True if the PUT was accepted, False if the endpoint says that the object exists."""
+    def _put_if_new(self, key: str, data: bytes) -> bool:
+        """True if the PUT was accepted, False if the object exists."""
         try:
             self._put(key, data, IfNoneMatch="*")
         except StoreError as error:
-            if code_of(error.__cause__) not in _EXISTS:
+            if error_code(error.__cause__) not in _EXISTS_CODES:
                 raise
             return False
         return True
 
-    def _written_by_asking(self, key: str, data: bytes) -> bool:
-        """Learn whether conditions are honoured by making this very PUT twice; False if another process has learned it.
+    def _probe_by_writing(self, key: str, data: bytes) -> bool:
+        """Find out whether conditions are honoured by making this very PUT twice; False if another process has done so.
 
         The second of two conditional PUTs of one key must be refused.
         """
-        with capabilities.asking(connect().meta.endpoint_url, self.bucket):
-            if self._can("conditional") is not None:
+        with capabilities.probe_lock(connect().meta.endpoint_url, self.bucket):
+            if self._is_able("conditional") is not None:
                 return False
             if not self.exists(key):
-                self._learn("conditional", self._refuses_second(key, data))
+                self._save_ability("conditional", self._probe_second_write(key, data))
         return True
 
-    def _refuses_second(self, key: str, data: bytes) -> bool:
+    def _probe_second_write(self, key: str, data: bytes) -> bool:
         """Whether it does; an endpoint that takes no condition at all, but the object without, does not."""
         try:
-            return not self._put_new(key, data) or not self._put_new(key, data)
+            return not self._put_if_new(key, data) or not self._put_if_new(key, data)
         except StoreError as error:
-            if code_of(error.__cause__) in ("", *BAD_KEYS, *OUTAGE_CODES):
+            if error_code(error.__cause__) in ("", *BAD_KEY_CODES, *OUTAGE_CODES):
                 raise
             self._put(key, data)
             return False
 
-    def _deleted_together(self, some: Sequence[dict[str, str]]) -> bool:
-        """False if the endpoint takes no request to delete many (Google's S3 door); it then deletes the first alone."""
-        with self._told() as client:
+    def _delete_many(self, some: Sequence[dict[str, str]]) -> bool:
+        """False if the endpoint takes no request to delete many (Google's); the first object is then deleted alone."""
+        with self._client() as client:
             try:
-                answer = outlast(
+                answer = retry_through_outage(
                     lambda: client.delete_objects(Bucket=self.bucket, Delete={"Objects": some, "Quiet": True})
                 )
             except ClientError as error:
-                if self._can("multi_delete") or code_of(error) in OUTAGE_CODES:
+                if self._is_able("multi_delete") or error_code(error) in OUTAGE_CODES:
                     raise
                 try:
                     self._delete_one(some[0])
                 except StoreError:
                     raise error from None
-                self._learn("multi_delete", False)
+                self._save_ability("multi_delete", False)
                 return False
         for failed in answer.get("Errors", ()):
-            if failed.get("Code") not in _ABSENT:
+            if failed.get("Code") not in _ABSENT_CODES:
                 raise StoreError(f"{self.uri}: {failed['Key']} cannot be deleted ({failed.get('Code')})")
-        if self._can("multi_delete") is None:
-            self._learn("multi_delete", True)
+        if self._is_able("multi_delete") is None:
+            self._save_ability("multi_delete", True)
         return True
 
     def _delete_each(self, some: Sequence[dict[str, str]]) -> None:
-        with ThreadPoolExecutor(_DELETING) as threads:
+        with ThreadPoolExecutor(_DELETE_THREADS) as threads:
             for _ in threads.map(self._delete_one, some):
                 pass
 
     def _delete_one(self, name: dict[str, str]) -> None:
-        with self._told() as client:
+        with self._client() as client:
             try:
-                outlast(lambda: client.delete_object(Bucket=self.bucket, **name))
+                retry_through_outage(lambda: client.delete_object(Bucket=self.bucket, **name))
             except ClientError as error:
-                if code_of(error) not in _ABSENT:  # Google's says so of what is gone already
+                if error_code(error) not in _ABSENT_CODES:  # Google's answer for an object that is gone already
                     raise
 
-    def _holds(self, key: str, data: bytes) -> bool:
+    def _has_content(self, key: str, data: bytes) -> bool:
         try:
             return self.read_back(key).sha256 == sha256(data)
         except KeyError:  # deleted meanwhile: it was not ours
             return False
 
     def _read(self, key: str, consume: Callable[[Any], _T]) -> _T:
-        """What `consume` makes of the object's body; a body that breaks off is read again from its start."""
-        with self._told() as client:
+        """What `consume` returns for the object's body; a body that breaks off is read again from its start."""
+        with self._client() as client:
             try:
-                return outlast(lambda: consume(client.get_object(**self._object(key))["Body"]))
+                return retry_through_outage(lambda: consume(client.get_object(**self._object(key))["Body"]))
             except ClientError as error:
-                if code_of(error) not in _ABSENT:
+                if error_code(error) not in _ABSENT_CODES:
                     raise
                 raise KeyError(key) from None
 
-    def _range(self, key: str, start: int, count: int) -> bytes:
+    def _get_range(self, key: str, start: int, count: int) -> bytes:
         wanted = self._object(key) | {"Range": f"bytes={start}-{start + count - 1}"}
-        with self._told() as client:
-            return outlast(lambda: client.get_object(**wanted)["Body"].read())
+        with self._client() as client:
+            return retry_through_outage(lambda: client.get_object(**wanted)["Body"].read())
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[Any]:
+    def _client(self) -> Iterator[Any]:
         """This process's client; its errors become one line."""
         client = connect()
         try:
             yield client
-        except _TROUBLE as error:
-            why = explain(error, self.bucket, client.meta.endpoint_url)
+        except _CLIENT_ERRORS as error:
+            why = explain_error(error, self.bucket, client.meta.endpoint_url)
             raise StoreError(f"{self.uri}: {why}") from error
 
 

@@ -13,11 +13,11 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from cxr.errors import BadInput
-from cxr.store.s3_errors import NO_ANSWER, OUTAGE_CODES, code_of, distrusts, settings_trouble
+from cxr.store.s3_errors import CONNECTION_ERRORS, OUTAGE_CODES, error_code, explain_settings_error, is_untrusted
 
 _T = TypeVar("_T")
-_OUTAGE_S = 90  # a gateway that restarts takes 10-20 s, a cluster's ingress that moves about a minute
-_AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # read where boto's own setting says nothing
+_MAX_OUTAGE_S = 90  # a gateway that restarts takes 10-20 s, a cluster's ingress that moves about a minute
+_CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # where boto's own is unset
 
 
 @functools.cache
@@ -31,15 +31,17 @@ def connect(patient: bool = True) -> Any:
     """
     try:
         session = boto3.session.Session()
-        config = _config(patient)
+        config = _client_config(patient)
         if session.get_credentials() is None:
             config = config.merge(Config(signature_version=UNSIGNED))
         region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"  # boto3 reads AWS_DEFAULT_REGION
-        client = session.client("s3", region, config=config, verify=authorities())
+        client = session.client("s3", region, config=config, verify=ca_bundle())
         if "amazonaws.com" not in client.meta.endpoint_url:
-            client = session.client("s3", region, config=config.merge(_of_others(session)), verify=authorities())
+            client = session.client(
+                "s3", region, config=config.merge(_other_servers_config(session)), verify=ca_bundle()
+            )
     except (boto.BotoCoreError, boto.ClientError, ValueError, OSError) as error:
-        raise BadInput(f"S3: {settings_trouble(error)}") from None
+        raise BadInput(f"S3: {explain_settings_error(error)}") from None
     return client
 
 
@@ -51,7 +53,7 @@ def is_unsigned(client: Any) -> bool:
     return client.meta.config.signature_version is UNSIGNED
 
 
-def authorities(names: Sequence[str] = _AUTHORITIES) -> str | None:
+def ca_bundle(names: Sequence[str] = _CA_BUNDLE_VARIABLES) -> str | None:
     """The file of certificate authorities to trust in place of the usual ones; None for these.
 
     Raises:
@@ -66,7 +68,7 @@ def authorities(names: Sequence[str] = _AUTHORITIES) -> str | None:
     return path or None
 
 
-def _config(patient: bool) -> Config:
+def _client_config(patient: bool) -> Config:
     return Config(
         retries={"mode": "standard", "total_max_attempts": 4 if patient else 2},
         connect_timeout=5 if patient else 2,
@@ -77,7 +79,7 @@ def _config(patient: bool) -> Config:
     )
 
 
-def _of_others(session: Any) -> Config:
+def _other_servers_config(session: Any) -> Config:
     """Own servers seldom have a DNS name for each bucket, and many refuse checksums that they were not asked for."""
     asked = (session._session.get_scoped_config().get("s3") or {}).get("addressing_style") or "path"
     return Config(
@@ -87,7 +89,7 @@ def _of_others(session: Any) -> Config:
     )
 
 
-def outlast(call: Callable[[], _T]) -> _T:
+def retry_through_outage(call: Callable[[], _T]) -> _T:
     """The call's result, tried again through an outage of up to 90 s.
 
     botocore's own retries share one budget among a client's threads (35 in release 1.44): many threads spend it within
@@ -96,10 +98,10 @@ def outlast(call: Callable[[], _T]) -> _T:
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_outage),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
-        stop=tenacity.stop_after_delay(_OUTAGE_S),
+        stop=tenacity.stop_after_delay(_MAX_OUTAGE_S),
         reraise=True,
     )(call)
 
 
 def _is_outage(error: BaseException) -> bool:
-    return (isinstance(error, NO_ANSWER) and not distrusts(error)) or code_of(error) in OUTAGE_CODES
+    return (isinstance(error, CONNECTION_ERRORS) and not is_untrusted(error)) or error_code(error) in OUTAGE_CODES

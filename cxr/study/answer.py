@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.differences import all_pairs, primary_pair
-from cxr.study.results import ArmResult, Difference, Tested
+from cxr.study.differences import list_pairs, primary_pair
+from cxr.study.results import ArmResult, Difference, TestSet
 from cxr.study.statistics import LEVEL, Estimate
 
 FEW = 30  # patients of a class below which intervals are rough
@@ -35,115 +35,121 @@ def answer(config: StudyConfig, arms: Sequence[ArmResult], saw_more: Collection[
     kinds, found = {arm.name: arm for arm in config.arms}, {arm.arm: arm for arm in arms}
     pair = primary_pair(config.arms, config.primary)
     if len(arms) == 1:
-        return alone(found[BASELINE])
-    one = pair and found[pair[0]].less(pair[1])
-    details = [*others(kinds, arms, pair), *few(kinds, arms, pair, saw_more)]
+        return answer_for_one_arm(found[BASELINE])
+    one = pair and found[pair[0]].difference_from(pair[1])
+    details = [*describe_other_arms(kinds, arms, pair), *describe_limited_arms(kinds, arms, pair, saw_more)]
     if pair is None:
         return Answer("No arm was named as the primary one, so none was tested alone.", details)
     if one is None:
         return Answer(f"No answer: the trials of {pair[0]}, the primary arm, or of {pair[1]} failed.", details)
     arm, result = kinds[pair[0]], found[pair[0]]
     leak = [f"The generator of {arm.name} {SAW_ALL}."] if arm.name in saw_more else []
-    return Answer(headline(arm, result, one, found), [*leak, *primary_details(arm, result, one, found), *details])
+    return Answer(headline(arm, result, one, found), [*leak, *describe_primary(arm, result, one, found), *details])
 
 
 def headline(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> str:
     """Synthetic pictures are said to help or hurt only where the arm's control does not do the same."""
-    mix = mixed(arm, result)
+    mix = describe_mix(arm, result)
     if one.p_holm >= LEVEL:
-        return f"No detectable difference: with {mix} AUROC {changed(one)}."
-    control = result.less(arm.control)
+        return f"No detectable difference: with {mix} AUROC {describe_change(one)}."
+    control = result.difference_from(arm.control)
     if not arm.synthetic or control is None:
         why = ", and this study has no control for it" if arm.synthetic else ""
-        return f"With {mix} AUROC {changed(one)}{why}."
-    if significant(control) and np.sign(control.mean) == np.sign(one.mean):
-        return f"Synthetic pictures {'helped' if one.mean > 0 else 'hurt'}: with {mix} AUROC {changed(one)}."
-    return f"With {mix} AUROC {changed(one)}, but no difference from {found[control.against].title} was shown."
+        return f"With {mix} AUROC {describe_change(one)}{why}."
+    if is_significant(control) and np.sign(control.mean) == np.sign(one.mean):
+        return f"Synthetic pictures {'helped' if one.mean > 0 else 'hurt'}: with {mix} AUROC {describe_change(one)}."
+    return f"With {mix} AUROC {describe_change(one)}, but no difference from {found[control.against].label} was shown."
 
 
-def mixed(arm: Arm, result: ArmResult) -> str:
+def describe_mix(arm: Arm, result: ArmResult) -> str:
     """ "as many synthetic as real pictures"."""
     if arm.synthetic and not arm.real:
         return "synthetic pictures alone"
     if arm.synthetic and arm.real < 100:
         return f"{arm.synthetic:g} % synthetic pictures beside {arm.real:g} % of the real ones"
     if not arm.synthetic or arm.shuffled or arm.order != "mixed" or arm.repeat > 1 or arm.steps < 100:
-        return result.title
+        return result.label
     return f"{AMOUNTS.get(arm.synthetic, f'{arm.synthetic:g} % as many')} synthetic as real pictures"
 
 
-def primary_details(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> list[str]:
+def describe_primary(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> list[str]:
     able = "nothing varied, so it cannot be said what could have been found"
     if one.detectable is not None:
         able = f"a true difference of {one.detectable:.3f} would be found in 80 % of such studies"
     lines = [f"{arm.name} is the primary arm, and its difference from {one.against} was tested alone at 5 %: {able}."]
-    control = result.less(arm.control)
+    control = result.difference_from(arm.control)
     if control is not None and control is not one:
-        lines.append(f"{arm.name} less its control, {found[control.against].title}: {verdict(control)}.")
+        lines.append(f"{arm.name} less its control, {found[control.against].label}: {describe_difference(control)}.")
     return lines
 
 
-def others(kinds: dict[str, Arm], arms: Sequence[ArmResult], pair: tuple[str, str] | None) -> list[str]:
+def describe_other_arms(kinds: dict[str, Arm], arms: Sequence[ArmResult], pair: tuple[str, str] | None) -> list[str]:
     """Of the arms with all real pictures or none and synthetic ones, but for the primary one."""
     mixes = [
         (arm, one) for arm in arms
         if kinds[arm.arm].synthetic and kinds[arm.arm].real in (0, 100) and (arm.arm, BASELINE) != pair
-        and (one := arm.less(BASELINE))
+        and (one := arm.difference_from(BASELINE))
     ]  # fmt: skip
     lines = []
-    for arm, one in (pair for pair in mixes if significant(pair[1]) and not kinds[pair[0].arm].shuffled):
-        control = arm.less(arm.control)
-        against = f"; less its control {arm.control}: {verdict(control)}" if control else ""
-        lines.append(f"{arm.arm} ({arm.title}): AUROC {changed(one)}{against}.")
-    if quiet := [(arm.arm, one) for arm, one in mixes if not significant(one) and not kinds[arm.arm].shuffled]:
+    for arm, one in (pair for pair in mixes if is_significant(pair[1]) and not kinds[pair[0].arm].shuffled):
+        control = arm.difference_from(arm.control)
+        against = f"; less its control {arm.control}: {describe_difference(control)}" if control else ""
+        lines.append(f"{arm.arm} ({arm.label}): AUROC {describe_change(one)}{against}.")
+    if quiet := [(arm.arm, one) for arm, one in mixes if not is_significant(one) and not kinds[arm.arm].shuffled]:
         names = ", ".join(name for name, _ in quiet)
-        lines.append(f"No detectable difference from the baseline: {names} ({shown([one for _, one in quiet])}).")
+        lines.append(
+            f"No detectable difference from the baseline: {names} ({describe_undetected([one for _, one in quiet])})."
+        )
     for arm, one in (pair for pair in mixes if kinds[pair[0].arm].shuffled):
-        lines.append(f"{arm.arm}, the same pictures with labels that say nothing: {verdict(one)} from the baseline.")
+        lines.append(
+            f"{arm.arm}, the same pictures with labels that say nothing: {describe_difference(one)} from the baseline."
+        )
     return lines
 
 
-def few(
+def describe_limited_arms(
     kinds: dict[str, Arm], arms: Sequence[ArmResult], pair: tuple[str, str] | None, saw_more: Collection[str]
 ) -> list[str]:
     """Of the arms with a part of the real pictures and synthetic ones, against as much real data alone."""
     lines = []
     for arm in arms:
         kind = kinds[arm.arm]
-        one = arm.less(arm.control) if kind.synthetic and 0 < kind.real < 100 and arm.control else None
+        one = arm.difference_from(arm.control) if kind.synthetic and 0 < kind.real < 100 and arm.control else None
         if one is not None and (arm.arm, one.against) != pair:
             leak = f"; but its generator {SAW_ALL}" if arm.arm in saw_more else ""
-            lines.append(f"{arm.arm} less its control, the same {kind.real:g} % alone: {verdict(one)}{leak}.")
+            lines.append(
+                f"{arm.arm} less its control, the same {kind.real:g} % alone: {describe_difference(one)}{leak}."
+            )
     return lines
 
 
-def alone(arm: ArmResult) -> Answer:
-    told = {"accuracy": arm.figures["accuracy"], "AUROC": arm.figures["auroc"]}
-    figures = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in told.items())
+def answer_for_one_arm(arm: ArmResult) -> Answer:
+    shown = {"accuracy": arm.metrics["accuracy"], "AUROC": arm.metrics["auroc"]}
+    figures = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in shown.items())
     why = "No arm of this study shows what synthetic pictures do beside real ones."
-    return Answer(f"One arm alone, {arm.title}: {figures}.", [why])
+    return Answer(f"One arm alone, {arm.label}: {figures}.", [why])
 
 
-def significant(one: Difference) -> bool:
+def is_significant(one: Difference) -> bool:
     return one.p_holm < LEVEL
 
 
-def verdict(one: Difference) -> str:
-    if significant(one):
-        return f"AUROC {changed(one)}"
-    return f"no detectable difference ({shown([one])})"
+def describe_difference(one: Difference) -> str:
+    if is_significant(one):
+        return f"AUROC {describe_change(one)}"
+    return f"no detectable difference ({describe_undetected([one])})"
 
 
-def changed(one: Difference) -> str:
+def describe_change(one: Difference) -> str:
     """ "rose by 0.031 (0.012 to 0.050)"; "changed by ..." where that is not shown."""
-    if not significant(one):
+    if not is_significant(one):
         return f"changed by {one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
     if one.mean > 0:
         return f"rose by {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})"
     return f"fell by {-one.mean:.3f} ({-one.high:.3f} to {-one.low:.3f})"
 
 
-def shown(found: Sequence[Difference]) -> str:
+def describe_undetected(found: Sequence[Difference]) -> str:
     """What was seen, and what could have been."""
     means = sorted({f"{one.mean:+.3f}" for one in found}, key=float)
     seen = " to ".join(dict.fromkeys((means[0], means[-1])))
@@ -151,13 +157,13 @@ def shown(found: Sequence[Difference]) -> str:
     return f"{seen}, where {smallest:.3f} could have been found" if smallest is not None else f"{seen}; nothing varied"
 
 
-def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, classes: Sequence[str]) -> list[str]:
+def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet, classes: Sequence[str]) -> list[str]:
     """What a reader must know to weigh the figures, a line each."""
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
         "same in every trial, so nothing here says how another training set would do. Detectable differences are found "
         "after the correction too, with 80 % power.",
-        *of_families(config),
+        *describe_families(config),
     ]
     if any(0 < arm.real < 100 for arm in config.arms):
         lines.append(
@@ -177,9 +183,9 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: Tested, 
     return lines
 
 
-def of_families(config: StudyConfig) -> list[str]:
+def describe_families(config: StudyConfig) -> list[str]:
     """Which comparisons are tested together, and what so many seeds can see."""
-    alone, pairs = primary_pair(config.arms, config.primary), all_pairs(config.arms)
+    alone, pairs = primary_pair(config.arms, config.primary), list_pairs(config.arms)
     together, seeds, lines = len(pairs) - (alone is not None), len(config.seeds), []
     if together:
         lines.append(
@@ -195,7 +201,7 @@ def of_families(config: StudyConfig) -> list[str]:
     if pairs and seeds > 1:
         levels = {"the primary comparison": LEVEL} if alone else {}
         levels |= {"the others": LEVEL / together} if together else {}
-        able = ", in ".join(f"{name} {standardised(seeds, level):.1f}" for name, level in levels.items())
+        able = ", in ".join(f"{name} {detectable_in_deviations(seeds, level):.1f}" for name, level in levels.items())
         lines.append(
             f"What {seeds} seeds can see with 80 % power: in {able} standard deviations of a paired difference between "
             "seeds, had the test part no end of patients."
@@ -203,7 +209,7 @@ def of_families(config: StudyConfig) -> list[str]:
     return lines
 
 
-def standardised(seeds: int, level: float) -> float:
+def detectable_in_deviations(seeds: int, level: float) -> float:
     """The smallest true difference that so many seeds find at a level with 80 % power, in standard deviations of a
     difference paired by seed."""
     found = Estimate(0.0, 1.0, 1 / np.sqrt(seeds), 1.0, (seeds - 1, seeds - 1)).detectable(level)

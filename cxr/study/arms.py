@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from cxr.errors import BadInput
 from cxr.study.config import Arm, StudyConfig
 
-SYNTHETIC_STREAM, LABEL_STREAM = 2, 3  # last words of the seeds that pictures are drawn and labels dealt out with
+SYNTHETIC_STREAM, LABEL_STREAM = 2, 3  # streams of a seed: which pictures are drawn, how labels are shuffled
 
 
 def read_arms(path: Path) -> tuple[Arm, ...]:
@@ -21,10 +21,12 @@ def read_arms(path: Path) -> tuple[Arm, ...]:
         BadInput: no such file, no TOML, or a table that is no arm.
     """
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-        if set(told) != {"arm"} or not isinstance(told["arm"], list):
-            raise BadInput(f"--arms {path}: holds {', '.join(told) or 'nothing'}; give one [[arm]] table for each arm")
-        return tuple(Arm.model_validate(arm) for arm in told["arm"])
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        if set(tables) != {"arm"} or not isinstance(tables["arm"], list):
+            raise BadInput(
+                f"--arms {path}: holds {', '.join(tables) or 'nothing'}; give one [[arm]] table for each arm"
+            )
+        return tuple(Arm.model_validate(arm) for arm in tables["arm"])
     except ValidationError as error:
         first = error.errors()[0]
         field = first["loc"][0] if first["loc"] else "arm"
@@ -46,7 +48,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class TrainingDraw:
     """The pictures of one trial."""
 
     real: np.ndarray  # rows, each once
@@ -69,30 +71,30 @@ class Drawn:
         return [(rows, max(1, round(count * arm.steps / 100))) for rows, count in zip(parts, steps, strict=True)]
 
 
-def drawn(arm: Arm, pool: Pool, seed: int) -> Drawn:
+def draw_training_set(arm: Arm, pool: Pool, seed: int) -> TrainingDraw:
     """What the arm trains on with this seed: the same real pictures with every seed, so that one generator can have
     learned from just these; of the synthetic ones a share of each class, of smaller shares always the same pictures."""
-    counts = wanted(pool.real_labels, arm.synthetic)
-    return Drawn(
+    counts = count_wanted(pool.real_labels, arm.synthetic)
+    return TrainingDraw(
         real=pool.real[pool.entry <= arm.real / 100] if arm.real else pool.real[:0],
-        synthetic=part(pool.synthetic, pool.synthetic_labels, counts, [seed, SYNTHETIC_STREAM]),
+        synthetic=take_first(pool.synthetic, pool.synthetic_labels, counts, [seed, SYNTHETIC_STREAM]),
     )
 
 
-def dealt_anew(labels: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+def shuffle_labels(labels: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
     """The labels [N] with those of the rows dealt out among these rows by chance: as many of each class as before."""
     labels = labels.copy()
     labels[rows] = np.random.default_rng([seed, LABEL_STREAM]).permutation(labels[rows])
     return labels
 
 
-def wanted(labels: np.ndarray, percent: float) -> dict[int, int]:
+def count_wanted(labels: np.ndarray, percent: float) -> dict[int, int]:
     """How many pictures of each class so many percent of these are: at least one, unless none are asked for."""
     classes, counts = np.unique(labels, return_counts=True)
     return {int(k): max(1, round(percent / 100 * n)) if percent else 0 for k, n in zip(classes, counts, strict=True)}
 
 
-def part(rows: np.ndarray, labels: np.ndarray, counts: dict[int, int], seed: Sequence[int]) -> np.ndarray:
+def take_first(rows: np.ndarray, labels: np.ndarray, counts: dict[int, int], seed: Sequence[int]) -> np.ndarray:
     """The first so many of each class in an order that only the seed decides: a smaller part lies in a larger one."""
     chosen = [
         np.random.default_rng([*seed, label]).permutation(rows[labels == label])[:count]
@@ -105,7 +107,7 @@ def check_counts(config: StudyConfig, pool_of: Callable[[str], Pool], classes: S
     """`BadInput` if an arm asks for more synthetic pictures of a class than its set has."""
     for arm in config.arms:
         pool = pool_of(arm.name)
-        for label, count in wanted(pool.real_labels, arm.synthetic).items():
+        for label, count in count_wanted(pool.real_labels, arm.synthetic).items():
             there = int((pool.synthetic_labels == label).sum())
             if there < count:
                 raise BadInput(

@@ -1,15 +1,20 @@
 """A study: which arms, which seeds, which classifier. Light: no torch."""
 
 from collections import Counter
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from tyro.conf import Suppress, arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 from cxr.classify.config import ClassifyConfig
 from cxr.data.subsets import SUBSET_SEED
+from cxr.errors import BadInput
 
 BASELINE = "baseline"
+Budget = Literal["steps", "epochs"]
 
 
 class Arm(BaseModel):
@@ -58,15 +63,14 @@ FURTHER = (
 # figures. Controls are real data seen as often, in as many steps. That of limited arms is all that can be done with the
 # same real data: the whole budget.
 LIMITED = (Arm(name="limited_10_real", real=10), Arm(name="limited_25_real", real=25))
-CONTROLS = {
+CONTROLS: dict[Budget, tuple[Arm, ...]] = {
     "steps": (*LIMITED, Arm(name="real_short_67", steps=66.67), Arm(name="real_short_50", steps=50)),
     "epochs": (*LIMITED, Arm(name="duplicate_real_100", repeat=2)),
 }
-CONTROL_OF = {
+CONTROL_OF: dict[Budget, dict[str, str]] = {
     "steps": {"synth_50": "real_short_67", PRIMARY: "real_short_50", "pretrain_then_finetune": "real_short_50"},
     "epochs": {PRIMARY: "duplicate_real_100", "pretrain_then_finetune": "duplicate_real_100"},
 }
-Budget = Literal["steps", "epochs"]
 
 
 def standard_arms(budget: Budget = "steps", only: Collection[str] | None = None) -> tuple[Arm, ...]:
@@ -81,25 +85,69 @@ def standard_arms(budget: Budget = "steps", only: Collection[str] | None = None)
     return (*arms, *(control for control in CONTROLS[budget] if control.name in needed))
 
 
+def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(seed) for seed in words[0].split(","))
+    except ValueError:
+        raise BadInput(f"--seeds {words[0][:60]!r}: give whole numbers separated by commas, as 42,123,456") from None
+
+
+Seeds = Annotated[
+    tuple[int, ...],
+    PrimitiveConstructorSpec(
+        nargs=1, metavar="INT,INT,...", instance_from_str=parse_seeds,
+        is_instance=lambda seeds: isinstance(seeds, tuple), str_from_instance=lambda seeds: [",".join(map(str, seeds))],
+    ),
+]  # fmt: skip
+
+
 class StudyConfig(BaseModel):
-    """Frozen, and refuses what it does not know."""
+    """The recipe of a study: which arms, which seeds, which classifier."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classifier: ClassifyConfig = ClassifyConfig()
-    budget: Budget = "steps"  # steps: every arm takes as many as the baseline; epochs: the guide's
-    arms: tuple[Arm, ...] = standard_arms()
-    primary: str | None = Field(None, validate_default=True)  # the arm that is tested alone; named before the run
-    seeds: tuple[int, ...] = (42, 123, 456, 789, 1011)
-    subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)  # of the patients of arms with less than all real data
-    positive: str | None = None  # of two classes, the one that is looked for; None: the last by name
-    optimism: bool = False  # also show the score of the epoch that is best on the test set
-    resamples: int = Field(2000, ge=100, le=100_000)  # of the bootstrap over patients
-    allow_seen_patients: bool = False  # a generator that saw test patients, or whose patients are not known
-    allow_unchecked_copies: bool = False  # a synthetic set that no evaluation has cleared of copies
-    allow_unfaithful_labels: bool = False  # a synthetic set whose pictures do not show what their labels say
-    # Of the worst finding, the share of labels that are right: below half, most of what is learned from it is wrong.
+    budget: Budget = "steps"
+    """steps: each arm takes as many optimiser steps as the baseline; epochs: as many epochs."""
+    arms_file: Annotated[Path | None, arg(name="arms")] = Field(None, exclude=True)
+    """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, shuffled, control."""
+    arms: Suppress[tuple[Arm, ...]] = Field(standard_arms(), validate_default=True)
+    """With those of the file, and the controls that the budget asks for."""
+    primary: str | None = Field(None, validate_default=True)
+    """The arm that the answer is about, tested alone at 5 %; synth_100 where there is one. Name it before the run."""
+    seeds: Seeds = (42, 123, 456, 789, 1011)
+    """Of the trials of each arm, separated by commas."""
+    subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)
+    """Draws the patients of arms with a part of the real data; the same as of `cxr finetune --patients`."""
+    positive: str | None = None
+    """Of two findings, the one that is looked for; None: the last by name."""
+    selection_bias: bool = False
+    """Also show test-set selection bias: what choosing the epoch on the test set, as the usual notebook does, adds."""
+    resamples: int = Field(2000, ge=100, le=100_000)
+    """Of the bootstrap over patients."""
+    allow_seen_patients: bool = False
+    """Go on though the generator saw test patients, or may have; the report says so."""
+    allow_unchecked_copies: bool = False
+    """Go on though nobody looked for copies of real pictures; the report says so."""
+    allow_unfaithful_labels: bool = False
+    """Go on though most pictures of a finding do not show it; the report says so."""
     min_prompt_accuracy: float = Field(0.5, ge=0, le=1)
+    """Share of synthetic labels that are right, of the worst finding, at least."""
+
+    @field_validator("arms")
+    @classmethod
+    def _budget_and_file_bring_arms(cls, arms: tuple[Arm, ...], info: ValidationInfo) -> tuple[Arm, ...]:
+        budget, file = info.data.get("budget", "steps"), info.data.get("arms_file")
+        unfit = {arm for controls in CONTROLS.values() for arm in controls} - {*CONTROLS[budget]}
+        if unfit & {*arms}:
+            standard = {arm.name for each in CONTROLS for arm in standard_arms(each)}
+            own = [arm for arm in arms if arm.name not in standard]
+            arms = (*standard_arms(budget, {arm.name for arm in arms}), *own)
+        if file is None:
+            return arms
+        from cxr.study.arms import read_arms
+
+        return (*arms, *read_arms(file))
 
     @field_validator("primary")
     @classmethod

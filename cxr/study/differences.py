@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from cxr.study.components import Measured
 from cxr.study.config import BASELINE, Arm
+from cxr.study.influence import MetricWithInfluence
 from cxr.study.results import METRICS, Difference
-from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen, welch
+from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen_variance, welch
 
 CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm"}
 
@@ -19,28 +19,30 @@ class Measurements:
     """What the trials of one arm measured."""
 
     seeds: list[int]
-    figures: list[dict[str, Measured]]  # of each seed
+    metrics: list[dict[str, MetricWithInfluence]]  # of each seed
     resampled: np.ndarray  # [S, B], AUROC with patients drawn anew
 
     def of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Values [S] and components [S, P]."""
-        chosen = [figures[metric] for figures in self.figures]
-        return np.array([figure.value for figure in chosen]), np.array([figure.components for figure in chosen])
+        chosen = [seed[metric] for seed in self.metrics]
+        return np.array([one.value for one in chosen]), np.array([one.components for one in chosen])
 
-    def unseen(self, metric: str) -> float:
-        """The variance of the mean that no patient need have shown: see `statistics.unseen`."""
-        chosen = [figures[metric] for figures in self.figures]
-        return unseen(*(float(np.mean([getattr(one, name) for one in chosen])) for name in ("value", "patients")))
+    def unseen_variance(self, metric: str) -> float:
+        """The variance of the mean that no patient need have shown: see `statistics.unseen_variance`."""
+        chosen = [seed[metric] for seed in self.metrics]
+        return unseen_variance(
+            *(float(np.mean([getattr(one, name) for one in chosen])) for name in ("value", "patients"))
+        )
 
     def with_seeds(self, seeds: Sequence[int]) -> "Measurements":
         rows = [self.seeds.index(seed) for seed in seeds]
-        return Measurements(list(seeds), [self.figures[row] for row in rows], self.resampled[rows])
+        return Measurements(list(seeds), [self.metrics[row] for row in rows], self.resampled[rows])
 
 
 Pair = tuple[str, str]  # an arm and the one that it is compared with
 
 
-def compared(
+def compare_arms(
     arms: Sequence[Arm], primary: str | None, measurements: dict[str, Measurements]
 ) -> dict[str, list[Difference]]:
     """By arm, against the baseline, then against its control.
@@ -48,14 +50,14 @@ def compared(
     One comparison of the primary arm is tested alone, see `primary_pair`. All others together, with the baseline and
     with controls, are one family: two families that feed one answer would err twice as often as each says.
     """
-    pairs = all_pairs(arms)
+    pairs = list_pairs(arms)
     alone = primary_pair(arms, primary)
     found = family(measurements, [pair for pair in pairs if pair == alone])
     found |= family(measurements, [pair for pair in pairs if pair != alone])
     return {arm.name: [one for pair in pairs if pair[0] == arm.name for one in found.get(pair, [])] for arm in arms}
 
 
-def all_pairs(arms: Sequence[Arm]) -> list[Pair]:
+def list_pairs(arms: Sequence[Arm]) -> list[Pair]:
     """Each arm and the baseline, then the arm and its control."""
     others = {arm.name: dict.fromkeys((BASELINE, arm.control)) for arm in arms if arm.name != BASELINE}
     return [(arm, other) for arm, against in others.items() for other in against if other]
@@ -75,18 +77,18 @@ def family(arms: dict[str, Measurements], pairs: Sequence[Pair]) -> dict[Pair, l
     A difference counts after Holm's correction, so what is detectable is so at the level of its first step, which is
     enough whatever the other arms show.
     """
-    sides = {(arm, other): common(arms[arm], arms[other]) for arm, other in pairs if {arm, other} <= arms.keys()}
+    sides = {(arm, other): share_seeds(arms[arm], arms[other]) for arm, other in pairs if {arm, other} <= arms.keys()}
     sides = {pair: both for pair, both in sides.items() if both[0].seeds}
     found: dict[Pair, list[Difference]] = {pair: [] for pair in sides}
     for metric in METRICS:
         level = LEVEL / max(1, len(sides))
-        differences = corrected([difference(*both, pair[1], metric, level) for pair, both in sides.items()])
+        differences = correct_for_family([difference(*both, pair[1], metric, level) for pair, both in sides.items()])
         for pair, one in zip(sides, differences, strict=True):
             found[pair].append(one)
     return found
 
 
-def common(first: Measurements, second: Measurements) -> tuple[Measurements, Measurements]:
+def share_seeds(first: Measurements, second: Measurements) -> tuple[Measurements, Measurements]:
     """Both with the seeds that they share."""
     seeds = [seed for seed in first.seeds if seed in second.seeds]
     return first.with_seeds(seeds), second.with_seeds(seeds)
@@ -100,10 +102,10 @@ def difference(first: Measurements, second: Measurements, against: str, metric: 
     """
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
     paired = values - others, components - their_components
-    found = estimate(*paired, first.unseen(metric) + second.unseen(metric))
+    found = estimate(*paired, first.unseen_variance(metric) + second.unseen_variance(metric))
     drawn_low = drawn_high = of_these = None
     if metric == "auroc":
-        drawn_low, drawn_high = quantiles((first.resampled - second.resampled).mean(axis=0))
+        drawn_low, drawn_high = interval_of_draws((first.resampled - second.resampled).mean(axis=0))
         of_these = delong(*paired)
     low, high = found.interval()
     p, over_seeds = found.p(), welch(values, others)
@@ -113,7 +115,7 @@ def difference(first: Measurements, second: Measurements, against: str, metric: 
     )  # fmt: skip
 
 
-def corrected(differences: Sequence[Difference]) -> list[Difference]:
+def correct_for_family(differences: Sequence[Difference]) -> list[Difference]:
     """With Holm's correction of each kind of p over all that have it."""
     found = list(differences)
     for name, holm_name in CORRECTED.items():
@@ -124,7 +126,7 @@ def corrected(differences: Sequence[Difference]) -> list[Difference]:
     return found
 
 
-def quantiles(draws: np.ndarray) -> tuple[float, float]:
+def interval_of_draws(draws: np.ndarray) -> tuple[float, float]:
     """Of 95 % of those draws that hold every class."""
     low, high = np.nanquantile(draws, [0.025, 0.975])
     return float(low), float(high)

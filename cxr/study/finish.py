@@ -7,31 +7,28 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cxr.data.catalog import CatalogSet, files
-from cxr.data.contact_sheet import COLUMNS, contact_sheet
-from cxr.data.lineage import is_phantom
-from cxr.report import figures, tables
-from cxr.report.page import GRID, page
-from cxr.store import (
-    PLAN_KEY,
-    Made,
-    Record,
-    Stored,
-    commit_record,
-    library_versions,
-    recipe_digest,
-)
+from cxr.artifact import Made, Record, library_versions
+from cxr.artifact.keys import PAGE_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.kinds import GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
+from cxr.artifact.metrics import StudyMetrics
+from cxr.data.catalog import CatalogSet, read_files
+from cxr.data.lineage import has_phantoms
+from cxr.report.contact_sheet import COLUMNS, contact_sheet
+from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
-from cxr.study.job import KIND, Job, prompt_accuracies, results
-from cxr.study.labels_check import told
-from cxr.study.origins import of_phantoms, origins
+from cxr.study.job import StudyJob, prompt_accuracies, results
+from cxr.study.labels_check import describe_prompt_accuracy
+from cxr.study.origins import origins, studies_phantoms
+from cxr.study.pages import plots as figures
+from cxr.study.pages import table_files as tables
+from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import GENERATED, WITHOUT_COPIES, Sets, held_out
+from cxr.study.sets import Sets, read_test_set
 from cxr.study.summary import summarise
 
-PAGE_KEY, RESULTS_KEY, TABLE_KEY = "index.html", "results.json", "results.md"
+RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
 SPLIT_HERE = (
     "The set came without a split and was split here, by picture: 70 % of each finding to train on, 10 % to choose the "
     "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and figures say how well its "
@@ -39,32 +36,32 @@ SPLIT_HERE = (
 )
 
 
-def report(job: Job) -> tuple[Study, list[Stored]]:
-    """Writes figures, tables and page of what trials have left so far; returns what they say and what was written.
+def report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
+    """Writes figures, tables and page of what trials have left so far; returns the study and what was written.
 
     Raises:
         BadInput: every trial of the baseline failed, or the test part is too small to say anything.
     """
-    study = found(job, results(job))
+    study = describe_study(job, results(job))
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
     records |= {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
-    drawn = figures.draw(study) | {GRID: grid(job)}
-    written = {**tables.files(study), RESULTS_KEY: study_json(study), **drawn}
-    written[PAGE_KEY] = page(study, records, drawn, quality(job), sorted(set(written) - set(drawn))).encode()
+    pictures = figures.draw(study) | {GRID: grid(job)}
+    written = {**tables.files(study), RESULTS_KEY: study_json(study), **pictures}
+    written[PAGE_KEY] = page(study, records, pictures, quality(job), sorted(set(written) - set(pictures))).encode()
     return study, [job.store.put(key, data) for key, data in written.items()]
 
 
-def found(job: Job, trials: list[Trial]) -> Study:
+def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     """All that the study says, in named records."""
-    config, sets, test = job.config, job.sets, held_out(job.sets)
+    config, sets, test = job.config, job.sets, read_test_set(job.sets)
     failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
-    said = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
+    found = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
     return Study(
-        answer=said.headline,
-        details=said.details,
+        answer=found.headline,
+        details=found.details,
         primary=config.primary,
-        phantom=of_phantoms(sets.real),
+        phantom=studies_phantoms(sets.real),
         classes=list(sets.classes),
         baseline=BASELINE,
         budget=config.budget,
@@ -72,24 +69,26 @@ def found(job: Job, trials: list[Trial]) -> Study:
         **{part: sets.counts(part) for part in ("train", "validation", "test")},
         test_patients=len(set(test.patients)),
         settings=settings(job),
-        sources=[told_source(name, record, job) for name, record in sources(job).items()],
+        sources=[source_of(name, record, job) for name, record in sources(job).items()],
         allowed=job.allowed,
         notes=[
-            *labels(job),
+            *label_notes(job),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
-            *one_generator(sets.sides),
+            *generator_notes(sets.sides),
         ],
         origins=origins(sets.real, sets.sides),
     )
 
 
-def labels(job: Job) -> list[str]:
+def label_notes(job: StudyJob) -> list[str]:
     """How often the pictures of each synthetic set show what was asked for."""
-    return [told(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()]
+    return [
+        describe_prompt_accuracy(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()
+    ]
 
 
-def one_generator(sides: Iterable[str]) -> list[str]:
+def generator_notes(sides: Iterable[str]) -> list[str]:
     """What no study of one run can say, of each synthetic set."""
     return [
         f"Only one generator run stands behind the set '{name}': the answer is conditional on it, and another run of "
@@ -98,7 +97,7 @@ def one_generator(sides: Iterable[str]) -> list[str]:
     ]
 
 
-def sources(job: Job) -> dict[str, Record]:
+def sources(job: StudyJob) -> dict[str, Record]:
     """Every artifact that the study read."""
     read = {name: found.record for name, found in image_sets(job.sets).items()}
     return read | ({"evaluation": job.evaluation[1]} if job.evaluation else {})
@@ -108,7 +107,7 @@ def image_sets(sets: Sets) -> dict[str, CatalogSet]:
     return {"real": sets.real, **sets.sides}
 
 
-def told_source(name: str, record: Record, job: Job) -> Source:
+def source_of(name: str, record: Record, job: StudyJob) -> Source:
     sets = image_sets(job.sets)
     stores = {key: found.store for key, found in sets.items()}
     stores |= {"evaluation": job.evaluation[0]} if job.evaluation else {}
@@ -117,7 +116,7 @@ def told_source(name: str, record: Record, job: Job) -> Source:
     return Source(name, stores[name].uri, record.kind, record.recipe_digest, pictures, arms)
 
 
-def settings(job: Job) -> dict[str, str]:
+def settings(job: StudyJob) -> dict[str, str]:
     """The protocol, in words."""
     config, classifier = job.config, job.config.classifier
     patients, count = job.sets.real.table["patient_id"], len(job.sets.real.table)
@@ -141,24 +140,29 @@ def settings(job: Job) -> dict[str, str]:
     }
 
 
-def augmentation(job: Job) -> str:
-    from cxr.classify.augment import moves
+def augmentation(job: StudyJob) -> str:
+    from cxr.classify.augment import changes_geometry
 
     config = job.config.classifier
-    parts = [f"random resized crop of {config.crop_scale[0]:g} to {config.crop_scale[1]:g}"] if moves(config) else []
+    parts = (
+        [f"random resized crop of {config.crop_scale[0]:g} to {config.crop_scale[1]:g}"]
+        if changes_geometry(config)
+        else []
+    )
     parts += ["left-right flip"] if config.flip else []
     parts += [f"rotation up to {config.rotation:g} degrees"] if config.rotation else []
     parts += [f"brightness and contrast by up to {config.jitter:g}"] if config.jitter else []
     return ", ".join(parts) or "none"
 
 
-def quality(job: Job) -> Mapping[str, Any] | None:
-    return json.loads(job.evaluation[0].get("quality.json")) if job.evaluation else None
+def quality(job: StudyJob) -> Mapping[str, Any] | None:
+    return json.loads(job.evaluation[0].get(QUALITY_KEY)) if job.evaluation else None
 
 
-def grid(job: Job) -> bytes:
+def grid(job: StudyJob) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
-    made, drawn = job.sets.real.record.kind in (GENERATED, WITHOUT_COPIES), is_phantom(job.sets.real.sources)
+    made = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
+    drawn = has_phantoms(job.sets.real.sources)
     first = "generated" if made else "phantom" if drawn else "real"
     rows = {}
     for finding in job.sets.classes:
@@ -174,27 +178,26 @@ def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     ]  # fmt: skip
     chosen = sorted(rows, key=lambda row: row["image_id"])[:COLUMNS]
     tables_of = (pa.Table.from_pylist([row], schema=side.table.schema) for row in chosen)
-    return [data for table in tables_of for _, data in files(side.store, table)]
+    return [data for table in tables_of for _, data in read_files(side.store, table)]
 
 
-def complete(job: Job, study: Study, written: list[Stored], timings: dict[str, float]) -> Record:
+def complete(job: StudyJob, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:
     """The record, when every trial has ended and the report is written."""
     keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.drawn)]
     objects = [*map(job.store.read_back, keys), *written]
     read = sources(job)
     base = next(arm for arm in study.arms if arm.arm == BASELINE)
-    return commit_record(
-        job.store,
-        Record(
-            kind=KIND, recipe=job.recipe, recipe_digest=recipe_digest(job.recipe),
-            inputs={name: record.recipe_digest for name, record in read.items()}, made=Made.of(objects),
-            objects=objects, seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
-            versions=library_versions(), device=base.device, timings=timings,
-            metrics={
-                "answer": study.answer,
-                "details": study.details,
-                "phantom": study.phantom,
-                "baseline": {name: found.mean for name, found in base.figures.items()},
-            },
-        ),
-    )  # fmt: skip
+    return job.new_record(
+        Made.of(objects),
+        objects,
+        inputs={name: record.recipe_digest for name, record in read.items()},
+        seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
+        device=base.device,
+        timings=timings,
+        metrics=StudyMetrics(
+            answer=study.answer,
+            details=study.details,
+            phantom=study.phantom,
+            baseline={name: found.mean for name, found in base.metrics.items()},
+        ).write(),
+    )

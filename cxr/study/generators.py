@@ -2,23 +2,23 @@
 
 import pyarrow as pa
 
-from cxr.data.lineage import seen_in
-from cxr.data.lineage_lists import Lists, overlap
-from cxr.study.arms import drawn
+from cxr.data.lineage import read_lineage
+from cxr.data.lineage_lists import PatientLists, compare_patients
+from cxr.study.arms import draw_training_set
 from cxr.study.config import Arm
 from cxr.study.sets import Sets
 
 
-def generator_saw_more(sets: Sets, arm: Arm, lists: Lists) -> bool:
+def generator_saw_more(sets: Sets, arm: Arm, lists: PatientLists) -> bool:
     """Whether an arm with a part of the real data may take pictures of a generator that saw more of them than the part.
 
     Only a generator that is known to have seen nobody, or none but patients of this part, did not.
 
     Args:
-        lists: of patients whom generators were shown, see `lineage_lists.lists_of`.
+        lists: of patients whom generators were shown, see `lineage_lists.read_lists_option`.
     """
     if not arm.synthetic or not 0 < arm.real < 100:
         return False
-    part = sets.real.table.take(pa.array(drawn(arm, sets.pool(arm.name), 0).real))
-    found = overlap(seen_in(sets.sides[sets.side_of(arm.name)].record.metrics), part, lists)
+    part = sets.real.table.take(pa.array(draw_training_set(arm, sets.pool(arm.name), 0).real))
+    found = compare_patients(read_lineage(sets.sides[sets.side_of(arm.name)].record.metrics), part, lists)
     return bool(found.outside or found.unchecked)

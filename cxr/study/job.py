@@ -2,41 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from cxr.artifact import Artifact, Record
+from cxr.artifact.kinds import STUDY
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage_lists import NO_LISTS, Lists
+from cxr.data.lineage_lists import NO_LISTS, PatientLists
 from cxr.data.prompt_accuracy import PromptAccuracy
-from cxr.store import Record, Store, commit_plan, recipe_digest, refuse_other
-from cxr.study.arms import Drawn
+from cxr.store import Store
+from cxr.study.arms import TrainingDraw
 from cxr.study.config import StudyConfig
 from cxr.study.labels_check import prompt_accuracy
+from cxr.study.protocol import check_evaluation, check_protocol
 from cxr.study.results import Trial, read_trial, trial_key
-from cxr.study.sets import Sets, check_evaluation, check_test, checked_protocol, compared, drawn_by, held_out
-from cxr.study.trial import Order, Run
-
-KIND = "study"
+from cxr.study.sets import Sets, check_test, draw_training_sets, match_sets, read_test_set
+from cxr.study.trial import TrialSpec, TrialWorker
 
 
 @dataclass(frozen=True)
-class Job:
+class StudyJob(Artifact):
     """All that is fixed before the first trial."""
 
-    store: Store
+    kind = STUDY
+
     config: StudyConfig
     sets: Sets
     evaluation: tuple[Store, Record] | None
-    drawn: dict[tuple[str, int], Drawn]
+    drawn: dict[tuple[str, int], TrainingDraw]
     allowed: list[str]
-    recipe: dict[str, Any]
-    lists: Lists  # of patients whom generators were shown, see `lineage_lists.lists_of`
-
-    @property
-    def digest(self) -> str:
-        return recipe_digest(self.recipe)
+    lists: PatientLists  # of patients whom generators were shown, see `lineage_lists.read_lists_option`
 
     @property
     def used(self) -> np.ndarray:
@@ -57,8 +53,8 @@ def prepare(
     evaluation: tuple[Store, Record | None] | None,
     weights: str | None,
     own: Mapping[str, CatalogSet] | None = None,
-    lists: Lists = NO_LISTS,
-) -> Job:
+    lists: PatientLists = NO_LISTS,
+) -> StudyJob:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
     Args:
@@ -69,13 +65,13 @@ def prepare(
     Raises:
         BadInput: sets, protocol or place cannot be used.
     """
-    sets = compared(real, synthetic, config, own)
+    sets = match_sets(real, synthetic, config, own)
     checked = None
     if evaluation is not None:
         checked = evaluation[0], check_evaluation(evaluation[0].uri, evaluation[1], sets)
-    check_test(held_out(sets), sets.classes)
+    check_test(read_test_set(sets), sets.classes)
     shown = prompt_accuracies(sets, checked)
-    allowed = checked_protocol(sets, config, checked and checked[1], lists, shown)
+    allowed = check_protocol(sets, config, checked and checked[1], lists, shown)
     recipe = {
         **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
         "weights": weights,
@@ -84,8 +80,9 @@ def prepare(
         "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": checked and checked[1].recipe_digest,
     }
-    refuse_other(store, KIND, recipe)
-    return Job(store, config, sets, checked, drawn_by(sets, config), allowed, recipe, lists)
+    job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists)
+    job.refuse_other()
+    return job
 
 
 def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> dict[str, list[PromptAccuracy]]:
@@ -96,16 +93,16 @@ def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> di
     }
 
 
-def begin(job: Job) -> None:
+def begin(job: StudyJob) -> None:
     """Writes which trials there are, so that a restart knows the place as its own."""
     rows = [
-        {"arm": order.arm, "seed": order.seed, "real": order.real, "synthetic": order.synthetic, "steps": order.steps}
-        for order in orders(job, np.arange(len(job.sets.labels)))
+        {"arm": spec.arm, "seed": spec.seed, "real": spec.real, "synthetic": spec.synthetic, "steps": spec.steps}
+        for spec in trial_specs(job, np.arange(len(job.sets.labels)))
     ]
-    commit_plan(job.store, KIND, job.recipe, pa.Table.from_pylist(rows))
+    job.begin(pa.Table.from_pylist(rows))
 
 
-def orders(job: Job, place: np.ndarray) -> list[Order]:
+def trial_specs(job: StudyJob, place: np.ndarray) -> list[TrialSpec]:
     """Every trial.
 
     Args:
@@ -119,24 +116,24 @@ def orders(job: Job, place: np.ndarray) -> list[Order]:
             parts = drawn.phases(arm, classifier.steps, baseline if config.budget == "steps" else None)
             phases = [(place[rows], steps) for rows, steps in parts]
             shuffled = place[drawn.synthetic] if arm.shuffled else None
-            found.append(Order(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic), shuffled))
+            found.append(TrialSpec(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic), shuffled))
     return found
 
 
-def runs(job: Job, threads: int) -> list[Run]:
+def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
     """The trials that have no result yet, to be called with the pictures of `job.used` and `labels`."""
     place = np.full(len(job.sets.labels), -1)
     place[job.used] = np.arange(len(job.used))
     done = {(trial.arm, trial.seed) for trial in results(job)}
     parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
     return [
-        Run(job.store, job.digest, order, len(job.sets.classes), **parts, config=job.config.classifier,
-            optimism=job.config.optimism, threads=threads)
-        for order in orders(job, place) if (order.arm, order.seed) not in done
+        TrialWorker(job.store, job.digest, spec, len(job.sets.classes), **parts, config=job.config.classifier,
+            optimism=job.config.selection_bias, threads=threads)
+        for spec in trial_specs(job, place) if (spec.arm, spec.seed) not in done
     ]  # fmt: skip
 
 
-def results(job: Job) -> list[Trial]:
+def results(job: StudyJob) -> list[Trial]:
     """What trials have left, in the order of arms and seeds."""
     found = (read_trial(job.store, trial_key(arm, seed), job.digest) for arm, seed in job.drawn)
     return [trial for trial in found if trial is not None]

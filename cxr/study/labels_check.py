@@ -3,8 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, accuracies, read_accuracies
-from cxr.store import Record, Store
+from cxr.artifact import Record
+from cxr.artifact.keys import QUALITY_KEY
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, prompt_accuracies, read_accuracies
+from cxr.store import Store
 from cxr.study.config import StudyConfig
 
 
@@ -14,16 +16,16 @@ def prompt_accuracy(synthetic: Record | None, evaluation: tuple[Store, Record] |
     Args:
         synthetic: the set's.
     """
-    found = measured_by(evaluation[0]) if evaluation else []
+    found = read_accuracies_of(evaluation[0]) if evaluation else []
     return found or read_accuracies(synthetic.metrics.get(PROMPT_ACCURACY) if synthetic else None)
 
 
-def measured_by(evaluation: Store) -> list[PromptAccuracy]:
+def read_accuracies_of(evaluation: Store) -> list[PromptAccuracy]:
     try:
-        quality = json.loads(evaluation.get("quality.json"))
+        quality = json.loads(evaluation.get(QUALITY_KEY))
     except KeyError:
         return []
-    return accuracies(quality["agreement"])
+    return prompt_accuracies(quality["agreement"])
 
 
 def worst(found: Sequence[PromptAccuracy]) -> PromptAccuracy | None:
@@ -43,7 +45,7 @@ def unfaithful_labels(found: Sequence[PromptAccuracy], config: StudyConfig) -> s
     )
 
 
-def told(name: str, found: Sequence[PromptAccuracy]) -> str:
+def describe_prompt_accuracy(name: str, found: Sequence[PromptAccuracy]) -> str:
     """For the report: all of a set together, and its worst finding."""
     if not found:
         return (

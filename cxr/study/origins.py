@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import SOURCES, is_phantom, sources_of
+from cxr.data.lineage import SET_SOURCES, has_phantoms, merge_sources
 
 TEST, TRAIN = "test", "train"
 
@@ -22,25 +22,25 @@ def origins(real: CatalogSet, synthetic: Mapping[str, CatalogSet]) -> dict[str, 
     return found | {f"{name} pictures": made_by(side) for name, side in synthetic.items()}
 
 
-def of_phantoms(real: CatalogSet) -> bool:
+def studies_phantoms(real: CatalogSet) -> bool:
     """Whether some test picture is a phantom, or made by a model that learned from phantoms."""
-    return is_phantom(part_sources(real, TEST))
+    return has_phantoms(part_sources(real, TEST))
 
 
 def real_part(real: CatalogSet, part: str) -> str:
-    if SOURCES in real.record.metrics:
+    if SET_SOURCES in real.record.metrics:
         return made_by(real)
     sources = part_sources(real, part)
-    return f"from {', '.join(sources)}" + ("" if is_phantom(sources) else ": no phantoms among them")
+    return f"from {', '.join(sources)}" + ("" if has_phantoms(sources) else ": no phantoms among them")
 
 
 def part_sources(real: CatalogSet, part: str) -> list[str]:
     """Of a set that has no parts, those of all of it; of a generated one, those that its model learned from."""
-    if SOURCES in real.record.metrics:
+    if SET_SOURCES in real.record.metrics:
         return real.sources
     split = real.table["split"]
     table = real.table if split.null_count == len(split) else real.table.filter(pc.equal(split, pa.scalar(part)))
-    return sources_of(table["source"].to_pylist())
+    return merge_sources(table["source"].to_pylist())
 
 
 def made_by(side: CatalogSet) -> str:

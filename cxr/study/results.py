@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from cxr.classify.curve import Point
+from cxr.classify.curve import ValidationPoint
 from cxr.errors import BadInput
 from cxr.store import Store
 
@@ -23,15 +24,17 @@ class Trial:
     synthetic: int
     steps: int
     best: int  # the point of `curve` that validation chose, and whose scores these are
-    curve: list[Point]
+    curve: list[ValidationPoint]
     scores: list[list[float]]  # class probabilities of the test pictures, in the order of `Design.test`
     device: str
     seconds: float
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestSet:
     """The test part, the same for every trial. All sequences are in one order, a picture each."""
+
+    __test__ = False  # no test of pytest's
 
     image_ids: list[str]
     labels: list[int]  # class numbers
@@ -41,7 +44,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the seeds of an arm, with its 95 % interval."""
+    """A metric over the seeds of an arm, with its 95 % interval."""
 
     mean: float
     sd: float | None  # between seeds; None with one seed
@@ -71,7 +74,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """An arm's figures among the test pictures of one view, sex or decade of age."""
+    """An arm's metrics among the test pictures of one view, sex or decade of age."""
 
     attribute: str
     value: str
@@ -82,7 +85,7 @@ class Subgroup:
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """One class against the others."""
 
     finding: str
@@ -96,28 +99,29 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """All that was found of an arm."""
+    """All that was found of an arm. `results.json` has some fields under the names of version 0.1."""
 
     arm: str
-    title: str  # in words: "100 % real + 25 % synthetic"
+    label: Annotated[str, Field(serialization_alias="title")]  # in words: "100 % real + 25 % synthetic"
     control: str | None
     real: int
     synthetic: int
     seeds: list[int]  # that ended well
     failed: list[int]
-    figures: dict[str, Spread]  # by METRICS
+    metrics: Annotated[dict[str, Spread], Field(serialization_alias="figures")]  # by METRICS
     differences: list[Difference]  # by metric against the baseline, then against the control
-    classes: list[ClassFigures]
+    classes: list[ClassMetrics]
     confusion: list[list[int]]  # [true][named], all seeds together
     roc: list[list[float]]  # [false positive rate, true positive rate]: mean over seeds at 101 rates
-    curves: dict[int, list[Point]]  # by seed
+    curves: dict[int, list[ValidationPoint]]  # by seed
     best: dict[int, int]  # the chosen point of each curve
-    optimism: Spread | None  # AUROC of the epoch that is best on the test set, less that of the chosen one
+    # AUROC of the epoch that is best on the test set, less that of the chosen one
+    selection_bias: Annotated[Spread | None, Field(serialization_alias="optimism")]
     subgroups: list[Subgroup]
     hours: float  # of all its trials, on `device`
     device: str
 
-    def less(self, other: str | None, metric: str = MAIN) -> Difference | None:
+    def difference_from(self, other: str | None, metric: str = MAIN) -> Difference | None:
         """This arm less another in a metric, where it was measured."""
         return next((one for one in self.differences if (one.against, one.metric) == (other, metric)), None)
 
@@ -177,13 +181,13 @@ def read_trial(store: Store, key: str, recipe: str) -> Trial | None:
     except KeyError:
         return None
     try:
-        told = json.loads(data)
-        if told.pop("recipe") == recipe:
-            return TypeAdapter(Trial).validate_python(told)
+        fields = json.loads(data)
+        if fields.pop("recipe") == recipe:
+            return TypeAdapter(Trial).validate_python(fields)
     except (ValueError, KeyError, TypeError):  # pydantic's is one of the first
         raise BadInput(f"{store.uri}: {key} is damaged; remove it, and the trial is run again") from None
     raise BadInput(f"{store.uri}: {key} is a result of another recipe; choose another --out, or remove it")
 
 
 def study_json(study: Study) -> bytes:
-    return TypeAdapter(Study).dump_json(study, indent=1) + b"\n"
+    return TypeAdapter(Study).dump_json(study, indent=1, by_alias=True) + b"\n"

@@ -3,27 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
-from cxr.data.catalog import CatalogSet, pictures
-from cxr.data.lineage import seen_in, warn_of_plain_names
-from cxr.data.lineage_lists import NO_LISTS, Lists, overlap
-from cxr.data.prompt_accuracy import PromptAccuracy
-from cxr.data.splits import assign
+from cxr.data.catalog import CatalogSet, read_images
+from cxr.data.splits import split_by_group
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput, nearest
-from cxr.store import Record, sha256
-from cxr.study.arms import Drawn, Pool, check_counts, drawn
+from cxr.store import sha256
+from cxr.study.arms import Pool, TrainingDraw, check_counts, draw_training_set
 from cxr.study.config import StudyConfig
-from cxr.study.labels_check import unfaithful_labels
-from cxr.study.results import Tested
+from cxr.study.results import TestSet
 
 PARTS = ("train", "validation", "test")
 SYNTHETIC = "synthetic"  # the set of all arms that have none of their own
-GENERATED, WITHOUT_COPIES, EVALUATION = "generated images", "images without copies", "evaluation"  # artifacts' kinds
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ def set_name(arm: str) -> str:
     return f"{SYNTHETIC} of {arm}"
 
 
-def compared(
+def match_sets(
     real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig, own: Mapping[str, CatalogSet] | None = None
 ) -> Sets:
     """The sets of a study that can be trained. Reads no picture.
@@ -146,7 +140,7 @@ def split_by_picture(found: CatalogSet) -> CatalogSet:
     """
     findings, ids = (found.table[column].to_pylist() for column in ("finding", "image_id"))
     column = found.table.schema.get_field_index("split")
-    split = pa.array(assign(findings, ids, folds=0).split)
+    split = pa.array(split_by_group(findings, ids, folds=0).split)
     return replace(found, table=found.table.set_column(column, "split", split))
 
 
@@ -190,105 +184,13 @@ def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
             )
 
 
-def checked_protocol(
-    sets: Sets,
-    config: StudyConfig,
-    evaluation: Record | None,
-    lists: Lists = NO_LISTS,
-    shown: Mapping[str, Sequence[PromptAccuracy]] = MappingProxyType({}),
-) -> list[str]:
-    """What `--allow-...` lets pass, in words.
-
-    Args:
-        lists: of patients whom models were shown, see `lineage_lists.lists_of`.
-        shown: by synthetic set, how often its pictures show what was asked for.
-
-    Raises:
-        BadInput: the generator saw test patients or may have, nobody looked for copies, or labels are mostly wrong, and
-            it is not allowed.
-    """
-    return [
-        line
-        for name, found in sets.sides.items()
-        for line in doubts_of(sets.real, found, config, evaluation, lists, shown.get(name, ()))
-    ]
-
-
-def doubts_of(
-    real: CatalogSet,
-    synthetic: CatalogSet,
-    config: StudyConfig,
-    evaluation: Record | None,
-    lists: Lists,
-    shown: Sequence[PromptAccuracy],
-) -> list[str]:
-    """Of one synthetic set."""
-    doubts = {
-        "--allow-seen-patients": (config.allow_seen_patients, seen_patients(real, synthetic, lists)),
-        "--allow-unchecked-copies": (config.allow_unchecked_copies, unchecked_copies(real, synthetic, evaluation)),
-        "--allow-unfaithful-labels": (config.allow_unfaithful_labels, unfaithful_labels(shown, config)),
-    }
-    for option, (allowed, doubt) in doubts.items():
-        if doubt and not allowed:
-            raise BadInput(f"--synthetic {synthetic.store.uri}: {doubt}; or give {option}, and the report says so")
-    return [doubt for _, doubt in doubts.values() if doubt]
-
-
-def seen_patients(real: CatalogSet, synthetic: CatalogSet, lists: Lists) -> str:
-    """What is wrong with whom the generator saw; empty if nothing."""
-    seen = seen_in(synthetic.record.metrics)
-    warn_of_plain_names(synthetic.store.uri, seen)
-    found = overlap(seen, real.table, lists)
-    if found.tested:
-        return (
-            f"its generator was trained on {found.tested} patients of the test part; fine-tune on the train part only"
-        )
-    if not found.unchecked:
-        return ""
-    known = "" if seen else "; generate with a model that jobs/finetune.py made, or with an alias"
-    return f"that it saw no patient of the test part cannot be checked: {found.unchecked}{known}"
-
-
-def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record | None) -> str:
-    """Why nobody can say that the set holds no copies of the training pictures; empty if somebody can."""
-    record = synthetic.record
-    if record.kind == WITHOUT_COPIES and record.recipe.get("real") == real.digest:
-        return ""
-    if evaluation is not None and compares(evaluation, real, synthetic):
-        copies = evaluation.metrics.get("copies")
-        if copies is None:
-            return "near-copies could not be told: the evaluation had too few training pictures; give more real ones"
-        if copies:
-            return (
-                f"{copies} of its pictures are like training pictures; give the set without them, which --quarantine "
-                "of jobs/evaluate.py writes"
-            )
-        return ""
-    return (
-        "nobody looked for copies of the training pictures in it; run jobs/evaluate.py with these two sets and give "
-        "its --quarantine set here, or its place as --evaluation"
-    )
-
-
-def compares(evaluation: Record, real: CatalogSet, synthetic: CatalogSet) -> bool:
-    """Whether it is an evaluation of just these sets."""
-    told = evaluation.recipe
-    return (told.get("real"), told.get("synthetic")) == (real.digest, synthetic.digest)
-
-
-def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> Record:
-    """Its record; `BadInput` unless it is a finished one of these sets, or of the set that these were taken from."""
-    if evaluation is None or evaluation.kind != EVALUATION:
-        raise BadInput(f"--evaluation {uri}: no finished evaluation; give the --out of jobs/evaluate.py")
-    synthetic = sets.synthetic and {sets.synthetic.digest, sets.synthetic.record.recipe.get("set")}
-    if evaluation.recipe.get("real") != sets.real.digest or evaluation.recipe.get("synthetic") not in (synthetic or ()):
-        raise BadInput(f"--evaluation {uri}: is of other sets than --real and --synthetic; evaluate these")
-    return evaluation
-
-
-def drawn_by(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], Drawn]:
+def draw_training_sets(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], TrainingDraw]:
     """The pictures of each (arm, seed)."""
-    return {(arm.name, seed): drawn(arm, sets.pool(arm.name), seed) for arm in config.arms for seed in config.seeds}
+    return {
+        (arm.name, seed): draw_training_set(arm, sets.pool(arm.name), seed)
+        for arm in config.arms
+        for seed in config.seeds
+    }
 
 
 def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], object]) -> np.ndarray:
@@ -300,7 +202,7 @@ def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], objec
     parts, start = [], 0
     for found in (sets.real, *sets.sides.values()):
         rows = used[(used >= start) & (used < start + len(found.table))] - start
-        parts.append(pictures(found.store, found.table.take(pa.array(rows)), size, advance))
+        parts.append(read_images(found.store, found.table.take(pa.array(rows)), size, advance))
         start += len(found.table)
     check_no_twins(*parts)
     return np.concatenate(parts)
@@ -316,17 +218,17 @@ def check_no_twins(real: np.ndarray, *synthetic: np.ndarray) -> None:
         )
 
 
-def held_out(sets: Sets) -> Tested:
+def read_test_set(sets: Sets) -> TestSet:
     """Who is tested on."""
     rows = sets.real.table.take(pa.array(sets.part("test")))
     ids = rows["image_id"].to_pylist()
     patients = [patient or image for patient, image in zip(rows["patient_id"].to_pylist(), ids, strict=True)]
     ages = [None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}" for age in rows["age"].to_pylist()]
     groups = {"view": rows["view"].to_pylist(), "sex": rows["sex"].to_pylist(), "age": ages}
-    return Tested(ids, sets.labels[sets.part("test")].tolist(), patients, groups)
+    return TestSet(ids, sets.labels[sets.part("test")].tolist(), patients, groups)
 
 
-def check_test(test: Tested, classes: Sequence[str]) -> None:
+def check_test(test: TestSet, classes: Sequence[str]) -> None:
     """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
     labels, patients = np.array(test.labels), np.array(test.patients)
     for number, name in enumerate(classes):

@@ -3,7 +3,7 @@
 A figure varies for two reasons: by the seed that a network is trained with, and by the patients who happen to be in the
 test part. The scatter of a few seeds on one test part shows the first and not the second, because all seeds are judged
 by the same patients; DeLong's test and a bootstrap over patients show the second and not the first. With values x_s and
-the patients' components u_s of S seeds (`cxr.study.components`),
+the patients' components u_s of S seeds (`cxr.study.influence`),
 
     Var(mean) = var(x) / S + mean over s != t of sum(u_s u_t).
 
@@ -23,11 +23,11 @@ and are equally good. Welch's test alone erred in up to 29 %, DeLong's in up to 
 
 Where patients are few or nearly all are named right, those at hand may differ in nothing, and the variance that they
 show is none. What they have not shown counts then: in an arm's own interval by Clopper and Pearson's on as many
-patients as the figure is worth (`cxr.proportions`), in a difference by a variance that fades as more patients carry
-what is seen (`unseen`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to 400 patients, 1 to
-4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in 93 % of studies or
-more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an interval is 2.7 %
-wider.
+patients as the figure is worth (`cxr.report.proportions`), in a difference by a variance that fades as more patients
+carry what is seen (`unseen_variance`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to
+400 patients, 1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in
+93 % of studies or more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an
+interval is 2.7 % wider.
 
 The training pictures are the same for all seeds: no interval says how another training set would do (for that, see
 Nadeau and Bengio 2003, Machine Learning 52, 239).
@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from cxr.proportions import carriers, clopper_pearson, effective
+from cxr.report.proportions import clopper_pearson, count_carriers, effective_patients
 
 LEVEL, POWER = 0.05, 0.8
 LEAST = 1e-15  # p that is told from 0
@@ -83,7 +83,7 @@ class Estimate:
             found.append(special.expit(special.logit(self.mean) + np.array([-half, half])).tolist())
         if patients:
             variance = self.error**2 * (1 - self.share)
-            found.append(clopper_pearson(self.mean, effective(self.mean, variance, self.known, patients)))
+            found.append(clopper_pearson(self.mean, effective_patients(self.mean, variance, self.known, patients)))
         return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
     def p(self) -> float:
@@ -123,7 +123,7 @@ def estimate(values: np.ndarray, components: np.ndarray, unseen: float = 0.0) ->
         scatter = sd**2 / seeds
         shared = max(0.0, float(products.sum() - products.trace()) / (seeds * (seeds - 1)))
     together = components.mean(axis=0)
-    known = carriers(together)
+    known = count_carriers(together)
     shared += (unseen - shared) / (1 + known**2) if unseen > shared else 0.0
     variance = scatter + shared
     share = scatter / variance if variance else 1.0
@@ -131,7 +131,7 @@ def estimate(values: np.ndarray, components: np.ndarray, unseen: float = 0.0) ->
     return Estimate(float(values.mean()), sd, float(np.sqrt(variance)), share, degrees, known)
 
 
-def unseen(share: float, patients: float) -> float:
+def unseen_variance(share: float, patients: float) -> float:
     """The variance of a share of so many independent patients, two who differ and two who do not added to them (Agresti
     and Coull 1998, Am. Stat. 52, 119), so that it is none of 0 where nobody differs; 0 without patients."""
     if not patients:

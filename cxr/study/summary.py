@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from cxr.classify.metrics import averaged_classes, resample_auroc
 from cxr.errors import BadInput
-from cxr.study.bootstrap import resampled
-from cxr.study.components import Measured, against_others, averaged, measure, ratio
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.differences import Measurements, compared
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Spread, Subgroup, Tested, Trial
+from cxr.study.differences import Measurements, compare_arms
+from cxr.study.influence import MetricWithInfluence, against_others, measure, ratio
+from cxr.study.results import METRICS, ArmResult, ClassMetrics, Spread, Subgroup, TestSet, Trial
 from cxr.study.sets import check_test
 from cxr.study.statistics import estimate
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
 LEAST = 10  # patients of a subgroup whose AUROC is shown
-NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "optimism": None, "subgroups": []}
+NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "selection_bias": None, "subgroups": []}
 FIGURES = ("auroc", "sensitivity", "specificity", "precision", "f1")  # of a class
 
 
@@ -25,11 +25,11 @@ def summarise(
     config: StudyConfig,
     trials: Sequence[Trial],
     failed: Sequence[tuple[str, int]],
-    test: Tested,
+    test: TestSet,
     classes: Sequence[str],
     rng: np.random.Generator,
 ) -> list[ArmResult]:
-    """All arms in the order of the configuration; one of which no trial ended well has no figures.
+    """All arms in the order of the configuration; one of which no trial ended well has no metrics.
 
     Args:
         failed: arm and seed of each trial that did not end well.
@@ -42,27 +42,27 @@ def summarise(
     by_arm = {arm.name: [trial for trial in trials if trial.arm == arm.name] for arm in config.arms}
     if not by_arm[BASELINE]:
         raise BadInput(f"arm {BASELINE}: every trial failed, and the others are compared with it; try it again")
-    measurements = measured({name: ran for name, ran in by_arm.items() if ran}, test, config.resamples, rng)
-    differences = compared(config.arms, config.primary, measurements)
+    measurements = measure_trials({name: ran for name, ran in by_arm.items() if ran}, test, config.resamples, rng)
+    differences = compare_arms(config.arms, config.primary, measurements)
     found = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]
-        figures = {}
+        metrics = {}
         if one := measurements.get(arm.name):
-            figures = {metric: spread_of([seed[metric] for seed in one.figures]) for metric in METRICS}
-        shown = of_pictures(by_arm[arm.name], test, classes) if figures else NOTHING
-        told = described(arm, by_arm[arm.name])
-        found.append(ArmResult(**told, failed=lost, figures=figures, differences=differences[arm.name], **shown))
+            metrics = {metric: spread_of([seed[metric] for seed in one.metrics]) for metric in METRICS}
+        shown = inspect_scores(by_arm[arm.name], test, classes) if metrics else NOTHING
+        about = describe_arm(arm, by_arm[arm.name])
+        found.append(ArmResult(**about, failed=lost, metrics=metrics, differences=differences[arm.name], **shown))
     return found
 
 
-def measured(
-    trials: dict[str, list[Trial]], test: Tested, resamples: int, rng: np.random.Generator
+def measure_trials(
+    trials: dict[str, list[Trial]], test: TestSet, resamples: int, rng: np.random.Generator
 ) -> dict[str, Measurements]:
     """Every figure of every trial, and its AUROC with the same resampled patients."""
-    labels, patients = np.array(test.labels), numbered(test.patients)
+    labels, patients = np.array(test.labels), number_patients(test.patients)
     scores = {name: [np.array(trial.scores) for trial in ran] for name, ran in trials.items()}
-    draws = iter(resampled([one for arm in scores.values() for one in arm], labels, patients, resamples, rng))
+    draws = iter(resample_auroc([one for arm in scores.values() for one in arm], labels, patients, resamples, rng))
     return {
         name: Measurements(
             [trial.seed for trial in trials[name]],
@@ -73,22 +73,22 @@ def measured(
     }
 
 
-def of_pictures(trials: Sequence[Trial], test: Tested, classes: Sequence[str]) -> dict[str, Any]:
+def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
     """What is found by looking closer than at an arm's figures, by the fields of `ArmResult`."""
     return {
-        "classes": of_classes(trials, test, classes),
+        "classes": measure_classes(trials, test, classes),
         "confusion": confusion(trials, test, len(classes)),
         "roc": mean_roc(trials, test),
-        "optimism": optimism(trials),
+        "selection_bias": selection_bias(trials),
         "subgroups": subgroups(trials, test, len(classes)),
     }
 
 
-def described(arm: Arm, trials: Sequence[Trial]) -> dict[str, Any]:
+def describe_arm(arm: Arm, trials: Sequence[Trial]) -> dict[str, Any]:
     """What was trained, by the fields of `ArmResult`."""
     return {
         "arm": arm.name,
-        "title": title(arm),
+        "label": arm_label(arm),
         "control": arm.control,
         "real": trials[0].real if trials else 0,
         "synthetic": trials[0].synthetic if trials else 0,
@@ -100,7 +100,7 @@ def described(arm: Arm, trials: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def title(arm: Arm) -> str:
+def arm_label(arm: Arm) -> str:
     """In words: "100 % real + 25 % synthetic"."""
     times = "" if arm.repeat == 1 else f", {arm.repeat} times"
     parts = [f"{arm.real:g} % real{times}"] if arm.real else []
@@ -111,42 +111,42 @@ def title(arm: Arm) -> str:
     return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
 
 
-def spread_of(figures: Sequence[Measured]) -> Spread:
+def spread_of(figures: Sequence[MetricWithInfluence]) -> Spread:
     """Of a figure between 0 and 1, from each seed's."""
     found = estimate(np.array([one.value for one in figures]), np.array([one.components for one in figures]))
     bounds = found.interval_within_unit(float(np.mean([one.patients for one in figures])))
     return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
 
-def of_classes(trials: Sequence[Trial], test: Tested, classes: Sequence[str]) -> list[ClassFigures]:
-    labels, patients, found = np.array(test.labels), numbered(test.patients), []
+def measure_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> list[ClassMetrics]:
+    labels, patients, found = np.array(test.labels), number_patients(test.patients), []
     for number, name in enumerate(classes):
         seeds = [against_others(np.array(trial.scores), labels, patients, number) for trial in trials]
         spreads = {figure: spread_of([seed[figure] for seed in seeds]) for figure in FIGURES}
-        found.append(ClassFigures(name, int((labels == number).sum()), **spreads))
+        found.append(ClassMetrics(name, int((labels == number).sum()), **spreads))
     return found
 
 
-def confusion(trials: Sequence[Trial], test: Tested, classes: int) -> list[list[int]]:
+def confusion(trials: Sequence[Trial], test: TestSet, classes: int) -> list[list[int]]:
     """Pictures [shown][named], all seeds together."""
     named = [np.argmax(trial.scores, axis=1) for trial in trials]
     counts = (confusion_matrix(test.labels, one, labels=range(classes)) for one in named)
     return np.sum(list(counts), axis=0).tolist()
 
 
-def mean_roc(trials: Sequence[Trial], test: Tested) -> list[list[float]]:
+def mean_roc(trials: Sequence[Trial], test: TestSet) -> list[list[float]]:
     """[false positive rate, true positive rate], averaged over seeds, and over classes where there are more than two,
     at each of `RATES` (vertical averaging: Fawcett 2006, Pattern Recognit. Lett. 27, 861)."""
     labels, curves = np.array(test.labels), []
     for scores in (np.array(trial.scores) for trial in trials):
-        for number in averaged(scores.shape[1]):
+        for number in averaged_classes(scores.shape[1]):
             curves.append(np.interp(RATES, *roc_curve(labels == number, scores[:, number])[:2]))
     heights = np.mean(curves, axis=0)
     heights[0] = 0.0
     return np.stack([RATES, heights], axis=1).tolist()
 
 
-def optimism(trials: Sequence[Trial]) -> Spread | None:
+def selection_bias(trials: Sequence[Trial]) -> Spread | None:
     """What the best epoch on the test part has above the chosen one; its interval is over seeds alone."""
     gains = []
     for trial in trials:
@@ -161,7 +161,7 @@ def optimism(trials: Sequence[Trial]) -> Spread | None:
     return Spread(found.mean, found.sd, max(0.0, low), min(1.0, high))
 
 
-def subgroups(trials: Sequence[Trial], test: Tested, classes: int) -> list[Subgroup]:
+def subgroups(trials: Sequence[Trial], test: TestSet, classes: int) -> list[Subgroup]:
     """Those of two patients at least."""
     found = []
     for attribute, values in test.groups.items():
@@ -173,9 +173,9 @@ def subgroups(trials: Sequence[Trial], test: Tested, classes: int) -> list[Subgr
 
 
 def subgroup(
-    trials: Sequence[Trial], test: Tested, rows: np.ndarray, classes: int, attribute: str, value: str
+    trials: Sequence[Trial], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
 ) -> Subgroup:
-    labels, patients = np.array(test.labels)[rows], numbered(np.array(test.patients)[rows])
+    labels, patients = np.array(test.labels)[rows], number_patients(np.array(test.patients)[rows])
     scores, count = [np.array(trial.scores)[rows] for trial in trials], int(patients.max()) + 1
     every = np.ones(len(labels))
     accuracy = spread_of([ratio(one.argmax(axis=1) == labels, every, patients) for one in scores])
@@ -186,6 +186,6 @@ def subgroup(
     return Subgroup(attribute, value, len(labels), count, auroc, accuracy)
 
 
-def numbered(patients: Sequence[str] | np.ndarray) -> np.ndarray:
+def number_patients(patients: Sequence[str] | np.ndarray) -> np.ndarray:
     """int [N], from 0 to P - 1."""
     return np.unique(patients, return_inverse=True)[1]

@@ -10,11 +10,11 @@ import numpy as np
 from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, StoreError
 from cxr.store import Store
-from cxr.study.arms import dealt_anew
+from cxr.study.arms import shuffle_labels
 from cxr.study.results import Trial, read_trial, trial_json, trial_key
 
 if TYPE_CHECKING:
-    from cxr.classify.curve import Point
+    from cxr.classify.curve import ValidationPoint
     from cxr.ranks import Ranks
 
 TRIES = 3  # at a trial that fails by itself
@@ -22,7 +22,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Order:
+class TrialSpec:
     """A trial as it travels to a worker; rows count in the pictures that all trials share."""
 
     arm: str
@@ -42,12 +42,12 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A worker's part; travels to it without pictures."""
+class TrialWorker:
+    """Trains one trial on a worker, where it travels without pictures."""
 
     store: Store
     recipe: str  # digest of the study's, which a result carries
-    order: Order
+    spec: TrialSpec
     classes: int
     validation: np.ndarray  # rows
     test: np.ndarray
@@ -56,13 +56,13 @@ class Run:
     threads: int
 
     def __call__(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Trains and stores the result, unless it is there; what fails by itself is tried again, then told."""
+        """Trains and stores the result, unless it is there; what fails by itself is tried again, then reported."""
         import torch
 
         from cxr.ranks import Ranks
 
         torch.set_num_threads(self.threads)
-        ranks, key = Ranks.here(), trial_key(self.order.arm, self.order.seed)
+        ranks, key = Ranks.here(), trial_key(self.spec.arm, self.spec.seed)
         if read_trial(self.store, key, self.recipe):
             return None
         for attempt in range(1, TRIES + 1):
@@ -75,34 +75,34 @@ class Run:
                 if ranks.size > 1 and not isinstance(failure, BadInput):
                     raise  # the others wait for this one: all must begin anew
                 if attempt == TRIES or isinstance(failure, BadInput):
-                    return tell({"name": self.order.name, "error": f"{type(failure).__name__}: {failure}"})
+                    return tell({"name": self.spec.name, "error": f"{type(failure).__name__}: {failure}"})
         if ranks.rank == 0:
-            self.store.put(key, trial_json(trial, self.recipe))
-            tell({"name": self.order.name, "step": trial.steps, "auroc": trial.curve[trial.best].auroc, "done": True})
+            self.store.put_if_absent(key, trial_json(trial, self.recipe))  # the first of several drivers' stays
+            tell({"name": self.spec.name, "step": trial.steps, "auroc": trial.curve[trial.best].auroc, "done": True})
         return None
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
-        from cxr.classify.loop import Phase, Pictures, predict, train
+        from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
         from cxr.ranks import device_name
 
-        def watch(point: "Point | None") -> None:
+        def watch(point: "ValidationPoint | None") -> None:
             if point:
-                tell({"name": self.order.name, "step": point.step, "auroc": point.auroc})
+                tell({"name": self.spec.name, "step": point.step, "auroc": point.auroc})
 
-        start, order = time.monotonic(), self.order
-        if order.shuffled is not None:
-            labels = dealt_anew(labels, order.shuffled, order.seed)
-        pictures = Pictures(pixels, labels, self.validation, self.test if self.optimism else None)
-        phases = [Phase(*phase) for phase in order.phases]
-        trained = train(pictures, phases, self.config, self.classes, order.seed, watch, ranks)
-        scores = predict(trained.network, pixels, self.test, self.config)
+        start, spec = time.monotonic(), self.spec
+        if spec.shuffled is not None:
+            labels = shuffle_labels(labels, spec.shuffled, spec.seed)
+        pictures = LabelledImages(pixels, labels, self.validation, self.test if self.optimism else None)
+        phases = [TrainingPhase(*phase) for phase in spec.phases]
+        trained = train_classifier(pictures, phases, self.config, self.classes, spec.seed, watch, ranks)
+        scores = predict_probabilities(trained.network, pixels, self.test, self.config)
         return Trial(
-            order.arm, order.seed, order.real, order.synthetic, order.steps, trained.best, trained.curve,
+            spec.arm, spec.seed, spec.real, spec.synthetic, spec.steps, trained.best, trained.curve,
             rounded(scores), device_name(), time.monotonic() - start,
         )  # fmt: skip
 
 
-def ignored(told: dict[str, Any]) -> None:
+def ignored(message: dict[str, Any]) -> None:
     """What a worker that is not the first has to say."""
 
 

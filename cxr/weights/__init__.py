@@ -12,16 +12,12 @@ found.py     from a name to verified files: `resolve`
 hub.py       over the Hugging Face hub, into its own cache
 published.py .pth files of known digest: FID's network, torchvision's
 bucket.py    from an S3 prefix, into our cache
-files.py     which files count, their digests, and what they are held against
+files.py     which files count, their digests, and what they are checked against
 kinds.py     what else a file or folder may be, and what helps
-layers.py    the layers of a base model, under all names that trainers give them
-lora.py      which of them a LoRA of any usual trainer changes, and how strongly
-networks.py  whether a base model's files and configurations are one whole model
 """
 
-from cxr.weights.files import EXTRACTOR, forget_place, seal
+from cxr.weights.files import EXTRACTOR, strip_local_paths, write_digest
 from cxr.weights.found import Weights, read_state, resolve, resolve_extractor, resolve_imagenet, resolve_lora
-from cxr.weights.lora import Lora, check_values, read_lora
 from cxr.weights.names import (
     PUBLISHED_RAD_DINO,
     check_extractor_spec,
@@ -30,26 +26,3 @@ from cxr.weights.names import (
     check_weights_spec,
     network_and_place,
 )
-from cxr.weights.networks import check_networks
-
-__all__ = [
-    "EXTRACTOR",
-    "PUBLISHED_RAD_DINO",
-    "Lora",
-    "Weights",
-    "check_extractor_spec",
-    "check_lora_spec",
-    "check_networks",
-    "check_spec",
-    "check_values",
-    "check_weights_spec",
-    "forget_place",
-    "network_and_place",
-    "read_lora",
-    "read_state",
-    "resolve",
-    "resolve_extractor",
-    "resolve_imagenet",
-    "resolve_lora",
-    "seal",
-]

@@ -1,19 +1,15 @@
-"""Which files of a model count, their digests (remembered between starts), and what they are held against."""
+"""Which files of a model count, their digests (remembered between starts), and what they are checked against."""
 
-import contextlib
-import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
-
-from cxr.errors import BadInput, StoreError, disk_full
-from cxr.store import digest_of, open_store, read_record, sha256
+from cxr.artifact import read_record
+from cxr.artifact.keys import RECORD_KEY
+from cxr.errors import BadInput
+from cxr.store import digest_of, open_store
+from cxr.store.file_cache import file_digests
 from cxr.weights.kinds import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -21,18 +17,17 @@ from cxr.weights.kinds import (
     LORA_FILE,
     PICKLES,
     check_index,
-    model_folder_told,
+    explain_model_folder,
     read_header,
 )
 
-RECORD = "record.json"
-DIGEST = "DIGEST"  # beside a model: the digest that `seal` found; the embedded model ships with it
+DIGEST = "DIGEST"  # beside a model: the digest that `write_digest` found; the embedded model ships with it
 UNUSED = ("safety_checker", "feature_extractor")
 _KINDS = ("*.json", "*.txt", "model.safetensors", "diffusion_pytorch_model.safetensors")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FileSpec:
     """What is looked for: a word for messages and the only files ever fetched or accepted, as glob patterns."""
 
     noun: str
@@ -46,20 +41,20 @@ class Wanted:
         return len(self.patterns) > 1
 
 
-MODEL = Wanted("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
-LORA = Wanted("LoRA", (LORA_FILE,), others=(ADAPTER_FILE, ADAPTER_CONFIG))
-EXTRACTOR = Wanted("extractor", ("model.safetensors",))
-RAD_DINO = Wanted(
+MODEL = FileSpec("model", (INDEX, *(f"*/{kind}" for kind in _KINDS)))
+LORA = FileSpec("LoRA", (LORA_FILE,), others=(ADAPTER_FILE, ADAPTER_CONFIG))
+EXTRACTOR = FileSpec("extractor", ("model.safetensors",))
+RAD_DINO = FileSpec(
     "extractor", ("config.json", "model.safetensors"), "rad-dino=PLACE, a folder or s3://bucket/prefix that holds both"
 )
 CONVERT = (
     'if you trust it, convert it once: python -c "import torch, safetensors.torch as s; '
     "s.save_file(torch.load('IN', weights_only=True), 'OUT.safetensors')\""
 )
-CLASSIFIER = Wanted("classifier", ("model.safetensors",))
+CLASSIFIER = FileSpec("classifier", ("model.safetensors",))
 
 
-def is_wanted(name: str, wanted: Wanted) -> bool:
+def is_wanted(name: str, wanted: FileSpec) -> bool:
     """Whether the file (name below the folder, at most one folder deep) may be part of the model."""
     part, *deeper = name.split("/")
     return (
@@ -69,7 +64,7 @@ def is_wanted(name: str, wanted: Wanted) -> bool:
     )
 
 
-def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
+def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
     """The names of the files to load, sorted; `BadInput` if the folder does not hold all of what is wanted."""
     if wanted is LORA:
         wanted = one_lora(_lora_in(folder))
@@ -83,14 +78,15 @@ def wanted_files(folder: Path, wanted: Wanted) -> list[str]:
     names = [name for name in found if is_wanted(name, MODEL)]
     for part in parts:
         held = [name for name in names if name.startswith(f"{part}/")]
-        if not held or not (_is_config_only(part) or any(name.endswith(".safetensors") for name in held)):
+        has_weights = not part.startswith(("tokenizer", "scheduler"))
+        if not held or (has_weights and not any(name.endswith(".safetensors") for name in held)):
             raise BadInput(_no_weights(folder, part))
     return sorted([INDEX, *names])
 
 
-def one_lora(name: str) -> Wanted:
+def one_lora(name: str) -> FileSpec:
     """A LoRA in a file of that name; peft keeps its alpha beside it."""
-    return Wanted(LORA.noun, (name,), others=(ADAPTER_CONFIG,) if name == ADAPTER_FILE else ())
+    return FileSpec(LORA.noun, (name,), others=(ADAPTER_CONFIG,) if name == ADAPTER_FILE else ())
 
 
 def _lora_in(folder: Path) -> str:
@@ -115,13 +111,13 @@ def _lora_in(folder: Path) -> str:
     raise BadInput(f"{folder}: no {LORA_FILE}; {hint}")
 
 
-def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
+def verify_files(folder: Path, wanted: FileSpec) -> dict[str, str]:
     """The sha256 of each file to load; `BadInput` if one is not whole, or not what DIGEST or record.json names."""
     names = wanted_files(folder, wanted)
     for name in names:
         if name.endswith(".safetensors"):
             read_header(folder / name)  # raises
-    hashes = hashes_of(folder, names)
+    hashes = file_digests(folder, names)
     sealed = folder / DIGEST
     if wanted in (MODEL, EXTRACTOR) and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
         raise BadInput(f"{folder}: damaged, its files are not those of {DIGEST}; fetch or install it again")
@@ -129,18 +125,20 @@ def verified(folder: Path, wanted: Wanted) -> dict[str, str]:
     promised = {stored.key: stored.sha256 for stored in record.objects} if record else hashes
     wrong = [name for name, found in hashes.items() if promised.get(name) != found]
     if wrong:
-        raise BadInput(f"{folder}: {wrong[0]} is not the file that {RECORD} names; fetch it again or choose another")
+        raise BadInput(
+            f"{folder}: {wrong[0]} is not the file that {RECORD_KEY} names; fetch it again or choose another"
+        )
     return hashes
 
 
-def seal(folder: Path, wanted: Wanted = MODEL) -> str:
+def write_digest(folder: Path, wanted: FileSpec = MODEL) -> str:
     """Write the folder's digest beside its files as DIGEST, so that damage is found from then on; returns it."""
-    digest = digest_of(hashes_of(folder, wanted_files(folder, wanted)).items())
+    digest = digest_of(file_digests(folder, wanted_files(folder, wanted)).items())
     (folder / DIGEST).write_text(digest + "\n")
     return digest
 
 
-def forget_place(folder: Path) -> None:
+def strip_local_paths(folder: Path) -> None:
     """Takes out the path of this machine, which diffusers writes into the configurations: the digest covers them."""
     for path in (folder / "model_index.json", *folder.glob("*/config.json")):
         settings = json.loads(path.read_text())
@@ -148,100 +146,30 @@ def forget_place(folder: Path) -> None:
         path.write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of each file, remembered by size and modification time: a second start does not read gigabytes."""
-    memory = cache() / "sha256" / f"{sha256(str(folder.resolve()).encode())[:32]}.json"
-    known = _recall(memory)
-    marks = {name: _mark(folder / name) for name in names}
-    digests = {name: _digest_unless(known.get(name), mark, folder / name) for name, mark in marks.items()}
-    found = {name: [mark, digests[name]] for name, mark in marks.items()}
-    if known | found != known:
-        with contextlib.suppress(OSError):  # no writable cache: hash again next time
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            part = memory.with_suffix(f".{os.getpid()}")
-            part.write_text(json.dumps(known | found))
-            part.replace(memory)
-    return digests
-
-
-def cache() -> Path:
-    """Our folder for weights on this machine."""
-    told = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return (told if told.is_absolute() else Path.home() / ".cache") / "cxr" / "weights"  # as the XDG standard says
-
-
-@contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Alone on this machine: others wait, then find what was fetched. The lock goes with its process."""
-    lock = FileLock(cache() / "locks" / name)
-    with disk_told(lock.lock_file):
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def disk_told(what: str) -> Iterator[None]:
-    """Trouble with the disk, or with Arrow's reading of a bucket, as one line."""
-    try:
-        yield
-    except OSError as error:
-        if full := disk_full(error, what):
-            raise full from None
-        why = os.strerror(error.errno) if error.errno else "reading failed"
-        raise StoreError(f"{what}: {why}; XDG_CACHE_HOME names the folder for downloaded weights") from None
-
-
 def _components(folder: Path) -> list[str]:
     """The parts that the pipeline loads, each a folder."""
     if not (folder / INDEX).is_file():
-        raise BadInput(model_folder_told(folder))
-    return parts_of((folder / INDEX).read_bytes(), folder)
+        raise BadInput(explain_model_folder(folder))
+    return pipeline_parts((folder / INDEX).read_bytes(), folder)
 
 
-def parts_of(index: bytes, where: object) -> list[str]:
+def pipeline_parts(index: bytes, where: object) -> list[str]:
     """The parts that a model_index.json names; `BadInput` unless it is of a pipeline that is known."""
     try:
-        told = json.loads(index)
+        parsed = json.loads(index)
     except (ValueError, RecursionError):
-        told = None
-    check_index(told, where)
-    return [part for part, made in told.items() if part not in UNUSED and isinstance(made, list) and all(made)]
-
-
-def _is_config_only(part: str) -> bool:
-    return part.startswith(("tokenizer", "scheduler"))
+        parsed = None
+    check_index(parsed, where)
+    return [part for part, made in parsed.items() if part not in UNUSED and isinstance(made, list) and all(made)]
 
 
 def _no_weights(folder: Path, part: str) -> str:
-    held = sorted(p.name for p in (folder / part).glob("*"))
-    pickles = [name for name in held if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
-    variants = [name for name in held if name.endswith(".safetensors")]
+    present = sorted(p.name for p in (folder / part).glob("*"))
+    pickles = [name for name in present if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
+    variants = [name for name in present if name.endswith(".safetensors")]
     again = f"load it and save it again with save_pretrained({str(folder)!r})"
     if pickles:
         return f"{folder}: {part}/ holds only pickles ({pickles[0]}), which can run code when loaded; {again}"
     if variants:
         return f"{folder}: {part}/ holds only a variant ({variants[0]}); {again} without variant"
     return f"{folder}: {part}/ is missing or incomplete, {INDEX} names it; fetch the model again"
-
-
-def _recall(memory: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(memory.read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _mark(path: Path) -> list[int]:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
-
-
-def _digest_unless(known: Any, mark: list[int], path: Path) -> str:
-    if isinstance(known, list) and known[0] == mark:
-        return known[1]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

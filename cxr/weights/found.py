@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr.data.lineage import PHANTOM, SOURCES, UNKNOWN, Seen, seen_in
-from cxr.data.trained_prompts import TrainedPrompts, trained_prompts
+from cxr.artifact import read_record
+from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, read_lineage
 from cxr.errors import BadInput
-from cxr.store import digest_of, open_store, read_record
+from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
+from cxr.store import digest_of, open_store
+from cxr.store.file_cache import file_digests
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, Wanted, hashes_of, verified
+from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, FileSpec, verify_files
 from cxr.weights.hub import from_hub
 from cxr.weights.names import ALIASES, RAD_DINO_ALIAS, kind_of, local, network_and_place
-from cxr.weights.published import INCEPTION, Published, fetched, imagenet
+from cxr.weights.published import INCEPTION, Published, fetch_published, imagenet_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ASSETS = Path(__file__).parents[1] / "assets"
+ASSETS = Path(__file__).parents[1] / "embedded" / "assets"
 TINY = ASSETS / "tiny"
 TINY_EXTRACTOR = ASSETS / "extractor"
 XRV_ONCE = (
@@ -35,10 +37,10 @@ class Weights:
 
     `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
     `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
-    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Seen`):
+    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Lineage`):
     nobody for what is published, None where no record tells. `sources` are those of the pictures it learned from
-    (`lineage.sources_of`); what is published is its own. `trained` is what it was trained to be asked in; None where no
-    record tells, as of what is published.
+    (`lineage.merge_sources`); what is published is its own. `trained` is what it was trained to be asked in; None where
+    no record tells, as of what is published.
     """
 
     spec: str
@@ -46,7 +48,7 @@ class Weights:
     digest: str
     licence: str
     source: str
-    seen: Seen
+    seen: Lineage
     sources: tuple[str, ...]
     trained: TrainedPrompts | None = None
 
@@ -103,6 +105,8 @@ def resolve_extractor(spec: str) -> Weights:
         return _published(INCEPTION)
     if network == "tiny":
         return _weights(spec, TINY_EXTRACTOR, EXTRACTOR, "Apache-2.0", "embedded")
+    if network != "rad-dino":
+        raise BadInput(f"{network}: nowhere published; give {network}=PLACE, where its weights are")
     folder, source = from_hub(spec, RAD_DINO_ALIAS.mirrors, RAD_DINO, RAD_DINO_ALIAS.sha256)
     return _weights(spec, folder, RAD_DINO, RAD_DINO_ALIAS.licence, source)
 
@@ -112,7 +116,7 @@ def resolve_imagenet(network: str, spec: str | None = None) -> Weights:
     extractor's. Raises as `resolve`.
     """
     if spec is None:
-        return _published(imagenet(network))
+        return _published(imagenet_file(network))
     return _resolve(spec, kind_of(spec, CLASSIFIER), CLASSIFIER)
 
 
@@ -134,8 +138,8 @@ def read_state(found: Weights) -> dict[str, "Tensor"]:
 
 
 def _published(published: Published) -> Weights:
-    path = fetched(published)
-    digest = digest_of(hashes_of(path.parent, [path.name]).items())
+    path = fetch_published(published)
+    digest = digest_of(file_digests(path.parent, [path.name]).items())
     return Weights(published.name, path, digest, published.licence, published.url, (), (published.url,))
 
 
@@ -150,7 +154,7 @@ def _resolve_alias(spec: str) -> Weights:
     return _weights(spec, folder, MODEL, alias.licence, source)
 
 
-def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
+def _resolve(spec: str, kind: str, wanted: FileSpec) -> Weights:
     if kind == "s3":
         folder, source = from_bucket(spec, wanted)
     elif kind == "hub":
@@ -161,22 +165,14 @@ def _resolve(spec: str, kind: str, wanted: Wanted) -> Weights:
     return _weights(spec, folder, wanted, "unstated", source)
 
 
-def _weights(spec: str, folder: Path, wanted: Wanted, licence: str, source: str) -> Weights:
-    hashes = verified(folder, wanted)
+def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: str) -> Weights:
+    hashes = verify_files(folder, wanted)
     path = folder if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
-    digest, trained = digest_of(hashes.items()), None if spec in ALIASES else _trained(spec, folder)
-    return Weights(spec, path, digest, licence, source, *_lineage(spec, folder, source), trained)
-
-
-def _trained(spec: str, folder: Path) -> TrainedPrompts | None:
-    record = read_record(open_store(str(folder)))
-    return trained_prompts(record.metrics, spec) if record else None
-
-
-def _lineage(spec: str, folder: Path, source: str) -> tuple[Seen, tuple[str, ...]]:
-    """`seen` and `sources`."""
+    digest = digest_of(hashes.items())
     if spec in ALIASES:
-        return (), (PHANTOM if source == "embedded" else source,)
+        return Weights(spec, path, digest, licence, source, (), (PHANTOM if source == "embedded" else source,))
     record = read_record(open_store(str(folder)))
-    told = record.metrics if record else {}
-    return seen_in(told), tuple(told.get(SOURCES, [UNKNOWN]))
+    metrics = record.metrics if record else {}
+    trained = trained_prompts(metrics, spec) if record else None
+    sources = tuple(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE]))
+    return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained)

@@ -1,20 +1,24 @@
-"""Over the Hugging Face hub, by pinned commit, into the hub's own cache; every file held against the commit."""
+"""Over the Hugging Face hub, by pinned commit, into the hub's own cache; every file checked against the commit."""
 
 import hashlib
 from pathlib import Path
 
+from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
-from cxr.weights.files import INDEX, MODEL, RECORD, UNUSED, Wanted, hashes_of, locked, parts_of, wanted_files
+from cxr.store.file_cache import exclusive_lock, file_digests
+from cxr.weights.files import INDEX, MODEL, UNUSED, FileSpec, pipeline_parts, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
 
 
-def from_hub(spec: str, mirrors: tuple[str, ...], wanted: Wanted, pinned: dict[str, str]) -> tuple[Path, str]:
+def from_hub(spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict[str, str]) -> tuple[Path, str]:
     """The folder and the source in words, of the first mirror that has the files: from the cache, else the network."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     tried: list[str] = []
-    with locked(sha256(spec.encode())[:32]):
+    with exclusive_lock(sha256(spec.encode())[:32]):
         for offline in (True, False):
             silent = "" if offline else _silent_hub()
             for mirror in mirrors:
@@ -23,8 +27,9 @@ def from_hub(spec: str, mirrors: tuple[str, ...], wanted: Wanted, pinned: dict[s
                         raise ValueError(silent)
                     return _snapshot(mirror, wanted, pinned, offline), f"hub {mirror}"
                 except Exception as error:  # of httpx, xet, the disk: whatever it was, the next mirror may do
-                    _stop_if_full(error, spec)
-                    if not (offline and _is_absence(error)):
+                    if full := disk_full(error, spec):
+                        raise full from None
+                    if not (offline and isinstance(error, LocalEntryNotFoundError)):
                         tried.append(f"{mirror} ({_why(error)})")
     raise BadInput(
         f"{spec}: not on this machine and not to be had; tried {', '.join(tried)}; "
@@ -46,23 +51,25 @@ def _silent_hub() -> str:
     return ""
 
 
-def _snapshot(mirror: str, wanted: Wanted, pinned: dict[str, str], offline: bool) -> Path:
+def _snapshot(mirror: str, wanted: FileSpec, pinned: dict[str, str], offline: bool) -> Path:
     """The commit's folder in the cache. A file that is not the published one is removed and a ValueError names it."""
     from huggingface_hub import get_cached_repo_tree, hf_hub_download, snapshot_download
 
     repo, _, commit = mirror.partition("@")
     if wanted is MODEL:  # of another family, it is not fetched
-        parts_of(Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror)
+        pipeline_parts(
+            Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror
+        )
     taken = snapshot_download(
         repo,
         revision=commit,
         local_files_only=offline,
-        allow_patterns=[*wanted.patterns, *wanted.others, RECORD],
+        allow_patterns=[*wanted.patterns, *wanted.others, RECORD_KEY],
         ignore_patterns=[f"{name}/*" for name in UNUSED],
     )
     folder = Path(taken)
-    told = [RECORD] if (folder / RECORD).is_file() else []
-    hashes = hashes_of(folder, [*wanted_files(folder, wanted), *told])
+    record = [RECORD_KEY] if (folder / RECORD_KEY).is_file() else []
+    hashes = file_digests(folder, [*wanted_files(folder, wanted), *record])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
     for name, found in hashes.items():
         if published.get(name) not in _blob_ids(folder / name, found):
@@ -81,17 +88,6 @@ def _blob_ids(path: Path, digest: str) -> set[str]:
     if size <= _LARGEST_IN_GIT:
         contents.append(path.read_bytes())
     return {hashlib.sha1(b"blob %d\0" % len(c) + c, usedforsecurity=False).hexdigest() for c in contents}
-
-
-def _is_absence(error: Exception) -> bool:
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    return isinstance(error, LocalEntryNotFoundError)
-
-
-def _stop_if_full(error: Exception, spec: str) -> None:
-    if full := disk_full(error, spec):
-        raise full from None
 
 
 def _why(error: Exception) -> str:

@@ -7,23 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxr.artifact import read_record
 from cxr.errors import BadInput
-from cxr.store import read_record
-from cxr.store.place import open_store
+from cxr.store.location import open_store
+from cxr.weights.families import FAMILIES, KNOWN_MODELS
 
 INDEX = "model_index.json"
 LORA_FILE, ADAPTER_FILE, ADAPTER_CONFIG = (
     "pytorch_lora_weights.safetensors", "adapter_model.safetensors", "adapter_config.json",
 )  # fmt: skip
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-FAMILIES = "the models known are Stable Diffusion 1.x and 2.x (StableDiffusionPipeline); give tiny, sd15, sd21 or such"
-_PARTS = {  # of such a pipeline, each with the classes that are read; None: any
-    "unet": ("UNet2DConditionModel",),
-    "vae": ("AutoencoderKL",),
-    "text_encoder": ("CLIPTextModel",),
-    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "scheduler": None,
-}
 LORA_KEY = re.compile(  # a layer's name, then which half of its change, or its alpha
     r"(?P<layer>.+?)(?:"
     r"\.lora_(?P<half>[AB])(?:\.[^.]+)?\.weight|"
@@ -50,12 +43,12 @@ _ADDITIONS = (  # (in a tensor's name, what such a file is, what helps)
     (
         r"lora_te[23]_|text_encoder_[23]|add_embedding|label_emb|conditioner\.",
         "made for Stable Diffusion XL or another model of several text encoders",
-        FAMILIES,
+        KNOWN_MODELS,
     ),
     (
         r"single_transformer_blocks|double_blocks|single_blocks|joint_blocks|lora_transformer_|^transformer\.",
         "made for a transformer model, as Flux, Stable Diffusion 3 and Sana are",
-        FAMILIES,
+        KNOWN_MODELS,
     ),
 )
 _MODELS = (  # the same for what is whole: no tensor is half of a LoRA
@@ -63,7 +56,7 @@ _MODELS = (  # the same for what is whole: no tensor is half of a LoRA
     (r"^(encoder|decoder)\.(down|up|mid|conv_in)|^(post_)?quant_conv\.", "an autoencoder (VAE)", _WHOLE),
     (r"^(unet\.)?(down_blocks|up_blocks|mid_block|conv_in|time_embedding)\.", "a whole UNet", _WHOLE),
     (r"^(text_model|embeddings|encoder\.layers)\.", "a text encoder", _WHOLE),
-    (r"^(model\.)?(layers|embed_tokens)\.|^transformer\.h\.|^lm_head", "a language model", FAMILIES),
+    (r"^(model\.)?(layers|embed_tokens)\.|^transformer\.h\.|^lm_head", "a language model", KNOWN_MODELS),
     (r"^\d+\.\d+\.|hypernet", "a hypernetwork", _NO_OPTION),
 )
 
@@ -85,8 +78,8 @@ def read_header(path: Path) -> Tensors:
         with safe_open(path, "numpy") as file:  # compares the header with the file's size
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
             return Tensors(
-                {name: tuple(held.get_shape()) for name, held in slices.items()},
-                {name: held.get_dtype() for name, held in slices.items()},
+                {name: tuple(tensor.get_shape()) for name, tensor in slices.items()},
+                {name: tensor.get_dtype() for name, tensor in slices.items()},
                 file.metadata() or {},
             )
     except (SafetensorError, OSError, ValueError):
@@ -125,34 +118,35 @@ def check_index(index: Any, where: object) -> None:
     name = index.get("_class_name") if isinstance(index, dict) else None
     if not isinstance(name, str):
         raise BadInput(f"{where}: {INDEX} is damaged; fetch the model again")
-    if name != "StableDiffusionPipeline":
-        raise BadInput(f"{where}: a {name[:80]}, which is not supported; {FAMILIES}")
+    if name not in FAMILIES:
+        raise BadInput(f"{where}: a {name[:80]}, which is not supported; {KNOWN_MODELS}")
     for part, made in index.items():
         scalar = part.startswith("_") or part == "requires_safety_checker"
         if not scalar and not (
             isinstance(made, list) and len(made) == 2 and {*map(type, made)} in ({str}, {type(None)})
         ):
             raise BadInput(f"{where}: {INDEX} is damaged at {part[:80]!r}; fetch the model again")
-    for part, classes in _PARTS.items():
+    for part, classes in FAMILIES[name].parts.items():
         made = index.get(part, [None, None])[1]
         if not isinstance(made, str):
-            raise BadInput(f"{where}: a StableDiffusionPipeline without {part}; fetch the whole model")
+            raise BadInput(f"{where}: a {name} without {part}; fetch the whole model")
         if classes and made not in classes:
-            raise BadInput(f"{where}: its {part} is a {made[:80]}, {classes[0]} is supported; {FAMILIES}")
+            raise BadInput(f"{where}: its {part} is a {made[:80]}, {classes[0]} is supported; {KNOWN_MODELS}")
         if index[part][0] not in ("diffusers", "transformers"):
             raise BadInput(
-                f"{where}: its {part} is code of its own ({index[part][0][:80]}), which is not run; {FAMILIES}"
+                f"{where}: its {part} is code of its own ({index[part][0][:80]}), which is not run; {KNOWN_MODELS}"
             )
 
 
-def model_file_told(path: Path) -> str:
+def explain_model_file(path: Path) -> str:
     """What to do with a file that was given for a model."""
     if path.suffix in (*PICKLES, ".safetensors"):
         names = read_header(path).shapes if path.suffix == ".safetensors" else {}
         if is_lora(names):
             return f"{path}: a LoRA; give it with --lora, and with --model the base it was trained on"
         if found := _among(list(names), (*_MODELS[1:], *_ADDITIONS)):
-            return f"{path}: {found[0]}, not a model in diffusers' layout; {_WHOLE if found[1] == _WHOLE else FAMILIES}"
+            advice = _WHOLE if found[1] == _WHOLE else KNOWN_MODELS
+            return f"{path}: {found[0]}, not a model in diffusers' layout; {advice}"
         return (
             f"{path}: a single file; a folder in diffusers' layout is needed. Convert it once, where there is "
             'internet, if it is Stable Diffusion 1.x or 2.x: python -c "from diffusers import StableDiffusionPipeline '
@@ -163,7 +157,7 @@ def model_file_told(path: Path) -> str:
     return f"{path}: a file; give the folder that holds {INDEX}"
 
 
-def model_folder_told(folder: Path) -> str:
+def explain_model_folder(folder: Path) -> str:
     """What is missing in a folder without model_index.json that was given for a model."""
     names = sorted(found.name for found in folder.iterdir()) if folder.is_dir() else []
     return f"{folder}: no {INDEX}; {_folder_hint(folder, names)}"
@@ -181,22 +175,22 @@ def _folder_hint(folder: Path, names: list[str]) -> str:
     if config.get("architectures") or config.get("model_type"):
         named = config.get("architectures")
         name = named[0] if isinstance(named, list) and named else config.get("model_type")
-        return f"a model of transformers ({str(name)[:80]}); {FAMILIES}"
+        return f"a model of transformers ({str(name)[:80]}); {KNOWN_MODELS}"
     if inner := next((name for name in names if (folder / name / INDEX).is_file()), None):
         return f"give {folder / inner}"
     if file := next((name for name in names if name.endswith((".safetensors", ".gguf", ".onnx", *PICKLES))), None):
-        return f"a model folder in diffusers' layout is needed, here is {file}. " + model_file_told(folder / file)
+        return f"a model folder in diffusers' layout is needed, here is {file}. " + explain_model_file(folder / file)
     return "give a model folder in diffusers' layout"
 
 
 def _base_of(folder: Path) -> str:
     """The base of a LoRA, in words, where the folder tells."""
-    named = _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if isinstance(named, str) and named:
-        return f"its base ({named[:200]})"
+    base_name = _json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if isinstance(base_name, str) and base_name:
+        return f"its base ({base_name[:200]})"
     record = read_record(open_store(str(folder)))
     base = str(record.inputs.get("model", "")) if record else ""
-    tiny = Path(__file__).parents[1] / "assets" / "tiny" / "DIGEST"
+    tiny = Path(__file__).parents[1] / "embedded" / "assets" / "tiny" / "DIGEST"
     if base and tiny.is_file() and tiny.read_text().strip() == base:
         return "its base, tiny"
     return f"its base (digest {base[:16]}, its README.md names it)" if base else "the base it was trained on"
@@ -204,7 +198,7 @@ def _base_of(folder: Path) -> str:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return content if isinstance(content, dict) else {}

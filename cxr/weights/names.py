@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cxr.errors import BadInput, nearest
 from cxr.store import digest_of, open_store
-from cxr.weights.files import CLASSIFIER, CONVERT, LORA, MODEL, Wanted, one_lora, wanted_files
-from cxr.weights.kinds import model_file_told, read_header, refuse_not_lora
+from cxr.weights.files import CLASSIFIER, CONVERT, LORA, MODEL, FileSpec, one_lora, wanted_files
+from cxr.weights.kinds import explain_model_file, read_header, refuse_not_lora
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.*))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -107,7 +107,7 @@ def _absolute(spec: str, kind: str) -> str:
     return str(Path(spec).expanduser().absolute()) if kind == "folder" else spec
 
 
-def kind_of(spec: str, wanted: Wanted) -> str:
+def kind_of(spec: str, wanted: FileSpec) -> str:
     """What the name is: `alias`, `s3`, `folder` or `hub`; raises as `check_spec`."""
     if wanted is MODEL and spec in ALIASES:
         return "alias"
@@ -135,18 +135,18 @@ def network_and_place(spec: str) -> tuple[str, str | None]:
     return network, place if separator else None
 
 
-def local(spec: str, wanted: Wanted) -> tuple[Path, Wanted]:
+def local(spec: str, wanted: FileSpec) -> tuple[Path, FileSpec]:
     """The absolute folder, and what to take from it: of a LoRA given as a file, that file."""
     path = Path(spec).expanduser().absolute()
     if path.is_dir():
         return path, wanted
     if wanted is MODEL:
-        raise BadInput(model_file_told(path))
+        raise BadInput(explain_model_file(path))
     if wanted.is_folder:
         raise BadInput(f"{path}: a file; give the folder that holds {wanted.patterns[0]}")
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, {CONVERT}")
-    return path.parent, one_lora(path.name) if wanted is LORA else Wanted(wanted.noun, (path.name,))
+    return path.parent, one_lora(path.name) if wanted is LORA else FileSpec(wanted.noun, (path.name,))
 
 
 def _exists(spec: str) -> bool:
@@ -156,7 +156,7 @@ def _exists(spec: str) -> bool:
         return False
 
 
-def _check_hub(spec: str, wanted: Wanted) -> str:
+def _check_hub(spec: str, wanted: FileSpec) -> str:
     hub = _HUB_ID.fullmatch(spec)
     if hub is None:
         raise BadInput(f"{spec[:200]!r}: no such {wanted.noun}; {_hint(spec, wanted)}")
@@ -167,7 +167,7 @@ def _check_hub(spec: str, wanted: Wanted) -> str:
     return "hub"
 
 
-def _hint(spec: str, wanted: Wanted) -> str:
+def _hint(spec: str, wanted: FileSpec) -> str:
     others = "give a folder, owner/name@<40-hex commit> or s3://bucket/prefix"
     if wanted is MODEL and re.fullmatch(r"[\w .-]+", spec):
         return f"{nearest(spec, ALIASES)} (or {others})"

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 from cxr.errors import BadInput
-from cxr.weights.files import disk_told, hashes_of, locked
+from cxr.store.file_cache import exclusive_lock, explain_disk_errors, file_digests
 
 _PROBE_SECONDS = 5
 
@@ -35,7 +35,7 @@ INCEPTION = Published(
 SCRATCH = ", or train from scratch with --pretrained False"
 
 
-def imagenet(network: str) -> Published:
+def imagenet_file(network: str) -> Published:
     """What torchvision publishes for one of its networks; it names its files by the beginning of their sha256."""
     from torchvision.models import get_model_weights
 
@@ -43,7 +43,7 @@ def imagenet(network: str) -> Published:
     return Published(network, url, Path(url).stem.rpartition("-")[2], "BSD-3-Clause", SCRATCH)
 
 
-def fetched(published: Published) -> Path:
+def fetch_published(published: Published) -> Path:
     """The file on this machine.
 
     Raises:
@@ -52,10 +52,10 @@ def fetched(published: Published) -> Path:
     import torch
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / published.url.rpartition("/")[2]
-    with locked(path.name):
+    with exclusive_lock(path.name):
         if not path.is_file():
             _fetch(published, path)
-        if not hashes_of(path.parent, [path.name])[path.name].startswith(published.sha256):
+        if not file_digests(path.parent, [path.name])[path.name].startswith(published.sha256):
             raise BadInput(f"{path}: not the published weights (another sha256); remove it and run again")
     return path
 
@@ -66,7 +66,7 @@ def _fetch(published: Published, path: Path) -> None:
     url = published.url
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS).close()
-        with disk_told(str(path)):
+        with explain_disk_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=published.sha256, progress=False)
     except (URLError, RuntimeError, TimeoutError) as error:

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from cxr.data.findings import BINARY
 from cxr.data.lineage import PHANTOM
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import draw_phantom
+from cxr.prompts.findings import BINARY
 from cxr.store import capabilities
 from cxr.store.s3_client import connect
 
@@ -101,7 +101,7 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    capabilities._learned.clear()
+    capabilities._known.clear()
     connect.cache_clear()
     yield s3_server
     connect.cache_clear()
@@ -139,7 +139,7 @@ def ingested(jobs, once):
 @pytest.fixture(scope="session")
 def evaluate_words(real_set, small_set):
     sets = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", small_set)
-    return *sets, "--size", 64, "--least", 12, "--resamples", 10
+    return *sets, "--size", 64, "--min-samples", 12, "--resamples", 10
 
 
 @pytest.fixture(scope="session")
@@ -167,7 +167,7 @@ def study_sets(stored_set) -> tuple[Path, Path]:
 
 def drawn(seed: int, count: int) -> tuple[np.ndarray, list[str], list[str]]:
     """Pixels, findings and patients of phantoms."""
-    found = [phantom(seed, number, BINARY, 64) for number in range(count)]
+    found = [draw_phantom(seed, number, BINARY, 64) for number in range(count)]
     pixels = np.stack([one.pixels for one in found])
     return pixels, [one.attributes.finding for one in found], [one.patient.patient_id for one in found]
 

@@ -148,7 +148,7 @@ class Together:
     name: str
     fails: bool
 
-    def __call__(self, tell: cluster.Tell) -> None:
+    def __call__(self, tell: cluster.SendMessage) -> None:
         if self.fails:
             raise ValueError("out of memory")
         tell({"name": self.name})
@@ -180,28 +180,31 @@ def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, k
 
 @pytest.mark.slow
 def test_workers_that_are_killed_again_and_again_end_the_training_with_a_reason(tmp_path):
-    def work(tell: cluster.Tell) -> None:
+    def work(tell: cluster.SendMessage) -> None:
         tell({"attempt": 1})
         os.kill(os.getpid(), signal.SIGKILL)
 
-    before, told = cluster.SPENT.retries, []
+    before, told = cluster.COMPUTE_USAGE.retries, []
     with pytest.raises(cluster.WorkersDied, match="the workers died 4 times"):
         told.extend(cluster.train(work, (1, 1), 1))
-    assert cluster.SPENT.retries - before == 3
-    assert cluster.SPENT.told(62.4).endswith(f"{before + 3} tried again")
+    assert cluster.COMPUTE_USAGE.retries - before == 3
+    assert cluster.COMPUTE_USAGE.summary(62.4).endswith(f"{before + 3} tried again")
 
 
 def test_the_last_line_says_nothing_of_what_was_not_there():
-    assert type(cluster.SPENT)().told(62.4) == "in 62 s"
-    assert type(cluster.SPENT)(gpu_seconds=300, retries=2).told(7200) == "in 2 hours, 5 min of GPU time, 2 tried again"
+    assert type(cluster.COMPUTE_USAGE)().summary(62.4) == "in 62 s"
+    assert (
+        type(cluster.COMPUTE_USAGE)(gpu_seconds=300, retries=2).summary(7200)
+        == "in 2 hours, 5 min of GPU time, 2 tried again"
+    )
 
 
 @pytest.mark.slow
 def test_training_begins_with_fewer_workers_where_there_is_no_room_for_all():
-    def work(tell: cluster.Tell) -> None:
+    def work(tell: cluster.SendMessage) -> None:
         tell({"size": Ranks.here().size})
 
-    most = 2 + cluster.spare_cpus()
+    most = 2 + cluster.worker_cpus()
     told = list(cluster.train(work, (1, most), 1))
     assert len(told) == told[0]["size"] < most
     with pytest.raises(BadInput, match=f"--workers {most}: .* room for"):
@@ -218,16 +221,21 @@ def test_a_slow_store_does_not_fill_the_machine_with_processes(tmp_path):
 
 def test_what_is_made_is_stored_while_the_rest_is_made_and_no_cpu_is_to_spare(tmp_path):
     script, store = Script(tmp_path / "log", dict.fromkeys(range(300), "takes a while")), open_store(str(tmp_path))
-    done = cluster.run_units(pa.array(range(300), pa.int32()), script, KeepIn(store), cluster.spare_cpus(), 1)
+    done = cluster.run_units(pa.array(range(300), pa.int32()), script, KeepIn(store), cluster.worker_cpus(), 1)
     next(done)
     assert script.attempts().total() < 150
     assert len(list(done)) == 299
 
 
 def test_rows_that_are_too_much_for_memory_together_go_to_the_workers_in_parts(monkeypatch):
-    monkeypatch.setattr(cluster.units, "HELD", 10)
+    monkeypatch.setattr(cluster.unit_stages, "MAX_ROW_BYTES", 10)
     sizes = [4, 6, 1, 12, 8]
-    assert [[unit for unit, _ in part] for part in cluster.units.together(given(sizes), 10)] == [[0, 1], [2], [3], [4]]
+    assert [[unit for unit, _ in part] for part in cluster.unit_stages.batches_by_bytes(given(sizes), 10)] == [
+        [0, 1],
+        [2],
+        [3],
+        [4],
+    ]
     told = list(cluster.run_rows(given(sizes), lambda unit, rows: {"unit": unit, "bytes": len(rows)}, 2))
     assert [one["bytes"] for one in sorted(told, key=lambda one: one["unit"])] == sizes
 

@@ -12,7 +12,7 @@ MINIATURE = {
     "ingest": "tiny --source phantom:160,5,normal+pneumonia",
     "finetune": "tiny --max-train-steps 4 --validate-every 2",
     "generate": "tiny --findings normal,pneumonia --per-finding 64 --steps 4 --workers 1",
-    "evaluate": "tiny --least 12 --resamples 10 --workers 1",
+    "evaluate": "tiny --min-samples 12 --resamples 10 --workers 1",
     "study": "tiny --seeds 1,2 --epochs 2",
 }
 

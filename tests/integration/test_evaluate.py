@@ -8,7 +8,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.data.catalog import pictures, read_set
+from cxr.data.catalog import read_images, read_set
 from cxr.store import open_store
 
 
@@ -45,9 +45,9 @@ def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, real_set, st
     """A set of every training picture of the real one, which are copies, and of its others, which are not."""
     real = read_set(open_store(str(real_set)))
     findings, split = (np.array(real.table[name].to_pylist()) for name in ("finding", "split"))
-    planted = stored_set("planted", pictures(real.store, real.table, 64), finding=findings.tolist())
+    planted = stored_set("planted", read_images(real.store, real.table, 64), finding=findings.tolist())
     words = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", planted.store.uri, "--workers", 1)
-    words += ("--size", 64, "--least", 12, "--resamples", 10)
+    words += ("--size", 64, "--min-samples", 12, "--resamples", 10)
     done = jobs.run(*words, "--out", tmp_path / "out", "--quarantine", tmp_path / "clean")
     assert done.returncode == 0 and "more than chance" in done.stdout, done.stderr
     assert jobs.verify(tmp_path / "clean").returncode == 0

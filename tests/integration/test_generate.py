@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from cxr.artifact import read_record
 from cxr.data.catalog import CATALOG
-from cxr.store import digest_of, open_store, read_record, sha256
+from cxr.store import digest_of, open_store, sha256
 from cxr.weights import resolve
 
 COUNTS = {"Normal_Anatomy": 13, "Medical_Devices": 13}

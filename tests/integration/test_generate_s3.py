@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.store import open_store, read_record
+from cxr.artifact import read_record
+from cxr.store import open_store
 
 CANARY = "canary-secret-do-not-print"
 

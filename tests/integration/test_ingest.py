@@ -9,9 +9,9 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from cxr.data.findings import BINARY
 from cxr.data.images import encode_png
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import draw_phantom
+from cxr.prompts.findings import BINARY
 
 SOURCE = "phantom:320"
 
@@ -82,7 +82,7 @@ def write_dicom(path: Path, number: int, **tags: str) -> None:
     image.Rows = image.Columns = 128
     image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
     image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
-    image.PixelData = phantom(3, number, BINARY).pixels.tobytes()
+    image.PixelData = draw_phantom(3, number, BINARY).pixels.tobytes()
     for tag, value in tags.items():
         setattr(image, tag, value)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def test_nothing_that_identifies_a_person_is_in_a_set_from_dicom(jobs, contents,
 def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_told(jobs, tmp_path):
     parts = ["train"] * 80 + ["val"] * 4 + ["test"] * 30
     for number, part in enumerate(parts):
-        drawn = phantom(5, number, BINARY)
+        drawn = draw_phantom(5, number, BINARY)
         name = f"{number // 3:08d}_{number % 3:03d}.png"  # NIH's way: patient and follow-up; 26 is in train and val
         file = tmp_path / "xrays" / part / drawn.attributes.finding / name
         file.parent.mkdir(parents=True, exist_ok=True)

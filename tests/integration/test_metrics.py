@@ -28,7 +28,7 @@ def told() -> Iterator[dict[str, float]]:
             units.add(images=4, bytes=1000)
             units.add(images=4, bytes=500, retries=2)
             units.add(images=0, error="ValueError: no")
-            LossMetric().tell({"run": "final", "step": 3, "loss": 0.25})
+            LossMetric().update({"run": "final", "step": 3, "loss": 0.25})
             yield awaited("ray_cxr_loss")
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cxr.ingest.job import content
-from cxr.nightly.lease import LENGTH, newest_token, read_claim, take
+from cxr.artifact import unit_key, verify
+from cxr.ingest.job import content_digest
+from cxr.nightly.lease import LENGTH, newest_token, read_claim, take_lease
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import read_latest
 from cxr.nightly.trend import read_nights
-from cxr.store import Store, open_store, unit_key, verify
+from cxr.store import Store, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ def words(jobs, tmp_path_factory):
         "ingest": "tiny --size 64",
         "finetune": f"tiny --model {jobs.model} --size 64 --batch 4 --rank 4 --max-train-steps 2",
         "generate": "tiny --size 64 --steps 2 --findings Normal_Anatomy,Medical_Devices --per-finding 13 --workers 1",
-        "evaluate": "tiny --size 64 --least 12 --resamples 10 --workers 1",
+        "evaluate": "tiny --size 64 --min-samples 12 --resamples 10 --workers 1",
     }
     options = [word for name, value in {**steps, **LAX}.items() for word in (f"--{name}", value)]
     place = ("nightly.py", "tiny", "--out", out, "--source", "phantom:320")
@@ -63,7 +64,7 @@ def first(jobs, words, root) -> Store:
 @pytest.fixture(scope="module")
 def second(jobs, words, first) -> str:
     """What a night says that asks for more than last night's figures."""
-    done = jobs.run(*words(SECOND, "--min-worst-agreement", 1, "--keep", 1))
+    done = jobs.run(*words(SECOND, "--min-prompt-accuracy", 1, "--keep", 1))
     assert done.returncode == 3, done.stderr
     return done.stderr
 
@@ -79,7 +80,7 @@ def test_all_that_a_night_leaves_verifies(first):
     assert [str(place.relative_to(first.uri)) for place in artifacts(first)] == places
     assert all(verify(open_store(str(place))).clean for place in artifacts(first))
     data, model = (json.loads(Path(first.uri, place, "record.json").read_text()) for place in places[:2])
-    assert latest.data == f"data/{content(data['recipe'], data['inputs']['marks'])}"
+    assert latest.data == f"data/{content_digest(data['recipe'], data['inputs']['marks'])}"
     assert latest.model == f"models/{model['recipe_digest']}"
     sets = json.loads(Path(first.uri, latest.set, "record.json").read_text())
     assert sets["metrics"]["lineage"] is None  # nobody knows whom the random base has seen
@@ -90,20 +91,20 @@ def test_the_same_command_again_answers_at_once_and_another_recipe_is_refused(jo
     before = contents(first.uri)
     done = jobs.run(*words(FIRST))
     assert done.returncode == 0 and f"night {FIRST} passed its gate" in done.stdout and "note:" not in done.stderr
-    done = jobs.run(*words(FIRST, "--most-copies", 0.5))
-    assert done.returncode == 2 and "most_copies 1.0 -> 0.5" in done.stderr
+    done = jobs.run(*words(FIRST, "--max-copy-rate", 0.5))
+    assert done.returncode == 2 and "max_copy_rate 1.0 -> 0.5" in done.stderr
     assert contents(first.uri) == before
 
 
 def test_a_failed_gate_leaves_latest_and_says_why(jobs, words, first, second):
-    why = f"night {SECOND} failed its gate: agreement with what was asked, of the worst finding "
+    why = f"night {SECOND} failed its gate: prompt accuracy of the worst finding "
     assert why in second and f"at least 1 is allowed; latest is {FIRST}" in second
     assert read_latest(first).night == FIRST
     assert f"N{why[1:]}" in Path(first.uri, "nights", SECOND, "report", "index.html").read_text()
     assert [(night.date, night.passed, night.last) for night in read_nights(first)] == [
         (FIRST, True, ""), (SECOND, False, FIRST)
     ]  # fmt: skip
-    done = jobs.run(*words(SECOND, "--min-worst-agreement", 1, "--keep", 1))
+    done = jobs.run(*words(SECOND, "--min-prompt-accuracy", 1, "--keep", 1))
     assert done.returncode == 3 and why in done.stderr and "note:" not in done.stderr
 
 
@@ -142,7 +143,7 @@ def test_a_run_that_was_overtaken_stops_and_cannot_commit(jobs, words, first):
     before = read_latest(first)
     os.kill(job.pid, signal.SIGSTOP)
     let_run_out(first)
-    other = take(first, LENGTH)
+    other = take_lease(first, LENGTH)
     os.kill(job.pid, signal.SIGCONT)
     said = job.communicate(timeout=120)[1]
     other.end()

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cxr.errors import BadInput
-from cxr.nightly.lease import LENGTH, LostLease, held, take
+from cxr.nightly.lease import LENGTH, LostLease, hold_lease, take_lease
 from cxr.nightly.places import below
-from cxr.nightly.pointer import Pointer, close_earlier, move, read_latest
-from cxr.nightly.retention import remove
+from cxr.nightly.pointer import Pointer, close_earlier, move_latest, read_latest
+from cxr.nightly.retention import remove_artifact
 from cxr.store import Store, open_store
 from tests.integration.test_nightly import let_run_out
 
@@ -25,7 +25,7 @@ def test_of_many_at_once_one_gets_the_lease(store):
     def attempt(_: int) -> bool:
         start.wait()
         try:
-            return bool(take(store, LENGTH))
+            return bool(take_lease(store, LENGTH))
         except BadInput as error:
             assert "is at work here since" in str(error)
             return False
@@ -35,29 +35,29 @@ def test_of_many_at_once_one_gets_the_lease(store):
 
 
 def test_only_the_holder_moves_latest(store):
-    early = take(store, LENGTH)
+    early = take_lease(store, LENGTH)
     close_earlier(early)
     let_run_out(store)
-    with held(store) as late:
+    with hold_lease(store) as late:
         assert close_earlier(late) == Pointer()
         with pytest.raises(LostLease):
-            move(early, Pointer(night="2026-11-01"))
-        move(late, Pointer(night="2026-11-02"))
+            move_latest(early, Pointer(night="2026-11-01"))
+        move_latest(late, Pointer(night="2026-11-02"))
     assert read_latest(store).night == "2026-11-02"
-    assert take(store, LENGTH).token == late.token + 1  # ended, so free at once
+    assert take_lease(store, LENGTH).token == late.token + 1  # ended, so free at once
 
 
 def test_of_a_commit_and_a_takeover_at_once_both_know_which_was_first(store):
     for race in range(10):
-        before, early = read_latest(store), take(store, LENGTH)
+        before, early = read_latest(store), take_lease(store, LENGTH)
         close_earlier(early)
         let_run_out(store)
-        late, start = take(store, LENGTH), threading.Barrier(2)
+        late, start = take_lease(store, LENGTH), threading.Barrier(2)
 
         def commit(early=early, night=f"2026-11-{race + 1:02d}", start=start) -> str:
             start.wait()
             try:
-                move(early, Pointer(night=night))
+                move_latest(early, Pointer(night=night))
             except LostLease:
                 return ""
             return night
@@ -75,5 +75,5 @@ def test_a_night_is_removed_with_its_record_first(s3, store):
     for key in ("set/record.json", "set/images/a.png", "report/record.json", "report/report.json"):
         place.put(key, b"{}")
     store.put("nights/2026-11-02/set/record.json", b"{}")
-    remove(store, "nights/2026-11-01/")
+    remove_artifact(store, "nights/2026-11-01/")
     assert [found.key for found in store.list("nights/")] == ["nights/2026-11-02/set/record.json"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cxr.store import Verification, open_store, verify
+from cxr.artifact import Verification, verify
+from cxr.store import open_store
 
 IMAGES, BATCH, UNITS = 52, 4, 13
 LONG = ("--findings", "Pleural_Conditions", "--per-finding", IMAGES, "--steps", 20, "--batch", BATCH)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cxr.report.figures import draw
-from cxr.report.page import GRID, page
+from cxr.study.pages.page import GRID, page
+from cxr.study.pages.plots import draw
 from tests.unit.report.sample import TEN, optimistic, sample_quality, sample_study
 
 SWITCHES = [

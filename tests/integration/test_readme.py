@@ -1,13 +1,13 @@
-"""Every command that README and docs show: its program is there, and its options are known and can be read.
+"""Every command that README and docs show: its program is there, and its options are known and can be read. Links too.
 
 Run for real elsewhere: `make demo`, `make test` and the slow tests by .ci/run; generate (from templates, a list, one
 prompt; dry; again), verify, ingest, finetune, evaluate, study and gan by the tests of these names in this folder.
 """
 
-import importlib.util
+import importlib
 import re
 import shlex
-import sys
+import subprocess
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +15,21 @@ from types import ModuleType
 
 import pytest
 
+import cxr
 from cxr import cli, recipes
-from cxr.finetune.captions import captions_of
+from cxr.finetune.captions import write_captions
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/the-way-over.md")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def linked_pages() -> tuple[str, ...]:
+    """README and the pages of `docs/`, in the order in which README links them."""
+    found = [link.partition("#")[0] for link in LINK.findall((ROOT / "README.md").read_text())]
+    return tuple(dict.fromkeys(["README.md", *(link for link in found if re.fullmatch(r"docs/.*\.md", link))]))
+
+
+PAGES = linked_pages()
 TABLES = {
     "generate": recipes.GENERATE, "ingest": recipes.INGEST, "finetune": recipes.FINETUNE, "evaluate": recipes.EVALUATE,
     "study": recipes.STUDY, "gan": recipes.GAN, "nightly": recipes.NIGHTLY, "pretrain": recipes.PRETRAIN,
@@ -41,22 +51,22 @@ def commands() -> list[list[str]]:
 
 @cache
 def job(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"shown_{Path(path).stem}", ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(f"cxr.jobs.{Path(path).stem}")
 
 
-@pytest.mark.parametrize("words", commands(), ids=shlex.join)
-def test_a_shown_command_can_be_read(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "jobs")  # as it is for a job that runs; the nightly one imports the others
+def check_command(words: list[str]) -> None:
+    """Its job can read its options and knows its recipe."""
     name, rest = Path(words[0]).stem, words[1:]
     if name == "submit":
         name, *rest = rest
-    args = cli.parse(job(f"jobs/{name}.py").Args, rest, "")
+    args = cli.parse(job(f"jobs/{name}.py").Args, rest)
     if name in TABLES:
         assert args.recipe in TABLES[name]
+
+
+@pytest.mark.parametrize("words", commands(), ids=shlex.join)
+def test_a_shown_command_can_be_read(words: list[str]) -> None:
+    check_command(words)
 
 
 def trainings() -> list[tuple[str, str]]:
@@ -78,8 +88,8 @@ def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
     """Of these sources phantoms and reports alone bring texts."""
     text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None}[kind]
     finetune = job("jobs/finetune.py")
-    config = finetune.configured(cli.parse(finetune.Args, shlex.split(words), ""))
-    assert captions_of([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
+    config = finetune.build_config(cli.parse(finetune.Args, shlex.split(words)))
+    assert write_captions([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
 
 
 def test_commands_of_every_job_are_shown() -> None:
@@ -97,16 +107,46 @@ def test_shown_make_targets_are_there() -> None:
     assert shown and set(shown) <= targets
 
 
-def test_pages_that_are_linked_are_there() -> None:
-    for page in (*PAGES, "CONTRIBUTING.md", "docs/model-card.md"):
-        for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
-            assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
+def test_readme_leads_to_every_page() -> None:
+    assert set(PAGES[1:]) == {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")}
 
 
-def test_the_map_names_all_that_is_there() -> None:
-    """Of `jobs/` and `cxr/` every file and package, of `tests/` every folder."""
-    found = (ROOT / "README.md").read_text().split("## Map")[1].split("```")[1]
-    there = [path for folder in ("jobs", "cxr") for path in (ROOT / folder).iterdir() if not path.name.startswith("__")]
-    there += [path for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")]
-    names = {path.name if path.is_file() else f"{path.name}/" for path in there}
-    assert {name for name in names if name not in found} == set()
+def test_what_readme_says_was_found_stands_where_it_was_measured() -> None:
+    found = re.findall(r"\d+\.\d+", (ROOT / "README.md").read_text().split("## What was found")[1].split("\n## ")[0])
+    measured = "".join((ROOT / page).read_text() for page in (*PAGES[1:], "benchmarks/README.md"))
+    assert found and [number for number in found if number not in measured] == []
+
+
+def anchors(path: Path) -> set[str]:
+    """Of a page's headings, as they are linked: lower case, no punctuation, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md", "k8s/README.md", "benchmarks/README.md"])
+def test_what_a_page_links_is_there(page: str) -> None:
+    for link in LINK.findall((ROOT / page).read_text()):
+        if ":" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), link
+        assert not anchor or anchor in anchors(path), link
+
+
+def names_in(folder: str) -> set[str]:
+    """Files, and folders with a slash, but for hidden ones and Python's own."""
+    paths = [path for path in (ROOT / folder).iterdir() if path.name[0] not in "._"]
+    return {path.name if path.is_file() else f"{path.name}/" for path in paths}
+
+
+def test_the_maps_name_all_that_is_there() -> None:
+    """README every folder of the project and of `tests/`, every job and every run; `cxr` its rooms."""
+    readme = (ROOT / "README.md").read_text()
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {f"{path.partition('/')[0]}/" for path in tracked.splitlines() if "/" in path and path[0] != "."}
+    tests = {name for name in names_in("tests") if name.endswith("/")}
+    assert not {name for name in folders | tests if name not in readme.split("## Map")[1]}
+    assert not {name for name in names_in("jobs") | names_in("runs") if name not in readme}
+    rooms = set(re.findall(r"\w+", cxr.__doc__ or ""))
+    assert not {name for name in names_in("cxr") if re.split(r"[./]", name)[0] not in rooms}

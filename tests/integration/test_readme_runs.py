@@ -1,4 +1,6 @@
-"""Every command that README and the way over show runs: in the page's order, in one folder, as a shell reads it.
+"""Every command that README and docs show runs: in the order of README's links, in one folder, as a shell reads it.
+
+The way over has a folder of its own, because its first commands make real sets with a download.
 
 What is appended only makes it smaller, by the place that the command writes to; a command that no table here names runs
 as it is shown.
@@ -15,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.findings import BINARY
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import draw_phantom
+from cxr.prompts.findings import BINARY
 from tests.integration.test_readme import PAGES, ROOT
 from tests.integration.test_submit import running_head
 
@@ -28,38 +30,34 @@ DOTS = ".venv/bin/python jobs/generate.py tiny --out out/never --dry-run --size 
 
 GENERATE = "--size 64 --steps 1 --workers 1"  # a second worker only loads the libraries once more
 FINETUNE = "--size 64 --batch 4 --max-train-steps 2 --validate-every 2"
-EVALUATE = "--size 64 --least 12 --resamples 10 --workers 1"
+EVALUATE = "--size 64 --min-samples 12 --resamples 10 --workers 1"
 STUDY = "--seeds 1 --epochs 1 --allow-unfaithful-labels"  # of pictures made in one step
 GAN = "--width 4 --epochs 1 --batch-size 32 --lenet-epochs 1 --lenet-batch-size 32 --count 20"
 SMALLER = {
-    "README.md": {
-        "out/mine": GENERATE,
-        "out/xrays": "--size 64",
-        "out/phantoms": "--source phantom:60,5 --size 64",
-        "out/lora": FINETUNE,
-        "out/tuned": f"--per-finding 1 {GENERATE} --lora $PWD/out/lora",  # the shared Ray works in another folder
-        "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
-        "out/synthetic": f"--per-finding 66 {GENERATE}",
-        "out/quality": EVALUATE,
-        "out/study": f"{STUDY} --size 32 --resize 32",
-        "out/pm-resnet18": STUDY,
-        "out/pm-gan": f"{GAN} --count 300",
-        "out/pm-quality": f"{EVALUATE} --size 32",
-        "out/pm-study": STUDY,
-        "out/nih-cnn": f"{STUDY} --size 32 --resize 32",
-        "out/laptop": f"--per-finding 1 {GENERATE}",
-        "out/ten": f"--per-finding 12 {GENERATE}",
-        "out/ten-classifier": STUDY,
-        "out/gan": GAN,
-        "out/mnist": GAN,
-    },
-    "docs/the-way-over.md": {
-        "out/ten": f"--per-finding 12 {GENERATE}",
-        "out/ten-classifier": STUDY,
-        "out/mnist": GAN,
-        "out/digits": GAN,
-        "out/small": GAN,
-    },
+    "out/mine": GENERATE,
+    "out/xrays": "--size 64",
+    "out/phantoms": "--source phantom:60,5 --size 64",
+    "out/lora": FINETUNE,
+    "out/tuned": f"--per-finding 1 {GENERATE} --lora $PWD/out/lora",  # the shared Ray works in another folder
+    "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
+    "out/synthetic": f"--per-finding 66 {GENERATE}",
+    "out/quality": EVALUATE,
+    "out/study": f"{STUDY} --size 32 --resize 32",
+    "out/pm-resnet18": STUDY,
+    "out/pm-gan": f"{GAN} --count 300",
+    "out/pm-quality": f"{EVALUATE} --size 32",
+    "out/pm-study": STUDY,
+    "out/nih-cnn": f"{STUDY} --size 32 --resize 32",
+    "out/nih-lora": FINETUNE,
+    "out/nih-own": f"--per-finding 66 {GENERATE} --lora $PWD/out/nih-lora",
+    "out/nih-quality": EVALUATE,
+    "out/laptop": f"--per-finding 1 {GENERATE}",
+    "out/ten": f"--per-finding 12 {GENERATE}",
+    "out/ten-classifier": STUDY,
+    "out/gan": GAN,
+    "out/mnist": GAN,
+    "out/digits": GAN,
+    "out/small": GAN,
 }
 
 FETCHED = "of what it begins with, each needs the internet, and better a GPU: Stable Diffusion, a set of the hub"
@@ -73,6 +71,8 @@ NOT_HERE = {
     "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
     "pytest -m slow tests/unit/study/test_coverage.py": ".ci/run runs it",
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
+    "python jobs/pretrain.py extractor --out FOLDER": "takes minutes; tests/unit/pretrain runs its parts",
+    'pip install "cxr[dicom]"': "needs a registry that has cxr",
     "jobs/generate.py sd15 --out ...": FETCHED,
     ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",
     "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
@@ -83,6 +83,7 @@ NOT_HERE = {
     "python jobs/ingest.py sd15 --source openi:FOLDER --out out/openi": "test_openi.py reads such folders",
     "python jobs/nightly.py sd15 --out s3://bucket/nights --date 2026-11-21": f"{FETCHED}; test_nightly.py has nights",
 }  # fmt: skip
+WAY_OVER = "docs/the-way-over.md"
 FROM_FETCHED = re.compile(r"out/(real|synthetic|pneumonia|lora|product|ten15)\b")  # on the way over
 
 
@@ -99,22 +100,23 @@ def place_of(line: str) -> str:
 
 def why_not(page: str, line: str) -> str:
     """Why it cannot run here; empty if it can."""
-    if page != PAGES[0] and FROM_FETCHED.search(line):
+    if page == WAY_OVER and FROM_FETCHED.search(line):
         return FETCHED
     return NOT_HERE.get(line, "")
 
 
 def test_what_the_tables_name_is_shown() -> None:
-    assert set(NOT_HERE) <= {line for page in PAGES for line in shown(page)}
-    for page, places in SMALLER.items():
-        assert set(places) <= {place_of(line) for line in shown(page) if not why_not(page, line)}
+    lines = [(page, line) for page in PAGES for line in shown(page)]
+    assert set(NOT_HERE) <= {line for _, line in lines}
+    assert set(SMALLER) <= {place_of(line) for page, line in lines if not why_not(page, line)}
 
 
 @pytest.fixture(scope="module")
 def walk(jobs, tmp_path_factory) -> Iterator[Callable[[str, str], subprocess.CompletedProcess[str]]]:
     """`walk(page, line)` runs a line in the page's folder. One Ray serves all, which saves each job its start."""
-    folders = {page: tmp_path_factory.mktemp(Path(page).stem) for page in PAGES}
-    for folder in folders.values():
+    shared, own = tmp_path_factory.mktemp("pages"), tmp_path_factory.mktemp("way-over")
+    folders = {page: own if page == WAY_OVER else shared for page in PAGES}
+    for folder in (shared, own):
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "jobs").symlink_to(ROOT / "jobs")
         write_inputs(folder)
@@ -131,7 +133,7 @@ def walk(jobs, tmp_path_factory) -> Iterator[Callable[[str, str], subprocess.Com
 
 def write_inputs(folder: Path) -> None:
     """What the pages take for granted: X-rays in folders, MedMNIST's and MNIST's files, an ingested set."""
-    drawn = [phantom(1, number, BINARY, 64) for number in range(160)]
+    drawn = [draw_phantom(1, number, BINARY, 64) for number in range(160)]
     for number, one in enumerate(drawn):
         place = folder / "my-xrays" / one.attributes.finding
         place.mkdir(parents=True, exist_ok=True)
@@ -158,11 +160,19 @@ def test_a_shown_command_runs(walk, page: str, line: str) -> None:
     if why := why_not(page, line):
         pytest.skip(why)
     whole = f"{DOTS}{line[3:]}" if line.startswith("...") else line
-    done = walk(page, f"{whole} {SMALLER[page].get(place_of(line), '')}")
+    done = walk(page, f"{whole} {SMALLER.get(place_of(line), '')}")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", re.findall(r"`(out/\S+\.html)`", (ROOT / PAGES[0]).read_text()))
-def test_a_page_that_readme_says_to_open_is_there(walk, name: str) -> None:
-    assert walk(PAGES[0], f"test -s {name}").returncode == 0
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        (page, name)
+        for page in PAGES
+        if page != WAY_OVER
+        for name in re.findall(r"`(out/\S+\.html)`", (ROOT / page).read_text())
+    ],
+)
+def test_a_page_that_is_to_be_opened_is_there(walk, page: str, name: str) -> None:
+    assert walk(page, f"test -s {name}").returncode == 0

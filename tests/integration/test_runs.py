@@ -1,23 +1,61 @@
-"""The scripts of whole studies in `runs/`, at the smallest size that goes through."""
+"""The scripts of whole studies in `runs/`: every command can be read; one goes through at the smallest size."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.integration.test_readme import ROOT, check_command
+
+RUNS = sorted((ROOT / "runs").glob("*.sh"))
+# What a script calls Python by: it keeps the words of a command, each ended by a NUL, and the command by a line.
+KEEPS_WORDS = """#!/bin/sh
+printf '%s\\0' "$@" >> "$WORDS"
+echo >> "$WORDS"
+"""
 SMALLER = {
     "SOURCE": "phantom:360,7,normal+pneumonia",
     "RECIPE": "tiny --size 64",
     "TUNE": "tiny --size 64 --batch 4 --max-train-steps 2 --validate-every 2",
     "PER_FINDING": "132",
     "MAKE": "--steps 2",
-    "EVALUATE": "tiny --size 64 --least 12 --resamples 10 --workers 1",
+    "EVALUATE": "tiny --size 64 --min-samples 12 --resamples 10 --workers 1",
     "CLASSIFIER": "--network cnn --pretrained False --size 32 --resize 32 --epochs 1 --batch 16 --seeds 1,2"
     " --allow-unfaithful-labels",  # of models of two steps
 }
+
+
+def commands_of(script: Path, tmp_path: Path) -> list[list[str]]:
+    """The words of each command of Python that the script runs, as its shell expands them, with its own defaults."""
+    python, words = tmp_path / "python", tmp_path / "words"
+    python.write_text(KEEPS_WORDS)
+    python.chmod(0o755)
+    subprocess.run([script], env={"PYTHON": str(python), "WORDS": str(words), "PATH": "/usr/bin:/bin"}, check=True)
+    return [line.split("\0")[:-1] for line in words.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("script", RUNS, ids=lambda script: script.name)
+def test_every_command_of_a_run_can_be_read(script: Path, tmp_path: Path) -> None:
+    commands = commands_of(script, tmp_path)
+    assert [words[0] for words in commands][-1] == "jobs/study.py"
+    for words in commands:
+        check_command(words)
+
+
+@pytest.mark.parametrize("script", RUNS, ids=lambda script: script.name)
+def test_a_run_is_clean_shell(script: Path) -> None:
+    if not (shellcheck := shutil.which("shellcheck")):
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run([shellcheck, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_make_demo_runs_the_first_of_them() -> None:
+    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].endswith("runs/demo.sh")
 
 
 @pytest.mark.slow

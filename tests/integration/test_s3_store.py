@@ -12,18 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest, refuse_other, verify
 from cxr.errors import BadInput, StoreError
-from cxr.store import (
-    Made,
-    Record,
-    capabilities,
-    commit_record,
-    digest_of,
-    open_store,
-    recipe_digest,
-    refuse_other,
-    verify,
-)
+from cxr.store import capabilities, digest_of, open_store
 from cxr.store.s3_client import connect
 
 _VERIFY = Path(__file__).parents[2] / "jobs" / "verify.py"
@@ -72,7 +63,7 @@ def test_one_extra_put_teaches_the_machine_about_an_endpoint(s3):
     before = len(s3.requests(bucket))
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda i: store.put_if_absent(f"k{i}", b"x"), range(8)))
-    capabilities._learned.clear()  # as another process of this machine
+    capabilities._known.clear()  # as another process of this machine
     assert store.put_if_absent("last", b"x")
     assert len(s3.requests(bucket)) - before == 9 + 1
 

@@ -20,7 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from cxr.store import open_store, read_record
+from cxr.artifact import read_record
+from cxr.store import open_store
 from tests.integration.conftest import S3Server
 from tests.integration.test_nothing_lost import committed
 from tests.integration.test_under_fire import Reader

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr.errors import BadInput
-from cxr.store import Listed, Store, Stored, open_store, sha256
+from cxr.store import ListedObject, Store, StoredObject, open_store, sha256
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -22,7 +22,7 @@ def store(request, tmp_path) -> Store:
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 40_000])
 def test_what_is_put_is_got_back_with_its_size_and_sha256(store, data):
     stored = store.put("images/a b/é+&%#?.png", data)
-    assert stored == Stored("images/a b/é+&%#?.png", len(data), sha256(data))
+    assert stored == StoredObject("images/a b/é+&%#?.png", len(data), sha256(data))
     assert store.get(stored.key) == data
     assert store.read_back(stored.key) == stored
     assert store.exists(stored.key)
@@ -32,7 +32,7 @@ def test_put_replaces_the_whole_object(store):
     store.put("k", b"long content")
     store.put("k", b"short")
     assert store.get("k") == b"short"
-    assert list(store.list()) == [Listed("k", 5)]
+    assert list(store.list()) == [ListedObject("k", 5)]
 
 
 def test_absent_objects(store):
@@ -77,7 +77,7 @@ def test_list_by_prefix_sees_all_pages_and_only_below_the_root(store):
     assert {k for k, _ in store.list("units/001")} == {f"units/{i:04}" for i in range(10, 20)}
     assert {k for k, _ in store.list("unit")} == {f"units/{i:04}" for i in range(1100)} | {"unit"}
     store.delete([f"units/{i:04}" for i in range(1100)] + ["never/there"])
-    assert list(store.list()) == [Listed("unit", 1)]
+    assert list(store.list()) == [ListedObject("unit", 1)]
 
 
 def test_a_store_travels_by_pickle(store):

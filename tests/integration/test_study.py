@@ -1,10 +1,9 @@
 """The study job as users run it: every arm, crashes, a bucket, and what it leaves for a reader."""
 
 import html
-import importlib.util
+import importlib
 import json
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def words(study_sets):
 @pytest.fixture(scope="module")
 def study(jobs, words, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("study") / "out"
-    done = jobs.run(*words, "--out", place, "--optimism")
+    done = jobs.run(*words, "--out", place, "--selection-bias")
     assert done.returncode == 0, done.stderr
     assert (
         "Of phantoms, which say nothing about patients:" in done.stdout and f"look at {place}/index.html" in done.stdout
@@ -72,10 +71,10 @@ def test_every_arm_with_every_seed_is_told_and_all_verifies(jobs, study):
 
 def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, study, contents):
     before = contents(study)
-    done = jobs.run(*words, "--out", study, "--optimism")
+    done = jobs.run(*words, "--out", study, "--selection-bias")
     assert done.returncode == 0 and done.stdout.startswith("already there")
     done = jobs.run(*words, "--out", study)
-    assert done.returncode == 2 and "another recipe's artifact (optimism true -> false" in done.stderr
+    assert done.returncode == 2 and "another recipe's artifact (selection_bias true -> false" in done.stderr
     assert contents(study) == before
 
 
@@ -86,13 +85,10 @@ def test_what_is_not_allowed_is_refused_and_nothing_is_written(jobs, words, tmp_
 
 
 def test_why_trials_failed_is_told_where_no_report_can_be_made(words, tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("study_job", Path(__file__).parents[2] / "jobs" / "study.py")
-    job = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, job)
-    spec.loader.exec_module(job)
+    job = importlib.import_module("cxr.jobs.study")
     monkeypatch.setattr(job, "run", lambda ready, args: {"baseline/1": "BadInput: step 3: the loss is no number"})
     with pytest.raises(BadInput, match="arm baseline: every trial failed"):
-        job.main(cli.parse(job.Args, [*map(str, words[1:]), "--out", str(tmp_path / "out")], ""))
+        job.main(cli.parse(job.Args, [*map(str, words[1:]), "--out", str(tmp_path / "out")]))
     assert "trial baseline/1 failed: BadInput: step 3" in capsys.readouterr().err
 
 
@@ -129,7 +125,7 @@ def test_an_arm_takes_a_set_of_its_own(jobs, study_sets, tmp_path):
 @pytest.mark.slow
 def test_a_killed_driver_repeats_no_finished_trial(jobs, words, study, tmp_path):
     place = tmp_path / "out"
-    job = jobs.start_job(*words, "--out", place, "--optimism")
+    job = jobs.start_job(*words, "--out", place, "--selection-bias")
     end = time.monotonic() + 300
     while len(done := list(place.glob("trials/*/*/result.json"))) < 4:
         assert job.poll() is None and time.monotonic() < end, job.communicate()
@@ -138,7 +134,7 @@ def test_a_killed_driver_repeats_no_finished_trial(jobs, words, study, tmp_path)
     job.communicate()
     kept = {path: path.stat().st_mtime_ns for path in done}
     assert not (place / "record.json").exists()
-    again = jobs.run(*words, "--out", place, "--optimism")
+    again = jobs.run(*words, "--out", place, "--selection-bias")
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert scores(place, digest(study)) == scores(study, digest(study))
@@ -153,7 +149,9 @@ def test_from_bucket_to_bucket_the_same_scores(s3, jobs, words, study_sets, stud
             if path.is_file():
                 store.put(path.relative_to(folder).as_posix(), path.read_bytes())
     moved = {study_sets[0]: f"{bucket}/real", study_sets[1]: f"{bucket}/fake"}
-    done = jobs.run(*(moved.get(word, word) for word in words), "--optimism", "--out", f"{bucket}/out", env=s3.env)
+    done = jobs.run(
+        *(moved.get(word, word) for word in words), "--selection-bias", "--out", f"{bucket}/out", env=s3.env
+    )
     assert done.returncode == 0, done.stderr
     assert scores(f"{bucket}/out", digest(study)) == scores(study, digest(study))
     assert jobs.verify(f"{bucket}/out", env=s3.env).returncode == 0
@@ -178,9 +176,9 @@ def test_a_result_of_another_recipe_is_refused_and_one_that_is_gone_is_made_agai
     broken = place / trial_key("synth_25", 2)
     told = json.loads(broken.read_text())
     broken.write_text(json.dumps({**told, "recipe": "another"}))
-    done = jobs.run(*words, "--out", place, "--optimism")
+    done = jobs.run(*words, "--out", place, "--selection-bias")
     assert done.returncode == 2 and "synth_25/2/result.json is a result of another recipe" in done.stderr
     broken.unlink()
-    done = jobs.run(*words, "--out", place, "--optimism")
+    done = jobs.run(*words, "--out", place, "--selection-bias")
     assert done.returncode == 0, done.stderr
     assert scores(place, digest(study)) == scores(study, digest(study))

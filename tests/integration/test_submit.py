@@ -27,7 +27,6 @@ import os, sys, time
 from dataclasses import dataclass
 from pathlib import Path
 from tyro.conf import Positional
-from cxr import cli
 from cxr.errors import BadInput
 
 @dataclass(frozen=True)
@@ -46,15 +45,12 @@ def main(args: Args) -> int:
     if args.code == 2:
         raise BadInput("two: is not one")
     return args.code
-
-if __name__ == "__main__":
-    cli.run(Args, main)
 '''
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A head of its own on loopback, and a project whose only jobs are `submit` and `end`."""
+    """A head of its own on loopback, and a project with one more job, `end`."""
 
     address: str
     token: str
@@ -66,7 +62,7 @@ class Cluster:
         return subprocess.CompletedProcess(words, running.returncode, out, err)
 
     def submitting(self, *words: str | int, **env: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "jobs/submit.py", *map(str, words)]
+        command = [sys.executable, "-m", "cxr", "submit", *map(str, words)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=self.project, env=self.env | env, **pipes)
 
@@ -117,9 +113,7 @@ def running_head(cpus: int) -> Iterator[Head]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     project = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "cxr", project / "cxr", ignore=shutil.ignore_patterns("assets", "__pycache__"))
-    (project / "jobs").mkdir()
-    shutil.copy(ROOT / "jobs" / "submit.py", project / "jobs")
-    (project / "jobs" / "end.py").write_text(JOB)
+    (project / "cxr" / "jobs" / "end.py").write_text(JOB)
     (project / "out").mkdir()
     (project / "out" / "picture").write_text("real")
     with running_head(2) as head:
@@ -163,7 +157,7 @@ def test_a_job_ends_with_its_own_code_and_log(cluster, done):
 
 
 def test_code_and_named_files_travel_and_nothing_else(cluster, done):
-    assert "sees ['cxr', 'jobs', 'words.txt'] False" in done.stdout
+    assert "sees ['cxr', 'words.txt'] False" in done.stdout
 
 
 @pytest.mark.parametrize("code", [2, 3])
@@ -190,7 +184,7 @@ def test_an_interrupt_stops_the_job_and_a_second_submitter_sees_the_same_one(clu
             _, told = first.communicate(timeout=60)
             log, _ = second.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (130, 130)
-    assert told.endswith("the same command goes on:\n  python jobs/submit.py end 0 --seconds 300\n")
+    assert told.endswith("the same command goes on:\n  python -m cxr submit end 0 --seconds 300\n")
     assert "end.py: stopped; what is stored stays" in log  # the job itself was told, not killed
 
 

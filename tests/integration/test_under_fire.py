@@ -25,8 +25,9 @@ import psutil
 import pytest
 from ray.util import get_node_ip_address
 
+from cxr.artifact import Verification, verify
 from cxr.errors import StoreError
-from cxr.store import Verification, open_store, verify
+from cxr.store import open_store
 from cxr.study.results import read_trial
 from tests.integration.test_finetune import losses
 from tests.integration.test_nothing_lost import committed
@@ -283,7 +284,7 @@ def test_study(jobs, cluster, study_sets, tmp_path):
             kill_driver(job)
             job = jobs.start_job(*words, "--out", place, env=env)
         elif point == "trial":
-            for process in cluster.named("told_work")[:1]:
+            for process in cluster.named("run_and_report")[:1]:
                 process.kill()
         else:
             cluster.kill(point, rng)

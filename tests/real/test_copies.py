@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.data.images import fit, read_gray
+from cxr.data.images import fit_square, read_gray
 from cxr.evaluate.calibration import threshold
-from cxr.evaluate.copies import Originals
+from cxr.evaluate.copies import TrainingImageIndex
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 SIDE = 128
@@ -47,7 +47,7 @@ def nih() -> tuple[np.ndarray, np.ndarray]:
         pytest.skip(f"the NIH pictures are not in {NIH}")
     with (NIH / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
-    pixels = np.stack([fit(read_gray((NIH / row["file"]).read_bytes()), SIDE, "keep") for row in rows])
+    pixels = np.stack([fit_square(read_gray((NIH / row["file"]).read_bytes()), SIDE, "keep") for row in rows])
     return pixels, np.array([row["patient_id"] for row in rows])
 
 
@@ -56,7 +56,7 @@ def test_planted_copies_are_found_and_other_patients_are_not():
     names = np.unique(patients)
     held_out = np.isin(patients, np.random.default_rng(0).choice(names, len(names) // 3, replace=False))
     known = np.flatnonzero(~held_out)
-    originals = Originals(pixels[known], patients[known].tolist())
+    originals = TrainingImageIndex(pixels[known], patients[known].tolist())
     level = threshold(originals.nearest(pixels[known], patients[known].tolist()).scores)
     alarms = (originals.nearest(pixels[held_out]).scores > level).mean()
     assert alarms <= 0.03, alarms  # of 250 or so pictures; 1 % are expected
@@ -71,8 +71,8 @@ def test_planted_copies_are_found_and_other_patients_are_not():
 def test_without_patients_the_threshold_and_what_is_found_stay_as_they_are_with_them():
     """Pairs of one patient lifted it to 0.84 in version 0.1, and fewer planted copies were found."""
     pixels, patients = nih()
-    known = Originals(pixels, patients.tolist())
-    unknown = Originals(pixels, list(range(len(pixels))))
+    known = TrainingImageIndex(pixels, patients.tolist())
+    unknown = TrainingImageIndex(pixels, list(range(len(pixels))))
     clean = threshold(known.nearest(pixels, patients.tolist()).scores)
     scores = unknown.nearest(pixels, list(range(len(pixels)))).scores
     plain, robust = threshold(scores), threshold(scores, patients_known=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.prompt_lists import PromptRow, clean_prompt, read_prompts
+from cxr.prompts.lists import PromptRow, clean_prompt, read_prompts
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 NOTES = DATA / "clinical-notes" / "manifest.csv"

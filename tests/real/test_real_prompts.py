@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.data.prompt_lists import clean_prompt
+from cxr.prompts.lists import clean_prompt
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 NOTES = DATA / "clinical-notes" / "manifest.csv"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.findings import FINDINGS
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow, openi_reports
+from cxr.prompts.findings import FINDINGS
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 

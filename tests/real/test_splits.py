@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr.data.baselines import baselines
-from cxr.data.duplicates import near_duplicates
-from cxr.data.images import fit, read_gray, thumbnail
-from cxr.data.splits import assign, merged_groups
+from cxr.data.duplicates import group_near_duplicates
+from cxr.data.images import fit_square, make_thumbnail, read_gray
+from cxr.data.splits import merge_groups, split_by_group
+from cxr.ingest.baselines import measure_baselines
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 
@@ -20,16 +20,20 @@ def test_shortcuts_of_the_nih_set_are_seen():
         pytest.skip(f"the NIH pictures are not in {NIH}")
     with (NIH / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
-    thumbnails = np.stack([thumbnail(fit(read_gray((NIH / row["file"]).read_bytes()), 128, "keep")) for row in rows])
+    thumbnails = np.stack(
+        [make_thumbnail(fit_square(read_gray((NIH / row["file"]).read_bytes()), 128, "keep")) for row in rows]
+    )
     findings, patients = [row["label"] for row in rows], [row["patient_id"] for row in rows]
-    near = near_duplicates(thumbnails)
-    groups = merged_groups(patients, near)
+    near = group_near_duplicates(thumbnails)
+    groups = merge_groups(patients, near)
     aucs, views = [], []
     for seed in range(8):
-        split = assign(findings, groups, seed=seed)
+        split = split_by_group(findings, groups, seed=seed)
         assert len(set(zip(patients, split.split, strict=True))) == len(set(patients)) == 531
         rng = np.random.default_rng(seed)
-        measured = baselines(thumbnails, findings, [row["view"] for row in rows], groups.tolist(), split.split, rng)
+        measured = measure_baselines(
+            thumbnails, findings, [row["view"] for row in rows], groups.tolist(), split.split, rng
+        )
         _, view, ridge = measured
         aucs.append(ridge.auc)
         views.append(view.accuracy)

@@ -1,9 +1,10 @@
 """Bad input of the jobs: one clear line, exit code 2, within two seconds of CPU time, nothing written."""
 
-import importlib.util
+import importlib
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from types import ModuleType
 
 import pytest
 
+from cxr import cli
 from cxr.errors import BadInput
+from tests.words import parse_options
 
 ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "jobs"
@@ -37,7 +40,8 @@ PROMPT_FILES: dict[str, bytes] = {
 
 # What a user types behind the program's name -> what the one line must say. {tmp} is the test's folder.
 WRONG = {
-    "": "STR tiny",
+    "": "give a recipe first: tiny, sd15, sd21",
+    "--out {tmp}/out tiny": "give a recipe first",
     "tiny": "--out: missing; give a local folder",
     "tinny --out {tmp}/out": "did you mean tiny",
     "sd16 --out {tmp}/out": "did you mean sd15 or sd21|did you mean sd21 or sd15",
@@ -65,12 +69,12 @@ WRONG = {
     "tiny --out {tmp}/good.txt/below": "good.txt is a file, not a folder",
     "tiny --out s3://a/b": "no valid bucket name",
     "tiny --out gs://bucket/x": "give a local path or s3://bucket/prefix",
-    "tiny --out {tmp}/out --prompt clear --findings all": "--prompt brings its own .*leave out --findings",
+    "tiny --out {tmp}/out --prompt clear --findings normal": "--prompt brings its own .*leave out --findings",
     "tiny --out {tmp}/out --prompt clear --prompts {tmp}/good.txt": "give one of the two",
     "tiny --out {tmp}/out --prompt ___": "--prompt: the prompt holds only de-identification marks",
     "tiny --out {tmp}/out --prompt clear --count 0": "--prompt: count is 0; give a whole number from 1",
     "tiny --out {tmp}/out --findings all --count 4": "--count is of --prompt",
-    "tiny --out {tmp}/out --prompts {tmp}/good.txt --findings all": "leave out --findings",
+    "tiny --out {tmp}/out --prompts {tmp}/good.txt --findings normal": "leave out --findings",
     "tiny --out {tmp}/out --prompts {tmp}/good.txt --per-finding 2": "leave out --findings",
     "tiny --out {tmp}/out --prompts {tmp}/nowhere.csv": "nowhere.csv: cannot read the prompts",
     "tiny --out {tmp}/out --prompts {tmp}": "is a folder|read from .csv",
@@ -116,6 +120,7 @@ WRONG_INGEST = {
     f"tiny --source phantom:40 --max-rejected 2 {OUT}": "--max-rejected '2",
     f"tiny --source phantom:40 --workers 0 {OUT}": "--workers 0",
     f"tiny --source phantom:40 --split official --seed x {OUT}": "--seed",
+    f"tiny --source phantom:40 --train 0.9 {OUT}": "--train, --validation and --test must add up to 1",
     "tiny --source phantom:40 --out {tmp}/good.txt": "good.txt is a file, not a folder",
 }
 SET = "--data {tmp}/empty"
@@ -149,7 +154,7 @@ WRONG_STUDY = {
     f"tiny {BOTH} {OUT} --arms {{tmp}}/arms.toml": "arms.toml: shynthetic: Extra inputs are not permitted",
     f"tiny {BOTH} {OUT} --seeds 1,two": "--seeds '1,two'",
     f"tiny {BOTH} {OUT} --seeds 1,1": "stands twice",
-    f"tiny {BOTH} {OUT} --seeds=-1": "study.py: seed -1: give whole numbers from 0",
+    f"tiny {BOTH} {OUT} --seeds=-1": "^study.py: seed -1: give whole numbers from 0",
     f"tiny {BOTH} {OUT} --precision fp8": r"'--precision'. Expected one of .*fp32",
     f"tiny {BOTH} {OUT} --network vgg": "--network",
     f"tiny {BOTH} {OUT} --epochs 0": "--epochs '0'",
@@ -158,9 +163,26 @@ WRONG_STUDY = {
     f"tiny {BOTH} {OUT} --trials-per-gpu 0": "--trials-per-gpu 0",
     f"tiny {BOTH} --out {{tmp}}/good.txt": "good.txt is a file, not a folder",
 }
+WRONG_EVALUATE = {
+    "tiny": "--real|--out",
+    f"tiny {BOTH} {OUT} --min-samples 10": "half of --min-samples must be more than --neighbours 5",
+    f"tiny {BOTH} {OUT} --neighbours 10": "half of --min-samples must be more than --neighbours 10",
+    f"tiny {BOTH} {OUT} --infinite maybe": "--infinite: give True or False, not 'maybe'",
+}
+WRONG_NIGHTLY = {
+    f"tiny {OUT} --date yesterday": "--date 'yesterday': not a day",
+    f"tiny {OUT} --date 2026-11-21 --generate tinny": "--generate 'tinny': no recipe is called 'tinny'",
+    f"tiny {OUT} --date 2026-11-21 --max-copy-rate 2": "--max-copy-rate '2",
+}
 CASES = [("generate.py", typed, told) for typed, told in WRONG.items()] + [
     (job, typed, told)
-    for job, wrong in (("ingest.py", WRONG_INGEST), ("finetune.py", WRONG_FINETUNE), ("study.py", WRONG_STUDY))
+    for job, wrong in (
+        ("ingest.py", WRONG_INGEST),
+        ("finetune.py", WRONG_FINETUNE),
+        ("study.py", WRONG_STUDY),
+        ("evaluate.py", WRONG_EVALUATE),
+        ("nightly.py", WRONG_NIGHTLY),
+    )
     for typed, told in wrong.items()
 ]
 
@@ -185,35 +207,75 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def run(job: str, arguments: list[str]) -> tuple[subprocess.CompletedProcess, float]:
-    """The job's result and the CPU seconds of its process and theirs that it started."""
+    """The job's result, run by its own script, and the CPU seconds of its process and theirs that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, str(JOBS / job), *arguments], capture_output=True, text=True, timeout=300)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def run_here(monkeypatch: pytest.MonkeyPatch, job: str, arguments: list[str]) -> int:
+    """The exit code of the job, run in this process as its script runs it."""
+    module = importlib.import_module(f"cxr.jobs.{Path(job).stem}")
+    monkeypatch.setattr(sys, "argv", [str(JOBS / job), *arguments])
+    monkeypatch.setattr(cli, "leave", sys.exit)
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli.run(module.Args, module.main)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    return stop.value.code
+
+
 @pytest.mark.parametrize(("job", "typed", "told"), CASES)
-def test_bad_input_is_one_clear_line(place: Path, job: str, typed: str, told: str) -> None:
+def test_bad_input_is_one_clear_line(
+    place: Path, job: str, typed: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     before = contents(place)
-    done, cpu_seconds = run(job, [word.format(tmp=place) for word in typed.split()])
-    assert (done.returncode, done.stdout) == (2, "")
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("note:")]
-    assert len(lines) == 1, done.stderr
+    code = run_here(monkeypatch, job, [word.format(tmp=place) for word in typed.split()])
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    check_line(said.err, job, told)
+    assert contents(place) == before
+
+
+def check_line(said: str, job: str, told: str) -> None:
+    lines = [line for line in said.splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1, said
     assert lines[0].startswith(f"{job}: ")
     assert re.search(told, lines[0])
-    assert contents(place) == before
+
+
+SLOWEST = [
+    ("generate.py", "tiny --out {tmp}/out --prompts {tmp}/altogether.csv", "asks for 101,000,000 images"),
+    ("ingest.py", "tiny --source dicom:{tmp}/empty --out {tmp}/out", "empty: "),
+    ("finetune.py", f"tiny {SET} {OUT}", r"no record\.json"),
+    ("study.py", f"tiny {BOTH} {OUT}", r"no record\.json"),
+    ("evaluate.py", f"tiny {BOTH} {OUT}", r"no record\.json"),
+    ("nightly.py", f"tiny {OUT} --date 2026-11-21 --generate tinny", "no recipe is called"),
+]
+
+
+@pytest.mark.parametrize(("job", "typed", "told"), SLOWEST)
+def test_bad_input_is_told_before_anything_heavy_is_loaded(place: Path, job: str, typed: str, told: str) -> None:
+    done, cpu_seconds = run(job, [word.format(tmp=place) for word in typed.split()])
+    assert (done.returncode, done.stdout) == (2, "")
+    check_line(done.stderr, job, told)
     assert cpu_seconds < CPU_SECONDS
 
 
-HELP = {"generate.py": "--per-finding", "ingest.py": "--source", "finetune.py": "--data", "study.py": "--real"}
-
-
-@pytest.mark.parametrize(("job", "option"), HELP.items())
-def test_help_answers_at_once(job: str, option: str) -> None:
-    done, cpu_seconds = run(job, ["--help"])
-    assert (done.returncode, done.stderr) == (0, "")
-    assert option in done.stdout
-    assert cpu_seconds < CPU_SECONDS
+@pytest.mark.parametrize("words", ["jobs/generate.py --help", "-m cxr --help", "-m cxr study tiny --help"])
+def test_help_answers_at_once_and_loads_nothing_heavy(words: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-X", "importtime", *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0 and done.stdout.startswith("usage: ")
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "diffusers", "transformers", "ray"}
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CPU_SECONDS
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -227,16 +289,12 @@ def test_a_place_that_is_not_writable_is_refused(place: Path) -> None:
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
     """jobs/generate.py as a module: what needs a model is asked in this process, which has loaded torch once."""
-    spec = importlib.util.spec_from_file_location("generate_job", JOBS / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.generate")
 
 
-def refusal(job: ModuleType, **fields: object) -> str:
+def refusal(job: ModuleType, **options: object) -> str:
     with pytest.raises(BadInput) as caught:
-        job.main(job.Args("tiny", **fields))
+        job.main(parse_options(job, **options))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -244,23 +302,23 @@ def refusal(job: ModuleType, **fields: object) -> str:
 def test_pictures_of_a_prompt_have_a_place_of_their_own(job: ModuleType) -> None:
     """So that another prompt is not refused as another recipe's, and the same one again finds what is there."""
     asked = [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a", "count": 2}, {"prompt": "a", "seed": 1}]
-    all_args = [job.Args("tiny", **fields) for fields in [*asked, {"prompt": "a", "show": True}]]
-    *places, again = (job.place_of(args, job.configured(args)) for args in all_args)
+    all_args = [parse_options(job, **options) for options in [*asked, {"prompt": "a", "show": True}]]
+    *places, again = (job.output_place(args, job.build_config(args)) for args in all_args)
     assert len(set(places)) == 4 and again == places[0] and all(place.startswith("out/one/") for place in places)
-    given = job.Args("tiny", prompt="a", out="here")
-    assert job.place_of(given, job.configured(given)) == "here"
+    given = parse_options(job, prompt="a", out="here")
+    assert job.output_place(given, job.build_config(given)) == "here"
 
 
 def test_one_picture_asked_for_twice_is_refused(job: ModuleType, random_model: Path, tmp_path: Path) -> None:
     prompts = tmp_path / "twins.csv"
     prompts.write_text("prompt,seed\nclear lungs,4\nclear lungs,4\n")
-    said = refusal(job, out=str(tmp_path / "out"), prompts=prompts, model=str(random_model), size=64)
+    said = refusal(job, out=tmp_path / "out", prompts=prompts, model=random_model, size=64)
     assert "2 times for one picture: seed 4 with prompt 'clear lungs'" in said
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_other_things_in_it_is_refused(job: ModuleType, random_model: Path, tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x")
-    said = refusal(job, out=str(tmp_path), findings="normal", per_finding=1, model=str(random_model), size=64)
+    said = refusal(job, out=tmp_path, findings="normal", per_finding=1, model=random_model, size=64)
     assert "not empty and not one of ours" in said
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]

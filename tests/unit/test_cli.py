@@ -126,6 +126,19 @@ def test_the_command_to_go_on_survives_the_shell(monkeypatch: pytest.MonkeyPatch
     assert said.strip() == ascii(["jobs/x.py", *words])
 
 
+@pytest.mark.parametrize(
+    ("called", "name", "again"),
+    [
+        (["/bin/cxr", "generate", "tiny"], "cxr generate", "cxr generate tiny --more"),
+        (["/x/cxr/__main__.py", "generate", "tiny"], "cxr generate", "python -m cxr generate tiny --more"),
+        (["jobs/generate.py", "tiny"], "generate.py", "python jobs/generate.py tiny --more"),
+    ],
+)
+def test_the_command_to_go_on_is_as_it_was_called(monkeypatch, called: list[str], name: str, again: str) -> None:
+    monkeypatch.setattr(sys, "argv", called)
+    assert (cli.program(), cli.again("--more")) == (name, again)
+
+
 SLOW_JOB = """
 import time
 from dataclasses import dataclass

@@ -2,22 +2,23 @@
 
 import pytest
 
-from cxr.data.findings import parse_findings
+from cxr.cli import find_recipe
 from cxr.errors import BadInput
-from cxr.recipes import EVALUATE, FINETUNE, GENERATE, changed, named
+from cxr.prompts.findings import parse_findings
+from cxr.recipes import EVALUATE, FINETUNE, GENERATE, replace_fields
 from cxr.weights import check_spec, network_and_place
 
 
 def test_fid_is_of_more_pictures_than_inception_has_features() -> None:
-    assert named(EVALUATE, "inception").most > 2048
+    assert EVALUATE["inception"]().max_samples > 2048
 
 
 @pytest.mark.parametrize("name", GENERATE)
 def test_every_recipe_is_complete(name: str) -> None:
-    config = named(GENERATE, name)
+    config = GENERATE[name]()
     check_spec(config.model)
     assert parse_findings(config.findings)
-    assert config == named(GENERATE, name)
+    assert config == GENERATE[name]()
 
 
 @pytest.mark.parametrize(
@@ -25,20 +26,20 @@ def test_every_recipe_is_complete(name: str) -> None:
 )
 def test_an_unknown_recipe_is_refused_with_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(BadInput, match=f"no recipe is called '{name}'; .*{hint}"):
-        named(GENERATE, name)
+        find_recipe(GENERATE, name)
 
 
 def test_fields_of_the_set_and_of_its_sampler_are_changed_alike() -> None:
-    before = named(GENERATE, "tiny")
-    after = changed(before, seed=9, steps=4, layout="shards", guidance=None, model=None)
+    before = GENERATE["tiny"]()
+    after = replace_fields(before, seed=9, steps=4, layout="shards")
     assert (after.seed, after.sampler.steps, after.layout) == (9, 4, "shards")
     assert (after.sampler.guidance, after.sampler.size, after.model) == (before.sampler.guidance, 128, "tiny")
-    assert before == named(GENERATE, "tiny")
+    assert before == GENERATE["tiny"]()
 
 
 def test_no_change_is_no_change() -> None:
-    config = named(GENERATE, "sd15")
-    assert changed(config, seed=None, steps=None) == config
+    config = GENERATE["sd15"]()
+    assert replace_fields(config) == config
 
 
 @pytest.mark.parametrize(
@@ -58,15 +59,15 @@ def test_no_change_is_no_change() -> None:
 )
 def test_a_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
     with pytest.raises(BadInput, match=line) as caught:
-        changed(named(GENERATE, "tiny"), **fields)
+        replace_fields(GENERATE["tiny"](), **fields)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", FINETUNE)
 def test_every_finetune_recipe_has_a_model_that_can_be_meant(name: str) -> None:
-    config = named(FINETUNE, name)
+    config = FINETUNE[name]()
     check_spec(config.model)
-    assert changed(config, max_train_steps=3).max_train_steps == 3
+    assert replace_fields(config, max_train_steps=3).max_train_steps == 3
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_every_finetune_recipe_has_a_model_that_can_be_meant(name: str) -> None:
     ],
 )  # fmt: skip
 def test_finetune_recipes_keep_their_published_values(name: str, published: dict) -> None:
-    assert named(FINETUNE, name).model_dump(include=set(published)) == published
+    assert FINETUNE[name]().model_dump(include=set(published)) == published
 
 
 @pytest.mark.parametrize(
@@ -99,15 +100,15 @@ def test_finetune_recipes_keep_their_published_values(name: str, published: dict
 )
 def test_a_finetune_value_out_of_range_names_its_option(fields: dict, line: str) -> None:
     with pytest.raises(BadInput, match=line):
-        changed(named(FINETUNE, "tiny"), **fields)
+        replace_fields(FINETUNE["tiny"](), **fields)
 
 
 @pytest.mark.parametrize("name", EVALUATE)
 def test_every_evaluation_is_called_after_its_extractor(name: str) -> None:
-    assert network_and_place(named(EVALUATE, name).extractor) == (name, None)
+    assert network_and_place(EVALUATE[name]().extractor) == (name, None)
 
 
 def test_an_evaluation_has_neighbours_in_each_half() -> None:
-    assert changed(named(EVALUATE, "tiny"), least=12).least == 12
-    with pytest.raises(BadInput, match="half of --least must be more than --neighbours 5"):
-        changed(named(EVALUATE, "tiny"), least=11)
+    assert replace_fields(EVALUATE["tiny"](), min_samples=12).min_samples == 12
+    with pytest.raises(BadInput, match="half of --min-samples must be more than --neighbours 5"):
+        replace_fields(EVALUATE["tiny"](), min_samples=11)

@@ -1,8 +1,7 @@
-"""What jobs/submit.py knows without a cluster: the real jobs' arguments, names of work, what travels."""
+"""What `cxr submit` knows without a cluster: the real jobs' arguments, names of work, what travels."""
 
-import importlib.util
+import importlib
 import shutil
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,21 +15,18 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def submit():
-    spec = importlib.util.spec_from_file_location("submit", ROOT / "jobs" / "submit.py")
-    module = sys.modules["submit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.submit")
 
 
 def name(submit, line: str) -> str:
     job, *words = line.split()
-    return submit.submission_id(job, submit.arguments(job, words))
+    return submit.submission_id(job, submit.parse_args(job, words))
 
 
 def test_the_same_work_has_one_name_however_it_is_written(submit):
     first = name(submit, "generate tiny --out s3://bucket/a --seed 1 --steps 5")
     assert first.startswith("generate-")
-    assert name(submit, "generate --steps=5 --seed 1 --out s3://bucket/a tiny") == first
+    assert name(submit, "generate tiny --steps=5 --seed 1 --out s3://bucket/a") == first
     assert name(submit, "generate tiny --out s3://bucket/a --seed 1 --steps 5 --workers 7") == first
 
 
@@ -62,17 +58,17 @@ def test_other_work_has_another_name(submit, other):
 def test_what_no_cluster_could_do_is_refused(submit, line, told):
     job, *words = line.split()
     with pytest.raises(BadInput, match=told):
-        submit.arguments(job, words)
+        submit.parse_args(job, words)
 
 
 def test_code_and_named_files_travel_and_nothing_else(submit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("lists").mkdir()
     Path("lists/prompts.txt").write_text("clear lungs")
-    args = submit.arguments("generate", ["tiny", "--out", "/shared/a", "--prompts", "lists/prompts.txt"])
-    with submit.packed(submit.files(args)) as folder:
+    args = submit.parse_args("generate", ["tiny", "--out", "/shared/a", "--prompts", "lists/prompts.txt"])
+    with submit.pack_files(submit.find_files(args)) as folder:
         held = {path.name for path in Path(folder).iterdir()}
-        assert held == {"cxr", "jobs", "lists"} and Path(folder, "lists/prompts.txt").read_text() == "clear lungs"
+        assert held == {"cxr", "lists"} and Path(folder, "lists/prompts.txt").read_text() == "clear lungs"
         assert not list(Path(folder).rglob("__pycache__"))
 
 
@@ -80,9 +76,9 @@ def test_a_file_outside_of_the_folder_is_refused(submit, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "prompts.txt").write_text("clear lungs")
     monkeypatch.chdir(tmp_path / "here")
-    args = submit.arguments("generate", ["tiny", "--out", "/shared/a", "--prompts", "../prompts.txt"])
+    args = submit.parse_args("generate", ["tiny", "--out", "/shared/a", "--prompts", "../prompts.txt"])
     with pytest.raises(BadInput, match="copy it here"):
-        submit.files(args)
+        submit.find_files(args)
 
 
 @pytest.fixture
@@ -95,19 +91,25 @@ def project(submit, monkeypatch, tmp_path) -> Path:
                  "jobs/set.parquet", "jobs/jobs/IM2", "x.png", "table.csv", "data/normal/1.png"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"an X-ray")
-    monkeypatch.setattr(submit, "CODE", (tmp_path / "jobs", tmp_path / "cxr"))
+    monkeypatch.setattr(submit, "CXR", tmp_path / "cxr")
     return tmp_path
 
 
-def code() -> set[str]:
+def code(*parts: str) -> set[str]:
     """All that a job runs with."""
-    files = [path for part in ("cxr", "jobs") for path in (ROOT / part).rglob("*") if path.is_file()]
-    return {path.relative_to(ROOT).as_posix() for path in files if path.suffix == ".py" or "assets" in path.parts}
+    files = [path for part in parts for path in (ROOT / part).rglob("*") if path.is_file()]
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if path.suffix == ".py" or path.name == "phrases.toml" or {"assets", "templates"} & set(path.parts)
+    }
 
 
 def test_nothing_but_code_travels(submit, project):
-    with submit.packed([]) as folder:
-        assert {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} == code()
+    with submit.pack_files([]) as folder:
+        assert {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} == code(
+            "cxr"
+        )
 
 
 def test_rays_own_submit_sends_the_same(project):
@@ -116,7 +118,7 @@ def test_rays_own_submit_sends_the_same(project):
 
     sent = set()
     _dir_travel(project, [], sent.add, include_gitignore=True)
-    assert {path.relative_to(project).as_posix() for path in sent if path.is_file()} == code()
+    assert {path.relative_to(project).as_posix() for path in sent if path.is_file()} == code("cxr", "jobs")
 
 
 @pytest.mark.parametrize(
@@ -136,9 +138,9 @@ def test_rays_own_submit_sends_the_same(project):
 def test_a_named_file_is_judged_by_its_content(submit, tmp_path, monkeypatch, content, told):
     monkeypatch.chdir(tmp_path)
     Path("prompts.csv").write_bytes(content)
-    args = submit.arguments("generate", ["tiny", "--out", "s3://bucket/a", "--prompts", "prompts.csv"])
+    args = submit.parse_args("generate", ["tiny", "--out", "s3://bucket/a", "--prompts", "prompts.csv"])
     if not told:
-        assert submit.files(args) == [Path("prompts.csv")]
+        assert submit.find_files(args) == [Path("prompts.csv")]
         return
     with pytest.raises(BadInput, match=f"prompts.csv: holds {told}, and no data are sent"):
-        submit.files(args)
+        submit.find_files(args)

@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from cxr.data.sources.words import printable
+from cxr.data.sources.vocabulary import escape_unprintable
 from cxr.errors import BadInput
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[tarfile.TarFile]:
+def open_archive(path: Path) -> Iterator[tarfile.TarFile]:
     """The archive for one pass from its beginning; what is wrong with it is a `BadInput`."""
     try:
         with tarfile.open(path, "r|*") as archive:
@@ -25,7 +25,7 @@ def opened(path: Path) -> Iterator[tarfile.TarFile]:
         raise BadInput(f"{path}: cannot be read: {error.strerror or 'damaged'}; get it again") from None
 
 
-def safe_member(member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
+def require_safe_member(member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
     """The member, if it is a file or folder below the archive's root; archives of X-rays hold nothing else.
 
     Raises:
@@ -38,7 +38,7 @@ def safe_member(member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
         why = "is a link or a device"
     else:
         return member
-    raise BadInput(f"{path}: member {printable(member.name)[:200]!r} {why}; do not trust this archive")
+    raise BadInput(f"{path}: member {escape_unprintable(member.name)[:200]!r} {why}; do not trust this archive")
 
 
 def unpack(path: Path, folder: Path) -> Path:
@@ -53,8 +53,8 @@ def unpack(path: Path, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as scratch:
         part = Path(scratch) / "part"
         part.mkdir()
-        with opened(path) as archive:
+        with open_archive(path) as archive:
             for member in archive:
-                archive.extract(safe_member(member, path), part, filter="data")
+                archive.extract(require_safe_member(member, path), part, filter="data")
         part.rename(folder)
     return folder

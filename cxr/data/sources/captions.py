@@ -5,49 +5,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr.data.prompt_lists import MAX_PROMPT
-from cxr.data.reports import clean_report
-from cxr.data.sources.cells import Gaps, cell
-from cxr.data.sources.kinds import CAPTIONS
-from cxr.data.sources.words import age_of, sex_of
-from cxr.data.tables import Record, Schema, read_records
+from cxr.data.sources.cells import MissingValues, read_cell
+from cxr.data.sources.file_kinds import CAPTION_SUFFIXES
+from cxr.data.sources.vocabulary import parse_age, parse_sex
 from cxr.errors import BadInput
+from cxr.prompts.lists import MAX_PROMPT
+from cxr.prompts.reports import clean_report
+from cxr.tables import Row, Schema, read_rows
 
-NAMES = {f"metadata{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")}
-TEXTS = ("text", "caption", "prompt", "report")  # the first that says something
+CAPTION_TABLES = {f"metadata{suffix}" for suffix in (".csv", ".tsv", ".jsonl", ".parquet")}
+TEXT_COLUMNS = ("text", "caption", "prompt", "report")  # the first that is not empty
 SCHEMA = Schema(
     "captions",
-    ("file_name", *TEXTS, "patient_id", "patient", "view", "sex", "age", "source", "licence", "license"),
+    ("file_name", *TEXT_COLUMNS, "patient_id", "patient", "view", "sex", "age", "source", "licence", "license"),
     watched=(),
     numbers=("patient_id", "patient", "age"),
 )
-LONGEST = 4 * MAX_PROMPT  # bytes of a text beside a picture
+MAX_CAPTION_BYTES = 4 * MAX_PROMPT  # bytes of a text beside a picture
 
 
 @dataclass
-class Captions:
-    """What is told of pictures: by file, the fields of its row."""
+class CaptionReader:
+    """Texts and fields of pictures, by file."""
 
-    told: dict[Path, dict[str, Any]] = field(default_factory=dict)
-    gaps: Gaps = field(default_factory=Gaps)
-    read: set[Path] = field(default_factory=set)  # files that were understood, and are not passed over
+    fields: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    gaps: MissingValues = field(default_factory=MissingValues)
+    read: set[Path] = field(default_factory=set)  # files that were understood, and are not counted as skipped
     unusable: list[Path] = field(default_factory=list)
 
     def of(self, picture: Path, beside: set[Path]) -> dict[str, Any]:
         """The fields of the picture's row; those of a text file beside it come first."""
-        told = self.told.get(picture, {})
-        for suffix in CAPTIONS:
+        fields = self.fields.get(picture, {})
+        for suffix in CAPTION_SUFFIXES:
             if (file := picture.with_suffix(suffix)) in beside:
                 text = self._text_of(file)
-                return {**told, "text": text} if text else told
-        return told
+                return {**fields, "text": text} if text else fields
+        return fields
 
     def _text_of(self, file: Path) -> str:
         """The caption; "" for what holds none, such as the numbers of boxes."""
         try:
             data = file.read_bytes()
-            text = data.decode("utf-8-sig") if len(data) <= LONGEST else ""
-            text = clean_report(cell({"text": text}, "text", self.gaps, MAX_PROMPT))[0]
+            text = data.decode("utf-8-sig") if len(data) <= MAX_CAPTION_BYTES else ""
+            text = clean_report(read_cell({"text": text}, "text", self.gaps, MAX_PROMPT))[0]
         except (OSError, UnicodeDecodeError, BadInput):
             text, data = "", b"?"
         if data.strip() and not any(map(str.isalpha, text)):
@@ -57,46 +57,46 @@ class Captions:
         return text if any(map(str.isalpha, text)) else ""
 
     def add_tables(self, files: Iterable[Path], notes: Callable[[str], None]) -> None:
-        """Reads those of the files that are named as tables of captions; one that is none is told and passed over."""
-        for file in sorted(file for file in files if file.name.casefold() in NAMES):
+        """Reads those of the files that are named as tables of captions; one that is none is noted and skipped."""
+        for file in sorted(file for file in files if file.name.casefold() in CAPTION_TABLES):
             try:
-                records, place = read_records(file, SCHEMA)
-                told = {file.parent / _file(record): _fields(record, self.gaps) for record in records}
+                rows, cursor = read_rows(file, SCHEMA)
+                found = {file.parent / _file_cell(row): _row_fields(row, self.gaps) for row in rows}
             except BadInput as error:
                 notes(f"{file.name}: not read as a table of captions: {str(error).removeprefix(f'{file}: ')}")
                 continue
             self.read.add(file)
-            self.told |= told
-            missing = [path for path in told if not path.exists()]
+            self.fields |= found
+            missing = [path for path in found if not path.exists()]
             if missing:
-                notes(f"{file.name}: {len(missing):,} of its {len(told):,} files are not there")
-            if place.ignored:
-                notes(f"{file.name}: ignored columns {', '.join(map(repr, place.ignored))}; folders name the findings")
+                notes(f"{file.name}: {len(missing):,} of its {len(found):,} files are not there")
+            if cursor.ignored:
+                notes(f"{file.name}: ignored columns {', '.join(map(repr, cursor.ignored))}; folders name the findings")
 
     def lines(self) -> list[str]:
         """A line for each thing that the user should know."""
-        told = [line] if (line := self.gaps.line()) else []
+        lines = [line] if (line := self.gaps.line()) else []
         if self.unusable:
             first = self.unusable[0].name
-            told.append(f"{len(self.unusable):,} text files beside pictures hold no caption (the first: {first!a})")
-        return told
+            lines.append(f"{len(self.unusable):,} text files beside pictures hold no caption (the first: {first!a})")
+        return lines
 
 
-def _file(record: Record) -> str:
-    return cell(record, "file_name", Gaps(), MAX_PROMPT).replace("\\", "/")
+def _file_cell(row: Row) -> str:
+    return read_cell(row, "file_name", MissingValues(), MAX_PROMPT).replace("\\", "/")
 
 
-def _fields(record: Record, gaps: Gaps) -> dict[str, Any]:
-    def told(*columns: str, longest: int = 200) -> str:
-        return next(filter(None, (cell(record, column, gaps, longest) for column in columns)), "")
+def _row_fields(row: Row, gaps: MissingValues) -> dict[str, Any]:
+    def text(*columns: str, longest: int = 200) -> str:
+        return next(filter(None, (read_cell(row, column, gaps, longest) for column in columns)), "")
 
     fields = {
-        "text": clean_report(told(*TEXTS, longest=MAX_PROMPT))[0],
-        "patient_id": told("patient_id", "patient"),
-        "view": told("view"),
-        "sex": sex_of(told("sex")),
-        "age": age_of(told("age")),
-        "source": told("source"),
-        "licence": told("licence", "license"),
+        "text": clean_report(text(*TEXT_COLUMNS, longest=MAX_PROMPT))[0],
+        "patient_id": text("patient_id", "patient"),
+        "view": text("view"),
+        "sex": parse_sex(text("sex")),
+        "age": parse_age(text("age")),
+        "source": text("source"),
+        "licence": text("licence", "license"),
     }
     return {name: value for name, value in fields.items() if value not in (None, "")}

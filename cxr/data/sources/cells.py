@@ -1,33 +1,33 @@
-"""A table's cells as text: numbers without the point that gaps bring, words for nothing as nothing, counted."""
+"""A table's cells as text: whole numbers without a decimal point, words for missing values as "", counted."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from cxr.data.prompt_lists import text_cell
-from cxr.data.tables import Record, says_nothing
 from cxr.errors import BadInput
+from cxr.prompts.lists import text_cell
+from cxr.tables import Row, is_missing_value
 
-LONGEST = 200  # characters of a cell that is no report
+MAX_CELL_LENGTH = 200  # characters of a cell that is no report
 
 
 @dataclass
-class Gaps:
-    """Which words for nothing were read as empty cells."""
+class MissingValues:
+    """Which words for missing values were read as empty cells."""
 
     words: Counter[tuple[str, str]] = field(default_factory=Counter)  # (word, column)
 
     def line(self) -> str | None:
-        told = ", ".join(f"{word!a} in {column} ({n:,})" for (word, column), n in self.words.most_common(8))
-        return f"read as empty cells: {told}" if told else None
+        words = ", ".join(f"{word!a} in {column} ({n:,})" for (word, column), n in self.words.most_common(8))
+        return f"read as empty cells: {words}" if words else None
 
 
-def cell(record: Record, column: str, gaps: Gaps, longest: int = LONGEST) -> str:
+def read_cell(row: Row, column: str, gaps: MissingValues, longest: int = MAX_CELL_LENGTH) -> str:
     """The cell as text without white space around; "" for a gap.
 
     Raises:
         BadInput: no text, too long, or control characters in it.
     """
-    value = record.get(column)
+    value = row.get(column)
     if value is None or value != value:  # NaN is a gap too
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -36,7 +36,7 @@ def cell(record: Record, column: str, gaps: Gaps, longest: int = LONGEST) -> str
     text = text_cell({column: value}, column).strip()
     if text.startswith('="') and text.endswith('"') and len(text) > 2:  # how spreadsheets keep leading zeros
         text = text[2:-1].strip()
-    if text and says_nothing(text):
+    if text and is_missing_value(text):
         gaps.words[text, column] += 1
         return ""
     if len(text) > longest:

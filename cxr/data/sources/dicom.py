@@ -2,7 +2,7 @@
 
 Only these leave it: the pixels, the view (of a fixed list), sex, age up to 89 (90 stands for all above) and a number
 for each patient. Files are numbered too, because names of files often hold names of people. Pictures that declare
-burned-in annotation are refused; whether others hold any, only looking at them tells.
+burned-in annotation are refused; whether others hold any, only looking at them shows.
 """
 
 import hashlib
@@ -12,25 +12,32 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.images import Rejected
-from cxr.data.sources.dicom_pixels import load_dicom, read_dataset, require_installed
-from cxr.data.sources.files import mark_of, require_below, require_folder
-from cxr.data.sources.kinds import BESIDE, DICOM, PICTURES, PassedOver, count_others, files_of
+from cxr.data.images import RejectedImage
+from cxr.data.sources.dicom_pixels import load_dicom, read_dataset, require_pydicom
+from cxr.data.sources.file_kinds import (
+    DICOM_SUFFIXES,
+    OTHER_SUFFIXES,
+    PICTURE_SUFFIXES,
+    SkippedFiles,
+    count_skipped,
+    list_files,
+)
+from cxr.data.sources.files import file_mark, require_below, require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import age_of, finding_of, sex_of
-from cxr.data.tables import says_nothing
+from cxr.data.sources.vocabulary import parse_age, parse_finding, parse_sex
 from cxr.errors import BadInput
+from cxr.tables import is_missing_value
 
 TAGS = ["PatientID", "PatientName", "PatientSex", "PatientAge", "ViewPosition"]
 HAS_PICTURE = "Rows"  # no presentation state, structured report, plan or DICOMDIR has it
 VIEWS = ("AP", "PA", "LL", "RL", "LATERAL", "LLD", "RLD", "LLO", "RLO", "LPO", "RPO")
-OLDEST = 90  # HIPAA's Safe Harbor counts every age above 89 among what identifies
+MAX_AGE = 90  # HIPAA's Safe Harbor counts every age above 89 among what identifies
 NO_PATIENT = ""
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What is kept of a file's header while the tree is read."""
+    """The fields kept of a file's header while the tree is read."""
 
     patient: str = NO_PATIENT  # sha256 of the id; leaves the reader as a number only
     view: str | None = None
@@ -51,16 +58,16 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         BadInput: no pydicom, no such files, a link that leads outside, a folder that cannot be read, is no
             finding or is named after a patient.
     """
-    require_installed()
+    require_pydicom()
     root = require_folder(place).resolve()
-    passed = PassedOver()
+    skipped = SkippedFiles()
     try:
-        paths = sorted(files_of(root, passed))
+        paths = sorted(list_files(root, skipped))
     except BadInput:  # names a folder, which may bear a person's name
         raise BadInput(f"{root}: a folder inside cannot be read; mend the rights of all, or move it away") from None
     found, others = _read_headers(paths, root)
-    count_others(others, passed)
-    for line in passed.lines(names=False):
+    count_skipped(others, skipped)
+    for line in skipped.lines(names=False):
         options.notes(line)
     if without := sum(not header.pictured for _, header in found):
         options.notes(
@@ -68,22 +75,23 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         )
     found = [(path, header) for path, header in found if header.pictured]
     if not found:
-        held = "holds no DICOM files with pictures" if paths else "holds no files"
-        hint = f"; did you mean folder:{root}?" if _pictures(others) else ""
-        raise BadInput(f"{root}: {held}; give a folder of DICOM files, with one folder a finding{hint}")
+        contents = "holds no DICOM files with pictures" if paths else "holds no files"
+        are_pictures = any(path.suffix.casefold() in PICTURE_SUFFIXES for path in others)
+        hint = f"; did you mean folder:{root}?" if are_pictures else ""
+        raise BadInput(f"{root}: {contents}; give a folder of DICOM files, with one folder a finding{hint}")
     headers = [header for _, header in found]
     patients = {p: f"dicom-{n:06d}" for n, p in enumerate(sorted({h.patient for h in headers} - {NO_PATIENT}), 1)}
     for number, (path, header) in enumerate(found, 1):
         yield SourceRow(
-            name=_name(number),
+            name=_file_label(number),
             load=partial(load_dicom, path),
-            finding=finding_of(_folder(path, root)),
+            finding=parse_finding(_first_folder(path, root)),
             patient_id=patients.get(header.patient),
             view=header.view,
             sex=header.sex,
             age=header.age,
             source="DICOM",
-            mark=mark_of(path),
+            mark=file_mark(path),
         )
 
 
@@ -91,50 +99,46 @@ def _read_headers(paths: list[Path], root: Path) -> tuple[list[tuple[Path, _Head
     """The DICOM files with their headers, and the files of other kinds. A file named .dcm counts as the first."""
     found, others = [], []
     for path in paths:
-        header = None if path.suffix.casefold() in BESIDE else _header(path, root)
-        if header is None and (path.suffix.casefold() in BESIDE or _is_other(path)):
+        header = None if path.suffix.casefold() in OTHER_SUFFIXES else _read_header(path, root)
+        if header is None and (path.suffix.casefold() in OTHER_SUFFIXES or _is_other_kind(path)):
             others.append(path)
             continue
         header = header or _Header()
         found.append((path, replace(header, pictured=header.pictured and path.name.upper() != "DICOMDIR")))
         if found[-1][1].pictured:
-            _check_place(path, root, found[-1][1], len(found))
+            _check_location(path, root, found[-1][1], len(found))
     return found, others
 
 
-def _is_other(path: Path) -> bool:
+def _is_other_kind(path: Path) -> bool:
     """Whether a file that is no DICOM file was hardly meant to be one: a picture by its suffix, or text inside."""
     suffix = path.suffix.casefold()
-    if suffix in DICOM:
+    if suffix in DICOM_SUFFIXES:
         return False
     try:
         with path.open("rb") as file:
             head = file.read(1024)
     except OSError:
         return False  # it will be refused with the reason
-    return suffix in PICTURES or b"\0" not in head
+    return suffix in PICTURE_SUFFIXES or b"\0" not in head
 
 
-def _pictures(paths: list[Path]) -> bool:
-    return any(path.suffix.casefold() in PICTURES for path in paths)
-
-
-def _name(number: int) -> str:
+def _file_label(number: int) -> str:
     return f"dicom-file-{number:06d}"
 
 
-def _folder(path: Path, root: Path) -> str:
+def _first_folder(path: Path, root: Path) -> str:
     """The first folder's name below the place; nothing for files that lie in the place itself."""
     parts = path.relative_to(root).parts
     return parts[0] if len(parts) > 1 else ""
 
 
-def _check_place(path: Path, root: Path, header: _Header, number: int) -> None:
+def _check_location(path: Path, root: Path, header: _Header, number: int) -> None:
     """Messages name no folder: it may bear a person's name."""
     if path.is_symlink():
-        require_below(path, root, _name(number))
+        require_below(path, root, _file_label(number))
     try:
-        finding_of(_folder(path, root))
+        parse_finding(_first_folder(path, root))
         wrong = "is named after its patient" if header.named_after else ""
     except BadInput:
         wrong = "has a name that no finding can have"
@@ -145,35 +149,35 @@ def _check_place(path: Path, root: Path, header: _Header, number: int) -> None:
         )
 
 
-def _header(path: Path, root: Path) -> _Header | None:
-    """What may be known of a file; None of one that is no DICOM file."""
+def _read_header(path: Path, root: Path) -> _Header | None:
+    """The header without identifying fields; None for a file that is no DICOM file."""
     try:
         with warnings.catch_warnings(action="ignore"):
             header = read_dataset(path, stop_before_pixels=True, specific_tags=[*TAGS, HAS_PICTURE, "SOPClassUID"])
-            patient, name, sex, age, view = (_word(header.get(tag)) for tag in TAGS)
+            patient, name, sex, age, view = (_text_of(header.get(tag)) for tag in TAGS)
             pictured = HAS_PICTURE in header or _holds_pixels(path)
-    except Rejected:
+    except RejectedImage:
         return None
     except Exception:  # of damaged files pydicom raises whatever it stumbles on
         return _Header()
     return _Header(
         patient=hashlib.sha256(patient.encode()).hexdigest() if patient else NO_PATIENT,
         view=view.upper() if view.upper() in VIEWS else None,
-        sex=sex_of(sex),
-        age=None if (years := age_of(age)) is None else min(years, OLDEST),
+        sex=parse_sex(sex),
+        age=None if (years := parse_age(age)) is None else min(years, MAX_AGE),
         pictured=pictured,
-        named_after=_is_named_after(_folder(path, root), [patient, *name.replace("=", "^").split("^")]),
+        named_after=_is_named_after(_first_folder(path, root), [patient, *name.replace("=", "^").split("^")]),
     )
 
 
 def _holds_pixels(path: Path) -> bool:
-    """Whether there are pixels in spite of a header that tells nothing about them: such a file is damaged."""
+    """Whether there are pixels although the header does not describe them: such a file is damaged."""
     return "PixelData" in read_dataset(path, specific_tags=["PixelData", "SOPClassUID", "PatientID"])
 
 
-def _word(value: object) -> str:
+def _text_of(value: object) -> str:
     text = str(value or "").strip()
-    return "" if says_nothing(text) else text
+    return "" if is_missing_value(text) else text
 
 
 def _is_named_after(folder: str, words: list[str]) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from cxr.data.images import MAX_PIXELS, Missing, Rejected
+from cxr.data.images import MAX_PIXELS, MissingImage, RejectedImage
+from cxr.data.sources.file_kinds import DICOM_SUFFIXES
 from cxr.data.sources.files import MAX_BYTES, read_file
-from cxr.data.sources.kinds import DICOM
 from cxr.data.sources.row import Pixels
 from cxr.errors import BadInput
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-GRAYS = ("MONOCHROME1", "MONOCHROME2")
-NEEDED = (
+GRAY_INTERPRETATIONS = ("MONOCHROME1", "MONOCHROME2")
+REQUIRED_TAGS = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
 # Share of a picture's pixels that a window of use leaves between black and white; the second where even the window's
 # centre is beyond the picture's values.
-LEAST_INSIDE, LEAST_INSIDE_OFF_CENTRE = 0.01, 0.5
+MIN_INSIDE, MIN_INSIDE_OFF_CENTRE = 0.01, 0.5
 BLACK, WHITE = 0.02, 0.98  # shades beyond which count as the one and the other
 
 
 def read_picture(path: Path) -> Pixels:
     """A file of any format: the bytes of a picture, or the pixels of a DICOM file. Raises as `load_dicom`."""
     data = read_file(path)
-    return load_dicom(path) if data[128:132] == b"DICM" or path.suffix.casefold() in DICOM else data
+    return load_dicom(path) if data[128:132] == b"DICM" or path.suffix.casefold() in DICOM_SUFFIXES else data
 
 
 def load_dicom(path: Path) -> np.ndarray:
@@ -48,31 +48,31 @@ def load_dicom(path: Path) -> np.ndarray:
         undo them); uint16, 65535 white, where there is neither.
 
     Raises:
-        Rejected: no such picture, or one that should not be shown. The reason quotes nothing from the file.
+        RejectedImage: no such picture, or one that should not be shown. The reason quotes nothing from the file.
     """
-    if not installed():
-        raise Rejected("DICOM, for which pydicom is not installed; pip install pydicom python-gdcm")
+    if not is_pydicom_installed():
+        raise RejectedImage("DICOM, for which pydicom is not installed; pip install pydicom python-gdcm")
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
+            raise RejectedImage(f"more than {MAX_BYTES >> 20} MiB")
         with warnings.catch_warnings(action="ignore"):
             image = read_dataset(path)
-            _refuse(image)
-            return _shown(image, _stored(image))
+            _reject_unusable(image)
+            return _render(image, _decode_values(image))
     except FileNotFoundError:
-        raise Missing("no such file") from None
-    except Rejected:
+        raise MissingImage("no such file") from None
+    except RejectedImage:
         raise
     except Exception as error:  # of damaged files pydicom raises whatever it stumbles on
-        raise Rejected(f"damaged or unusual DICOM ({type(error).__name__})") from None
+        raise RejectedImage(f"damaged or unusual DICOM ({type(error).__name__})") from None
 
 
-def installed() -> bool:
+def is_pydicom_installed() -> bool:
     return importlib.util.find_spec("pydicom") is not None
 
 
-def require_installed() -> None:
-    if not installed():
+def require_pydicom() -> None:
+    if not is_pydicom_installed():
         raise BadInput("dicom: pydicom, which reads these files, is not installed; pip install pydicom python-gdcm")
 
 
@@ -83,7 +83,7 @@ def read_dataset(path: Path, **how: Any) -> "Dataset":
         how: as for `pydicom.dcmread`.
 
     Raises:
-        Rejected: not a DICOM file.
+        RejectedImage: not a DICOM file.
     """
     import pydicom
 
@@ -98,34 +98,36 @@ def read_dataset(path: Path, **how: Any) -> "Dataset":
         elements = set()
     # A group of the patient's or the picture's; two, since any bytes can look like one.
     if sum(tag.group in (0x0008, 0x0010, 0x0018, 0x0020, 0x0028) for tag in elements) < 2:
-        raise Rejected("not a DICOM file")
+        raise RejectedImage("not a DICOM file")
     return image
 
 
-def _refuse(image: "Dataset") -> None:
+def _reject_unusable(image: "Dataset") -> None:
     """Raises for what is no single gray picture, cannot be decoded here, or shows text about the patient."""
     if "PixelData" not in image:
-        raise Rejected("DICOM without pixels")
+        raise RejectedImage("DICOM without pixels")
     if str(image.get("BurnedInAnnotation") or "").strip().upper() == "YES":
-        raise Rejected("declares burned-in annotation, which may name the patient")
-    for keyword in NEEDED:
+        raise RejectedImage("declares burned-in annotation, which may name the patient")
+    for keyword in REQUIRED_TAGS:
         if image.get(keyword) in (None, ""):
-            raise Rejected(f"DICOM without {keyword}, which says how its pixels are stored")
+            raise RejectedImage(f"DICOM without {keyword}, which says how its pixels are stored")
     frames = str(image.get("NumberOfFrames") or 1).strip()
     if frames != "1":
-        raise Rejected("several frames" if frames.isdecimal() else "DICOM whose NumberOfFrames is no number")
-    if image.PhotometricInterpretation not in GRAYS or image.SamplesPerPixel != 1:
-        raise Rejected("not a gray DICOM (MONOCHROME1 or MONOCHROME2)")
+        raise RejectedImage("several frames" if frames.isdecimal() else "DICOM whose NumberOfFrames is no number")
+    if image.PhotometricInterpretation not in GRAY_INTERPRETATIONS or image.SamplesPerPixel != 1:
+        raise RejectedImage("not a gray DICOM (MONOCHROME1 or MONOCHROME2)")
     if image.Rows * image.Columns > MAX_PIXELS:
-        raise Rejected(f"more than {MAX_PIXELS:,} pixels")
+        raise RejectedImage(f"more than {MAX_PIXELS:,} pixels")
     if image.HighBit != image.BitsStored - 1:
-        raise Rejected("its HighBit is not BitsStored - 1, as the standard has it")
-    _name_syntax(image)
+        raise RejectedImage("its HighBit is not BitsStored - 1, as the standard has it")
+    _set_transfer_syntax(image)
     _require_decoder(image)
-    _require_all_pixels(image)
+    bits = image.Rows * image.Columns * image.BitsAllocated
+    if not image.file_meta.TransferSyntaxUID.is_compressed and 8 * len(image.PixelData) < bits:
+        raise RejectedImage("truncated DICOM: fewer pixels than it states")
 
 
-def _name_syntax(image: "Dataset") -> None:
+def _set_transfer_syntax(image: "Dataset") -> None:
     """Sets the transfer syntax that a file without header does not name: what its elements are written in."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -135,7 +137,7 @@ def _name_syntax(image: "Dataset") -> None:
     if "TransferSyntaxUID" in image.file_meta:
         return
     if image["PixelData"].is_undefined_length:
-        raise Rejected("compressed DICOM that does not name its transfer syntax")
+        raise RejectedImage("compressed DICOM that does not name its transfer syntax")
     implicit, little = image.original_encoding
     explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
@@ -151,33 +153,29 @@ def _require_decoder(image: "Dataset") -> None:
         ready = False
     if not ready:
         known = syntax.name if syntax.is_transfer_syntax else "a private transfer syntax"
-        raise Rejected(f"no decoder for {known} is installed; pip install python-gdcm")
+        raise RejectedImage(f"no decoder for {known} is installed; pip install python-gdcm")
 
 
-def _require_all_pixels(image: "Dataset") -> None:
-    bits = image.Rows * image.Columns * image.BitsAllocated
-    if not image.file_meta.TransferSyntaxUID.is_compressed and 8 * len(image.PixelData) < bits:
-        raise Rejected("truncated DICOM: fewer pixels than it states")
-
-
-def _stored(image: "Dataset") -> np.ndarray:
+def _decode_values(image: "Dataset") -> np.ndarray:
     """The stored values, [Rows, Columns]."""
     from pydicom.uid import JPEGExtended12Bit
 
     syntax = image.file_meta.TransferSyntaxUID
-    with _quiet_gdcm():
-        if syntax == JPEGExtended12Bit and image.BitsStored > 8 and (values := _by_gdcm(image)) is not None:
+    with _silence_gdcm():
+        if syntax == JPEGExtended12Bit and image.BitsStored > 8 and (values := _decode_with_gdcm(image)) is not None:
             return values
         try:
             return image.pixel_array
         except RuntimeError:  # pydicom's, of all decoders that tried
             if not syntax.is_compressed:
                 raise
-            raise Rejected(f"damaged pixels, or beyond pillow and gdcm, which decode here ({syntax.name})") from None
+            raise RejectedImage(
+                f"damaged pixels, or beyond pillow and gdcm, which decode here ({syntax.name})"
+            ) from None
 
 
-def _quiet_gdcm() -> warnings.catch_warnings:
-    """GDCM tells the terminal what it finds wrong; the reason is told once, as `Rejected`."""
+def _silence_gdcm() -> warnings.catch_warnings:
+    """Keeps GDCM from printing what it finds wrong; the reason is raised once, as `RejectedImage`."""
     try:
         import gdcm
     except ImportError:
@@ -187,7 +185,7 @@ def _quiet_gdcm() -> warnings.catch_warnings:
     return warnings.catch_warnings(action="ignore")
 
 
-def _by_gdcm(image: "Dataset") -> np.ndarray | None:
+def _decode_with_gdcm(image: "Dataset") -> np.ndarray | None:
     """JPEG of 12 bits, which GDCM decodes although pydicom does not ask it to; None where it cannot."""
     try:
         import gdcm
@@ -207,25 +205,25 @@ def _by_gdcm(image: "Dataset") -> np.ndarray | None:
     return values.reshape(image.Rows, image.Columns) if values.size == image.Rows * image.Columns else None
 
 
-def _shown(image: "Dataset", stored: np.ndarray) -> np.ndarray:
-    picture = ~_padding(image, stored)
+def _render(image: "Dataset", stored: np.ndarray) -> np.ndarray:
+    picture = ~_padding_mask(image, stored)
     if not picture.any():
         picture[:] = True
-    for shades in _windowed(image, stored):
-        if _is_of_use(shades[picture]):
-            return np.round(_upright(image, picture, shades) * 255).astype(np.uint8)
-    values = next(_values(image, stored))
+    for shades in _apply_windows(image, stored):
+        if _is_useful_window(shades[picture]):
+            return np.round(_orient_shades(image, picture, shades) * 255).astype(np.uint8)
+    values = next(_candidate_values(image, stored))
     low, high = values[picture].min(), values[picture].max()
     shades = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
-    return np.round(_upright(image, picture, shades) * 65535).astype(np.uint16)
+    return np.round(_orient_shades(image, picture, shades) * 65535).astype(np.uint16)
 
 
-def _upright(image: "Dataset", picture: np.ndarray, shades: np.ndarray) -> np.ndarray:
+def _orient_shades(image: "Dataset", picture: np.ndarray, shades: np.ndarray) -> np.ndarray:
     """0 black to 1 white; padding is black, as around a picture on a screen."""
     return np.where(picture, 1 - shades if image.PhotometricInterpretation == "MONOCHROME1" else shades, 0)
 
 
-def _padding(image: "Dataset", stored: np.ndarray) -> np.ndarray:
+def _padding_mask(image: "Dataset", stored: np.ndarray) -> np.ndarray:
     """Which pixels the file declares to be none (PS3.3, C.7.5.1.1.2): of a value, or a range with both its ends."""
     ends = []
     for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
@@ -239,36 +237,36 @@ def _padding(image: "Dataset", stored: np.ndarray) -> np.ndarray:
     return (stored >= min(ends)) & (stored <= max(ends))
 
 
-def _values(image: "Dataset", stored: np.ndarray) -> Iterator[np.ndarray]:
+def _candidate_values(image: "Dataset", stored: np.ndarray) -> Iterator[np.ndarray]:
     """What windows may be meant for, float64: the values after the modality's rescale or LUT, then those stored."""
     from pydicom.pixels import apply_modality_lut
 
     if "ModalityLUTSequence" in image or "RescaleSlope" in image:
-        rescaled = _tried(lambda: apply_modality_lut(stored, image).astype(np.float64))
+        rescaled = _try(lambda: apply_modality_lut(stored, image).astype(np.float64))
         if rescaled is not None and np.isfinite(rescaled).all() and rescaled.min() < rescaled.max():
             yield rescaled
     yield stored.astype(np.float64)
 
 
-def _windowed(image: "Dataset", stored: np.ndarray) -> Iterator[np.ndarray]:
+def _apply_windows(image: "Dataset", stored: np.ndarray) -> Iterator[np.ndarray]:
     """The shades, 0 to 1, of each VOI LUT and window of the file in its order, as far as they can be applied."""
     from pydicom.pixels import apply_voi
 
     tables = image.get("VOILUTSequence") or ()
-    centers, widths = _numbers(image.get("WindowCenter")), _numbers(image.get("WindowWidth"))
+    centers, widths = _parse_numbers(image.get("WindowCenter")), _parse_numbers(image.get("WindowWidth"))
     kind = str(image.get("VOILUTFunction") or "").strip().upper()
-    for values in _values(image, stored):
+    for values in _candidate_values(image, stored):
         for number, table in enumerate(tables):
-            whole, white = np.rint(values).astype(np.int64), _tried(lambda t: 2 ** int(t.LUTDescriptor[2]) - 1, table)
-            shown = _tried(apply_voi, whole, image, number)
+            whole, white = np.rint(values).astype(np.int64), _try(lambda t: 2 ** int(t.LUTDescriptor[2]) - 1, table)
+            shown = _try(apply_voi, whole, image, number)
             if shown is not None and white:
                 yield np.clip(shown / white, 0, 1)
         for center, width in zip(centers, widths, strict=False):
-            if (shades := _window(values, center, width, kind)) is not None:
+            if (shades := _apply_window(values, center, width, kind)) is not None:
                 yield shades
 
 
-def _window(values: np.ndarray, center: float, width: float, kind: str) -> np.ndarray | None:
+def _apply_window(values: np.ndarray, center: float, width: float, kind: str) -> np.ndarray | None:
     """PS3.3, C.11.2.1.2 and C.11.2.1.3; None for a window of no width."""
     if not (np.isfinite([center, width]).all() and width > 0):
         return None
@@ -279,23 +277,23 @@ def _window(values: np.ndarray, center: float, width: float, kind: str) -> np.nd
     return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
 
 
-def _numbers(value: Any) -> list[float]:
+def _parse_numbers(value: Any) -> list[float]:
     """Of one number, several or none; NaN for what is none."""
     several = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
-    found = (_tried(float, one) for one in several if one not in (None, ""))
+    found = (_try(float, one) for one in several if one not in (None, ""))
     return [float("nan") if number is None else number for number in found]
 
 
-def _tried(work: Callable[..., _T], *of: Any) -> _T | None:
-    """What it gives; None where the file's elements for it are damaged or missing, which pydicom tells in many ways."""
+def _try(work: Callable[..., _T], *of: Any) -> _T | None:
+    """The call's result; None where the file's elements for it are damaged or missing, whatever pydicom raises."""
     try:
         return work(*of)
     except Exception:
         return None
 
 
-def _is_of_use(shades: np.ndarray) -> bool:
+def _is_useful_window(shades: np.ndarray) -> bool:
     """Whether a window leaves a picture: one for another range than the pixels' makes nearly all black or white."""
     inside = float(np.mean((shades > BLACK) & (shades < WHITE)))
     off_centre = not shades.min() <= 0.5 <= shades.max()
-    return shades.min() < shades.max() and inside >= (LEAST_INSIDE_OFF_CENTRE if off_centre else LEAST_INSIDE)
+    return shades.min() < shades.max() and inside >= (MIN_INSIDE_OFF_CENTRE if off_centre else MIN_INSIDE)

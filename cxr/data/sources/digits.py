@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from cxr.data.images import fit
+from cxr.data.images import fit_square
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
 COUNT = 1797
-SIZE = 28  # px, MNIST's; the originals are 8 x 8, less than the door for pixels takes
+SIZE = 28  # px, MNIST's; the originals are 8 x 8, less than the image loader takes
 
 
 def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
@@ -24,16 +24,16 @@ def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         raise BadInput(f"digits:{place[:60]}: give a number from 1 to {COUNT:,}")
     from sklearn.datasets import load_digits
 
-    held = load_digits()
+    digits = load_digits()
     for number in range(int(place)):
         yield SourceRow(
             name=f"digits/{number:04d}",
-            load=partial(_enlarged, held.images[number]),
-            finding=f"digit_{held.target[number]}",
+            load=partial(_enlarge, digits.images[number]),
+            finding=f"digit_{digits.target[number]}",
             source="scikit-learn's digits (UCI, Optical Recognition of Handwritten Digits)",
         )
 
 
-def _enlarged(levels: np.ndarray) -> np.ndarray:
+def _enlarge(levels: np.ndarray) -> np.ndarray:
     """float [8, 8] of 0 to 16 to uint8 [28, 28]."""
-    return fit(np.rint(levels * (255 / 16)).astype(np.uint8), SIZE, "square")
+    return fit_square(np.rint(levels * (255 / 16)).astype(np.uint8), SIZE, "square")

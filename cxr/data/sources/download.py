@@ -1,4 +1,4 @@
-"""Large files over http(s): in parallel pieces, resumed after a break, held against a checksum."""
+"""Large files over http(s): in parallel pieces, resumed after a break, checked against a checksum."""
 
 import hashlib
 import re
@@ -20,13 +20,13 @@ from cxr.progress import progress
 PIECE = 8 << 20  # bytes; what a break costs at most
 THREADS = 4
 TRIES = 5
-SECONDS = 60  # of silence, after which a try has failed
-BROKEN = (OSError, HTTPException)  # urllib's errors are OSErrors
+TIMEOUT_S = 60  # of silence, after which a try has failed
+CONNECTION_ERRORS = (OSError, HTTPException)  # urllib's errors are OSErrors
 
 
 @dataclass(frozen=True)
-class Remote:
-    """A file as its server tells of it."""
+class RemoteFile:
+    """A file, as the server's headers describe it."""
 
     url: str
     size: int  # bytes
@@ -37,8 +37,8 @@ class Remote:
 def download(prefix: str, names: Sequence[str], folder: Path, notes: Callable[[str], None], wait: float = 1.0) -> Path:
     """Brings the files below `prefix` into the folder; those that are there and whole stay.
 
-    A file is held against NAME.sha256 or NAME.md5 beside it on the server. Where the publisher has neither, the sha256
-    of the first download is noted in the folder as NAME.sha256, and later starts are held against that.
+    A file is checked against NAME.sha256 or NAME.md5 beside it on the server. Where the publisher has neither, the
+    sha256 of the first download is noted in the folder as NAME.sha256, and later starts check against that.
 
     Args:
         wait: seconds before a second try; they double from try to try.
@@ -51,8 +51,8 @@ def download(prefix: str, names: Sequence[str], folder: Path, notes: Callable[[s
         url = f"{prefix.rstrip('/')}/{name}"
         try:
             with FileLock(folder / f".{name}.lock"):
-                _bring(url, folder / name, notes, wait)
-        except BROKEN as error:
+                _download_file(url, folder / name, notes, wait)
+        except CONNECTION_ERRORS as error:
             if full := disk_full(error, folder):
                 raise full from None
             why = f"HTTP {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
@@ -63,27 +63,27 @@ def download(prefix: str, names: Sequence[str], folder: Path, notes: Callable[[s
     return folder
 
 
-def _bring(url: str, path: Path, notes: Callable[[str], None], wait: float) -> None:
+def _download_file(url: str, path: Path, notes: Callable[[str], None], wait: float) -> None:
     noted = path.with_name(f"{path.name}.sha256")
     if path.is_file() and noted.is_file():
-        from cxr.weights.files import hashes_of
+        from cxr.store.file_cache import file_digests
 
-        if hashes_of(path.parent, [path.name])[path.name] == noted.read_text().split()[0]:
+        if file_digests(path.parent, [path.name])[path.name] == noted.read_text().split()[0]:
             return
         notes(f"{path.name}: damaged since it was downloaded; fetching it again")
-    published = _retrying(wait)(_published, url)
-    remote = _retrying(wait)(_look, url)
+    published = _retry_policy(wait)(_fetch_checksum, url)
+    remote = _retry_policy(wait)(_inspect, url)
     pieces = path.with_name(f".{path.name}.{remote.mark}")
     pieces.mkdir(exist_ok=True)
     _fetch_pieces(remote, pieces, wait)
-    _join(remote, pieces, path, published)
+    _join_pieces(remote, pieces, path, published)
     noted.write_text(f"{_digest(path, 'sha256')}  {path.name}\n")
     if not published:
         notes(f"{path.name}: the publisher gives no checksum; its sha256 is noted in {noted}")
 
 
-def _retrying(wait: float) -> Retrying:
-    """Tries again after any break, but not where the server says that it has no such file."""
+def _retry_policy(wait: float) -> Retrying:
+    """Tries again after any break, but not where the server has no such file."""
     return Retrying(
         stop=stop_after_attempt(TRIES),
         wait=wait_exponential(multiplier=wait, max=30),
@@ -95,14 +95,14 @@ def _retrying(wait: float) -> Retrying:
 def _open(url: str, first: int | None = None, last: int | None = None):
     headers = {"Accept-Encoding": "identity"} | ({} if first is None else {"Range": f"bytes={first}-{last}"})
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=SECONDS)
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if 400 <= error.code < 500 and error.code not in (408, 429):
             raise BadInput(f"{url}: the server says HTTP {error.code}; correct the address") from None
         raise
 
 
-def _published(url: str) -> tuple[str, str] | None:
+def _fetch_checksum(url: str) -> tuple[str, str] | None:
     """Algorithm and digest, from the file beside it that has them."""
     for algorithm, digits in (("sha256", 64), ("md5", 32)):
         try:
@@ -114,26 +114,26 @@ def _published(url: str) -> tuple[str, str] | None:
     return None
 
 
-def _look(url: str) -> Remote:
-    """Asks for the first byte: the answer tells the size, and whether parts can be had."""
+def _inspect(url: str) -> RemoteFile:
+    """Requests the first byte: the answer has the size, and shows whether ranges are supported."""
     with _open(url, 0, 0) as answer:
-        told = answer.headers
+        headers = answer.headers
         by_pieces = answer.status == 206
-        size = told.get("Content-Range", "").rpartition("/")[2] if by_pieces else told.get("Content-Length", "")
+        size = headers.get("Content-Range", "").rpartition("/")[2] if by_pieces else headers.get("Content-Length", "")
     if not size.isdigit():
         raise BadInput(f"{url}: the server does not tell the file's size; download it yourself and give its folder")
-    version = f"{size} {told.get('ETag')} {told.get('Last-Modified')}"
-    return Remote(url, int(size), hashlib.sha256(version.encode()).hexdigest()[:16], by_pieces)
+    version = f"{size} {headers.get('ETag')} {headers.get('Last-Modified')}"
+    return RemoteFile(url, int(size), hashlib.sha256(version.encode()).hexdigest()[:16], by_pieces)
 
 
-def _fetch_pieces(remote: Remote, pieces: Path, wait: float) -> None:
+def _fetch_pieces(remote: RemoteFile, pieces: Path, wait: float) -> None:
     """Each piece that is not there yet into a file of its own, several at once."""
-    spans = list(_spans(remote))
+    spans = list(_piece_ranges(remote))
     missing = [span for span in spans if not (pieces / f"{span[0]}").is_file()]
     label = remote.url.rpartition("/")[2]
     pool = ThreadPoolExecutor(THREADS)
     try:
-        jobs = [pool.submit(_retrying(wait), _fetch, remote, first, last, pieces) for first, last in missing]
+        jobs = [pool.submit(_retry_policy(wait), _fetch_piece, remote, first, last, pieces) for first, last in missing]
         with progress(label, len(spans), f"pieces of {PIECE >> 20} MiB", len(spans) - len(missing)) as advance:
             for done in as_completed(jobs):
                 done.result()
@@ -142,13 +142,13 @@ def _fetch_pieces(remote: Remote, pieces: Path, wait: float) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def _spans(remote: Remote) -> Iterator[tuple[int, int]]:
+def _piece_ranges(remote: RemoteFile) -> Iterator[tuple[int, int]]:
     """First and last byte of each piece."""
     step = PIECE if remote.by_pieces else max(remote.size, 1)
     return ((first, min(first + step, remote.size) - 1) for first in range(0, remote.size, step))
 
 
-def _fetch(remote: Remote, first: int, last: int, pieces: Path) -> None:
+def _fetch_piece(remote: RemoteFile, first: int, last: int, pieces: Path) -> None:
     part = pieces / f"{first}.part"
     with _open(remote.url, *((first, last) if remote.by_pieces else ())) as answer, part.open("wb") as file:
         if answer.status != (206 if remote.by_pieces else 200):
@@ -159,11 +159,11 @@ def _fetch(remote: Remote, first: int, last: int, pieces: Path) -> None:
     part.rename(pieces / f"{first}")
 
 
-def _join(remote: Remote, pieces: Path, path: Path, published: tuple[str, str] | None) -> None:
+def _join_pieces(remote: RemoteFile, pieces: Path, path: Path, published: tuple[str, str] | None) -> None:
     """Puts the pieces into one file; `BadInput`, and nothing kept, if it is not what was published."""
     whole = pieces / "whole"
     with whole.open("wb") as file:
-        for first, _ in _spans(remote):
+        for first, _ in _piece_ranges(remote):
             with (pieces / f"{first}").open("rb") as piece:
                 shutil.copyfileobj(piece, file, 1 << 20)
     wrong = published[0] if published and _digest(whole, published[0]) != published[1] else ""

@@ -6,29 +6,29 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from cxr.data.images import Missing, Rejected
+from cxr.data.images import MissingImage, RejectedImage
 from cxr.errors import BadInput
 
 MAX_BYTES = 512 << 20  # of one picture's file
-LITTER = ("thumbs.db", "desktop.ini")  # what file managers leave
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # what file managers leave
 
 
 def read_file(path: Path) -> bytes:
-    """The file's bytes; `Rejected` if it is none, too large or cannot be read."""
+    """The file's bytes; `RejectedImage` if it is none, too large or cannot be read."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise Rejected("not a file")
+            raise RejectedImage("not a file")
         if found.st_size > MAX_BYTES:
-            raise Rejected(f"more than {MAX_BYTES >> 20} MiB")
+            raise RejectedImage(f"more than {MAX_BYTES >> 20} MiB")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise Missing("no such file") from None
+        raise MissingImage("no such file") from None
     except OSError as error:
-        raise Rejected(f"cannot be read: {error.strerror or 'input/output error'}") from None
+        raise RejectedImage(f"cannot be read: {error.strerror or 'input/output error'}") from None
 
 
-def mark_of(*paths: Path) -> str:
+def file_mark(*paths: Path) -> str:
     """The files' mark as rows have it: a digest of their sizes and times; none if one cannot be found."""
     try:
         found = [path.stat() for path in paths]
@@ -65,7 +65,7 @@ def folders_in(folder: Path) -> list[Path]:
     try:
         return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
     except OSError as error:
-        raise unreadable(error, folder) from None
+        raise unreadable_error(error, folder) from None
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -76,16 +76,18 @@ def files_below(folder: Path) -> list[Path]:
     """
 
     def refuse(error: OSError) -> NoReturn:
-        raise unreadable(error, folder)
+        raise unreadable_error(error, folder)
 
     found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        found += [Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in LITTER]
+        found += [
+            Path(parent) / name for name in names if not name.startswith(".") and name.casefold() not in SYSTEM_FILES
+        ]
     return sorted(found)
 
 
-def unreadable(error: OSError, path: Path) -> BadInput:
+def unreadable_error(error: OSError, path: Path) -> BadInput:
     """What to tell of a folder or file that must be read, of which the system names the one in the way."""
     why = error.strerror or "input/output error"
     return BadInput(f"{error.filename or path}: cannot be read: {why}; mend its rights, or move it away")

@@ -6,10 +6,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxr.data.images import Missing, Rejected
-from cxr.data.sources.files import files_below, mark_of, read_file
-from cxr.data.sources.row import DEFAULT_PLACES, SourceOptions, SourceRow
-from cxr.data.sources.words import SPLITS, finding_of, patient_of_file_name
+from cxr.data.images import MissingImage, RejectedImage
+from cxr.data.sources.files import file_mark, files_below, read_file
+from cxr.data.sources.row import SourceOptions, SourceRow
+from cxr.data.sources.vocabulary import SPLIT_NAMES, parse_finding, parse_patient
 from cxr.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from datasets import DatasetDict, Features
 
 # Of 2023-12-11, since unchanged; with the original file names, which tell the patients.
-PINNED = {DEFAULT_PLACES["hub"]: "c1a67c18df1a52ec332ffc00418f4eaa61a9f2bc"}
+DEFAULT_DATASET = "hf-vision/chest-xray-pneumonia"
+PINNED_REVISIONS = {DEFAULT_DATASET: "c1a67c18df1a52ec332ffc00418f4eaa61a9f2bc"}
 
 
 def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
@@ -28,40 +29,40 @@ def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     Raises:
         BadInput: not a dataset's name, not to be had, or without pictures and class labels.
     """
-    folder, source, mark = _fetched(place)
-    parts = _loaded(folder, place)
+    folder, source, mark = _fetch_folder(place)
+    parts = _load_dataset(folder, place)
     for split, part in parts.items():
-        image, label = _columns(part.features, place)
-        names = [finding_of(name) for name in part.features[label].names]
+        image, label = _find_columns(part.features, place)
+        names = [parse_finding(name) for name in part.features[label].names]
         first = 0
         for file in part.cache_files:
-            table = arrow_table(file["filename"])
+            table = open_arrow_table(file["filename"])
             labels = table.column(label).to_pylist()
-            for index, (path, number) in enumerate(zip(_paths(table.column(image)), labels, strict=True)):
+            for index, (path, number) in enumerate(zip(_file_names(table.column(image)), labels, strict=True)):
                 yield SourceRow(
                     name=f"{split}/{first + index:06d}",
-                    load=partial(_picture, file["filename"], image, index),
-                    finding=names[number] if number is not None and number >= 0 else finding_of(""),
-                    patient_id=patient_of_file_name(path or ""),
-                    split=SPLITS.get(split.casefold()),
+                    load=partial(_read_picture, file["filename"], image, index),
+                    finding=names[number] if number is not None and number >= 0 else parse_finding(""),
+                    patient_id=parse_patient(path or ""),
+                    split=SPLIT_NAMES.get(split.casefold()),
                     source=source,
-                    licence=_licence(folder),
+                    licence=_read_licence(folder),
                     mark=mark,
                 )
             first += len(labels)
 
 
-def _fetched(place: str) -> tuple[Path, str, str]:
+def _fetch_folder(place: str) -> tuple[Path, str, str]:
     """The folder with the dataset's files, the source in words, and the mark of all its rows."""
     if Path(place).expanduser().is_dir():
         copy = Path(place).expanduser().absolute()
-        return copy, "a copy of a hub dataset", mark_of(*files_below(copy))
+        return copy, "a copy of a hub dataset", file_mark(*files_below(copy))
     found = re.fullmatch(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", place)
     if not found:
         raise BadInput(f"hub:{place[:200]}: no such folder and no dataset's name; write owner/name@revision")
     from huggingface_hub import HfApi, snapshot_download
 
-    repo, revision = found[1], found[2] or PINNED.get(found[1])
+    repo, revision = found[1], found[2] or PINNED_REVISIONS.get(found[1])
     try:
         if not re.fullmatch("[0-9a-f]{40}", revision or ""):
             revision = HfApi().dataset_info(repo, revision=revision, timeout=10).sha
@@ -78,7 +79,7 @@ def _fetched(place: str) -> tuple[Path, str, str]:
     return Path(folder), f"{repo}@{revision}", revision
 
 
-def _loaded(folder: Path, place: str) -> "DatasetDict":
+def _load_dataset(folder: Path, place: str) -> "DatasetDict":
     import datasets
 
     datasets.disable_progress_bars()
@@ -89,7 +90,7 @@ def _loaded(folder: Path, place: str) -> "DatasetDict":
         raise BadInput(f"hub:{place}: `datasets` cannot read it ({why}); give another dataset") from None
 
 
-def _columns(features: "Features", place: str) -> tuple[str, str]:
+def _find_columns(features: "Features", place: str) -> tuple[str, str]:
     """The names of the columns with the picture and with its class."""
     import datasets
 
@@ -102,34 +103,34 @@ def _columns(features: "Features", place: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=4)
-def arrow_table(filename: str) -> "pa.Table":
+def open_arrow_table(filename: str) -> "pa.Table":
     """An Arrow file of `datasets`, mapped and not read into memory."""
     import pyarrow as pa
 
     return pa.ipc.open_stream(pa.memory_map(filename)).read_all()
 
 
-def _paths(column: "pa.ChunkedArray") -> Iterator[str | None]:
+def _file_names(column: "pa.ChunkedArray") -> Iterator[str | None]:
     """The file names beside the pictures' bytes, without touching these."""
     for chunk in column.chunks:
         yield from getattr(chunk, "storage", chunk).field("path").to_pylist()
 
 
-def _picture(filename: str, column: str, index: int) -> bytes:
+def _read_picture(filename: str, column: str, index: int) -> bytes:
     try:
-        table = arrow_table(filename)
+        table = open_arrow_table(filename)
     except FileNotFoundError:
-        raise Missing("no such file") from None
+        raise MissingImage("no such file") from None
     stored: Mapping[str, Any] = table.column(column)[index].as_py() or {}
     if stored.get("bytes") is not None:
         return stored["bytes"]
     if stored.get("path"):
         return read_file(Path(stored["path"]))
-    raise Rejected("no picture in this row")
+    raise RejectedImage("no picture in this row")
 
 
 @lru_cache(maxsize=4)
-def _licence(folder: Path) -> str:
+def _read_licence(folder: Path) -> str:
     from huggingface_hub.repocard import metadata_load
 
     try:

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from cxr.data.sources.archives import unpack
-from cxr.data.sources.files import files_below, mark_of, read_file, require_folder
-from cxr.data.sources.openi_reports import REPORTS, Report, openi_reports
+from cxr.data.sources.files import file_mark, files_below, read_file, require_folder
+from cxr.data.sources.openi_reports import REPORT_ARCHIVE, Report, openi_reports
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
-PICTURES = "NLMCXR_png.tgz"
+PICTURE_ARCHIVE = "NLMCXR_png.tgz"
 SUFFIXES = (".png", ".jpg", ".jpeg")
 SOURCE = "Indiana University chest X-rays (Open-I)"
 LICENCE = "CC BY-NC-ND 4.0"  # as stated in every report
@@ -31,28 +31,30 @@ def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     if place.startswith(("http://", "https://")):
         from cxr.data.sources.download import download
 
-        place = str(download(place, (REPORTS, PICTURES), cache(place), options.notes))
+        place = str(download(place, (REPORT_ARCHIVE, PICTURE_ARCHIVE), cache_folder(place), options.notes))
     path = Path(place).expanduser()
     folder = path.parent if path.is_file() else require_folder(place)
-    files = _pictures(folder)
+    files = _index_pictures(folder)
     if not files:
-        raise BadInput(f"{folder}: holds reports at most, no pictures; put {PICTURES} or the unpacked pictures there")
-    named: set[str] = set()
-    for report in openi_reports(folder / REPORTS if (folder / REPORTS).is_file() else path):
-        for row in _rows(report, files, folder):
-            if row.name in named:
+        raise BadInput(
+            f"{folder}: holds reports at most, no pictures; put {PICTURE_ARCHIVE} or the unpacked pictures there"
+        )
+    names: set[str] = set()
+    for report in openi_reports(folder / REPORT_ARCHIVE if (folder / REPORT_ARCHIVE).is_file() else path):
+        for row in _report_rows(report, files, folder):
+            if row.name in names:
                 raise BadInput(f"{folder}: two reports name the picture {row.name!r}; keep one of them")
-            named.add(row.name)
+            names.add(row.name)
             yield row
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
+def _index_pictures(folder: Path) -> dict[str, Path]:
     """Name without suffix -> file."""
-    archive = folder / PICTURES
+    archive = folder / PICTURE_ARCHIVE
     if archive.is_file():
         found = archive.stat()
         mark = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
-        folder = unpack(archive, cache(mark) / "pictures")
+        folder = unpack(archive, cache_folder(mark) / "pictures")
     pictures: dict[str, Path] = {}
     for path in files_below(folder):
         if path.suffix.lower() in SUFFIXES and (first := pictures.setdefault(path.stem, path)) is not path:
@@ -60,7 +62,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
     return pictures
 
 
-def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[SourceRow]:
+def _report_rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[SourceRow]:
     for image, view in report.images:
         if not image.replace("-", "").replace("_", "").isalnum():
             raise BadInput(f"{folder}: report {report.uid} names the picture {image[:60]!a}; get the report again")
@@ -74,12 +76,12 @@ def _rows(report: Report, files: dict[str, Path], folder: Path) -> Iterator[Sour
             view=view,
             source=SOURCE,
             licence=LICENCE,
-            mark=mark_of(path),
+            mark=file_mark(path),
         )
 
 
-def cache(key: str) -> Path:
+def cache_folder(key: str) -> Path:
     """Our folder on this machine for what `key` names; in CXR's cache, as downloaded weights are."""
-    from cxr.weights.files import cache as weights
+    from cxr.store.file_cache import cache_folder as weights_folder
 
-    return weights().parent / "openi" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return weights_folder().parent / "openi" / hashlib.sha256(key.encode()).hexdigest()[:16]

@@ -1,73 +1,52 @@
 """Open-I's radiology reports: one XML file a report, in a folder or in NLMCXR_reports.tgz."""
 
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cxr.data.prompt_lists import UNLABELLED
-from cxr.data.reports import remove_marks
-from cxr.data.sources.archives import opened, safe_member
-from cxr.data.sources.files import files_below, unreadable
-from cxr.data.sources.words import printable
+from cxr.data.sources.archives import open_archive, require_safe_member
+from cxr.data.sources.files import files_below, unreadable_error
+from cxr.data.sources.vocabulary import escape_unprintable
 from cxr.errors import BadInput
+from cxr.prompts.lists import UNLABELLED
+from cxr.prompts.reports import remove_marks
 
-REPORTS = "NLMCXR_reports.tgz"
+REPORT_ARCHIVE = "NLMCXR_reports.tgz"
 MAX_XML = 1 << 20  # bytes; the longest is 14 kB
 
 # The first word group of a MeSH major term, or the beginning of the whole term, and the finding it shows. Terms of
 # bones, aorta, diaphragm and lung volume, calcifications and scars are none of the ten.
-HEADINGS = {
-    "normal": "Normal_Anatomy",
-    "cardiomegaly": "Cardiac_Findings",
-    "cardiac shadow": "Cardiac_Findings",
-    "heart": "Cardiac_Findings",
-    "heart atria": "Cardiac_Findings",
-    "heart failure": "Cardiac_Findings",
-    "heart ventricles": "Cardiac_Findings",
-    "pericardial effusion": "Cardiac_Findings",
-    "opacity": "Lung_Opacities",
-    "airspace disease": "Lung_Opacities",
-    "density": "Lung_Opacities",
-    "lung diseases, interstitial": "Lung_Opacities",
-    "markings": "Lung_Opacities",
-    "pulmonary atelectasis": "Lung_Opacities",
-    "pulmonary congestion": "Lung_Opacities",
-    "pulmonary edema": "Lung_Opacities",
-    "pulmonary fibrosis": "Lung_Opacities",
-    "consolidation": "Infectious_Patterns",
-    "infiltrate": "Infectious_Patterns",
-    "pneumonia": "Infectious_Patterns",
-    "tuberculosis": "Infectious_Patterns",
-    "costophrenic angle": "Pleural_Conditions",
-    "hydropneumothorax": "Pleural_Conditions",
-    "pleura": "Pleural_Conditions",
-    "pleural effusion": "Pleural_Conditions",
-    "pneumothorax": "Pleural_Conditions",
-    "thickening/pleura": "Pleural_Conditions",
-    "calcified granuloma": "Structural_Lesions",
-    "granuloma": "Structural_Lesions",
-    "granulomatous disease": "Structural_Lesions",
-    "mass": "Structural_Lesions",
-    "nodule": "Structural_Lesions",
-    "catheters, indwelling": "Medical_Devices",
-    "implanted medical device": "Medical_Devices",
-    "medical device": "Medical_Devices",
-    "stents": "Medical_Devices",
-    "surgical instruments": "Medical_Devices",
-    "sutures": "Medical_Devices",
-    "tube, inserted": "Medical_Devices",
-    "technical quality of image unsatisfactory": "Imaging_Artifacts",
-}
+_HEADINGS = {  # by finding
+    "Normal_Anatomy": ("normal",),
+    "Cardiac_Findings": (
+        "cardiomegaly", "cardiac shadow", "heart", "heart atria", "heart failure", "heart ventricles",
+        "pericardial effusion",
+    ),
+    "Lung_Opacities": (
+        "opacity", "airspace disease", "density", "lung diseases, interstitial", "markings", "pulmonary atelectasis",
+        "pulmonary congestion", "pulmonary edema", "pulmonary fibrosis",
+    ),
+    "Infectious_Patterns": ("consolidation", "infiltrate", "pneumonia", "tuberculosis"),
+    "Pleural_Conditions": (
+        "costophrenic angle", "hydropneumothorax", "pleura", "pleural effusion", "pneumothorax", "thickening/pleura",
+    ),
+    "Structural_Lesions": ("calcified granuloma", "granuloma", "granulomatous disease", "mass", "nodule"),
+    "Medical_Devices": (
+        "catheters, indwelling", "implanted medical device", "medical device", "stents", "surgical instruments",
+        "sutures", "tube, inserted",
+    ),
+    "Imaging_Artifacts": ("technical quality of image unsatisfactory",),
+}  # fmt: skip
+HEADINGS = {heading: finding for finding, headings in _HEADINGS.items() for heading in headings}
 _SEVERAL = r"\b(?:2|two|2v|views|frontal|and)\b"  # one caption stands at all pictures of a report
 _VIEWS = {"PA": r"\bPA\b", "AP": r"\bAP\b", "lateral": r"\blat(?:eral)?\b"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one report says; cleaned of de-identification marks."""
+    """One report, cleaned of de-identification marks."""
 
     uid: str  # CXR1 to CXR3999, a patient each
     text: str | None  # findings, then impression
@@ -87,7 +66,7 @@ def openi_reports(place: str | Path) -> Iterator[Report]:
         found = True
         yield parse_report(data, name)
     if not found:
-        raise BadInput(f"{path}: holds no reports (.xml); give the folder or the archive {REPORTS}")
+        raise BadInput(f"{path}: holds no reports (.xml); give the folder or the archive {REPORT_ARCHIVE}")
 
 
 def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -97,20 +76,16 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
                 with path.open("rb") as file:
                     data = file.read(MAX_XML + 1)
             except OSError as error:
-                raise unreadable(error, path) from None
+                raise unreadable_error(error, path) from None
             yield str(path), data
 
 
 def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         for member in archive:
-            if safe_member(member, path).isfile() and member.name.lower().endswith(".xml"):
-                yield f"{path}: {printable(member.name)}", _read(archive, member)
-
-
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    return file.read(MAX_XML + 1) if file else b""
+            if require_safe_member(member, path).isfile() and member.name.lower().endswith(".xml"):
+                file = archive.extractfile(member)
+                yield f"{path}: {escape_unprintable(member.name)}", file.read(MAX_XML + 1) if file else b""
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
@@ -139,17 +114,14 @@ def parse_report(data: bytes, name: str) -> Report:
     except (ElementTree.ParseError, ValueError) as error:
         why = str(error) if type(error) is ValueError else "damaged, or another kind of XML"
         raise BadInput(f"{name}: not a report of Open-I: {why}; remove it or get it again") from None
+    sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
+    text = " ".join(sections.get(label) or "" for label in ("FINDINGS", "IMPRESSION"))
     return Report(
         uid=uid,
-        text=_text(root),
+        text=remove_marks(text)[0] or None,
         finding=finding_of_mesh([term.text or "" for term in root.findall("MeSH/major")]),
         images=tuple((image.get("id", ""), view_of(image.findtext("caption"))) for image in root.iter("parentImage")),
     )
-
-
-def _text(root: ElementTree.Element) -> str | None:
-    sections = {part.get("Label"): part.text for part in root.iter("AbstractText")}
-    return remove_marks(" ".join(sections.get(label) or "" for label in ("FINDINGS", "IMPRESSION")))[0] or None
 
 
 def finding_of_mesh(terms: list[str]) -> str:
@@ -163,5 +135,5 @@ def finding_of_mesh(terms: list[str]) -> str:
 
 def view_of(caption: str | None) -> str | None:
     """The view, where the caption names just one: of "PA and lateral" nothing says which picture is which."""
-    named = [view for view, word in _VIEWS.items() if re.search(word, caption or "", re.IGNORECASE)]
-    return named[0] if len(named) == 1 and not re.search(_SEVERAL, caption or "", re.IGNORECASE) else None
+    views = [view for view, word in _VIEWS.items() if re.search(word, caption or "", re.IGNORECASE)]
+    return views[0] if len(views) == 1 and not re.search(_SEVERAL, caption or "", re.IGNORECASE) else None

@@ -1,4 +1,4 @@
-"""A table that says which file shows what: CSV, TSV, JSONL or Parquet."""
+"""A table of files and what each shows: CSV, TSV, JSONL or Parquet."""
 
 import re
 from collections.abc import Iterator
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.prompt_lists import MAX_PROMPT, UNLABELLED
-from cxr.data.reports import clean_report
-from cxr.data.sources.cells import Gaps, cell
+from cxr.data.sources.cells import MissingValues, read_cell
 from cxr.data.sources.dicom_pixels import read_picture
-from cxr.data.sources.elsewhere import files_elsewhere
-from cxr.data.sources.files import mark_of, require_below, require_folder
-from cxr.data.sources.found import as_path
-from cxr.data.sources.labels import ONE_ONLY, Labels
+from cxr.data.sources.files import file_mark, require_below, require_folder
+from cxr.data.sources.finding_column import ONE_ONLY, FindingCounts
+from cxr.data.sources.missing_files import locate_files
+from cxr.data.sources.path_finder import to_local_path
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.words import age_of, printable, sex_of, split_of
-from cxr.data.tables import Place, Record, Schema, fold, read_records
+from cxr.data.sources.vocabulary import escape_unprintable, parse_age, parse_sex, parse_split
 from cxr.errors import BadInput, nearest
+from cxr.prompts.lists import MAX_PROMPT, UNLABELLED
+from cxr.prompts.reports import clean_report
+from cxr.tables import ReadCursor, Row, Schema, fold_column_name, read_rows
 
 COLUMNS = ("file", "finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 OTHER_NAMES = {"label": "finding", "patient": "patient_id", "license": "licence"}
@@ -41,15 +41,15 @@ def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     """
     path = Path(place).expanduser()
     table = _Table(path, parse_columns(options.columns), options)
-    elsewhere = files_elsewhere(table.written_files(), table.root, path, options.notes)
-    seen = _Seen()
-    for row in table.rows(elsewhere, seen):
-        seen.add(row)
-    seen.check(table, elsewhere)
-    named: set[str] = set()
-    for row in table.rows(elsewhere, _Seen()):
-        if row.name not in named:
-            named.add(row.name)
+    elsewhere = locate_files(table.named_files(), table.root, path, options.notes)
+    summary = _TableSummary()
+    for row in table.rows(elsewhere, summary):
+        summary.add(row)
+    summary.check(table, elsewhere)
+    names: set[str] = set()
+    for row in table.rows(elsewhere, _TableSummary()):
+        if row.name not in names:
+            names.add(row.name)
             yield row
 
 
@@ -60,7 +60,7 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
         BadInput: a name of ours is unknown, or one of either stands twice.
     """
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    mapped = [(fold(theirs), fold(ours)) for ours, _, theirs in pairs]
+    mapped = [(fold_column_name(theirs), fold_column_name(ours)) for ours, _, theirs in pairs]
     for theirs, ours in mapped:
         if ours not in COLUMNS or not theirs:
             raise BadInput(
@@ -84,58 +84,53 @@ class _Table:
         given = self.options.root
         return (require_folder(str(given)) if given else self.path.absolute().parent).resolve()
 
-    def records(self) -> Iterator[tuple[Record, Place]]:
-        """The records under our names. What is wrong inside the loop of who asks is told with file and line."""
+    def raw_rows(self) -> Iterator[tuple[Row, ReadCursor]]:
+        """The rows under our names. What is wrong inside the caller's loop is raised with file and line."""
         known = (*COLUMNS, *OTHER_NAMES)
         schema = Schema("X-rays", known, watched=(), numbers=NUMBERS, advice=ADVICE, renamed=self.mapped)
-        records, place = read_records(self.path, schema)
-        ours = {name for _, name in self.mapped}
+        rows, cursor = read_rows(self.path, schema)
+        mapped = {name for _, name in self.mapped}
         try:
-            for record in records:
-                yield _merged(record, ours), place
+            for row in rows:
+                # a column that the user mapped comes first, else another name before ours
+                yield row | {own: row[n] for n, own in OTHER_NAMES.items() if n in row and own not in mapped}, cursor
         except BadInput as error:
-            raise self.located(error, place) from None
+            raise self.locate_error(error, cursor) from None
         except OSError as error:
             raise BadInput(f"{self.path}: cannot be read: {error.strerror or 'input/output error'}") from None
 
-    def written_files(self) -> Iterator[tuple[str, str]]:
-        """Where each file is named, and its path as it is written."""
-        for record, place in self.records():
+    def named_files(self) -> Iterator[tuple[str, str]]:
+        """Where each file is named, and its path as written there."""
+        for row, cursor in self.raw_rows():
             try:
-                yield f"{place.unit} {place.number}", _file(record, Gaps())
+                yield f"{cursor.unit} {cursor.number}", _file_cell(row, MissingValues())
             except BadInput as error:
-                raise self.located(error, place) from None
+                raise self.locate_error(error, cursor) from None
 
-    def rows(self, elsewhere: dict[str, Path], seen: "_Seen") -> Iterator[SourceRow]:
-        for record, place in self.records():
-            seen.where, seen.ignored = f"{place.unit} {place.number}", place.ignored
+    def rows(self, elsewhere: dict[str, Path], summary: "_TableSummary") -> Iterator[SourceRow]:
+        for row, cursor in self.raw_rows():
+            summary.where, summary.ignored = f"{cursor.unit} {cursor.number}", cursor.ignored
             try:
-                yield _row(record, self.root, elsewhere, seen)
+                yield _source_row(row, self.root, elsewhere, summary)
             except BadInput as error:
-                raise self.located(error, place) from None
+                raise self.locate_error(error, cursor) from None
 
-    def located(self, error: BadInput, place: Place) -> BadInput:
-        where = f"{place.unit} {place.number}: " if place.number else ""
+    def locate_error(self, error: BadInput, cursor: ReadCursor) -> BadInput:
+        where = f"{cursor.unit} {cursor.number}: " if cursor.number else ""
         return BadInput(f"{self.path}: {where}{error}")
 
 
-def _merged(record: Record, mapped: set[str]) -> Record:
-    """The record under our names; a column the user mapped comes first, else another name before ours."""
-    others = {ours: record[name] for name, ours in OTHER_NAMES.items() if name in record and ours not in mapped}
-    return record | others
-
-
 @dataclass
-class _Seen:
-    """What the whole table held, for its errors and notes."""
+class _TableSummary:
+    """What the whole table holds, for its errors and notes."""
 
-    where: str = ""  # the reading is: line 7
-    gaps: Gaps = field(default_factory=Gaps)
-    labels: Labels = field(default_factory=Labels)
+    where: str = ""  # the row being read: line 7
+    gaps: MissingValues = field(default_factory=MissingValues)
+    labels: FindingCounts = field(default_factory=FindingCounts)
     first: dict[str, tuple[int, SourceRow]] = field(default_factory=dict)  # by name
     ignored: dict[str, None] = field(default_factory=dict)
     number: int = 0
-    again: int = 0  # rows that say the same of a file as an earlier one
+    repeated: int = 0  # rows that say the same of a file as an earlier one
     differing: int = 0  # files that rows name with different findings
     first_differing: str = ""
     shortened: int = 0  # patients' ids
@@ -147,16 +142,16 @@ class _Seen:
         number, first = self.first.setdefault(row.name, (self.number, replace(row, load=bytes)))
         if number == self.number:
             return
-        other = next((name for name in _TOLD if getattr(first, name) != getattr(row, name)), None)
+        other = next((name for name in _COMPARED if getattr(first, name) != getattr(row, name)), None)
         if other == "finding" and UNLABELLED not in (first.finding, row.finding):
             self.differing += 1
-            told = f"rows {number} and {self.number}, {row.name!r}: {first.finding} and {row.finding}"
-            self.first_differing = self.first_differing or told
+            rows = f"rows {number} and {self.number}, {row.name!r}: {first.finding} and {row.finding}"
+            self.first_differing = self.first_differing or rows
         elif other:
             both = f"rows {number} and {self.number}"
             raise BadInput(f"{both} name the same file, {row.name!r}, and differ in {other}; keep one")
         else:
-            self.again += 1
+            self.repeated += 1
 
     def check(self, table: _Table, elsewhere: dict[str, Path]) -> None:
         """Raises `BadInput` for a table that cannot be used; else notes what the user should know."""
@@ -174,8 +169,10 @@ class _Seen:
             )
         if line := self.gaps.line():
             notes(f"{name}: {line}")
-        if self.again:
-            notes(f"{name}: {self.again:,} rows say the same of a file as an earlier row and are read as one with it")
+        if self.repeated:
+            notes(
+                f"{name}: {self.repeated:,} rows say the same of a file as an earlier row and are read as one with it"
+            )
         if self.shortened:
             notes(
                 f"{name}: {self.shortened:,} patient ids are numbers that a spreadsheet has shortened, as 1.23E+12: "
@@ -185,33 +182,33 @@ class _Seen:
             notes(f"{name}: ignored columns {', '.join(map(repr, self.ignored))}")
 
 
-_TOLD = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
+_COMPARED = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
 
 
-def _file(record: Record, gaps: Gaps) -> str:
-    file = cell(record, "file", gaps, MAX_PROMPT)
+def _file_cell(row: Row, gaps: MissingValues) -> str:
+    file = read_cell(row, "file", gaps, MAX_PROMPT)
     if not file:
         raise BadInput("names no file; remove the row or fill in the column 'file'")
     return file
 
 
-def _row(record: Record, root: Path, elsewhere: dict[str, Path], seen: _Seen) -> SourceRow:
-    def told(column: str, longest: int = 200) -> str:
-        return cell(record, column, seen.gaps, longest)
+def _source_row(row: Row, root: Path, elsewhere: dict[str, Path], summary: _TableSummary) -> SourceRow:
+    def text(column: str, longest: int = 200) -> str:
+        return read_cell(row, column, summary.gaps, longest)
 
-    file = _file(record, seen.gaps)
-    path = require_below(elsewhere.get(file) or root / as_path(file, root), root, file)
+    file = _file_cell(row, summary.gaps)
+    path = require_below(elsewhere.get(file) or root / to_local_path(file, root), root, file)
     return SourceRow(
-        name=printable(path.relative_to(root).as_posix()),
+        name=escape_unprintable(path.relative_to(root).as_posix()),
         load=partial(read_picture, path),
-        finding=seen.labels.read(record, seen.gaps, seen.where),
-        text=clean_report(told("text", MAX_PROMPT))[0] or None,
-        patient_id=told("patient_id") or None,
-        view=told("view") or None,
-        sex=sex_of(told("sex")),
-        age=age_of(told("age")),
-        split=split_of(told("split")),
-        source=told("source") or "table",
-        licence=told("licence") or "unstated",
-        mark=mark_of(path),
+        finding=summary.labels.read(row, summary.gaps, summary.where),
+        text=clean_report(text("text", MAX_PROMPT))[0] or None,
+        patient_id=text("patient_id") or None,
+        view=text("view") or None,
+        sex=parse_sex(text("sex")),
+        age=parse_age(text("age")),
+        split=parse_split(text("split")),
+        source=text("source") or "table",
+        licence=text("licence") or "unstated",
+        mark=file_mark(path),
     )

@@ -47,14 +47,14 @@ def test_a_cluster_that_cannot_be_joined_names_its_cause(monkeypatch, error, wri
 
     monkeypatch.setattr(session.ray, "init", refuse)
     with pytest.raises(BadInput) as caught:
-        session.join("auto", {})
+        session.join_cluster("auto", {})
     assert told in str(caught.value) and "\n" not in str(caught.value)
     assert str(caught.value).startswith("RAY_ADDRESS auto: ")
 
 
 def test_what_ray_writes_meanwhile_is_not_shown(monkeypatch, capfd):
     monkeypatch.setattr(session.ray, "init", lambda **_: os.write(2, b"noise"))
-    session.join("auto", {})
+    session.join_cluster("auto", {})
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
 
@@ -84,7 +84,7 @@ def test_a_machine_where_ray_does_not_start_names_the_cause(monkeypatch, error, 
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv("TMPDIR", "/batch")
     with pytest.raises(Exception, match=r"^[^\n]*$") as caught:
-        session.start_alone(1, {})
+        session.start_local_cluster(1, {})
     assert type(caught.value).__name__ in ("BadInput", "StoreError") and told in str(caught.value)
     assert ("TMPDIR /batch" in str(caught.value)) == ("RAY_TMPDIR" in str(caught.value))
     assert ("free CPUs" in told) == ("free CPUs" in str(caught.value))
@@ -103,4 +103,4 @@ def test_the_port_for_submitted_jobs_is_told_from_rays_own(monkeypatch):
         threading.Thread(target=answer, daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(BadInput, match=f"RAY_ADDRESS {address}: a web server answers, as where jobs are submitted"):
-            session.check_answers(address)
+            session.require_listener(address)

@@ -7,12 +7,12 @@ import pytest
 
 JOB = """
 import socket, time
-from cxr.cluster.watch import head_watched
+from cxr.cluster.watch import watch_head
 def head(port=0):
     found = socket.socket(); found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(("127.0.0.1", port)); found.listen(64); return found
 listening = head(); port = listening.getsockname()[1]
-with head_watched(f"127.0.0.1:{port}", away=0.6, between=0.05):
+with watch_head(f"127.0.0.1:{port}", away=0.6, between=0.05):
     time.sleep(0.3)
     {change}
     time.sleep(1.5)

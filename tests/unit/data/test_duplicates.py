@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.data.duplicates import near_duplicates
-from cxr.data.images import thumbnail
+from cxr.data.duplicates import group_near_duplicates
+from cxr.data.images import make_thumbnail
 
 RNG = np.random.default_rng(0)
 
@@ -34,7 +34,7 @@ COPIES = {
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_changed_copy_is_found_and_other_pictures_are_not(copy: str):
     pictures = [scene(i) for i in range(40)]
-    groups = near_duplicates(np.stack([thumbnail(p) for p in [*pictures, COPIES[copy](pictures[7])]]))
+    groups = group_near_duplicates(np.stack([make_thumbnail(p) for p in [*pictures, COPIES[copy](pictures[7])]]))
     assert groups[40] == groups[7]
     assert len(set(groups.tolist())) == 40
 
@@ -42,16 +42,16 @@ def test_a_changed_copy_is_found_and_other_pictures_are_not(copy: str):
 def test_copies_of_copies_are_one_group():
     first = scene(1)
     chain = [first, recompressed(first), recompressed(COPIES["brighter"](recompressed(first)))]
-    groups = near_duplicates(np.stack([thumbnail(p) for p in [*chain, scene(2)]]))
+    groups = group_near_duplicates(np.stack([make_thumbnail(p) for p in [*chain, scene(2)]]))
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
 def test_dark_and_flat_pictures_do_not_link_everything():
     dark = [np.clip(RNG.normal(3, 0.4, (256, 256)), 0, 255).astype(np.uint8) for _ in range(6)]
-    pictures = np.stack([thumbnail(p) for p in [*dark, np.zeros((256, 256), np.uint8), *map(scene, range(5))]])
-    assert len(set(near_duplicates(pictures).tolist())) == len(pictures)
+    pictures = np.stack([make_thumbnail(p) for p in [*dark, np.zeros((256, 256), np.uint8), *map(scene, range(5))]])
+    assert len(set(group_near_duplicates(pictures).tolist())) == len(pictures)
 
 
 def test_none_and_one():
-    assert near_duplicates(np.empty((0, 64, 64), np.uint8)).tolist() == []
-    assert near_duplicates(thumbnail(scene(0))[None]).tolist() == [0]
+    assert group_near_duplicates(np.empty((0, 64, 64), np.uint8)).tolist() == []
+    assert group_near_duplicates(make_thumbnail(scene(0))[None]).tolist() == [0]

@@ -18,11 +18,11 @@ from cxr.data.images import (
     XMP_KEYWORD,
     decode_gray,
     encode_png,
-    fit,
-    image_id_of,
-    thumbnail,
+    fit_square,
+    make_thumbnail,
+    pixels_to_image_id,
 )
-from cxr.data.phantom import phantom
+from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 
 pictures = npst.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)))
@@ -128,7 +128,7 @@ sizes = st.integers(1, 70)
 @settings(deadline=None)
 @given(npst.arrays(np.uint8, st.tuples(sizes, sizes), elements=st.integers(100, 200)), sizes)
 def test_any_picture_fits_any_size(pixels: np.ndarray, size: int) -> None:
-    stretched, kept = fit(pixels, size, "square"), fit(pixels, size, "keep")
+    stretched, kept = fit_square(pixels, size, "square"), fit_square(pixels, size, "keep")
     assert stretched.shape == kept.shape == (size, size) and stretched.dtype == kept.dtype == np.uint8
     shown = kept > 0  # cubic weights overshoot, but never from 100 to 200 down to 0
     rows, columns = shown.any(1), shown.any(0)
@@ -140,24 +140,26 @@ def test_any_picture_fits_any_size(pixels: np.ndarray, size: int) -> None:
 def test_a_picture_of_that_size_is_unchanged() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     for aspect in ("keep", "square"):
-        np.testing.assert_array_equal(fit(pixels, 64, aspect), pixels)
+        np.testing.assert_array_equal(fit_square(pixels, 64, aspect), pixels)
 
 
 def test_the_aspect_ratio_is_kept_on_black_or_given_up() -> None:
     pixels = np.full((100, 50), 200, np.uint8)
     kept = np.zeros((40, 40), np.uint8)
     kept[:, 10:30] = 200
-    np.testing.assert_array_equal(fit(pixels, 40, "keep"), kept)
-    np.testing.assert_array_equal(fit(pixels.T, 40, "keep"), kept.T)
-    np.testing.assert_array_equal(fit(pixels, 40, "square"), np.full((40, 40), 200))
-    np.testing.assert_array_equal(fit(pixels[::2, ::2], 50, "keep")[:, 12:37], np.full((50, 25), 200))  # only padded
+    np.testing.assert_array_equal(fit_square(pixels, 40, "keep"), kept)
+    np.testing.assert_array_equal(fit_square(pixels.T, 40, "keep"), kept.T)
+    np.testing.assert_array_equal(fit_square(pixels, 40, "square"), np.full((40, 40), 200))
+    np.testing.assert_array_equal(
+        fit_square(pixels[::2, ::2], 50, "keep")[:, 12:37], np.full((50, 25), 200)
+    )  # only padded
 
 
 def test_shrinking_is_antialiased() -> None:
     checks = (np.indices((192, 192)).sum(0) % 2 * 255).astype(np.uint8)
     for size in (64, 63, 17):
-        assert np.abs(fit(checks, size, "square").astype(int) - 127).max() <= 36, "a pattern of its own"
-    assert np.abs(fit(checks, 48, "square").astype(int) - 127).max() <= 1
+        assert np.abs(fit_square(checks, size, "square").astype(int) - 127).max() <= 36, "a pattern of its own"
+    assert np.abs(fit_square(checks, 48, "square").astype(int) - 127).max() <= 1
 
 
 def shares(source: int, target: int) -> np.ndarray:
@@ -169,23 +171,23 @@ def shares(source: int, target: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [33, 64, 100, 200, 229])
 def test_shrinking_is_the_exact_mean_of_the_area(size: int) -> None:
-    pixels = phantom(0, 1, size=256).pixels[:, :230]
+    pixels = draw_phantom(0, 1, size=256).pixels[:, :230]
     exact = shares(256, size) @ pixels @ shares(230, size).T
-    assert np.abs(fit(pixels, size, "square") - exact).max() <= 1
+    assert np.abs(fit_square(pixels, size, "square") - exact).max() <= 1
 
 
 def test_growing_agrees_with_pillow() -> None:
-    pixels = phantom(0, 1, size=128).pixels
+    pixels = draw_phantom(0, 1, size=128).pixels
     reference = np.asarray(Image.fromarray(pixels).resize((200, 200), Image.Resampling.BICUBIC)).astype(int)
-    difference = np.abs(fit(pixels, 200, "square") - reference)
+    difference = np.abs(fit_square(pixels, 200, "square") - reference)
     assert difference.mean() < 1 and np.percentile(difference, 99) <= 8  # two cubics: -0.75 in OpenCV, -0.5 in Pillow
 
 
 def test_a_thumbnail_is_the_mean_of_each_patch() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (256, 128), dtype=np.uint8)
     means = pixels.reshape(64, 4, 64, 2).mean((1, 3))
-    assert np.abs(thumbnail(pixels) - means).max() <= 0.5
-    assert thumbnail(pixels[:28, :28]).shape == (64, 64)
+    assert np.abs(make_thumbnail(pixels) - means).max() <= 0.5
+    assert make_thumbnail(pixels[:28, :28]).shape == (64, 64)
 
 
 def test_the_image_id_is_that_of_shape_and_pixels() -> None:
@@ -193,7 +195,7 @@ def test_the_image_id_is_that_of_shape_and_pixels() -> None:
     changed = pixels.copy()
     changed[31, 47] ^= 1
     others = [changed, pixels.T, pixels[:, ::-1], pixels.reshape(48, 32), pixels[:16], np.zeros_like(pixels)]
-    assert len({image_id_of(p) for p in [pixels, *others]}) == len(others) + 1
-    assert image_id_of(np.asfortranarray(pixels)) == image_id_of(decode_gray(encode_png(pixels), "x"))
-    assert image_id_of(pixels) == image_id_of(np.repeat(pixels, 2, axis=1)[:, ::2])
-    assert image_id_of(np.arange(6, dtype=np.uint8).reshape(2, 3)) == "53de41e9e5be8e61b82bad1846dde1e1"
+    assert len({pixels_to_image_id(p) for p in [pixels, *others]}) == len(others) + 1
+    assert pixels_to_image_id(np.asfortranarray(pixels)) == pixels_to_image_id(decode_gray(encode_png(pixels), "x"))
+    assert pixels_to_image_id(pixels) == pixels_to_image_id(np.repeat(pixels, 2, axis=1)[:, ::2])
+    assert pixels_to_image_id(np.arange(6, dtype=np.uint8).reshape(2, 3)) == "53de41e9e5be8e61b82bad1846dde1e1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.lineage_key import VARIABLE, Key, key_file, key_if_any, owner_key
+from cxr.data.lineage_key import VARIABLE, LineageKey, find_owner_key, key_file, owner_key
 from cxr.errors import BadInput
 
 
@@ -21,14 +21,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_key_is_made_once_for_the_owner_alone(home: Path, capsys) -> None:
-    assert key_if_any() is None and not home.exists()  # to look is not to make
+    assert find_owner_key() is None and not home.exists()  # to look is not to make
     key = owner_key()
     assert (home.stat().st_mode & 0o777, (home / "lineage.key").stat().st_mode & 0o777) == (0o700, 0o600)
     assert [path.name for path in home.iterdir()] == ["lineage.key"]
     assert re.fullmatch(r"[0-9a-f]{64}\n", (home / "lineage.key").read_text())
     said = capsys.readouterr().err
     assert str(home / "lineage.key") in said and said.count("\n") == 1
-    assert owner_key() == key_if_any() == key and capsys.readouterr().err == ""
+    assert owner_key() == find_owner_key() == key and capsys.readouterr().err == ""
 
 
 def test_processes_that_make_it_at_once_have_one_key(home: Path) -> None:
@@ -51,13 +51,13 @@ def test_the_one_that_is_beaten_takes_the_winners(home: Path, monkeypatch: pytes
         link(source, target)
 
     monkeypatch.setattr(os, "link", late)
-    assert owner_key() == Key(b"the winner's key of today") and "was made" not in capsys.readouterr().err
+    assert owner_key() == LineageKey(b"the winner's key of today") and "was made" not in capsys.readouterr().err
 
 
 def test_the_environment_comes_first_and_may_end_in_a_newline(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of_file = owner_key()
     monkeypatch.setenv(VARIABLE, "sixteen letters!\n")
-    assert owner_key() == key_if_any() == Key(b"sixteen letters!") != of_file
+    assert owner_key() == find_owner_key() == LineageKey(b"sixteen letters!") != of_file
     monkeypatch.setenv(VARIABLE, "")  # as compose passes on what is not set
     assert owner_key() == of_file
 
@@ -80,7 +80,7 @@ def test_a_short_key_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, sho
 def test_a_key_that_others_can_read_is_refused(home: Path, mode: int) -> None:
     owner_key()
     key_file().chmod(mode)
-    for ask in (owner_key, key_if_any):
+    for ask in (owner_key, find_owner_key):
         with pytest.raises(BadInput, match=f"chmod 600 {key_file()}"):
             ask()
 
@@ -93,5 +93,7 @@ def test_a_home_that_cannot_be_written_names_the_way_out(home: Path) -> None:
 
 def test_a_key_shows_itself_nowhere() -> None:
     secret = b"a secret of an owner"
-    assert "secret" not in repr(Key(secret)) and len(Key(secret).id) == 16
-    assert secret.hex() not in Key(secret).id + Key(secret).name("") + Key(secret).commitment([])
+    assert "secret" not in repr(LineageKey(secret)) and len(LineageKey(secret).id) == 16
+    assert secret.hex() not in LineageKey(secret).id + LineageKey(secret).pseudonym("") + LineageKey(secret).commitment(
+        []
+    )

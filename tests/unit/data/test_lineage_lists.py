@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import Shown, in_record, plain_name, seen_in, shown
-from cxr.data.lineage_key import VARIABLE, Key, lists_folder, owner_key
+from cxr.data.lineage import TrainingPatients, hashed_id, pseudonymise, read_lineage, record_lineage
+from cxr.data.lineage_key import VARIABLE, LineageKey, lists_folder, owner_key
 from cxr.data.lineage_lists import (
     LINEAGE_KEY,
     NO_LISTS,
     Overlap,
-    keep_for_owner,
-    lists_json,
-    lists_of,
-    overlap,
+    attach_lists,
+    compare_patients,
+    encode_lists,
     read_lists,
-    with_lists,
+    read_lists_option,
+    save_for_owner,
 )
 from cxr.errors import BadInput
 from cxr.store import open_store
@@ -40,13 +40,13 @@ def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
 
 
-def of(*patients: str, key: Key | None = None) -> Shown:
-    return shown([plain_name(name, "") for name in patients], key or owner_key())
+def of(*patients: str, key: LineageKey | None = None) -> TrainingPatients:
+    return pseudonymise([hashed_id(name, "") for name in patients], key or owner_key())
 
 
-def recorded(*trainings: Shown) -> tuple[Shown, ...]:
+def recorded(*trainings: TrainingPatients) -> tuple[TrainingPatients, ...]:
     """As a set's record tells it."""
-    return seen_in({"lineage": in_record(trainings)})
+    return read_lineage({"lineage": record_lineage(trainings)})
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def recorded(*trainings: Shown) -> tuple[Shown, ...]:
     ],
 )
 def test_without_a_list_the_real_sets_own_parts_are_recognised(real, patients, expected) -> None:
-    assert overlap(recorded(of(*patients)), real.table, NO_LISTS) == expected
+    assert compare_patients(recorded(of(*patients)), real.table, NO_LISTS) == expected
 
 
 @pytest.mark.parametrize("patients", [("p0",), ("p0", "p1", "p2", "p3", "p4"), ("x", "y"), ("p4",)])
 def test_others_cannot_be_told_without_a_list(real, patients) -> None:
-    found = overlap(recorded(of(*patients)), real.table, NO_LISTS)
+    found = compare_patients(recorded(of(*patients)), real.table, NO_LISTS)
     assert found.shown == found.outside == found.tested == 0 and "give --lineage" in found.unchecked
 
 
@@ -76,26 +76,28 @@ def test_a_list_tells_who_is_where(real, tmp_path, patients, outside, tested, wa
     seen, lists = of(*patients), NO_LISTS
     if way == "beside the model":
         store = open_store(str(tmp_path / "model"))
-        store.put(LINEAGE_KEY, lists_json((seen,)))
-        lists = lists_of("--lineage", store.uri)
+        store.put(LINEAGE_KEY, encode_lists((seen,)))
+        lists = read_lists_option("--lineage", store.uri)
     else:
-        keep_for_owner((seen,))
-    assert overlap(recorded(seen), real.table, lists) == Overlap(shown=len(patients), outside=outside, tested=tested)
+        save_for_owner((seen,))
+    assert compare_patients(recorded(seen), real.table, lists) == Overlap(
+        shown=len(patients), outside=outside, tested=tested
+    )
 
 
 def test_every_training_behind_a_model_counts(real) -> None:
     whole, strange = of("p0", "p1", "p2", "p3"), of("x", "p4")
-    half_known = overlap(recorded(whole, strange), real.table, NO_LISTS)
+    half_known = compare_patients(recorded(whole, strange), real.table, NO_LISTS)
     assert half_known.shown == 4 and "give --lineage" in half_known.unchecked
-    found = overlap(recorded(whole, strange), real.table, {strange.commitment: strange})
+    found = compare_patients(recorded(whole, strange), real.table, {strange.commitment: strange})
     assert found == Overlap(shown=6, outside=2, tested=1)
 
 
 def test_nobody_passes_without_a_key_and_unknown_stays_unknown(real, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    assert overlap((), real.table, NO_LISTS) == Overlap(nobody=True)
-    assert "not known which patients" in overlap(None, real.table, NO_LISTS).unchecked
+    assert compare_patients((), real.table, NO_LISTS) == Overlap(nobody=True)
+    assert "not known which patients" in compare_patients(None, real.table, NO_LISTS).unchecked
     assert not (tmp_path / "config").exists()
 
 
@@ -103,36 +105,36 @@ def test_under_another_key_or_none_nothing_can_be_checked(real, tmp_path, monkey
     seen = of("p0", "p1", "p2", "p3")
     lists = {seen.commitment: seen}
     monkeypatch.setenv(VARIABLE, "another secret of another owner")
-    said = overlap(recorded(seen), real.table, lists).unchecked
+    said = compare_patients(recorded(seen), real.table, lists).unchecked
     assert seen.key in said and owner_key().id in said and f"set {VARIABLE}" in said
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    said = overlap(recorded(seen), real.table, lists).unchecked
+    said = compare_patients(recorded(seen), real.table, lists).unchecked
     assert seen.key in said and "there is none here" in said
     assert not (tmp_path / "config").exists()  # a new key would not help
 
 
 def test_a_list_that_was_changed_is_refused(real) -> None:
     seen = of("x", "y")
-    forged = Shown(seen.key, seen.commitment, of("p0").names)
+    forged = TrainingPatients(seen.key, seen.commitment, of("p0").names)
     with pytest.raises(BadInput, match="is damaged"):
-        overlap(recorded(seen), real.table, {seen.commitment: forged})
+        compare_patients(recorded(seen), real.table, {seen.commitment: forged})
 
 
 def test_lists_lie_in_a_file_of_keyed_names_and_are_the_owners_alone(tmp_path) -> None:
     seen = of("p0", "p1")
-    keep_for_owner((seen,))
+    save_for_owner((seen,))
     (kept,) = lists_folder().iterdir()
     assert (kept.name, kept.stat().st_mode & 0o777) == (f"{seen.commitment}.json", 0o600)
     assert lists_folder().stat().st_mode & 0o777 == 0o700
     (told,) = json.loads(kept.read_bytes())["lineage"]
-    assert told["patients"] == list(seen.names) and not {plain_name("p0", ""), "p0"} & set(told["patients"])
+    assert told["patients"] == list(seen.names) and not {hashed_id("p0", ""), "p0"} & set(told["patients"])
 
 
 def test_a_list_that_cannot_be_kept_is_told_and_stops_nothing(monkeypatch, tmp_path, capsys) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
-    keep_for_owner((of("p0"), of("p1")))
+    save_for_owner((of("p0"), of("p1")))
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "give --lineage" in said
 
@@ -140,10 +142,10 @@ def test_a_list_that_cannot_be_kept_is_told_and_stops_nothing(monkeypatch, tmp_p
 def test_a_models_place_gives_its_lists_to_what_is_made_with_it(tmp_path) -> None:
     store, seen = open_store(str(tmp_path / "model")), of("p0")
     assert read_lists(store) == {}
-    store.put(LINEAGE_KEY, lists_json((seen, Shown("k", "of a list that is not at hand"))))
-    (held,) = with_lists(recorded(seen), read_lists(store))
+    store.put(LINEAGE_KEY, encode_lists((seen, TrainingPatients("k", "of a list that is not at hand"))))
+    (held,) = attach_lists(recorded(seen), read_lists(store))
     assert held.names == seen.names
-    assert with_lists(None, {}) is None and with_lists((), {}) == ()
+    assert attach_lists(None, {}) is None and attach_lists((), {}) == ()
     store.put(LINEAGE_KEY, b"{}")
     with pytest.raises(BadInput, match=r"lineage.json: damaged"):
         read_lists(store)
@@ -152,5 +154,5 @@ def test_a_models_place_gives_its_lists_to_what_is_made_with_it(tmp_path) -> Non
 def test_a_place_without_a_list_is_refused(tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"--lineage .*: no lineage.json there; give the --out of jobs/finetune.py"):
-        lists_of("--lineage", str(tmp_path / "empty"))
-    assert lists_of("--lineage", None) == {}
+        read_lists_option("--lineage", str(tmp_path / "empty"))
+    assert read_lists_option("--lineage", None) == {}

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from cxr.data.prompt_accuracy import PromptAccuracy, accuracies, read_accuracies, told_accuracies
-from cxr.evaluate.agreement import Agreement, confusion
+from cxr.data.prompt_accuracy import PromptAccuracy, prompt_accuracies, read_accuracies, record_accuracies
+from cxr.evaluate.label_classifier import PromptAccuracies, confusion
 
 FINDINGS = ("mass", "normal", "pneumonia")
 
@@ -24,20 +24,20 @@ def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) 
 
     names = np.array(FINDINGS)[asked]
     sides = [confusion(FINDINGS, FINDINGS, names, other(shown, sensitivity)) for shown in (other(asked, right), asked)]
-    return json.loads(json.dumps(asdict(Agreement(FINDINGS, *sides))))
+    return json.loads(json.dumps(asdict(PromptAccuracies(FINDINGS, *sides))))
 
 
 @pytest.mark.parametrize("sensitivity", [0.6, 0.8, 1.0])
 @pytest.mark.parametrize("right", [0.0, 0.25, 0.6, 1.0])
 def test_the_share_of_right_labels_is_found_whatever_the_classifier_is_worth(right: float, sensitivity: float) -> None:
-    found = [one.right for seed in range(5) for one in accuracies(agreement(right, sensitivity, seed))]
+    found = [one.right for seed in range(5) for one in prompt_accuracies(agreement(right, sensitivity, seed))]
     assert len(found) == 15 and abs(np.mean(found) - right) < 0.05
     assert max(abs(np.array(found) - right)) < 0.2
 
 
 def test_a_set_that_shows_what_was_asked_is_hardly_ever_below_half() -> None:
     """Of 60 pictures a finding, named by a classifier that is right in 70 %: the null."""
-    worst = [min(one.right for one in accuracies(agreement(1.0, 0.7, seed, pictures=60))) for seed in range(200)]
+    worst = [min(one.right for one in prompt_accuracies(agreement(1.0, 0.7, seed, pictures=60))) for seed in range(200)]
     assert np.mean(np.array(worst) < 0.5) <= 0.01
 
 
@@ -55,14 +55,14 @@ def test_one_finding_alone_is_held_against_its_own_sensitivity() -> None:
     told = agreement(1.0, 0.8, 1)
     only = {"findings": {"mass": told["synthetic"]["findings"]["mass"]}}
     alone = {"findings": {"mass": told["real"]["findings"]["mass"]}, "counts": told["real"]["counts"][:1]}
-    [one] = accuracies({"findings": list(FINDINGS), "synthetic": only, "real": alone})
+    [one] = prompt_accuracies({"findings": list(FINDINGS), "synthetic": only, "real": alone})
     assert one.false_alarms is None and one.right > 0.9 and "of others" not in str(one)
 
 
 def test_a_shared_set_tells_no_count_of_real_pictures() -> None:
-    found = accuracies(agreement(0.5, 0.8, 1))
-    told = json.loads(json.dumps(told_accuracies(found)))
+    found = prompt_accuracies(agreement(0.5, 0.8, 1))
+    told = json.loads(json.dumps(record_accuracies(found)))
     assert {key for one in told for key in one} == {"finding", "seen", "total", "sensitivity", "false_alarms"}
     assert all(round(one["sensitivity"], 2) == one["sensitivity"] for one in told)
     assert all(abs(a.right - b.right) < 0.02 for a, b in zip(found, read_accuracies(told), strict=True))
-    assert accuracies(None) == read_accuracies(None) == []
+    assert prompt_accuracies(None) == read_accuracies(None) == []

@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from cxr.artifact import Artifact, Made, Record, commit_record, read_record, recipe_digest, verify
 from cxr.data.catalog import read_set
-from cxr.data.lineage import plain_name, seen_in, shown
+from cxr.data.lineage import hashed_id, pseudonymise, read_lineage
 from cxr.data.lineage_key import owner_key
-from cxr.data.lineage_lists import NO_LISTS, Overlap, lists_of, overlap
-from cxr.data.protect import protect
+from cxr.data.lineage_lists import NO_LISTS, Overlap, compare_patients, read_lists_option
+from cxr.data.protect import protect_artifact
 from cxr.errors import BadInput
-from cxr.store import Made, Record, Store, commit_plan, commit_record, open_store, read_record, recipe_digest, verify
-from tests.hunt import found_in
+from cxr.store import Store, open_store
+from tests.find_patients import find_patient_ids
 
 PATIENTS = [f"p{number}" for number in range(1, 400)]
 
@@ -27,15 +28,19 @@ def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def old_set(stored_set, folder: Path) -> Store:
-    metrics = {"findings": {"normal": 4}, "patients_seen": [plain_name(name, "") for name in PATIENTS]}
+    metrics = {"findings": {"normal": 4}, "patients_seen": [hashed_id(name, "") for name in PATIENTS]}
     made = stored_set("old", np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8), metrics=metrics)
     return open_store(str(shutil.copytree(made.store.uri, folder)))
 
 
+class Model(Artifact):
+    kind = "fine-tuned model"
+
+
 def old_model(folder: Path) -> Store:
     store, recipe = open_store(str(folder)), {"of": "a test"}
-    plain = [plain_name(name, "") for name in PATIENTS]
-    commit_plan(store, "fine-tuned model", recipe, pa.table({"image_id": PATIENTS, "patient": plain}))
+    plain = [hashed_id(name, "") for name in PATIENTS]
+    Model(store, recipe).begin(pa.table({"image_id": PATIENTS, "patient": plain}))
     weights = store.put("pytorch_lora_weights.safetensors", b"weights")
     record = Record(
         kind="fine-tuned model", recipe=recipe, recipe_digest=recipe_digest(recipe), made=Made.of([weights]),
@@ -52,26 +57,27 @@ def others(store: Store, *but: str) -> dict[str, bytes]:
 def test_a_set_keeps_its_pictures_and_loses_its_list(stored_set, tmp_path) -> None:
     store = old_set(stored_set, tmp_path / "set")
     before, record = others(store, "record.json"), read_record(store)
-    assert len(found_in(tmp_path / "set")) == 399
-    assert protect(store) == 399
-    assert found_in(tmp_path / "set") == set() and others(store, "record.json") == before and verify(store).clean
+    assert len(find_patient_ids(tmp_path / "set")) == 399
+    assert protect_artifact(store) == 399
+    assert (
+        find_patient_ids(tmp_path / "set") == set() and others(store, "record.json") == before and verify(store).clean
+    )
     after = read_record(store)
     assert after.metrics.pop("lineage") and after.metrics == {"findings": {"normal": 4}}
     assert after.model_copy(update={"metrics": record.metrics}) == record
-    assert protect(store) == 0 and read_record(store).metrics["findings"]
+    assert protect_artifact(store) == 0 and read_record(store).metrics["findings"]
     real = stored_set("real", np.zeros((399, 8, 8), np.uint8), patient_id=PATIENTS, split=["train"] * 399)
-    assert overlap(seen_in(read_set(store).record.metrics), real.table, NO_LISTS) == Overlap(shown=399)
+    assert compare_patients(read_lineage(read_set(store).record.metrics), real.table, NO_LISTS) == Overlap(shown=399)
 
 
 def test_a_model_keeps_its_list_under_the_key(tmp_path) -> None:
     store = old_model(tmp_path / "model")
-    assert len(found_in(tmp_path / "model")) == 399
-    assert protect(store) == 399
-    assert found_in(tmp_path / "model") == set() and verify(store).clean
-    seen = shown([plain_name(name, "") for name in PATIENTS], owner_key())
-    assert lists_of("--lineage", store.uri)[seen.commitment].names == seen.names
-    open_plan = read_record(store)
-    commit_plan(store, open_plan.kind, open_plan.recipe, pa.table({"image_id": PATIENTS}))  # still known as its own
+    assert len(find_patient_ids(tmp_path / "model")) == 399
+    assert protect_artifact(store) == 399
+    assert find_patient_ids(tmp_path / "model") == set() and verify(store).clean
+    seen = pseudonymise([hashed_id(name, "") for name in PATIENTS], owner_key())
+    assert read_lists_option("--lineage", store.uri)[seen.commitment].names == seen.names
+    Model(store, read_record(store).recipe).begin(pa.table({"image_id": PATIENTS}))  # still known as its own
 
 
 @pytest.mark.parametrize("puts", [0, 1, 2])
@@ -87,26 +93,26 @@ def test_a_run_that_was_stopped_loses_no_record_and_is_finished_by_another(tmp_p
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(type(store), "put", stopped)
-        protect(store)
+        protect_artifact(store)
     assert read_record(store).metrics["patients_seen"]  # so that it goes on
-    assert protect(store) == 399
-    assert found_in(tmp_path / "model") == set() and verify(store).clean
+    assert protect_artifact(store) == 399
+    assert find_patient_ids(tmp_path / "model") == set() and verify(store).clean
 
 
 def test_a_list_of_a_model_of_version_01_can_be_given_as_it_is(tmp_path) -> None:
     store = old_model(tmp_path / "model")
-    seen = shown([plain_name(name, "") for name in PATIENTS], owner_key())
-    assert lists_of("--lineage", store.uri)[seen.commitment].names == seen.names
+    seen = pseudonymise([hashed_id(name, "") for name in PATIENTS], owner_key())
+    assert read_lists_option("--lineage", store.uri)[seen.commitment].names == seen.names
 
 
 def test_what_is_unfinished_is_refused_and_what_names_nobody_left_alone(stored_set, tmp_path) -> None:
     with pytest.raises(BadInput, match=r"no record.json"):
-        protect(open_store(str(tmp_path / "empty")))
+        protect_artifact(open_store(str(tmp_path / "empty")))
     new = stored_set("new", np.zeros((1, 8, 8), np.uint8), metrics={"patients_seen": []})
     before = others(new.store)
-    assert protect(new.store) == 0 and others(new.store) == before
+    assert protect_artifact(new.store) == 0 and others(new.store) == before
 
 
 def test_the_hunt_finds_what_is_there(tmp_path) -> None:
     (tmp_path / "record.json").write_text(json.dumps({"seen": [hashlib.sha256(b"patient00042").hexdigest()[:16]]}))
-    assert found_in(tmp_path) == {"patient00042"}
+    assert find_patient_ids(tmp_path) == {"patient00042"}

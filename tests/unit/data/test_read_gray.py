@@ -1,4 +1,4 @@
-"""The one door for pixels: right gray for every mode and format, one short reason for what cannot be used."""
+"""The image loader: right gray for every mode and format, one short reason for what cannot be used."""
 
 import io
 import os
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.images import MIN_SIDE, Rejected, read_gray
+from cxr.data.images import MIN_SIDE, RejectedImage, read_gray
 
 ROWS, COLUMNS = np.mgrid[0:24, 0:40]
 GRAY = (40 + 4 * COLUMNS + 2 * ROWS).astype(np.uint8)  # smooth, so that JPEG hardly changes it
@@ -323,7 +323,7 @@ def test_a_cut_file_never_becomes_half_a_picture(mode: str, kind: str) -> None:
     for end in {*range(0, len(data), max(1, len(data) // 23)), *range(len(data) - 4, len(data))}:
         try:
             pixels = read_gray(data[:end])
-        except Rejected:
+        except RejectedImage:
             continue
         np.testing.assert_array_equal(pixels, whole, f"{end} of {len(data)} bytes")  # what is cut was no pixel
 
@@ -366,7 +366,7 @@ def test_mutated_files_are_right_or_rejected(capfd: pytest.CaptureFixture[str]) 
     for number in range(MUTATIONS):
         try:
             pixels = read_gray(mutated(bases[number % len(bases)], dice))
-        except Rejected as error:
+        except RejectedImage as error:
             assert 0 < len(str(error)) < 100 and str(error).isprintable()
             outcomes["rejected"] += 1
         else:
@@ -385,7 +385,7 @@ def test_a_mutated_png_is_the_same_picture_or_rejected(mode: str) -> None:
     for _ in range(60):
         try:
             pixels = read_gray(mutated(data, dice))
-        except Rejected:
+        except RejectedImage:
             continue
         np.testing.assert_array_equal(pixels, whole)
 
@@ -396,8 +396,8 @@ def test_nothing_reaches_the_terminal() -> None:
     (directory,) = struct.unpack_from("<I", samples, 4)
     struct.pack_into("<HHHIH", samples, directory + 2, 277, 3, 1, 9, 0)  # Pillow logs "More samples per pixel than ..."
     cut = saved(Image.fromarray(GRAY), "JPEG")[:-30]
-    script = "import sys\nfrom cxr.data.images import Rejected, read_gray\nfor data in eval(sys.stdin.read()):\n"
-    script += "    try:\n        read_gray(data)\n    except Rejected:\n        print('rejected')"
+    script = "import sys\nfrom cxr.data.images import RejectedImage, read_gray\nfor data in eval(sys.stdin.read()):\n"
+    script += "    try:\n        read_gray(data)\n    except RejectedImage:\n        print('rejected')"
     packed = bytearray(saved(Image.fromarray(GRAY), "TIFF", compression="tiff_lzw"))
     packed[8:40] = b"\xff" * 32  # libtiff prints "Using code not yet in table"
     files = [bytes(samples), bytes(packed), cut, patched("PNG", 11_000, 11_000), WHOLE[:60]]
@@ -408,7 +408,7 @@ def test_nothing_reaches_the_terminal() -> None:
 
 
 def reason(data: bytes | np.ndarray) -> str:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedImage) as caught:
         read_gray(data)
     return str(caught.value)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr.data.splits import PARTS, assign, manifest_digest, merged_groups, official
+from cxr.data.splits import PARTS, keep_official_split, manifest_digest, merge_groups, split_by_group
 from cxr.errors import BadInput
 
 FINDINGS = ("normal", "pneumonia", "nodule")
@@ -26,7 +26,7 @@ def sets(draw):
 @given(sets(), st.integers(0, 5))
 def test_no_group_is_on_two_sides_and_every_finding_is_on_each(columns, seed: int):
     findings, groups = columns
-    split = assign(findings, groups, seed=seed)
+    split = split_by_group(findings, groups, seed=seed)
     assert len(split.split) == len(split.fold) == len(findings)
     for column in (split.split, split.fold):
         assert len(set(zip(groups, column, strict=True))) == len(set(groups))
@@ -40,7 +40,7 @@ def test_the_order_of_rows_does_not_matter(columns, shuffler):
     rows = list(zip(*columns, strict=True))
     order = list(range(len(rows)))
     shuffler.shuffle(order)
-    straight, mixed = assign(*columns), assign(*zip(*(rows[i] for i in order), strict=True))
+    straight, mixed = split_by_group(*columns), split_by_group(*zip(*(rows[i] for i in order), strict=True))
     assert [straight.split[i] for i in order] == mixed.split
     assert [straight.fold[i] for i in order] == mixed.fold
 
@@ -54,7 +54,7 @@ def many(count: int = 600) -> tuple[list[str], list[int]]:
 
 def test_parts_and_folds_have_the_shares_asked_for_in_every_finding():
     findings, groups = many()
-    split = assign(findings, groups, (0.6, 0.15, 0.25), folds=4)
+    split = split_by_group(findings, groups, (0.6, 0.15, 0.25), folds=4)
     total = Counter(findings)
     found = Counter(zip(findings, split.split, strict=True))
     for finding in FINDINGS:
@@ -66,7 +66,7 @@ def test_parts_and_folds_have_the_shares_asked_for_in_every_finding():
 
 def test_patients_with_many_pictures_are_in_every_part_alike():
     findings, groups = many()
-    split, sizes = assign(findings, groups), Counter(groups)
+    split, sizes = split_by_group(findings, groups), Counter(groups)
     part_of = dict(zip(groups, split.split, strict=True))
     means = [np.mean([sizes[group] for group, part in part_of.items() if part == p]) for p in PARTS]
     assert max(means) - min(means) < 0.4  # of 2.5 pictures a patient
@@ -74,22 +74,22 @@ def test_patients_with_many_pictures_are_in_every_part_alike():
 
 def test_another_seed_is_another_split_of_the_same_shares():
     findings, groups = many()
-    first, second = assign(findings, groups, seed=1), assign(findings, groups, seed=2)
-    assert first == assign(findings, groups, seed=1)
+    first, second = split_by_group(findings, groups, seed=1), split_by_group(findings, groups, seed=2)
+    assert first == split_by_group(findings, groups, seed=1)
     changed = sum(a != b for a, b in zip(first.split, second.split, strict=True))
     assert changed > 0.2 * len(findings)
 
 
 def test_too_few_patients_of_a_finding_are_told_by_its_name():
     with pytest.raises(BadInput, match=r"finding 'nodule' has images of 2 patients .* needs at least 3"):
-        assign(["normal"] * 9 + ["nodule"] * 4, [*range(9), 10, 10, 11, 11])
+        split_by_group(["normal"] * 9 + ["nodule"] * 4, [*range(9), 10, 10, 11, 11])
 
 
 def test_patients_with_pictures_alike_are_one_group_and_unknown_patients_are_their_own():
     #           a    a    b    unknown  unknown  c    d
     patients = ["a", "a", "b", None, None, "c", "d"]
     alike = np.array([0, 1, 1, 2, 3, 4, 3])  # a's second is b's; the second unknown is d's
-    groups = merged_groups(patients, alike)
+    groups = merge_groups(patients, alike)
     assert groups[0] == groups[1] == groups[2] and groups[4] == groups[6]
     assert len(set(groups.tolist())) == 4
 
@@ -99,8 +99,8 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_is_counted():
     patients = [f"p{i}" for i in range(100)] + ["p0", "p1", "v2", "v3"] + [f"t{i}" for i in range(19)] + ["p2"]
     alike = np.arange(124)
     alike[103] = alike[50]
-    split, warnings = official(
-        splits, ["normal", "pneumonia"] * 62, patients, alike, merged_groups(patients, alike), folds=5
+    split, warnings = keep_official_split(
+        splits, ["normal", "pneumonia"] * 62, patients, alike, merge_groups(patients, alike), folds=5
     )
     assert split.split == splits
     assert [fold is None for fold in split.fold] == [False] * 100 + [True] * 24
@@ -112,7 +112,7 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_is_counted():
 @pytest.mark.parametrize(("splits", "told"), [(["train", None], "1 of 2 images"), (["test", "test"], "no train part")])
 def test_a_publishers_split_that_cannot_be_kept_is_refused(splits, told):
     with pytest.raises(BadInput, match=told):
-        official(splits, ["normal", "pneumonia"], [None, None], np.arange(2), np.arange(2))
+        keep_official_split(splits, ["normal", "pneumonia"], [None, None], np.arange(2), np.arange(2))
 
 
 def test_the_manifests_digest_follows_the_split_but_not_the_order():

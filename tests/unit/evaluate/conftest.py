@@ -6,8 +6,8 @@ import torch
 
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.frechet import moments
-from cxr.evaluate.quality import Features
-from cxr.evaluate.sets import Pictures
+from cxr.evaluate.measure import Features
+from cxr.evaluate.sets import ImageSet
 
 
 def means(pictures: torch.Tensor) -> torch.Tensor:
@@ -30,7 +30,7 @@ def grid_extractor() -> Extractor:
 def made_pictures():
     """`made_pictures(name, per_finding, shift, seed)`: 64 px pictures of findings a and b; two pictures a patient."""
 
-    def make(name: str, per_finding: int, shift: float = 0.0, seed: int = 0) -> Pictures:
+    def make(name: str, per_finding: int, shift: float = 0.0, seed: int = 0) -> ImageSet:
         rng, count = np.random.default_rng(seed), 2 * per_finding
         findings = np.array(["a", "b"] * per_finding)
         tiles = rng.uniform(60, 160, (count, 4, 4)) + 40 * (findings == "b")[:, None, None] + shift
@@ -39,7 +39,7 @@ def made_pictures():
         ids = np.array([f"{name}{row:04d}" for row in range(count)])
         patients = np.array([f"p{row // 2}" for row in range(count)])
         splits = np.array(["train", "train", "train", "validation", "test"])[np.arange(count) // 2 % 5]
-        return Pictures(ids, findings, patients, splits, pixels.__getitem__)
+        return ImageSet(ids, findings, patients, splits, pixels.__getitem__)
 
     return make
 
@@ -48,7 +48,7 @@ def made_pictures():
 def features_of(grid_extractor):
     """`features_of(pictures)`: of all of them."""
 
-    def of(side: Pictures) -> Features:
+    def of(side: ImageSet) -> Features:
         rows = np.arange(len(side.ids))
         values = grid_extractor(side.read(rows))
         return Features(rows, values, {name: moments(values[side.findings == name]) for name in set(side.findings)})

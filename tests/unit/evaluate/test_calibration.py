@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr.evaluate.calibration import Chance, chance_of, threshold, too_few
+from cxr.evaluate.calibration import Chance, chance_of, threshold, why_too_few
 from cxr.evaluate.copies import Matches
 
 SETS = (100, 300, 1000, 3000, 12_000)
@@ -90,4 +90,4 @@ def test_without_ids_pairs_of_one_patient_do_not_lift_the_threshold():
 
 
 def test_fewer_training_pictures_than_a_hundred_cannot_tell():
-    assert too_few(84) == "84 training pictures, where telling near-copies takes 100" and too_few(100) == ""
+    assert why_too_few(84) == "84 training pictures, where telling near-copies takes 100" and why_too_few(100) == ""

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.data.phantom import appointment, phantom
-from cxr.evaluate.calibration import calibrate, judge, searched, threshold
-from cxr.evaluate.copies import Originals
-from cxr.evaluate.sets import Pictures
+from cxr.embedded.phantoms import draw_phantom, sample_visit
+from cxr.evaluate.calibration import calibrate, count_copies, count_lookups, threshold
+from cxr.evaluate.copies import TrainingImageIndex
+from cxr.evaluate.sets import ImageSet
 
 COUNT = 240
 FINDINGS = np.array(["a", "b"] * 30)
@@ -15,13 +15,19 @@ FINDINGS = np.array(["a", "b"] * 30)
 
 @pytest.fixture(scope="module")
 def series() -> tuple[np.ndarray, list[str]]:
-    pixels = np.stack([phantom(11, number, size=128).pixels for number in range(COUNT)])
-    return pixels, [appointment(11, number)[0].patient_id for number in range(COUNT)]
+    pixels = np.stack([draw_phantom(11, number, size=128).pixels for number in range(COUNT)])
+    return pixels, [sample_visit(11, number)[0].patient_id for number in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
-def originals(series) -> Originals:
-    return Originals(*series)
+def fresh() -> np.ndarray:
+    """Of other patients."""
+    return np.stack([draw_phantom(12, number, size=128).pixels for number in range(150)])
+
+
+@pytest.fixture(scope="module")
+def originals(series) -> TrainingImageIndex:
+    return TrainingImageIndex(*series)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +64,7 @@ def test_at_least_95_percent_of_copies_are_found_and_named(series, originals, le
     assert found.mirrored[hits].mean() == (copy == "mirrored")
 
 
-def test_new_patients_are_taken_for_copies_in_about_1_percent(originals, level):
-    fresh = np.stack([phantom(12, number, size=128).pixels for number in range(150)])
+def test_new_patients_are_taken_for_copies_in_about_1_percent(originals, level, fresh):
     assert (originals.nearest(fresh).scores > level).mean() <= 0.04
 
 
@@ -73,7 +78,7 @@ def test_pictures_of_the_own_patient_are_left_out(series, originals):
     pixels, patients = series
     found = originals.nearest(pixels[:20], patients[:20])
     assert all(patients[row] != patient for row, patient in zip(found.rows, patients[:20], strict=True))
-    alone = Originals(pixels[:3], ["one"] * 3)
+    alone = TrainingImageIndex(pixels[:3], ["one"] * 3)
     assert alone.nearest(pixels[:2], ["one"] * 2).scores.tolist() == [-1, -1]
 
 
@@ -91,35 +96,34 @@ def test_one_in_a_hundred_is_above_the_threshold_and_less_than_a_hundred_are_ref
         threshold(np.zeros(99))
 
 
-def as_pictures(name: str, pixels: np.ndarray, patients: list[str] | None = None, train: float = 1.0) -> Pictures:
+def as_pictures(name: str, pixels: np.ndarray, patients: list[str] | None = None, train: float = 1.0) -> ImageSet:
     ids = np.array([f"{name}{row}" for row in range(len(pixels))])
     splits = np.where(np.arange(len(pixels)) < train * len(pixels), "train", "test")
-    return Pictures(ids, np.array(["a", "b"] * (len(ids) // 2)), np.array(patients or ids), splits, pixels.__getitem__)
+    return ImageSet(ids, np.array(["a", "b"] * (len(ids) // 2)), np.array(patients or ids), splits, pixels.__getitem__)
 
 
-def test_a_set_with_planted_copies_is_told_from_one_without(series):
+def test_a_set_with_planted_copies_is_told_from_one_without(series, fresh):
     pixels, patients = series
     real = as_pictures("real", pixels, patients, train=0.8)  # three pictures a patient: 192 are whole patients
-    fresh = np.stack([phantom(12, number, size=128).pixels for number in range(60)])
     copied = [3, 3, 7, 8, 90, 91, 150, 9, 10, 11]
     planted = np.concatenate([fresh[:50], [moved(picture, 0.02) for picture in pixels[copied]]])
     heard: list[int] = []
     known = calibrate(real, 500, np.random.default_rng(0), heard.append)
-    found = known.originals.nearest(planted)
-    copies = judge(known, FINDINGS, found)
+    found = known.index.nearest(planted)
+    copies = count_copies(known, FINDINGS, found)
     assert set(np.flatnonzero(found.scores > copies.threshold)) >= set(range(50, 60))
     assert found.rows[50:].tolist() == copied
     assert len(known.unrelated) == copies.calibrated_on == 192 and (known.unrelated > copies.threshold).mean() <= 0.01
     assert copies.beyond_chance and 10 <= copies.rate.count <= 12 and 9 <= copies.copied <= 11
     assert copies.findings["a"].total == 30 and copies.originals == 192 and copies.held_out.total == 48
     assert copies.patients_known and copies.same_patient.total == 192
-    assert sum(heard) == searched(real, 500) == 192 + 48
-    assert not judge(known, FINDINGS, known.originals.nearest(fresh)).beyond_chance
+    assert sum(heard) == count_lookups(real, 500) == 192 + 48
+    assert not count_copies(known, FINDINGS, known.index.nearest(fresh[:60])).beyond_chance
 
 
 def test_without_patients_and_held_out_pictures_it_says_so(series):
     real = as_pictures("real", series[0])
     known = calibrate(real, 150, np.random.default_rng(0))
-    copies = judge(known, FINDINGS[:10], known.originals.nearest(series[0][:10]))
+    copies = count_copies(known, FINDINGS[:10], known.index.nearest(series[0][:10]))
     assert (copies.held_out, copies.same_patient, copies.patients_known) == (None, None, False)
     assert copies.calibrated_on == 150 and copies.rate.share == 1

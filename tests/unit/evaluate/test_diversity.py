@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr.errors import BadInput
-from cxr.evaluate.diversity import bounds, draw_pairs, scales_for, similarity
+from cxr.evaluate.diversity import diversity, draw_pairs, scales_for, similarity
 
 
 def pictures(count: int, side: int, noise: float) -> np.ndarray:
@@ -14,7 +14,7 @@ def pictures(count: int, side: int, noise: float) -> np.ndarray:
 
 def test_equal_pictures_are_alike_and_the_more_they_differ_the_less():
     pairs = draw_pairs(6, 15, np.random.default_rng(0))
-    means = [similarity(pictures(6, 128, noise), pairs).mean for noise in (0, 10, 40)]
+    means = [similarity(pictures(6, 128, noise), pairs).mean() for noise in (0, 10, 40)]
     assert means[0] == pytest.approx(1, abs=1e-5) and means[0] > means[1] > means[2] > 0
 
 
@@ -23,9 +23,10 @@ def test_small_pictures_get_fewer_scales_and_batches_do_not_matter(side, scales)
     shown = pictures(5, side, 30)
     pairs = draw_pairs(5, 7, np.random.default_rng(3))
     one, many = (similarity(shown, pairs, batch) for batch in (1, 7))
-    assert one.scales == many.scales == scales
-    assert np.allclose(one.values, many.values, atol=1e-5) and len(one.values) == 7
-    assert one.mean == pytest.approx(one.values.mean())
+    found = diversity(shown, pairs, np.random.default_rng(0))
+    assert (found.scales, found.pairs) == (scales, 7)
+    assert np.allclose(one, many, atol=1e-5)
+    assert found.value == pytest.approx(one.mean())
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,7 @@ def test_the_interval_holds_the_mean_and_more_pictures_narrow_it():
     widths = []
     for count in (10, 60):
         shown = np.stack([pictures(1, 64, noise)[0] for noise in rng.uniform(5, 60, count)])
-        found = similarity(shown, draw_pairs(count, 400, rng))
-        low, high = bounds(found, rng)
-        assert low < found.mean < high
-        widths.append(high - low)
+        found = diversity(shown, draw_pairs(count, 400, rng), rng)
+        assert found.low < found.value < found.high
+        widths.append(found.high - found.low)
     assert widths[1] < 0.7 * widths[0]

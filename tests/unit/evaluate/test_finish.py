@@ -1,9 +1,11 @@
 """A whole small evaluation without a network: what is written, what it says, and the set without its copies."""
 
+import functools
 import hashlib
 import io
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -14,31 +16,33 @@ import pytest
 import torch
 from PIL import Image
 
-from cxr.data.catalog import CatalogSet, pictures, read_set
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM, seen_in
+from cxr.artifact import Record, verify
+from cxr.data.catalog import CatalogSet, read_images, read_set
+from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, read_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
 from cxr.evaluate import finish
-from cxr.evaluate.agreement import learned
-from cxr.evaluate.calibration import calibrate
+from cxr.evaluate.calibration import CopyCalibration, calibrate
+from cxr.evaluate.conclude import conclude
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.features import Extractor
-from cxr.evaluate.job import Earlier, Look, conclude, earlier_of, pending, told_earlier, units_of
-from cxr.evaluate.quality import Quality, origin_notes
-from cxr.evaluate.quarantine import without_copies
-from cxr.evaluate.sets import held, side_of, told_part
+from cxr.evaluate.label_classifier import LabelClassifier, train_label_classifier
+from cxr.evaluate.quarantine import prepare, without_copies
+from cxr.evaluate.results import Quality, origin_notes
+from cxr.evaluate.sets import describe_part, load_images, open_images
+from cxr.evaluate.worker import Earlier, EvaluateWorker, find_earlier, pending, read_earlier, units_of
 from cxr.report.limits import LIMITS
-from cxr.report.page import quality_table
-from cxr.store import Record, open_store, verify
-from tests.hunt import found_in, texts
+from cxr.store import Store, open_store
+from cxr.study.pages.page import quality_table
+from tests.find_patients import find_patient_ids, iterate_texts
 from tests.unit.test_claims import claims
 
-CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, least=12)
+CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, min_samples=12)
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    job: finish.Job
+    job: finish.EvaluateJob
     quality: Quality
     record: Record
     planted: list[str]  # ids of synthetic pictures that are copies
@@ -62,6 +66,14 @@ def brighter(pixels: np.ndarray) -> np.ndarray:
     return (pixels.mean(axis=(1, 2)) > 130).astype(int)
 
 
+@functools.cache
+def calibrated(real: str, size: int) -> tuple[CopyCalibration, LabelClassifier | None]:
+    """Of the set at this location: the same for every evaluation of it."""
+    pictures = load_images(read_set(open_store(real)), size, lambda count: None)
+    known = calibrate(pictures, 200, np.random.default_rng(0))
+    return known, train_label_classifier(pictures, ("a", "b"), lambda *parts: brighter)
+
+
 class Evaluation:
     """The job without Ray and without a network."""
 
@@ -69,27 +81,30 @@ class Evaluation:
         config = CONFIG.model_copy(update=changes)
         self.job = finish.prepare(open_store(place), config, "w" * 64, *sets)
         self.units = units_of(self.job, unit)
-        real = held(sets[0], config.size, lambda count: None)
-        self.known = calibrate(real, 200, np.random.default_rng(0))
-        self.namer = learned(real, ("a", "b"), lambda *parts: brighter)
+        self.known, self.classifier = calibrated(sets[0].store.uri, config.size)
         finish.begin(self.job)
 
     def look(self, extractor: Extractor, most: int | None = None, earlier: Earlier | None = None) -> list[dict]:
         """Looks at so many units that are not stored yet, the last one first."""
-        todo = told_earlier(pending(self.job.store, [*self.units.real, *self.units.synthetic]), earlier)
-        work = Look(self.job.store, "tiny", self.job.config.size, 1, earlier)
-        with patch("cxr.evaluate.job.extractor_here", lambda spec: extractor):
+        todo = find_earlier(pending(self.job.store, [*self.units.real, *self.units.synthetic]), earlier)
+        work = EvaluateWorker(self.job.store, "tiny", self.job.config.size, 1, earlier)
+        with patch("cxr.evaluate.worker.extractor_here", lambda spec: extractor):
             return [
-                work(number, pickle.dumps(unit), self.known.originals, brighter)
+                work(number, pickle.dumps(unit), self.known.index, brighter)
                 for number, unit in enumerate(todo[::-1][:most])
             ]
 
     def complete(self, extractor: Extractor) -> tuple[Quality, Record]:
         note = "one <b>note</b>"
         found = conclude(
-            self.job, self.units, ("a", "b"), self.known, self.namer, extractor, [note], lambda count: None
+            self.job, self.units, ("a", "b"), self.known, self.classifier, extractor, [note], lambda count: None
         )
-        return found.quality, finish.complete(self.job, found, "cpu", {"total": 1.0})
+        return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
+
+
+def quarantined(job: finish.EvaluateJob, place: Store, advance: Callable[[int], object]) -> Record:
+    clean = prepare(job, place)
+    return clean.take_finished() or clean.make(lambda: without_copies(clean, advance))
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +138,8 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
     assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
-    assert OF_PHANTOMS in page and f"> **Note:** {OF_PHANTOMS}" in tables
-    figure = evaluated.quality.groups[0].figures["coverage"].interval
+    assert PHANTOM_NOTICE in page and f"> **Note:** {PHANTOM_NOTICE}" in tables
+    figure = evaluated.quality.groups[0].metrics["coverage"].interval
     assert f"({figure.low:.3g}" in tables
 
 
@@ -146,7 +161,7 @@ def refusing(extractor: Extractor) -> Extractor:
     return replace(extractor, network=network)
 
 
-@pytest.mark.parametrize("size", [7, 100, 1000])
+@pytest.mark.parametrize("size", [7, 100])
 def test_the_size_of_units_and_their_order_do_not_change_figures(evaluated, sets, grid_extractor, tmp_path, size):
     evaluation = Evaluation(sets, str(tmp_path / "out"), size)
     evaluation.look(grid_extractor)
@@ -172,7 +187,7 @@ def test_a_second_evaluation_uses_the_features_of_the_first(evaluated, sets, gri
     """Also where it compares with other pictures, so that they lie in other units."""
     cold, warm = (Evaluation(sets, str(tmp_path / name), **changes) for name in ("cold", "warm"))
     cold.look(grid_extractor)
-    earlier = earlier_of(warm.job, evaluated.job.store)
+    earlier = read_earlier(warm.job, evaluated.job.store)
     assert all(told["fresh"] == 0 for told in warm.look(refusing(grid_extractor), earlier=earlier))
     quality, _ = warm.complete(grid_extractor)
     assert quality.json() == cold.complete(grid_extractor)[0].json()
@@ -183,7 +198,7 @@ def test_features_are_of_pictures_as_they_are_stored_whatever_size_the_rest_is_s
     evaluated, sets, grid_extractor, tmp_path
 ):
     other = Evaluation(sets, str(tmp_path / "out"), size=32)
-    assert {unit.features for unit in other.units.real} <= set(earlier_of(other.job, evaluated.job.store).digests)
+    assert {unit.features for unit in other.units.real} <= set(read_earlier(other.job, evaluated.job.store).digests)
     other.look(grid_extractor)
     for unit in (*other.units.real, *other.units.synthetic):
         assert other.job.store.get(unit.features) == evaluated.job.store.get(unit.features)
@@ -191,14 +206,14 @@ def test_features_are_of_pictures_as_they_are_stored_whatever_size_the_rest_is_s
 
 def test_damaged_features_are_refused_in_one_line(evaluated, sets, grid_extractor, tmp_path):
     with pytest.raises(BadInput, match=f"--features {sets[0].store.uri}: holds no finished evaluation"):
-        earlier_of(evaluated.job, sets[0].store)
+        read_earlier(evaluated.job, sets[0].store)
     first = Evaluation(sets, str(tmp_path / "first"))
     first.look(grid_extractor)
     unit = first.units.real[0]
     first.job.store.put(unit.features, first.job.store.get(first.units.synthetic[0].features))
     with pytest.raises(BadInput, match=r"holds no features of these pictures \(of others\); remove it"):
         first.complete(grid_extractor)
-    second, earlier = Evaluation(sets, str(tmp_path / "second")), earlier_of(first.job, evaluated.job.store)
+    second, earlier = Evaluation(sets, str(tmp_path / "second")), read_earlier(first.job, evaluated.job.store)
     with pytest.raises(BadInput, match="not what its record names"):
         second.look(grid_extractor, earlier=replace(earlier, digests=dict.fromkeys(earlier.digests, "0" * 64)))
 
@@ -214,28 +229,29 @@ def test_another_recipe_into_the_same_place_is_refused(evaluated, sets):
 def test_sets_without_phantoms_are_not_said_to_be_of_them(sets, stored_set):
     real = stored_set("real", np.zeros((2, 8, 8), np.uint8))
     drawn = stored_set("drawn", np.zeros((2, 8, 8), np.uint8), source=[PHANTOM, "folder"])
-    assert origin_notes(real, real) == [] and origin_notes(drawn, real) == origin_notes(*sets) == [OF_PHANTOMS]
+    assert origin_notes(real, real) == [] and origin_notes(drawn, real) == origin_notes(*sets) == [PHANTOM_NOTICE]
+    assert origin_notes(real, drawn) == ["Behind the synthetic pictures are phantoms and folder."]
 
 
 def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, sets, tmp_path):
     with pytest.raises(BadInput, match="is --out too"):
-        without_copies(evaluated.job, evaluated.job.store, print)
+        quarantined(evaluated.job, evaluated.job.store, print)
     place, heard = open_store(str(tmp_path / "clean")), []
-    record = without_copies(evaluated.job, place, heard.append)
+    record = quarantined(evaluated.job, place, heard.append)
     assert verify(place).clean
     clean, taken = read_set(place), record.metrics["quarantined"]
     assert len(clean.table) == 80 - taken == sum(heard)
     assert not set(evaluated.planted) & set(clean.table["image_id"].to_pylist())
-    kept = side_of(sets[1], 64)
+    kept = open_images(sets[1], 64)
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
-    assert np.array_equal(pictures(place, clean.table, 64), kept.read(rows))
+    assert np.array_equal(read_images(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
-    assert f"{taken} flagged as near-copies taken out" in card and OF_PHANTOMS in card and clean.sources == [PHANTOM]
+    assert f"{taken} flagged as near-copies taken out" in card and PHANTOM_NOTICE in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
-    assert without_copies(evaluated.job, place, heard.append) == record
+    assert quarantined(evaluated.job, place, heard.append) == record
     told = {one["finding"]: (one["seen"], one["total"]) for one in record.metrics["prompt_accuracy"]}
-    found = evaluated.quality.agreement.synthetic.findings
+    found = evaluated.quality.prompt_accuracy.synthetic.findings
     assert told == {name: (rate.count, rate.total) for name, rate in found.items()}
     assert "counts" not in str(record.metrics), "of real patients only shares"
 
@@ -247,12 +263,12 @@ def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evalua
     column = sets[1].table.schema.get_field_index("patient_id")
     named = replace(sets[1], record=old, table=sets[1].table.set_column(column, "patient_id", patients))
     job = replace(evaluated.job, synthetic=named, generator="it was not checked")
-    record = without_copies(job, open_store(str(tmp_path / "clean")), print)
-    assert found_in(tmp_path / "clean") == set() and "canary-" not in "".join(texts(tmp_path / "clean"))
-    assert [each.key for each in seen_in(record.metrics)] == [owner_key().id]
+    record = quarantined(job, open_store(str(tmp_path / "clean")), print)
+    assert find_patient_ids(tmp_path / "clean") == set() and "canary-" not in "".join(iterate_texts(tmp_path / "clean"))
+    assert [each.key for each in read_lineage(record.metrics)] == [owner_key().id]
     assert "It was not checked. " in (tmp_path / "clean" / "README.md").read_text()
     lost = replace(named, record=old.model_copy(update={"metrics": {}}))
-    record = without_copies(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)
+    record = quarantined(replace(job, synthetic=lost), open_store(str(tmp_path / "other")), print)
     assert record.metrics["lineage"] is None
 
 
@@ -275,7 +291,7 @@ def test_with_few_training_pictures_the_rest_is_measured_and_near_copies_are_not
     assert set(pq.read_table(io.BytesIO(store.get("copies.parquet")))["copied"].to_pylist()) == {None}
     assert quality_table(told)[1][-1][0] == "flagged as near-copies: not possible to tell"
     with pytest.raises(BadInput, match=f"--quarantine .*: --real has {reason}; leave --quarantine out"):
-        without_copies(evaluation.job, open_store(str(tmp_path / "clean")), print)
+        quarantined(evaluation.job, open_store(str(tmp_path / "clean")), print)
 
 
 def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_for(evaluated, tmp_path):
@@ -285,7 +301,7 @@ def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_fo
     assert [line.split(":")[0] for line in first] == ["- Fidelity", "- Labels", "- Near-copies"]
     assert "look like near-copies of a training picture; " in first[2] and "would by chance" in first[2]
     assert "80 pictures of synthetic" in page and "of real (set): distances to its held-out pictures" in page
-    without_copies(evaluated.job, open_store(str(tmp_path / "clean")), print)
+    quarantined(evaluated.job, open_store(str(tmp_path / "clean")), print)
     card = (tmp_path / "clean" / "README.md").read_text()
     assert LIMITS in page and LIMITS in card
     assert claims(page) == claims(card) == claims(json.dumps(evaluated.record.metrics)) == []
@@ -293,10 +309,10 @@ def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_fo
 
 def test_figures_compare_with_held_out_pictures_unless_there_are_none(sets, stored_set, made_pictures, tmp_path):
     job = finish.prepare(open_store(str(tmp_path / "a")), CONFIG, "w" * 64, *sets)
-    assert job.against == "held-out" and told_part(sets[0], job.against, CONFIG) == []
+    assert job.against == "held-out" and describe_part(sets[0], job.against, CONFIG) == []
     undivided = stored_set("undivided", np.zeros((40, 8, 8), np.uint8), finding=["a", "b"] * 20, split=["train"] * 40)
     job = finish.prepare(open_store(str(tmp_path / "b")), CONFIG, "w" * 64, undivided, sets[1])
     assert job.against == "all"
-    assert told_part(undivided, "all", CONFIG)[0].startswith(
+    assert describe_part(undivided, "all", CONFIG)[0].startswith(
         "the real set has no validation or test part, so distances"
     )

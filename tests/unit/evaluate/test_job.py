@@ -1,24 +1,20 @@
 """Bad input of the evaluate job: one clear line, nothing written."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cxr.errors import BadInput
+from tests.words import parse_options
 
 JOB = Path(__file__).parents[3] / "jobs" / "evaluate.py"
 
 
 @pytest.fixture(scope="module")
 def job():
-    spec = importlib.util.spec_from_file_location("evaluate_job", JOB)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +51,7 @@ def places(stored_set) -> dict[str, str]:
         ("real", "synthetic", {"against": "test"}, "has no test part"),
         ("real", "synthetic", {"extractor": "inseption"}, "no such"),
         ("real", "synthetic", {"recipe": "tinny"}, "did you mean tiny"),
-        ("real", "synthetic", {"least": 3}, "--least '3'"),
+        ("real", "synthetic", {"min_samples": 3}, "--min-samples '3'"),
         ("real", "synthetic", {"size": 9}, "--size '9'"),
         ("real", "synthetic", {"quarantine": "{out}"}, "is --out too"),
         ("real", "synthetic", {"features": "{out}"}, "--features .* holds no finished evaluation"),
@@ -67,10 +63,7 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(job, places, tmp_pat
     out = tmp_path / "out"
     options = {name: value.format(out=out) if isinstance(value, str) else value for name, value in options.items()}
     with pytest.raises(BadInput, match=line) as caught:
-        job.main(
-            job.Args(
-                **{"recipe": "tiny", "real": places[real], "synthetic": places[synthetic], "out": str(out)} | options
-            )
-        )
+        given = {"recipe": "tiny", "real": places[real], "synthetic": places[synthetic], "out": out} | options
+        job.main(parse_options(job, **given))
     assert "\n" not in str(caught.value)
     assert not out.exists()

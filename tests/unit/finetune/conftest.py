@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.catalog import CATALOG, read_set
 from cxr.data.images import encode_png
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.finetune import job
-from cxr.finetune.adapters import load_base
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
-from cxr.store import Made, Record, Store, commit_record, open_store, recipe_digest
+from cxr.store import Store, open_store
 
 SMALL = {"size": 64, "batch": 2, "max_train_steps": 4, "rank": 4, "alpha": 2, "learning_rate": 1e-2}
 QUICK = {"size": 64, "batch": 4, "max_train_steps": 4}
@@ -28,15 +29,15 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def draw_bars(count: int, first: int = 0) -> Pictures:
+def draw_bars(count: int, first: int = 0) -> CaptionedImages:
     """Picture i has i + 1 bright bars, and its caption says so."""
     waves = [127 + 100 * np.sin(np.linspace(0, np.pi * (i + 1), 64)) for i in range(first, first + count)]
     pixels = np.stack([np.tile(wave, (64, 1)) for wave in waves]).astype(np.uint8)
-    return Pictures(pixels, [f"chest x-ray with {i + 1} bars" for i in range(first, first + count)])
+    return CaptionedImages(pixels, [f"chest x-ray with {i + 1} bars" for i in range(first, first + count)])
 
 
 @pytest.fixture(name="bars", scope="session")
-def bars_() -> Callable[..., Pictures]:
+def bars_() -> Callable[..., CaptionedImages]:
     return draw_bars
 
 
@@ -44,10 +45,12 @@ def bars_() -> Callable[..., Pictures]:
 def trainer(random_model: Path) -> Callable[..., Trainer]:
     """`trainer(**fields)`: the miniature under a small recipe with these fields changed."""
 
-    def make(pictures: Pictures | None = None, classes: Pictures | None = None, **fields) -> Trainer:
+    def make(pictures: CaptionedImages | None = None, classes: CaptionedImages | None = None, **fields) -> Trainer:
         others = {name: fields.pop(name) for name in ("recipe", "ranks") if name in fields}
         config = FinetuneConfig(**(SMALL | fields))
-        return Trainer(load_base(random_model), config, pictures or draw_bars(12), classes, **others)
+        return Trainer(
+            StableDiffusion.load(random_model, torch.float32), config, pictures or draw_bars(12), classes, **others
+        )
 
     return make
 
@@ -81,7 +84,7 @@ def prepared(random_model: Path, tmp_path: Path):
     """`prepared(columns, **fields)`: the job on a set with these columns changed, and a recipe with these fields, of
     these patients alone where there are `names`."""
 
-    def prepare(columns: dict | None = None, names: frozenset[str] | None = None, **fields: object) -> job.Job:
+    def prepare(columns: dict | None = None, names: frozenset[str] | None = None, **fields: object) -> job.FinetuneJob:
         config = FinetuneConfig(model=str(random_model), **{**QUICK, **fields})
         data = make_set(tmp_path / "data", **(columns or {}))
         return job.prepare(open_store(str(tmp_path / "out")), read_set(data), config, lambda line: None, names)

@@ -10,10 +10,11 @@ from diffusers import StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from cxr.diffusion.adapters import KOHYA_FILE, LORA_FILE, sort_metadata
+from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.sampler import Sampler
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.errors import BadInput
-from cxr.finetune.adapters import KOHYA_FILE, LORA_FILE, load_base, save, sort_metadata
-from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler, load_pipeline
 from cxr.weights import resolve, resolve_lora
 
 TEXTS = pytest.mark.parametrize("train_text_encoder", [False, True], ids=["unet", "unet and text"])
@@ -32,7 +33,7 @@ def answer(pipe: StableDiffusionPipeline) -> torch.Tensor:
 
 @pytest.fixture
 def base(random_model: Path):
-    return lambda: load_base(random_model)
+    return lambda: StableDiffusion.load(random_model, torch.float32).pipe
 
 
 @TEXTS
@@ -42,18 +43,18 @@ def test_a_saved_lora_in_a_fresh_pipeline_is_the_model_in_memory(
 ) -> None:
     made = trainer(rank=4, alpha=12, train_text_encoder=train_text_encoder, learning_rate=0.03, schedule="constant")
     losses(made, 4)
-    save(made.pipe, made.config, tmp_path)
+    made.model.save(made.config, tmp_path)
     fresh = base()
     before = answer(fresh)
     fresh.load_lora_weights(resolve_lora(str(tmp_path / file)).path.parent, weight_name=file)
     moved = (answer(fresh) - before).abs().max()
-    torch.testing.assert_close(answer(fresh), answer(made.pipe), rtol=1e-4, atol=1e-3 * moved.item())
+    torch.testing.assert_close(answer(fresh), answer(made.model.pipe), rtol=1e-4, atol=1e-3 * moved.item())
     assert moved > 1e-3
 
 
 def test_a_kohya_file_has_the_names_and_the_alpha_that_other_programs_read(trainer, tmp_path: Path) -> None:
     made = trainer(rank=4, alpha=12, train_text_encoder=True)
-    save(made.pipe, made.config, tmp_path)
+    made.model.save(made.config, tmp_path)
     state = load_file(tmp_path / KOHYA_FILE)
     layer = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
     assert state[f"{layer}.lora_down.weight"].shape[0] == 4
@@ -66,10 +67,10 @@ def test_a_kohya_file_has_the_names_and_the_alpha_that_other_programs_read(train
 def test_a_saved_folder_is_the_model_in_memory(trainer, losses, tmp_path: Path, train_text_encoder: bool) -> None:
     made = trainer(method="dreambooth", train_text_encoder=train_text_encoder)
     losses(made, 2)
-    save(made.pipe, made.config, tmp_path / "model")
+    made.model.save(made.config, tmp_path / "model")
     found = resolve(str(tmp_path / "model"))
     fresh = StableDiffusionPipeline.from_pretrained(found.path, safety_checker=None, local_files_only=True)
-    assert torch.equal(answer(fresh), answer(made.pipe))
+    assert torch.equal(answer(fresh), answer(made.model.pipe))
     assert all(p.dtype == torch.float32 for p in fresh.unet.parameters())
     assert fresh.scheduler.config.prediction_type == "v_prediction"
     assert str(tmp_path) not in (found.path / "unet" / "config.json").read_text()
@@ -83,12 +84,12 @@ def test_what_is_saved_generates_what_the_model_in_training_generated(
     losses(made, 3)
     config = SamplerConfig(size=64, steps=2, batch=2, guidance=3.0)
     with made.averaged():
-        during = Sampler(made.pipe, config)(["pneumonia"] * 2, [""] * 2, [0, 1])
-    save(made.pipe, made.config, tmp_path)
+        during = Sampler(made.model, config)(["pneumonia"] * 2, [""] * 2, [0, 1])
+    made.model.save(made.config, tmp_path)
     model, lora = (random_model, tmp_path / LORA_FILE) if method == "lora" else (tmp_path, None)
     after = Sampler.load(model, lora, config)(["pneumonia"] * 2, [""] * 2, [0, 1])
     assert abs(after.astype(int) - during).max() <= 1
-    assert type(made.pipe.scheduler).__name__ == "DPMSolverMultistepScheduler"
+    assert type(made.model.pipe.scheduler).__name__ == "DPMSolverMultistepScheduler"
 
 
 def test_a_lora_in_half_precision_can_be_sampled_while_it_trains(trainer, losses) -> None:
@@ -97,7 +98,7 @@ def test_a_lora_in_half_precision_can_be_sampled_while_it_trains(trainer, losses
     for made in (half, full):
         losses(made, 2)
         with made.averaged():
-            pictures.append(Sampler(made.pipe, SamplerConfig(size=64, steps=2, batch=1))(["normal"], [""], [0])[0])
+            pictures.append(Sampler(made.model, SamplerConfig(size=64, steps=2, batch=1))(["normal"], [""], [0])[0])
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 3
 
 
@@ -107,7 +108,7 @@ def test_a_lora_for_another_base_is_refused(
     trainer, random_model: Path, tmp_path: Path, change: str, file: str
 ) -> None:
     made = trainer()
-    save(made.pipe, made.config, tmp_path)
+    made.model.save(made.config, tmp_path)
     state = load_file(tmp_path / file)
     if change == "another width":
         state = {
@@ -118,11 +119,11 @@ def test_a_lora_for_another_base_is_refused(
                   for k, v in state.items()}  # fmt: skip
     save_file(state, tmp_path / file)
     with pytest.raises(BadInput, match=r"made for another base model \(.*give the base it is for"):
-        load_pipeline(random_model, tmp_path / file, SamplerConfig(size=64))
+        Sampler.load(random_model, tmp_path / file, SamplerConfig(size=64))
 
 
 def test_a_lora_starts_as_no_change(trainer, base) -> None:
-    torch.testing.assert_close(answer(trainer(train_text_encoder=True).pipe), answer(base()))
+    torch.testing.assert_close(answer(trainer(train_text_encoder=True).model.pipe), answer(base()))
 
 
 @pytest.mark.parametrize(
@@ -137,11 +138,13 @@ def test_a_lora_starts_as_no_change(trainer, base) -> None:
 def test_the_method_decides_what_is_trained(trainer, fields: dict, parts: set[str]) -> None:
     made = trainer(**fields)
     assert {name.split(".")[0] for name in made.parameters} == parts
-    modules = (made.pipe.unet, made.pipe.text_encoder, made.pipe.vae)
+    modules = (made.model.pipe.unet, made.model.pipe.text_encoder, made.model.pipe.vae)
     assert sum(p.requires_grad for module in modules for p in module.parameters()) == len(made.parameters)
     assert all(("lora" in name) == (fields["method"] == "lora") for name in made.parameters)
     if fields["method"] == "dreambooth":
-        assert len([n for n in made.parameters if n.startswith("unet.")]) == len(list(made.pipe.unet.parameters()))
+        assert len([n for n in made.parameters if n.startswith("unet.")]) == len(
+            list(made.model.pipe.unet.parameters())
+        )
 
 
 def test_the_same_lora_is_the_same_bytes(tmp_path: Path) -> None:

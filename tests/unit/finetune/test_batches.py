@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr.errors import BadInput
-from cxr.finetune.batches import Order, Pictures, fixed_batch, shuffled
+from cxr.finetune.batches import CaptionedImages, DrawSchedule, fixed_batch, shuffled
 from cxr.finetune.config import FinetuneConfig, total_steps
 from cxr.ranks import Ranks
 
 
-def order(instances: int = 7, classes: int = 0, **fields) -> Order:
+def draw_schedule(instances: int = 7, classes: int = 0, **fields) -> DrawSchedule:
     captions = [f"picture {i}" for i in range(instances + classes)]
-    return Order(FinetuneConfig(**fields), captions, instances, (1, 2, 2), 1000)
+    return DrawSchedule(FinetuneConfig(**fields), captions, instances, (1, 2, 2), 1000)
 
 
 @given(st.integers(1, 50), st.integers(0, 10**9), st.integers(0, 5))
@@ -37,7 +37,7 @@ def test_workers_and_passes_share_out_the_same_slots(size: int, accumulation: in
 
 
 def test_a_slot_draws_the_same_alone_and_in_company() -> None:
-    made = order(batch=4, flip=0.5)
+    made = draw_schedule(batch=4, flip=0.5)
     whole, alone = made.batch(3, range(4)), made.batch(3, [2])
     for field in ("times", "noise", "posterior"):
         assert torch.equal(getattr(whole, field)[2:3], getattr(alone, field))
@@ -46,14 +46,14 @@ def test_a_slot_draws_the_same_alone_and_in_company() -> None:
 
 
 def test_no_two_slots_steps_or_seeds_share_their_noise() -> None:
-    batches = [order(batch=4, classes=3, prior_weight=1.0, seed=seed).batch(step, range(4))
+    batches = [draw_schedule(batch=4, classes=3, prior_weight=1.0, seed=seed).batch(step, range(4))
                for seed in range(2) for step in range(3)]  # fmt: skip
     noises = [tensor.numpy().tobytes() for b in batches for tensor in (*b.noise, *b.posterior)]
     assert len(set(noises)) == len(noises) == 2 * 3 * 8 * 2
 
 
 def test_captions_are_dropped_and_pictures_mirrored_as_often_as_the_recipe_says() -> None:
-    made = order(batch=1, caption_dropout=0.1, flip=0.3)
+    made = draw_schedule(batch=1, caption_dropout=0.1, flip=0.3)
     batches = [made.batch(step, [0]) for step in range(2000)]
     assert 0.08 < np.mean([b.captions == [""] for b in batches]) < 0.12
     assert 0.27 < np.mean([b.flipped[0] for b in batches]) < 0.33
@@ -63,14 +63,14 @@ def test_captions_are_dropped_and_pictures_mirrored_as_often_as_the_recipe_says(
 
 
 def test_each_picture_is_followed_by_a_class_picture() -> None:
-    batch = order(classes=3, batch=4, prior_weight=0.5, caption_dropout=0.0).batch(0, range(4))
+    batch = draw_schedule(classes=3, batch=4, prior_weight=0.5, caption_dropout=0.0).batch(0, range(4))
     assert max(batch.rows[:4]) < 7 <= min(batch.rows[4:])
     assert batch.weights.tolist() == [1.0] * 4 + [0.5] * 4
     assert batch.captions == [f"picture {row}" for row in batch.rows]
 
 
 def test_validation_rows_cover_the_schedule_evenly_and_never_change() -> None:
-    pictures = Pictures(np.zeros((4, 8, 8), np.uint8), list("abcd"))
+    pictures = CaptionedImages(np.zeros((4, 8, 8), np.uint8), list("abcd"))
     whole = fixed_batch(pictures, 0, 4, (1, 2, 2), 1000, seed=3)
     part = fixed_batch(pictures, 2, 4, (1, 2, 2), 1000, seed=3)
     assert whole.times.tolist() == [125, 375, 625, 875]

@@ -3,7 +3,7 @@
 import pytest
 
 from cxr.errors import BadInput
-from cxr.finetune.captions import captions_of, chosen_rows, learned_prompts
+from cxr.finetune.captions import collect_prompts, select_findings, write_captions
 from cxr.finetune.config import FinetuneConfig, identity
 
 ROWS = [
@@ -14,38 +14,38 @@ ROWS = [
 
 
 def test_rows_are_chosen_by_finding() -> None:
-    assert chosen_rows(ROWS, "all") == ROWS
-    assert [row["image_id"] for row in chosen_rows(ROWS, "normal")] == ["a", "c"]
-    assert chosen_rows(ROWS, "Lung_Opacities, normal") == ROWS
+    assert select_findings(ROWS, "all") == ROWS
+    assert [row["image_id"] for row in select_findings(ROWS, "normal")] == ["a", "c"]
+    assert select_findings(ROWS, "Lung_Opacities, normal") == ROWS
 
 
 @pytest.mark.parametrize("finding", ["pneumonia", "normal,pneumonia", "", "Normal"])
 def test_a_finding_without_pictures_is_refused(finding: str) -> None:
     with pytest.raises(BadInput, match=r"--finding .*no picture of the set shows it"):
-        chosen_rows(ROWS, finding)
+        select_findings(ROWS, finding)
 
 
 def test_an_empty_set_is_refused() -> None:
     with pytest.raises(BadInput, match="no picture to train on"):
-        chosen_rows([], "all")
+        select_findings([], "all")
 
 
 def test_captions_are_the_texts_or_one_prompt_a_finding() -> None:
-    assert captions_of(ROWS[:1], FinetuneConfig(), pytest.fail) == ["Clear lungs."]
+    assert write_captions(ROWS[:1], FinetuneConfig(), pytest.fail) == ["Clear lungs."]
     instance = FinetuneConfig(captions="instance", instance_prompt="an X-ray {of} {finding}")
-    assert captions_of(ROWS, instance, pytest.fail)[:2] == ["an X-ray {of} normal", "an X-ray {of} Lung Opacities"]
+    assert write_captions(ROWS, instance, pytest.fail)[:2] == ["an X-ray {of} normal", "an X-ray {of} Lung Opacities"]
 
 
 def test_a_picture_without_a_text_gets_the_prompt_of_its_finding_and_that_is_told() -> None:
     told: list[str] = []
-    captions = captions_of(ROWS, FinetuneConfig(), told.append)
+    captions = write_captions(ROWS, FinetuneConfig(), told.append)
     assert captions == ["Clear lungs.", "chest X-ray showing Lung Opacities", "chest X-ray showing normal"]
     assert len(told) == 1 and told[0].startswith("2 of 3 pictures have no text")
 
 
 def test_a_set_without_any_text_is_refused_where_texts_are_needed() -> None:
     with pytest.raises(BadInput, match=r"none of the 2 pictures has a text .*--captions instance"):
-        captions_of(ROWS[1:], FinetuneConfig(), pytest.fail)
+        write_captions(ROWS[1:], FinetuneConfig(), pytest.fail)
 
 
 def test_the_identity_names_what_changes_the_result_and_no_place() -> None:
@@ -58,13 +58,13 @@ def test_the_identity_names_what_changes_the_result_and_no_place() -> None:
 
 def trained(captions: list[str], **fields: str) -> dict[str, str | None]:
     rows = [{"finding": finding, "caption": caption} for finding, caption in zip("aab", captions, strict=True)]
-    return dict(learned_prompts(rows, FinetuneConfig(**fields)).prompts)
+    return dict(collect_prompts(rows, FinetuneConfig(**fields)).prompts)
 
 
 def test_the_prompts_of_instances_are_told() -> None:
     rows = [{"image_id": str(i), "finding": finding, "text": None} for i, finding in enumerate("aab")]
     config = FinetuneConfig(captions="instance", instance_prompt="an X-ray of {finding}")
-    captions = captions_of(rows, config, print)
+    captions = write_captions(rows, config, print)
     assert trained(captions, instance_prompt="an X-ray of {finding}") == {"a": "an X-ray of a", "b": "an X-ray of b"}
 
 
@@ -77,7 +77,7 @@ def test_no_text_of_a_picture_is_told_even_where_all_have_it_or_there_is_one_pic
 def test_findings_that_share_one_prompt_are_told() -> None:
     heard: list[str] = []
     rows = [{"finding": finding, "text": None} for finding in "ab"]
-    captions_of(rows, FinetuneConfig(captions="instance", instance_prompt="an X-ray"), heard.append)
+    write_captions(rows, FinetuneConfig(captions="instance", instance_prompt="an X-ray"), heard.append)
     assert len(heard) == 1 and "2 findings share one prompt" in heard[0]
-    captions_of(rows, FinetuneConfig(captions="instance"), heard.append)
+    write_captions(rows, FinetuneConfig(captions="instance"), heard.append)
     assert len(heard) == 1

@@ -1,36 +1,20 @@
 """The recipe with the command line's changes."""
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
 from cxr import recipes
-from cxr.finetune.config import FinetuneConfig
+from cxr.jobs import finetune
+from tests.words import parse_options
 
 
-@pytest.fixture(scope="module")
-def command() -> ModuleType:
-    """jobs/finetune.py as a module."""
-    path = Path(__file__).parents[3] / "jobs" / "finetune.py"
-    spec = importlib.util.spec_from_file_location("finetune_job", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_options_change_the_recipe_and_what_is_not_given_stays(command: ModuleType) -> None:
+def test_options_change_the_recipe_and_what_is_not_given_stays() -> None:
     given = {"ema": 0.99, "schedule": "constant", "warmup": 7, "class_images": 5, "class_prompt": "an X-ray",
-             "instance_prompt": "{finding} on an X-ray", "select": "kid", "patience": 3}  # fmt: skip
-    before, after = (
-        recipes.named(recipes.FINETUNE, "tiny"),
-        command.configured(command.Args("tiny", "in", "out", **given)),
-    )
-    assert after == before.model_copy(update=given)
+             "instance_prompt": "{finding} on an X-ray", "select": "kid", "patience": 3, "flip": 0.5}  # fmt: skip
+    after = finetune.build_config(parse_options(finetune, data="in", out="out", **given))
+    assert after == recipes.FINETUNE["tiny"]().model_copy(update=given)
 
 
-def test_every_change_is_an_option_and_a_field(command: ModuleType) -> None:
-    assert set(command.CHANGES) <= set(FinetuneConfig.model_fields) & set(command.Args.__dataclass_fields__)
+@pytest.mark.parametrize(("patients", "percent"), [("10%", 10), ("100%", 100)])
+def test_a_share_of_the_patients_is_a_field_too(patients: str, percent: float) -> None:
+    args = parse_options(finetune, data="in", out="out", patients=patients)
+    assert finetune.build_config(args, finetune.parse_patients(args.patients)[0]).patients == percent

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM, Shown, in_record, plain_name, shown
+from cxr.artifact import Record, verify
+from cxr.data.lineage import (
+    PHANTOM,
+    TrainingPatients,
+    hashed_id,
+    pseudonymise,
+    record_lineage,
+)
 from cxr.data.lineage_key import owner_key
-from cxr.finetune import finish, job
-from cxr.store import Record, open_store, verify
-from tests.hunt import found_in
+from cxr.finetune import finish, runs
+from cxr.store import open_store
+from tests.find_patients import find_patient_ids
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
-BASE_SAW = Shown("of another owner", "f" * 64)
+BASE_SAW = TrainingPatients("of another owner", "f" * 64)
 
 
 @pytest.fixture
@@ -22,22 +29,22 @@ def completed(prepared, tmp_path: Path) -> Record:
     ready = prepared({"source": PHANTOM}, folds=2, prior_weight=0.5, accumulation=2)
     ready = replace(ready, model=replace(ready.model, licence="OpenRAIL-M", source="owner/name@1", seen=(BASE_SAW,)))
     ready = replace(ready, model=replace(ready.model, sources=("owner/name@1",)))
-    job.begin(ready)
+    ready.begin(ready.plan)
     without_kid = {name: value for name, value in SCORES.items() if name != "kid"}
-    for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (job.FINAL, SCORES)):
+    for run, scores in (("fold1", SCORES | {"mse": 0.7}), ("fold2", without_kid), (runs.FINAL, SCORES)):
         history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **scores}]
-        test = {"mse": 0.625} if run == job.FINAL else {}
-        result = job.Result(4, 2, scores, SCORES | {"mse": 0.9}, test, [], history, "a GPU")
-        ready.store.put(job.result_key(run), json.dumps(asdict(result)).encode())
-    return finish.complete(ready, {"total": 1.0})
+        test = {"mse": 0.625} if run == runs.FINAL else {}
+        result = runs.Result(4, 2, scores, SCORES | {"mse": 0.9}, test, [], history, "a GPU")
+        ready.store.put(runs.result_key(run), json.dumps(asdict(result)).encode())
+    return ready.make(lambda: finish.complete(ready, {"total": 1.0}))
 
 
 def test_the_record_tells_the_owner_whom_it_saw_and_nobody_else(completed: Record, tmp_path: Path) -> None:
-    ours = shown((plain_name(f"p{number // 2}", "") for number in range(32)), owner_key())  # trained or chosen by
-    assert sorted(completed.metrics["lineage"], key=str) == sorted(in_record((ours, BASE_SAW)), key=str)
+    ours = pseudonymise((hashed_id(f"p{number // 2}", "") for number in range(32)), owner_key())  # trained or chosen by
+    assert sorted(completed.metrics["lineage"], key=str) == sorted(record_lineage((ours, BASE_SAW)), key=str)
     (held,) = json.loads((tmp_path / "out" / "lineage.json").read_text())["lineage"]
     assert held["commitment"] == ours.commitment and tuple(held["patients"]) == ours.names
-    assert found_in(tmp_path / "out") == set() and verify(open_store(str(tmp_path / "out"))).clean
+    assert find_patient_ids(tmp_path / "out") == set() and verify(open_store(str(tmp_path / "out"))).clean
 
 
 def test_the_record_tells_what_it_was_made_of(completed: Record, tmp_path: Path) -> None:
@@ -50,7 +57,7 @@ def test_the_record_tells_what_it_was_made_of(completed: Record, tmp_path: Path)
 def test_the_card_has_recipe_digests_licence_and_figures(completed: Record, tmp_path: Path) -> None:
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
     assert "owner/name@1 (licence: OpenRAIL-M)" in card and "\nlicense: other\n" in card
-    assert f"\n- {OF_PHANTOMS}\n" in card
+    assert "\n- Behind it are phantoms and owner/name@1.\n" in card
     for name in ("model", "data"):
         assert f"`{completed.inputs[name][:16]}`" in card
     recipe = card.split("```json\n")[1].split("```")[0]
@@ -68,11 +75,11 @@ def finished(prepared, tmp_path: Path):
 
     def finish_it(columns: dict | None = None, **fields: object) -> tuple[Record, str]:
         ready = prepared(columns, **fields)
-        job.begin(ready)
+        ready.begin(ready.plan)
         history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
-        result = job.Result(4, 1, SCORES, SCORES, {}, [], history, "a GPU")
-        ready.store.put(job.result_key(job.FINAL), json.dumps(asdict(result)).encode())
-        record = finish.complete(ready, {"total": 1.0})
+        result = runs.Result(4, 1, SCORES, SCORES, {}, [], history, "a GPU")
+        ready.store.put(runs.result_key(runs.FINAL), json.dumps(asdict(result)).encode())
+        record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
         return record, record.model_dump_json() + (tmp_path / "out" / finish.CARD_KEY).read_text()
 
     return finish_it

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
-from cxr.finetune import job
+from cxr.finetune import job, runs, worker
 from cxr.finetune.loop import Trainer
-from tests.hunt import found_in
+from tests.find_patients import find_patient_ids
 
 
 def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
@@ -18,10 +19,10 @@ def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
     assert ready.runs == ["fold1", "fold2", "final"]
     held_out: list[str] = []
     for run in ("fold1", "fold2"):
-        trained, validated = (patients(part) for part in job.parts_of(ready.plan, run, 2))
+        trained, validated = (patients(part) for part in runs.rows_of_run(ready.plan, run, 2))
         assert trained and validated and not trained & validated
         held_out += validated
-    trained, validated = job.parts_of(ready.plan, "final", 2)
+    trained, validated = runs.rows_of_run(ready.plan, "final", 2)
     assert sorted(held_out) == sorted(patients(trained)) and len(trained) == 28
     assert set(validated["split"].to_pylist()) == {"validation"}
 
@@ -33,8 +34,8 @@ def patients(part: pa.Table) -> set[int]:
 
 def test_a_plan_names_no_patient_and_is_not_there_without_a_key(prepared, tmp_path: Path, monkeypatch) -> None:
     ready = prepared()
-    job.begin(ready)
-    assert len(ready.plan) == 40 and found_in(tmp_path / "out") == set()
+    ready.begin(ready.plan)
+    assert len(ready.plan) == 40 and find_patient_ids(tmp_path / "out") == set()
     assert not (tmp_path / "out" / "record.json").exists()
     known = replace(ready, model=replace(ready.model, seen=()))
     assert job.seen_of(ready) is None and len(job.seen_of(known)[0].names) == 16  # nobody knows of the random base
@@ -70,11 +71,12 @@ def test_out_of_memory_says_what_to_lower(prepared, monkeypatch, what: str) -> N
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     ready = prepared()
-    job.begin(ready)
+    ready.begin(ready.plan)
     if what == "a step":
         monkeypatch.setattr(Trainer, "backward", too_large)
-    sampler = (lambda pipe, config: None) if what == "a step" else (lambda pipe, config: too_large)
-    places = {"store": ready.store, "data": ready.data.store, "sampler": sampler, "distance": lambda: None}
-    work = job.Fit(config=ready.config, recipe=ready.recipe, run=job.FINAL, threads=1, **places)
+    else:
+        monkeypatch.setattr(Sampler, "__call__", too_large)
+    places = {"store": ready.store, "data": ready.data.store, "distance": lambda: None}
+    work = worker.FinetuneWorker(config=ready.config, recipe=ready.recipe, run=runs.FINAL, threads=1, **places)
     with pytest.raises(BadInput, match=r"--batch 4 .*--size 64.*--gradient-checkpointing"):
         work(lambda told: None)

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.errors import BadInput
-from cxr.finetune.adapters import check_size, load_base
-from cxr.finetune.batches import Pictures
+from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer, load_checkpoint, save_checkpoint, train
 from cxr.ranks import Ranks
@@ -32,7 +32,7 @@ def test_caching_changes_no_loss(trainer, losses, fields: dict) -> None:
 
 def test_kept_latents_are_drawn_anew_each_time(trainer, bars) -> None:
     alone = trainer(bars(2), caption_dropout=0.0)
-    first, second = (alone.order.batch(step, range(2)) for step in (0, 1))
+    first, second = (alone.draw_schedule.batch(step, range(2)) for step in (0, 1))
     assert sorted(first.rows) == sorted(second.rows) == [0, 1]
     assert not torch.equal(first.posterior, second.posterior)
     errors = [alone.objective.errors(b) for b in (first, copy_with(first, posterior=second.posterior))]
@@ -63,7 +63,7 @@ def test_two_shares_of_the_batch_add_up_to_the_whole(trainer, fields: dict, prio
 class Alone(Ranks):
     """One of two workers, who does not wait for the other."""
 
-    def add_up(self, tensors) -> None:
+    def all_reduce(self, tensors) -> None:
         pass
 
 
@@ -79,11 +79,11 @@ def test_two_processes_give_the_curve_of_one(random_model: Path, trainer, losses
     assert curves[0] == pytest.approx(losses(trainer(batch=4), 4), rel=1e-4)
 
 
-def worker(rank: int, model: Path, pictures: Pictures, folder: Path) -> None:
+def worker(rank: int, model: Path, pictures: CaptionedImages, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     config = FinetuneConfig(size=64, batch=4, max_train_steps=4, rank=4, alpha=2, learning_rate=1e-2)
-    trainer = Trainer(load_base(model), config, pictures, ranks=Ranks.here())
+    trainer = Trainer(StableDiffusion.load(model, torch.float32), config, pictures, ranks=Ranks.here())
     torch.save([trainer.step()["loss"] for _ in range(4)], folder / f"{rank}.pt")
 
 
@@ -129,7 +129,7 @@ def test_half_a_checkpoint_is_refused(trainer, tmp_path: Path) -> None:
 @METHODS
 def test_frozen_parameters_stay_as_they_were(trainer, losses, fields: dict) -> None:
     made = trainer(**fields)
-    modules = {"unet": made.pipe.unet, "text_encoder": made.pipe.text_encoder, "vae": made.pipe.vae}
+    modules = {"unet": made.model.pipe.unet, "text_encoder": made.model.pipe.text_encoder, "vae": made.model.pipe.vae}
     named = {f"{part}.{name}": p for part, m in modules.items() for name, p in m.named_parameters()}
     before = {name: p.detach().clone() for name, p in named.items()}
     losses(made, 3)
@@ -183,9 +183,9 @@ def test_the_moving_average_is_what_is_validated_and_leaves_no_trace(trainer, lo
     now = parameter.detach().clone()
     with made.averaged():
         torch.testing.assert_close(made.parameters[name].detach(), average)
-        assert not made.pipe.unet.training
+        assert not made.model.pipe.unet.training
     assert torch.equal(parameter, now) and not torch.equal(now, average)
-    assert made.pipe.unet.training
+    assert made.model.pipe.unet.training
 
 
 def test_training_ends_at_its_last_step_or_when_patience_does(trainer) -> None:
@@ -195,7 +195,7 @@ def test_training_ends_at_its_last_step_or_when_patience_does(trainer) -> None:
     train(made, lambda: {"mse": next(scores)}, seen.append, kept.append)
     assert kept == [True, True, False, False]
     assert made.finished and made.done == 4 and made.selection.step == 2
-    assert [figures["mse"] for figures in seen] == [0.5, 0.4, 0.6, 0.7]
+    assert [metrics["mse"] for metrics in seen] == [0.5, 0.4, 0.6, 0.7]
     train(made, lambda: pytest.fail("finished"), seen.append, kept.append)
     last = trainer(max_train_steps=5, validate_every=2)
     kept.clear()
@@ -247,7 +247,7 @@ def test_a_step_that_cannot_be_filled_is_refused(trainer, settings: dict, line: 
 
 def test_a_size_that_the_autoencoder_cannot_halve_is_refused(random_model: Path) -> None:
     with pytest.raises(BadInput, match=r"--size 66: .* a multiple of 4"):
-        check_size(random_model, 66)
+        StableDiffusion.check_size(random_model, 66)
 
 
 def test_the_seed_alone_decides_a_curve(trainer, losses) -> None:

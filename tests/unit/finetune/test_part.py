@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.lineage import in_record, plain_name, shown
+from cxr.data.lineage import hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
-from cxr.finetune import finish, job
+from cxr.finetune import finish, runs
 from cxr.finetune.config import FinetuneConfig, identity
-from cxr.finetune.job import Job
+from cxr.finetune.job import FinetuneJob
 from cxr.finetune.part import parse_patients
 from cxr.study.config import StudyConfig, standard_arms
-from cxr.study.sets import compared, drawn_by
+from cxr.study.sets import draw_training_sets, match_sets
 
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
 
 
-def patients(ready: Job, *parts: str) -> set[str]:
+def patients(ready: FinetuneJob, *parts: str) -> set[str]:
     names = zip(*(ready.data.table[name].to_pylist() for name in ("image_id", "patient_id")), strict=True)
-    of_image = {image: plain_name(patient, image) for image, patient in names}
+    of_image = {image: hashed_id(patient, image) for image, patient in names}
     return {of_image[row["image_id"]] for row in ready.plan.to_pylist() if row["split"] in parts}
 
 
@@ -31,8 +31,8 @@ def test_the_part_is_the_studys(prepared, percent: int) -> None:
     ready = prepared(patients=percent)
     control = standard_arms(only=("limited_10",))[-1].model_copy(update={"name": "part", "real": percent})
     config = StudyConfig(arms=(standard_arms()[0], control), seeds=(5,))
-    rows = drawn_by(compared(ready.data, None, config), config)["part", 5].real
-    studied = {plain_name(ready.data.table["patient_id"][int(row)].as_py(), "") for row in rows}
+    rows = draw_training_sets(match_sets(ready.data, None, config), config)["part", 5].real
+    studied = {hashed_id(ready.data.table["patient_id"][int(row)].as_py(), "") for row in rows}
     assert patients(ready, "train", "validation") == studied and len(studied) == round(14 * percent / 100)
 
 
@@ -40,8 +40,8 @@ def test_some_of_the_part_choose_and_the_validation_part_is_not_used(prepared) -
     ready = prepared(patients=50)
     trained, chosen, tested = (patients(ready, part) for part in ("train", "validation", "test"))
     assert trained and chosen and not trained & chosen
-    assert not chosen & {plain_name(f"p{number}", "") for number in (14, 15)}  # the set's validation part
-    assert tested == {plain_name(f"p{number}", "") for number in range(16, 20)}
+    assert not chosen & {hashed_id(f"p{number}", "") for number in (14, 15)}  # the set's validation part
+    assert tested == {hashed_id(f"p{number}", "") for number in range(16, 20)}
 
 
 def test_a_smaller_part_lies_in_a_larger_one_and_a_whole_one_is_as_before(prepared) -> None:
@@ -49,14 +49,14 @@ def test_a_smaller_part_lies_in_a_larger_one_and_a_whole_one_is_as_before(prepar
     assert parts[0] < parts[1]
     whole = prepared()
     assert (
-        patients(whole, "validation") == {plain_name("p14", ""), plain_name("p15", "")}
+        patients(whole, "validation") == {hashed_id("p14", ""), hashed_id("p15", "")}
         and len(patients(whole, "train")) == 14
     )
 
 
 def test_named_patients_are_the_part_and_the_recipe_does_not_name_them(prepared) -> None:
     ready = prepared(names=frozenset({"p1", "p2", "p3"}), batch=2)
-    assert patients(ready, "train", "validation") == {plain_name(name, "") for name in ("p1", "p2", "p3")}
+    assert patients(ready, "train", "validation") == {hashed_id(name, "") for name in ("p1", "p2", "p3")}
     assert ready.recipe["patients"].startswith("sha256 of the list ") and "p1" not in ready.recipe["patients"].split()
 
 
@@ -89,12 +89,14 @@ def test_recipes_of_whole_training_parts_stay_what_they_were() -> None:
 def test_record_and_card_say_which_part_and_count_no_one_else_as_seen(prepared, tmp_path: Path) -> None:
     ready = prepared(patients=50)
     ready = dataclasses.replace(ready, model=dataclasses.replace(ready.model, seen=()))
-    job.begin(ready)
+    ready.begin(ready.plan)
     history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
-    result = job.Result(4, 2, SCORES, SCORES, {}, [], history, "a GPU")
-    ready.store.put(job.result_key(job.FINAL), json.dumps(dataclasses.asdict(result)).encode())
-    record = finish.complete(ready, {"total": 1.0})
+    result = runs.Result(4, 2, SCORES, SCORES, {}, [], history, "a GPU")
+    ready.store.put(runs.result_key(runs.FINAL), json.dumps(dataclasses.asdict(result)).encode())
+    record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
     assert (record.recipe["patients"], record.recipe["subset_seed"]) == (50, FinetuneConfig().subset_seed)
-    assert record.metrics["lineage"] == in_record((shown(patients(ready, "train", "validation"), owner_key()),))
+    assert record.metrics["lineage"] == record_lineage(
+        (pseudonymise(patients(ready, "train", "validation"), owner_key()),)
+    )
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
     assert "Of 7 patients alone (50 % of the training part, subset seed" in card

@@ -9,9 +9,9 @@ from PIL import Image
 
 from cxr.errors import BadInput
 from cxr.finetune.config import FinetuneConfig
-from cxr.finetune.prior import class_pictures
+from cxr.finetune.prior import make_class_images
 from cxr.finetune.selection import Selection
-from cxr.finetune.validation import Validation, curves, likeness
+from cxr.finetune.validation import Validation, compare_pairs, plot_curves
 from cxr.store import open_store
 
 
@@ -48,7 +48,7 @@ def test_generated_pictures_are_compared_with_their_own_real_ones(trainer, bars)
     assert scores["psnr"] == pytest.approx(20 * math.log10(255 / 10), abs=0.1)
     assert 0.9 < scores["ssim"] < 1 and scores["kid"] == pytest.approx(10, abs=0.2)
     assert validation()["ssim"] == scores["ssim"]
-    with Image.open(io.BytesIO(validation.grid())) as grid:
+    with Image.open(io.BytesIO(validation.draw_grid())) as grid:
         assert grid.size == (5 * 128, 2 * 148)
         assert np.asarray(grid)[20:148, :128].mean() == pytest.approx(real.pixels[0].mean(), abs=2)
 
@@ -61,12 +61,12 @@ def test_one_picture_has_every_score_but_a_distance(trainer, bars) -> None:
 
 def test_likeness_is_perfect_for_the_same_and_in_the_units_of_8_bits(bars) -> None:
     real = bars(3).pixels
-    assert likeness(real, real)["ssim"] == pytest.approx(1)
+    assert compare_pairs(real, real)["ssim"] == pytest.approx(1)
     dark, bright = np.zeros((2, 32, 32), np.uint8), np.full((2, 32, 32), 255, np.uint8)
-    assert likeness(dark, bright)["psnr"] == pytest.approx(0)
-    assert likeness(dark, bright)["ssim"] == pytest.approx(1e-4, rel=0.01)  # k1^2 / (1 + k1^2): constants' luminance
+    assert compare_pairs(dark, bright)["psnr"] == pytest.approx(0)
+    assert compare_pairs(dark, bright)["ssim"] == pytest.approx(1e-4, rel=0.01)  # of constants, k1^2 / (1 + k1^2)
     half = np.stack([dark[0], np.full((32, 32), 51, np.uint8)])
-    with_first_off = likeness(half, np.full((2, 32, 32), 51, np.uint8) // 2)
+    with_first_off = compare_pairs(half, np.full((2, 32, 32), 51, np.uint8) // 2)
     each = [20 * math.log10(255 / 25), 20 * math.log10(255 / 26)]
     assert with_first_off["psnr"] == pytest.approx(np.mean(each), abs=1e-3)
 
@@ -105,7 +105,7 @@ def test_a_metric_that_is_not_there_or_no_number_is_refused(scores: dict) -> Non
 @pytest.mark.parametrize("scores", [{}, {"mse": 0.5, "ssim": 0.2, "psnr": 12.0, "kid": 0.1}])
 def test_curves_show_what_was_reported(scores: dict) -> None:
     history = [{"step": i, "loss": 1 / (i + 1), **(scores if i % 4 == 3 else {})} for i in range(12)]
-    with Image.open(io.BytesIO(curves(history))) as picture:
+    with Image.open(io.BytesIO(plot_curves(history))) as picture:
         assert picture.size == (700, 300 * (1 + len(scores)))
         assert np.asarray(picture.convert("L")).min() < 100
 
@@ -118,11 +118,11 @@ def test_class_pictures_are_made_once_for_a_recipe(tmp_path) -> None:
         return np.array([np.full((8, 8), seed % 251) for seed in seeds], np.uint8)
 
     config = FinetuneConfig(prior_weight=1.0, class_images=5, class_prompt="an X-ray")
-    first, again = (class_pictures(config, "m", sample, store) for _ in range(2))
+    first, again = (make_class_images(config, "m", sample, store) for _ in range(2))
     assert len(calls) == 1 and calls[0][0] == ["an X-ray"] * 5 and len(set(calls[0][1])) == 5
     assert np.array_equal(first.pixels, again.pixels) and first.captions == again.captions == ["an X-ray"] * 5
-    class_pictures(config.model_copy(update={"learning_rate": 0.5}), "m", sample, store)
+    make_class_images(config.model_copy(update={"learning_rate": 0.5}), "m", sample, store)
     assert len(calls) == 1
-    class_pictures(config, "another model", sample, store)
-    class_pictures(config.model_copy(update={"seed": 1}), "m", sample, store)
+    make_class_images(config, "another model", sample, store)
+    make_class_images(config.model_copy(update={"seed": 1}), "m", sample, store)
     assert len(calls) == 3 and calls[0][1] == calls[1][1] != calls[2][1]

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr.data.prompt_lists import PromptRow
-from cxr.generate.config import GenerateConfig, Layout, SamplerConfig
+from cxr.diffusion.config import SamplerConfig
+from cxr.generate.config import GenerateConfig, Layout
 from cxr.generate.plan import Plan, PlanReader, write_plan
 from cxr.generate.writer import store_unit
+from cxr.prompts.lists import PromptRow
 from cxr.store import Store, open_store
 
 ROWS = (

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from cxr import recipes
-from cxr.data.findings import FINDINGS
-from cxr.data.prompt_lists import PromptRow
-from cxr.data.trained_prompts import TrainedPrompts
 from cxr.errors import BadInput
-from cxr.generate.asked import asked_rows, untrained
+from cxr.generate.asked import describe_untrained, rows_to_ask
 from cxr.generate.plan import template_rows
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.lists import PromptRow
+from cxr.prompts.trained_prompts import TrainedPrompts
 from cxr.weights import Weights
 
 OURS = {"normal": "chest X-ray showing normal", "Hernia": "chest X-ray showing Hernia"}
@@ -25,14 +25,14 @@ def lora(trained: TrainedPrompts | None, source: str = "folder") -> Weights:
 def asked(trained: TrainedPrompts | None, source: str = "folder", **fields: object) -> tuple[list[PromptRow], str]:
     """The rows, and the one line that was heard."""
     heard: list[str] = []
-    config = recipes.changed(recipes.sd15(), per_finding=3, **fields)
-    rows = list(asked_rows(config, lora(trained, source), heard.append))
+    config = recipes.replace_fields(recipes.sd15(), per_finding=3, **fields)
+    rows = list(rows_to_ask(config, lora(trained, source), heard.append))
     [line] = heard
     return rows, line
 
 
 def templates(findings: str) -> list[PromptRow]:
-    return list(template_rows(recipes.changed(recipes.sd15(), per_finding=3, findings=findings)))
+    return list(template_rows(recipes.replace_fields(recipes.sd15(), per_finding=3, findings=findings)))
 
 
 def test_a_model_is_asked_for_what_it_knows_in_its_own_words() -> None:
@@ -55,10 +55,10 @@ def test_a_finding_that_it_never_saw_is_asked_in_templates() -> None:
 
 def test_templates_on_request_for_the_findings_that_it_knows() -> None:
     known = TrainedPrompts({"pneumonia": "an X-ray of pneumonia"})
-    rows, line = asked(known, prompts_from="templates")
+    rows, line = asked(known, templates=True)
     assert (rows, line) == (templates("pneumonia"), "prompts: from templates")
     with pytest.raises(BadInput, match="was trained on Hernia, for which there are no templates"):
-        asked(INSTANCE, prompts_from="templates")
+        asked(INSTANCE, templates=True)
 
 
 def test_texts_are_asked_for_in_templates_of_the_findings_that_were_seen() -> None:
@@ -94,5 +94,5 @@ def test_a_model_without_a_record_is_asked_in_templates_as_ever(source: str, say
 def test_a_line_says_what_it_was_not_trained_with(
     trained: TrainedPrompts | None, prompts: list[str], findings: list[str], says: str
 ) -> None:
-    line = untrained(prompts, findings, lora(trained))
+    line = describe_untrained(prompts, findings, lora(trained))
     assert says in line and bool(says) == bool(line) and "\n" not in line

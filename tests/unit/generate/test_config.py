@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from cxr.generate.config import GenerateConfig, SamplerConfig, identity
-from cxr.store import recipe_digest
+from cxr.artifact import recipe_digest
+from cxr.diffusion.config import SamplerConfig
+from cxr.generate.config import GenerateConfig, identity
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import yaml
 from PIL import Image
 
 from cxr.data.catalog import CATALOG
-from cxr.data.prompt_lists import PromptRow
 from cxr.generate.finish import finish
 from cxr.generate.writer import read_pictures
-from cxr.store import Stored, digest_of, sha256
+from cxr.prompts.lists import PromptRow
+from cxr.store import StoredObject, digest_of, sha256
 
 LABELS = {"normal": 6, "pneumonia": 5}
 
@@ -74,7 +74,7 @@ def test_every_other_object_is_named_with_size_and_digest(make_set, layout: str)
     made = make_set(layout)
     _, objects = finished(made)
     others = [p for p in made.folder.rglob("*") if p.is_file() and p.parent.parent.name != "images"]
-    held = [Stored(str(p.relative_to(made.folder)), p.stat().st_size, sha256(p.read_bytes())) for p in others]
+    held = [StoredObject(str(p.relative_to(made.folder)), p.stat().st_size, sha256(p.read_bytes())) for p in others]
     assert sorted(objects, key=lambda o: o.key) == sorted(held, key=lambda o: o.key)
 
 

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxr.data.findings import FINDINGS
-from cxr.data.prompt_lists import PromptRow
+from cxr.artifact import recipe_digest
+from cxr.diffusion.config import SamplerConfig
 from cxr.errors import BadInput
 from cxr.generate import plan as module
-from cxr.generate.config import GenerateConfig, SamplerConfig
+from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader, template_rows, with_metadata, write_plan
+from cxr.prompts.findings import FINDINGS
+from cxr.prompts.lists import PromptRow
 
 CONFIG = GenerateConfig(sampler=SamplerConfig(batch=4), seed=5)
 in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
@@ -24,16 +26,16 @@ def row(prompt: str, finding: str = "normal", negative: str = "", count: int = 1
     return PromptRow(prompt, finding, negative, count, seed)
 
 
-def planned(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, look: str = "look") -> Plan:
-    return write_plan(folder / "plan.parquet", rows, config, look)
+def planned(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, sampler_digest: str = "look") -> Plan:
+    return write_plan(folder / "plan.parquet", rows, config, sampler_digest)
 
 
 def table(plan: Plan) -> list[dict]:
     return pq.read_table(plan.path).to_pylist()
 
 
-def ids(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, look: str = "look") -> set[str]:
-    return {line["image_id"] for line in table(planned(folder, rows, config, look))}
+def ids(folder: Path, rows: list[PromptRow], config: GenerateConfig = CONFIG, sampler_digest: str = "look") -> set[str]:
+    return {line["image_id"] for line in table(planned(folder, rows, config, sampler_digest))}
 
 
 ELEVEN = [row(f"number {i}", ("normal", "pneumonia")[i % 2]) for i in range(11)]
@@ -76,7 +78,7 @@ def test_the_same_input_gives_the_same_plan(tmp_path: Path) -> None:
 def test_another_seed_negative_prompt_or_look_is_another_picture(tmp_path: Path) -> None:
     before = ids(tmp_path, ELEVEN)
     assert not before & ids(tmp_path, ELEVEN, CONFIG.model_copy(update={"seed": 6}))
-    assert not before & ids(tmp_path, ELEVEN, look="another model or sampler")
+    assert not before & ids(tmp_path, ELEVEN, sampler_digest="another model or sampler")
     assert not before & ids(tmp_path, [replace(r, negative_prompt="text") for r in ELEVEN])
     assert not before & ids(tmp_path, [replace(r, prompt=r.prompt + ".") for r in ELEVEN])
 
@@ -141,13 +143,13 @@ def test_the_stored_plan_says_whose_it_is_and_loses_no_row(tmp_path: Path, monke
     monkeypatch.setattr(module, "GROUP_IMAGES", 4)
     plan = planned(tmp_path, ELEVEN)
     stored = tmp_path / "stored.parquet"
-    stored.write_bytes(with_metadata(plan, {"b": 1, "a": [2]}, "digest"))
+    stored.write_bytes(with_metadata(plan, {"b": 1, "a": [2]}))
     held = pq.read_schema(stored).metadata
     assert json.loads(held[b"cxr.recipe"]) == {"a": [2], "b": 1}
-    assert held[b"cxr.recipe_digest"] == b"digest"
+    assert held[b"cxr.recipe_digest"].decode() == recipe_digest({"a": [2], "b": 1})
     assert pq.read_table(stored).to_pylist() == table(plan)
     assert PlanReader(stored, 4).rows(2) == PlanReader(plan.path, 4).rows(2)
-    assert stored.read_bytes() == with_metadata(plan, {"a": [2], "b": 1}, "digest")
+    assert stored.read_bytes() == with_metadata(plan, {"a": [2], "b": 1})
 
 
 def test_templates_give_each_finding_its_share(tmp_path: Path) -> None:

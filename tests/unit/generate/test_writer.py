@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from cxr.artifact import listed_units
+from cxr.artifact.keys import COMMITS
 from cxr.errors import StoreError
 from cxr.generate.writer import (
     FAILED,
@@ -19,7 +21,7 @@ from cxr.generate.writer import (
     store_failure,
     store_unit,
 )
-from cxr.store import COMMITS, listed_units, open_store
+from cxr.store import open_store
 
 from .conftest import pictures
 

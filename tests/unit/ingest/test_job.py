@@ -1,8 +1,9 @@
 """The ingest job without Ray: rows in, one split set out, whatever was refused or repeated on the way."""
 
+import functools
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,22 +13,24 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from cxr.data.findings import BINARY
-from cxr.data.images import encode_png, fit, image_id_of, read_gray
-from cxr.data.phantom import phantom
+from cxr.artifact import Record, verify
+from cxr.data.images import encode_png, fit_square, pixels_to_image_id, read_gray
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow
 from cxr.data.sources.files import read_file
+from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 from cxr.ingest import checks, finish, job, units
 from cxr.ingest.config import IngestConfig
-from cxr.store import open_store, verify
+from cxr.prompts.findings import BINARY
+from cxr.store import open_store
 
 CONFIG = IngestConfig(size=64, unit_images=16, folds=2, max_rejected=0.2)
 PATIENTS, BAD = 40, 3
 
 
+@functools.cache  # drawn once for all tests
 def phantom_bytes(number: int) -> bytes:
-    return encode_png(phantom(7, number, BINARY, 64).pixels)
+    return encode_png(draw_phantom(7, number, BINARY, 64).pixels)
 
 
 def rows() -> list[SourceRow]:
@@ -53,21 +56,27 @@ def rows() -> list[SourceRow]:
     return [*good, twin, *bad]
 
 
-def make(out: Path, folder: Path, config: IngestConfig = CONFIG, given: Sequence[SourceRow] | None = None) -> job.Job:
+def make(
+    out: Path, folder: Path, config: IngestConfig = CONFIG, given: Sequence[SourceRow] | None = None
+) -> job.IngestJob:
     """Everything the command does, with the units one after the other."""
     folder.mkdir(exist_ok=True)
     ready = job.prepare(open_store(str(out)), config, given or rows(), folder)
     pending, watch = job.begin(ready)
-    work = job.Take(ready.store, config)
+    work = job.IngestWorker(ready.store, config)
     for unit in pending:
-        watch.add(work(unit, job.unit_file(folder, unit).read_bytes()))
+        watch.add(work(unit, job.unit_path(folder, unit).read_bytes()))
     return ready
+
+
+def complete(ready: job.IngestJob, seconds: float = 0.0, note: Callable[[str], None] = lambda line: None) -> Record:
+    return ready.make(lambda: finish.complete(ready, {"total": seconds}, note))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("ingest")
-    finish.complete(make(place / "set", place / "work"), {}, lambda line: None)
+    complete(make(place / "set", place / "work"))
     return place / "set"
 
 
@@ -103,7 +112,7 @@ def test_a_restart_reads_only_what_is_missing_and_ends_the_same(made, tmp_path):
     (tmp_path / "set" / "commits" / "00000002.json").unlink()
     assert job.begin(ready)[0] == [2]
     again = make(tmp_path / "set", tmp_path / "work")
-    finish.complete(again, {}, lambda line: None)
+    complete(again)
     for name in ("catalog.parquet", "rejected.jsonl", "split_report.md"):
         assert (tmp_path / "set" / name).read_bytes() == (made / name).read_bytes()
 
@@ -127,7 +136,7 @@ def test_mended_pictures_are_read_by_the_same_command(tmp_path):
         make(tmp_path / "set", tmp_path / "work", strict, given)
     mended = [replace(row, load=partial(phantom_bytes, 100 + i)) for i, row in enumerate(given[-BAD:])]
     ready = make(tmp_path / "set", tmp_path / "work", strict, given[:-BAD] + mended)
-    record = finish.complete(ready, {}, lambda line: None)
+    record = complete(ready)
     assert (record.made.count, record.metrics["rejected"]) == (2 * PATIENTS + BAD, 0)
 
 
@@ -141,15 +150,15 @@ def marked(numbers: Sequence[int] = (), picture: int = 200) -> list[SourceRow]:
 
 def test_a_source_that_has_changed_since_is_not_taken_for_the_set_that_is_there(tmp_path):
     ready = make(tmp_path / "set", tmp_path / "work", given=marked())
-    record = finish.complete(ready, {}, lambda line: None)
-    assert job.already_made(job.prepare(ready.store, CONFIG, marked(), ready.folder)) == record
+    record = complete(ready)
+    assert job.read_finished_set(job.prepare(ready.store, CONFIG, marked(), ready.folder)) == record
     other = job.prepare(ready.store, CONFIG, marked([3, 70]), ready.folder)
     with pytest.raises(
         BadInput, match=r"/set: the source has changed since this set was made \(2 of 84 pictures\); give"
     ):
-        job.already_made(other)
-    assert other.digest == record.recipe_digest and other.content != ready.content
-    assert ready.content == job.content(record.recipe, record.inputs["marks"])
+        job.read_finished_set(other)
+    assert other.digest == record.recipe_digest and other.content_digest != ready.content_digest
+    assert ready.content_digest == job.content_digest(record.recipe, record.inputs["marks"])
 
 
 def test_changed_pictures_of_a_set_in_the_making_are_read_again_and_no_others(tmp_path):
@@ -157,8 +166,8 @@ def test_changed_pictures_of_a_set_in_the_making_are_read_again_and_no_others(tm
     again = job.prepare(store, CONFIG, marked([3, 70]), tmp_path / "work")
     assert job.begin(again)[0] == [0, 4]
     assert job.begin(again)[0] == [0, 4], "as long as they are not read"
-    finish.complete(make(tmp_path / "set", tmp_path / "work", given=marked([3, 70])), {}, lambda line: None)
-    finish.complete(make(tmp_path / "new", tmp_path / "work", given=marked([3, 70])), {}, lambda line: None)
+    complete(make(tmp_path / "set", tmp_path / "work", given=marked([3, 70])))
+    complete(make(tmp_path / "new", tmp_path / "work", given=marked([3, 70])))
     for name in ("catalog.parquet", "plan.parquet", "rejected.jsonl"):
         assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
     assert verify(store).clean, "the pictures as they were before are gone"
@@ -166,10 +175,10 @@ def test_changed_pictures_of_a_set_in_the_making_are_read_again_and_no_others(tm
 
 def test_a_set_of_a_version_without_marks_stays_as_it_is(tmp_path):
     ready = make(tmp_path / "set", tmp_path / "work", given=marked())
-    record = finish.complete(ready, {}, lambda line: None)
+    record = complete(ready)
     plan = pq.read_table(tmp_path / "set" / "plan.parquet").drop_columns("mark")
     pq.write_table(plan, tmp_path / "set" / "plan.parquet")
-    assert job.already_made(ready) == record
+    assert job.read_finished_set(ready) == record
 
 
 def broken(finding: str) -> list[SourceRow]:
@@ -189,10 +198,10 @@ def test_a_finding_without_any_picture_left_is_told_and_read_again_once_mended(t
     with pytest.raises(
         BadInput, match=rf"no picture of {lost}.* can be used; .*/set/rejected.jsonl says why"
     ) as caught:
-        finish.complete(ready, {}, lambda line: None)
+        complete(ready)
     assert "\n" not in str(caught.value) and len(rejected(tmp_path / "set")) >= PATIENTS
     mended = make(tmp_path / "set", tmp_path / "work", lax, rows()[: len(given)])
-    assert finish.complete(mended, {}, lambda line: None).made.count == 2 * PATIENTS
+    assert complete(mended).made.count == 2 * PATIENTS
 
 
 def test_pictures_in_two_parts_of_the_publishers_split_are_told(tmp_path):
@@ -203,32 +212,24 @@ def test_pictures_in_two_parts_of_the_publishers_split_are_told(tmp_path):
     ]
     lines = []
     ready = make(tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"split": "official"}), given)
-    finish.complete(ready, {}, lines.append)
+    complete(ready, note=lines.append)
     told = [line for line in lines if "the copy" in line]
     assert told == ["2 pictures are in more than one part; the copy in test was dropped"]
     assert told[0] in (tmp_path / "set" / "split_report.md").read_text()
-
-
-def test_of_two_runs_the_later_one_has_the_record_of_the_other(tmp_path, monkeypatch):
-    first, second = (make(tmp_path / "set", tmp_path / name) for name in ("one", "two"))
-    record = finish.complete(first, {"total": 1.0}, lambda line: None)
-    assert finish.complete(second, {"total": 2.0}, lambda line: None) == record
-    monkeypatch.setattr(units, "listed_units", lambda store: iter([0, 1]))  # as they were before the other was done
-    assert job.begin(second)[0] == []
 
 
 def test_a_commit_that_is_gone_before_any_run_has_finished_is_an_error(tmp_path):
     ready = make(tmp_path / "set", tmp_path / "work")
     (tmp_path / "set" / "commits" / "00000002.json").unlink()
     with pytest.raises(KeyError):
-        finish.complete(ready, {}, lambda line: None)
+        complete(ready)
     assert not (tmp_path / "set" / "record.json").exists()
 
 
 def test_a_file_that_only_the_drivers_machine_has_ends_the_job(tmp_path):
     file = tmp_path / "a.png"
     listed = SourceRow("a.png", partial(read_file, file), "normal", mark="was there")
-    here = job.Take(open_store(str(tmp_path / "set")), CONFIG)
+    here = job.IngestWorker(open_store(str(tmp_path / "set")), CONFIG)
     elsewhere = replace(here, driver="another machine")
     with pytest.raises(BadInput, match=r"a.png is not on machine .*: the source must be on a disk that all machines"):
         elsewhere(0, pickle.dumps([listed]))
@@ -299,7 +300,7 @@ def masses() -> list[SourceRow]:
 def test_equal_pictures_of_two_findings_are_both_left_out_and_told(tmp_path):
     lines = []
     ready = make(tmp_path / "set", tmp_path / "work", given=under_two_findings(4))
-    record = finish.complete(ready, {}, lines.append)
+    record = complete(ready, note=lines.append)
     assert record.made.count == 2 * PATIENTS - 4 + 9 and record.metrics["contradicting"] == 8
     assert lines[0] == (
         "4 pictures are there under several findings, pixel for pixel (2 x mass and normal; 2 x mass and pneumonia): "
@@ -313,7 +314,7 @@ def test_equal_pictures_of_two_findings_are_both_left_out_and_told(tmp_path):
 
 
 def units_id(row: SourceRow) -> str:
-    return image_id_of(fit(read_gray(row.load()), CONFIG.size, CONFIG.aspect))
+    return pixels_to_image_id(fit_square(read_gray(row.load()), CONFIG.size, CONFIG.aspect))
 
 
 def test_too_many_equal_pictures_of_two_findings_end_the_job_and_can_be_allowed(tmp_path):
@@ -322,12 +323,12 @@ def test_too_many_equal_pictures_of_two_findings_end_the_job_and_can_be_allowed(
     with pytest.raises(
         BadInput, match=r"8 pictures are there under several findings.*16 files of 97.*--max-rejected 1"
     ):
-        finish.complete(ready, {}, lambda line: None)
+        complete(ready)
     assert len(rejected(tmp_path / "set")) == 16 and not (tmp_path / "set" / "record.json").exists()
     lax = make(
         tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"max_rejected": 1.0}), under_two_findings(8)
     )
-    assert finish.complete(lax, {}, lambda line: None).made.count == 2 * PATIENTS - 8 + 9
+    assert complete(lax).made.count == 2 * PATIENTS - 8 + 9
 
 
 def mask(number: int, quality: int | None = None) -> bytes:
@@ -342,7 +343,7 @@ def mask(number: int, quality: int | None = None) -> bytes:
 def test_masks_are_refused_by_what_they_are(tmp_path, quality):
     given = [*rows()[:-BAD], SourceRow("m.png", partial(mask, 3, quality), "normal", patient_id="m")]
     make(tmp_path / "set", tmp_path / "work", given=given)
-    assert [one.reason for unit in units.refused_units(open_store(str(tmp_path / "set"))).values() for one in unit] == [
+    assert [one.reason for unit in units.read_refused(open_store(str(tmp_path / "set"))).values() for one in unit] == [
         "black and white only, as a mask is and no X-ray"
     ]
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import importlib.util
 import json
 import math
@@ -21,17 +22,17 @@ import pytest
 import yaml
 
 from cxr import cli, recipes
-from cxr.data.findings import BINARY, FINDINGS, parse_findings
 from cxr.data.sources import SOURCES, SourceOptions, parse_source
 from cxr.finetune.config import FinetuneConfig
 from cxr.generate.config import GenerateConfig
+from cxr.prompts.findings import BINARY, FINDINGS, parse_findings
 
 ROOT = Path(__file__).parents[3]
 CRDS = ROOT.parent / "shared" / "data" / "kuberay-crds"
 OVERLAYS = ["cpu-small", "gpu", "kueue"]
 UNCHECKED = {"PodMonitor", "LocalQueue"}  # no schema of these is at hand
 HUB = {"hub:hf-vision/chest-xray-pneumonia": {"normal": 1583, "pneumonia": 4273}}  # pictures, and no texts
-SPARE = 0.05  # of a set, as the nightly gate's `most_copies`
+SPARE = 0.05  # of a set, as the nightly gate's `max_copy_rate`
 MEMORY = {"Mi": 2**20, "Gi": 2**30}
 
 Document = dict[str, Any]
@@ -67,7 +68,7 @@ def pods(overlay: str) -> Iterator[tuple[str, Document]]:
 def rayjob_checks() -> jsonschema.Draft7Validator:
     if not CRDS.exists():
         pytest.skip(f"no KubeRay schemas in {CRDS}")
-    versions = yaml.safe_load((CRDS / "ray.io_rayjobs.yaml").read_text())["spec"]["versions"]
+    versions = yaml.load((CRDS / "ray.io_rayjobs.yaml").read_text(), yaml.CSafeLoader)["spec"]["versions"]
     schema = strict(next(v["schema"]["openAPIV3Schema"] for v in versions if v["name"] == "v1"))
     schema["properties"]["metadata"] = {}  # Kubernetes' own
     return jsonschema.Draft7Validator(schema)
@@ -242,7 +243,7 @@ def test_every_entrypoint_is_a_job_and_arguments_that_it_takes(overlay):
 def test_each_job_reads_what_the_one_before_leaves(overlay):
     words = {name: args for name, (_, args) in commands(overlay).items()}
     assert words["finetune"].data == words["evaluate"].real == words["study"].real == words["ingest"].out
-    assert words["generate"].lora == words["finetune"].out
+    assert words["generate"].config.lora == words["finetune"].out
     assert words["evaluate"].synthetic == words["generate"].out
     assert (words["study"].synthetic, words["study"].evaluation) == (
         (words["evaluate"].quarantine,),
@@ -253,24 +254,23 @@ def test_each_job_reads_what_the_one_before_leaves(overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_findings_and_counts_are_enough_for_the_next_job(overlay):
     """The study needs as many synthetic pictures of a finding as it trains on; `SPARE` of them may be copies."""
-    made = {name: job.configured(args) for name, (job, args) in commands(overlay).items() if name != "nightly"}
+    made = {name: job.build_config(args) for name, (job, args) in commands(overlay).items() if name != "nightly"}
     real, has_texts = real_set(commands(overlay)["ingest"][1].source)
     assert has_texts or made["finetune"].captions == "instance"
     assert asked(made["generate"], made["finetune"], real) == set(real)
-    assert made["evaluate"].least <= min(made["generate"].per_finding, *real.values())
+    assert made["evaluate"].min_samples <= min(made["generate"].per_finding, *real.values())
     trained = math.ceil(made["ingest"].train * max(real.values()))
     needed = max(arm.synthetic for arm in made["study"].arms) / 100 * trained
     assert made["generate"].per_finding * (1 - SPARE) >= needed
 
 
 @pytest.mark.parametrize("recipe", sorted(recipes.NIGHTLY))
-def test_a_nights_findings_and_captions_are_those_of_its_source(recipe, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "jobs")
-    nightly, night = imported(ROOT / "jobs" / "nightly.py"), recipes.NIGHTLY[recipe]()
+def test_a_nights_findings_and_captions_are_those_of_its_source(recipe):
+    nightly, night = importlib.import_module("cxr.jobs.nightly"), recipes.NIGHTLY[recipe]()
     real, has_texts = real_set(night.source)
-    assert has_texts or nightly.parsed(nightly.finetune, night.finetune).captions == "instance"
-    trained = nightly.parsed(nightly.finetune, night.finetune)
-    assert asked(nightly.parsed(nightly.generate, night.generate), trained, real) == set(real)
+    assert has_texts or nightly.parse_config(nightly.finetune, night.finetune).captions == "instance"
+    trained = nightly.parse_config(nightly.finetune, night.finetune)
+    assert asked(nightly.parse_config(nightly.generate, night.generate), trained, real) == set(real)
 
 
 def asked(generate: GenerateConfig, finetune: FinetuneConfig, real: Counter[str]) -> set[str]:
@@ -294,14 +294,12 @@ def commands(overlay: str) -> dict[str, tuple[Any, Any]]:
     """(job's module, its arguments) of each RayJob."""
     (place,) = (map_["data"] for map_ in of_kind(overlay, "ConfigMap") if map_["metadata"]["name"] == "cxr-place")
     found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "jobs")  # as it is for a job that runs; the nightly one imports the others
-        for job in of_kind(overlay, "RayJob"):
-            python, path, *words = shlex.split(Template(job["spec"]["entrypoint"]).substitute(place))
-            words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
-            assert python == "python"
-            module = imported(ROOT / path)
-            found[job["metadata"]["name"]] = module, cli.parse(module.Args, words, "")
+    for job in of_kind(overlay, "RayJob"):
+        python, path, *words = shlex.split(Template(job["spec"]["entrypoint"]).substitute(place))
+        words += ["--date", "2026-11-21"] if path == "jobs/nightly.py" else []  # the CronJob's part
+        assert python == "python"
+        module = importlib.import_module(f"cxr.jobs.{Path(path).stem}")
+        found[job["metadata"]["name"]] = module, cli.parse(module.Args, words)
     return found
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from cxr.artifact import Made, Record, recipe_digest, unit_key
 from cxr.nightly import report
 from cxr.nightly.config import NightlyConfig
-from cxr.nightly.gate import Figures
-from cxr.nightly.lease import LENGTH, Lease, read_claim, take
+from cxr.nightly.gate import GateMetrics
+from cxr.nightly.lease import LENGTH, Lease, read_claim, take_lease
 from cxr.nightly.places import LEASES
 from cxr.nightly.pointer import Pointer
 from cxr.nightly.report import Report
-from cxr.store import Made, Record, Store, open_store, recipe_digest, unit_key
+from cxr.store import Store, open_store
 
-CONFIG = NightlyConfig(source="phantom:200", max_excess_distance=10, min_worst_agreement=0.6)
+CONFIG = NightlyConfig(source="phantom:200", max_excess_distance=10, min_prompt_accuracy=0.6)
 
 
 @pytest.fixture
@@ -26,9 +27,9 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def overtaken(store: Store) -> tuple[Lease, Lease]:
     """A holder that has been silent for too long, and the one that took over."""
-    early = take(store, LENGTH)
+    early = take_lease(store, LENGTH)
     silence(early)
-    return early, take(store, LENGTH)
+    return early, take_lease(store, LENGTH)
 
 
 def silence(lease: Lease) -> None:
@@ -38,21 +39,22 @@ def silence(lease: Lease) -> None:
     lease.store.put(unit_key(LEASES, lease.token), stale.json_bytes())
 
 
-def figures(**changes: object) -> Figures:
-    return Figures(
-        **{"extractor": "tiny", "measured": "alike", "frechet": 20.0, "excess": 5.0, "agreement": 0.8, "copies": 0.01,
-           "worst": "a_b", "worst_agreement": 0.7, "beyond_chance": False, **changes}
+def metrics(**changes: object) -> GateMetrics:
+    return GateMetrics(
+        **{"extractor": "tiny", "measured": "alike", "frechet_distance": 20.0, "excess_distance": 5.0,
+           "prompt_accuracy": 0.8, "copy_rate": 0.01,
+           "worst_finding": "a_b", "worst_accuracy": 0.7, "beyond_chance": False, **changes}
     )  # fmt: skip
 
 
 def judged(date: str, last: Pointer | None = None, sources: tuple[str, ...] = (), **changes: object) -> Report:
-    """A report of a night with these figures."""
+    """A report of a night with these metrics."""
     made = Record(
         kind="generated images", recipe={}, recipe_digest=recipe_digest({}), objects=[],
         made=Made(count=240, bytes=0, digest=""), metrics={"sources": list(sources)},
     )  # fmt: skip
     places = {"data": "d" * 64, "model": "m" * 64}
-    return report.report_of(date, places, made, figures(**changes), CONFIG, last or Pointer())
+    return report.build_report(date, places, made, metrics(**changes), CONFIG, last or Pointer())
 
 
 def quality(

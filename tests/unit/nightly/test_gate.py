@@ -1,109 +1,120 @@
 """What passes a gate, what does not, and what is said of it."""
 
+import json
+
 import pytest
 
-from cxr.nightly.gate import Figures, judge, read_figures
-from cxr.store import Made, Record, Store, recipe_digest
-from tests.unit.nightly.conftest import CONFIG, figures, judged, quality
+from cxr.artifact import Made, Record, recipe_digest
+from cxr.nightly.gate import GateMetrics, check_metrics, read_metrics
+from cxr.store import Store
+from tests.unit.nightly.conftest import CONFIG, judged, metrics, quality
 
-LAST = figures()
-WORST = "agreement with what was asked, of the worst finding (a b), its lower 95 % bound,"
+LAST = metrics()
+WORST = "prompt accuracy of the worst finding (a b), its lower 95 % bound,"
 
 
 def failed(found, last=None) -> list[str]:
-    return [check.name for check in judge(found, CONFIG, last) if not check.passed]
+    return [check.name for check in check_metrics(found, CONFIG, last) if not check.passed]
 
 
 def test_a_set_within_its_limits_passes() -> None:
-    assert failed(figures()) == failed(figures(), LAST) == []
-    assert (len(judge(figures(), CONFIG, None)), len(judge(figures(), CONFIG, LAST))) == (4, 7)
+    assert failed(metrics()) == failed(metrics(), LAST) == []
+    assert (len(check_metrics(metrics(), CONFIG, None)), len(check_metrics(metrics(), CONFIG, LAST))) == (4, 7)
 
 
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"excess": 10.01}, "Fréchet distance (tiny), less that of real halves,"),
-        ({"worst_agreement": 0.59}, WORST),
-        ({"copies": 0.051}, "share of near-copies"),
+        ({"excess_distance": 10.01}, "Fréchet distance (tiny), less that of real halves,"),
+        ({"worst_accuracy": 0.59}, WORST),
+        ({"copy_rate": 0.051}, "share of near-copies"),
         ({"beyond_chance": True}, "near-copies beyond chance"),
-        ({"excess": None}, "Fréchet distance (tiny), less that of real halves,"),
-        ({"worst_agreement": None}, WORST),
-        ({"copies": None}, "share of near-copies"),
+        ({"excess_distance": None}, "Fréchet distance (tiny), less that of real halves,"),
+        ({"worst_accuracy": None}, WORST),
+        ({"copy_rate": None}, "share of near-copies"),
         ({"beyond_chance": None}, "near-copies beyond chance"),
     ],
 )
 def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: str) -> None:
-    assert failed(figures(**changes)) == [name]
+    assert failed(metrics(**changes)) == [name]
 
 
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"frechet": 25.1}, "Fréchet distance (tiny), times last night's,"),
-        ({"agreement": 0.69}, "agreement, less last night's,"),
-        ({"copies": 0.045}, "share of near-copies, less last night's,"),
+        ({"frechet_distance": 25.1}, "Fréchet distance (tiny), times last night's,"),
+        ({"prompt_accuracy": 0.69}, "prompt accuracy, less last night's,"),
+        ({"copy_rate": 0.045}, "share of near-copies, less last night's,"),
     ],
 )
 def test_a_figure_within_its_limit_but_worse_than_last_night_fails(changes: dict, name: str) -> None:
-    assert failed(figures(**changes)) == []
-    assert failed(figures(**changes), LAST) == [name]
+    assert failed(metrics(**changes)) == []
+    assert failed(metrics(**changes), LAST) == [name]
 
 
 def test_limits_themselves_are_allowed() -> None:
-    assert failed(figures(excess=10.0, worst_agreement=0.6, copies=0.05)) == []
+    assert failed(metrics(excess_distance=10.0, worst_accuracy=0.6, copy_rate=0.05)) == []
 
 
 def test_figures_that_were_measured_otherwise_are_not_compared() -> None:
-    worse = figures(frechet=99.0, measured="otherwise")
+    worse = metrics(frechet_distance=99.0, measured="otherwise")
     assert failed(worse, LAST) == []
-    assert judged("2026-11-02", frechet=99.0).last == ""
+    assert judged("2026-11-02", frechet_distance=99.0).last == ""
 
 
 def test_the_verdict_says_which_gate_failed_and_why() -> None:
-    assert judged("2026-11-02").verdict == "night 2026-11-02 passed its gate"
-    assert judged("2026-11-02", worst_agreement=0.413).verdict == (
+    assert judged("2026-11-02").decision == "night 2026-11-02 passed its gate"
+    assert judged("2026-11-02", worst_accuracy=0.413).decision == (
         f"night 2026-11-02 failed its gate: {WORST} is 0.413, at least 0.6 is allowed"
     )
-    assert f"{WORST} was not measured" in judged("2026-11-02", worst_agreement=None).verdict
+    assert f"{WORST} was not measured" in judged("2026-11-02", worst_accuracy=None).decision
 
 
 def evaluated(store: Store, recipe: dict, **changes) -> object:
     store.put("quality.json", quality(**changes))
     made = Made(count=1, bytes=1, digest="")
-    return read_figures(
+    return read_metrics(
         store, Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])
     )
 
 
-def test_figures_are_those_of_the_evaluation(store: Store) -> None:
+def test_metrics_are_those_of_the_evaluation(store: Store) -> None:
     found = evaluated(store, {"real": "a", "synthetic": "b", "size": 64})
-    assert (found.frechet, found.excess, found.agreement, found.copies) == (20.0, 16.0, 0.8, 0.01)
+    assert (found.frechet_distance, found.excess_distance, found.prompt_accuracy, found.copy_rate) == (
+        20.0,
+        16.0,
+        0.8,
+        0.01,
+    )
     assert not found.beyond_chance and found.extractor == "tiny"
-    assert evaluated(store, {}, agreement=None).agreement is None
-    assert evaluated(store, {}, frechet=float("nan")).frechet is None
+    assert evaluated(store, {}, agreement=None).prompt_accuracy is None
+    assert evaluated(store, {}, frechet=float("nan")).frechet_distance is None
 
 
 def test_a_gate_judges_the_worst_finding_not_all_together(store: Store) -> None:
     """Five findings that are always seen and five that never are pass 0.5 together."""
     bounds = {**{f"seen_{n}": 0.86 for n in range(5)}, **{f"missed_{n}": 0.0 for n in range(5)}}
     found = evaluated(store, {}, agreement=0.5, findings=bounds)
-    assert (found.worst, found.worst_agreement) == ("missed_0", 0.0)
-    lax = CONFIG.model_copy(update={"max_excess_distance": 100, "min_worst_agreement": 0.5})
-    assert [check.name for check in judge(found, lax, None) if not check.passed] == [WORST.replace("a b", "missed 0")]
+    assert (found.worst_finding, found.worst_accuracy) == ("missed_0", 0.0)
+    lax = CONFIG.model_copy(update={"max_excess_distance": 100, "min_prompt_accuracy": 0.5})
+    assert [check.name for check in check_metrics(found, lax, None) if not check.passed] == [
+        WORST.replace("a b", "missed 0")
+    ]
 
 
 def test_copies_that_could_not_be_told_fail_the_gate_as_not_measured(store: Store) -> None:
     found = evaluated(store, {}, copies=None, frechet=9.0)
-    assert (found.copies, found.beyond_chance) == (None, None)
+    assert (found.copy_rate, found.beyond_chance) == (None, None)
     assert failed(found) == ["share of near-copies", "near-copies beyond chance"]
-    assert all("was not measured" in str(check) for check in judge(found, CONFIG, None) if not check.passed)
+    assert all("was not measured" in str(check) for check in check_metrics(found, CONFIG, None) if not check.passed)
 
 
 def test_a_night_of_version_0_1_can_still_be_read_and_is_not_compared_with() -> None:
     old = {"extractor": "tiny", "measured": "x", "frechet": 20.0, "distance": 5.0, "agreement": 0.8, "copies": 0.01}
-    last = Figures.model_validate({**old, "beyond_chance": False})
-    assert (last.distance, last.excess, last.worst_agreement) == (5.0, None, None)
-    assert len(judge(figures(), CONFIG, last)) == 4
+    last = GateMetrics.model_validate({**old, "beyond_chance": False})
+    assert (last.distance_quotient, last.excess_distance, last.worst_accuracy) == (5.0, None, None)
+    assert len(check_metrics(metrics(), CONFIG, last)) == 4
+    assert json.loads(last.model_dump_json()).items() >= old.items()
 
 
 def test_another_set_is_measured_alike_and_another_size_is_not(store: Store) -> None:

@@ -1,6 +1,6 @@
 """What the nightly job refuses before it writes anything."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +9,7 @@ import pytest
 from cxr.errors import BadInput
 from cxr.nightly.pointer import Pointer
 from cxr.store import open_store
+from tests.words import parse_options
 
 JOBS = Path(__file__).parents[3] / "jobs"
 
@@ -16,11 +17,7 @@ JOBS = Path(__file__).parents[3] / "jobs"
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """jobs/nightly.py as Python finds it when it is run: with the other jobs beside it."""
-    monkeypatch.syspath_prepend(str(JOBS))
-    spec = importlib.util.spec_from_file_location("nightly_job", JOBS / "nightly.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.nightly")
 
 
 @pytest.mark.parametrize(
@@ -38,8 +35,8 @@ def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ({"finetune": "lora"}, "--finetune 'lora': no recipe is called 'lora'; did you mean lora_a100"),
         ({"finetune": "tiny --model nowhere"}, "--finetune 'tiny --model nowhere': .*no such"),
         ({"ingest": "tiny --size 'x"}, "--ingest .*No closing quotation"),
-        ({"evaluate": "tiny --least 3"}, "--evaluate 'tiny --least 3': "),
-        ({"min_worst_agreement": 1.5}, "--min-worst-agreement '1.5'"),
+        ({"evaluate": "tiny --min-samples 3"}, "--evaluate 'tiny --min-samples 3': "),
+        ({"min_prompt_accuracy": 1.5}, "--min-prompt-accuracy '1.5'"),
         ({"max_excess_distance": float("nan")}, "--max-excess-distance 'nan'"),
     ],
 )
@@ -49,14 +46,14 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     out = tmp_path / "out"
     given = {"recipe": "tiny", "out": str(out), "date": "2026-11-21", **changes}
     with pytest.raises(BadInput, match=line) as caught:
-        job.main(job.Args(**given))
+        job.main(parse_options(job, **given))
     assert "\n" not in str(caught.value) and not out.exists()
 
 
 def test_a_place_of_something_else_is_refused(job: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(BadInput, match=r"not a place of nights \(holiday.jpg\)"):
-        job.main(job.Args("tiny", str(tmp_path), "2026-11-21"))
+        job.main(parse_options(job, out=tmp_path, date="2026-11-21"))
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
@@ -64,38 +61,43 @@ def test_a_night_before_that_of_latest_is_refused(job: ModuleType, tmp_path: Pat
     store = open_store(str(tmp_path))
     store.put("latest/00000001.json", Pointer(night="2026-11-22", token=1).model_dump_json().encode())
     with pytest.raises(BadInput, match="latest is a later night already, 2026-11-22"):
-        job.main(job.Args("tiny", str(tmp_path), "2026-11-21"))
+        job.main(parse_options(job, out=tmp_path, date="2026-11-21"))
 
 
 @pytest.mark.parametrize("recipe", ["tiny", "sd15"])
 def test_every_recipe_has_steps_that_can_be_run(job: ModuleType, tmp_path: Path, recipe: str) -> None:
-    config = job.configured(job.Args(recipe, str(tmp_path), "2026-11-21"))
-    assert job.parsed(job.generate, config.generate).sampler.size == job.parsed(job.ingest, config.ingest).size
+    config = job.build_config(parse_options(job, recipe, out=tmp_path, date="2026-11-21"))
+    assert (
+        job.parse_config(job.generate, config.generate).sampler.size == job.parse_config(job.ingest, config.ingest).size
+    )
 
 
 def test_what_is_filled_in_counts(job: ModuleType) -> None:
-    words = job.command(job.generate, "tiny --seed 1 --out 'a b'", seed=2, out="c")
-    args = job.cli.parse(job.generate.Args, words[2:], "")
-    assert (args.recipe, args.seed, args.out) == ("tiny", 2, "c")
+    words = job.build_command(job.generate, "tiny --seed 1 --out 'a b'", seed=2, out="c")
+    assert words[1:4] == ["-m", "cxr", "generate"]
+    args = job.cli.parse(job.generate.Args, words[4:])
+    assert (args.recipe, args.config.seed, args.out) == ("tiny", 2, "c")
 
 
 def test_a_source_that_has_grown_is_another_set(job: ModuleType, tmp_path: Path) -> None:
     digests = [
-        job.listed(job.configured(job.Args("tiny", str(tmp_path), "2026-11-21", source=source)))
+        job.digest_source(job.build_config(parse_options(job, out=tmp_path, date="2026-11-21", source=source)))
         for source in ("phantom:40", "phantom:41", "phantom:40")
     ]
     assert digests[0] == digests[2] != digests[1]
 
 
 def test_a_source_of_other_pictures_with_the_same_names_is_another_set(job: ModuleType, tmp_path: Path) -> None:
-    def listed() -> str:
-        return job.listed(job.configured(job.Args("tiny", "out", "2026-11-21", source=f"folder:{tmp_path}")))
+    def digest() -> str:
+        return job.digest_source(
+            job.build_config(parse_options(job, out="out", date="2026-11-21", source=f"folder:{tmp_path}"))
+        )
 
     for name in ("normal", "mass"):
         (tmp_path / name).mkdir()
         for number in range(3):
             (tmp_path / name / f"{number}.png").write_bytes(b"as exported first")
-    first = listed()
-    assert listed() == first
+    first = digest()
+    assert digest() == first
     (tmp_path / "mass" / "2.png").write_bytes(b"again")
-    assert listed() != first
+    assert digest() != first

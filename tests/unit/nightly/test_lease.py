@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from cxr.errors import BadInput, StoreError
-from cxr.nightly.lease import LENGTH, Lease, LostLease, beat, held, newest_token, take
+from cxr.nightly.lease import LENGTH, Lease, LostLease, hold_lease, newest_token, prolong_until, take_lease
 from cxr.store import Store
 from tests.unit.nightly.conftest import silence
 
@@ -21,7 +21,7 @@ def test_of_many_at_once_one_gets_it_and_the_others_hear_who(store: Store) -> No
     def attempt(_: int) -> Lease | str:
         start.wait()
         try:
-            return take(store, LENGTH)
+            return take_lease(store, LENGTH)
         except BadInput as error:
             return str(error)
 
@@ -35,31 +35,31 @@ def test_of_many_at_once_one_gets_it_and_the_others_hear_who(store: Store) -> No
 
 def test_an_ended_lease_is_free_at_once_and_tokens_go_up(store: Store) -> None:
     for token in (1, 2, 3):
-        with held(store) as lease:
+        with hold_lease(store) as lease:
             assert lease.token == token
             lease.check()
 
 
 def test_a_lease_ends_also_when_the_work_goes_wrong(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), held(store):
+    with pytest.raises(ZeroDivisionError), hold_lease(store):
         _ = 1 / 0
-    assert take(store, LENGTH).token == 2
+    assert take_lease(store, LENGTH).token == 2
 
 
 def test_it_holds_for_as_long_as_its_holder_is_at_work(store: Store) -> None:
-    with held(store, SHORT) as lease:
+    with hold_lease(store, SHORT) as lease:
         time.sleep(2 * SHORT.total_seconds())
         with pytest.raises(BadInput, match="is at work here"):
-            take(store, SHORT)
+            take_lease(store, SHORT)
         lease.check()
 
 
 def test_that_of_a_dead_holder_runs_out(store: Store) -> None:
-    dead = take(store, SHORT)
+    dead = take_lease(store, SHORT)
     with pytest.raises(BadInput, match=r"until 20.* UTC if it is dead"):
-        take(store, SHORT)
+        take_lease(store, SHORT)
     time.sleep(SHORT.total_seconds())
-    assert take(store, SHORT).token == dead.token + 1
+    assert take_lease(store, SHORT).token == dead.token + 1
 
 
 def test_a_holder_that_was_overtaken_learns_it_and_disturbs_nobody(overtaken: tuple[Lease, Lease]) -> None:
@@ -71,11 +71,11 @@ def test_a_holder_that_was_overtaken_learns_it_and_disturbs_nobody(overtaken: tu
     early.end()
     late.check()
     with pytest.raises(BadInput, match="is at work here"):
-        take(late.store, LENGTH)
+        take_lease(late.store, LENGTH)
 
 
 def test_beats_outlast_an_outage_and_stop_when_the_lease_is_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    lease, answers = take(store, LENGTH), [StoreError("down"), StoreError("down"), None, LostLease("gone")]
+    lease, answers = take_lease(store, LENGTH), [StoreError("down"), StoreError("down"), None, LostLease("gone")]
     heard = []
 
     def prolong(self: Lease, length: timedelta) -> None:
@@ -84,13 +84,13 @@ def test_beats_outlast_an_outage_and_stop_when_the_lease_is_lost(store: Store, m
             raise answer
 
     monkeypatch.setattr(Lease, "prolong", prolong)
-    beat(lease, timedelta(seconds=0.01), threading.Event())  # returns by itself
+    prolong_until(lease, timedelta(seconds=0.01), threading.Event())  # returns by itself
     assert len(heard) == 4
 
 
 def test_a_silent_holder_that_nobody_overtook_goes_on(store: Store) -> None:
-    lease = take(store, LENGTH)
+    lease = take_lease(store, LENGTH)
     silence(lease)
     lease.prolong(LENGTH)
     with pytest.raises(BadInput, match="is at work here"):
-        take(store, LENGTH)
+        take_lease(store, LENGTH)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr.nightly.lease import LENGTH, Lease, LostLease, take
-from cxr.nightly.pointer import Pointer, close_earlier, move, passed_before, read_latest
+from cxr.nightly.lease import LENGTH, Lease, LostLease, take_lease
+from cxr.nightly.pointer import Pointer, close_earlier, move_latest, read_earlier, read_latest
 from cxr.store import Store, open_store
-from tests.unit.nightly.conftest import figures, silence
+from tests.unit.nightly.conftest import metrics, silence
 
 
 def night_of(lease: Lease) -> str:
@@ -21,14 +21,14 @@ def night_of(lease: Lease) -> str:
 def commit(lease: Lease) -> bool:
     """Whether the holder could move the pointer to a night named after its lease."""
     try:
-        move(lease, Pointer(night=night_of(lease), figures=figures()))
+        move_latest(lease, Pointer(night=night_of(lease), metrics=metrics()))
     except LostLease:
         return False
     return True
 
 
 def next_holder(store: Store) -> Lease:
-    lease = take(store, LENGTH)
+    lease = take_lease(store, LENGTH)
     silence(lease)
     return lease
 
@@ -114,11 +114,11 @@ def test_in_any_order_the_pointer_never_goes_back(order: list[int]) -> None:
 
 
 def test_last_night_is_the_newest_that_passed_before(store: Store) -> None:
-    assert passed_before(store, "2026-11-01") == Pointer()
+    assert read_earlier(store, "2026-11-01") == Pointer()
     for token in (1, 2, 3):
         lease = next_holder(store)
         close_earlier(lease)
         assert token == 2 or commit(lease)  # the second night fails its gate
-    assert [passed_before(store, f"2026-11-0{day}").night for day in (1, 2, 3, 4)] == [
+    assert [read_earlier(store, f"2026-11-0{day}").night for day in (1, 2, 3, 4)] == [
         "", "2026-11-01", "2026-11-01", "2026-11-03"
     ]  # fmt: skip

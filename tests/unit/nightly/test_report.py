@@ -4,26 +4,27 @@ import json
 
 import pytest
 
-from cxr.data.lineage import OF_PHANTOMS, PHANTOM
+from cxr.artifact import verify
+from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE
 from cxr.errors import BadInput
 from cxr.nightly import report
 from cxr.nightly.pointer import Pointer
-from cxr.store import Store, verify
-from tests.unit.nightly.conftest import CONFIG, figures, judged
+from cxr.store import Store
+from tests.unit.nightly.conftest import CONFIG, judged, metrics
 
 NIGHT = "2026-11-02"
 
 
 def finished(store: Store, **changes) -> report.Report:
-    recipe = report.begin(store, CONFIG, NIGHT, "d" * 64, "m" * 64)
+    night = report.begin(store, CONFIG, NIGHT, "d" * 64, "m" * 64)
     found = judged(NIGHT, **changes)
-    report.complete(store, found, recipe, {"total": 1.0})
+    night.make(lambda: report.complete(night, found, {"total": 1.0}))
     return found
 
 
 def test_a_night_is_an_artifact_that_verifies(store: Store) -> None:
     found = finished(store)
-    place = report.place(store, NIGHT)
+    place = report.report_store(store, NIGHT)
     assert verify(place).clean
     assert report.Report.model_validate_json(place.get("report.json")) == found
     record = json.loads(place.get("record.json"))
@@ -32,33 +33,33 @@ def test_a_night_is_an_artifact_that_verifies(store: Store) -> None:
 
 
 def test_a_night_that_was_begun_goes_on_with_its_data_and_model(store: Store) -> None:
-    assert report.pinned(store, NIGHT) is None
+    assert report.read_pinned_inputs(store, NIGHT) is None
     report.begin(store, CONFIG, NIGHT, "d" * 64, "m" * 64)
-    assert report.pinned(store, NIGHT) == {"data": "d" * 64, "model": "m" * 64}
-    assert report.finished(store, CONFIG, NIGHT) is None
+    assert report.read_pinned_inputs(store, NIGHT) == {"data": "d" * 64, "model": "m" * 64}
+    assert report.read_finished_night(store, CONFIG, NIGHT) is None
 
 
 def test_a_finished_night_is_found_and_another_recipe_refused(store: Store) -> None:
     finished(store)
-    assert report.finished(store, CONFIG, NIGHT).metrics["passed"]
+    assert report.read_finished_night(store, CONFIG, NIGHT).metrics["passed"]
     elsewhere = CONFIG.model_copy(update={"source": "phantom:900"})  # grown meanwhile: the same recipe
-    assert report.finished(store, elsewhere, NIGHT).metrics["passed"]
+    assert report.read_finished_night(store, elsewhere, NIGHT).metrics["passed"]
     other = CONFIG.model_copy(update={"generate": "tiny --steps 5"})
     with pytest.raises(BadInput, match="generate"):
-        report.finished(store, other, NIGHT)
+        report.read_finished_night(store, other, NIGHT)
     with pytest.raises(BadInput, match="generate"):
         report.begin(store, other, NIGHT, "d" * 64, "m" * 64)
 
 
 def test_the_page_tells_every_check_and_links_to_what_lies_around_it(store: Store) -> None:
-    last = Pointer(night="2026-11-01", figures=figures())
-    text = report.page(judged(NIGHT, last, worst_agreement=0.5))
+    last = Pointer(night="2026-11-01", metrics=metrics())
+    text = report.render_page(judged(NIGHT, last, worst_accuracy=0.5))
     assert "lower 95 % bound, is 0.5, at least 0.6 is allowed" in text
     assert "Last night is 2026-11-01" in text and "at most 1.25" in text
     assert 'href="../evaluation/index.html"' in text and 'href="../../../trend/index.html"' in text
-    assert "there is none to compare with" in report.page(judged(NIGHT))
+    assert "there is none to compare with" in report.render_page(judged(NIGHT))
 
 
 def test_a_night_of_phantoms_says_so() -> None:
-    assert OF_PHANTOMS in report.page(judged(NIGHT, sources=("folder", PHANTOM)))
-    assert OF_PHANTOMS not in report.page(judged(NIGHT, sources=("folder",)))
+    assert PHANTOM_NOTICE in report.render_page(judged(NIGHT, sources=("folder", PHANTOM)))
+    assert PHANTOM_NOTICE not in report.render_page(judged(NIGHT, sources=("folder",)))

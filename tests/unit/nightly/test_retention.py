@@ -3,9 +3,9 @@
 import pytest
 
 from cxr.nightly import report
-from cxr.nightly.lease import LENGTH, Lease, LostLease, take
+from cxr.nightly.lease import LENGTH, Lease, LostLease, take_lease
 from cxr.nightly.pointer import Pointer
-from cxr.nightly.retention import remove, sweep
+from cxr.nightly.retention import remove_artifact, remove_old_nights
 from cxr.store import Store
 from cxr.store.local import LocalStore
 from tests.unit.nightly.conftest import CONFIG
@@ -32,7 +32,7 @@ def tops(store: Store) -> list[str]:
 
 
 def test_old_nights_go_with_what_only_they_needed(nights: Store) -> None:
-    removed = sweep(take(nights, LENGTH), 2, "2026-11-05", LATEST)
+    removed = remove_old_nights(take_lease(nights, LENGTH), 2, "2026-11-05", LATEST)
     assert removed == ["nights/2026-11-02/", "nights/2026-11-03/", "models/m3/", "data/d3/"]
     assert tops(nights) == [
         "data/d2", "data/d4", "data/d5", "models/m2", "models/m4", "models/m5",
@@ -42,19 +42,19 @@ def test_old_nights_go_with_what_only_they_needed(nights: Store) -> None:
 
 def test_with_room_for_all_nothing_goes(nights: Store) -> None:
     before = tops(nights)
-    assert sweep(take(nights, LENGTH), 5, "2026-11-05", LATEST) == []
+    assert remove_old_nights(take_lease(nights, LENGTH), 5, "2026-11-05", LATEST) == []
     assert tops(nights) == before
 
 
 def test_tonight_stays_even_if_it_is_not_among_the_newest(nights: Store) -> None:
-    sweep(take(nights, LENGTH), 1, "2026-11-03", LATEST)
+    remove_old_nights(take_lease(nights, LENGTH), 1, "2026-11-03", LATEST)
     assert {"nights/2026-11-01", "nights/2026-11-03", "nights/2026-11-05"} < set(tops(nights))
     assert "nights/2026-11-04" not in tops(nights)
 
 
 def test_data_that_no_night_was_begun_with_goes(nights: Store) -> None:
     nights.put("data/half/plan.parquet", b"of a run that died")
-    assert sweep(take(nights, LENGTH), 5, "2026-11-05", LATEST) == ["data/half/"]
+    assert remove_old_nights(take_lease(nights, LENGTH), 5, "2026-11-05", LATEST) == ["data/half/"]
 
 
 def test_records_go_first(nights: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_records_go_first(nights: Store, monkeypatch: pytest.MonkeyPatch) -> Non
         delete(self, keys)
 
     monkeypatch.setattr(LocalStore, "delete", recorded)
-    remove(nights, "nights/2026-11-03/")
+    remove_artifact(nights, "nights/2026-11-03/")
     assert gone[0] == "nights/2026-11-03/set/record.json"
     assert set(gone[1:]) == {"nights/2026-11-03/set/images/a.png", "nights/2026-11-03/report/plan.parquet"}
 
@@ -74,5 +74,5 @@ def test_records_go_first(nights: Store, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_run_that_was_overtaken_removes_nothing(nights: Store, overtaken: tuple[Lease, Lease]) -> None:
     before = tops(nights)
     with pytest.raises(LostLease):
-        sweep(overtaken[0], 1, "2026-11-05", LATEST)
+        remove_old_nights(overtaken[0], 1, "2026-11-05", LATEST)
     assert tops(nights) == before

@@ -8,11 +8,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.errors import BadInput
 from cxr.nightly import steps
-from cxr.nightly.lease import LENGTH, Lease, LostLease, take
-from cxr.nightly.steps import StepFailed, done, run
-from cxr.store import Made, Record, Store, commit_record, recipe_digest
+from cxr.nightly.lease import LENGTH, Lease, LostLease, take_lease
+from cxr.nightly.steps import StepFailed, ensure_step, run_step
+from cxr.store import Store
 
 
 def python(code: str) -> list[str]:
@@ -23,7 +24,7 @@ def test_a_step_that_is_done_is_not_run_again(store: Store) -> None:
     record = Record(kind="set", recipe={}, recipe_digest=recipe_digest({}), made=Made(count=0, bytes=0, digest=""),
                     objects=[])  # fmt: skip
     commit_record(store, record)
-    assert done(take(store, LENGTH), "ingest", store, python("raise SystemExit(1)")) == record
+    assert ensure_step(take_lease(store, LENGTH), "ingest", store, python("raise SystemExit(1)")) == record
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,13 @@ def test_a_step_that_is_done_is_not_run_again(store: Store) -> None:
 )
 def test_a_step_that_fails_says_how(store: Store, code: str, ended: str, exit_code: int) -> None:
     with pytest.raises(StepFailed, match=ended) as caught:
-        run(take(store, LENGTH), "generate", python(code))
+        run_step(take_lease(store, LENGTH), "generate", python(code))
     assert caught.value.code == exit_code
 
 
 def test_a_step_that_leaves_nothing_is_told(store: Store) -> None:
     with pytest.raises(BadInput, match="--generate: left nothing in"):
-        done(take(store, LENGTH), "generate", store, python("pass"))
+        ensure_step(take_lease(store, LENGTH), "generate", store, python("pass"))
 
 
 def test_a_step_is_ended_when_the_lease_is_lost(overtaken: tuple[Lease, Lease]) -> None:
@@ -50,7 +51,7 @@ def test_a_step_is_ended_when_the_lease_is_lost(overtaken: tuple[Lease, Lease]) 
     early.lost.set()
     start = time.monotonic()
     with pytest.raises(LostLease):
-        run(early, "finetune", python("import time; time.sleep(60)"))
+        run_step(early, "finetune", python("import time; time.sleep(60)"))
     assert time.monotonic() - start < 30
     assert not any(child.is_running() for child in psutil.Process().children())
 
@@ -86,8 +87,8 @@ try:
 finally:
     pathlib.Path({str(ended)!r}).touch()
 """
-    lease = replace(take(store, LENGTH), lost=Interrupted(begun))
+    lease = replace(take_lease(store, LENGTH), lost=Interrupted(begun))
     with pytest.raises(KeyboardInterrupt):
-        run(lease, "generate", python(code))
+        run_step(lease, "generate", python(code))
     assert not any(child.is_running() for child in psutil.Process().children())
     assert ended.exists() == (answer != "pass")

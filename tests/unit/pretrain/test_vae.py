@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from cxr.latents import latent_moments, to_signal
+from cxr.diffusion.latents import latent_moments, to_signal
 from cxr.pretrain.config import VaeConfig
 from cxr.pretrain.vae import edge_error, texture_error, train_vae
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr.report.figures import draw
+from cxr.study.pages.plots import draw
 from cxr.study.results import Study
 from tests.unit.report.sample import TEN, optimistic, sample_study, unfinished
 
@@ -14,7 +14,7 @@ def binary() -> Study:
 
 @pytest.fixture(scope="session")
 def ten() -> Study:
-    """Ten findings, of phantoms, with optimism."""
+    """Ten findings, of phantoms, with the bias of choosing on the test set."""
     return optimistic(sample_study(TEN, phantom=True))
 
 

@@ -5,9 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from cxr.data.findings import FINDINGS
+from cxr.prompts.findings import FINDINGS
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Source, Spread, Study, Subgroup
+from cxr.study.results import (
+    METRICS,
+    ArmResult,
+    ClassMetrics,
+    Difference,
+    Source,
+    Spread,
+    Study,
+    Subgroup,
+    ValidationPoint,
+)
 
 TWO = ("NORMAL", "PNEUMONIA")
 TEN = tuple(FINDINGS)
@@ -60,13 +70,13 @@ def sample_arm(arm: Arm, classes: Sequence[str], seeds: Sequence[int], rng: np.r
     curves = {seed: curve(centre, rng) for seed in seeds}
     return ArmResult(
         arm=arm.name,
-        title=titled(arm),
+        label=titled(arm),
         control=arm.control,
         real=real,
         synthetic=synthetic,
         seeds=list(seeds),
         failed=[],
-        figures=spread,
+        metrics=spread,
         differences=[
             difference(other, metric, gain + rng.normal(0, 0.003), seeds)
             for other, gain in pairs
@@ -77,7 +87,7 @@ def sample_arm(arm: Arm, classes: Sequence[str], seeds: Sequence[int], rng: np.r
         roc=np.stack([rates, rates ** ((1 - centre) / centre)], axis=1).tolist(),
         curves=curves,
         best={seed: int(np.argmax([point.auroc for point in points])) for seed, points in curves.items()},
-        optimism=None,
+        selection_bias=None,
         subgroups=subgroups(centre, seeds, rng),
         hours=len(seeds) * (0.4 + rng.uniform(0, 0.05)),
         device="NVIDIA H100",
@@ -109,18 +119,18 @@ def difference(against: str, metric: str, mean: float, seeds: Sequence[int]) -> 
     )  # fmt: skip
 
 
-def curve(centre: float, rng: np.random.Generator) -> list[Point]:
+def curve(centre: float, rng: np.random.Generator) -> list[ValidationPoint]:
     steps = np.arange(1, 21)
     aurocs = centre - 0.3 * np.exp(-steps / 3) + rng.normal(0, 0.006, 20)
     losses = 0.7 * np.exp(-steps / 8)
     figures = zip((19 * steps).tolist(), losses.tolist(), aurocs.tolist(), strict=True)
-    return [Point(step, loss, auroc, auroc - 0.05) for step, loss, auroc in figures]
+    return [ValidationPoint(step, loss, auroc, auroc - 0.05) for step, loss, auroc in figures]
 
 
 def class_figures(
     name: str, centre: float, pictures: int, seeds: Sequence[int], rng: np.random.Generator
-) -> ClassFigures:
-    return ClassFigures(name, pictures, *(spread_around(centre - 0.02 * n, seeds, rng) for n in range(5)))
+) -> ClassMetrics:
+    return ClassMetrics(name, pictures, *(spread_around(centre - 0.02 * n, seeds, rng) for n in range(5)))
 
 
 def confusion(classes: int, right: float, seeds: int, rng: np.random.Generator) -> list[list[int]]:
@@ -142,14 +152,14 @@ def subgroups(centre: float, seeds: Sequence[int], rng: np.random.Generator) -> 
 
 def optimistic(study: Study) -> Study:
     """The same with the score of the epoch that is best on the test set."""
-    return replace(study, arms=[replace(arm, optimism=Spread(0.011, 0.004, 0.002, 0.02)) for arm in study.arms])
+    return replace(study, arms=[replace(arm, selection_bias=Spread(0.011, 0.004, 0.002, 0.02)) for arm in study.arms])
 
 
 def unfinished(study: Study) -> Study:
     """The same with an arm of which no trial ended well, and one that lost a seed."""
     lost, hurt, *others = study.arms[1:]
     nothing = replace(
-        lost, seeds=[], failed=lost.seeds, figures={}, differences=[], classes=[], confusion=[], roc=[], curves={},
+        lost, seeds=[], failed=lost.seeds, metrics={}, differences=[], classes=[], confusion=[], roc=[], curves={},
         best={}, subgroups=[], hours=0.0,
     )  # fmt: skip
     return replace(

@@ -8,10 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.report import figures
-from cxr.report.rows import pairs
-from cxr.study.results import Point
+from cxr.report import plots
+from cxr.study.pages import plots as figures
+from cxr.study.pages.rows import pairs
+from cxr.study.results import ValidationPoint
 
+PRINT = 300
 ALWAYS = {"accuracy.png", "differences.png", "roc.png", "training.png", "dose.png", "confusion.png"}
 
 
@@ -19,19 +21,21 @@ def pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def test_every_figure_is_for_print(drawn):
+def test_every_figure_is_for_print(binary, drawn, monkeypatch):
     assert set(drawn["binary"]) == ALWAYS and set(drawn["ten"]) == {*ALWAYS, "optimism.png"}
     for data in (*drawn["binary"].values(), *drawn["ten"].values()):
-        image = Image.open(io.BytesIO(data))
-        assert image.width == 2100 and round(image.info["dpi"][0]) == 300
-        assert pixels(data)[:, -4:].min() > 250  # nothing is cut off at the right
+        assert Image.open(io.BytesIO(data)).width == 7 * plots.DPI
+        assert pixels(data)[:, -2:].min() > 250  # nothing is cut off at the right
+    monkeypatch.setattr(plots, "DPI", PRINT)
+    image = Image.open(io.BytesIO(figures.accuracy(binary)))
+    assert image.width == 2100 and round(image.info["dpi"][0]) == 300
 
 
 def test_phantoms_are_marked_in_the_corner_of_every_figure(binary, drawn):
     """The corner is white but for the mark, whose colour is the orange of a warning."""
 
     def marked(data: bytes) -> bool:
-        red, _, blue = np.moveaxis(pixels(data)[:80, -1000:], -1, 0)
+        red, _, blue = np.moveaxis(pixels(data)[: plots.DPI // 4, -3 * plots.DPI :], -1, 0)
         return bool((red - blue > 150).any())
 
     assert all(marked(data) for data in drawn["ten"].values())
@@ -43,7 +47,9 @@ def test_one_seed_and_lost_arms_are_drawn_as_far_as_they_go(odd, drawn):
     """A row an arm: nine are left of eleven."""
     found = figures.draw(odd)
     assert set(found) == ALWAYS
-    assert pixels(drawn["binary"]["accuracy.png"]).shape[0] - pixels(found["accuracy.png"]).shape[0] == 2 * 0.6 * 300
+    assert pixels(drawn["binary"]["accuracy.png"]).shape[0] - pixels(found["accuracy.png"]).shape[0] == pytest.approx(
+        2 * 0.6 * plots.DPI, abs=1
+    )
 
 
 def test_without_comparisons_there_is_no_forest_plot(binary):
@@ -53,12 +59,12 @@ def test_without_comparisons_there_is_no_forest_plot(binary):
 
 def test_the_same_study_is_the_same_bytes(binary, drawn):
     assert figures.accuracy(binary) == drawn["binary"]["accuracy.png"]
-    better = replace(binary.arms[0], figures=binary.arms[0].figures | {"accuracy": binary.arms[5].figures["auroc"]})
+    better = replace(binary.arms[0], metrics=binary.arms[0].metrics | {"accuracy": binary.arms[5].metrics["auroc"]})
     assert figures.accuracy(replace(binary, arms=[better, *binary.arms[1:]])) != drawn["binary"]["accuracy.png"]
 
 
 def test_a_mean_curve_is_of_the_steps_that_every_seed_has():
-    curves = [[Point(step, 0.1, auroc, 0.5) for step, auroc in points] for points in (
+    curves = [[ValidationPoint(step, 0.1, auroc, 0.5) for step, auroc in points] for points in (
         [(10, 0.5), (20, 0.7), (30, 0.9)], [(10, 0.7), (20, 0.8)],
     )]  # fmt: skip
     steps, aurocs = figures.mean_curve(curves)
@@ -100,4 +106,4 @@ def test_an_arm_that_nothing_varied_in_has_no_band(binary):
         return int((pixels(figures.differences(study)) == (0xDF, 0xE3, 0xE6)).all(axis=-1).sum())
 
     arms = [replace(arm, differences=[replace(d, detectable=None) for d in arm.differences]) for arm in binary.arms]
-    assert gray(binary) > 100_000 and gray(replace(binary, arms=arms)) == 0
+    assert gray(binary) > 100_000 * (plots.DPI / PRINT) ** 2 and gray(replace(binary, arms=arms)) == 0

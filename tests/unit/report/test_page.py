@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from cxr.report.html import embedded
-from cxr.report.page import FIGURES, GRID, page
+from cxr.report import plots
+from cxr.report.pages import embedded
+from cxr.study.pages.page import FIGURES, GRID, page
 from tests.unit.report.sample import sample_quality
 
 RECORD = {"recipe": {"size": 128, "note": "<script>"}, "versions": {"cxr": "0.1.0"}, "made": {"count": 7}}
@@ -43,7 +44,7 @@ def test_the_page_holds_its_figures_and_links_to_the_files_beside_it(text, drawn
     assert len(images) == len(drawn["ten"]) and all(image["alt"] for image in images)
     for image in images:
         shown = Image.open(io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))))
-        assert shown.width == 1400
+        assert shown.width == 7 * plots.DPI
 
 
 def test_the_page_needs_no_script_and_no_other_address(text):
@@ -58,7 +59,7 @@ def test_everything_that_the_study_says_is_there(text, ten):
         assert line in text
     for source in ten.sources:
         assert source.digest[:12] in text and source.uri in text
-    assert "Not for clinical use" in text and "Subgroups" in text and "Optimism" in text
+    assert "Not for clinical use" in text and "Subgroups" in text and "Test-set selection bias" in text
     assert "&lt;script&gt;" in text and "&#34;count&#34;" not in text
 
 
@@ -90,7 +91,7 @@ def test_a_distance_is_a_fid_only_with_the_network_of_the_field(ten):
 
 def test_what_was_not_given_is_said_or_left_out(odd, binary):
     bare = page(odd, {}, {})
-    assert "Not measured: no evaluation was given." in bare and "<img" not in bare and "Optimism" not in bare
+    assert "Not measured: no evaluation was given." in bare and "<img" not in bare and "selection bias" not in bare
     assert f"{len(odd.arms) - 2}, 2 failed" in bare
     unknown = replace(binary, test_patients=360)  # each picture stands for a patient of its own
     assert "360 of 241 patients" in page(binary, {}, {}) and "of 360 patients" not in page(unknown, {}, {})
@@ -110,6 +111,12 @@ def test_what_a_user_wrote_is_text(binary):
     hostile = replace(binary, answer='<img src=x onerror="alert(1)">', notes=["<script>alert(2)</script>"])
     elements = Elements(page(hostile, {"<b>": {"recipe": {"a": "</pre><script>"}}}, {}))
     assert not elements.all("script") and not elements.all("img") and not elements.all("b")
+
+
+def test_a_wide_picture_is_embedded_no_wider_than_a_screen():
+    data = io.BytesIO()
+    Image.new("RGB", (2100, 300)).save(data, "PNG")
+    assert Image.open(io.BytesIO(base64.b64decode(embedded(data.getvalue()).split(",")[1]))).size == (1400, 200)
 
 
 def test_a_small_picture_is_embedded_as_it_is():

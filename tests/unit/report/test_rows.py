@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cxr.report import rows
+from cxr.study.pages import rows
 from cxr.study.results import Spread, Study
 from tests.unit.report.sample import unfinished
 
@@ -55,9 +55,9 @@ def test_less_calibration_error_is_better(binary):
 
 def test_results_show_every_arm_with_figures_and_intervals(binary):
     head, cells = rows.results(binary)
-    assert [line[0] for line in cells] == [arm.title for arm in binary.arms]
+    assert [line[0] for line in cells] == [arm.label for arm in binary.arms]
     assert all(len(line) == len(head) for line in cells)
-    found, spread = row(binary, "synth_50"), binary.arms[2].figures["f1"]
+    found, spread = row(binary, "synth_50"), binary.arms[2].metrics["f1"]
     assert found["F1"] == f"{spread.mean:.3f} ({spread.low:.3f} to {spread.high:.3f})"
     assert (found["real"], found["synthetic"], found["seeds"]) == ("1,200", "600", "3")
     assert row(binary, "baseline")["difference from baseline"] == row(binary, "baseline")["p (Holm)"] == "-"
@@ -78,8 +78,8 @@ PERFECT, SCATTERED, STILL = Spread(1.0, 0.0, 0.934, 1.0), Spread(0.773, 0.231, 0
 def test_an_interval_that_says_nothing_is_not_shown(binary):
     """0.10 to 0.99 of an accuracy becomes the scatter that made it; an AUROC's is shown, whatever its width."""
     first = binary.arms[0]
-    figures = first.figures | {"auroc": SCATTERED, "accuracy": SCATTERED, "calibration_error": STILL}
-    study = replace(binary, arms=[replace(first, figures=figures), *binary.arms[1:]])
+    metrics = first.metrics | {"auroc": SCATTERED, "accuracy": SCATTERED, "calibration_error": STILL}
+    study = replace(binary, arms=[replace(first, metrics=metrics), *binary.arms[1:]])
     shown = row(study, "baseline")
     assert shown["accuracy"] == "0.773 (seeds ± 0.231)" and shown["ECE"] == "0.000"
     assert shown["AUROC"] == "0.773 (0.100 to 0.990)"
@@ -89,7 +89,7 @@ def test_an_interval_that_says_nothing_is_not_shown(binary):
 
 
 def test_a_perfect_figure_is_explained_with_what_so_few_patients_allow(binary):
-    arm = replace(binary.arms[1], figures=binary.arms[1].figures | {"auroc": PERFECT})
+    arm = replace(binary.arms[1], metrics=binary.arms[1].metrics | {"auroc": PERFECT})
     study = replace(binary, arms=[binary.arms[0], arm, *binary.arms[2:]])
     assert row(study, "synth_25")["AUROC"] == "1.000 (0.934 to 1.000)"
     (line,) = rows.explained(study)

@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from cxr.report.tables import files, latex
-from cxr.study.results import METRICS, ArmResult, ClassFigures, Difference, Point, Spread, Study, study_json
+from cxr.study.pages.table_files import files, latex
+from cxr.study.results import METRICS, ArmResult, ClassMetrics, Difference, Spread, Study, ValidationPoint, study_json
 
 SPREAD = Spread(0.9, 0.01, 0.88, 0.92)
 CLASSES = ["NORMAL", "PNEUMONIA_50%"]
@@ -18,13 +18,14 @@ def difference(against: str, mean: float, p: float, metric: str = "auroc") -> Di
     )
 
 
-def arm(name: str, title: str, *differences: Difference, control: str | None = None) -> ArmResult:
+def arm(name: str, label: str, *differences: Difference, control: str | None = None) -> ArmResult:
     return ArmResult(
-        arm=name, title=title, control=control, real=1200, synthetic=300, seeds=[42, 123], failed=[456],
-        figures=dict.fromkeys(METRICS, SPREAD), differences=list(differences),
-        classes=[ClassFigures(name, 100, *[SPREAD] * 5) for name in CLASSES], confusion=[[90, 10], [8, 92]],
-        roc=[[0.0, 0.0], [1.0, 1.0]], curves={42: [Point(10, 0.5, 0.8, 0.7)], 123: [Point(10, 0.5, 0.8, 0.7, 0.9)]},
-        best={42: 0, 123: 0}, optimism=None, subgroups=[], hours=0.5, device="cpu",
+        arm=name, label=label, control=control, real=1200, synthetic=300, seeds=[42, 123], failed=[456],
+        metrics=dict.fromkeys(METRICS, SPREAD), differences=list(differences),
+        classes=[ClassMetrics(name, 100, *[SPREAD] * 5) for name in CLASSES], confusion=[[90, 10], [8, 92]],
+        roc=[[0.0, 0.0], [1.0, 1.0]],
+        curves={42: [ValidationPoint(10, 0.5, 0.8, 0.7)], 123: [ValidationPoint(10, 0.5, 0.8, 0.7, 0.9)]},
+        best={42: 0, 123: 0}, selection_bias=None, subgroups=[], hours=0.5, device="cpu",
     )  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def study() -> Study:
         arm("baseline", "100 % real"),
         arm("twice", "100 % real, 2 times", difference("baseline", 0.01, 0.3)),
         arm("synth_100", "100 % real + 100 % synthetic", *better, control="twice"),
-        replace(arm("lost", "100 % synthetic"), figures={}, classes=[], seeds=[]),
+        replace(arm("lost", "100 % synthetic"), metrics={}, classes=[], seeds=[]),
     ]
     counts = dict.fromkeys(CLASSES, 100)
     return Study(

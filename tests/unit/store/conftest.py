@@ -150,16 +150,18 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[pytest.MonkeyPatc
 @pytest.fixture
 def fake(aws: pytest.MonkeyPatch) -> Iterator[FakeS3]:
     server = FakeS3()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     aws.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
     aws.setenv("AWS_ACCESS_KEY_ID", "key")
     aws.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    sleep = time.sleep
+    aws.setattr(time, "sleep", lambda seconds: sleep(seconds / 100))  # before a request is tried again
     yield server
     server.shutdown()
     server.server_close()
 
 
 def _forget() -> None:
-    capabilities._learned.clear()
+    capabilities._known.clear()
     capabilities._warn_once.cache_clear()
     s3_client.connect.cache_clear()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr.errors import BadInput
-from cxr.store import Listed, check_key, digest_of, open_store, sha256
+from cxr.store import ListedObject, check_key, digest_of, open_store, sha256
 
 _NASTY = st.text(st.sampled_from("ab./\\\0\n~ é:*%\ud800-t"), max_size=30) | st.text(max_size=250)
 
@@ -38,7 +38,7 @@ def test_any_key_is_refused_or_stored_listed_and_deleted(place, key, data):
     except BadInput:
         assert not list(place.rglob("*"))
         return
-    assert list(store.list()) == [Listed(key, len(data))] and store.get(key) == data
+    assert list(store.list()) == [ListedObject(key, len(data))] and store.get(key) == data
     store.delete([key])
     (place / "inner").rmdir()  # empty, and nothing beside it
     assert not list(place.iterdir())

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.artifact import plan_marks, read_record, recipe_digest, refuse_other, verify
 from cxr.data.catalog import read_set
-from cxr.data.lineage import about_patients, is_phantom, seen_by
+from cxr.data.lineage import describe_patients, has_phantoms, merge_lineages, read_lineage
 from cxr.errors import BadInput, StoreError
-from cxr.store import open_store, plan_marks, read_record, recipe_digest, refuse_other, verify
+from cxr.store import open_store
 
 MUTANTS = 1000
 VALUES = (None, True, 0, -1, 1e308, "", "x" * 3000, "\ud800", "../../etc/passwd", "/etc/passwd", [], {}, [[1]],
@@ -65,8 +66,8 @@ def test_a_thousand_mutated_records(stored_set):
     def reading() -> None:
         verify(whole.store)
         found = read_set(whole.store)
-        about_patients(found.sources, found.record.metrics.get("patients_seen"))
-        is_phantom(found.sources), seen_by(found.record.metrics.get("patients_seen")), found.digest
+        describe_patients(found.sources, found.record.metrics.get("patients_seen"))
+        has_phantoms(found.sources), merge_lineages(read_lineage(found.record.metrics)), found.digest
 
     for number in range(MUTANTS):
         if number % 4 == 0:
@@ -95,7 +96,7 @@ def test_a_thousand_mutated_plans(tmp_path):
     store, draw, worked = open_store(str(tmp_path)), random.Random(2), 0
     for number in range(MUTANTS):
         table = pa.table({"unit": pa.array(range(50), pa.int32()), "prompt": ["clear"] * 50})
-        marks = plan_marks(recipe, recipe_digest(recipe))
+        marks = plan_marks(recipe)
         if number % 2:
             changed = mutated(draw, recipe)
             try:

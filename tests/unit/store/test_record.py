@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxr.artifact import Made, Record, commit_record, library_versions, read_record, recipe_digest, refuse_other
 from cxr.errors import BadInput
-from cxr.store import (
-    Made,
-    Record,
-    Stored,
-    commit_record,
-    library_versions,
-    open_store,
-    read_record,
-    recipe_digest,
-    refuse_other,
-)
+from cxr.store import StoredObject, open_store
 
 RECIPE = {"model": "tiny", "sampler": {"steps": 30, "guidance": 7.5}, "findings": ["a", "b"]}
 _JSON = st.dictionaries(
@@ -35,7 +26,7 @@ def store(tmp_path):
 def _record(recipe: dict = RECIPE, kind: str = "images", **more) -> Record:
     made = Made(count=1, bytes=2, digest="d")
     return Record(kind=kind, recipe=recipe, recipe_digest=recipe_digest(recipe), made=made,
-                  objects=[Stored("catalog.parquet", 3, "s")], **more)  # fmt: skip
+                  objects=[StoredObject("catalog.parquet", 3, "s")], **more)  # fmt: skip
 
 
 def _begin(store, recipe: dict, digest: str | None = None) -> None:

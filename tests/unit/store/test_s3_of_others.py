@@ -32,7 +32,7 @@ def test_an_endpoint_that_takes_no_checksums_is_asked_once_and_gets_md5s(fake, s
     fake.manners = {"no checksums"}
     assert store.put_if_absent("commit", b"x")
     store.put("a", b"1")
-    capabilities._learned.clear()  # as in the machine's next process
+    capabilities._known.clear()  # as in the machine's next process
     store.put("b", b"2")
     assert {key: value for key, value in fake.objects.items() if key != "/bucket/set/commit"} == {
         "/bucket/set/a": b"1",
@@ -87,14 +87,14 @@ def test_keys_without_the_right_to_delete_are_no_missing_ability(fake, store):
     fake.always = "AccessDenied"
     with pytest.raises(StoreError, match="AccessDenied"):
         store.delete(["a"])
-    assert capabilities.recall(fake.endpoint, "bucket", "multi_delete") is None
+    assert capabilities.lookup(fake.endpoint, "bucket", "multi_delete") is None
 
 
 def test_an_endpoint_that_takes_neither_conditions_nor_checksums(fake, store):
     fake.manners = {"no conditions", "no checksums"}
     assert store.put_if_absent("a", b"1") and not store.put_if_absent("a", b"2")
     assert fake.objects == {"/bucket/set/a": b"1"}
-    able = {what: capabilities.recall(fake.endpoint, "bucket", what) for what in capabilities.LOST}
+    able = {what: capabilities.lookup(fake.endpoint, "bucket", what) for what in capabilities.CONSEQUENCES}
     assert able == {"conditional": False, "checksums": False, "multi_delete": None}
 
 
@@ -119,7 +119,7 @@ def test_what_fails_while_parquet_is_read_is_told_as_everywhere(fake, store, mon
     pq.write_table(pa.table({"n": range(10)}), file)
     store.put("catalog.parquet", file.getvalue())
     opened = store.open("catalog.parquet")
-    monkeypatch.setattr(s3_client, "_OUTAGE_S", 0.1)
+    monkeypatch.setattr(s3_client, "_MAX_OUTAGE_S", 0.1)
     fake.always = "SlowDown"
     with pytest.raises(StoreError, match="overloaded or down"):
         pq.read_table(opened) if reading == "whole table" else list(pq.ParquetFile(opened).iter_batches())
@@ -162,7 +162,7 @@ def test_the_profiles_addressing_style_is_followed(aws, tmp_path, style, path):
             """Quiet."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
         wanted = f"s3 =\n  addressing_style = {style}\n" if style else ""
         (tmp_path / "config").write_text(f"[default]\n{wanted}")
         settings = {"CONFIG_FILE": str(tmp_path / "config"), "ACCESS_KEY_ID": "k", "SECRET_ACCESS_KEY": "s"}

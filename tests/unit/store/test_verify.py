@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest, verify
 from cxr.errors import BadInput
-from cxr.store import Made, Record, commit_record, open_store, recipe_digest, verify
+from cxr.store import open_store
 
 _JOB = Path(__file__).parents[3] / "jobs" / "verify.py"
 

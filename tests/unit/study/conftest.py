@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cxr.artifact import Made, Record, recipe_digest
 from cxr.data.catalog import CatalogSet
-from cxr.store import Made, Record, recipe_digest
 
 CLASSES = ["normal", "pneumonia"]
 

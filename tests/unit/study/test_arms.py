@@ -9,7 +9,7 @@ import pytest
 from cxr.classify.config import ClassifyConfig
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput
-from cxr.study.arms import Pool, check_counts, dealt_anew, drawn, read_arms
+from cxr.study.arms import Pool, check_counts, draw_training_set, read_arms, shuffle_labels
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 
 STEPS_OF = ClassifyConfig(epochs=3, batch=32).steps
@@ -24,38 +24,38 @@ def pool() -> Pool:
 
 
 def test_each_class_gives_its_share(pool: Pool) -> None:
-    found = drawn(Arm(name="a", real=25, synthetic=50), pool, seed=1)
+    found = draw_training_set(Arm(name="a", real=25, synthetic=50), pool, seed=1)
     assert [(found.real < 60).sum(), (found.real >= 60).sum()] == [15, 5]
     assert [(found.synthetic < 160).sum(), (found.synthetic >= 160).sum()] == [30, 10]  # of the real counts
 
 
 def test_smaller_parts_lie_in_larger_ones_of_the_same_seed(pool: Pool) -> None:
-    parts = [drawn(Arm(name="a", real=p, synthetic=p), pool, seed=7) for p in (10, 25, 50, 100)]
+    parts = [draw_training_set(Arm(name="a", real=p, synthetic=p), pool, seed=7) for p in (10, 25, 50, 100)]
     for small, large in pairwise(parts):
         assert set(small.real) < set(large.real) and set(small.synthetic) < set(large.synthetic)
-    other = drawn(Arm(name="a", synthetic=25), pool, seed=8)
+    other = draw_training_set(Arm(name="a", synthetic=25), pool, seed=8)
     assert set(other.synthetic) != set(parts[1].synthetic)
 
 
 def test_a_part_of_the_real_data_is_the_same_with_every_seed(pool: Pool) -> None:
     """One generator can have learned from just these pictures. In 0.1 each seed drew others."""
-    parts = [drawn(Arm(name="a", real=25, synthetic=50), pool, seed) for seed in (7, 8)]
+    parts = [draw_training_set(Arm(name="a", real=25, synthetic=50), pool, seed) for seed in (7, 8)]
     assert np.array_equal(parts[0].real, parts[1].real)
     assert not np.array_equal(parts[0].synthetic, parts[1].synthetic)
 
 
 def test_arms_draw_alike_whatever_else_is_drawn(pool: Pool) -> None:
-    alone, mixed = (drawn(Arm(name="a", real=25, synthetic=s), pool, seed=7) for s in (0, 100))
+    alone, mixed = (draw_training_set(Arm(name="a", real=25, synthetic=s), pool, seed=7) for s in (0, 100))
     assert np.array_equal(alone.real, mixed.real) and not len(alone.synthetic)
 
 
 def test_the_smallest_share_is_one_picture_of_each_class(pool: Pool) -> None:
-    assert len(drawn(Arm(name="a", real=0.1), pool, seed=1).real) == 2
+    assert len(draw_training_set(Arm(name="a", real=0.1), pool, seed=1).real) == 2
 
 
 def exposures(arm: Arm, pool: Pool, budget: int | None) -> tuple[float, int]:
     """How often each real picture is shown, in batches of one, and the steps of all phases."""
-    found = drawn(arm, pool, seed=1)
+    found = draw_training_set(arm, pool, seed=1)
     phases = found.phases(arm, ClassifyConfig(epochs=3, batch=2).steps, budget)
     shown = sum(steps * np.isin(rows, found.real).mean() for rows, steps in phases)
     return shown / max(len(found.real), 1), sum(steps for _, steps in phases)
@@ -96,34 +96,34 @@ def test_a_budget_brings_its_controls(budget: str, real_alone: set[str]) -> None
 def test_shuffled_labels_are_as_many_of_each_class_and_say_nothing() -> None:
     labels = np.arange(4000) % 2
     rows = np.arange(1000, 4000)
-    dealt = dealt_anew(labels, rows, seed=3)
-    assert np.array_equal(dealt[:1000], labels[:1000]) and np.array_equal(labels, np.arange(4000) % 2)
-    assert dealt[rows].sum() == labels[rows].sum()
-    assert abs(np.corrcoef(dealt[rows], labels[rows])[0, 1]) < 0.06
-    assert not np.array_equal(dealt, dealt_anew(labels, rows, seed=4))
-    assert np.array_equal(dealt, dealt_anew(labels, rows, seed=3))
+    shuffled = shuffle_labels(labels, rows, seed=3)
+    assert np.array_equal(shuffled[:1000], labels[:1000]) and np.array_equal(labels, np.arange(4000) % 2)
+    assert shuffled[rows].sum() == labels[rows].sum()
+    assert abs(np.corrcoef(shuffled[rows], labels[rows])[0, 1]) < 0.06
+    assert not np.array_equal(shuffled, shuffle_labels(labels, rows, seed=4))
+    assert np.array_equal(shuffled, shuffle_labels(labels, rows, seed=3))
 
 
 def test_budget_in_epochs_follows_the_pictures(pool: Pool) -> None:
     both = Arm(name="a", synthetic=100)
-    [(rows, steps)] = drawn(both, pool, 1).phases(both, STEPS_OF, None)
+    [(rows, steps)] = draw_training_set(both, pool, 1).phases(both, STEPS_OF, None)
     assert (len(rows), steps) == (160, 15)
 
 
 def test_synthetic_first_then_real(pool: Pool) -> None:
     arm = Arm(name="a", synthetic=100, order="synthetic_first")
-    (first, _), (second, _) = drawn(arm, pool, 1).phases(arm, STEPS_OF, 9)
+    (first, _), (second, _) = draw_training_set(arm, pool, 1).phases(arm, STEPS_OF, 9)
     assert first.min() >= 80 and second.max() < 80
 
 
 def test_each_of_two_phases_takes_a_step_at_least(pool: Pool) -> None:
     arm = Arm(name="a", synthetic=100, order="synthetic_first")
-    assert [steps for _, steps in drawn(arm, pool, 1).phases(arm, STEPS_OF, 1)] == [1, 1]
+    assert [steps for _, steps in draw_training_set(arm, pool, 1).phases(arm, STEPS_OF, 1)] == [1, 1]
 
 
 def test_repeated_real_pictures_are_the_same_ones(pool: Pool) -> None:
     arm = Arm(name="a", repeat=2)
-    [(rows, _)] = drawn(arm, pool, 1).phases(arm, STEPS_OF, 9)
+    [(rows, _)] = draw_training_set(arm, pool, 1).phases(arm, STEPS_OF, 9)
     assert np.array_equal(np.unique(rows, return_counts=True)[1], np.full(80, 2))
 
 

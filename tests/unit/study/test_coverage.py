@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxr.study.components import Measured, auroc, mean, ratio
 from cxr.study.differences import Measurements, difference
+from cxr.study.influence import MetricWithInfluence, auroc, mean, ratio
 from cxr.study.results import MAIN, Spread
 from cxr.study.summary import spread_of
 
@@ -28,11 +28,11 @@ class Sample:
     seed_sd: float = 0.0  # of the constant
     shown: float = 0.5  # of the patients
 
-    def trials(self, rng: np.random.Generator) -> list[Measured]:
+    def trials(self, rng: np.random.Generator) -> list[MetricWithInfluence]:
         owners = np.repeat(np.arange(self.patients), rng.integers(1, self.most + 1, self.patients))
         return self.scored(rng, owners, seen(rng, owners))
 
-    def scored(self, rng: np.random.Generator, owners: np.ndarray, picture: np.ndarray) -> list[Measured]:
+    def scored(self, rng: np.random.Generator, owners: np.ndarray, picture: np.ndarray) -> list[MetricWithInfluence]:
         """Of every seed, 90 % of whose scores' variance is what the pictures are."""
         shown = owners < max(2, round(self.shown * self.patients))
         level = stats.norm.ppf(self.truth) * np.sqrt(2 + self.seed_sd**2) + rng.normal(0, self.seed_sd, self.seeds)
@@ -77,7 +77,10 @@ def test_an_ordinary_interval_is_hardly_wider():
     rng, sample, ratios = np.random.default_rng(0), Sample(400, 0.8), []
     for _ in range(50):
         trials = sample.trials(rng)
-        alone, found = spread_of([Measured(one.value, one.components, 0.0) for one in trials]), spread_of(trials)
+        alone, found = (
+            spread_of([MetricWithInfluence(one.value, one.components, 0.0) for one in trials]),
+            spread_of(trials),
+        )
         ratios.append((found.high - found.low) / (alone.high - alone.low))
     assert min(ratios) >= 1.0 and np.mean(ratios) < 1.03
 
@@ -89,7 +92,7 @@ def test_a_share_of_patients_is_held_by_its_interval(patients: int, truth: float
     assert held(truth, lambda: spread_of([share(rng, patients, truth, most)])) >= ENOUGH
 
 
-def share(rng: np.random.Generator, patients: int, truth: float, most: int) -> Measured:
+def share(rng: np.random.Generator, patients: int, truth: float, most: int) -> MetricWithInfluence:
     owners = np.repeat(np.arange(patients), rng.integers(1, most + 1, patients))
     return ratio(seen(rng, owners) < stats.norm.ppf(truth), np.ones(len(owners)), owners)
 

@@ -10,15 +10,15 @@ from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
-from cxr.study.finish import one_generator, settings, sources, told_source
-from cxr.study.job import Job, prepare
-from cxr.study.origins import of_phantoms, origins
+from cxr.study.finish import generator_notes, settings, source_of, sources
+from cxr.study.job import StudyJob, prepare
+from cxr.study.origins import origins, studies_phantoms
 from tests.unit.study.conftest import evaluation_of, of_record
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
 
-def job(place: Path, real: CatalogSet, *others) -> Job:
+def job(place: Path, real: CatalogSet, *others) -> StudyJob:
     return prepare(open_store(str(place)), ALONE, real, *(others or (None, None)), None)
 
 
@@ -38,7 +38,7 @@ def test_sets_have_pictures_and_an_evaluation_has_none(
 ) -> None:
     evaluation = open_store(str(tmp_path)), evaluation_of(real_set, synthetic_set)
     ours = job(tmp_path, real_set, synthetic_set, evaluation)
-    told = [told_source(name, record, ours) for name, record in sources(ours).items()]
+    told = [source_of(name, record, ours) for name, record in sources(ours).items()]
     assert [(one.name, one.pictures) for one in told] == [("real", 60), ("synthetic", 48), ("evaluation", 0)]
 
 
@@ -50,11 +50,11 @@ def test_each_synthetic_set_is_a_source_of_its_arms_and_one_run_of_a_generator(
     config = StudyConfig(arms=standard_arms(only=("limited_10", "limited_25")), allow_unchecked_copies=True)
     place = open_store(str(tmp_path))
     ours = prepare(place, config, real_set, synthetic_set, None, None, {"limited_10": own})
-    told = {one.name: (one.uri, one.arms) for one in (told_source(*each, ours) for each in sources(ours).items())}
+    told = {one.name: (one.uri, one.arms) for one in (source_of(*each, ours) for each in sources(ours).items())}
     assert told["synthetic"] == (synthetic_set.store.uri, ["limited_25"]) and told["real"][1] == []
     assert told["synthetic of limited_10"] == (own.store.uri, ["limited_10"])
     assert ours.recipe["own"] == {"limited_10": own.digest}
-    lines = one_generator(ours.sets.sides)
+    lines = generator_notes(ours.sets.sides)
     assert len(lines) == 2 and all(line.startswith("Only one generator run stands behind") for line in lines)
 
 
@@ -69,8 +69,8 @@ def test_a_study_is_of_phantoms_where_its_test_pictures_are(real_set: CatalogSet
     """A generator that began with phantoms does not make real test pictures phantoms; each part says what it is."""
     real = of_sources(real_set, "folder")
     learned = of_record(synthetic_set, metrics={"sources": ["folder", PHANTOM]})
-    assert not of_phantoms(real) and of_phantoms(of_sources(real_set, PHANTOM))
-    assert of_phantoms(learned)  # as the real set of a study: its pictures are of nobody
+    assert not studies_phantoms(real) and studies_phantoms(of_sources(real_set, PHANTOM))
+    assert studies_phantoms(learned)  # as the real set of a study: its pictures are of nobody
     assert origins(real, {"synthetic": learned}) == {
         "test pictures": "from folder: no phantoms among them",
         "training pictures": "from folder: no phantoms among them",
@@ -83,5 +83,5 @@ def test_only_the_test_part_decides(real_set: CatalogSet) -> None:
     split = real_set.table["split"].to_pylist()
     mixed = of_sources(real_set, *("folder" if part == "test" else PHANTOM for part in split))
     told, real = origins(mixed, {}), "from folder: no phantoms among them"
-    assert not of_phantoms(mixed)
+    assert not studies_phantoms(mixed)
     assert (told["test pictures"], told["training pictures"]) == (real, f"from {PHANTOM}")

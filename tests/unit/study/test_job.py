@@ -1,8 +1,7 @@
 """What the study job refuses when its sets are read leaves nothing behind. Ray is not started."""
 
 import contextlib
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,10 @@ from cxr import cli, cluster
 from cxr.data.catalog import CatalogSet
 from cxr.errors import BadInput
 
-JOB = Path(__file__).parents[3] / "jobs" / "study.py"
-
 
 @pytest.fixture(scope="module")
 def job():
-    spec = importlib.util.spec_from_file_location("study_job", JOB)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("cxr.jobs.study")
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +44,13 @@ def test_a_refusal_leaves_nothing_in_out(
     words = ["tiny", "--real", real_set.store.uri, "--synthetic", twin_set.store.uri, "--out", str(tmp_path / "out"),
              "--resize", "32", "--size", "32", "--allow-unchecked-copies", "--workers-per-trial", "2"]  # fmt: skip
     with pytest.raises(BadInput, match=line):
-        job.main(cli.parse(job.Args, words, ""))
+        job.main(cli.parse(job.Args, words))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def arms_of(job, *words: str) -> set[str]:
     given = ["tiny", "--real", "r", "--out", "o", *words]
-    return {arm.name for arm in job.configured(cli.parse(job.Args, given, "")).arms}
+    return {arm.name for arm in job.build_config(cli.parse(job.Args, given)).arms}
 
 
 def test_a_budget_on_the_command_line_brings_its_controls(job, tmp_path: Path) -> None:
@@ -75,7 +69,7 @@ def test_a_primary_arm_on_the_command_line_must_be_there(job) -> None:
 
 def test_sets_of_single_arms_are_named(job) -> None:
     words = ["tiny", "--real", "r", "--out", "o", "--synthetic", "s3://b/x=1", "--synthetic", "limited_10=s3://b/y"]
-    places = job.synthetic_places(cli.parse(job.Args, words, "").synthetic)
+    places = job.synthetic_places(cli.parse(job.Args, words).synthetic)
     assert places == {job.MAIN: "s3://b/x=1", "limited_10": "s3://b/y"}
     for twice in (["a", "b"], ["limited_10=a", "limited_10=b"]):
         with pytest.raises(BadInput, match="would have two sets"):

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.prompt_accuracy import PromptAccuracy, told_accuracies
+from cxr.data.prompt_accuracy import PromptAccuracy, record_accuracies
 from cxr.errors import BadInput
 from cxr.store import Store, open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.finish import labels
-from cxr.study.job import Job, prepare
-from cxr.study.labels_check import told, unfaithful_labels
+from cxr.study.finish import label_notes
+from cxr.study.job import StudyJob, prepare
+from cxr.study.labels_check import describe_prompt_accuracy, unfaithful_labels
 from tests.unit.study.conftest import evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
@@ -45,7 +45,9 @@ def evaluation(real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path):
     return written
 
 
-def prepared(place: Path, real: CatalogSet, synthetic: CatalogSet, evaluation, config: StudyConfig = CONFIG) -> Job:
+def prepared(
+    place: Path, real: CatalogSet, synthetic: CatalogSet, evaluation, config: StudyConfig = CONFIG
+) -> StudyJob:
     return prepare(open_store(str(place / "study")), config, real, synthetic, evaluation, None)
 
 
@@ -60,7 +62,7 @@ def test_a_set_that_does_not_show_what_was_asked_is_refused(
     allowed = CONFIG.model_copy(update={"allow_unfaithful_labels": True})
     ready = prepared(tmp_path, real_set, synthetic_set, found, allowed)
     assert any("asked for pneumonia, 0 of 60" in line for line in ready.allowed)
-    assert "0 of 60" in labels(ready)[0]
+    assert "0 of 60" in label_notes(ready)[0]
 
 
 def test_a_faithful_set_passes_and_its_prompt_accuracy_is_told(
@@ -68,7 +70,7 @@ def test_a_faithful_set_passes_and_its_prompt_accuracy_is_told(
 ) -> None:
     ready = prepared(tmp_path, real_set, synthetic_set, evaluation(seen(pneumonia=54)))
     assert ready.allowed == []
-    [line] = labels(ready)
+    [line] = label_notes(ready)
     assert line.startswith("Prompt accuracy of the set 'synthetic': 111 of 120 pictures (92 %)") and "54 of 60" in line
 
 
@@ -84,15 +86,15 @@ def test_what_was_not_measured_is_said_and_refuses_nothing(
     real_set: CatalogSet, synthetic_set: CatalogSet, evaluation, tmp_path: Path
 ) -> None:
     ready = prepared(tmp_path, real_set, synthetic_set, evaluation(None))
-    assert ready.allowed == [] and "not measured" in labels(ready)[0]
+    assert ready.allowed == [] and "not measured" in label_notes(ready)[0]
     alone = StudyConfig(arms=(Arm(name=BASELINE),))
-    assert labels(prepare(open_store(str(tmp_path / "b")), alone, real_set, None, None, None)) == []
+    assert label_notes(prepare(open_store(str(tmp_path / "b")), alone, real_set, None, None, None)) == []
 
 
 def test_a_set_without_copies_brings_the_figures_of_its_evaluation(
     real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
 ) -> None:
-    metrics = {"patients_seen": [], "prompt_accuracy": told_accuracies([NORMAL, NIH])}
+    metrics = {"patients_seen": [], "prompt_accuracy": record_accuracies([NORMAL, NIH])}
     clean = of_record(synthetic_set, kind="images without copies", recipe={"real": real_set.digest}, metrics=metrics)
     with pytest.raises(BadInput, match=r"asked for pneumonia, 29 of 100"):
         prepared(tmp_path, real_set, clean, None)
@@ -100,6 +102,8 @@ def test_a_set_without_copies_brings_the_figures_of_its_evaluation(
 
 def test_what_the_audit_measured_is_refused_and_a_classifier_that_cannot_tell_refuses_nothing() -> None:
     assert "about 11 % of these labels are right" in unfaithful_labels([NORMAL, NIH], CONFIG)
-    assert "about 11 %" in told("synthetic", [NORMAL, NIH])
+    assert "about 11 %" in describe_prompt_accuracy("synthetic", [NORMAL, NIH])
     blind = PromptAccuracy("pneumonia", 29, 100, 0.5, 0.45)
-    assert unfaithful_labels([NORMAL, blind], CONFIG) == "" and "too alike to say" in told("synthetic", [blind])
+    assert unfaithful_labels([NORMAL, blind], CONFIG) == "" and "too alike to say" in describe_prompt_accuracy(
+        "synthetic", [blind]
+    )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxr.study.components import auroc
-from cxr.study.statistics import delong, estimate, holm, unseen, welch
+from cxr.study.influence import auroc
+from cxr.study.statistics import delong, estimate, holm, unseen_variance, welch
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def study(design: Design, rng: np.random.Generator) -> tuple[bool, bool, bool, b
 
 def not_shown(values: np.ndarray, patients: np.ndarray) -> float:
     """The variance that no patient need have shown, of AUROCs [2, S]."""
-    return sum(unseen(value, count) for value, count in zip(values.mean(axis=1), patients.mean(axis=1), strict=True))
+    return sum(
+        unseen_variance(value, count) for value, count in zip(values.mean(axis=1), patients.mean(axis=1), strict=True)
+    )
 
 
 def measured(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from cxr.study import differences
-from cxr.study.components import Measured
 from cxr.study.config import StudyConfig
-from cxr.study.differences import Measurements, all_pairs, compared, primary_pair
+from cxr.study.differences import Measurements, compare_arms, list_pairs, primary_pair
+from cxr.study.influence import MetricWithInfluence
 from cxr.study.statistics import LEVEL, estimate, holm
 from tests.unit.study.test_null_studies import Design, measured
 
@@ -62,16 +62,16 @@ def errors(studies: int, seeds: int, **design: float) -> tuple[float, float]:
             name: Measurements(
                 list(range(seeds)),
                 [
-                    {"auroc": Measured(*one)}
+                    {"auroc": MetricWithInfluence(*one)}
                     for one in zip(values[arm].tolist(), components[arm], patients[arm].tolist(), strict=True)
                 ],
                 np.zeros((seeds, 2)),
             )
             for arm, name in enumerate(names)
         }
-        by_arm = compared(config.arms, config.primary, measurements)
+        by_arm = compare_arms(config.arms, config.primary, measurements)
         decided = {(arm, one.against): one.p_holm < LEVEL for arm, ones in by_arm.items() for one in ones}
-        assert len(decided) == len(all_pairs(config.arms))
+        assert len(decided) == len(list_pairs(config.arms))
         primary = decided.pop(primary_pair(config.arms, config.primary))
         wrong.append((primary, any(decided.values())))
     return tuple(np.mean(wrong, axis=0).tolist())
@@ -81,7 +81,7 @@ def errors(studies: int, seeds: int, **design: float) -> tuple[float, float]:
 def auroc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulated arms have no other figures."""
     monkeypatch.setattr(differences, "METRICS", ("auroc",))
-    monkeypatch.setattr(differences, "quantiles", lambda draws: (0.0, 0.0))
+    monkeypatch.setattr(differences, "interval_of_draws", lambda draws: (0.0, 0.0))
 
 
 def test_a_few_null_studies_err_rarely(auroc_alone: None) -> None:

@@ -8,13 +8,14 @@ import pyarrow.compute as pc
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import Shown, in_record, plain_name, shown
+from cxr.data.lineage import TrainingPatients, hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS
 from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.generators import generator_saw_more
-from cxr.study.sets import check_evaluation, check_no_twins, checked_protocol, compared, drawn_by, held_out, load
+from cxr.study.protocol import check_evaluation, check_protocol
+from cxr.study.sets import check_no_twins, draw_training_sets, load, match_sets, read_test_set
 from tests.unit.study.conftest import evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
@@ -25,21 +26,21 @@ def only(found: CatalogSet, column: str, *values: str) -> CatalogSet:
 
 
 def test_classes_by_name_and_the_positive_one_last(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    assert compared(real_set, synthetic_set, CONFIG).classes == ("normal", "pneumonia")
-    turned = compared(real_set, synthetic_set, CONFIG.model_copy(update={"positive": "normal"}))
+    assert match_sets(real_set, synthetic_set, CONFIG).classes == ("normal", "pneumonia")
+    turned = match_sets(real_set, synthetic_set, CONFIG.model_copy(update={"positive": "normal"}))
     assert turned.classes == ("pneumonia", "normal")
-    assert (turned.labels == 1 - compared(real_set, synthetic_set, CONFIG).labels).all()
+    assert (turned.labels == 1 - match_sets(real_set, synthetic_set, CONFIG).labels).all()
 
 
 def test_one_class_only(real_set: CatalogSet) -> None:
     with pytest.raises(BadInput, match="shows normal only"):
-        compared(only(real_set, "finding", "normal"), None, CONFIG)
+        match_sets(only(real_set, "finding", "normal"), None, CONFIG)
 
 
 @pytest.mark.parametrize(("kept", "missing"), [(("train", "test"), "validation"), (("train", "validation"), "test")])
 def test_a_part_is_missing(real_set: CatalogSet, kept: tuple[str, ...], missing: str) -> None:
     with pytest.raises(BadInput, match=f"has no {missing} part"):
-        compared(only(real_set, "split", *kept), None, CONFIG)
+        match_sets(only(real_set, "split", *kept), None, CONFIG)
 
 
 def test_a_patient_in_two_parts_is_refused(real_set: CatalogSet) -> None:
@@ -50,8 +51,8 @@ def test_a_patient_in_two_parts_is_refused(real_set: CatalogSet) -> None:
         return replace(real_set, table=real_set.table.set_column(column, "patient_id", pa.array(names, pa.string())))
 
     with pytest.raises(BadInput, match="1 patients are in more than one part"):
-        compared(named([*patients[:-1], patients[0]]), None, ALONE)
-    compared(named([None] * len(patients)), None, ALONE)
+        match_sets(named([*patients[:-1], patients[0]]), None, ALONE)
+    match_sets(named([None] * len(patients)), None, ALONE)
 
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
@@ -67,16 +68,16 @@ def unsplit(found: CatalogSet, rows: list[int]) -> CatalogSet:
 
 
 def test_a_set_without_a_split_is_split_by_picture_each_finding_alike(real_set: CatalogSet) -> None:
-    sets = compared(unsplit(real_set, list(range(60))), None, ALONE)
+    sets = match_sets(unsplit(real_set, list(range(60))), None, ALONE)
     assert sets.split_here
     parts = {part: list(sets.counts(part).values()) for part in ("train", "validation", "test")}
     assert parts == {"train": [21, 21], "validation": [3, 3], "test": [6, 6]}
-    assert len(held_out(sets).image_ids) == 12
+    assert len(read_test_set(sets).image_ids) == 12
 
 
 def test_that_split_does_not_depend_on_the_order_of_the_rows(real_set: CatalogSet) -> None:
     def split(rows: list[int]) -> dict[str, str]:
-        sets = compared(unsplit(real_set, rows), None, ALONE)
+        sets = match_sets(unsplit(real_set, rows), None, ALONE)
         return dict(zip(sets.real.table["image_id"].to_pylist(), sets.split.tolist(), strict=True))
 
     assert split(list(range(60))) == split(list(reversed(range(60))))
@@ -84,44 +85,44 @@ def test_that_split_does_not_depend_on_the_order_of_the_rows(real_set: CatalogSe
 
 def test_beside_synthetic_pictures_a_set_needs_its_own_split(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
     with pytest.raises(BadInput, match="has no train part"):
-        compared(unsplit(real_set, list(range(60))), synthetic_set, CONFIG)
+        match_sets(unsplit(real_set, list(range(60))), synthetic_set, CONFIG)
 
 
 def test_a_set_with_a_split_keeps_it(real_set: CatalogSet) -> None:
-    sets = compared(real_set, None, ALONE)
+    sets = match_sets(real_set, None, ALONE)
     assert not sets.split_here
     assert sets.split.tolist() == real_set.table["split"].to_pylist()
 
 
 def test_too_few_pictures_to_split(real_set: CatalogSet) -> None:
     with pytest.raises(BadInput, match="'pneumonia' has images of 2"):
-        compared(unsplit(real_set, [0, 1, 4, 5, 8, 2, 3]), None, ALONE)
+        match_sets(unsplit(real_set, [0, 1, 4, 5, 8, 2, 3]), None, ALONE)
 
 
 def test_labels_differ(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
     other = pa.array(["Pneumonia"] * len(synthetic_set.table))
     table = synthetic_set.table.set_column(2, "finding", other)
     with pytest.raises(BadInput, match="shows Pneumonia, --real has normal, pneumonia"):
-        compared(real_set, replace(synthetic_set, table=table), CONFIG)
+        match_sets(real_set, replace(synthetic_set, table=table), CONFIG)
 
 
 def test_a_picture_in_both_sets(real_set: CatalogSet) -> None:
     with pytest.raises(BadInput, match="60 pictures are in --real and in --synthetic"):
-        compared(real_set, real_set, CONFIG)
+        match_sets(real_set, real_set, CONFIG)
 
 
 def test_arms_need_synthetic_pictures(real_set: CatalogSet) -> None:
     with pytest.raises(BadInput, match="--synthetic"):
-        compared(real_set, None, CONFIG)
+        match_sets(real_set, None, CONFIG)
 
 
 def test_an_unknown_positive_finding(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
     with pytest.raises(BadInput, match="--positive 'covid': give one of two"):
-        compared(real_set, synthetic_set, CONFIG.model_copy(update={"positive": "covid"}))
+        match_sets(real_set, synthetic_set, CONFIG.model_copy(update={"positive": "covid"}))
 
 
-def shown_to(*patients: str) -> Shown:
-    return shown([plain_name(name, "") for name in patients], owner_key())
+def shown_to(*patients: str) -> TrainingPatients:
+    return pseudonymise([hashed_id(name, "") for name in patients], owner_key())
 
 
 @pytest.mark.parametrize("version", ["0.1", "with the model's list"])
@@ -129,79 +130,79 @@ def test_a_generator_that_saw_test_patients_is_refused(
     real_set: CatalogSet, synthetic_set: CatalogSet, version: str
 ) -> None:
     seen = shown_to("p1", "p29")  # of train, of test
-    metrics, lists = {"lineage": in_record((seen,))}, {seen.commitment: seen}
+    metrics, lists = {"lineage": record_lineage((seen,))}, {seen.commitment: seen}
     if version == "0.1":
-        metrics, lists = {"patients_seen": [plain_name("p1", ""), plain_name("p29", "")]}, NO_LISTS
-    sets, evaluation = compared(real_set, of_record(synthetic_set, metrics=metrics), CONFIG), evaluation_of
+        metrics, lists = {"patients_seen": [hashed_id("p1", ""), hashed_id("p29", "")]}, NO_LISTS
+    sets, evaluation = match_sets(real_set, of_record(synthetic_set, metrics=metrics), CONFIG), evaluation_of
     with pytest.raises(BadInput, match=r"trained on 1 patients of the test part.*--allow-seen-patients"):
-        checked_protocol(sets, CONFIG, evaluation(real_set, synthetic_set), lists)
+        check_protocol(sets, CONFIG, evaluation(real_set, synthetic_set), lists)
     allowed = CONFIG.model_copy(update={"allow_seen_patients": True})
-    [said] = checked_protocol(sets, allowed, evaluation(real_set, synthetic_set), lists)
+    [said] = check_protocol(sets, allowed, evaluation(real_set, synthetic_set), lists)
     assert "1 patients of the test part" in said
 
 
 def test_a_generator_that_saw_the_training_and_validation_patients_passes_without_a_list(
     real_set: CatalogSet, synthetic_set: CatalogSet
 ) -> None:
-    seen = {"lineage": in_record((shown_to(*(f"p{number}" for number in range(24))),))}
-    sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
-    assert checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set)) == []
+    seen = {"lineage": record_lineage((shown_to(*(f"p{number}" for number in range(24))),))}
+    sets = match_sets(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
+    assert check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set)) == []
 
 
 def test_what_cannot_be_checked_is_refused_or_told(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    seen = {"lineage": in_record((shown_to("p0", "p1"),))}
-    sets = compared(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
+    seen = {"lineage": record_lineage((shown_to("p0", "p1"),))}
+    sets = match_sets(real_set, of_record(synthetic_set, metrics=seen), CONFIG)
     with pytest.raises(BadInput, match=r"cannot be checked: .*give --lineage .*--allow-seen-patients"):
-        checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set))
+        check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set))
     allowed = CONFIG.model_copy(update={"allow_seen_patients": True})
-    [said] = checked_protocol(sets, allowed, evaluation_of(real_set, synthetic_set))
+    [said] = check_protocol(sets, allowed, evaluation_of(real_set, synthetic_set))
     assert "cannot be checked" in said
 
 
 def test_a_generator_of_which_nothing_is_known_is_refused(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    sets = compared(real_set, of_record(synthetic_set, metrics={}), CONFIG)
+    sets = match_sets(real_set, of_record(synthetic_set, metrics={}), CONFIG)
     with pytest.raises(BadInput, match="not known which patients"):
-        checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set))
+        check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set))
 
 
 def test_copies_must_have_been_looked_for(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    sets = compared(real_set, synthetic_set, CONFIG)
+    sets = match_sets(real_set, synthetic_set, CONFIG)
     with pytest.raises(BadInput, match="nobody looked for copies"):
-        checked_protocol(sets, CONFIG, None)
-    assert checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set)) == []
+        check_protocol(sets, CONFIG, None)
+    assert check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set)) == []
     cleared = of_record(
         synthetic_set, kind="images without copies", recipe={"real": real_set.digest}, metrics={"patients_seen": []}
     )
-    assert checked_protocol(compared(real_set, cleared, CONFIG), CONFIG, None) == []
+    assert check_protocol(match_sets(real_set, cleared, CONFIG), CONFIG, None) == []
     other = of_record(cleared, recipe={"real": "of another set"})
     with pytest.raises(BadInput, match="nobody looked for copies"):
-        checked_protocol(compared(real_set, other, CONFIG), CONFIG, None)
+        check_protocol(match_sets(real_set, other, CONFIG), CONFIG, None)
 
 
 def test_an_evaluation_that_found_copies_does_not_clear_the_set(
     real_set: CatalogSet, synthetic_set: CatalogSet
 ) -> None:
-    sets = compared(real_set, synthetic_set, CONFIG)
+    sets = match_sets(real_set, synthetic_set, CONFIG)
     with pytest.raises(BadInput, match=r"3 of its pictures are like training pictures; give the set without them"):
-        checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=3))
+        check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=3))
     with pytest.raises(BadInput, match="near-copies could not be told"):
-        checked_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=None))
+        check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=None))
     allowed = CONFIG.model_copy(update={"allow_unchecked_copies": True})
-    [said] = checked_protocol(sets, allowed, evaluation_of(real_set, synthetic_set, copies=3))
+    [said] = check_protocol(sets, allowed, evaluation_of(real_set, synthetic_set, copies=3))
     assert "3 of its pictures" in said
 
 
 def test_an_evaluation_that_could_not_tell_near_copies_has_not_looked(
     real_set: CatalogSet, synthetic_set: CatalogSet
 ) -> None:
-    sets, evaluation = compared(real_set, synthetic_set, CONFIG), evaluation_of(real_set, synthetic_set)
+    sets, evaluation = match_sets(real_set, synthetic_set, CONFIG), evaluation_of(real_set, synthetic_set)
     untold = evaluation.model_copy(update={"metrics": {**evaluation.metrics, "copies": None}})
     with pytest.raises(BadInput, match=r"near-copies could not be told.*--allow-unchecked-copies"):
-        checked_protocol(sets, CONFIG, untold)
+        check_protocol(sets, CONFIG, untold)
 
 
 def test_an_evaluation_of_other_sets_is_refused(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    sets = compared(real_set, synthetic_set, CONFIG)
+    sets = match_sets(real_set, synthetic_set, CONFIG)
     with pytest.raises(BadInput, match="of other sets"):
         check_evaluation("there", evaluation_of(synthetic_set, real_set), sets)
     with pytest.raises(BadInput, match="no finished evaluation"):
@@ -209,8 +210,8 @@ def test_an_evaluation_of_other_sets_is_refused(real_set: CatalogSet, synthetic_
 
 
 def test_only_used_pictures_are_read_each_once(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
-    sets, read = compared(real_set, synthetic_set, CONFIG), []
-    drawn = drawn_by(sets, CONFIG)
+    sets, read = match_sets(real_set, synthetic_set, CONFIG), []
+    drawn = draw_training_sets(sets, CONFIG)
     used = np.unique(np.concatenate([*(d.synthetic for d in drawn.values()), np.arange(60)]))
     pixels = load(sets, used, 32, read.append)
     assert sum(read) == len(pixels) == len(used) < len(sets.labels)
@@ -236,13 +237,13 @@ def own_set(stored_set) -> CatalogSet:
 def test_an_arm_takes_its_own_set_and_others_the_main_one(
     real_set: CatalogSet, synthetic_set: CatalogSet, own_set: CatalogSet
 ) -> None:
-    sets = compared(real_set, synthetic_set, LIMITED, {"limited_25": own_set})
+    sets = match_sets(real_set, synthetic_set, LIMITED, {"limited_25": own_set})
     assert list(sets.sides) == ["synthetic", "synthetic of limited_25"]
-    found = drawn_by(sets, LIMITED)
+    found = draw_training_sets(sets, LIMITED)
     assert (found["limited_25", 1].synthetic >= 108).all() and len(found["limited_25", 1].synthetic) == 40
     assert (found["synth_100", 1].synthetic < 108).all() and (found["synth_100", 1].synthetic >= 60).all()
     pixels = load(sets, np.array([0, 61, 109]), 32, lambda count: None)
-    alone = load(compared(real_set, own_set, LIMITED), np.array([61]), 32, lambda count: None)
+    alone = load(match_sets(real_set, own_set, LIMITED), np.array([61]), 32, lambda count: None)
     assert np.array_equal(pixels[2], alone[0]) and not np.array_equal(pixels[1], alone[0])
 
 
@@ -250,22 +251,22 @@ def test_an_own_set_is_checked_as_the_main_one_is(
     real_set: CatalogSet, synthetic_set: CatalogSet, own_set: CatalogSet
 ) -> None:
     with pytest.raises(BadInput, match=r"--synthetic limited_10=.*did you mean limited_25"):
-        compared(real_set, synthetic_set, LIMITED, {"limited_10": own_set})
+        match_sets(real_set, synthetic_set, LIMITED, {"limited_10": own_set})
     column = pa.array(["Pneumonia"] * len(own_set.table))
     strange = replace(own_set, table=own_set.table.set_column(2, "finding", column))
     with pytest.raises(BadInput, match="shows Pneumonia"):
-        compared(real_set, synthetic_set, LIMITED, {"limited_25": strange})
+        match_sets(real_set, synthetic_set, LIMITED, {"limited_25": strange})
     with pytest.raises(BadInput, match="60 pictures are in --real and in --synthetic"):
-        compared(real_set, synthetic_set, LIMITED, {"limited_25": real_set})
+        match_sets(real_set, synthetic_set, LIMITED, {"limited_25": real_set})
     with pytest.raises(BadInput, match="synth_100 need synthetic"):
-        compared(real_set, None, LIMITED, {"limited_25": own_set})
+        match_sets(real_set, None, LIMITED, {"limited_25": own_set})
     cleared = of_record(synthetic_set, kind="images without copies", recipe={"real": real_set.digest})
     with pytest.raises(BadInput, match=f"{own_set.store.uri}: nobody looked for copies"):
-        checked_protocol(compared(real_set, cleared, LIMITED, {"limited_25": own_set}), LIMITED, None)
-    seen = of_record(own_set, metrics={"patients_seen": [plain_name("p29", "")]})
+        check_protocol(match_sets(real_set, cleared, LIMITED, {"limited_25": own_set}), LIMITED, None)
+    seen = of_record(own_set, metrics={"patients_seen": [hashed_id("p29", "")]})
     allowed = LIMITED.model_copy(update={"allow_unchecked_copies": True})
     with pytest.raises(BadInput, match="trained on 1 patients of the test part"):
-        checked_protocol(compared(real_set, synthetic_set, LIMITED, {"limited_25": seen}), allowed, None)
+        check_protocol(match_sets(real_set, synthetic_set, LIMITED, {"limited_25": seen}), allowed, None)
 
 
 def test_a_generator_that_saw_more_than_its_arm_is_named(
@@ -273,9 +274,9 @@ def test_a_generator_that_saw_more_than_its_arm_is_named(
 ) -> None:
     """limited_25 has 5 of the 20 patients of the training part. Whoever saw them all, or is not known, saw more."""
     [arm] = (arm for arm in LIMITED.arms if arm.name == "limited_25")
-    everyone = [plain_name(f"p{number}", "") for number in range(20)]
-    rows = drawn_by(compared(real_set, synthetic_set, LIMITED), LIMITED)["limited_25", 1].real
-    part = sorted({plain_name(real_set.table["patient_id"][int(row)].as_py(), "") for row in rows})
+    everyone = [hashed_id(f"p{number}", "") for number in range(20)]
+    rows = draw_training_sets(match_sets(real_set, synthetic_set, LIMITED), LIMITED)["limited_25", 1].real
+    part = sorted({hashed_id(real_set.table["patient_id"][int(row)].as_py(), "") for row in rows})
     assert 4 <= len(part) <= 6
 
     def saw(seen: list[str] | None, own: list[str] | None = None) -> bool:
@@ -283,18 +284,18 @@ def test_a_generator_that_saw_more_than_its_arm_is_named(
             of_record(found, metrics={} if patients is None else {"patients_seen": patients})
             for found, patients in ((synthetic_set, seen), (own_set, own))
         )
-        sets = compared(real_set, main, LIMITED, {"limited_25": other} if own is not None else {})
+        sets = match_sets(real_set, main, LIMITED, {"limited_25": other} if own is not None else {})
         return generator_saw_more(sets, arm, NO_LISTS)
 
     assert saw(everyone) and saw(None) and not saw([])
     assert not saw(everyone, part) and not saw(everyone, part[:1]) and not saw(everyone, [])
-    assert saw(everyone, everyone) and saw([], [*part, plain_name("p25", "")])
+    assert saw(everyone, everyone) and saw([], [*part, hashed_id("p25", "")])
     whole = next(one for one in LIMITED.arms if one.name == "synth_100")
-    assert not generator_saw_more(compared(real_set, of_record(synthetic_set, metrics={}), LIMITED), whole, NO_LISTS)
+    assert not generator_saw_more(match_sets(real_set, of_record(synthetic_set, metrics={}), LIMITED), whole, NO_LISTS)
 
 
 def test_test_pictures_with_their_patients_and_groups(real_set: CatalogSet) -> None:
-    found = held_out(compared(real_set, None, StudyConfig(arms=(Arm(name=BASELINE),))))
+    found = read_test_set(match_sets(real_set, None, StudyConfig(arms=(Arm(name=BASELINE),))))
     assert found.patients[:3] == ["p24", "p24", "p25"]
     assert found.groups["age"][:3] == ["60-69", "60-69", "70-79"] and set(found.groups["view"]) == {"AP", "PA"}
     assert len(found.image_ids) == len(found.labels) == 12

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxr.study.statistics import Estimate, delong, estimate, holm, unseen, welch
+from cxr.study.statistics import Estimate, delong, estimate, holm, unseen_variance, welch
 
 VALUES = np.array([0.02, 0.05, 0.03])
 
@@ -42,7 +42,7 @@ def test_few_patients_who_carry_all_the_error_leave_few_degrees_of_freedom():
 def test_where_nothing_varies_nothing_is_beyond_doubt():
     """Nine patients who are all named right by one arm and wrong by the other: p is small, but not 0. That both arms
     name all nine right leaves room for a difference of 0.3 either way."""
-    perfect, reversed_ = unseen(1.0, 9), unseen(0.0, 9)
+    perfect, reversed_ = unseen_variance(1.0, 9), unseen_variance(0.0, 9)
     assert estimate(np.full(3, 0.25), np.zeros((3, 9))).p() == 1
     apart, alike = (
         estimate(np.full(3, shift), np.zeros((3, 9)), total)

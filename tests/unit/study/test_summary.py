@@ -7,23 +7,23 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from cxr.errors import BadInput
 from cxr.study import results
-from cxr.study.answer import Answer, answer, notes, standardised
+from cxr.study.answer import Answer, answer, detectable_in_deviations, notes
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
-from cxr.study.results import METRICS, ArmResult, Point, Trial
+from cxr.study.results import METRICS, ArmResult, Trial, ValidationPoint
 from cxr.study.statistics import holm
-from cxr.study.summary import summarise, title
+from cxr.study.summary import arm_label, summarise
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 SMALL = {"resamples": 100, "seeds": (42, 123, 456)}
 
 
-def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.Tested:
+def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.TestSet:
     """Two pictures a patient; every tenth patient's sex is not known, and three are in their nineties."""
     rng = np.random.default_rng(seed)
     owners = np.repeat(np.arange(patients), 2)
     sexes = np.where(np.arange(patients) % 10 == 0, None, np.where(rng.random(patients) < 0.5, "F", "M"))[owners]
     ages = np.where(owners < 3, "90-99", "40-49")
-    return results.Tested(
+    return results.TestSet(
         image_ids=[f"picture{row}" for row in range(len(owners))],
         labels=(np.arange(patients) % classes)[owners].tolist(),
         patients=[f"patient{owner}" for owner in owners],
@@ -31,19 +31,19 @@ def part(patients: int = 150, classes: int = 2, seed: int = 0) -> results.Tested
     )
 
 
-def trial(test: results.Tested, arm: str, seed: int, level: float, **changes) -> Trial:
+def trial(test: results.TestSet, arm: str, seed: int, level: float, **changes) -> Trial:
     """Probabilities that are surer of the true class the higher the level; pictures are as hard for every arm."""
     labels, classes = np.array(test.labels), max(test.labels) + 1
     hardness = np.random.default_rng(7).normal(0, 1, (len(labels), classes))
     own = np.random.default_rng([seed, *arm.encode()]).normal(0, 0.2, hardness.shape)
     odds = np.exp(hardness + own + (level + 0.02 * (seed % 3)) * np.eye(classes)[labels])
-    curve = [Point(10, 0.6, 0.7, 0.6, 0.8), Point(20, 0.5, 0.8, 0.7, 0.75)]
+    curve = [ValidationPoint(10, 0.6, 0.7, 0.6, 0.8), ValidationPoint(20, 0.5, 0.8, 0.7, 0.75)]
     fields = {"real": 100, "synthetic": 50, "steps": 20, "best": 1, "curve": curve, "device": "cpu", "seconds": 36.0}
     return Trial(arm, seed, scores=(odds / odds.sum(axis=1, keepdims=True)).tolist(), **{**fields, **changes})
 
 
 def summarised(
-    levels: dict[str, float], config: StudyConfig | None = None, test: results.Tested | None = None, **changes
+    levels: dict[str, float], config: StudyConfig | None = None, test: results.TestSet | None = None, **changes
 ) -> tuple[StudyConfig, list[ArmResult]]:
     """A study whose arms reach these levels; controls that are not named reach 1."""
     test = test or part()
@@ -66,10 +66,10 @@ def test_figures_are_means_over_seeds(classes: int):
     accuracies = [accuracy_score(test.labels, one.argmax(axis=1)) for one in scores]
     one_hot = np.eye(classes)[test.labels]
     aurocs = [roc_auc_score(one_hot[:, 1], s[:, 1]) if classes == 2 else roc_auc_score(one_hot, s) for s in scores]
-    assert arm.figures["accuracy"].mean == pytest.approx(np.mean(accuracies))
-    assert arm.figures["accuracy"].sd == pytest.approx(np.std(accuracies, ddof=1))
-    assert arm.figures["auroc"].mean == pytest.approx(np.mean(aurocs))
-    assert all(one.low < one.mean < one.high for one in arm.figures.values())
+    assert arm.metrics["accuracy"].mean == pytest.approx(np.mean(accuracies))
+    assert arm.metrics["accuracy"].sd == pytest.approx(np.std(accuracies, ddof=1))
+    assert arm.metrics["auroc"].mean == pytest.approx(np.mean(aurocs))
+    assert all(one.low < one.mean < one.high for one in arm.metrics.values())
     assert np.sum(arm.confusion, axis=1).tolist() == [3 * one.pictures for one in arm.classes]
     assert np.trace(arm.confusion) == pytest.approx(np.sum(accuracies) * 300)
     rates, heights = np.transpose(arm.roc)
@@ -86,7 +86,7 @@ def test_arms_are_compared_with_the_baseline_and_with_their_control():
     assert pairs[BASELINE] == [] and pairs["limited_10_real"] == [BASELINE]
     assert pairs["synth_100"] == [BASELINE, "real_short_50"]
     first = found["synth_100"].differences[0]
-    means = [found[name].figures["auroc"].mean for name in ("synth_100", BASELINE)]
+    means = [found[name].metrics["auroc"].mean for name in ("synth_100", BASELINE)]
     assert first.metric == "auroc" and first.mean == pytest.approx(means[0] - means[1])
     assert 0 < first.low < first.mean < first.high and 0 < first.bootstrap_low < first.mean < first.bootstrap_high
     assert first.p <= first.p_holm < 0.05 and first.delong_p < 0.001 and first.welch_p < 0.01
@@ -110,14 +110,16 @@ def test_the_primary_arm_is_tested_alone_and_all_others_are_one_family():
 def test_the_primary_comparison_of_an_arm_with_a_part_of_the_data_is_with_its_control():
     config = StudyConfig(arms=standard_arms(only=("limited_10", "synth_100")), primary="limited_10", **SMALL)
     _, arms = summarised({"limited_10": 0.9, "limited_10_real": 0.8, "synth_100": 1.2}, config)
-    with_baseline, with_control = (by_name(arms)["limited_10"].less(other) for other in (BASELINE, "limited_10_real"))
+    with_baseline, with_control = (
+        by_name(arms)["limited_10"].difference_from(other) for other in (BASELINE, "limited_10_real")
+    )
     assert with_control.p_holm == with_control.p and with_baseline.p_holm > with_baseline.p
 
 
 def test_without_a_primary_arm_all_are_one_family():
     arms = (Arm(name=BASELINE), Arm(name="synth_25", synthetic=25), Arm(name="synth_50", synthetic=50))
     config, found = summarised({"synth_25": 1.2, "synth_50": 1.3}, StudyConfig(arms=arms, **SMALL))
-    one = min((arm.less(BASELINE) for arm in found[1:]), key=lambda one: one.p)
+    one = min((arm.difference_from(BASELINE) for arm in found[1:]), key=lambda one: one.p)
     assert one.p_holm == pytest.approx(2 * one.p)
     assert answer(config, found).headline == "No arm was named as the primary one, so none was tested alone."
 
@@ -145,10 +147,10 @@ def test_a_lost_seed_leaves_pairs_of_the_others_and_a_lost_arm_no_figures():
     lost = [("synth_25", 123), *(("synth_50", seed) for seed in config.seeds)]
     trials = [trial(test, *one) for one in kept]
     baseline, one, gone = summarise(config, trials, lost, test, CLASSES, np.random.default_rng(0))
-    both = [d.figures["auroc"].mean for d in (one, baseline)]
+    both = [d.metrics["auroc"].mean for d in (one, baseline)]
     assert (one.seeds, one.failed) == ([42, 456], [123])
     assert one.differences[0].mean != pytest.approx(both[0] - both[1], abs=1e-6)
-    assert (gone.failed, gone.figures, gone.differences, gone.classes) == ([42, 123, 456], {}, [], [])
+    assert (gone.failed, gone.metrics, gone.differences, gone.classes) == ([42, 123, 456], {}, [], [])
     with pytest.raises(BadInput, match="arm baseline: every trial failed"):
         summarise(config, trials[3:], lost, test, CLASSES, np.random.default_rng(0))
 
@@ -156,7 +158,7 @@ def test_a_lost_seed_leaves_pairs_of_the_others_and_a_lost_arm_no_figures():
 def test_one_seed_has_intervals_of_its_patients():
     config = StudyConfig(arms=THREE[:2], seeds=(42,), resamples=100)
     _, (_, arm) = summarised({BASELINE: 1.0, "synth_25": 1.6}, config)
-    assert arm.figures["auroc"].sd is None and arm.figures["auroc"].low < arm.figures["auroc"].high
+    assert arm.metrics["auroc"].sd is None and arm.metrics["auroc"].low < arm.metrics["auroc"].high
     assert arm.differences[0].welch_p is None and arm.differences[0].p == pytest.approx(
         arm.differences[0].delong_p, abs=0.01
     )
@@ -172,27 +174,27 @@ def test_subgroups_of_few_patients_have_no_auroc():
     assert found["sex", "F"].auroc.low < found["sex", "F"].auroc.mean
 
 
-def test_optimism_is_what_the_best_epoch_on_the_test_set_gains():
+def test_selection_bias_is_what_the_best_epoch_on_the_test_set_gains():
     _, (arm,) = summarised({BASELINE: 1.0})
-    assert arm.optimism.mean == pytest.approx(0.8 - 0.75)
-    _, (arm,) = summarised({BASELINE: 1.0}, curve=[Point(10, 0.6, 0.7, 0.6)], best=0)
-    assert arm.optimism is None
+    assert arm.selection_bias.mean == pytest.approx(0.8 - 0.75)
+    _, (arm,) = summarised({BASELINE: 1.0}, curve=[ValidationPoint(10, 0.6, 0.7, 0.6)], best=0)
+    assert arm.selection_bias is None
 
 
 def test_a_test_part_that_shows_a_class_once_is_refused():
     test = part()
     labels = [0] * 298 + [1, 1]
     with pytest.raises(BadInput, match="1 patients with PNEUMONIA"):
-        summarised({BASELINE: 1.0}, test=results.Tested(test.image_ids, labels, test.patients, {}))
+        summarised({BASELINE: 1.0}, test=results.TestSet(test.image_ids, labels, test.patients, {}))
 
 
 def test_arms_have_titles_in_words():
-    assert title(Arm(name="a", synthetic=25)) == "100 % real + 25 % synthetic"
-    assert title(Arm(name="a", real=0, synthetic=100)) == "100 % synthetic"
-    assert title(Arm(name="a", steps=66.67)) == "100 % real, 66.7 % of the steps"
-    assert title(Arm(name="a", synthetic=50, shuffled=True)) == "100 % real + 50 % synthetic with shuffled labels"
-    assert title(Arm(name="a", repeat=2)) == "100 % real, 2 times"
-    assert title(Arm(name="a", synthetic=50, order="synthetic_first")) == "50 % synthetic, then 100 % real"
+    assert arm_label(Arm(name="a", synthetic=25)) == "100 % real + 25 % synthetic"
+    assert arm_label(Arm(name="a", real=0, synthetic=100)) == "100 % synthetic"
+    assert arm_label(Arm(name="a", steps=66.67)) == "100 % real, 66.7 % of the steps"
+    assert arm_label(Arm(name="a", synthetic=50, shuffled=True)) == "100 % real + 50 % synthetic with shuffled labels"
+    assert arm_label(Arm(name="a", repeat=2)) == "100 % real, 2 times"
+    assert arm_label(Arm(name="a", synthetic=50, order="synthetic_first")) == "50 % synthetic, then 100 % real"
 
 
 def said(levels: dict[str, float], saw_more: Sequence[str] = (), **fields) -> Answer:
@@ -251,7 +253,7 @@ def test_shuffled_labels_are_told_by_themselves():
 
 def test_where_nothing_varied_nothing_could_be_found():
     config, arms = summarised({BASELINE: 60.0, "synth_25": 60.0})
-    assert arms[0].figures["auroc"].mean == 1 and arms[1].differences[0].detectable is None
+    assert arms[0].metrics["auroc"].mean == 1 and arms[1].differences[0].detectable is None
     assert "nothing varied" in answer(config, arms).details[0]
 
 
@@ -280,7 +282,7 @@ def test_a_generator_that_saw_all_real_pictures_is_no_answer_for_few():
 def test_the_answer_of_one_arm_is_its_own_figures():
     config, [alone] = summarised({BASELINE: 1.0})
     found = answer(config, [alone])
-    accuracy = alone.figures["accuracy"]
+    accuracy = alone.metrics["accuracy"]
     assert f"accuracy {accuracy.mean:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), AUROC" in found.headline
     assert found.details[0].startswith("No arm of this study")
 
@@ -309,8 +311,8 @@ def test_notes_say_which_comparisons_are_one_family_and_what_the_seeds_can_see()
 
 @pytest.mark.parametrize(("seeds", "alone", "of_ten"), [(3, 3.3, 10.4), (5, 1.7, 3.2), (8, 1.2, 1.8)])
 def test_what_so_many_seeds_find_in_standard_deviations(seeds: int, alone: float, of_ten: float):
-    assert standardised(seeds, 0.05) == pytest.approx(alone, abs=0.06)
-    assert standardised(seeds, 0.005) == pytest.approx(of_ten, abs=0.06)
+    assert detectable_in_deviations(seeds, 0.05) == pytest.approx(alone, abs=0.06)
+    assert detectable_in_deviations(seeds, 0.005) == pytest.approx(of_ten, abs=0.06)
 
 
 def test_notes_name_failures_and_few_patients():

@@ -11,7 +11,7 @@ from cxr.classify.config import ClassifyConfig
 from cxr.errors import BadInput, StoreError
 from cxr.store import open_store
 from cxr.study.results import read_trial, trial_key
-from cxr.study.trial import TRIES, Order, Run
+from cxr.study.trial import TRIES, TrialSpec, TrialWorker
 
 KEY = trial_key("baseline", 3)
 CONFIG = ClassifyConfig(network="cnn", resize=32, size=32, epochs=2, batch=8, learning_rate=2e-3)
@@ -20,19 +20,19 @@ PIXELS = np.where(LABELS[:, None, None] == 1, 200, 50) + np.random.default_rng(0
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    order = Order("baseline", 3, [(np.arange(24), 6)], real=24, synthetic=0)
+def run(tmp_path: Path) -> TrialWorker:
+    spec = TrialSpec("baseline", 3, [(np.arange(24), 6)], real=24, synthetic=0)
     store, parts = open_store(str(tmp_path)), {"validation": np.arange(24, 32), "test": np.arange(32, 40)}
-    return Run(store, "recipe", order, 2, **parts, config=CONFIG, optimism=True, threads=1)
+    return TrialWorker(store, "recipe", spec, 2, **parts, config=CONFIG, optimism=True, threads=1)
 
 
-def called(run: Run) -> list[dict]:
+def called(run: TrialWorker) -> list[dict]:
     told: list[dict] = []
     run(told.append, PIXELS.astype(np.uint8), LABELS)
     return told
 
 
-def test_a_trial_leaves_its_curve_and_the_scores_of_every_test_picture(run: Run) -> None:
+def test_a_trial_leaves_its_curve_and_the_scores_of_every_test_picture(run: TrialWorker) -> None:
     told = called(run)
     trial = read_trial(run.store, KEY, "recipe")
     assert (trial.arm, trial.seed, trial.steps, len(trial.curve)) == ("baseline", 3, 6, 2)
@@ -42,28 +42,28 @@ def test_a_trial_leaves_its_curve_and_the_scores_of_every_test_picture(run: Run)
 
 
 def test_shuffled_labels_are_dealt_out_among_these_pictures_for_training_alone(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: TrialWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen, real = [], loop.train
+    seen, real = [], loop.train_classifier
 
     def watched(pictures, *words, **named):
         seen.append(pictures.labels)
         return real(pictures, *words, **named)
 
-    monkeypatch.setattr(loop, "train", watched)
-    called(replace(run, order=replace(run.order, shuffled=np.arange(24))))
+    monkeypatch.setattr(loop, "train_classifier", watched)
+    called(replace(run, spec=replace(run.spec, shuffled=np.arange(24))))
     assert sorted(seen[0][:24]) == sorted(LABELS[:24]) and (seen[0][:24] != LABELS[:24]).any()
     assert (seen[0][24:] == LABELS[24:]).all()
 
 
-def test_a_finished_trial_is_not_run_again(run: Run) -> None:
+def test_a_finished_trial_is_not_run_again(run: TrialWorker) -> None:
     called(run)
     before = run.store.get(KEY)
     assert called(run) == [] and run.store.get(KEY) == before
 
 
-def test_what_fails_by_itself_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = loop.train, []
+def test_what_fails_by_itself_is_tried_again(run: TrialWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = loop.train_classifier, []
 
     def fails_once(*words, **named):
         calls.append(1)
@@ -71,13 +71,13 @@ def test_what_fails_by_itself_is_tried_again(run: Run, monkeypatch: pytest.Monke
             raise RuntimeError("the driver of the GPU hiccupped")
         return real(*words, **named)
 
-    monkeypatch.setattr(loop, "train", fails_once)
+    monkeypatch.setattr(loop, "train_classifier", fails_once)
     assert called(run)[-1]["done"] and len(calls) == TRIES
 
 
 @pytest.mark.parametrize(("error", "tries"), [(RuntimeError("gone"), TRIES), (BadInput("step 4: no number"), 1)])
 def test_what_stays_broken_is_given_up_and_told(
-    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+    run: TrialWorker, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
 ) -> None:
     calls = []
 
@@ -85,16 +85,16 @@ def test_what_stays_broken_is_given_up_and_told(
         calls.append(1)
         raise error
 
-    monkeypatch.setattr(loop, "train", fails)
+    monkeypatch.setattr(loop, "train_classifier", fails)
     assert called(run) == [{"name": "baseline/3", "error": f"{type(error).__name__}: {error}"}]
     assert len(calls) == tries and not run.store.exists(KEY)
 
 
-def test_trouble_with_the_store_ends_the_job(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_with_the_store_ends_the_job(run: TrialWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*words, **named):
         raise StoreError("disk full")
 
-    monkeypatch.setattr(loop, "train", full)
+    monkeypatch.setattr(loop, "train_classifier", full)
     with pytest.raises(StoreError):
         called(run)
 
@@ -109,7 +109,7 @@ def test_trouble_with_the_store_ends_the_job(run: Run, monkeypatch: pytest.Monke
         (b"{}", "is damaged"),
     ],
 )
-def test_a_result_that_is_not_ours_is_refused(run: Run, data: bytes, told: str) -> None:
+def test_a_result_that_is_not_ours_is_refused(run: TrialWorker, data: bytes, told: str) -> None:
     run.store.put(KEY, data)
     with pytest.raises(BadInput, match=told):
         read_trial(run.store, KEY, "recipe")

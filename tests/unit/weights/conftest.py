@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cxr.weights.layers import TEXT, UNET, base_layers, original_name
+from cxr.diffusion.layers import TEXT, UNET, original_name, read_layers
 
 RANK, ALPHA = 4, 8.0  # a strength of two, which weights may carry without rounding
 Halves = dict[tuple[str, str], tuple[Tensor, Tensor]]
@@ -27,7 +27,7 @@ def attention(random_model: Path) -> Halves:
     chance = torch.Generator().manual_seed(0)
     return {
         (part, layer): (torch.randn(RANK, shape[1], generator=chance), torch.randn(shape[0], RANK, generator=chance))
-        for part, layers in base_layers(random_model).items()
+        for part, layers in read_layers(random_model).items()
         for layer, shape in layers.items()
         if layer.endswith(("to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj"))
     }
@@ -120,7 +120,7 @@ def saved(path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None 
 
 @pytest.fixture(scope="session")
 def forms(random_model: Path) -> dict[str, Write]:
-    layers = base_layers(random_model)[UNET]
+    layers = read_layers(random_model)[UNET]
     return {
         "diffusers, with settings": diffusers_peft,
         "diffusers": diffusers_new,

@@ -10,10 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
+from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.family import check_networks
+from cxr.diffusion.lora_files import check_values, read_lora
+from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
-from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler
-from cxr.weights import check_lora_spec, check_networks, check_spec, check_values, read_lora, resolve, resolve_lora
+from cxr.weights import check_lora_spec, check_spec, resolve, resolve_lora
 from tests.unit.weights.conftest import diffusers_peft, kohya, peft
 
 COUNT = 1000

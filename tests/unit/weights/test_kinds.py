@@ -8,10 +8,12 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
+from cxr.diffusion.family import check_networks
+from cxr.diffusion.layers import original_name
 from cxr.errors import BadInput
-from cxr.store import Made, Record, commit_record, open_store, recipe_digest
-from cxr.weights import check_lora_spec, check_networks, check_spec, resolve
-from cxr.weights.layers import original_name
+from cxr.store import open_store
+from cxr.weights import check_lora_spec, check_spec, resolve
 from tests.unit.weights.conftest import diffusers_peft, kohya, peft, saved
 
 X = torch.ones(4, 4)
@@ -157,10 +159,10 @@ def test_a_weight_too_few_of_another_shape_or_no_number_is_refused(random_model:
 
 
 def test_a_sound_model_is_looked_through_once(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cxr.weights import networks
+    from cxr.diffusion.stable_diffusion import StableDiffusion
 
     check_networks(resolve(str(random_model)))
-    monkeypatch.setattr(networks, "check_folder", None)
+    monkeypatch.setattr(StableDiffusion, "check_files", None)
     check_networks(resolve(str(random_model)))
     check_networks(resolve("tiny"))  # held against its digest instead
 

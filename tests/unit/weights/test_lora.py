@@ -11,11 +11,14 @@ from diffusers import UNet2DConditionModel
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from safetensors.torch import load_file
 
+from cxr.diffusion.adapters import add_lora
+from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.layers import TEXT, UNET, original_name, read_layers
+from cxr.diffusion.lora_files import check_values, read_lora
+from cxr.diffusion.sampler import Sampler
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.errors import BadInput
-from cxr.generate.config import SamplerConfig
-from cxr.generate.sampler import Sampler, add_lora, load_pipeline
-from cxr.weights import check_lora_spec, check_values, read_lora, resolve_lora
-from cxr.weights.layers import TEXT, UNET, base_layers, original_name
+from cxr.weights import check_lora_spec, resolve_lora
 from tests.unit.weights.conftest import ALPHA, RANK, diffusers_peft, kohya, peft, saved
 
 CONFIG = SamplerConfig(size=64, steps=2, batch=1, guidance=3.0)
@@ -32,12 +35,12 @@ def picture(model: Path, lora: Path | None) -> np.ndarray:
 @pytest.fixture(scope="module")
 def expected(random_model: Path, attention, tmp_path_factory) -> tuple[np.ndarray, np.ndarray]:
     """The picture of the base model, and the one that diffusers' own loading of its own form makes."""
-    pipe = load_pipeline(random_model, None, CONFIG)
+    pipe = Sampler.load(random_model, None, CONFIG).model.pipe
     lora = diffusers_peft(tmp_path_factory.mktemp("lora"), attention)
     pipe.load_lora_weights(lora.parent, weight_name=lora.name, local_files_only=True)
     pipe.fuse_lora()
     pipe.unload_lora_weights()
-    return picture(random_model, None), Sampler(pipe, CONFIG)(["Pneumonia"], [""], [3])[0].astype(int)
+    return picture(random_model, None), Sampler(StableDiffusion(pipe), CONFIG)(["Pneumonia"], [""], [3])[0].astype(int)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -47,7 +50,7 @@ def test_every_form_makes_the_picture_that_diffusers_makes_of_its_own(
     path = forms[form](tmp_path, attention)
     read = read_lora(resolve_lora(check_lora_spec(str(path))).path, random_model)
     counts = {part: sum(of == part for of, _ in attention) for part in (UNET, TEXT)}
-    assert read.told == {"layers": counts, "rank": RANK} and counts[UNET] > 10 and counts[TEXT] > 3
+    assert read.summary == {"layers": counts, "rank": RANK} and counts[UNET] > 10 and counts[TEXT] > 3
     made, (base, own) = picture(random_model, path), expected
     assert np.array_equal(made, own)
     assert np.abs(made - base).mean() > 1
@@ -56,11 +59,11 @@ def test_every_form_makes_the_picture_that_diffusers_makes_of_its_own(
 def test_our_weights_are_those_of_diffusers_to_the_last_bit(attention, random_model: Path, tmp_path: Path) -> None:
     for lora in (diffusers_peft(tmp_path, attention), kohya(tmp_path, attention)):
         for scale in (1.0, 0.7):
-            theirs = load_pipeline(random_model, None, CONFIG)
+            theirs = Sampler.load(random_model, None, CONFIG).model.pipe
             theirs.load_lora_weights(lora.parent, weight_name=lora.name, local_files_only=True)
             theirs.fuse_lora(lora_scale=scale)
             theirs.unload_lora_weights()
-            ours = load_pipeline(random_model, lora, CONFIG.model_copy(update={"lora_scale": scale}))
+            ours = Sampler.load(random_model, lora, CONFIG.model_copy(update={"lora_scale": scale})).model.pipe
             for part in (UNET, TEXT):
                 state = getattr(theirs, part).state_dict()
                 assert all(torch.equal(held, state[name]) for name, held in getattr(ours, part).state_dict().items())
@@ -69,13 +72,13 @@ def test_our_weights_are_those_of_diffusers_to_the_last_bit(attention, random_mo
 def test_convolutions_feed_forward_and_time_are_changed_too(random_model: Path, tmp_path: Path) -> None:
     """LoCon: down [rank, inputs, height, width], up of one pixel."""
     chance, halves = torch.Generator().manual_seed(1), {}
-    for layer, shape in base_layers(random_model)[UNET].items():
+    for layer, shape in read_layers(random_model)[UNET].items():
         up = (shape[0], RANK, *[1] * (len(shape) - 2))
         halves[UNET, layer] = torch.randn(RANK, *shape[1:], generator=chance), torch.randn(up, generator=chance)
-    original = kohya(tmp_path, halves, original=base_layers(random_model)[UNET])
-    base = load_pipeline(random_model, None, CONFIG).unet.state_dict()
-    tuned = load_pipeline(random_model, original, CONFIG).unet.state_dict()
-    assert any(len(shape) == 4 and shape[2] == 3 for shape in base_layers(random_model)[UNET].values())
+    original = kohya(tmp_path, halves, original=read_layers(random_model)[UNET])
+    base = Sampler.load(random_model, None, CONFIG).model.pipe.unet.state_dict()
+    tuned = Sampler.load(random_model, original, CONFIG).model.pipe.unet.state_dict()
+    assert any(len(shape) == 4 and shape[2] == 3 for shape in read_layers(random_model)[UNET].values())
     for (_, layer), (down, up) in halves.items():
         added = torch.einsum("or,r...->o...", up.flatten(1), down) * (ALPHA / RANK)
         torch.testing.assert_close(tuned[f"{layer}.weight"], base[f"{layer}.weight"] + added, rtol=1e-4, atol=1e-4)
@@ -84,7 +87,7 @@ def test_convolutions_feed_forward_and_time_are_changed_too(random_model: Path, 
 def test_the_original_names_are_those_that_diffusers_converts(random_model: Path) -> None:
     config = UNet2DConditionModel.load_config(random_model / "unet")
     unet = UNet2DConditionModel.from_config(config)
-    layers = base_layers(random_model)[UNET]
+    layers = read_layers(random_model)[UNET]
     state = {}
     for name, value in unet.state_dict().items():
         layer, _, kind = name.rpartition(".")
@@ -126,7 +129,7 @@ def test_ranks_and_alphas_may_differ_by_layer(attention, random_model: Path, tmp
     state[f"{stem}.lora_up.weight"] = state[f"{stem}.lora_up.weight"][:, :2].contiguous()
     lora = read_lora(saved(tmp_path / "other.safetensors", state), random_model)
     assert sorted({change.strength for change in lora.changes}) == [ALPHA / RANK, 12.0 / 2]
-    assert lora.told["rank"] == [2, RANK]
+    assert lora.summary["rank"] == [2, RANK]
 
 
 def changed(state: dict, name: str) -> dict:
@@ -222,7 +225,10 @@ def test_weights_that_are_no_numbers_are_refused_and_idle_ones_are_said(attentio
 
 
 def test_a_layer_that_only_the_files_have_is_an_error(attention, random_model, tmp_path) -> None:
-    pipe, lora = load_pipeline(random_model, None, CONFIG), read_lora(kohya(tmp_path, attention), random_model)
+    pipe, lora = (
+        Sampler.load(random_model, None, CONFIG).model.pipe,
+        read_lora(kohya(tmp_path, attention), random_model),
+    )
     del pipe.unet.mid_block.attentions
     with pytest.raises(BadInput, match="is not in this base model"):
         add_lora(pipe, lora, 1.0)
@@ -231,7 +237,7 @@ def test_a_layer_that_only_the_files_have_is_an_error(attention, random_model, t
 def test_a_lora_that_is_too_strong_is_an_error_and_no_black_picture(attention, random_model, tmp_path) -> None:
     halves = {key: (down * 1e30, up * 1e30) for key, (down, up) in attention.items()}
     with pytest.raises(BadInput, match="no numbers"):
-        load_pipeline(random_model, kohya(tmp_path, halves), CONFIG)
+        Sampler.load(random_model, kohya(tmp_path, halves), CONFIG)
 
 
 def test_which_file_of_a_folder_is_the_lora(attention, tmp_path: Path) -> None:
@@ -263,9 +269,9 @@ def test_which_file_of_a_folder_is_the_lora(attention, tmp_path: Path) -> None:
 
 
 def test_the_driver_refuses_before_anything_is_written(attention, random_model: Path, tmp_path: Path) -> None:
-    from cxr.data.prompt_lists import PromptRow
     from cxr.generate.config import GenerateConfig
     from cxr.generate.job import prepare
+    from cxr.prompts.lists import PromptRow
     from cxr.store import open_store
 
     lora = saved(tmp_path / "x.safetensors", changed(load_file(kohya(tmp_path, attention)), "one layer more"))

@@ -1,23 +1,21 @@
 """A place given by a path from here is the same place in a worker, whose working folder is another."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 
+from cxr.store.file_cache import cache_folder
 from cxr.weights import check_extractor_spec, check_lora_spec, check_spec, check_weights_spec, resolve
-from cxr.weights.files import cache
-from tests.conftest import JOBS
 from tests.unit.weights.conftest import kohya
+from tests.words import parse_options
 
 
 def configured(job: str, **options: object) -> object:
     """What travels to the workers of a job that was given these options."""
-    spec = importlib.util.spec_from_file_location(f"job_{job}", JOBS / f"{job}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.configured(module.Args(recipe="tiny", **options))
+    module = importlib.import_module(f"cxr.jobs.{job}")
+    return module.build_config(parse_options(module, **options))
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def test_names_that_are_no_places_stay_as_they_are(here: Path) -> None:
 def test_a_cache_that_is_named_by_a_path_from_here_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache() == tmp_path / ".cache" / "cxr" / "weights"
+    assert cache_folder() == tmp_path / ".cache" / "cxr" / "weights"
 
 
 def test_the_place_is_no_part_of_what_a_record_tells(here: Path) -> None:

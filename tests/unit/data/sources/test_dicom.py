@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
 
-from cxr.data.images import Missing, Rejected, read_gray
+from cxr.data.images import MissingImage, RejectedImage, read_gray
 from cxr.data.sources.dicom import dicom_rows, load_dicom
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -48,7 +48,7 @@ def shown(tmp_path: Path, pixels: np.ndarray = RAMP, **tags) -> np.ndarray:
 
 
 def reason(path: Path) -> str:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedImage) as caught:
         load_dicom(path)
     return str(caught.value)
 
@@ -151,7 +151,7 @@ def test_nothing_that_identifies_a_person_leaves(tmp_path: Path):
     for row in found:
         try:
             seen += row.load().tobytes().decode("latin-1")
-        except Rejected as why:
+        except RejectedImage as why:
             seen += str(why)
     assert not [word for word in PLANTED if word in seen]
     assert (found[0].view, found[0].sex, found[0].age) == ("PA", "F", 45)
@@ -240,7 +240,7 @@ def test_files_that_are_no_dicom(tmp_path: Path):
     path = tmp_path / "a.dcm"
     path.write_bytes(b"\x89PNG and so on" * 100)
     assert reason(path) == "not a DICOM file"
-    with pytest.raises(Missing, match="no such file"):
+    with pytest.raises(MissingImage, match="no such file"):
         load_dicom(tmp_path / "gone.dcm")
     assert rows(tmp_path)[0].patient_id is None
 
@@ -255,7 +255,7 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path: Path):
         path.write_bytes(data[: rng.integers(132, len(data))])
         try:
             assert load_dicom(path).dtype == np.uint16
-        except Rejected as why:
+        except RejectedImage as why:
             assert "Doe" not in str(why)
 
 
@@ -396,7 +396,7 @@ def test_all_of_pydicoms_own_files_are_read_right_or_refused_with_the_reason():
     for path in FILES:
         try:
             pixels = load_dicom(path).astype(float)
-        except Rejected as why:
+        except RejectedImage as why:
             assert str(why).startswith(REFUSED), (path.name, str(why))
             continue
         read += 1

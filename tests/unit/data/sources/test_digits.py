@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxr.data.images import read_gray
-from cxr.data.sources import names_source
+from cxr.data.sources import is_source_name
 from cxr.data.sources.digits import digits_rows
 from cxr.data.sources.row import SourceOptions
 from cxr.errors import BadInput
@@ -37,4 +37,4 @@ def test_not_a_number_of_digits(place: str):
     [("digits", True), ("digits:50", True), ("idx:x", True), ("idx", False), ("out/set", False), ("s3://b/c", False)],
 )
 def test_sources_are_told_from_sets(text: str, is_one: bool):
-    assert names_source(text) == is_one
+    assert is_source_name(text) == is_one

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.images import Rejected
+from cxr.data.images import RejectedImage
 from cxr.data.sources.folder import folder_rows
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -106,7 +106,7 @@ def test_no_such_folder(tmp_path: Path, place: str, told: str):
 def test_a_file_that_goes_away_is_refused(tmp_path: Path):
     found = rows(fill(tmp_path, "normal/a.png", "mass/b.png"))
     (tmp_path / "mass/b.png").unlink()
-    with pytest.raises(Rejected, match="no such file"):
+    with pytest.raises(RejectedImage, match="no such file"):
         found[0].load()
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr.data.images import Missing
-from cxr.data.sources.hub import PINNED, arrow_table, hub_rows
+from cxr.data.images import MissingImage
+from cxr.data.sources.hub import PINNED_REVISIONS, hub_rows, open_arrow_table
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
@@ -81,9 +81,9 @@ def test_a_local_copy(copy: Path):
 
 def test_a_machine_without_the_datasets_cache_says_that_the_file_is_missing(copy: Path):
     row = rows(copy)[0]
-    arrow_table.cache_clear()
+    open_arrow_table.cache_clear()
     shutil.rmtree(copy.parent / "cache")
-    with pytest.raises(Missing, match="no such file"):
+    with pytest.raises(MissingImage, match="no such file"):
         row.load()
 
 
@@ -95,7 +95,7 @@ def test_by_pinned_commit(copy: Path, monkeypatch: pytest.MonkeyPatch):
     assert asked == [(("owner/name",), {"repo_type": "dataset", "revision": COMMIT})]
     assert {(row.source, row.mark) for row in found} == {(f"owner/name@{COMMIT}", COMMIT)}
     rows("hf-vision/chest-xray-pneumonia")
-    assert asked[1][1]["revision"] == PINNED["hf-vision/chest-xray-pneumonia"]
+    assert asked[1][1]["revision"] == PINNED_REVISIONS["hf-vision/chest-xray-pneumonia"]
 
 
 def test_a_branch_becomes_a_commit(copy: Path, monkeypatch: pytest.MonkeyPatch):

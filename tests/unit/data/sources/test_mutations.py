@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from cxr.data.images import Rejected, read_gray
+from cxr.data.images import RejectedImage, read_gray
 from cxr.data.sources.dicom import dicom_rows
 from cxr.data.sources.dicom_pixels import load_dicom
 from cxr.data.sources.row import SourceOptions
@@ -68,12 +68,12 @@ def test_mutated_dicom_files(tmp_path: Path):
         try:
             (row,) = dicom_rows(str(tmp_path), SourceOptions(notes=lambda line: None))
         except BadInput as none:
-            raise Rejected(str(none)) from None
+            raise RejectedImage(str(none)) from None
         assert row.finding == "mass"
         pixels = read_gray(load_dicom(file))
         assert pixels.dtype == np.uint8 and pixels.min() < pixels.max()
 
-    outcomes(bases, read, Rejected)
+    outcomes(bases, read, RejectedImage)
 
 
 def pictures() -> list[bytes]:
@@ -94,7 +94,7 @@ def test_mutated_pictures():
         pixels = read_gray(data)
         assert pixels.dtype == np.uint8 and pixels.min() < pixels.max()
 
-    outcomes(pictures(), read, Rejected)
+    outcomes(pictures(), read, RejectedImage)
 
 
 ROWS = [(f"images/{n:03d}.png", ("normal", "mass", "edema")[n % 3], f"p{n}", "Clear lungs.", 40 + n) for n in range(12)]

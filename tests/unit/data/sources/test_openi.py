@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cxr.data.images import Rejected
-from cxr.data.sources.openi import PICTURES, openi_rows
-from cxr.data.sources.openi_reports import REPORTS, finding_of_mesh, openi_reports, parse_report, view_of
+from cxr.data.images import RejectedImage
+from cxr.data.sources.openi import PICTURE_ARCHIVE, openi_rows
+from cxr.data.sources.openi_reports import REPORT_ARCHIVE, finding_of_mesh, openi_reports, parse_report, view_of
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
@@ -72,10 +72,10 @@ def test_each_picture_with_its_report(tmp_path: Path, form: str):
             (place / name).parent.mkdir(exist_ok=True)
             (place / name).write_bytes(data)
     else:
-        archive(place / PICTURES, pictures)
-        archive(place / REPORTS, reports)
+        archive(place / PICTURE_ARCHIVE, pictures)
+        archive(place / REPORT_ARCHIVE, reports)
     for _ in range(2):  # the second time from what was unpacked
-        found = rows(place / REPORTS if form == "archive of reports" else place)
+        found = rows(place / REPORT_ARCHIVE if form == "archive of reports" else place)
         assert [(row.name, row.load()) for row in found] == list(pictures.items())
     assert {row.text for row in found} == {"The heart is large. Cardiomegaly."}
     assert {row.finding for row in found} == {"Cardiac_Findings"} and {row.view for row in found} == {None}
@@ -88,24 +88,24 @@ def test_a_missing_picture_is_refused_when_it_is_read(tmp_path: Path):
     (tmp_path / "CXR1_1_IM-0001-3001.png").write_bytes(b"x")
     first, second = rows(tmp_path)
     assert first.load() == b"x" and first.mark and not second.mark
-    with pytest.raises(Rejected, match="no such file"):
+    with pytest.raises(RejectedImage, match="no such file"):
         second.load()
 
 
 def test_reports_without_pictures(tmp_path: Path):
-    archive(tmp_path / REPORTS, files()[0])
-    assert f"no pictures; put {PICTURES}" in error_of(tmp_path)
-    assert [found.uid for found in openi_reports(tmp_path / REPORTS)] == ["CXR1", "CXR2"]
+    archive(tmp_path / REPORT_ARCHIVE, files()[0])
+    assert f"no pictures; put {PICTURE_ARCHIVE}" in error_of(tmp_path)
+    assert [found.uid for found in openi_reports(tmp_path / REPORT_ARCHIVE)] == ["CXR1", "CXR2"]
 
 
 def test_pictures_without_reports(tmp_path: Path):
-    archive(tmp_path / PICTURES, files()[1])
+    archive(tmp_path / PICTURE_ARCHIVE, files()[1])
     assert "holds no reports" in error_of(tmp_path)
 
 
 def test_two_reports_that_name_one_picture(tmp_path: Path):
-    archive(tmp_path / PICTURES, files(1)[1])
-    archive(tmp_path / REPORTS, {"1.xml": report(1), "copy.xml": report(1)})
+    archive(tmp_path / PICTURE_ARCHIVE, files(1)[1])
+    archive(tmp_path / REPORT_ARCHIVE, {"1.xml": report(1), "copy.xml": report(1)})
     assert "two reports name the picture 'CXR1_1_IM-0001-3001.png'" in error_of(tmp_path)
 
 
@@ -117,7 +117,7 @@ def hostile(path: Path, name: str, kind: bytes = tarfile.REGTYPE, target: str = 
     return path
 
 
-@pytest.mark.parametrize("which", [PICTURES, REPORTS])
+@pytest.mark.parametrize("which", [PICTURE_ARCHIVE, REPORT_ARCHIVE])
 @pytest.mark.parametrize(
     ("name", "kind", "target"),
     [
@@ -132,8 +132,8 @@ def hostile(path: Path, name: str, kind: bytes = tarfile.REGTYPE, target: str = 
 )
 def test_members_that_escape(tmp_path: Path, own_cache: Path, which: str, name: str, kind: bytes, target: str):
     reports, pictures = files()
-    archive(tmp_path / REPORTS, reports)
-    archive(tmp_path / PICTURES, pictures)
+    archive(tmp_path / REPORT_ARCHIVE, reports)
+    archive(tmp_path / PICTURE_ARCHIVE, pictures)
     hostile(tmp_path / which, name, kind, target)
     told = error_of(tmp_path)
     assert repr(name) in told and str(tmp_path / which) in told
@@ -141,11 +141,11 @@ def test_members_that_escape(tmp_path: Path, own_cache: Path, which: str, name: 
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: b"not an archive", lambda data: b""])
-@pytest.mark.parametrize("which", [PICTURES, REPORTS])
+@pytest.mark.parametrize("which", [PICTURE_ARCHIVE, REPORT_ARCHIVE])
 def test_damaged_archives(tmp_path: Path, which: str, damage):
     reports, pictures = files()
-    archive(tmp_path / REPORTS, reports)
-    archive(tmp_path / PICTURES, pictures)
+    archive(tmp_path / REPORT_ARCHIVE, reports)
+    archive(tmp_path / PICTURE_ARCHIVE, pictures)
     path = tmp_path / which
     path.write_bytes(damage(path.read_bytes()))
     assert str(path) in error_of(tmp_path)

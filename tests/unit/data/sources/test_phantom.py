@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from cxr.data.findings import FINDINGS
-from cxr.data.phantom import phantom
 from cxr.data.sources.phantom import phantom_rows
 from cxr.data.sources.row import SourceOptions
+from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
+from cxr.prompts.findings import FINDINGS
 
 
 def test_rows_tell_what_is_drawn():
@@ -17,7 +17,7 @@ def test_rows_tell_what_is_drawn():
     assert sorted(row.finding for row in rows) == sorted(FINDINGS * 2)
     assert len({row.name for row in rows}) == 20 and len({row.patient_id for row in rows}) == 7
     for number in (0, 13):
-        row, drawn = pickle.loads(pickle.dumps(rows[number])), phantom(7, number, size=64)
+        row, drawn = pickle.loads(pickle.dumps(rows[number])), draw_phantom(7, number, size=64)
         np.testing.assert_array_equal(row.load(), drawn.pixels)
         assert (row.finding, row.view) == (drawn.attributes.finding, drawn.attributes.view)
         assert (row.patient_id, row.sex, row.age) == (drawn.patient.patient_id, drawn.patient.sex, drawn.patient.age)

@@ -2,14 +2,16 @@
 
 import pytest
 
-from cxr.data.sources import SOURCES, parse_source
-from cxr.data.sources.row import PLACES
-from cxr.data.sources.words import age_of, finding_of, patient_of_file_name, printable, sex_of, split_of
+from cxr.data.sources import parse_source
+from cxr.data.sources.vocabulary import (
+    escape_unprintable,
+    parse_age,
+    parse_finding,
+    parse_patient,
+    parse_sex,
+    parse_split,
+)
 from cxr.errors import BadInput
-
-
-def test_every_kind_has_a_source():
-    assert list(SOURCES) == list(PLACES)
 
 
 @pytest.mark.parametrize(
@@ -59,30 +61,36 @@ def test_unknown_kind_and_missing_place(text: str, told: str):
     ],
 )
 def test_patients_by_file_name(name: str, patient: str | None):
-    assert patient_of_file_name(name) == patient
+    assert parse_patient(name) == patient
 
 
 def test_names_are_safe_to_print_and_stay_different():
     names = ["a\nb", "a\\nb", "a\x1b[31m", "a\udc80", "a b", "ü"]
-    shown = [printable(name) for name in names]
+    shown = [escape_unprintable(name) for name in names]
     assert all(name.isprintable() for name in shown) and len(set(shown)) == len(names)
     assert shown[-2:] == ["a b", "ü"]
 
 
 def test_findings_of_ours_in_any_case_are_ours():
     labels = ("NORMAL", "Pneumonia", "cardiac_findings", "COVID", "")
-    assert [finding_of(label) for label in labels] == ["normal", "pneumonia", "Cardiac_Findings", "COVID", "unlabelled"]
+    assert [parse_finding(label) for label in labels] == [
+        "normal",
+        "pneumonia",
+        "Cardiac_Findings",
+        "COVID",
+        "unlabelled",
+    ]
 
 
 def test_publishers_words():
-    assert [split_of(word) for word in ("Train", "val", "valid", "test", "")] == [
+    assert [parse_split(word) for word in ("Train", "val", "valid", "test", "")] == [
         "train", "validation", "validation", "test", None,
     ]  # fmt: skip
     with pytest.raises(BadInput, match="split is 'holdout'"):
-        split_of("holdout")
-    assert [sex_of(word) for word in ("F", "male", "O", "")] == ["F", "M", None, None]
+        parse_split("holdout")
+    assert [parse_sex(word) for word in ("F", "male", "O", "")] == ["F", "M", None, None]
     ages = {"045Y": 45, "018M": 1, "006M": 0, "003W": 0, "42": 42, "42.0": 42, "412": None, "": None, "old": None}
-    assert {text: age_of(text) for text in ages} == ages
+    assert {text: parse_age(text) for text in ages} == ages
 
 
 @pytest.mark.parametrize(

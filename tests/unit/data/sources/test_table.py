@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydicom.data import get_testdata_file
 
-from cxr.data.images import Rejected
+from cxr.data.images import RejectedImage
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.table import parse_columns, table_rows
 from cxr.errors import BadInput
@@ -126,7 +126,7 @@ def test_absolute_files_inside_and_another_root(tmp_path: Path):
 def test_missing_files_are_refused_when_read(tmp_path: Path):
     there, row = rows(write(tmp_path / "t.csv", "file\na.png\ngone.png\n"))
     assert there.mark and not row.mark
-    with pytest.raises(Rejected, match="no such file"):
+    with pytest.raises(RejectedImage, match="no such file"):
         row.load()
 
 
@@ -134,7 +134,7 @@ def test_what_is_no_file_is_refused_when_read(tmp_path: Path):
     path = write(tmp_path / "t.csv", "file\nx\npipe.png\n")
     os.mkfifo(tmp_path / "pipe.png")
     for row in rows(path):
-        with pytest.raises(Rejected, match="not a file"):
+        with pytest.raises(RejectedImage, match="not a file"):
             row.load()
 
 
@@ -356,7 +356,7 @@ def test_a_file_that_is_missing_is_never_another_folders_picture(tmp_path: Path)
     tree(tmp_path, "train/001.png", "test/001.png", "test/002.png")
     path = write(tmp_path / "t.csv", "file\ntrain/001.png\ntrain/002.png\n")
     assert [row.name for row in rows(path)] == ["train/001.png", "train/002.png"]
-    with pytest.raises(Rejected, match="no such file"):
+    with pytest.raises(RejectedImage, match="no such file"):
         rows(path)[1].load()
 
 

@@ -1,0 +1,32 @@
+"""The entry point: `cxr JOB ...`, or `python -m cxr JOB ...`."""
+
+import importlib
+import sys
+
+from cxr import cli
+from cxr.errors import BadInput, nearest
+from cxr.jobs import describe_jobs
+
+
+def main() -> None:
+    cli.leave(cli.guard(lambda: run(sys.argv[1:])))
+
+
+def run(words: list[str]) -> int:
+    """Runs the job that the first word names; returns its exit code."""
+    jobs = describe_jobs()
+    if not words or words[0] in cli.HELP:
+        print("usage: cxr JOB ...\n\n" + "\n".join(f"  {name:<10}{line}" for name, line in jobs.items()))
+        print("\ncxr JOB --help tells a job's recipes and options.")
+        return cli.DONE
+    name, *rest = words
+    if name not in jobs:
+        raise BadInput(f"no job is called {name[:60]!r}; {nearest(name, jobs)}")
+    job = importlib.import_module(f"cxr.jobs.{name}")
+    if name == "submit":  # whose options are another job's
+        return job.main(rest)
+    return job.main(cli.parse(job.Args, rest, job.main.__doc__))
+
+
+if __name__ == "__main__":
+    main()

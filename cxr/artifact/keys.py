@@ -1,0 +1,13 @@
+"""Names of objects inside an artifact that more than one room writes or reads."""
+
+RECORD_KEY = "record.json"  # written last: its presence means complete
+PLAN_KEY = "plan.parquet"  # written first: by it a restart knows the place as its own
+CATALOG_KEY = "catalog.parquet"  # of a set of images, a row an image
+METADATA_KEY = "images/metadata.jsonl"  # of a set that has a file an image: a line each, for `datasets`' image folders
+QUALITY_KEY = "quality.json"  # of an evaluation
+HISTORY_KEY = "history.jsonl"  # of a training
+CARD_KEY, SHEET_KEY, PAGE_KEY = "README.md", "contact_sheet.png", "index.html"
+
+IMAGES = "images/"
+COMMITS = "commits/"  # of an artifact in the making: what is done already, an object a unit
+CHECKPOINTS = "checkpoints/"  # of a training

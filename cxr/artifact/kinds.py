@@ -1,0 +1,10 @@
+"""Kinds of artifacts, as their records name them; readers see the words of `cxr.report.limits.kind`."""
+
+INGESTED_IMAGES = "ingested images"
+GENERATED_IMAGES = "generated images"
+IMAGES_WITHOUT_COPIES = "images without copies"
+FINE_TUNED_MODEL = "fine-tuned model"
+EVALUATION = "evaluation"
+STUDY = "study"
+NIGHT = "night"
+GAN = "GAN"

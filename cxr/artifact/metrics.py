@@ -1,0 +1,53 @@
+"""What a record's metrics hold of what readers of other kinds ask: named and typed. Version 0.1 wrote less of it."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cxr.artifact.keys import RECORD_KEY
+from cxr.artifact.record import Record
+from cxr.errors import BadInput
+
+
+class Metrics(BaseModel):
+    """Further entries of a record are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def read(cls, record: Record) -> Self:
+        """Raises `BadInput` where an entry is not what it should be."""
+        try:
+            return cls.model_validate(record.metrics)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise BadInput(
+                f"{RECORD_KEY} of a {record.kind} artifact is damaged: metrics, {where}; restore it"
+            ) from None
+
+    def write(self) -> dict[str, Any]:
+        """As a record holds it."""
+        return self.model_dump()
+
+
+class SourceMetrics(Metrics):
+    """Of images or of a model."""
+
+    sources: list[str] | None = None  # of the images that it was made of or learned from; None: see the catalog
+
+
+class EvaluationMetrics(Metrics):
+    copies: int | None = None  # synthetic images flagged as near-copies; None: could not be told
+    summary: list[str] = []  # what was found, in words
+
+
+class StudyMetrics(Metrics):
+    answer: str
+    details: list[str] = []
+    phantom: bool = False  # its test images are phantoms
+    baseline: dict[str, float] = {}  # by metric, the mean over seeds
+
+
+class NightMetrics(Metrics):
+    passed: bool  # its gate
+    verdict: str  # one line: passed, or what failed and why

@@ -1,0 +1,51 @@
+"""What of a diffusion model is trained, and how it samples. Light: neither torch nor diffusers is imported here."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+
+
+class Frozen(BaseModel):
+    """Refuses what it does not know and cannot change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SamplerConfig(Frozen):
+    """How a prompt and a seed become a picture."""
+
+    size: int = Field(512, ge=64, le=2048, multiple_of=8)
+    """Pixels along each side."""
+    steps: int = Field(30, ge=1, le=1000)
+    """Denoising steps."""
+    guidance: float = Field(7.5, ge=1.0, le=50.0)
+    """Classifier-free guidance scale."""
+    batch: int = Field(8, ge=1, le=256)
+    """Pictures in one call of the UNet, which with guidance sees twice as many."""
+    precision: Precision = "auto"
+    """What the networks compute in; auto: fp16 on a GPU, fp32 on a CPU."""
+    compile: bool = False
+    """torch.compile the UNet: minutes to start, faster afterwards."""
+    threads: int = Field(1, ge=1, le=256)
+    """Of a sampler on a CPU; can change a last bit."""
+    lora_scale: float = Field(1.0, ge=0.0, le=4.0)
+    """Strength of --lora; 0: none."""
+
+
+class AdapterConfig(Frozen):
+    """Which weights of a model are trained: all of the UNet, or a LoRA; those of the text encoder too if asked."""
+
+    method: Literal["dreambooth", "lora"] = "lora"
+    """dreambooth: every weight of the UNet; lora: a small addition to it."""
+    train_text_encoder: bool = False
+    """Train the text encoder too, by the same method."""
+    rank: int = Field(8, ge=1, le=1024)
+    """Of a LoRA."""
+    alpha: float = Field(8, gt=0, le=4096)
+    """Of a LoRA: it acts with strength alpha / rank."""
+    precision: Precision = "auto"
+    """What the networks compute in; auto: bf16 on a GPU that has it, fp32 on a CPU."""
+    gradient_checkpointing: bool = False
+    """Much less memory for a quarter more time."""

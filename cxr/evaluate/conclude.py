@@ -1,0 +1,124 @@
+"""What all units of an evaluation say together, once every one of them is stored."""
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr.evaluate import measure, plots, results
+from cxr.evaluate.calibration import CopyCalibration, count_copies, why_too_few
+from cxr.evaluate.copies import Matches
+from cxr.evaluate.features import Extractor
+from cxr.evaluate.finish import EvaluateJob, EvaluationResult, copies_table
+from cxr.evaluate.frechet import Moments, moments
+from cxr.evaluate.label_classifier import LabelClassifier, measure_prompt_accuracy
+from cxr.evaluate.measure import Features
+from cxr.evaluate.sets import open_images, rows_of
+from cxr.evaluate.worker import Unit, Units, damaged_features, features_in
+from cxr.store import Store, StoredObject, sha256
+from cxr.tables import batched
+
+AT_ONCE = 8  # units that are read together
+SHOWN_STREAM, SIDES_STREAM = 1_000_002, 1_000_003  # streams of draws beside those of findings, which count from 0
+
+
+def conclude(
+    job: EvaluateJob,
+    units: Units,
+    findings: Sequence[str],
+    calibration: CopyCalibration,
+    classifier: LabelClassifier | None,
+    extractor: Extractor,
+    left_out: Sequence[str],
+    advance: Callable[[int], object],
+) -> EvaluationResult:
+    """Every metric of units that are all stored. Samples are chosen before their features are read: of the others
+    only sums are kept."""
+    config, against = job.config, job.against
+    real, synthetic = (open_images(found, config.size) for found in (job.real, job.synthetic))
+    parts = rows_of(real.splits, against), np.arange(len(synthetic.ids))
+    groups = measure.choose_groups(real, parts[0], synthetic, findings, config)
+    shown = plots.choose_shown(*parts, config.max_samples, np.random.default_rng([config.seed, SHOWN_STREAM]))
+    rng = np.random.default_rng([config.seed, SIDES_STREAM])
+    sides = measure.choose_gap_rows(real, findings, config, rng)
+    used = [np.unique(np.concatenate([*(group.rows[side] for group in groups), shown.rows[side]])) for side in (0, 1)]
+    used[0] = np.union1d(used[0], np.concatenate(sides)) if sides else used[0]
+    gathered = (
+        gather_features(job.store, side, rows, part, findings)
+        for side, rows, part in zip((units.real, units.synthetic), used, parts, strict=True)
+    )
+    features, objects = zip(*gathered, strict=True)
+    measured = []
+    for group in groups:
+        measured.append(measure.measure_group(group, real, synthetic, features, extractor, config))
+        advance(1)
+    near = measure.measure_training_gap(sides, groups[0], real, features, config, rng)
+    matches, predicted = gather_inspected(job.store, units.synthetic, calibration.rows)
+    copies = count_copies(calibration, synthetic.findings, matches)
+    accuracies = measure_prompt_accuracy(classifier, synthetic.findings, predicted) if classifier else None
+    origin = results.origin_notes(job.real, job.synthetic)
+    found = results.Quality(
+        extractor.name, extractor.digest, extractor.dimension, results.source_of(job.real),
+        results.source_of(job.synthetic), against, measured, near, accuracies, copies,
+        why_too_few(len(calibration.rows)),
+        [*origin, *filter(None, [job.generator]), *left_out,
+         *results.notes_of(measured, near, accuracies, copies, extractor.dimension)],
+    )  # fmt: skip
+    pictures = plots.draw_plots(
+        found, real, parts[0], synthetic, shown, features, (matches, calibration.unrelated), config.neighbours
+    )
+    table = copies_table(real, synthetic, matches, calibration.threshold)
+    return EvaluationResult(found, table, pictures, [*(objects[0] | objects[1]).values()])
+
+
+def gather_features(
+    store: Store, units: Iterable[Unit], rows: np.ndarray, part: np.ndarray, findings: Sequence[str]
+) -> tuple[Features, dict[str, StoredObject]]:
+    """The features of all units of a set in their order: of these rows of it, int [R] ascending, and sums over each of
+    the findings in the rows of a part, int [P] ascending; some units are in memory at a time. Also what was read, by
+    key."""
+    sums: dict[str, Moments] = {}
+    objects: dict[str, StoredObject] = {}
+    values, start = [], 0
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for group in batched(units, AT_ONCE):
+            read, stored = zip(*threads.map(functools.partial(read_features, store), group), strict=True)
+            found = np.concatenate(read)
+            shown = np.concatenate([unit.table["finding"].to_numpy() for unit in group])
+            here, counted = (
+                chosen[(start <= chosen) & (chosen < start + len(found))] - start for chosen in (rows, part)
+            )
+            values.append(found[here])
+            for finding in set(findings) & set(shown[counted]):
+                added = moments(found[counted[shown[counted] == finding]])
+                sums[finding] = sums[finding] + added if finding in sums else added
+            objects |= {one.key: one for one in stored}
+            start += len(found)
+    return Features(rows, np.concatenate(values), sums), objects
+
+
+def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, StoredObject]:
+    data = store.get(unit.features)
+    try:
+        digests, values = features_in(data)
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise damaged_features(store, unit.features, type(error).__name__) from None
+    if digests != unit.table["sha256"].to_pylist():
+        raise damaged_features(store, unit.features, "of others")
+    return values, StoredObject(unit.features, len(data), sha256(data))
+
+
+def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> tuple[Matches, np.ndarray]:
+    """Of all synthetic pictures the nearest training picture and the finding that the classifier predicts, int [M].
+
+    Args:
+        train: int [T], the training pictures' rows in the real set, which the matches then name.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        tables = list(threads.map(lambda unit: pq.read_table(io.BytesIO(store.get(unit.inspected))), units))
+    scores, rows, mirrored, predicted = (column.to_numpy() for column in pa.concat_tables(tables).columns)
+    return Matches(scores, train[rows], mirrored), predicted

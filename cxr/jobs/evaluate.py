@@ -1,0 +1,191 @@
+"""How good, how diverse, how many near-copies: `cxr evaluate RECIPE --real URI --synthetic URI --out URI`.
+
+Exit code 0: all there. 2: bad input.
+"""
+
+import pickle
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tyro.conf import Suppress
+
+from cxr import cli, recipes
+from cxr.artifact.metrics import EvaluationMetrics
+from cxr.evaluate.config import EvaluateConfig
+from cxr.progress import note, progress
+from cxr.store import open_store
+from cxr.weights import check_extractor_spec
+
+if TYPE_CHECKING:
+    from cxr.artifact import Record
+    from cxr.evaluate.calibration import CopyCalibration
+    from cxr.evaluate.finish import EvaluateJob
+    from cxr.evaluate.label_classifier import LabelClassifier
+    from cxr.evaluate.quarantine import QuarantineJob
+    from cxr.evaluate.worker import Earlier, Unit
+
+COPIES_STREAM = 1_000_001  # of the random numbers of a seed; findings have the streams from 0
+
+
+@dataclass(frozen=True)
+class Args:
+    RECIPES: ClassVar = recipes.EVALUATE
+    recipe: Suppress[str]
+    config: cli.FromRecipe[EvaluateConfig]
+    real: str
+    """The real set, as `cxr ingest` made it; near-duplicates of its train part are looked for. A folder or s3://..."""
+    synthetic: str
+    """The set to measure: a folder or s3://bucket/prefix."""
+    out: str
+    """Where the evaluation goes: a folder or s3://bucket/prefix."""
+    quarantine: str | None = None
+    """Where the synthetic set goes without the pictures that are flagged as near-copies."""
+    features: str | None = None
+    """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
+    lineage: str | None = None
+    """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
+    workers: int | None = None
+    """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
+
+
+def main(args: Args) -> int:
+    """Measure synthetic X-rays against real ones: fidelity, diversity, prompt accuracy, near-copies.
+
+    Of near-copies whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
+    """
+    start = time.monotonic()
+    config = build_config(args)
+    places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
+    for place in places[2:]:
+        place.check()
+    from cxr.data.catalog import read_set
+    from cxr.data.lineage_lists import read_lists_option
+    from cxr.evaluate.generator import check_generator
+    from cxr.evaluate.sets import comparable_findings, compared_with, describe_part, describe_sizes
+    from cxr.weights import resolve_extractor
+
+    real, synthetic = map(read_set, places[:2])
+    findings, left_out = comparable_findings(real, synthetic, config)
+    generator = check_generator(real, synthetic, read_lists_option("--lineage", args.lineage))
+    left_out += describe_part(real, compared_with(real, synthetic, config), config) + describe_sizes(real, synthetic)
+    digest = resolve_extractor(config.extractor).digest
+    from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
+    from cxr.evaluate.worker import read_earlier
+
+    job = finish.prepare(places[2], config, digest, real, synthetic, generator)
+    earlier = read_earlier(job, open_store(args.features)) if args.features else None
+    quarantines = [quarantine.prepare(job, place) for place in places[3:]]
+    for line in (generator, *left_out):
+        note(line)
+    if record := job.take_finished():
+        print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
+    else:
+        from cxr.cluster import COMPUTE_USAGE
+
+        record = job.make(lambda: evaluate_sets(job, findings, left_out, earlier, args.workers, start))
+        took = COMPUTE_USAGE.summary(record.timings["total"])
+        print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
+    print_summary(job, record)
+    for clean in quarantines:
+        write_quarantine(clean)
+    return cli.DONE
+
+
+def evaluate_sets(
+    job: "EvaluateJob",
+    findings: tuple[str, ...],
+    left_out: list[str],
+    earlier: "Earlier | None",
+    workers: int | None,
+    start: float,
+) -> "Record":
+    """Inspects both sets, measures, and writes the evaluation."""
+    from cxr.evaluate import finish
+    from cxr.evaluate.conclude import conclude
+    from cxr.evaluate.features import extractor_of
+    from cxr.evaluate.worker import units_of
+
+    extractor = extractor_of(job.config.extractor)
+    calibration, classifier = prepare_real_set(job, findings)
+    finish.begin(job)
+    units = units_of(job)
+    inspect_units(job, [*units.real, *units.synthetic], earlier, calibration, classifier, workers)
+    with progress("metrics", len(findings) + 1, "findings") as advance:
+        concluded = conclude(job, units, findings, calibration, classifier, extractor, left_out, advance)
+    return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
+
+
+def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[CopyCalibration, LabelClassifier | None]":
+    """What synthetic pictures are compared with, from the real set: its training pictures and a classifier of it."""
+    import numpy as np
+
+    from cxr.classify.best_of import count_steps, train_best_of
+    from cxr.evaluate.calibration import calibrate, count_lookups
+    from cxr.evaluate.label_classifier import train_label_classifier
+    from cxr.evaluate.sets import load_images
+
+    config = job.config
+    with progress("real set", len(job.real.table), "pictures") as advance:
+        real = load_images(job.real, config.size, advance)
+    with progress("likeness", count_lookups(real, config.calibration), "pictures") as advance:
+        rng = np.random.default_rng([config.seed, COPIES_STREAM])
+        calibration = calibrate(real, config.calibration, rng, advance)
+    with progress("classifier", count_steps(len(real.part("train"))), "steps") as advance:
+        classifier = train_label_classifier(
+            real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
+        )
+    return calibration, classifier
+
+
+def inspect_units(
+    job: "EvaluateJob",
+    units: "list[Unit]",
+    earlier: "Earlier | None",
+    calibration: "CopyCalibration",
+    classifier: "LabelClassifier | None",
+    workers: int | None,
+) -> None:
+    """Computes features, nearest training picture and label of every unit that is not stored yet."""
+    from cxr import cluster
+    from cxr.evaluate.worker import EvaluateWorker, find_earlier, pending
+
+    todo, total = pending(job.store, units), sum(len(unit.table) for unit in units)
+    if not todo:
+        return
+    with (
+        cluster.session(workers or 0),
+        progress("pictures", total, "pictures", total - sum(len(unit.table) for unit in todo)) as advance,
+    ):
+        workers, gpus = workers or cluster.default_workers(), int(cluster.has_gpu())
+        threads = cluster.max_threads_per_worker(workers) if gpus else 1
+        work = EvaluateWorker(job.store, job.config.extractor, job.config.size, threads, earlier)
+        blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(find_earlier(todo, earlier)))
+        shared = cluster.share(calibration.index, classifier and classifier.predict_classes)
+        for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
+            advance(done["images"])
+
+
+def write_quarantine(clean: "QuarantineJob") -> None:
+    """Writes the synthetic set without the pictures that were flagged."""
+    from cxr.evaluate.quarantine import without_copies
+
+    with progress("quarantine", len(clean.evaluation.synthetic.table), "pictures") as advance:
+        record = clean.take_finished() or clean.make(lambda: without_copies(clean, advance))
+    print(
+        f"{record.made.count} pictures less {record.metrics['quarantined']} flagged as near-copies: {clean.store.uri}"
+    )
+
+
+def print_summary(job: "EvaluateJob", record: "Record") -> None:
+    from cxr.evaluate import finish
+
+    for line in EvaluationMetrics.read(record).summary:
+        print(line)
+    print(f"look at {job.store.uri}/{finish.PAGE_KEY}, read {job.store.uri}/{finish.TABLES_KEY}")
+
+
+def build_config(args: Args) -> EvaluateConfig:
+    """The configuration, checked as far as needs no library and no network."""
+    cli.check_workers(args.workers)
+    return args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})

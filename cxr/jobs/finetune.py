@@ -1,0 +1,178 @@
+"""Fine-tune Stable Diffusion on X-rays: `cxr finetune RECIPE --data URI --out URI`.
+
+Exit code 0: all there. 2: bad input, or a training that went wrong; the last checkpoint stays.
+"""
+
+import importlib.util
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tyro.conf import Suppress
+
+from cxr import cli, recipes
+from cxr.errors import BadInput
+from cxr.finetune.config import FinetuneConfig
+from cxr.finetune.part import parse_patients
+from cxr.progress import note, progress
+from cxr.store import open_store
+from cxr.weights import check_spec
+
+if TYPE_CHECKING:
+    from cxr.artifact import Record
+    from cxr.finetune.job import FinetuneJob
+    from cxr.finetune.validation import Distance
+    from cxr.finetune.worker import FinetuneWorker
+
+
+@dataclass(frozen=True)
+class Args:
+    RECIPES: ClassVar = recipes.FINETUNE
+    recipe: Suppress[str]
+    config: cli.FromRecipe[FinetuneConfig]
+    data: str
+    """A set that `cxr ingest` made: a local folder or s3://bucket/prefix."""
+    out: str
+    """Where the model goes: a local folder or s3://bucket/prefix."""
+    patients: str | None = None
+    """A share of the training part's patients, as 10% (the same that `cxr study` draws), or a file of ids."""
+    workers: int | None = None
+    """Workers that train together; by default one for each GPU, or one. Does not change the result but for rounding."""
+    min_workers: int | None = None
+    """Go on with as few as these while machines are missing, and with more when they are back."""
+    tensorboard: Path | None = None
+    """A local folder for TensorBoard's curves (pip install tensorboard)."""
+
+
+def main(args: Args) -> int:
+    """Fine-tune Stable Diffusion on a set of X-rays, fully or as a LoRA, on any number of workers."""
+    start = time.monotonic()
+    share, names = parse_patients(args.patients) if args.patients else (None, None)
+    config, store = build_config(args, share), open_store(args.out)
+    store.check()
+    data_store = open_store(args.data)
+    data_store.check(write=False)
+    from cxr.data.catalog import read_set
+
+    data = read_set(data_store)
+    from cxr.finetune import finish, job, worker  # heavy: only for a set that is there
+
+    ready = job.prepare(store, data, config, note, names)
+    if record := ready.take_finished():
+        print(f"already there: step {record.metrics['step']} in {store.uri}")
+        return cli.DONE
+
+    def work() -> "Record":
+        train_runs(ready, args)
+        return finish.complete(ready, {"total": time.monotonic() - start})
+
+    record = ready.make(work)
+    from cxr.cluster import COMPUTE_USAGE
+
+    best, took = record.metrics, COMPUTE_USAGE.summary(record.timings["total"])
+    print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
+          f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
+    uri = store.uri
+    print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{worker.SAMPLES}, read {uri}/{finish.CARD_KEY}")
+    return cli.DONE
+
+
+def train_runs(ready: "FinetuneJob", args: Args) -> None:
+    """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
+    from cxr import cluster
+    from cxr.finetune import runs, worker
+
+    todo = [run for run in ready.runs if runs.read_result(ready.store, run) is None]
+    if not todo:
+        return
+    with cluster.session(args.workers or 0):
+        gpus = cluster.default_workers() if cluster.has_gpu() else 1
+        workers = args.workers or min(gpus, ready.config.batch)
+        threads = cluster.max_threads_per_worker(workers)
+        sizes = args.min_workers or workers, workers
+        cluster.check_room(sizes[0], threads)
+        ready.begin(ready.plan)
+        folds = [build_worker(ready, run, 1) for run in todo if run != runs.FINAL]
+        messages = cluster.run_trials(folds, 1) if folds else iter(())
+        if runs.FINAL in todo:
+            messages = chain(messages, cluster.train(build_worker(ready, runs.FINAL, threads), sizes, threads))
+        try:
+            show_progress(ready, messages, args.tensorboard)
+        except cluster.WorkersDied as died:
+            raise BadInput(
+                f"{died}; the same command goes on. If memory is short, {worker.advise_less_memory(ready.config)}"
+            ) from died
+
+
+def build_worker(ready: "FinetuneJob", run: str, threads: int) -> "FinetuneWorker":
+    from cxr.finetune.worker import FinetuneWorker
+
+    places = {"store": ready.store, "data": ready.data.store}
+    return FinetuneWorker(
+        **places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, distance=embedded_kernel_distance
+    )
+
+
+def embedded_kernel_distance() -> "Distance":
+    """The kernel distance in features of the embedded extractor."""
+    from cxr.evaluate.features import tiny_extractor
+    from cxr.evaluate.kernel import kernel_distance
+
+    extractor = tiny_extractor()
+    return lambda generated, real: kernel_distance(extractor(real), extractor(generated))
+
+
+def show_progress(ready: "FinetuneJob", messages: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
+    """A bar over the steps of all runs; with a folder, their metrics for TensorBoard too."""
+    from cxr.finetune.job import count_steps, steps_done
+    from cxr.finetune.worker import advise_less_memory
+
+    reached = {run: steps_done(ready, run) for run in ready.runs}
+    steps = sum(count_steps(ready, run) for run in ready.runs)
+    scores = ""
+    writers: dict[Path, Any] = {}
+    with progress("finetune", steps, "steps", sum(reached.values())) as advance:
+        for metrics in messages:
+            if why := metrics.get("error"):
+                raise BadInput(
+                    f"--folds: a fold was given up, {why}; the same command goes on. If memory is short, "
+                    f"{advise_less_memory(ready.config)}"
+                )
+            run, step = metrics.pop("run"), metrics.pop("step")
+            if names := metrics.keys() & {"mse", "ssim", "psnr", "kid"}:
+                scores = " · ".join(f"{name} {metrics[name]:.4g}" for name in sorted(names))
+            loss = f"loss {metrics['loss']:.4f} · " if "loss" in metrics else ""  # the base model has none
+            advance(max(0, step - reached[run]), f"{run}: {loss}{scores}")
+            reached[run] = max(reached[run], step)
+            if tensorboard:
+                write_tensorboard(writers, tensorboard / run, metrics, step)
+
+
+def write_tensorboard(writers: dict[Path, Any], folder: Path, metrics: dict[str, float], step: int) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    if folder not in writers:
+        writers[folder] = SummaryWriter(str(folder))
+    for name, value in metrics.items():
+        writers[folder].add_scalar(name, value, step)
+    writers[folder].flush()
+
+
+def build_config(args: Args, patients: float | None = None) -> FinetuneConfig:
+    """The configuration, checked as far as needs no library and no network.
+
+    Args:
+        patients: percent of them, as read from `args.patients`.
+    """
+    cli.check_workers(args.workers)
+    if args.min_workers is not None and not 1 <= args.min_workers <= (args.workers or 0):
+        raise BadInput(f"--min-workers {args.min_workers}: give a number from 1 to that of --workers")
+    if args.tensorboard and not importlib.util.find_spec("tensorboard"):
+        raise BadInput("--tensorboard: it is not installed; pip install tensorboard, or leave the option out")
+    config = args.config if patients is None else recipes.replace_fields(args.config, patients=patients)
+    if (args.workers or 1) > config.batch:
+        raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
+    return config.model_copy(update={"model": check_spec(config.model)})

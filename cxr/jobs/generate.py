@@ -1,0 +1,188 @@
+"""Generate labelled X-rays from prompts: `cxr generate RECIPE --out URI`.
+
+Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` tries them again).
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tyro.conf import Suppress
+
+from cxr import cli, recipes
+from cxr.errors import BadInput, SomeFailed
+from cxr.generate.config import MAX_IMAGES, GenerateConfig
+from cxr.progress import note, progress
+from cxr.prompts.findings import parse_findings
+from cxr.prompts.lists import PromptRow, read_prompts, typed_prompt
+from cxr.store import Store, open_store, sha256
+from cxr.weights import check_lora_spec, check_spec
+from cxr.weights.names import ALIASES
+
+if TYPE_CHECKING:
+    from cxr.artifact import Record
+    from cxr.generate.job import GenerateJob
+
+
+@dataclass(frozen=True)
+class Args:
+    RECIPES: ClassVar = recipes.GENERATE
+    recipe: Suppress[str]
+    config: cli.FromRecipe[GenerateConfig]
+    out: str | None = None
+    """Where the set goes: a local folder or s3://bucket/prefix. Of --prompt alone by default out/one/ and a digest."""
+    prompt: str | None = None
+    """Your own, one: what the picture shows, in words."""
+    count: int | None = None
+    """Pictures of --prompt, each from another seed; by default 1."""
+    show: bool = False
+    """Display what was made, in a notebook or on a screen: the picture, or of several the contact sheet."""
+    prompts: Path | None = None
+    """A list: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
+    workers: int | None = None
+    """Samplers at work side by side; by default one for each GPU, or for each core. Does not change the pictures."""
+    dry_run: bool = False
+    """Only say what would be made, how long it would take and how large it would be."""
+    retry_failed: bool = False
+    """Try the units again that failed before."""
+
+
+def main(args: Args) -> int:
+    """Generate labelled X-rays from prompts with Stable Diffusion, spread over workers, into a folder or a bucket."""
+    start = time.monotonic()
+    config = build_config(args)
+    store = open_store(output_place(args, config))
+    store.check()
+    from cxr.generate import finish, job  # heavy: only for input that can be used
+
+    with tempfile.TemporaryDirectory() as folder:
+        ready = job.prepare(store, config, read_own_prompts(args, note) or None, Path(folder), note)
+        if args.dry_run:
+            print(job.estimate(ready))
+            return cli.DONE
+        if record := ready.take_finished():
+            print(f"already there: {record.made.count} images in {store.uri}")
+            display(store, args)
+            return cli.DONE
+
+        def work() -> "Record":
+            device = generate_units(ready, args)
+            return job.complete(ready, device, {"total": time.monotonic() - start})
+
+        record = ready.make(work)
+    from cxr.cluster import COMPUTE_USAGE
+
+    took = COMPUTE_USAGE.summary(record.timings["total"])
+    print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
+    print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
+    display(store, args)
+    return cli.DONE
+
+
+def generate_units(ready: "GenerateJob", args: Args) -> str:
+    """Makes every unit that is neither stored nor given up; returns the device.
+
+    Raises:
+        SomeFailed: units are given up, now or earlier.
+    """
+    from cxr import cluster
+    from cxr.generate import job
+
+    state = job.begin(ready, args.retry_failed)
+    config, failures = ready.config, len(state.failed)
+    factory = job.GeneratorFactory(ready.store, config, ready.model.digest, ready.lora.digest if ready.lora else None)
+    writer = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
+    threads = config.sampler.threads
+    with (
+        cluster.session((args.workers or 0) * threads),
+        progress("generate", ready.plan.images, "images", state.stored_images) as advance,
+    ):
+        workers = args.workers or cluster.default_workers()
+        units = cluster.run_units(state.pending, factory, writer, workers, threads) if len(state.pending) else ()
+        for done in units:
+            failures += bool(done.error)
+            advance(done.images, f"{failures} units failed" if failures else "")
+        if failures:
+            raise SomeFailed(
+                f"{failures} of {ready.plan.units} units failed, the others are stored; {ready.store.uri}/failed/ says "
+                f"why.\nTry just those again:\n  {cli.again('--retry-failed')}"
+            )
+        return cluster.describe_devices()
+
+
+def display(store: Store, args: Args) -> None:
+    """Names the files of --prompt; with --show displays the picture, or of several the contact sheet."""
+    from cxr.data.catalog import read_files, read_set
+    from cxr.generate.finish import SHEET_KEY
+    from cxr.screen import show
+
+    table = read_set(store).table
+    for key in table["key"].unique().to_pylist() if args.prompt else ():
+        print(f"{store.uri}/{key}")
+    if not args.show:
+        return
+    picture = next(read_files(store, table))[1] if len(table) == 1 else store.get(SHEET_KEY)
+    if not show(picture):
+        note("--show: neither a notebook nor a screen is here; open the file")
+
+
+def build_config(args: Args) -> GenerateConfig:
+    """The configuration, checked as far as needs no library and no network."""
+    check_prompt_options(args)
+    cli.check_workers(args.workers)
+    config = args.config
+    if config.lora is None and config.model in ALIASES:  # others can know findings that only their record tells
+        parse_findings(config.findings)
+    places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
+    check_prompts(args)
+    return config.model_copy(update=places)
+
+
+def output_place(args: Args, config: GenerateConfig) -> str:
+    """Where the set goes; pictures of --prompt have a place of their own for whatever is asked.
+
+    Raises:
+        BadInput: no place is given, and there is no --prompt.
+    """
+    if args.out is not None:
+        return args.out
+    if args.prompt is None:
+        raise BadInput("--out: missing; give a local folder or s3://bucket/prefix (only --prompt does without)")
+    asked = json.dumps([config.model_dump(mode="json", exclude={"templates"}), args.prompt, args.count or 1])
+    return f"out/one/{sha256(asked.encode())[:12]}"
+
+
+def check_prompt_options(args: Args) -> None:
+    """`BadInput` if the prompts are given in two ways."""
+    asked, usual = args.config, recipes.GENERATE[args.recipe]()
+    for option in ("prompt", "prompts"):
+        if getattr(args, option) is None:
+            continue
+        if (asked.findings, asked.per_finding) != (usual.findings, usual.per_finding):
+            raise BadInput(f"--{option} brings its own findings and counts; leave out --findings and --per-finding")
+        if asked.templates:
+            raise BadInput(f"--{option} brings its own words; leave out --templates")
+    if args.prompt is not None and args.prompts:
+        raise BadInput("--prompt is one prompt, --prompts a list of them; give one of the two")
+    if args.count is not None and args.prompt is None:
+        raise BadInput("--count is of --prompt; a list has a column for it, and findings have --per-finding")
+
+
+def read_own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]:
+    """What the user typed or listed; nothing if they are to be the model's or the templates'."""
+    if args.prompt is not None:
+        return [typed_prompt(args.prompt, 1 if args.count is None else args.count, notes)]
+    return read_prompts(args.prompts, notes) if args.prompts else ()
+
+
+def check_prompts(args: Args) -> None:
+    """Reads the user's prompts through once, so that their mistakes are reported before anything heavy is loaded."""
+    asked = sum(row.count for row in read_own_prompts(args, lambda line: None))
+    if asked > MAX_IMAGES:
+        raise BadInput(
+            f"{args.prompts}: asks for {asked:,} images, a set holds {MAX_IMAGES:,}; split it over several --out"
+        )

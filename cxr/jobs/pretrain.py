@@ -1,0 +1,161 @@
+"""Make what the package embeds, from phantoms; `cxr pretrain RECIPE --out FOLDER`.
+
+`tiny` is the base model (about 1.5 hours on 2 cores; goes on after its last finished stage when started again with the
+same folder), `extractor` the network behind the embedded distances (minutes).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from tyro.conf import AvoidSubcommands, Suppress, arg
+
+from cxr import cli, recipes
+from cxr.errors import BadInput
+from cxr.pretrain.config import ExtractorConfig, PretrainConfig
+from cxr.progress import progress
+
+
+@dataclass(frozen=True)
+class Args:
+    RECIPES: ClassVar = recipes.PRETRAIN
+    recipe: Suppress[str]
+    config: Annotated[AvoidSubcommands[PretrainConfig | ExtractorConfig], arg(name="")]
+    out: Path
+    """The folder for what is made: tiny in diffusers' layout, extractor as model.safetensors."""
+    per_finding: int = 50
+    """tiny: pictures of each finding in the closing test of whether the model follows its text."""
+
+
+def main(args: Args) -> int:
+    """Train the embedded model or the embedded extractor on phantoms, and measure how well it does."""
+    config = args.config
+    if args.out.exists() and not args.out.is_dir():
+        raise BadInput(f"--out {args.out}: is a file; give a folder")
+    if args.per_finding < 1:
+        raise BadInput(f"--per-finding {args.per_finding}: give at least 1")
+    if isinstance(config, ExtractorConfig):
+        return make_extractor(config, args.out)
+    return make_model(config, args.out, args.per_finding)
+
+
+def make_model(config: PretrainConfig, folder: Path, per_finding: int) -> int:
+    """Autoencoder, text encoder and UNet; then whether text is followed."""
+    from cxr.pretrain.build import build
+    from cxr.weights import write_digest
+
+    if not (folder / "model_index.json").exists():
+        build(config, folder)
+    digest = write_digest(folder)
+    accuracy = measure_model(folder, per_finding, config.seed)
+    (folder / "README.md").write_text(model_card(config, accuracy, digest), encoding="utf-8")
+    print(f"asked finding seen in {accuracy.share:.1%} of {accuracy.counts.sum()} pictures: {folder}/README.md")
+    return cli.DONE
+
+
+def make_extractor(config: ExtractorConfig, folder: Path) -> int:
+    """A classifier of phantoms in many appearances; what it computes before its last layer are the features."""
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from cxr.classify.best_of import predict_classes, small_config, train_one
+    from cxr.pretrain.appearance import vary_appearance
+    from cxr.weights import EXTRACTOR, write_digest
+
+    rng, settings = np.random.default_rng(config.seed), small_config(config.epochs, config.size)
+
+    def part(series: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        pixels, labels = labelled_phantoms(config.seed + series, count, config.size)
+        return np.concatenate([pixels, vary_appearance(pixels, rng)]), np.tile(labels, 2)
+
+    train, validation = part(404, config.phantoms), part(606, config.fresh)
+    with progress("classifier", settings.steps(2 * config.phantoms), "steps") as advance:
+        found = train_one(train, validation, settings, config.seed, advance)
+    fresh, labels = labelled_phantoms(config.seed + 505, config.fresh, config.size)
+    shown = fresh, vary_appearance(fresh, rng)
+    shares = tuple(float((predict_classes(found, pixels, settings) == labels).mean()) for pixels in shown)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(found.network.state_dict(), folder / EXTRACTOR.patterns[0])
+    (folder / "README.md").write_text(extractor_card(config, shares, write_digest(folder, EXTRACTOR)), encoding="utf-8")
+    print(f"names {shares[0]:.1%} of fresh phantoms, {shares[1]:.1%} in other appearances: {folder}/README.md")
+    return cli.DONE
+
+
+def labelled_phantoms(seed: int, count: int, size: int):
+    """The first phantoms of a series: uint8 [count, size, size] and class numbers [count]."""
+    from cxr.pretrain.build import draw_phantoms
+    from cxr.pretrain.prompt_accuracy import class_numbers
+
+    pixels, shown = draw_phantoms(seed, count, size)
+    return pixels, class_numbers(attributes.finding for attributes in shown)
+
+
+def measure_model(folder: Path, per_finding: int, seed: int):
+    """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
+    import torch
+
+    from cxr.classify.best_of import count_steps, train_best_of
+    from cxr.diffusion.sampler import Sampler
+    from cxr.pretrain.prompt_accuracy import measure
+    from cxr.prompts.findings import FINDINGS
+
+    sampler_config = recipes.GENERATE["tiny"]().sampler
+    series = ((101, 12_000), (404, 1000), (202, 1000))
+    training, validation, fresh = (labelled_phantoms(seed + n, count, sampler_config.size) for n, count in series)
+    with progress("classifier", count_steps(len(training[0])), "steps") as advance:
+        name = train_best_of(training, validation, seed, advance)
+    sampler = Sampler.load(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
+    with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
+
+        def sample(prompts, seeds):
+            pictures = sampler(prompts, [""] * len(prompts), seeds)
+            advance(len(pictures))
+            return pictures
+
+        return measure(sample, name, fresh, per_finding, seed + 303)
+
+
+def model_card(config, accuracy, digest: str) -> str:
+    from cxr.pretrain.prompt_accuracy import confusion_table
+
+    return f"""---
+license: apache-2.0
+library_name: diffusers
+pipeline_tag: text-to-image
+---
+
+# tiny: a small Stable Diffusion of radiograph phantoms
+
+Text encoder, autoencoder, UNet and tokenizer in diffusers' `StableDiffusionPipeline` layout, {config.size} x \
+{config.size} pixels, trained by `jobs/pretrain.py` on {config.phantoms:,} computer-drawn phantoms and their prompts. \
+It has never seen a patient, and its pictures say nothing about patients. Not for clinical use.
+
+Asked in sentences that no training prompt has, it shows the asked finding in **{accuracy.share:.1%}** of \
+{accuracy.counts.sum()} pictures (chance 10 %), as named by a classifier that names {accuracy.ceiling:.1%} of fresh \
+phantoms rightly. Rows: asked; columns: seen.
+
+{confusion_table(accuracy)}
+
+Digest: `{digest}`
+"""
+
+
+def extractor_card(config: ExtractorConfig, shares: Sequence[float], digest: str) -> str:
+    return f"""---
+license: apache-2.0
+---
+
+# tiny: an extractor of radiograph phantoms
+
+`SmallCnn` of `cxr/classify/small_cnn.py`, trained by `python jobs/pretrain.py extractor --out FOLDER` to name the ten \
+findings of {config.phantoms:,} computer-drawn phantoms, {config.size} x {config.size} pixels, each as it is and once \
+more with other brightness, contrast, gamma, noise, place and size. Its features are the 128 numbers before the last \
+layer.
+
+It names **{shares[0]:.1%}** of {config.fresh:,} fresh phantoms rightly (chance 10 %), and {shares[1]:.1%} of the same \
+in another appearance. It has never seen a patient: a distance in its features compares pictures on a laptop, and is \
+no FID. Not for clinical use.
+
+Digest: `{digest}`
+"""

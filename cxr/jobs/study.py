@@ -1,0 +1,188 @@
+"""Does synthetic data help? `cxr study RECIPE --real URI --synthetic URI --out URI`.
+
+Exit code 0: all there. 2: bad input. 3: all but failed trials (the same command tries them again).
+"""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tyro.conf import Suppress, UseAppendAction
+
+from cxr import cli, recipes
+from cxr.artifact import read_record
+from cxr.artifact.metrics import StudyMetrics
+from cxr.classify.config import SMALL_NETWORKS
+from cxr.errors import BadInput, SomeFailed
+from cxr.progress import grid, note, progress
+from cxr.store import open_store
+from cxr.study.config import StudyConfig
+from cxr.weights import check_weights_spec
+
+if TYPE_CHECKING:
+    from cxr.artifact import Record
+    from cxr.study.job import StudyJob
+    from cxr.study.trial import TrialWorker
+
+TOGETHER = "--workers-per-trial"
+MAIN = ""  # the synthetic set of all arms that have none of their own
+
+
+@dataclass(frozen=True)
+class Args:
+    RECIPES: ClassVar = recipes.STUDY
+    recipe: Suppress[str]
+    config: cli.FromRecipe[StudyConfig]
+    real: str
+    """The real set, as `cxr ingest` made it: a folder or s3://bucket/prefix."""
+    out: str
+    """Where the study goes: a folder or s3://bucket/prefix."""
+    synthetic: UseAppendAction[tuple[str, ...]] = ()
+    """The synthetic set; ARM=URI, as often as you like: the set that this arm takes in its place."""
+    evaluation: str | None = None
+    """Where `cxr evaluate` measured the two: shows that copies were looked for, and is quoted in the report."""
+    lineage: str | None = None
+    """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
+    trials_per_gpu: int = 2
+    """Trials side by side on a GPU."""
+    workers_per_trial: int = 1
+    """Devices that train one trial together."""
+
+
+def main(args: Args) -> int:
+    """Train a classifier on mixes of real and synthetic X-rays, and say with statistics whether the synthetic help."""
+    start = time.monotonic()
+    config = build_config(args)
+    store = open_store(args.out)
+    store.check()
+    from cxr.data.catalog import read_set
+
+    real = read_set(open_store(args.real))
+    own = {arm: read_set(open_store(uri)) for arm, uri in synthetic_places(args.synthetic).items()}
+    place = open_store(args.evaluation) if args.evaluation else None
+    evaluation = (place, read_record(place)) if place else None
+    from cxr.data.lineage_lists import read_lists_option
+    from cxr.study import job  # heavier: only for sets that are there
+
+    lists = read_lists_option("--lineage", args.lineage)
+    ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, resolve_weights(config), own, lists)
+    from cxr.study import finish  # heavy: only for input that can be used
+
+    if record := ready.take_finished():
+        print(f"already there: {StudyMetrics.read(record).answer}\nlook at {store.uri}/{finish.PAGE_KEY}")
+        return cli.DONE
+
+    def work() -> "Record":
+        failures = run_trials(ready, args)
+        for name, why in failures.items():
+            note(f"trial {name} failed: {why}")
+        study, written = finish.report(ready)
+        if failures:
+            raise SomeFailed(
+                f"{len(failures)} of {len(ready.names)} trials failed, the others are stored; the report at "
+                f"{ready.store.uri} is without them.\nTry just those again:\n  {cli.again()}"
+            )
+        return finish.complete(ready, study, written, {"total": time.monotonic() - start})
+
+    record = ready.make(work)
+    from cxr.cluster import COMPUTE_USAGE
+
+    print(f"{len(ready.names)} trials, {COMPUTE_USAGE.summary(record.timings['total'])}: {store.uri}")
+    found = StudyMetrics.read(record)
+    if found.phantom:
+        print("Of phantoms, which say nothing about patients:")
+    print("\n- ".join([found.answer, *found.details]))
+    print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
+    return cli.DONE
+
+
+def run_trials(ready: "StudyJob", args: Args) -> dict[str, str]:
+    """Runs every trial that has no result yet; returns why trials were given up."""
+    from cxr import cluster
+    from cxr.study import job
+    from cxr.study.sets import load
+
+    if not (todo := job.pending_trials(ready, 1)):
+        return {}
+    together, size = args.workers_per_trial, ready.config.classifier.resize
+    with cluster.session(together, spare_cpus=int(together > 1)):
+        if together > 1:
+            cluster.check_room(together, 1, TOGETHER)
+        with progress("pictures", len(ready.used), "pictures") as advance:
+            pixels = load(ready.sets, ready.used, size, advance)
+        job.begin(ready)  # not before: with what is refused until here changed, --out would be another recipe's
+        shared = cluster.share(pixels, ready.sets.labels[ready.used])
+        if together > 1:
+            messages = cluster.train_trials(todo, together, 1, shared, TOGETHER)
+        else:
+            messages = cluster.run_trials(todo, 1, 1 / args.trials_per_gpu, shared)
+        return show_progress(ready, todo, messages)
+
+
+def show_progress(ready: "StudyJob", todo: list["TrialWorker"], messages: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """A table of the trials with a bar over their steps; returns why trials were given up."""
+    steps = {run.spec.name: run.spec.steps for run in todo}
+    reached, failed, done = dict.fromkeys(steps, 0), {}, len(ready.names) - len(todo)
+    total = sum(steps.values())
+    with grid("study", [a.name for a in ready.config.arms], ready.config.seeds, total, "steps") as (cell, advance):
+
+        def write(trial: str, text: str) -> None:
+            arm, seed = trial.split("/")
+            cell(arm, seed, text)
+
+        for trial in ready.names:
+            write(trial, "·" if trial in steps else "done")
+        for message in messages:
+            name = message.get("name") or todo[message["trial"]].spec.name
+            if "error" in message:
+                failed[name] = message["error"]
+                write(name, "failed")
+                continue
+            step, ended = message["step"], "done" in message
+            done += ended
+            write(name, f"{message['auroc']:.3f}" + ("" if ended else f" {step}/{steps[name]}"))
+            advance(max(0, step - reached[name]), f"{done}/{len(ready.names)} trials, {name} {message['auroc']:.3f}")
+            reached[name] = max(reached[name], step)
+            if ended:
+                failed.pop(name, None)
+    return failed
+
+
+def build_config(args: Args) -> StudyConfig:
+    """The configuration, checked as far as needs no library and no network."""
+    for option in ("trials_per_gpu", "workers_per_trial"):
+        if getattr(args, option) < 1:
+            raise BadInput(f"--{option.replace('_', '-')} {getattr(args, option)}: give 1 or more")
+    classifier = args.config.classifier
+    if not classifier.weights:
+        return args.config
+    weights = check_weights_spec(classifier.weights)
+    return args.config.model_copy(update={"classifier": classifier.model_copy(update={"weights": weights})})
+
+
+def synthetic_places(given: Sequence[str]) -> dict[str, str]:
+    """The synthetic sets' places by arm; `MAIN` for that of all others.
+
+    Raises:
+        BadInput: two sets for one.
+    """
+    places: dict[str, str] = {}
+    for words in given:
+        match = re.fullmatch(r"([a-z0-9_]{1,40})=(.+)", words)
+        arm, uri = match.groups() if match else (MAIN, words)
+        if arm in places:
+            raise BadInput(f"--synthetic {words[:60]}: {arm or 'all other arms'} would have two sets; give one")
+        places[arm] = uri
+    return places
+
+
+def resolve_weights(config: StudyConfig) -> str | None:
+    """Digest of the classifier's first weights, which must be there before anything is begun; None: from scratch."""
+    from cxr.weights import resolve_imagenet
+
+    classifier = config.classifier
+    if not classifier.pretrained or classifier.network in SMALL_NETWORKS:
+        return None
+    return resolve_imagenet(classifier.network, classifier.weights).digest

@@ -1,0 +1,60 @@
+"""Pictures under each other, a line of text above each row."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from PIL import Image, ImageDraw, ImageFont
+
+COLUMNS, ROWS = 8, 20  # pictures of a finding, and findings, at most
+SIDE, LINE, GAP = 128, 20, 16  # px of a picture, of a line of text, and between two blocks
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of text, and below it blocks of pictures with a gap between; a caption under each picture, or none."""
+
+    label: str
+    blocks: Sequence[Sequence[Image.Image]]  # gray, SIDE px a side
+    captions: Sequence[Sequence[str]] = ()
+
+
+def contact_sheet(files: Mapping[str, Iterable[bytes]]) -> bytes:
+    """A PNG, a first look at a set: under each finding's name its first pictures, side by side.
+
+    Args:
+        files: pictures as files, for each finding; of more than `COLUMNS` and `ROWS`, the first are shown.
+    """
+    return sheet(
+        [
+            Row(finding.replace("_", " "), [[thumbnail(file) for file in islice(pictures, COLUMNS)]])
+            for finding, pictures in list(files.items())[:ROWS]
+        ]
+    )
+
+
+def thumbnail(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def sheet(rows: Sequence[Row]) -> bytes:
+    """A PNG of rows under each other."""
+    widths = [sum(len(block) * SIDE + GAP for block in row.blocks) - GAP for row in rows]
+    heights = [LINE + SIDE + (LINE if row.captions else 0) for row in rows]
+    canvas = Image.new("L", (max(widths), sum(heights)), 255)
+    draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(14), 0
+    for row, height in zip(rows, heights, strict=True):
+        draw.text((4, top + 1), row.label, fill=0, font=font)
+        left = 0
+        for number, block in enumerate(row.blocks):
+            for place, picture in enumerate(block):
+                canvas.paste(picture, (left, top + LINE))
+                if row.captions:
+                    draw.text((left + 4, top + LINE + SIDE), row.captions[number][place], fill=0, font=font)
+                left += SIDE
+            left += GAP
+        top += height
+    data = io.BytesIO()
+    canvas.save(data, "PNG")
+    return data.getvalue()

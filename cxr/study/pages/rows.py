@@ -1,0 +1,186 @@
+"""The tables of a study as rows of text; pages and files are made of them."""
+
+from collections.abc import Iterator
+
+from cxr.report.limits import kind
+from cxr.report.pages import Table
+from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
+
+CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
+NOTHING = "-"
+WIDE = 0.5  # of an interval that says nothing
+OF_CLASS = ("auroc", "sensitivity", "specificity", "precision", "f1")
+
+
+def called(metric: str) -> str:
+    return CALLED.get(metric, metric)
+
+
+def results(study: Study) -> Table:
+    """An arm a row: its metrics with intervals and marks, how far from the baseline, and what it was trained on."""
+    main, *others = METRICS
+    head = ["arm", called(main), "difference from baseline", "p (Holm)", *map(called, others)]
+    head += ["real", "synthetic", "seeds"]
+    rows = []
+    for arm in study.arms:
+        found = arm.difference_from(study.baseline)
+        first, *figures = (
+            spread(arm.metrics.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
+        )
+        compared = [gain(found), p_value(found.p_holm)] if found else [NOTHING, NOTHING]
+        rows.append([arm.label, first, *compared, *figures, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
+    return without_empty(head, rows)
+
+
+def without_empty(head: list[str], rows: list[list[str]]) -> Table:
+    """Without the columns that have nothing in any row."""
+    empty = {NOTHING, f"{NOTHING} ({NOTHING})"}
+    kept = [number for number in range(len(head)) if {row[number] for row in rows} - empty]
+    return [head[number] for number in kept], [[row[number] for number in kept] for row in rows]
+
+
+def marks(study: Study, arm: ArmResult, metric: str = MAIN) -> str:
+    """`*` p < 0.05 and `**` p < 0.01 against the baseline, to either side, `†` better than the arm's control at 0.05.
+
+    All after Holm's correction.
+    """
+    base, control = (arm.difference_from(other, metric) for other in (study.baseline, arm.control))
+    stars = "" if base is None else "**" if base.p_holm < 0.01 else "*" if base.p_holm < 0.05 else ""
+    sign = -1 if metric == "calibration_error" else 1  # of which less is better
+    better = control is not None and control.p_holm < 0.05 and sign * control.mean > 0
+    return stars + ("†" if better else "")
+
+
+def seeds(arm: ArmResult) -> str:
+    return f"{len(arm.seeds)} of {len(arm.seeds) + len(arm.failed)}" if arm.failed else str(len(arm.seeds))
+
+
+def spread(found: Spread | None, mark: str = "", always: bool = False) -> str:
+    """With its interval, or where that says nothing with the scatter between seeds.
+
+    Args:
+        always: show an interval of any width.
+    """
+    if found is None:
+        return NOTHING
+    if found.low is not None and (always or is_informative(found)):
+        return f"{found.mean:.3f}{mark} ({found.low:.3f} to {found.high:.3f})"
+    return f"{found.mean:.3f}{mark}" + (f" (seeds ± {found.sd:.3f})" if found.sd else "")
+
+
+def is_informative(found: Spread) -> bool:
+    """Whether it has an interval of at most half of the scale."""
+    return found.low is not None and found.high is not None and found.high - found.low <= WIDE
+
+
+def explained(study: Study) -> list[str]:
+    """What the cells of `results` leave to explain, a sentence or two each."""
+    spreads = [(name, found) for arm in study.arms for name, found in arm.metrics.items()]
+    lines = []
+    if any(found.mean == 1 and name != "calibration_error" for name, found in spreads):
+        least = min(found.low for name, found in spreads if found.mean == 1 and found.low is not None)
+        lines.append(
+            f"1.000 is no mistake on the {study.test_patients:,} test patients, or on those whom a figure counts, and "
+            f"not that there would never be one: the truth can be as low as the interval begins, here {least:.3f} "
+            "(Clopper and Pearson, on patients)."
+        )
+    if any(name != MAIN and found.low is not None and not is_informative(found) for name, found in spreads):
+        lines.append(
+            "seeds ±: the standard deviation between seeds, in place of an interval that would take in more than half "
+            "of the scale. Accuracy, F1, sensitivity and specificity go by the class with the highest probability, so "
+            "they jump where a seed's probabilities are all a little too high or too low. AUROC goes by the order of "
+            "the pictures alone: trust it first, and take more seeds."
+        )
+    if any(found.low is None for _, found in spreads):
+        lines.append("A figure without an interval varied neither between seeds nor between patients.")
+    return lines
+
+
+def gain(found: Difference | Spread) -> str:
+    if found.low is None:
+        return f"{found.mean:+.3f}"
+    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def comparisons(study: Study) -> Table:
+    """Every difference in AUROC by every test: each p, in brackets after the correction; the primary one has none."""
+    head = ["arm", "compared with", "difference", "p (Holm)", "Welch (Holm)", "DeLong (Holm)"]
+    head += ["bootstrap", "detectable"]
+    labels = {arm.arm: arm.label for arm in study.arms}
+    rows = [
+        [
+            arm.label, labels.get(d.against, d.against), gain(d), f"{p_value(d.p)} ({p_value(d.p_holm)})",
+            f"{p_value(d.welch_p)} ({p_value(d.welch_holm)})", f"{p_value(d.delong_p)} ({p_value(d.delong_holm)})",
+            bootstrap(d), NOTHING if d.detectable is None else f"{d.detectable:.3f}",
+        ]
+        for arm, d in pairs(study)
+    ]  # fmt: skip
+    return without_empty(head, rows)
+
+
+def bootstrap(found: Difference) -> str:
+    """Nothing where patients drawn anew differ in nothing: it cannot know of others."""
+    low, high = found.bootstrap_low, found.bootstrap_high
+    return NOTHING if low is None or low == high else f"{low:+.3f} to {high:+.3f}"
+
+
+def pairs(study: Study, metric: str = MAIN) -> Iterator[tuple[ArmResult, Difference]]:
+    """The comparisons with the baseline, then those with a control."""
+    found = [(arm, d) for arm in study.arms for d in arm.differences if d.metric == metric]
+    yield from (pair for pair in found if pair[1].against == study.baseline)
+    yield from (pair for pair in found if pair[1].against != study.baseline)
+
+
+def counts(study: Study) -> Table:
+    """Real pictures of each class in each part."""
+    parts = {"train": study.train, "validation": study.validation, "test": study.test}
+    rows = [[name, *(f"{part.get(name, 0):,}" for part in parts.values())] for name in study.classes]
+    rows.append(["all", *(f"{sum(part.values()):,}" for part in parts.values())])
+    return ["class", *parts], rows
+
+
+def sources(study: Study) -> Table:
+    rows = [
+        [s.name, kind(s.kind), f"{s.pictures:,}" if s.pictures else NOTHING, s.digest[:12], s.uri]
+        for s in study.sources
+    ]
+    return ["source", "kind", "pictures", "digest of its recipe", "place"], rows
+
+
+def subgroups(study: Study) -> Table:
+    """AUROC of every arm among the test pictures of each view, sex and decade of age."""
+    groups = {(g.attribute, g.value): g for arm in study.arms for g in arm.subgroups}
+    head = ["arm", *(f"{name} {value}: {g.pictures} pictures" for (name, value), g in groups.items())]
+    rows = []
+    for arm in study.arms:
+        own = {(g.attribute, g.value): g.auroc for g in arm.subgroups}
+        rows.append([arm.label, *(spread(own.get(group), always=True) for group in groups)])
+    return head, rows if groups else []
+
+
+def selection_bias(study: Study) -> Table:
+    """What choosing the epoch on the test set would have added."""
+    rows = [[arm.label, gain(arm.selection_bias)] for arm in study.arms if arm.selection_bias]
+    return ["arm", "AUROC of the epoch best on the test set, less that of the chosen one"], rows
+
+
+def classes(arm: ArmResult) -> Table:
+    """Each class of an arm against the others."""
+    rows = [
+        [c.finding, f"{c.pictures:,}", *(spread(getattr(c, name), always=name == MAIN) for name in OF_CLASS)]
+        for c in arm.classes
+    ]
+    return ["class", "test pictures", *map(called, OF_CLASS)], rows
+
+
+def confusion(study: Study, arm: ArmResult) -> Table:
+    """Rows: true; columns: named; test pictures of all seeds together."""
+    counted = [[str(count) if count else "·" for count in row] for row in arm.confusion]
+    rows = [[name, *row] for name, row in zip(study.classes, counted, strict=True)] if counted else []
+    return ["true \\ named", *study.classes], rows

@@ -1,0 +1,89 @@
+"""A study's tables as files: Markdown to read, LaTeX for a paper, CSV with every figure for other programs."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from cxr.report.pages import Table, markdown_table
+from cxr.study.pages import rows
+from cxr.study.results import METRICS, Difference, Spread, Study
+
+MARKS = (
+    "Mean over seeds with its 95 % interval. * p < 0.05 and ** p < 0.01 against the baseline, † better than the same "
+    "real data alone (p < 0.05), after Holm's correction; the primary arm is tested alone."
+)
+OF_CLASSES = "Each class against the others: mean over seeds with its 95 % interval."
+PHANTOM = " Of phantoms: no figure here says anything about patients."
+ESCAPED = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$", "<": "$<$", ">": "$>$",
+}  # fmt: skip
+
+
+def files(study: Study) -> dict[str, bytes]:
+    """The results and the classes in each form, by file name."""
+    phantom = PHANTOM if study.phantom else ""
+    marks = " ".join([MARKS, *rows.explained(study)]) + phantom
+    texts = {
+        "results.md": f"{markdown_table(*rows.results(study))}\n\n{marks}\n",
+        "results.tex": latex(rows.results(study), marks),
+        "results.csv": comma_separated(list(arm_records(study))),
+        "classes.md": f"{markdown_table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
+        "classes.tex": latex(classes(study), OF_CLASSES + phantom),
+        "classes.csv": comma_separated(list(class_records(study))),
+    }
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def classes(study: Study) -> Table:
+    """A class of an arm a row."""
+    head = rows.classes(study.arms[0])[0]
+    return ["arm", *head], [[arm.label, *row] for arm in study.arms for row in rows.classes(arm)[1]]
+
+
+def arm_records(study: Study) -> Iterator[dict[str, object]]:
+    """Every figure of an arm, unrounded; then every difference in AUROC."""
+    for arm in study.arms:
+        record = {"arm": arm.arm, "real": arm.real, "synthetic": arm.synthetic, "seeds": len(arm.seeds)}
+        for metric in METRICS:
+            record |= prefixed(metric, arm.metrics.get(metric), Spread)
+        for role, other in (("baseline", study.baseline), ("control", arm.control)):
+            record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
+        yield record
+
+
+def class_records(study: Study) -> Iterator[dict[str, object]]:
+    for arm in study.arms:
+        for one in arm.classes:
+            record = {"arm": arm.arm, "class": one.finding, "pictures": one.pictures}
+            for name in rows.OF_CLASS:
+                record |= prefixed(name, getattr(one, name), Spread)
+            yield record
+
+
+def prefixed(prefix: str, found: Spread | Difference | None, kind: type[Spread | Difference]) -> dict[str, object]:
+    """Its fields as columns, empty where it is missing."""
+    fields = asdict(found) if found else dict.fromkeys(kind.__dataclass_fields__)
+    return {f"{prefix}_{name}": value for name, value in fields.items()}
+
+
+def comma_separated(records: Sequence[dict[str, object]]) -> str:
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, records[0] if records else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return sink.getvalue()
+
+
+def latex(cells: Table, caption: str) -> str:
+    """A table for the package booktabs."""
+    head, *rows = (" & ".join(map(escaped, row)) + r" \\" for row in (cells[0], *cells[1]))
+    columns = "l" + "r" * (len(cells[0]) - 1)
+    body = [r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
+    lines = [rf"\caption{{{escaped(caption)}}}", rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"]
+    return "\n".join([r"\begin{table}", r"\centering", *lines, r"\end{table}", ""])
+
+
+def escaped(text: str) -> str:
+    return "".join(ESCAPED.get(letter, letter) for letter in text)

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Everything on phantoms, on a CPU, without a download: labelled images of ten findings; then the whole way from X-rays to
+# the answer whether synthetic ones help. What `make demo` runs. It shows that the way works, and nothing about patients.
+#
+#   runs/demo.sh
+#
+# The same command goes on after a crash.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-.venv/bin/python}
+
+# Ten findings, eight images each, and every byte of them read back.
+$PYTHON jobs/generate.py tiny --out out/demo --per-finding 8
+$PYTHON jobs/verify.py out/demo
+
+# "Real" X-rays of two findings, split by patient, and synthetic ones of the same.
+$PYTHON jobs/ingest.py tiny --source phantom:360,7,normal+pneumonia --out out/study/real
+$PYTHON jobs/generate.py tiny --findings normal,pneumonia --per-finding 130 --steps 20 --out out/study/synthetic
+
+# How good and how diverse are they? Those flagged as near-duplicates of training images stay out of out/study/clean.
+$PYTHON jobs/evaluate.py tiny --real out/study/real --synthetic out/study/synthetic \
+    --out out/study/quality --quarantine out/study/clean
+
+# Do they help a classifier?
+$PYTHON jobs/study.py tiny --real out/study/real --synthetic out/study/clean \
+    --evaluation out/study/quality --out out/study/report
+
+echo "Open out/demo/contact_sheet.png, out/study/quality/index.html and out/study/report/index.html."

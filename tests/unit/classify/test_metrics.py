@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cxr.classify.metrics import auroc, class_aurocs, draw_patients, resample_auroc
+from cxr.study.influence import measure
+
+
+def scored(pictures: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities with ties, and labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, pictures)
+    sure = rng.integers(1, 9, (pictures, classes)) + 3 * np.eye(classes, dtype=int)[labels]
+    return sure / sure.sum(axis=1, keepdims=True), labels
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_weights_are_repeated_pictures(classes: int):
+    scores, labels = scored(60, classes)
+    counts = np.random.default_rng(1).integers(0, 4, (5, 60))
+    for row, found in zip(counts, class_aurocs(scores, labels, counts.astype(np.float32)).mean(axis=0), strict=True):
+        repeated = np.repeat(np.arange(60), row)
+        one_hot = labels[repeated, None] == np.arange(classes)
+        truth, said = (one_hot[:, 1], scores[repeated, 1]) if classes == 2 else (one_hot, scores[repeated])
+        assert (
+            found
+            == pytest.approx(roc_auc_score(truth, said))
+            == pytest.approx(auroc(scores[repeated], labels[repeated]))
+        )
+
+
+def test_patients_are_drawn_whole_and_as_many_as_there_are():
+    patients = np.array([0, 0, 0, 1, 1, 2])
+    counts = draw_patients(patients, 500, np.random.default_rng(0))
+    assert (counts[:, 0] == counts[:, 1]).all() and (counts[:, 3] == counts[:, 4]).all()
+    assert (counts[:, [0, 3, 5]].sum(axis=1) == 3).all()
+    assert counts.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_draws_scatter_as_the_components_say_and_are_the_same_for_every_trial():
+    scores, labels = scored(800, 2)
+    patients = np.arange(800) // 2
+    first, again = resample_auroc([scores, scores], labels, patients, 2000, np.random.default_rng(0))
+    components = measure(scores, labels, patients)["auroc"].components
+    assert (first == again).all()
+    assert first.std() == pytest.approx(np.linalg.norm(components), rel=0.08)
+
+
+def test_a_draw_without_a_class_is_no_number():
+    found = class_aurocs(*scored(3, 2, seed=5), np.array([[1.0, 1, 1], [0, 0, 0]]))
+    assert np.isnan(found[0, 1])
