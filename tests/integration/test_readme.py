@@ -86,7 +86,7 @@ def trainings() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("kind", "words"), trainings())
 def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
     """Of these sources phantoms and reports alone bring texts."""
-    text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None}[kind]
+    text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None, "table": None}[kind]
     finetune = job("jobs/finetune.py")
     config = finetune.build_config(cli.parse(finetune.Args, shlex.split(words)))
     assert write_captions([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)

@@ -73,6 +73,7 @@ NOT_HERE = {
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
     "python jobs/pretrain.py extractor --out FOLDER": "takes minutes; tests/unit/pretrain runs its parts",
     'pip install "cxr[dicom]"': "needs a registry that has cxr",
+    ".venv/bin/python jobs/ingest.py tiny --source table:manifest.csv --out out/nih": "out/nih is there",
     "jobs/generate.py sd15 --out ...": FETCHED,
     ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",
     "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
