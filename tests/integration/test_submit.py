@@ -164,7 +164,7 @@ def test_code_and_named_files_travel_and_nothing_else(cluster, done):
 def test_refusals_and_failures_reach_the_caller(cluster, code):
     ended = cluster.submit("end", code)
     assert ended.returncode == code, ended.stderr
-    assert ("end.py: two: is not one" in ended.stdout) == (code == 2)
+    assert ("cxr end: two: is not one" in ended.stdout) == (code == 2)
 
 
 def test_an_ended_job_is_submitted_again_as_another_attempt(cluster, done):
@@ -185,7 +185,7 @@ def test_an_interrupt_stops_the_job_and_a_second_submitter_sees_the_same_one(clu
             log, _ = second.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (130, 130)
     assert told.endswith("the same command goes on:\n  python -m cxr submit end 0 --seconds 300\n")
-    assert "end.py: stopped; what is stored stays" in log  # the job itself was told, not killed
+    assert "cxr end: stopped; what is stored stays" in log  # the job itself was told, not killed
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_an_interrupt_stops_the_job_and_a_second_submitter_sees_the_same_one(clu
         (["edn", 0], {}, "no job is called 'edn'; did you mean end?"),
         (["end", "many"], {}, "(--help lists the options)"),
         (["end", 0, "--out", "out/set"], {}, "would stay on a machine of the cluster"),
-        ([], {}, "give a job (end)"),
+        ([], {}, "give a job (end, evaluate"),
     ],
 )
 def test_what_cannot_be_submitted_is_told_in_one_line(cluster, words, env, told):
