@@ -54,7 +54,7 @@ def test_a_run_is_clean_shell(script: Path) -> None:
 
 
 def test_make_demo_runs_the_first_of_them() -> None:
-    done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].endswith("runs/demo.sh")
 
 

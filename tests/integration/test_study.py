@@ -86,7 +86,9 @@ def test_what_is_not_allowed_is_refused_and_nothing_is_written(jobs, words, tmp_
 
 def test_why_trials_failed_is_told_where_no_report_can_be_made(words, tmp_path, monkeypatch, capsys):
     job = importlib.import_module("cxr.jobs.study")
-    monkeypatch.setattr(job, "run", lambda ready, args: {"baseline/1": "BadInput: step 3: the loss is no number"})
+    monkeypatch.setattr(
+        job, "run_trials", lambda ready, args: {"baseline/1": "BadInput: step 3: the loss is no number"}
+    )
     with pytest.raises(BadInput, match="arm baseline: every trial failed"):
         job.main(cli.parse(job.Args, [*map(str, words[1:]), "--out", str(tmp_path / "out")]))
     assert "trial baseline/1 failed: BadInput: step 3" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_record_and_card_tell_what_model_and_lora_learned_from(
     card = (tmp_path / "set" / "README.md").read_text()
     assert ("None is of a patient:" in card) == promised != ("does not make a set safe to share" in card)
     assert record.metrics["lineage"] == (record_lineage((SHOWN,)) if lora else [])
-    assert PHANTOM_NOTICE in card
+    assert (PHANTOM_NOTICE in card) == promised != ("Behind them are phantoms and " in card)
 
 
 @pytest.mark.parametrize("layout", ["folder", "shards"])
