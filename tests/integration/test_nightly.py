@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
 LAX = {
     "max-excess-distance": 1e6,
-    "distance-rise": 100,
-    "min-worst-agreement": 0,
-    "agreement-drop": 1,
-    "most-copies": 1,
+    "max-distance-ratio": 100,
+    "min-prompt-accuracy": 0,
+    "max-accuracy-drop": 1,
+    "max-copy-rate": 1,
 }
 
 
