@@ -1,11 +1,9 @@
 """The entry point: `cxr JOB ...`, or `python -m cxr JOB ...`."""
 
-import importlib
 import sys
 
 from cxr import cli
-from cxr.errors import BadInput, nearest
-from cxr.jobs import describe_jobs
+from cxr.jobs import describe_jobs, import_job
 
 
 def main() -> None:
@@ -20,9 +18,7 @@ def run(words: list[str]) -> int:
         print("\ncxr JOB --help tells a job's recipes and options.")
         return cli.DONE
     name, *rest = words
-    if name not in jobs:
-        raise BadInput(f"no job is called {name[:60]!r}; {nearest(name, jobs)}")
-    job = importlib.import_module(f"cxr.jobs.{name}")
+    job = import_job(name, jobs)
     if name == "submit":  # whose options are another job's
         return job.main(rest)
     return job.main(cli.parse(job.Args, rest, job.main.__doc__))

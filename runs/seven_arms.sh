@@ -12,28 +12,16 @@
 # 25 % of the real data are no answer for few real data, and the report says so; runs/limited_data.sh asks that honestly.
 # Three seeds find only large differences (docs/statistics.md): CLASSIFIER="--seeds 42,123,456,789,1011" takes five.
 #
-# The same command goes on after a crash.
-# shellcheck disable=SC2086  # options are words
+# The steps are those of runs/own_xrays.sh, with other defaults. The same command goes on after a crash.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-SOURCE=${SOURCE:-hub:hf-vision/chest-xray-pneumonia}  # what jobs/ingest.py reads
-RECIPE=${RECIPE:-sd15}                                # of ingest and generate
-TUNE=${TUNE:-lora_a100 --captions instance}           # recipe and options of jobs/finetune.py
-FINDINGS=${FINDINGS:-normal,pneumonia}
-PER_FINDING=${PER_FINDING:-3200}                      # at least as many as the training part has of each, and some to spare
-MAKE=${MAKE-}                                         # options of jobs/generate.py
-EVALUATE=${EVALUATE:-inception}                       # recipe and options of jobs/evaluate.py
-CLASSIFIER=${CLASSIFIER-}                             # options of jobs/study.py
-OUT=${OUT:-out/seven}
-PYTHON=${PYTHON:-.venv/bin/python}
-
-$PYTHON jobs/ingest.py $RECIPE --source "$SOURCE" --out "$OUT/real"
-$PYTHON jobs/finetune.py $TUNE --data "$OUT/real" --out "$OUT/model"
-$PYTHON jobs/generate.py $RECIPE --lora "$OUT/model" --findings "$FINDINGS" --per-finding "$PER_FINDING" $MAKE \
-    --out "$OUT/synthetic"
-$PYTHON jobs/evaluate.py $EVALUATE --real "$OUT/real" --synthetic "$OUT/synthetic" --out "$OUT/quality" \
-    --quarantine "$OUT/clean"
-$PYTHON jobs/study.py study_7x3 --real "$OUT/real" --synthetic "$OUT/clean" --evaluation "$OUT/quality" $CLASSIFIER \
-    --out "$OUT/study"
-echo "Open $OUT/quality/index.html and $OUT/study/index.html."
+export SOURCE=${SOURCE:-hub:hf-vision/chest-xray-pneumonia}
+export RECIPE=${RECIPE:-sd15}
+export TUNE=${TUNE:-lora_a100 --captions instance}
+export PER_FINDING=${PER_FINDING:-3200}               # at least as many as the training part has of each, and some to spare
+export MAKE=${MAKE-}
+export EVALUATE=${EVALUATE:-inception}
+export STUDY="study_7x3 ${CLASSIFIER-}"               # CLASSIFIER: options of jobs/study.py
+export OUT=${OUT:-out/seven}
+exec runs/own_xrays.sh

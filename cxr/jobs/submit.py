@@ -7,7 +7,6 @@ Ctrl-C stops the job. The same command again goes on with the job that runs, or 
 import asyncio
 import contextlib
 import hashlib
-import importlib
 import itertools
 import json
 import logging
@@ -25,8 +24,8 @@ import tenacity
 
 import cxr
 from cxr import cli
-from cxr.errors import BadInput, StoreError, nearest
-from cxr.jobs import describe_jobs
+from cxr.errors import BadInput, StoreError
+from cxr.jobs import describe_jobs, import_job
 from cxr.progress import note
 
 if TYPE_CHECKING:
@@ -79,9 +78,7 @@ def parse_args(job: str, words: list[str]) -> Any:
     Raises:
         BadInput: there is no such job, the words do not fit it, or it would write where one machine only sees it.
     """
-    if job not in job_names():
-        raise BadInput(f"no job is called {job[:60]!r}; {nearest(job, job_names())}")
-    module = importlib.import_module(f"cxr.jobs.{job}")
+    module = import_job(job, job_names())
     args = cli.parse(module.Args, words, module.main.__doc__ or "")
     if getattr(args, "out", "") is None:
         raise BadInput("--out: missing; give s3://bucket/prefix, or the path of a folder that all machines share")

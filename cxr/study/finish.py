@@ -161,9 +161,8 @@ def quality(job: StudyJob) -> Mapping[str, Any] | None:
 
 def grid(job: StudyJob) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
-    made = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
-    drawn = has_phantoms(job.sets.real.sources)
-    first = "generated" if made else "phantom" if drawn else "real"
+    generated = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
+    first = "generated" if generated else "phantom" if has_phantoms(job.sets.real.sources) else "real"
     rows = {}
     for finding in job.sets.classes:
         for name, side in {first: job.sets.real, **job.sets.sides}.items():

@@ -209,8 +209,8 @@ def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], objec
 
 
 def check_no_twins(real: np.ndarray, *synthetic: np.ndarray) -> None:
-    made = {sha256(picture.tobytes()) for pictures in synthetic for picture in pictures}
-    twins = {sha256(picture.tobytes()) for picture in real} & made
+    digests = {sha256(picture.tobytes()) for pictures in synthetic for picture in pictures}
+    twins = {sha256(picture.tobytes()) for picture in real} & digests
     if twins:
         raise BadInput(
             f"{len(twins)} synthetic pictures are real ones, pixel for pixel; take them out with jobs/evaluate.py "

@@ -127,11 +127,11 @@ def check_index(index: Any, where: object) -> None:
         ):
             raise BadInput(f"{where}: {INDEX} is damaged at {part[:80]!r}; fetch the model again")
     for part, classes in FAMILIES[name].parts.items():
-        made = index.get(part, [None, None])[1]
-        if not isinstance(made, str):
+        found = index.get(part, [None, None])[1]
+        if not isinstance(found, str):
             raise BadInput(f"{where}: a {name} without {part}; fetch the whole model")
-        if classes and made not in classes:
-            raise BadInput(f"{where}: its {part} is a {made[:80]}, {classes[0]} is supported; {KNOWN_MODELS}")
+        if classes and found not in classes:
+            raise BadInput(f"{where}: its {part} is a {found[:80]}, {classes[0]} is supported; {KNOWN_MODELS}")
         if index[part][0] not in ("diffusers", "transformers"):
             raise BadInput(
                 f"{where}: its {part} is code of its own ({index[part][0][:80]}), which is not run; {KNOWN_MODELS}"

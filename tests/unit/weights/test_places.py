@@ -24,9 +24,9 @@ def here(random_model: Path, attention, tmp_path: Path, monkeypatch: pytest.Monk
     kohya(tmp_path, attention)
     (tmp_path / "model").symlink_to(random_model)
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "kohya.safetensors").read_bytes())
-    (tmp_path / "work").mkdir()
+    (tmp_path / "below").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "below")
     return tmp_path
 
 
@@ -51,7 +51,7 @@ def test_every_place_that_travels_is_absolute(way: str, here: Path, monkeypatch:
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", "/nowhere")
     assert resolve(finetune.model).digest == resolve(generate.model).digest == expected
-    assert [place.removeprefix(str(here)).replace("/work/..", "") for place in places] == [
+    assert [place.removeprefix(str(here)).replace("/below/..", "") for place in places] == [
         "/model", "/kohya.safetensors", "/model", "/w.safetensors", "/w.safetensors"
     ]  # fmt: skip
 
