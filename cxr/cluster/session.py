@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from subprocess import PIPE, Popen
 from typing import Any
 
 import ray
@@ -21,6 +22,7 @@ from cxr.errors import BadInput, StoreError, disk_full
 ACCELERATOR = "accelerator_type:"  # how Ray's resources name a kind of GPU
 SECONDS_TO_ANSWER = 10
 LEVEL_LINE = "Set ray log level from environment variable"
+START_AGAIN = "start it again (`ray stop`, then `ray start`), or unset it to use this machine alone"
 STDERR = 2  # the process's, which Ray's C++ code writes to
 
 
@@ -64,20 +66,34 @@ def session(cpus: int = 0, spare_cpus: int = 1) -> Iterator[None]:
 
 def join_cluster(address: str, options: dict[str, Any]) -> None:
     require_listener(address)
-    with capture_stderr() as captured:
+    line = f"RAY_ADDRESS {address}: Ray ended this process while it joined, as it does where a machine's raylet hangs"
+    with report_sudden_end(f"{line}; {START_AGAIN}"), capture_stderr() as captured:
         try:
             ray.init(**options)
         except Exception as error:  # its kinds are many
             ray.shutdown()
-            raise BadInput(f"RAY_ADDRESS {address}: {explain_join_error(str(error), captured())}") from error
+            raise BadInput(f"RAY_ADDRESS {address}: {explain_join_error(error, captured())}") from error
 
 
-def explain_join_error(error: str, stderr: str) -> str:
+@contextmanager
+def report_sudden_end(line: str) -> Iterator[None]:
+    """Has another process print the line if this one ends meanwhile: Ray's C++ code ends it without a word (`_Exit`)."""
+    with Popen(["sh", "-c", 'read -r _ || echo "$0" >&2', line], stdin=PIPE, start_new_session=True) as guard:
+        try:
+            yield
+        finally:
+            guard.communicate(b"well\n")
+
+
+def explain_join_error(raised: Exception, stderr: str) -> str:
     """The cause, and what to do.
 
     Args:
         stderr: what Ray wrote to it meanwhile.
     """
+    error = str(raised)
+    if "No node info found" in str(raised.__cause__):
+        return f"the cluster has lost its machine here; {START_AGAIN}"
     if "Version mismatch" in error:
         (ray_there, ray_here), (python_there, python_here) = (
             re.findall(rf"{name}: (\S+)", error) for name in ("Ray", "Python")

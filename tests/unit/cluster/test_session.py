@@ -4,6 +4,8 @@ import errno
 import importlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -50,6 +52,35 @@ def test_a_cluster_that_cannot_be_joined_names_its_cause(monkeypatch, error, wri
         session.join_cluster("auto", {})
     assert told in str(caught.value) and "\n" not in str(caught.value)
     assert str(caught.value).startswith("RAY_ADDRESS auto: ")
+
+
+def test_a_cluster_whose_machine_died_is_named_so(monkeypatch):
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at h:1") from RuntimeError(
+            "No node info found matching"
+        )
+
+    monkeypatch.setattr(session.ray, "init", refuse)
+    with pytest.raises(BadInput, match="RAY_ADDRESS auto: the cluster has lost its machine here; start it again"):
+        session.join_cluster("auto", {})
+
+
+JOIN = """
+import importlib, os
+session = importlib.import_module("cxr.cluster.session")
+session.ray.init = lambda **_: os._exit(1) if {ends} else None
+session.join_cluster("auto", {{}})
+"""
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_ray_never_ends_the_process_without_a_word(ends):
+    done = subprocess.run([sys.executable, "-c", JOIN.format(ends=ends)], capture_output=True, text=True)
+    if not ends:
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    [line] = done.stderr.splitlines()
+    assert line.startswith("RAY_ADDRESS auto: Ray ended this process while it joined") and "start it again" in line
 
 
 def test_what_ray_writes_meanwhile_is_not_shown(monkeypatch, capfd):
