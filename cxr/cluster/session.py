@@ -77,7 +77,7 @@ def join_cluster(address: str, options: dict[str, Any]) -> None:
 
 @contextmanager
 def report_sudden_end(line: str) -> Iterator[None]:
-    """Has another process print the line if this one ends meanwhile: Ray's C++ code ends it without a word (`_Exit`)."""
+    """Has another process print the line if this one ends meanwhile: Ray's C++ code ends it in silence (`_Exit`)."""
     with Popen(["sh", "-c", 'read -r _ || echo "$0" >&2', line], stdin=PIPE, start_new_session=True) as guard:
         try:
             yield
