@@ -34,7 +34,7 @@ def main(smoke: bool = False, compile: bool = True) -> None:
         folder = Path(name)
         save_pipeline(shape, folder)
         peak = matmul_peak(shape.matrix)
-        print(f"{device}: bf16 matmul peak {peak / 1e12:.2f} TFLOP/s{', smoke: no figure counts' if smoke else ''}")
+        print(f"{device}: bf16 matmul peak {peak / 1e12:.2f} TFLOP/s{', smoke: no number counts' if smoke else ''}")
         stock = StockLoop(folder, shape)
         work = flop_an_image(stock.pipe, shape)
         print(f"{shape.size} px, {shape.steps} steps: {work / 1e12:.3f} TFLOP an image; compiled: {compile}")

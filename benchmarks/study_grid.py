@@ -94,7 +94,7 @@ def ours(real: CatalogSet) -> None:
 def theirs(real: CatalogSet, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as out:
         ready = prepared(real, out)
-    for (_, seed), drawn in ready.drawn.items():
+    for (_, seed), drawn in ready.draws.items():
         torch.manual_seed(seed)
         train = DataLoader(files(ready.sets, drawn.real, folder, usual), CONFIG.classifier.batch, shuffle=True)
         held = [files(ready.sets, ready.sets.part(name), folder, plain) for name in ("validation", "test")]

@@ -17,7 +17,7 @@ HASHED_IDS = "patients_seen"  # the same of version 0.1: a list of `hashed_id`
 SET_SOURCES = "sources"  # key in a record's metrics: see `merge_sources`
 PHANTOM = "phantom (computer-drawn, of no patient)"  # the source of phantoms in a catalog
 UNKNOWN_SOURCE = "unknown"  # a source that no record names
-PHANTOM_NOTICE = "Of phantoms, or of what a model has learned from them: no figure here says anything about patients."
+PHANTOM_NOTICE = "Of phantoms, or of what a model has learned from them: no number here says anything about patients."
 
 
 @dataclass(frozen=True)

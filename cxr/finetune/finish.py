@@ -10,7 +10,7 @@ from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import collect_prompts
-from cxr.finetune.job import FinetuneJob, plain_names, seen_of
+from cxr.finetune.job import FinetuneJob, collect_lineage, plain_names
 from cxr.finetune.loop import Metrics
 from cxr.finetune.runs import FINAL, Result, read_result
 from cxr.finetune.validation import plot_curves
@@ -24,7 +24,7 @@ CURVES_KEY = "curves.png"
 
 def complete(job: FinetuneJob, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the model; returns the record."""
-    results = {run: result_of(job, run) for run in job.runs}
+    results = {run: read_finished(job, run) for run in job.runs}
     final = results[FINAL]
     history = [{"run": run, **metrics} for run, result in results.items() for metrics in result.history]
     objects = [stored for result in results.values() for stored in result.objects]
@@ -34,13 +34,13 @@ def complete(job: FinetuneJob, timings: dict[str, float]) -> Record:
         job.store.read_back(PLAN_KEY),
         job.store.put(CURVES_KEY, plot_curves(final.history)),
         job.store.read_back(HISTORY_KEY),
-        job.store.put(CARD_KEY, card(job, results).encode()),
-        job.store.put(LINEAGE_KEY, encode_lists(seen_of(job))),
+        job.store.put(CARD_KEY, render_card(job, results).encode()),
+        job.store.put(LINEAGE_KEY, encode_lists(collect_lineage(job))),
     ]
-    return record_of(job, results, objects, timings)
+    return build_record(job, results, objects, timings)
 
 
-def result_of(job: FinetuneJob, run: str) -> Result:
+def read_finished(job: FinetuneJob, run: str) -> Result:
     """Of a run that has ended."""
     result = read_result(job.store, run)
     if result is None:
@@ -48,7 +48,7 @@ def result_of(job: FinetuneJob, run: str) -> Result:
     return result
 
 
-def record_of(
+def build_record(
     job: FinetuneJob, results: dict[str, Result], objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
     final = results[FINAL]
@@ -65,32 +65,32 @@ def record_of(
             "base": final.base,
             "test": final.test,
             "folds": {run: result.scores for run, result in results.items() if run != FINAL},
-            LINEAGE: record_lineage(seen_of(job)),
-            SET_SOURCES: sources(job),
-            CAPTIONS_METRIC: learned(job).for_record,
+            LINEAGE: record_lineage(collect_lineage(job)),
+            SET_SOURCES: merge_all_sources(job),
+            CAPTIONS_METRIC: collect_trained_prompts(job).for_record,
         },
     )
 
 
-def sources(job: FinetuneJob) -> list[str]:
+def merge_all_sources(job: FinetuneJob) -> list[str]:
     """Where all pictures came from that the model has learned from."""
     return merge_sources(job.model.sources, job.data.sources)
 
 
-def learned(job: FinetuneJob) -> TrainedPrompts:
+def collect_trained_prompts(job: FinetuneJob) -> TrainedPrompts:
     return collect_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
 
 
-def card(job: FinetuneJob, results: dict[str, Result]) -> str:
+def render_card(job: FinetuneJob, results: dict[str, Result]) -> str:
     """The model card, with the front matter that the Hugging Face hub reads."""
     config, final = job.config, results[FINAL]
     return render(
         "finetuned_model.md", config=config, final=final, model=job.model, data_digest=job.data.digest,
         lora=config.method == "lora", embedded=job.model.source == "embedded", kohya=KOHYA_FILE,
         findings=sorted(set(job.plan["finding"].to_pylist())), parts=Counter(job.plan["split"].to_pylist()),
-        samples=f"samples/{FINAL}/{final.step:08d}.png", captions=learned(job), method=describe_method(job),
-        patients=len(plain_names(job)) if "patients" in job.recipe else None, scores=scores_table(results),
-        folds=len(results) > 1, about=phantom_notice(sources(job)),
+        samples=f"samples/{FINAL}/{final.step:08d}.png", captions=collect_trained_prompts(job),
+        method=describe_method(job), patients=len(plain_names(job)) if "patients" in job.recipe else None,
+        scores=tabulate_scores(results), folds=len(results) > 1, about=phantom_notice(merge_all_sources(job)),
         recipe=json.dumps(job.recipe, indent=1),
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def describe_method(job: FinetuneJob) -> str:
     return f"{how} of the {what}; {batch}, learning rate {config.learning_rate:g}, {config.schedule}{prior}"
 
 
-def scores_table(results: dict[str, Result]) -> Table:
+def tabulate_scores(results: dict[str, Result]) -> Table:
     """The base model, this one, and the mean over the folds."""
     final = results[FINAL]
     lines = [("base model, validation", final.base), ("this model, validation", final.scores)]

@@ -71,16 +71,16 @@ def prepare(
             raise BadInput(f"{data.store.uri}: no validation picture of these findings; split the set anew")
         if config.select == "kid" and min(len(validation_rows), config.validation_images) < FEWEST_FOR_KID:
             raise BadInput(f"--select kid: needs {FEWEST_FOR_KID} validation pictures, {run} has one; choose another")
-    seen_of(job)  # now, because a key that cannot be had would be missed when all is trained
-    warn_of_hashed_ids(model.place, model.seen)
+    collect_lineage(job)  # now, because a key that cannot be had would be missed when all is trained
+    warn_of_hashed_ids(model.place, model.lineage)
     return job
 
 
-def seen_of(job: FinetuneJob) -> Lineage:
+def collect_lineage(job: FinetuneJob) -> Lineage:
     """Whom the model is trained on or chosen by, and whom its base was. Raises as `owner_key`."""
-    if job.model.seen is None:
+    if job.model.lineage is None:
         return None
-    base = attach_lists(job.model.seen, read_lists(open_store(job.model.place)) if job.model.seen else {})
+    base = attach_lists(job.model.lineage, read_lists(open_store(job.model.place)) if job.model.lineage else {})
     return merge_lineages(base, (pseudonymise(plain_names(job), owner_key()),))
 
 

@@ -93,16 +93,18 @@ def prepare(
     job.refuse_other()
     for line in notes:
         note(line)
-    seen_of(job)  # now, because a key that cannot be had would be missed when all is made
+    collect_lineage(job)  # now, because a key that cannot be had would be missed when all is made
     for part in parts_of(job):
-        warn_of_hashed_ids(part.place, part.seen)
+        warn_of_hashed_ids(part.place, part.lineage)
     return job
 
 
-def seen_of(job: GenerateJob) -> Lineage:
+def collect_lineage(job: GenerateJob) -> Lineage:
     """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
-    lists = (read_lists(open_store(part.place)) if part.seen else {} for part in parts_of(job))
-    return merge_lineages(*(attach_lists(part.seen, known) for part, known in zip(parts_of(job), lists, strict=True)))
+    lists = (read_lists(open_store(part.place)) if part.lineage else {} for part in parts_of(job))
+    return merge_lineages(
+        *(attach_lists(part.lineage, known) for part, known in zip(parts_of(job), lists, strict=True))
+    )
 
 
 def parts_of(job: GenerateJob) -> list[Weights]:
@@ -141,7 +143,7 @@ def begin(job: GenerateJob, retry_failed: bool) -> State:
 
 def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record:
     """Writes what belongs beside the pictures; returns the record."""
-    seen, sources = seen_of(job), merge_sources(*(part.sources for part in parts_of(job)))
+    seen, sources = collect_lineage(job), merge_sources(*(part.sources for part in parts_of(job)))
     save_for_owner(seen)
     about = describe_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}

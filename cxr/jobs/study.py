@@ -78,7 +78,7 @@ def main(args: Args) -> int:
         failures = run_trials(ready, args)
         for name, why in failures.items():
             note(f"trial {name} failed: {why}")
-        study, written = finish.report(ready)
+        study, written = finish.write_report(ready)
         if failures:
             raise SomeFailed(
                 f"{len(failures)} of {len(ready.names)} trials failed, the others are stored; the report at "

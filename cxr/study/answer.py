@@ -125,9 +125,9 @@ def describe_limited_arms(
 
 def answer_for_one_arm(arm: ArmResult) -> Answer:
     shown = {"accuracy": arm.metrics["accuracy"], "AUROC": arm.metrics["auroc"]}
-    figures = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in shown.items())
+    metrics = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in shown.items())
     why = "No arm of this study shows what synthetic pictures do beside real ones."
-    return Answer(f"One arm alone, {arm.label}: {figures}.", [why])
+    return Answer(f"One arm alone, {arm.label}: {metrics}.", [why])
 
 
 def is_significant(one: Difference) -> bool:
@@ -143,7 +143,7 @@ def describe_difference(one: Difference) -> str:
 def describe_change(one: Difference) -> str:
     """ "rose by 0.031 (0.012 to 0.050)"; "changed by ..." where that is not shown."""
     if not is_significant(one):
-        return f"changed by {one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
+        return f"changed by {one.mean:+z.3f} ({one.low:+z.3f} to {one.high:+z.3f})"
     if one.mean > 0:
         return f"rose by {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})"
     return f"fell by {-one.mean:.3f} ({-one.high:.3f} to {-one.low:.3f})"
@@ -151,14 +151,14 @@ def describe_change(one: Difference) -> str:
 
 def describe_undetected(found: Sequence[Difference]) -> str:
     """What was seen, and what could have been."""
-    means = sorted({f"{one.mean:+.3f}" for one in found}, key=float)
+    means = sorted({f"{one.mean:+z.3f}" for one in found}, key=float)
     seen = " to ".join(dict.fromkeys((means[0], means[-1])))
     smallest = max((one.detectable for one in found if one.detectable is not None), default=None)
     return f"{seen}, where {smallest:.3f} could have been found" if smallest is not None else f"{seen}; nothing varied"
 
 
 def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet, classes: Sequence[str]) -> list[str]:
-    """What a reader must know to weigh the figures, a line each."""
+    """What a reader must know to weigh the numbers, a line each."""
     lines = [
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
         "same in every trial, so nothing here says how another training set would do. Detectable differences are found "

@@ -60,7 +60,7 @@ FURTHER = (
     Arm(name="shuffled_100", synthetic=100, shuffled=True),  # what other pictures do whose labels say nothing
 )
 # A mix shows each real picture less often in as many steps, and takes more steps in as many epochs: either alone moves
-# figures. Controls are real data seen as often, in as many steps. That of limited arms is all that can be done with the
+# metrics. Controls are real data seen as often, in as many steps. That of limited arms is all that can be done with the
 # same real data: the whole budget.
 LIMITED = (Arm(name="limited_10_real", real=10), Arm(name="limited_25_real", real=25))
 CONTROLS: dict[Budget, tuple[Arm, ...]] = {

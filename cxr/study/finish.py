@@ -1,4 +1,4 @@
-"""The end of a study: figures, tables and page, and the record last."""
+"""The end of a study: plots, tables and page, and the record last."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,10 +18,10 @@ from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
-from cxr.study.job import StudyJob, prompt_accuracies, results
+from cxr.study.job import StudyJob, prompt_accuracies, read_trials
 from cxr.study.labels_check import describe_prompt_accuracy
 from cxr.study.origins import origins, studies_phantoms
-from cxr.study.pages import plots as figures
+from cxr.study.pages import plots
 from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
@@ -31,30 +31,30 @@ from cxr.study.summary import summarise
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
 SPLIT_HERE = (
     "The set came without a split and was split here, by picture: 70 % of each finding to train on, 10 % to choose the "
-    "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and figures say how well its "
+    "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and numbers say how well its "
     "findings are told apart, not how well those of patients would be."
 )
 
 
-def report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
-    """Writes figures, tables and page of what trials have left so far; returns the study and what was written.
+def write_report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
+    """Writes plots, tables and page of what trials have left so far; returns the study and what was written.
 
     Raises:
         BadInput: every trial of the baseline failed, or the test part is too small to say anything.
     """
-    study = describe_study(job, results(job))
+    study = describe_study(job, read_trials(job))
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
-    records |= {name: json.loads(record.model_dump_json()) for name, record in sources(job).items()}
-    pictures = figures.draw(study) | {GRID: grid(job)}
+    records |= {name: json.loads(record.model_dump_json()) for name, record in list_sources(job).items()}
+    pictures = plots.draw(study) | {GRID: draw_grid(job)}
     written = {**tables.files(study), RESULTS_KEY: study_json(study), **pictures}
-    written[PAGE_KEY] = page(study, records, pictures, quality(job), sorted(set(written) - set(pictures))).encode()
+    written[PAGE_KEY] = page(study, records, pictures, read_quality(job), sorted(set(written) - set(pictures))).encode()
     return study, [job.store.put(key, data) for key, data in written.items()]
 
 
 def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     """All that the study says, in named records."""
     config, sets, test = job.config, job.sets, read_test_set(job.sets)
-    failed = sorted(set(job.drawn) - {(trial.arm, trial.seed) for trial in trials})
+    failed = sorted(set(job.draws) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
     found = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
     return Study(
@@ -68,27 +68,27 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         arms=arms,
         **{part: sets.counts(part) for part in ("train", "validation", "test")},
         test_patients=len(set(test.patients)),
-        settings=settings(job),
-        sources=[source_of(name, record, job) for name, record in sources(job).items()],
+        settings=describe_settings(job),
+        sources=[describe_source(name, record, job) for name, record in list_sources(job).items()],
         allowed=job.allowed,
         notes=[
-            *label_notes(job),
+            *describe_labels(job),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
-            *generator_notes(sets.sides),
+            *describe_generators(sets.sides),
         ],
         origins=origins(sets.real, sets.sides),
     )
 
 
-def label_notes(job: StudyJob) -> list[str]:
+def describe_labels(job: StudyJob) -> list[str]:
     """How often the pictures of each synthetic set show what was asked for."""
     return [
         describe_prompt_accuracy(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()
     ]
 
 
-def generator_notes(sides: Iterable[str]) -> list[str]:
+def describe_generators(sides: Iterable[str]) -> list[str]:
     """What no study of one run can say, of each synthetic set."""
     return [
         f"Only one generator run stands behind the set '{name}': the answer is conditional on it, and another run of "
@@ -97,18 +97,18 @@ def generator_notes(sides: Iterable[str]) -> list[str]:
     ]
 
 
-def sources(job: StudyJob) -> dict[str, Record]:
+def list_sources(job: StudyJob) -> dict[str, Record]:
     """Every artifact that the study read."""
-    read = {name: found.record for name, found in image_sets(job.sets).items()}
+    read = {name: found.record for name, found in name_image_sets(job.sets).items()}
     return read | ({"evaluation": job.evaluation[1]} if job.evaluation else {})
 
 
-def image_sets(sets: Sets) -> dict[str, CatalogSet]:
+def name_image_sets(sets: Sets) -> dict[str, CatalogSet]:
     return {"real": sets.real, **sets.sides}
 
 
-def source_of(name: str, record: Record, job: StudyJob) -> Source:
-    sets = image_sets(job.sets)
+def describe_source(name: str, record: Record, job: StudyJob) -> Source:
+    sets = name_image_sets(job.sets)
     stores = {key: found.store for key, found in sets.items()}
     stores |= {"evaluation": job.evaluation[0]} if job.evaluation else {}
     arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
@@ -116,7 +116,7 @@ def source_of(name: str, record: Record, job: StudyJob) -> Source:
     return Source(name, stores[name].uri, record.kind, record.recipe_digest, pictures, arms)
 
 
-def settings(job: StudyJob) -> dict[str, str]:
+def describe_settings(job: StudyJob) -> dict[str, str]:
     """The protocol, in words."""
     config, classifier = job.config, job.config.classifier
     patients, count = job.sets.real.table["patient_id"], len(job.sets.real.table)
@@ -127,7 +127,7 @@ def settings(job: StudyJob) -> dict[str, str]:
     return {
         "classifier": f"{classifier.network}, from {start}",
         "pictures": f"held at {classifier.resize} px, shown at {classifier.size} px",
-        "augmentation": augmentation(job),
+        "augmentation": describe_augmentation(job),
         "optimiser": f"AdamW, learning rate {classifier.learning_rate:g} falling as a cosine, weight decay "
         f"{classifier.weight_decay:g}, batch {classifier.batch}",
         "budget": f"{classifier.epochs} epochs of the baseline; {budget[config.budget]}",
@@ -140,7 +140,7 @@ def settings(job: StudyJob) -> dict[str, str]:
     }
 
 
-def augmentation(job: StudyJob) -> str:
+def describe_augmentation(job: StudyJob) -> str:
     from cxr.classify.augment import changes_geometry
 
     config = job.config.classifier
@@ -155,22 +155,22 @@ def augmentation(job: StudyJob) -> str:
     return ", ".join(parts) or "none"
 
 
-def quality(job: StudyJob) -> Mapping[str, Any] | None:
+def read_quality(job: StudyJob) -> Mapping[str, Any] | None:
     return json.loads(job.evaluation[0].get(QUALITY_KEY)) if job.evaluation else None
 
 
-def grid(job: StudyJob) -> bytes:
+def draw_grid(job: StudyJob) -> bytes:
     """Training pictures of each class, the real ones above the synthetic ones."""
     generated = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
     first = "generated" if generated else "phantom" if has_phantoms(job.sets.real.sources) else "real"
     rows = {}
     for finding in job.sets.classes:
         for name, side in {first: job.sets.real, **job.sets.sides}.items():
-            rows[f"{finding}, {name}"] = first_pictures(side, finding)
+            rows[f"{finding}, {name}"] = read_first_pictures(side, finding)
     return contact_sheet({name: files for name, files in rows.items() if files})
 
 
-def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
+def read_first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     """Files of the first pictures of a finding, by id, of the train part where there is one."""
     rows = [
         row for row in side.table.to_pylist() if row["finding"] == finding and row["split"] in (None, "train")
@@ -182,9 +182,9 @@ def first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
 
 def complete(job: StudyJob, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:
     """The record, when every trial has ended and the report is written."""
-    keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.drawn)]
+    keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.draws)]
     objects = [*map(job.store.read_back, keys), *written]
-    read = sources(job)
+    read = list_sources(job)
     base = next(arm for arm in study.arms if arm.arm == BASELINE)
     return job.new_record(
         Made.of(objects),

@@ -1,6 +1,6 @@
 """Figures of one trial, each with what every test patient adds to it: from these all variances over patients follow.
 
-Every figure here is a ratio of sums over pictures, R = sum(a) / sum(b), or a mean of such. For new patients of the same
+Every metric here is a ratio of sums over pictures, R = sum(a) / sum(b), or a mean of such. For new patients of the same
 population it varies as the sum of the patients' components u = sum(a - R b) / sum(b), so its variance is sum(u^2) and
 the covariance of two trials on the same pictures sum(u v); a patient's pictures are summed first, so they may depend on
 each other as they like. With a factor n / (n - 1), n the patients that b counts, one picture a patient gives the usual
@@ -23,7 +23,7 @@ BINS = 15  # of the calibration error
 
 @dataclass(frozen=True)
 class MetricWithInfluence:
-    """A figure on one test part."""
+    """A metric on one test part."""
 
     value: float
     components: np.ndarray  # float64 [P], a patient each; their sum is 0
@@ -43,7 +43,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray)
     every, numbers = np.ones(len(labels)), averaged_classes(probabilities.shape[1])
     classes = [against_others(probabilities, labels, patients, number) for number in numbers]
     accuracy = ratio(probabilities.argmax(axis=1) == labels, every, patients)
-    found = {name: mean([figures[name] for figures in classes], accuracy.patients) for name in classes[0]}
+    found = {name: mean([metrics[name] for metrics in classes], accuracy.patients) for name in classes[0]}
     found["accuracy"] = accuracy
     found["calibration_error"] = replace(ratio(_signed_gaps(probabilities, labels), every, patients), patients=0.0)
     return {name: found[name] for name in METRICS}
@@ -96,13 +96,13 @@ def ratio(above: np.ndarray, below: np.ndarray, patients: np.ndarray) -> MetricW
     return MetricWithInfluence(value, sums * np.sqrt(counted / max(counted - 1, 1)), count_independent(weights))
 
 
-def mean(figures: Sequence[MetricWithInfluence], patients: float) -> MetricWithInfluence:
-    """Of figures of classes, which are of different patients, but of no more than there are independent ones."""
-    components = np.mean([figure.components for figure in figures], axis=0)
-    counts = [figure.patients for figure in figures]
+def mean(metrics: Sequence[MetricWithInfluence], patients: float) -> MetricWithInfluence:
+    """Of metrics of classes, which are of different patients, but of no more than there are independent ones."""
+    components = np.mean([metric.components for metric in metrics], axis=0)
+    counts = [metric.patients for metric in metrics]
     different = len(counts) ** 2 / sum(1 / count for count in counts) if all(counts) else 0.0
     return MetricWithInfluence(
-        float(np.mean([figure.value for figure in figures])), components, min(different, patients)
+        float(np.mean([metric.value for metric in metrics])), components, min(different, patients)
     )
 
 

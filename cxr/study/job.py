@@ -30,19 +30,19 @@ class StudyJob(Artifact):
     config: StudyConfig
     sets: Sets
     evaluation: tuple[Store, Record] | None
-    drawn: dict[tuple[str, int], TrainingDraw]
+    draws: dict[tuple[str, int], TrainingDraw]
     allowed: list[str]
     lists: PatientLists  # of patients whom generators were shown, see `lineage_lists.read_lists_option`
 
     @property
     def used(self) -> np.ndarray:
         """Rows of every picture that some trial reads."""
-        parts = [rows for drawn in self.drawn.values() for rows in (drawn.real, drawn.synthetic)]
+        parts = [rows for drawn in self.draws.values() for rows in (drawn.real, drawn.synthetic)]
         return np.unique(np.concatenate([*parts, self.sets.part("validation"), self.sets.part("test")]))
 
     @property
     def names(self) -> list[str]:
-        return [f"{arm}/{seed}" for arm, seed in self.drawn]
+        return [f"{arm}/{seed}" for arm, seed in self.draws]
 
 
 def prepare(
@@ -112,7 +112,7 @@ def trial_specs(job: StudyJob, place: np.ndarray) -> list[TrialSpec]:
     baseline = classifier.steps(int((job.sets.split == "train").sum()))
     for arm in config.arms:
         for seed in config.seeds:
-            drawn = job.drawn[arm.name, seed]
+            drawn = job.draws[arm.name, seed]
             parts = drawn.phases(arm, classifier.steps, baseline if config.budget == "steps" else None)
             phases = [(place[rows], steps) for rows, steps in parts]
             shuffled = place[drawn.synthetic] if arm.shuffled else None
@@ -124,7 +124,7 @@ def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
     """The trials that have no result yet, to be called with the pictures of `job.used` and `labels`."""
     place = np.full(len(job.sets.labels), -1)
     place[job.used] = np.arange(len(job.used))
-    done = {(trial.arm, trial.seed) for trial in results(job)}
+    done = {(trial.arm, trial.seed) for trial in read_trials(job)}
     parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
     return [
         TrialWorker(job.store, job.digest, spec, len(job.sets.classes), **parts, config=job.config.classifier,
@@ -133,7 +133,7 @@ def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
     ]  # fmt: skip
 
 
-def results(job: StudyJob) -> list[Trial]:
+def read_trials(job: StudyJob) -> list[Trial]:
     """What trials have left, in the order of arms and seeds."""
-    found = (read_trial(job.store, trial_key(arm, seed), job.digest) for arm, seed in job.drawn)
+    found = (read_trial(job.store, trial_key(arm, seed), job.digest) for arm, seed in job.draws)
     return [trial for trial in found if trial is not None]

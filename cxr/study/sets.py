@@ -233,4 +233,4 @@ def check_test(test: TestSet, classes: Sequence[str]) -> None:
     labels, patients = np.array(test.labels), np.array(test.patients)
     for number, name in enumerate(classes):
         if (shown := len(np.unique(patients[labels == number]))) < 2:
-            raise BadInput(f"test part: {shown} patients with {name}, where figures need 2; leave it out or split anew")
+            raise BadInput(f"test part: {shown} patients with {name}, where metrics need 2; leave it out or split anew")

@@ -1,6 +1,6 @@
-"""How sure a figure over seeds is, for the statement "training so, with a new seed, judged by new patients".
+"""How sure a metric over seeds is, for the statement "training so, with a new seed, judged by new patients".
 
-A figure varies for two reasons: by the seed that a network is trained with, and by the patients who happen to be in the
+A metric varies for two reasons: by the seed that a network is trained with, and by the patients who happen to be in the
 test part. The scatter of a few seeds on one test part shows the first and not the second, because all seeds are judged
 by the same patients; DeLong's test and a bootstrap over patients show the second and not the first. With values x_s and
 the patients' components u_s of S seeds (`cxr.study.influence`),
@@ -23,7 +23,7 @@ and are equally good. Welch's test alone erred in up to 29 %, DeLong's in up to 
 
 Where patients are few or nearly all are named right, those at hand may differ in nothing, and the variance that they
 show is none. What they have not shown counts then: in an arm's own interval by Clopper and Pearson's on as many
-patients as the figure is worth (`cxr.report.proportions`), in a difference by a variance that fades as more patients
+patients as the metric is worth (`cxr.report.proportions`), in a difference by a variance that fades as more patients
 carry what is seen (`unseen_variance`). Simulated (`tests/unit/study/test_coverage.py`: AUROC 0.80 to 0.995, 12 to
 400 patients, 1 to 4 pictures of each, 1 to 5 seeds), the intervals of an AUROC and of a difference hold the truth in
 93 % of studies or more, less two standard errors; without, in as little as 8 %. At an AUROC of 0.8 on 400 patients an
@@ -43,7 +43,7 @@ from cxr.report.proportions import clopper_pearson, count_carriers, effective_pa
 
 LEVEL, POWER = 0.05, 0.8
 LEAST = 1e-15  # p that is told from 0
-ROUNDING = 1e-12  # of a figure between 0 and 1
+ROUNDING = 1e-12  # of a metric between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Estimate:
         return self.mean - half, self.mean + half
 
     def interval_within_unit(self, patients: float = 0.0) -> tuple[float, float] | None:
-        """Of 95 %, for a figure between 0 and 1; None where nothing is known of how it varies.
+        """Of 95 %, for a metric between 0 and 1; None where nothing is known of how it varies.
 
-        The wider of two on either side: symmetric in the figure's logit (as Qin and Hotilovac 2008, Stat. Methods Med.
+        The wider of two on either side: symmetric in the metric's logit (as Qin and Hotilovac 2008, Stat. Methods Med.
         Res. 17, 207, for the AUROC), and, for what few patients or none have shown, that of Clopper and Pearson on
         patients.
 
         Args:
-            patients: independent ones that the figure counts as where they do not differ; 0: it is no share of them.
+            patients: independent ones that the metric counts as where they do not differ; 0: it is no share of them.
         """
         found = []
         if self.error and 0 < self.mean < 1:

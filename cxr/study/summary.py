@@ -18,7 +18,7 @@ from cxr.study.statistics import estimate
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
 LEAST = 10  # patients of a subgroup whose AUROC is shown
 NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "selection_bias": None, "subgroups": []}
-FIGURES = ("auroc", "sensitivity", "specificity", "precision", "f1")  # of a class
+CLASS_METRICS = ("auroc", "sensitivity", "specificity", "precision", "f1")  # of a class
 
 
 def summarise(
@@ -59,7 +59,7 @@ def summarise(
 def measure_trials(
     trials: dict[str, list[Trial]], test: TestSet, resamples: int, rng: np.random.Generator
 ) -> dict[str, Measurements]:
-    """Every figure of every trial, and its AUROC with the same resampled patients."""
+    """Every metric of every trial, and its AUROC with the same resampled patients."""
     labels, patients = np.array(test.labels), number_patients(test.patients)
     scores = {name: [np.array(trial.scores) for trial in ran] for name, ran in trials.items()}
     draws = iter(resample_auroc([one for arm in scores.values() for one in arm], labels, patients, resamples, rng))
@@ -74,7 +74,7 @@ def measure_trials(
 
 
 def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
-    """What is found by looking closer than at an arm's figures, by the fields of `ArmResult`."""
+    """What is found by looking closer than at an arm's metrics, by the fields of `ArmResult`."""
     return {
         "classes": measure_classes(trials, test, classes),
         "confusion": confusion(trials, test, len(classes)),
@@ -111,10 +111,10 @@ def arm_label(arm: Arm) -> str:
     return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
 
 
-def spread_of(figures: Sequence[MetricWithInfluence]) -> Spread:
-    """Of a figure between 0 and 1, from each seed's."""
-    found = estimate(np.array([one.value for one in figures]), np.array([one.components for one in figures]))
-    bounds = found.interval_within_unit(float(np.mean([one.patients for one in figures])))
+def spread_of(metrics: Sequence[MetricWithInfluence]) -> Spread:
+    """Of a metric between 0 and 1, from each seed's."""
+    found = estimate(np.array([one.value for one in metrics]), np.array([one.components for one in metrics]))
+    bounds = found.interval_within_unit(float(np.mean([one.patients for one in metrics])))
     return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
 
@@ -122,7 +122,7 @@ def measure_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[st
     labels, patients, found = np.array(test.labels), number_patients(test.patients), []
     for number, name in enumerate(classes):
         seeds = [against_others(np.array(trial.scores), labels, patients, number) for trial in trials]
-        spreads = {figure: spread_of([seed[figure] for seed in seeds]) for figure in FIGURES}
+        spreads = {metric: spread_of([seed[metric] for seed in seeds]) for metric in CLASS_METRICS}
         found.append(ClassMetrics(name, int((labels == number).sum()), **spreads))
     return found
 

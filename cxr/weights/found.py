@@ -37,8 +37,8 @@ class Weights:
 
     `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
     `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
-    in words where they came from, without keys. `seen` are the patients whom it was fine-tuned on (`lineage.Lineage`):
-    nobody for what is published, None where no record tells. `sources` are those of the pictures it learned from
+    in words where they came from, without keys. `lineage` is of the patients whom it was fine-tuned on: nobody
+    for what is published, None where no record tells. `sources` are those of the pictures it learned from
     (`lineage.merge_sources`); what is published is its own. `trained` is what it was trained to be asked in; None where
     no record tells, as of what is published.
     """
@@ -48,7 +48,7 @@ class Weights:
     digest: str
     licence: str
     source: str
-    seen: Lineage
+    lineage: Lineage
     sources: tuple[str, ...]
     trained: TrainedPrompts | None = None
 

@@ -65,7 +65,7 @@ def test_every_arm_with_every_seed_is_told_and_all_verifies(jobs, study):
     assert (found["primary"], found["sources"][1]["arms"][0]) == ("synth_100", "synth_50")
     assert any("Only one generator run stands behind the set 'synthetic'" in note for note in found["notes"])
     assert all(line in html.unescape(page) for line in found["details"])
-    assert found["answer"] in page and "Let pass on request" in page and "no figure on this page says anything" in page
+    assert found["answer"] in page and "Let pass on request" in page and "no number on this page says anything" in page
     assert jobs.verify(study).returncode == 0
 
 

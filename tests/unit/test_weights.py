@@ -216,14 +216,14 @@ def test_an_artifact_is_held_against_its_record(tmp_path):
 
 def test_whom_a_model_has_seen_and_what_of_is_what_its_record_tells(tmp_path):
     unknown = resolve(str(_lay(tmp_path / "m", _model())))
-    assert (unknown.seen, unknown.sources) == (None, (UNKNOWN_SOURCE,))
+    assert (unknown.lineage, unknown.sources) == (None, (UNKNOWN_SOURCE,))
     lineage = [{"key": "k", "commitment": "c"}]
     told = _record(_model()).model_copy(update={"metrics": {"lineage": lineage, "sources": [PHANTOM, "folder"]}})
     commit_record(open_store(str(tmp_path / "m")), told)
     known = resolve(str(tmp_path / "m"))
-    assert (known.seen, known.sources) == ((TrainingPatients("k", "c"),), (PHANTOM, "folder"))
+    assert (known.lineage, known.sources) == ((TrainingPatients("k", "c"),), (PHANTOM, "folder"))
     assert known.place == str(tmp_path / "m") and resolve_lora(str(_lora_beside(known.path))).place == known.place
-    assert (resolve("tiny").seen, resolve("tiny").sources) == ((), (PHANTOM,))
+    assert (resolve("tiny").lineage, resolve("tiny").sources) == ((), (PHANTOM,))
 
 
 def _lora_beside(folder):

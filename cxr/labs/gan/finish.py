@@ -52,7 +52,7 @@ def complete(
     }
     pieces[CARD_KEY] = render_card(job, metrics).encode()
     objects += [job.store.put(key, data) for key, data in pieces.items()]
-    save_for_owner(job.real.seen)
+    save_for_owner(job.real.lineage)
     return job.new_record(
         Made.of(stored),
         objects,
@@ -68,7 +68,7 @@ def build_rows(job: GanJob, asked: np.ndarray, scores: Scores) -> list[dict[str,
     """One a picture. Its finding is what was asked for, or what LeNet-5 names where nothing was."""
     classes = job.real.classes
     rows = []
-    for seed, wanted, named, confidence in zip(job.seeds, asked, scores.named, scores.confidence, strict=True):
+    for seed, wanted, named, confidence in zip(job.seeds, asked, scores.predicted, scores.confidence, strict=True):
         request = {"asked": classes[wanted]} if job.conditioned_classes else {}
         finding = classes[wanted if job.conditioned_classes else named]
         predicted = {"named": classes[named], "confidence": round(float(confidence), 6)}
@@ -152,7 +152,7 @@ def build_metrics(job: GanJob, run: GanRun, scores: Scores, lenet: LeNet5) -> di
         "collapsed": bool(scores.collapsed),
         "collapsed_because": scores.collapsed,
         "last_good_epoch": last_good(run, scores),
-        LINEAGE: record_lineage(job.real.seen),
+        LINEAGE: record_lineage(job.real.lineage),
         SET_SOURCES: job.real.sources,
     }
 
@@ -162,8 +162,8 @@ def render_card(job: GanJob, metrics: dict[str, Any]) -> str:
     older = metrics["last_good_epoch"]
     return render(
         "gan_set.md", config=job.config, real=job.real, conditional=job.conditioned_classes,
-        train=len(job.real.part("train")[0]), figures=metrics, good=good_key(older) if older else "",
-        about=describe_patients(job.real.sources, job.real.seen), never=missing_classes(metrics),
+        train=len(job.real.part("train")[0]), metrics=metrics, good=good_key(older) if older else "",
+        about=describe_patients(job.real.sources, job.real.lineage), never=missing_classes(metrics),
     )  # fmt: skip
 
 

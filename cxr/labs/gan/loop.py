@@ -14,7 +14,7 @@ from cxr.labs.gan.config import GanConfig
 from cxr.labs.gan.networks import Discriminator, Generator, one_hot
 
 Metrics = dict[str, float]
-FIGURES = ("discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy")
+LOSSES_AND_ACCURACIES = ("discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy")
 
 
 class Trainer:
@@ -59,10 +59,10 @@ class Trainer:
         if not torch.isfinite(means).all():
             raise BadInput(f"epoch {self.done + 1}: a loss is not a number any more; lower --learning-rate")
         self.done += 1
-        return {"epoch": self.done, **dict(zip(FIGURES, means.tolist(), strict=True))}
+        return {"epoch": self.done, **dict(zip(LOSSES_AND_ACCURACIES, means.tolist(), strict=True))}
 
     def step(self, rows: np.ndarray, noise: torch.Generator) -> Tensor:
-        """One update of both networks; `FIGURES` as float [4]."""
+        """One update of both networks; `LOSSES_AND_ACCURACIES` as float [4]."""
         real, asked = pixels_to_input(self.pixels[rows]), one_hot(self.labels[rows], self.conditioned_classes)
         fake = self.generator(torch.randn(len(rows), self.config.noise_dim, generator=noise), asked)
         on_real, on_fake = self.discriminator(real, asked), self.discriminator(fake.detach(), asked)

@@ -33,7 +33,7 @@ class Real:
     source: str  # in words
     licence: str
     sources: list[str]  # as `lineage.merge_sources`
-    seen: Lineage = None  # whom a set's GAN sees; not known of a source
+    lineage: Lineage = None  # whom a set's GAN sees; not known of a source
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and labels of a part."""
@@ -80,7 +80,7 @@ def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> 
     real = build_real(read_images(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
     plain = (hashed_id(patient, image) for patient, image, part in who if part != "test")
-    return replace(real, seen=(pseudonymise(plain, owner_key()),), sources=found.sources)
+    return replace(real, lineage=(pseudonymise(plain, owner_key()),), sources=found.sources)
 
 
 def build_real(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: str, seed: int) -> Real:

@@ -23,7 +23,7 @@ Similar = Callable[[np.ndarray, int], float]  # uint8 [N, H, W] and a seed to th
 class Scores:
     """Of generated pictures; a similarity is the mean over the classes of the mean MS-SSIM of pairs within one."""
 
-    named: np.ndarray  # class numbers int [N], by LeNet-5
+    predicted: np.ndarray  # class numbers int [N], by LeNet-5
     confidence: np.ndarray  # float32 [N], its probability of that class
     counts: list[int]  # pictures named each class
     asked_agreement: float | None  # share named what was asked for; None where nothing was
@@ -43,15 +43,15 @@ def score_images(pixels: np.ndarray, asked: np.ndarray | None, lenet: LeNet5, re
     (train, labels), (test, _) = real.part("train"), real.part("test")
     test = test[: len(pixels)]
     probabilities, classes = predict(lenet, pixels), len(real.classes)
-    named = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     neighbours = KNeighborsClassifier(1, algorithm="brute").fit(flat(train), labels)
     near, real_near = (neighbours.predict(flat(each)) for each in (pixels, test))
-    alike, real_alike = within(pixels, named, similar), within(train, labels, similar)
-    counts = np.bincount(named, minlength=classes)
+    alike, real_alike = within(pixels, predicted, similar), within(train, labels, similar)
+    counts = np.bincount(predicted, minlength=classes)
     return Scores(
-        named, probabilities.max(axis=1), counts.tolist(),
-        None if asked is None else share(named == asked),
-        share(near == named), share(real_near == predict(lenet, test).argmax(axis=1)),
+        predicted, probabilities.max(axis=1), counts.tolist(),
+        None if asked is None else share(predicted == asked),
+        share(near == predicted), share(real_near == predict(lenet, test).argmax(axis=1)),
         alike, real_alike, explain_collapse(counts, real.counts, alike, real_alike),
     )  # fmt: skip
 

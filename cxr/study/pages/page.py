@@ -36,7 +36,7 @@ FIGURES = {
     ),
     "optimism.png": (
         "Test-set selection bias",
-        "What the AUROC would have gained, had the epoch been chosen on the test set. No other figure of this page is "
+        "What the AUROC would have gained, had the epoch been chosen on the test set. No other number of this page is "
         "chosen so.",
     ),
 }
@@ -54,7 +54,7 @@ def page(
 
     Args:
         records: of the study itself and of its sources, by name, what `record.json` holds.
-        pictures: PNG files by the name that they have beside the page: `figures.draw(study)`, and `GRID` where there is
+        pictures: PNG files by the name that they have beside the page: `plots.draw(study)`, and `GRID` where there is
             one. They are shown at screen resolution and link to the file.
         quality: `quality.json` of the evaluation of the synthetic set, where there is one.
         files: names of the results in other forms beside the page.
@@ -91,13 +91,13 @@ def facts(study: Study) -> dict[str, str]:
 def quality_table(quality: Mapping[str, Any]) -> Table:
     """The synthetic set against the real one, and what real pictures have in its place."""
     every = quality["groups"][0]
-    head = ["figure", "synthetic", "real halves in its place", "synthetic at the halves' size"]
+    head = ["metric", "synthetic", "real halves in its place", "synthetic at the halves' size"]
     found = [
         [
             metric_label(quality["extractor"], name),
-            between(figure["interval"]), between(figure["floor"]), number(figure["floor"]["synthetic"]),
+            between(metric["interval"]), between(metric["floor"]), number(metric["floor"]["synthetic"]),
         ]
-        for name, figure in every["figures"].items()
+        for name, metric in every["figures"].items()
     ]  # fmt: skip
     if agreement := quality["agreement"]:
         agrees = [rate(agreement[side]["agree"]) for side in ("synthetic", "real")]
@@ -110,8 +110,8 @@ def quality_table(quality: Mapping[str, Any]) -> Table:
     return head, found
 
 
-def between(figure: Mapping[str, float]) -> str:
-    return f"{number(figure['value'])} ({number(figure['low'])} to {number(figure['high'])})"
+def between(metric: Mapping[str, float]) -> str:
+    return f"{number(metric['value'])} ({number(metric['low'])} to {number(metric['high'])})"
 
 
 def rate(found: Mapping[str, float]) -> str:

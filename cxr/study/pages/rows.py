@@ -24,11 +24,11 @@ def results(study: Study) -> Table:
     rows = []
     for arm in study.arms:
         found = arm.difference_from(study.baseline)
-        first, *figures = (
+        first, *others = (
             spread(arm.metrics.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
         )
         compared = [gain(found), p_value(found.p_holm)] if found else [NOTHING, NOTHING]
-        rows.append([arm.label, first, *compared, *figures, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
+        rows.append([arm.label, first, *compared, *others, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
     return without_empty(head, rows)
 
 
@@ -80,7 +80,7 @@ def explained(study: Study) -> list[str]:
     if any(found.mean == 1 and name != "calibration_error" for name, found in spreads):
         least = min(found.low for name, found in spreads if found.mean == 1 and found.low is not None)
         lines.append(
-            f"1.000 is no mistake on the {study.test_patients:,} test patients, or on those whom a figure counts, and "
+            f"1.000 is no mistake on the {study.test_patients:,} test patients, or on those whom a metric counts, and "
             f"not that there would never be one: the truth can be as low as the interval begins, here {least:.3f} "
             "(Clopper and Pearson, on patients)."
         )
@@ -92,14 +92,14 @@ def explained(study: Study) -> list[str]:
             "the pictures alone: trust it first, and take more seeds."
         )
     if any(found.low is None for _, found in spreads):
-        lines.append("A figure without an interval varied neither between seeds nor between patients.")
+        lines.append("A metric without an interval varied neither between seeds nor between patients.")
     return lines
 
 
 def gain(found: Difference | Spread) -> str:
     if found.low is None:
-        return f"{found.mean:+.3f}"
-    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+        return f"{found.mean:+z.3f}"
+    return f"{found.mean:+z.3f} ({found.low:+z.3f} to {found.high:+z.3f})"
 
 
 def p_value(p: float | None) -> str:
@@ -127,7 +127,7 @@ def comparisons(study: Study) -> Table:
 def bootstrap(found: Difference) -> str:
     """Nothing where patients drawn anew differ in nothing: it cannot know of others."""
     low, high = found.bootstrap_low, found.bootstrap_high
-    return NOTHING if low is None or low == high else f"{low:+.3f} to {high:+.3f}"
+    return NOTHING if low is None or low == high else f"{low:+z.3f} to {high:+z.3f}"
 
 
 def pairs(study: Study, metric: str = MAIN) -> Iterator[tuple[ArmResult, Difference]]:
@@ -154,14 +154,15 @@ def sources(study: Study) -> Table:
 
 
 def subgroups(study: Study) -> Table:
-    """AUROC of every arm among the test pictures of each view, sex and decade of age."""
+    """AUROC of every arm among the test pictures of each view, sex and decade of age that have one in some arm."""
     groups = {(g.attribute, g.value): g for arm in study.arms for g in arm.subgroups}
     head = ["arm", *(f"{name} {value}: {g.pictures} pictures" for (name, value), g in groups.items())]
     rows = []
     for arm in study.arms:
         own = {(g.attribute, g.value): g.auroc for g in arm.subgroups}
         rows.append([arm.label, *(spread(own.get(group), always=True) for group in groups)])
-    return head, rows if groups else []
+    head, rows = without_empty(head, rows)
+    return head, rows if len(head) > 1 else []
 
 
 def selection_bias(study: Study) -> Table:

@@ -1,4 +1,4 @@
-"""A study's tables as files: Markdown to read, LaTeX for a paper, CSV with every figure for other programs."""
+"""A study's tables as files: Markdown to read, LaTeX for a paper, CSV with every number for other programs."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ MARKS = (
     "real data alone (p < 0.05), after Holm's correction; the primary arm is tested alone."
 )
 OF_CLASSES = "Each class against the others: mean over seeds with its 95 % interval."
-PHANTOM = " Of phantoms: no figure here says anything about patients."
+PHANTOM = " Of phantoms: no number here says anything about patients."
 ESCAPED = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$", "<": "$<$", ">": "$>$",
@@ -43,7 +43,7 @@ def classes(study: Study) -> Table:
 
 
 def arm_records(study: Study) -> Iterator[dict[str, object]]:
-    """Every figure of an arm, unrounded; then every difference in AUROC."""
+    """Every metric of an arm, unrounded; then every difference in AUROC."""
     for arm in study.arms:
         record = {"arm": arm.arm, "real": arm.real, "synthetic": arm.synthetic, "seeds": len(arm.seeds)}
         for metric in METRICS:

@@ -171,8 +171,8 @@ def prepare_study(store: LocalStore, seconds: float, real: CatalogSet) -> Driver
         job.begin(ready)
         for run in job.pending_trials(ready, 1):
             run(lambda told: None, pixels, ready.sets.labels[ready.used])
-        with patch("cxr.study.finish.figures.draw", lambda study: {}):
-            return finish.complete(ready, *finish.report(ready), {"total": seconds})
+        with patch("cxr.study.finish.plots.draw", lambda study: {}):
+            return finish.complete(ready, *finish.write_report(ready), {"total": seconds})
 
     return Driver(ready, work)
 

@@ -27,7 +27,7 @@ BASE_SAW = TrainingPatients("of another owner", "f" * 64)
 def completed(prepared, tmp_path: Path) -> Record:
     """Two folds, the second of one validation picture, and the final run; nothing was trained for it."""
     ready = prepared({"source": PHANTOM}, folds=2, prior_weight=0.5, accumulation=2)
-    ready = replace(ready, model=replace(ready.model, licence="OpenRAIL-M", source="owner/name@1", seen=(BASE_SAW,)))
+    ready = replace(ready, model=replace(ready.model, licence="OpenRAIL-M", source="owner/name@1", lineage=(BASE_SAW,)))
     ready = replace(ready, model=replace(ready.model, sources=("owner/name@1",)))
     ready.begin(ready.plan)
     without_kid = {name: value for name, value in SCORES.items() if name != "kid"}

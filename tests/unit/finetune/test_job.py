@@ -37,11 +37,12 @@ def test_a_plan_names_no_patient_and_is_not_there_without_a_key(prepared, tmp_pa
     ready.begin(ready.plan)
     assert len(ready.plan) == 40 and find_patient_ids(tmp_path / "out") == set()
     assert not (tmp_path / "out" / "record.json").exists()
-    known = replace(ready, model=replace(ready.model, seen=()))
-    assert job.seen_of(ready) is None and len(job.seen_of(known)[0].names) == 16  # nobody knows of the random base
+    # nobody knows of the random base
+    known = replace(ready, model=replace(ready.model, lineage=()))
+    assert job.collect_lineage(ready) is None and len(job.collect_lineage(known)[0].names) == 16
     monkeypatch.setenv("CXR_LINEAGE_KEY", "too short")
     with pytest.raises(BadInput, match="too short"):
-        job.seen_of(known)
+        job.collect_lineage(known)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_recipes_of_whole_training_parts_stay_what_they_were() -> None:
 
 def test_record_and_card_say_which_part_and_count_no_one_else_as_seen(prepared, tmp_path: Path) -> None:
     ready = prepared(patients=50)
-    ready = dataclasses.replace(ready, model=dataclasses.replace(ready.model, seen=()))
+    ready = dataclasses.replace(ready, model=dataclasses.replace(ready.model, lineage=()))
     ready.begin(ready.plan)
     history = [{"step": 0, **SCORES}, {"step": 4, "loss": 1.0, **SCORES}]
     result = runs.Result(4, 2, SCORES, SCORES, {}, [], history, "a GPU")

@@ -60,8 +60,8 @@ def test_a_run_whose_commits_another_has_swept_up_ends_with_the_others_record(re
 def test_record_and_card_tell_what_model_and_lora_learned_from(
     ready: GenerateJob, tmp_path: Path, lora: tuple, promised: bool
 ) -> None:
-    model = replace(ready.model, sources=(PHANTOM,), seen=())
-    ready = replace(ready, model=model, lora=replace(model, sources=lora, seen=(SHOWN,)) if lora else None)
+    model = replace(ready.model, sources=(PHANTOM,), lineage=())
+    ready = replace(ready, model=model, lora=replace(model, sources=lora, lineage=(SHOWN,)) if lora else None)
     begin(ready, retry_failed=False)
     keep(ready, 0, 1, 2, 3, 4)
     record = ready.make(lambda: complete(ready, "CPU", {"total": 1.0}))

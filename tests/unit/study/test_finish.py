@@ -10,7 +10,7 @@ from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
-from cxr.study.finish import generator_notes, settings, source_of, sources
+from cxr.study.finish import describe_generators, describe_settings, describe_source, list_sources
 from cxr.study.job import StudyJob, prepare
 from cxr.study.origins import origins, studies_phantoms
 from tests.unit.study.conftest import evaluation_of, of_record
@@ -23,12 +23,12 @@ def job(place: Path, real: CatalogSet, *others) -> StudyJob:
 
 
 def test_patients_are_spoken_of_where_they_are_known(real_set: CatalogSet, tmp_path: Path) -> None:
-    assert settings(job(tmp_path, real_set))["test"].startswith(
+    assert describe_settings(job(tmp_path, real_set))["test"].startswith(
         "no patient of the test part is in another; bootstrap over patients"
     )
     column = real_set.table.schema.get_field_index("patient_id")
     nameless = real_set.table.set_column(column, "patient_id", pa.nulls(60, pa.string()))
-    assert settings(job(tmp_path, replace(real_set, table=nameless)))["test"].startswith(
+    assert describe_settings(job(tmp_path, replace(real_set, table=nameless)))["test"].startswith(
         "no picture of the test part is in another (60 of 60 name no patient); bootstrap over pictures"
     )
 
@@ -38,7 +38,7 @@ def test_sets_have_pictures_and_an_evaluation_has_none(
 ) -> None:
     evaluation = open_store(str(tmp_path)), evaluation_of(real_set, synthetic_set)
     ours = job(tmp_path, real_set, synthetic_set, evaluation)
-    told = [source_of(name, record, ours) for name, record in sources(ours).items()]
+    told = [describe_source(name, record, ours) for name, record in list_sources(ours).items()]
     assert [(one.name, one.pictures) for one in told] == [("real", 60), ("synthetic", 48), ("evaluation", 0)]
 
 
@@ -50,11 +50,13 @@ def test_each_synthetic_set_is_a_source_of_its_arms_and_one_run_of_a_generator(
     config = StudyConfig(arms=standard_arms(only=("limited_10", "limited_25")), allow_unchecked_copies=True)
     place = open_store(str(tmp_path))
     ours = prepare(place, config, real_set, synthetic_set, None, None, {"limited_10": own})
-    told = {one.name: (one.uri, one.arms) for one in (source_of(*each, ours) for each in sources(ours).items())}
+    told = {
+        one.name: (one.uri, one.arms) for one in (describe_source(*each, ours) for each in list_sources(ours).items())
+    }
     assert told["synthetic"] == (synthetic_set.store.uri, ["limited_25"]) and told["real"][1] == []
     assert told["synthetic of limited_10"] == (own.store.uri, ["limited_10"])
     assert ours.recipe["own"] == {"limited_10": own.digest}
-    lines = generator_notes(ours.sets.sides)
+    lines = describe_generators(ours.sets.sides)
     assert len(lines) == 2 and all(line.startswith("Only one generator run stands behind") for line in lines)
 
 

@@ -10,7 +10,7 @@ from cxr.data.prompt_accuracy import PromptAccuracy, record_accuracies
 from cxr.errors import BadInput
 from cxr.store import Store, open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.finish import label_notes
+from cxr.study.finish import describe_labels
 from cxr.study.job import StudyJob, prepare
 from cxr.study.labels_check import describe_prompt_accuracy, unfaithful_labels
 from tests.unit.study.conftest import evaluation_of, of_record
@@ -62,7 +62,7 @@ def test_a_set_that_does_not_show_what_was_asked_is_refused(
     allowed = CONFIG.model_copy(update={"allow_unfaithful_labels": True})
     ready = prepared(tmp_path, real_set, synthetic_set, found, allowed)
     assert any("asked for pneumonia, 0 of 60" in line for line in ready.allowed)
-    assert "0 of 60" in label_notes(ready)[0]
+    assert "0 of 60" in describe_labels(ready)[0]
 
 
 def test_a_faithful_set_passes_and_its_prompt_accuracy_is_told(
@@ -70,7 +70,7 @@ def test_a_faithful_set_passes_and_its_prompt_accuracy_is_told(
 ) -> None:
     ready = prepared(tmp_path, real_set, synthetic_set, evaluation(seen(pneumonia=54)))
     assert ready.allowed == []
-    [line] = label_notes(ready)
+    [line] = describe_labels(ready)
     assert line.startswith("Prompt accuracy of the set 'synthetic': 111 of 120 pictures (92 %)") and "54 of 60" in line
 
 
@@ -86,9 +86,9 @@ def test_what_was_not_measured_is_said_and_refuses_nothing(
     real_set: CatalogSet, synthetic_set: CatalogSet, evaluation, tmp_path: Path
 ) -> None:
     ready = prepared(tmp_path, real_set, synthetic_set, evaluation(None))
-    assert ready.allowed == [] and "not measured" in label_notes(ready)[0]
+    assert ready.allowed == [] and "not measured" in describe_labels(ready)[0]
     alone = StudyConfig(arms=(Arm(name=BASELINE),))
-    assert label_notes(prepare(open_store(str(tmp_path / "b")), alone, real_set, None, None, None)) == []
+    assert describe_labels(prepare(open_store(str(tmp_path / "b")), alone, real_set, None, None, None)) == []
 
 
 def test_a_set_without_copies_brings_the_figures_of_its_evaluation(

@@ -59,7 +59,7 @@ def test_a_set_keeps_its_split_and_says_whom_it_has_shown(stored_set) -> None:
     ours = from_set(found, 0, seen.append)
     np.testing.assert_array_equal(ours.pixels, pixels)
     assert ours.splits.tolist() == splits and ours.digest == found.digest and sum(seen) == 12
-    assert len(ours.seen[0].names) == 3  # p0 and p1 in train, p2 in validation
+    assert len(ours.lineage[0].names) == 3  # p0 and p1 in train, p2 in validation
     made = stored_set("made", pixels, metrics={"sources": ["phantom"]}, **told)
     assert (ours.sources, from_set(made, 0, seen.append).sources) == (["s"], ["phantom"])
 

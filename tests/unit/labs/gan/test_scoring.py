@@ -43,7 +43,7 @@ def test_scores_of_real_pictures_and_of_one_repeated(real) -> None:
     lenet = fit_lenet(real, GanConfig(lenet_epochs=8, lenet_batch_size=16, lenet_learning_rate=5e-3), lambda f: None)
     (test, labels), similar = real.part("test"), lambda group, seed: float((group == group[0]).mean())
     good = score_images(test, labels, lenet, real, similar)
-    assert good.asked_agreement == (good.named == labels).mean() > 0.9 and good.collapsed == []
+    assert good.asked_agreement == (good.predicted == labels).mean() > 0.9 and good.collapsed == []
     assert good.neighbour_agreement == good.real_neighbour_agreement and sum(good.counts) == 16
     repeated = score_images(np.repeat(test[:1], 16, axis=0), None, lenet, real, similar)
     assert repeated.asked_agreement is None and repeated.similarity == 1 and len(repeated.collapsed) == 3
