@@ -6,9 +6,10 @@ looks like the other real pictures, it sees the finding in x * sensitivity + (1 
 x (Rogan and Gladen 1978, Am. J. Epidemiol. 107, 71), that is the share of labels that are right.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from cxr.artifact.quality import PromptAccuracies
 
 PROMPT_ACCURACY = "prompt_accuracy"  # in the metrics of a set that an evaluation left: see `record_accuracies`
 MIN_DIFFERENCE = 0.2  # sensitivity less false alarms; below, x is the quotient of two small and noisy numbers
@@ -44,20 +45,16 @@ class PromptAccuracy:
         )
 
 
-def prompt_accuracies(stored: Mapping[str, Any] | None) -> list[PromptAccuracy]:
-    """By finding, of `agreement` of an evaluation's quality.json; empty if that could not be measured.
-
-    Its rows are the compared findings, its columns those that the classifier knows.
-    """
-    if stored is None:
+def prompt_accuracies(measured: PromptAccuracies | None) -> list[PromptAccuracy]:
+    """By finding, of what an evaluation measured; empty if it could not."""
+    if measured is None:
         return []
-    known, real, found = stored["findings"], stored["real"], []
-    rows = dict(zip(real["findings"], real["counts"], strict=True))
-    for finding, asked in stored["synthetic"]["findings"].items():
-        column, others = known.index(finding), [row for name, row in rows.items() if name != finding]
+    real, found = measured.real, []
+    rows = dict(zip(real.findings, real.counts, strict=True))
+    for finding, asked in measured.synthetic.findings.items():
+        column, others = measured.findings.index(finding), [row for name, row in rows.items() if name != finding]
         alarms = sum(row[column] for row in others) / sum(map(sum, others)) if others else None
-        sensitivity = real["findings"][finding]["share"]
-        found.append(PromptAccuracy(finding, asked["count"], asked["total"], sensitivity, alarms))
+        found.append(PromptAccuracy(finding, asked.count, asked.total, real.findings[finding].share, alarms))
     return found
 
 

@@ -1,7 +1,6 @@
 """A set less the near-copies that were flagged: a new artifact, so that catalog, card and record of both stay true."""
 
 import io
-import json
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record
-from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY
 from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
+from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
@@ -75,7 +75,7 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
         store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
         store.put(CARD_KEY, card(catalog, copies, job).encode()),
     ]
-    agreement = json.loads(job.store.get(QUALITY_KEY))["agreement"]
+    measured = read_quality(job.store).prompt_accuracy
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
     return quarantine.new_record(
         Made(count=len(kept), bytes=size, digest=digest_of(pairs)),
@@ -85,7 +85,7 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
             "quarantined": len(copies),
             LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
             SET_SOURCES: synthetic.sources,
-            PROMPT_ACCURACY: record_accuracies(prompt_accuracies(agreement)),
+            PROMPT_ACCURACY: record_accuracies(prompt_accuracies(measured)),
         },
     )
 

@@ -1,12 +1,11 @@
 """A night's metrics against its limits and against last night's."""
 
-import json
 import math
 
 from pydantic import BaseModel, ConfigDict
 
 from cxr.artifact import Record, recipe_digest
-from cxr.artifact.keys import QUALITY_KEY
+from cxr.artifact.quality import read_quality
 from cxr.nightly.config import NightlyConfig
 from cxr.report.words import FRECHET, metric_label, number
 from cxr.store import Store
@@ -70,21 +69,20 @@ def read_metrics(evaluation: Store, record: Record) -> GateMetrics:
     Args:
         record: the evaluation's.
     """
-    quality = json.loads(evaluation.get(QUALITY_KEY))
-    frechet, copies = quality["groups"][0]["figures"][FRECHET], quality["copies"]
-    reference, asked = frechet["floor"], quality["agreement"] and quality["agreement"]["synthetic"]
+    quality = read_quality(evaluation)
+    frechet, copies = quality.groups[0].metrics[FRECHET], quality.copies
+    asked = quality.prompt_accuracy and quality.prompt_accuracy.synthetic
     how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
-    worst = asked and min(asked["findings"], key=lambda name: asked["findings"][name]["low"])
     return GateMetrics(
-        extractor=quality["extractor"],
-        measured=recipe_digest({**how, "against": quality["against"], "pictures": quality["synthetic"]["pictures"]}),
-        frechet_distance=finite_or_none(frechet["interval"]["value"]),
-        excess_distance=finite_or_none(reference["synthetic"] - reference["value"]),
-        worst_finding=worst or "",
-        worst_accuracy=asked and finite_or_none(asked["findings"][worst]["low"]),
-        prompt_accuracy=asked and finite_or_none(asked["agree"]["share"]),
-        copy_rate=copies and finite_or_none(copies["rate"]["share"]),
-        beyond_chance=copies and copies["beyond_chance"],
+        extractor=quality.extractor,
+        measured=recipe_digest({**how, "against": quality.against, "pictures": quality.synthetic.pictures}),
+        frechet_distance=finite_or_none(frechet.interval.value),
+        excess_distance=finite_or_none(frechet.reference.synthetic - frechet.reference.value),
+        worst_finding=asked.worst() if asked else "",
+        worst_accuracy=asked and finite_or_none(asked.findings[asked.worst()].low),
+        prompt_accuracy=asked and finite_or_none(asked.agree.share),
+        copy_rate=copies and finite_or_none(copies.rate.share),
+        beyond_chance=copies and copies.beyond_chance,
     )
 
 

@@ -1,16 +1,16 @@
 """The end of a study: plots, tables and page, and the record last."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import Made, Record, library_versions
-from cxr.artifact.keys import PAGE_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import StudyMetrics
+from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CatalogSet, read_files
 from cxr.data.lineage import has_phantoms
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
@@ -45,9 +45,10 @@ def write_report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
     study = describe_study(job, read_trials(job))
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
     records |= {name: json.loads(record.model_dump_json()) for name, record in list_sources(job).items()}
+    quality = read_quality(job.evaluation[0]) if job.evaluation else None
     pictures = plots.draw(study) | {GRID: draw_grid(job)}
     written = {**tables.files(study), RESULTS_KEY: study_json(study), **pictures}
-    written[PAGE_KEY] = page(study, records, pictures, read_quality(job), sorted(set(written) - set(pictures))).encode()
+    written[PAGE_KEY] = page(study, records, pictures, quality, sorted(set(written) - set(pictures))).encode()
     return study, [job.store.put(key, data) for key, data in written.items()]
 
 
@@ -153,10 +154,6 @@ def describe_augmentation(job: StudyJob) -> str:
     parts += [f"rotation up to {config.rotation:g} degrees"] if config.rotation else []
     parts += [f"brightness and contrast by up to {config.jitter:g}"] if config.jitter else []
     return ", ".join(parts) or "none"
-
-
-def read_quality(job: StudyJob) -> Mapping[str, Any] | None:
-    return json.loads(job.evaluation[0].get(QUALITY_KEY)) if job.evaluation else None
 
 
 def draw_grid(job: StudyJob) -> bytes:

@@ -1,10 +1,9 @@
 """Do the synthetic pictures show what their labels say? Asked before a classifier learns from them."""
 
-import json
 from collections.abc import Sequence
 
 from cxr.artifact import Record
-from cxr.artifact.keys import QUALITY_KEY
+from cxr.artifact.quality import read_quality
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, prompt_accuracies, read_accuracies
 from cxr.store import Store
 from cxr.study.config import StudyConfig
@@ -22,10 +21,9 @@ def prompt_accuracy(synthetic: Record | None, evaluation: tuple[Store, Record] |
 
 def read_accuracies_of(evaluation: Store) -> list[PromptAccuracy]:
     try:
-        quality = json.loads(evaluation.get(QUALITY_KEY))
+        return prompt_accuracies(read_quality(evaluation).prompt_accuracy)
     except KeyError:
         return []
-    return prompt_accuracies(quality["agreement"])
 
 
 def worst(found: Sequence[PromptAccuracy]) -> PromptAccuracy | None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxr.artifact.quality import Interval, Quality, Rate
 from cxr.report.pages import Table, embedded, render
 from cxr.report.words import duration, metric_label, number, percent
 from cxr.study.pages import rows
@@ -47,7 +48,7 @@ def page(
     study: Study,
     records: Mapping[str, Mapping[str, Any]],
     pictures: Mapping[str, bytes],
-    quality: Mapping[str, Any] | None = None,
+    quality: Quality | None = None,
     files: Sequence[str] = (),
 ) -> str:
     """The page, to be stored beside its pictures.
@@ -56,7 +57,7 @@ def page(
         records: of the study itself and of its sources, by name, what `record.json` holds.
         pictures: PNG files by the name that they have beside the page: `plots.draw(study)`, and `GRID` where there is
             one. They are shown at screen resolution and link to the file.
-        quality: `quality.json` of the evaluation of the synthetic set, where there is one.
+        quality: of the evaluation of the synthetic set, where there is one.
         files: names of the results in other forms beside the page.
     """
     return render(
@@ -88,34 +89,33 @@ def facts(study: Study) -> dict[str, str]:
     }
 
 
-def quality_table(quality: Mapping[str, Any]) -> Table:
+def quality_table(quality: Quality) -> Table:
     """The synthetic set against the real one, and what real pictures have in its place."""
-    every = quality["groups"][0]
     head = ["metric", "synthetic", "real halves in its place", "synthetic at the halves' size"]
     found = [
         [
-            metric_label(quality["extractor"], name),
-            between(metric["interval"]), between(metric["floor"]), number(metric["floor"]["synthetic"]),
+            metric_label(quality.extractor, name),
+            between(metric.interval), between(metric.reference), number(metric.reference.synthetic),
         ]
-        for name, metric in every["figures"].items()
+        for name, metric in quality.groups[0].metrics.items()
     ]  # fmt: skip
-    if agreement := quality["agreement"]:
-        agrees = [rate(agreement[side]["agree"]) for side in ("synthetic", "real")]
+    if seen := quality.prompt_accuracy:
+        agrees = [rate(side.agree) for side in (seen.synthetic, seen.real)]
         found.append(["a classifier sees the asked finding", *agrees, rows.NOTHING])
-    if (copies := quality["copies"]) is None:
+    if (copies := quality.copies) is None:
         found.append(["flagged as near-copies: not possible to tell", *[rows.NOTHING] * 3])
     else:
-        held_out = rate(copies["held_out"]) if copies["held_out"] else rows.NOTHING
-        found.append(["flagged as near-copies of a training picture", rate(copies["rate"]), held_out, rows.NOTHING])
+        held_out = rate(copies.held_out) if copies.held_out else rows.NOTHING
+        found.append(["flagged as near-copies of a training picture", rate(copies.rate), held_out, rows.NOTHING])
     return head, found
 
 
-def between(metric: Mapping[str, float]) -> str:
-    return f"{number(metric['value'])} ({number(metric['low'])} to {number(metric['high'])})"
+def between(found: Interval) -> str:
+    return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"
 
 
-def rate(found: Mapping[str, float]) -> str:
-    return percent(found["share"], found["low"], found["high"])
+def rate(found: Rate) -> str:
+    return percent(found.share, found.low, found.high)
 
 
 def record_excerpt(record: Mapping[str, Any]) -> str:

@@ -1,19 +1,21 @@
 """The share of right labels by a classifier that errs itself: found where it was planted, and 1 where all are right."""
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
+from cxr.artifact.quality import PromptAccuracies
 from cxr.data.prompt_accuracy import PromptAccuracy, prompt_accuracies, read_accuracies, record_accuracies
-from cxr.evaluate.label_classifier import PromptAccuracies, confusion
+from cxr.evaluate import label_classifier
+from cxr.evaluate.label_classifier import confusion
 
 FINDINGS = ("mass", "normal", "pneumonia")
 
 
-def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) -> dict:
-    """As quality.json holds it, where a share `right` of the pictures shows what was asked for and the rest another
+def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) -> PromptAccuracies:
+    """As an evaluation measures it, where a share `right` of the pictures shows what was asked for and the rest another
     finding, by a classifier that is wrong in `1 - sensitivity` of all pictures."""
     rng = np.random.default_rng(seed)
     asked = np.repeat(np.arange(3), pictures)
@@ -24,7 +26,8 @@ def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) 
 
     names = np.array(FINDINGS)[asked]
     sides = [confusion(FINDINGS, FINDINGS, names, other(shown, sensitivity)) for shown in (other(asked, right), asked)]
-    return json.loads(json.dumps(asdict(PromptAccuracies(FINDINGS, *sides))))
+    found = label_classifier.PromptAccuracies(FINDINGS, *sides)
+    return PromptAccuracies.model_validate_json(TypeAdapter(type(found)).dump_json(found, by_alias=True))
 
 
 @pytest.mark.parametrize("sensitivity", [0.6, 0.8, 1.0])
@@ -52,10 +55,12 @@ def test_a_classifier_that_cannot_tell_says_so(alarms: float) -> None:
 
 
 def test_one_finding_alone_is_held_against_its_own_sensitivity() -> None:
-    told = agreement(1.0, 0.8, 1)
-    only = {"findings": {"mass": told["synthetic"]["findings"]["mass"]}}
-    alone = {"findings": {"mass": told["real"]["findings"]["mass"]}, "counts": told["real"]["counts"][:1]}
-    [one] = prompt_accuracies({"findings": list(FINDINGS), "synthetic": only, "real": alone})
+    every = agreement(1.0, 0.8, 1)
+    synthetic, real = (
+        side.model_copy(update={"findings": {"mass": side.findings["mass"]}, "counts": side.counts[:1]})
+        for side in (every.synthetic, every.real)
+    )
+    [one] = prompt_accuracies(every.model_copy(update={"synthetic": synthetic, "real": real}))
     assert one.false_alarms is None and one.right > 0.9 and "of others" not in str(one)
 
 

@@ -66,13 +66,19 @@ def quality(
     against: str = "held-out",
 ) -> bytes:
     """What the gate reads of an evaluation's quality.json: `findings` are lower bounds."""
-    bounds = {name: {"low": low} for name, low in (findings or {"a": 0.75, "b_c": 0.7}).items()}
-    seen = agreement and {"synthetic": {"agree": {"share": agreement}, "findings": bounds}}
-    distance = {"interval": {"value": frechet}, "floor": {"value": floor, "synthetic": frechet}}
+    bounds = findings or {"a": 0.75, "b_c": 0.7}
+    counted = {name: {"share": low, "low": low, "high": 1.0, "count": 7, "total": 10} for name, low in bounds.items()}
+    side = {"agree": {"share": agreement, "low": 0.0, "high": 1.0}, "findings": counted, "counts": []}
+    seen = agreement and {"findings": list(bounds), "synthetic": side, "real": side}
+    distance = {
+        "interval": {"value": frechet, "low": 0.0, "high": 99.0},
+        "floor": {"value": floor, "low": 0.0, "high": 99.0, "synthetic": frechet},
+    }
+    rate = {"share": copies, "low": 0.0, "high": 1.0}
     return json.dumps(
         {
             "extractor": "tiny", "synthetic": {"pictures": 240}, "agreement": seen, "against": against,
             "groups": [{"figures": {"frechet_distance": distance}}],
-            "copies": None if copies is None else {"rate": {"share": copies}, "beyond_chance": copies > 0.03},
+            "copies": None if copies is None else {"rate": rate, "held_out": None, "beyond_chance": copies > 0.03},
         }
     ).encode()  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -167,9 +168,10 @@ def unfinished(study: Study) -> Study:
     )
 
 
-def sample_quality(extractor: str = "tiny") -> dict:
-    """What `quality.json` of an evaluation holds, of it what the page shows."""
+def sample_quality(extractor: str = "tiny", **entries: Any) -> dict:
+    """What `quality.json` of an evaluation holds, of it what others read."""
     agree = {"share": 0.862, "low": 0.829, "high": 0.891, "count": 431, "total": 500}
+    side = {"agree": agree, "findings": {}, "counts": []}
     held_out = {"share": 0.012, "low": 0.004, "high": 0.027, "count": 6, "total": 510}
     figures = {
         name: {
@@ -181,7 +183,10 @@ def sample_quality(extractor: str = "tiny") -> dict:
     }
     return {
         "extractor": extractor,
+        "against": "held-out",
+        "synthetic": {"pictures": 500},
         "groups": [{"finding": "all", "figures": figures}],
-        "agreement": {"findings": list(TWO), "synthetic": {"agree": agree}, "real": {"agree": agree}},
-        "copies": {"rate": held_out, "held_out": None},
+        "agreement": {"findings": list(TWO), "synthetic": side, "real": side},
+        "copies": {"rate": held_out, "held_out": None, "beyond_chance": False},
+        **entries,
     }

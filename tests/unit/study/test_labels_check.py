@@ -13,6 +13,7 @@ from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.finish import describe_labels
 from cxr.study.job import StudyJob, prepare
 from cxr.study.labels_check import describe_prompt_accuracy, unfaithful_labels
+from tests.unit.report.sample import sample_quality
 from tests.unit.study.conftest import evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
@@ -26,8 +27,11 @@ def seen(pneumonia: int) -> dict:
     def side(*rows: tuple[int, int]) -> dict:
         hits = {"normal": rows[0][0], "pneumonia": rows[1][1]}
         totals = dict(zip(hits, map(sum, rows), strict=True))
-        findings = {name: {"share": n / totals[name], "count": n, "total": totals[name]} for name, n in hits.items()}
-        return {"counts": [list(row) for row in rows], "findings": findings}
+        bounds = {"low": 0.0, "high": 1.0}
+        findings = {
+            name: {"share": n / totals[name], "count": n, "total": totals[name], **bounds} for name, n in hits.items()
+        }
+        return {"counts": [list(row) for row in rows], "findings": findings, "agree": {"share": 0.5, **bounds}}
 
     synthetic = side((57, 3), (60 - pneumonia, pneumonia))
     return {"findings": ["normal", "pneumonia"], "synthetic": synthetic, "real": side((90, 10), (10, 90))}
@@ -39,7 +43,7 @@ def evaluation(real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path):
 
     def written(agreement: dict | None) -> tuple[Store, object]:
         store = open_store(str(tmp_path / "quality"))
-        store.put("quality.json", json.dumps({"agreement": agreement}).encode())
+        store.put("quality.json", json.dumps(sample_quality(agreement=agreement)).encode())
         return store, evaluation_of(real_set, synthetic_set)
 
     return written

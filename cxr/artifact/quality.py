@@ -1,0 +1,95 @@
+"""`quality.json` of an evaluation as other stages read it: what they use of it, some under the names of version 0.1."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxr.artifact.keys import QUALITY_KEY
+from cxr.errors import BadInput
+from cxr.store import Store
+
+
+class Stored(BaseModel):
+    """Further entries are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Interval(Stored):
+    value: float
+    low: float
+    high: float
+
+
+class Reference(Interval):
+    """Between two halves of the real set."""
+
+    synthetic: float  # the synthetic set's value at the halves' size
+
+
+class MeasuredMetric(Stored):
+    interval: Interval
+    reference: Reference = Field(alias="floor")
+
+
+class Group(Stored):
+    metrics: dict[str, MeasuredMetric] = Field(alias="figures")
+
+
+class Rate(Stored):
+    """A share with its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+class CountedRate(Rate):
+    count: int
+    total: int
+
+
+class SeenFindings(Stored):
+    """What the classifier sees in one set."""
+
+    agree: Rate  # all findings together
+    findings: dict[str, CountedRate]
+    counts: list[list[int]]  # a row a compared finding, a column each that the classifier knows
+
+
+class SeenInSynthetic(SeenFindings):
+    def worst(self) -> str:
+        """The finding with the lowest lower bound."""
+        return min(self.findings, key=lambda name: self.findings[name].low)
+
+
+class PromptAccuracies(Stored):
+    findings: list[str]  # that the classifier knows
+    real: SeenFindings
+    synthetic: SeenInSynthetic
+
+
+class NearCopies(Stored):
+    rate: Rate
+    held_out: Rate | None
+    beyond_chance: bool
+
+
+class SyntheticSet(Stored):
+    pictures: int
+
+
+class Quality(Stored):
+    extractor: str
+    against: str
+    synthetic: SyntheticSet
+    groups: list[Group]  # the first is of all findings
+    prompt_accuracy: PromptAccuracies | None = Field(alias="agreement")
+    copies: NearCopies | None
+
+
+def read_quality(evaluation: Store) -> Quality:
+    """Raises `BadInput` where the file is not what an evaluation writes; `KeyError` where there is none."""
+    try:
+        return Quality.model_validate_json(evaluation.get(QUALITY_KEY))
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "its JSON"
+        raise BadInput(f"{evaluation.uri}/{QUALITY_KEY}: is damaged: {where}; restore it, or evaluate again") from None
