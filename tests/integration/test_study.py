@@ -175,11 +175,11 @@ def test_a_result_of_another_recipe_is_refused_and_one_that_is_gone_is_made_agai
         if path.is_file() and path.name != "record.json":
             (place / path.relative_to(study)).parent.mkdir(parents=True, exist_ok=True)
             (place / path.relative_to(study)).write_bytes(path.read_bytes())
-    broken = place / trial_key("synth_25", 2)
+    broken = place / trial_key("synth_50", 2)
     told = json.loads(broken.read_text())
     broken.write_text(json.dumps({**told, "recipe": "another"}))
     done = jobs.run(*words, "--out", place, "--selection-bias")
-    assert done.returncode == 2 and "synth_25/2/result.json is a result of another recipe" in done.stderr
+    assert done.returncode == 2 and "synth_50/2/result.json is a result of another recipe" in done.stderr
     broken.unlink()
     done = jobs.run(*words, "--out", place, "--selection-bias")
     assert done.returncode == 0, done.stderr
