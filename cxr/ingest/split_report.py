@@ -36,21 +36,21 @@ class SplitReport:
 def render_markdown(report: SplitReport) -> str:
     """The report as text; the picture is `split_report.png` beside it."""
     return render(
-        "split_report.md", report=report, counts=counts(report), balance=balance(report),
-        baselines=trivial(report.baselines),
+        "split_report.md", report=report, counts=tabulate_counts(report), balance=tabulate_balance(report),
+        baselines=tabulate_baselines(report.baselines),
     )  # fmt: skip
 
 
-def counts(report: SplitReport) -> Table:
+def tabulate_counts(report: SplitReport) -> Table:
     """Images (patients) of each finding in each part."""
     rows = [
-        [finding or "**all**", *(cell(report, finding, part) for part in (*PARTS, None))]
+        [finding or "**all**", *(format_count(report, finding, part) for part in (*PARTS, None))]
         for finding in [*sorted(set(report.findings)), None]
     ]
     return ["finding", *PARTS, "all"], rows
 
 
-def cell(report: SplitReport, finding: str | None, part: str | None) -> str:
+def format_count(report: SplitReport, finding: str | None, part: str | None) -> str:
     chosen = [
         group
         for group, f, p in zip(report.groups, report.findings, report.split, strict=True)
@@ -59,9 +59,9 @@ def cell(report: SplitReport, finding: str | None, part: str | None) -> str:
     return f"{len(chosen)} ({len(set(chosen))})"
 
 
-def balance(report: SplitReport) -> Table | None:
+def tabulate_balance(report: SplitReport) -> Table | None:
     """Shares of views and sexes and the median age, by finding and by part; None where none is given."""
-    views, sexes = ranked(report.views), ranked(report.sexes)
+    views, sexes = rank_values(report.views), rank_values(report.sexes)
     if not views and not sexes and not any(age is not None for age in report.ages):
         return None
     groups = [(name, np.array(report.findings) == name) for name in sorted(set(report.findings))]
@@ -69,45 +69,45 @@ def balance(report: SplitReport) -> Table | None:
     rows = [
         [
             name,
-            *(percent(report.views, chosen, value) for value in views),
-            *(percent(report.sexes, chosen, value) for value in sexes),
-            median_age(report.ages, chosen),
+            *(format_percent(report.views, chosen, value) for value in views),
+            *(format_percent(report.sexes, chosen, value) for value in sexes),
+            format_median_age(report.ages, chosen),
         ]
         for name, chosen in groups
     ]
     return ["", *(f"view {v}" for v in views), *(f"sex {s}" for s in sexes), "median age"], rows
 
 
-def ranked(values: Sequence[str | None]) -> list[str]:
+def rank_values(values: Sequence[str | None]) -> list[str]:
     """The values that occur, the most frequent first."""
     return [value for value, _ in Counter(v for v in values if v is not None).most_common(4)]
 
 
-def share(values: Sequence[str | None], chosen: np.ndarray, value: str) -> float:
+def measure_share(values: Sequence[str | None], chosen: np.ndarray, value: str) -> float:
     """The share of `value` among the chosen that are known."""
     known = [v for v, c in zip(values, chosen, strict=True) if c and v is not None]
     return known.count(value) / len(known) if known else 0.0
 
 
-def percent(values: Sequence[str | None], chosen: np.ndarray, value: str) -> str:
+def format_percent(values: Sequence[str | None], chosen: np.ndarray, value: str) -> str:
     known = any(v is not None for v, c in zip(values, chosen, strict=True) if c)
-    return f"{share(values, chosen, value):.0%}" if known else UNKNOWN
+    return f"{measure_share(values, chosen, value):.0%}" if known else UNKNOWN
 
 
-def median_age(ages: Sequence[int | None], chosen: np.ndarray) -> str:
+def format_median_age(ages: Sequence[int | None], chosen: np.ndarray) -> str:
     known = [age for age, c in zip(ages, chosen, strict=True) if c and age is not None]
     return f"{np.median(known):.0f}" if known else UNKNOWN
 
 
-def trivial(measured: Sequence[Baseline]) -> Table:
+def tabulate_baselines(measured: Sequence[Baseline]) -> Table:
     rows = [
-        [b.name, figure_of(b.accuracy, b.accuracy_interval), figure_of(b.auc, b.auc_interval)]
+        [b.name, format_metric(b.accuracy, b.accuracy_interval), format_metric(b.auc, b.auc_interval)]
         for b in measured
     ]  # fmt: skip
     return ["", "accuracy", "AUC"], rows
 
 
-def figure_of(value: float | None, interval: tuple[float, float] | None) -> str:
+def format_metric(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
@@ -129,22 +129,24 @@ def draw_report(report: SplitReport) -> bytes:
 
 def draw_counts(axis: Axes, report: SplitReport) -> None:
     pairs, names = Counter(zip(report.findings, report.split, strict=True)), sorted(set(report.findings))
-    stack(axis, names, {part: [pairs[name, part] for name in names] for part in PARTS})
+    draw_stacked_bars(axis, names, {part: [pairs[name, part] for name in names] for part in PARTS})
     axis.set_title("Images of each finding", fontsize=15)
 
 
 def draw_shares(axis: Axes, report: SplitReport, what: str, values: Sequence[str | None]) -> None:
     axis.set_title(f"{what.capitalize()} in each finding (share)", fontsize=15)
-    different, names = ranked(values), sorted(set(report.findings))
+    different, names = rank_values(values), sorted(set(report.findings))
     if not different:
-        not_given(axis, what)
+        write_not_given(axis, what)
         return
     chosen = {name: np.array(report.findings) == name for name in names}
-    stack(axis, names, {value: [share(values, chosen[name], value) for name in names] for value in different})
+    draw_stacked_bars(
+        axis, names, {value: [measure_share(values, chosen[name], value) for name in names] for value in different}
+    )
     axis.set_xlim(0, 1)
 
 
-def stack(axis: Axes, names: Sequence[str], parts: dict[str, list[float]]) -> None:
+def draw_stacked_bars(axis: Axes, names: Sequence[str], parts: dict[str, list[float]]) -> None:
     """Horizontal stacked bars, one for each name, from top to bottom."""
     left = np.zeros(len(names))
     for (label, widths), colour in zip(parts.items(), COLOURS, strict=False):
@@ -163,7 +165,7 @@ def draw_ages(axis: Axes, report: SplitReport) -> None:
         for name in names
     }
     if not any(known.values()):
-        not_given(axis, "age")
+        write_not_given(axis, "age")
         return
     axis.boxplot(
         list(known.values()), orientation="horizontal", tick_labels=names, widths=0.6, patch_artist=True,
@@ -196,6 +198,6 @@ def draw_baselines(axis: Axes, measured: Sequence[Baseline]) -> None:
     axis.legend(fontsize=12, loc="upper left", bbox_to_anchor=(0, -0.06), frameon=False)
 
 
-def not_given(axis: Axes, what: str) -> None:
+def write_not_given(axis: Axes, what: str) -> None:
     axis.text(0.5, 0.5, f"{what} {UNKNOWN}", ha="center", va="center", transform=axis.transAxes, fontsize=14)
     axis.set_axis_off()
