@@ -74,7 +74,7 @@ class Cluster:
         return {"RAY_ADDRESS": self.address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
     def await_nodes(self) -> None:
-        """Until every node's raylet is there and the head answers."""
+        """Until every raylet is there and the head answers; a start that Ray gave up is made again, as of a pod."""
         status = [RAY, "status", f"--address={self.address}"]
         end = time.monotonic() + 120
         while (
@@ -82,6 +82,9 @@ class Cluster:
             or subprocess.run(status, env=os.environ | self.env, capture_output=True).returncode
         ):
             assert time.monotonic() < end, (self.folder / "start.log").read_text()
+            for node in [node for node in self.nodes[1:] if node.poll() is not None]:
+                self.nodes.remove(node)
+                self.add()
             time.sleep(0.3)
 
     def raylet(self, node: subprocess.Popen) -> psutil.Process | None:
