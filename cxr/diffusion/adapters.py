@@ -95,8 +95,8 @@ def save_lora(pipe: StableDiffusionPipeline, config: AdapterConfig, folder: Path
 
 
 def lora_metadata(module: UNet2DConditionModel | CLIPTextModel) -> dict[str, Any]:
-    """The LoRA's settings; peft holds some in sets, whose order is another one in each process."""
-    settings = module.peft_config["default"].to_dict()
+    """The LoRA's settings, without this machine's path; peft holds some in sets, in another order in each process."""
+    settings = module.peft_config["default"].to_dict() | {"base_model_name_or_path": None}
     return {name: sorted(value) if isinstance(value, set) else value for name, value in settings.items()}
 
 

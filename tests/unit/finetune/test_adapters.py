@@ -52,6 +52,15 @@ def test_a_saved_lora_in_a_fresh_pipeline_is_the_model_in_memory(
     assert moved > 1e-3
 
 
+@pytest.mark.parametrize("file", [LORA_FILE, KOHYA_FILE])
+def test_a_saved_lora_does_not_name_this_machines_folders(
+    trainer, random_model: Path, tmp_path: Path, file: str
+) -> None:
+    made = trainer(rank=4, train_text_encoder=True)
+    made.model.save(made.config, tmp_path)
+    assert str(random_model).encode() not in (tmp_path / file).read_bytes()
+
+
 def test_a_kohya_file_has_the_names_and_the_alpha_that_other_programs_read(trainer, tmp_path: Path) -> None:
     made = trainer(rank=4, alpha=12, train_text_encoder=True)
     made.model.save(made.config, tmp_path)
