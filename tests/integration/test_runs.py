@@ -59,6 +59,7 @@ def test_make_demo_runs_the_first_of_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1000)
 def test_few_real_data_with_a_generator_for_each_arm(jobs, tmp_path: Path) -> None:
     """None of the two generators saw more than its arm, so no answer is taken back."""
     env = jobs.env({**SMALLER, "OUT": str(tmp_path), "PYTHON": sys.executable})
