@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from cxr.report import plots
 from cxr.store import open_store
@@ -187,3 +188,17 @@ def small_set(jobs: Jobs, small: tuple[str | int, ...], once: Once) -> Path:
         assert done.stdout.startswith("26 images, ") and f"look at {place}/contact_sheet.png" in done.stdout
 
     return once("small", make)
+
+
+@pytest.fixture(scope="module")
+def unrendered() -> Iterator[None]:
+    """Plots are laid out as ever and saved as white pictures of their size: rendering is most of their time."""
+    from matplotlib.figure import Figure
+
+    def save_blank(figure: Figure, file: object, *, format: str, dpi: float | str) -> None:
+        scale = figure.dpi if dpi == "figure" else dpi
+        Image.new("L", tuple(round(inches * scale) for inches in figure.get_size_inches()), 255).save(file, format)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_blank)
+        yield

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cxr.study.pages.page import GRID, page
 from cxr.study.pages.plots import draw
-from tests.unit.report.sample import TEN, optimistic, sample_quality, sample_study
+from tests.unit.report.sample import TEN, optimistic, read_sample_quality, sample_study
 
 SWITCHES = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -83,7 +83,9 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place, pictures = folder / name, {**draw(study), GRID: grid.getvalue()}
         place.mkdir()
         record = {"recipe": {"place": "a" * 300, "size": 128}}
-        (place / "index.html").write_text(page(study, {"real": record}, pictures, sample_quality()), encoding="utf-8")
+        (place / "index.html").write_text(
+            page(study, {"real": record}, pictures, read_sample_quality()), encoding="utf-8"
+        )
         for key, data in pictures.items():
             (place / key).write_bytes(data)
     return folder

@@ -99,7 +99,7 @@ def prepare_finetune(store: LocalStore, seconds: float, model: Path, data: Catal
     from cxr.finetune.worker import FinetuneWorker
 
     few = {"validation_images": 2, "test_images": 2, "sampling_steps": 1}
-    config = FinetuneConfig(model=str(model), size=64, batch=4, max_train_steps=2, validate_every=1, folds=2, **few)
+    config = FinetuneConfig(model=str(model), size=64, batch=4, max_train_steps=2, validate_every=1, **few)
     ready = job.prepare(store, data, config, lambda line: None)
 
     def work() -> Record:

@@ -13,6 +13,7 @@ from cxr.errors import BadInput
 from cxr.store.local import LocalStore
 from tests.unit.artifact.conftest import Operation, Prepare, WatchedStore
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 JOBS = ("ingest", "finetune", "generate", "evaluate", "quarantine", "study", "gan")
 
 

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from cxr.artifact import Record, verify
+from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CatalogSet, read_images, read_set
 from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, read_lineage
 from cxr.data.lineage_key import owner_key
@@ -37,6 +38,7 @@ from cxr.study.pages.page import quality_table
 from tests.find_patients import find_patient_ids, iterate_texts
 from tests.unit.test_claims import claims
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 CONFIG = EvaluateConfig(size=64, resamples=10, splits=4, pairs=20, min_samples=12)
 
 
@@ -289,7 +291,7 @@ def test_with_few_training_pictures_the_rest_is_measured_and_near_copies_are_not
     for key in ("index.html", "quality.md"):
         assert f"not possible to tell, because there are {reason}" in store.get(key).decode()
     assert set(pq.read_table(io.BytesIO(store.get("copies.parquet")))["copied"].to_pylist()) == {None}
-    assert quality_table(told)[1][-1][0] == "flagged as near-copies: not possible to tell"
+    assert quality_table(read_quality(store))[1][-1][0] == "flagged as near-copies: not possible to tell"
     with pytest.raises(BadInput, match=f"--quarantine .*: --real has {reason}; leave --quarantine out"):
         quarantined(evaluation.job, open_store(str(tmp_path / "clean")), print)
 

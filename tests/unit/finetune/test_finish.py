@@ -19,6 +19,7 @@ from cxr.finetune import finish, runs
 from cxr.store import open_store
 from tests.find_patients import find_patient_ids
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 SCORES = {"mse": 0.5, "ssim": 0.25, "psnr": 11.0, "kid": 1.5}
 BASE_SAW = TrainingPatients("of another owner", "f" * 64)
 

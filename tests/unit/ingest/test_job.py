@@ -24,6 +24,7 @@ from cxr.ingest.config import IngestConfig
 from cxr.prompts.findings import BINARY
 from cxr.store import open_store
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 CONFIG = IngestConfig(size=64, unit_images=16, folds=2, max_rejected=0.2)
 PATIENTS, BAD = 40, 3
 

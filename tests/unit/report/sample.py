@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cxr.artifact.quality import Quality
 from cxr.prompts.findings import FINDINGS
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.results import (
@@ -166,6 +167,10 @@ def unfinished(study: Study) -> Study:
     return replace(
         study, arms=[study.arms[0], nothing, replace(hurt, seeds=hurt.seeds[:-1], failed=hurt.seeds[-1:]), *others]
     )
+
+
+def read_sample_quality(extractor: str = "tiny") -> Quality:
+    return Quality.model_validate(sample_quality(extractor))
 
 
 def sample_quality(extractor: str = "tiny", **entries: Any) -> dict:

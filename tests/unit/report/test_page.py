@@ -9,11 +9,10 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from cxr.artifact.quality import Quality
 from cxr.report import plots
 from cxr.report.pages import embedded
 from cxr.study.pages.page import FIGURES, GRID, page
-from tests.unit.report.sample import sample_quality
+from tests.unit.report.sample import read_sample_quality
 
 RECORD = {"recipe": {"size": 128, "note": "<script>"}, "versions": {"cxr": "0.1.0"}, "made": {"count": 7}}
 
@@ -33,13 +32,9 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def quality(extractor: str = "tiny") -> Quality:
-    return Quality.model_validate(sample_quality(extractor))
-
-
 @pytest.fixture(scope="module")
 def text(ten, drawn) -> str:
-    return page(ten, {"real": RECORD}, drawn["ten"], quality())
+    return page(ten, {"real": RECORD}, drawn["ten"], read_sample_quality())
 
 
 def test_the_page_holds_its_figures_and_links_to_the_files_beside_it(text, drawn):
@@ -87,10 +82,10 @@ def test_a_short_study_took_seconds(binary):
 
 
 def test_a_distance_is_a_fid_only_with_the_network_of_the_field(ten):
-    ours = page(ten, {}, {}, quality("tiny"))
+    ours = page(ten, {}, {}, read_sample_quality("tiny"))
     assert "Fréchet distance (tiny)" in ours and "FID" not in ours and "KID" not in ours
     assert "86.2 %" in ours and "(82.9 to 89.1)" in ours
-    field = page(ten, {}, {}, quality("inception"))
+    field = page(ten, {}, {}, read_sample_quality("inception"))
     assert "FID" in field and "KID" in field and "(inception)" not in field
 
 

@@ -29,6 +29,8 @@ from cxr.store import open_store
 from tests.find_patients import find_patient_ids
 from tests.unit.labs.gan.conftest import SMALL, draw_bars
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 def similar(pixels: np.ndarray, seed: int) -> float:
     return float((pixels == pixels[0]).mean())
