@@ -81,6 +81,7 @@ def test_each_picture_is_gray_and_carries_its_prompt_and_the_mark_of_generated_m
             assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
 
 
+@pytest.mark.slow
 def test_ray_does_not_tell_its_log_level(jobs, tmp_path):
     done = jobs.generate(tmp_path / "out", "--prompt", "Clear lungs", "--steps", 1)
     assert done.returncode == 0, done.stderr
@@ -169,6 +170,7 @@ def own_list(jobs, tmp_path_factory):
     return done, folder / "set"
 
 
+@pytest.mark.slow
 def test_a_users_list_is_made_as_its_columns_say(own_list):
     _, place = own_list
     rows = pq.read_table(place / "plan.parquet").to_pylist()
@@ -204,6 +206,7 @@ def test_one_line_makes_a_picture_of_a_prompt(jobs, tmp_path):
     assert "note: --show: neither a notebook nor a screen is here" in done.stderr
 
 
+@pytest.mark.slow
 def test_several_pictures_of_a_prompt_differ_and_the_same_line_names_them_again(jobs, tmp_path):
     words = ("--prompt", "clear lungs", "--count", 3, "--steps", 1, "--batch", 4)
     first, again = (jobs.generate(tmp_path / "set", *words) for _ in range(2))

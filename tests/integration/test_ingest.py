@@ -60,6 +60,7 @@ def test_a_killed_driver_goes_on_and_ends_with_the_same_bytes(jobs, whole, conte
     assert contents(place) == contents(whole)
 
 
+@pytest.mark.slow
 def test_into_a_bucket_the_same_bytes(s3, jobs, whole, contents):
     place = f"s3://{s3.make_bucket()}/set"
     done = ingest(jobs, place, env=s3.env)
@@ -108,6 +109,7 @@ def test_nothing_that_identifies_a_person_is_in_a_set_from_dicom(jobs, contents,
     assert "Doe" not in str(parquet) and "4711" not in str(parquet)
 
 
+@pytest.mark.slow
 def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_told(jobs, tmp_path):
     parts = ["train"] * 80 + ["val"] * 4 + ["test"] * 30
     for number, part in enumerate(parts):

@@ -126,6 +126,7 @@ def test_ctrl_c_keeps_what_is_stored_and_failed_units_wait_for_retry_failed(jobs
     assert kept.items() <= moments(place).items()
 
 
+@pytest.mark.slow
 def test_a_terminated_job_stops_as_by_ctrl_c(jobs, tmp_path):
     """What `ray job stop` and Kubernetes send, while workers are at work."""
     place = tmp_path / "set"

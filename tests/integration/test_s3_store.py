@@ -68,6 +68,7 @@ def test_one_extra_put_teaches_the_machine_about_an_endpoint(s3):
     assert len(s3.requests(bucket)) - before == 9 + 1
 
 
+@pytest.mark.slow
 def test_gateway_killed_and_restarted_during_puts_loses_nothing(s3):
     store = open_store(f"s3://{s3.make_bucket()}/set")
     data = {f"images/{i}": b"%d" % i * 3000 for i in range(300)}

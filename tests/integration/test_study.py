@@ -94,6 +94,7 @@ def test_why_trials_failed_is_told_where_no_report_can_be_made(words, tmp_path, 
     assert "trial baseline/1 failed: BadInput: step 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_arm_of_a_users_own_file(jobs, study_sets, tmp_path):
     arms = tmp_path / "arms.toml"
     arms.write_text('[[arm]]\nname = "thrice"\nrepeat = 3\n')
@@ -105,6 +106,7 @@ def test_an_arm_of_a_users_own_file(jobs, study_sets, tmp_path):
     assert arms[0]["classes"][0]["finding"] == "normal" and np.sum(arms[0]["confusion"]) == 24 * SEEDS
 
 
+@pytest.mark.slow
 def test_an_arm_takes_a_set_of_its_own(jobs, study_sets, tmp_path):
     real, fake = study_sets
     own = tmp_path / "own"

@@ -12,6 +12,7 @@ from PIL import Image
 from cxr.report import plots
 from cxr.report.pages import embedded
 from cxr.study.pages.page import FIGURES, GRID, page
+from cxr.study.pages.plots import draw
 from tests.unit.report.sample import read_sample_quality
 
 RECORD = {"recipe": {"size": 128, "note": "<script>"}, "versions": {"cxr": "0.1.0"}, "made": {"count": 7}}
@@ -33,15 +34,20 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(ten, drawn) -> str:
-    return page(ten, {"real": RECORD}, drawn["ten"], read_sample_quality())
+def pictures(ten, unrendered) -> dict[str, bytes]:
+    return draw(ten)
 
 
-def test_the_page_holds_its_figures_and_links_to_the_files_beside_it(text, drawn):
+@pytest.fixture(scope="module")
+def text(ten, pictures) -> str:
+    return page(ten, {"real": RECORD}, pictures, read_sample_quality())
+
+
+def test_the_page_holds_its_figures_and_links_to_the_files_beside_it(text, pictures):
     elements = Elements(text)
     assert [link["href"] for link in elements.all("a") if link["href"].endswith(".png")] == list(FIGURES)
     images = elements.all("img")
-    assert len(images) == len(drawn["ten"]) and all(image["alt"] for image in images)
+    assert len(images) == len(pictures) and all(image["alt"] for image in images)
     for image in images:
         shown = Image.open(io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))))
         assert shown.width == 7 * plots.DPI
@@ -63,7 +69,7 @@ def test_everything_that_the_study_says_is_there(text, ten):
     assert "&lt;script&gt;" in text and "&#34;count&#34;" not in text
 
 
-def test_phantoms_have_a_banner(text, ten, drawn):
+def test_phantoms_have_a_banner(text, ten):
     assert "<strong>Phantoms.</strong>" in text
     assert "hantom" not in page(replace(ten, phantom=False), {}, {})
 
