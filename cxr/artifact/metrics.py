@@ -9,20 +9,26 @@ from cxr.artifact.record import Record
 from cxr.errors import BadInput
 
 
-class Metrics(BaseModel):
-    """Further entries of a record are left alone."""
+class StoredPart(BaseModel):
+    """What is read of a stored file; its further entries are left alone."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+
+def locate_damage(error: ValidationError) -> str:
+    """The first entry that is not what it should be, as a path of names; empty where the file is no JSON."""
+    return ".".join(map(str, error.errors()[0]["loc"]))
+
+
+class Metrics(StoredPart):
     @classmethod
     def read(cls, record: Record) -> Self:
         """Raises `BadInput` where an entry is not what it should be."""
         try:
             return cls.model_validate(record.metrics)
         except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
             raise BadInput(
-                f"{RECORD_KEY} of a {record.kind} artifact is damaged: metrics, {where}; restore it"
+                f"{RECORD_KEY} of a {record.kind} artifact is damaged: metrics, {locate_damage(error)}; restore it"
             ) from None
 
     def write(self) -> dict[str, Any]:

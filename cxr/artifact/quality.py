@@ -1,19 +1,14 @@
 """`quality.json` of an evaluation as other stages read it: what they use of it, some under the names of version 0.1."""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from cxr.artifact.keys import QUALITY_KEY
+from cxr.artifact.metrics import StoredPart, locate_damage
 from cxr.errors import BadInput
 from cxr.store import Store
 
 
-class Stored(BaseModel):
-    """Further entries are left alone."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Interval(Stored):
+class Interval(StoredPart):
     value: float
     low: float
     high: float
@@ -25,16 +20,16 @@ class Reference(Interval):
     synthetic: float  # the synthetic set's value at the halves' size
 
 
-class MeasuredMetric(Stored):
+class MeasuredMetric(StoredPart):
     interval: Interval
     reference: Reference = Field(alias="floor")
 
 
-class Group(Stored):
+class Group(StoredPart):
     metrics: dict[str, MeasuredMetric] = Field(alias="figures")
 
 
-class Rate(Stored):
+class Rate(StoredPart):
     """A share with its 95 % interval."""
 
     share: float
@@ -47,37 +42,35 @@ class CountedRate(Rate):
     total: int
 
 
-class SeenFindings(Stored):
+class SeenFindings(StoredPart):
     """What the classifier sees in one set."""
 
     agree: Rate  # all findings together
     findings: dict[str, CountedRate]
     counts: list[list[int]]  # a row a compared finding, a column each that the classifier knows
 
-
-class SeenInSynthetic(SeenFindings):
     def worst(self) -> str:
         """The finding with the lowest lower bound."""
         return min(self.findings, key=lambda name: self.findings[name].low)
 
 
-class PromptAccuracies(Stored):
+class PromptAccuracies(StoredPart):
     findings: list[str]  # that the classifier knows
     real: SeenFindings
-    synthetic: SeenInSynthetic
+    synthetic: SeenFindings
 
 
-class NearCopies(Stored):
+class NearCopies(StoredPart):
     rate: Rate
     held_out: Rate | None
     beyond_chance: bool
 
 
-class SyntheticSet(Stored):
+class SyntheticSet(StoredPart):
     pictures: int
 
 
-class Quality(Stored):
+class Quality(StoredPart):
     extractor: str
     against: str
     synthetic: SyntheticSet
@@ -91,5 +84,5 @@ def read_quality(evaluation: Store) -> Quality:
     try:
         return Quality.model_validate_json(evaluation.get(QUALITY_KEY))
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"])) or "its JSON"
+        where = locate_damage(error) or "its JSON"
         raise BadInput(f"{evaluation.uri}/{QUALITY_KEY}: is damaged: {where}; restore it, or evaluate again") from None

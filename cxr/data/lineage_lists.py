@@ -73,6 +73,11 @@ def attach_lists(lineage: Lineage, lists: PatientLists) -> Lineage:
     )
 
 
+def attach_lists_beside(place: str, lineage: Lineage) -> Lineage:
+    """The lineage of the model at `place` with the lists that lie there; opened only where somebody was shown."""
+    return attach_lists(lineage, read_lists(open_store(place)) if lineage else {})
+
+
 def save_for_owner(lineage: Lineage) -> None:
     """Saves lists in the owner's folder; a failure is noted only, as it makes a later check harder and no more."""
     for each in lineage or ():

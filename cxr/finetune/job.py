@@ -12,7 +12,7 @@ from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import Lineage, hashed_id, merge_lineages, pseudonymise, warn_of_hashed_ids
 from cxr.data.lineage_key import owner_key
-from cxr.data.lineage_lists import attach_lists, read_lists
+from cxr.data.lineage_lists import attach_lists_beside
 from cxr.diffusion.family import check_networks, family_of
 from cxr.errors import BadInput
 from cxr.finetune.captions import Row, select_findings, write_captions
@@ -22,7 +22,7 @@ from cxr.finetune.loop import check_batch
 from cxr.finetune.part import Names, patients_digest, select_patients
 from cxr.finetune.runs import FINAL, PLAN, RESULTS, read_result, rows_of_run
 from cxr.finetune.validation import FEWEST_FOR_KID
-from cxr.store import Store, open_store
+from cxr.store import Store
 from cxr.weights import Weights, resolve
 
 
@@ -80,7 +80,7 @@ def collect_lineage(job: FinetuneJob) -> Lineage:
     """Whom the model is trained on or chosen by, and whom its base was. Raises as `owner_key`."""
     if job.model.lineage is None:
         return None
-    base = attach_lists(job.model.lineage, read_lists(open_store(job.model.place)) if job.model.lineage else {})
+    base = attach_lists_beside(job.model.place, job.model.lineage)
     return merge_lineages(base, (pseudonymise(plain_names(job), owner_key()),))
 
 

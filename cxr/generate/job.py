@@ -25,7 +25,7 @@ from cxr.data.lineage import (
     record_lineage,
     warn_of_hashed_ids,
 )
-from cxr.data.lineage_lists import attach_lists, read_lists, save_for_owner
+from cxr.data.lineage_lists import attach_lists_beside, save_for_owner
 from cxr.diffusion.family import check_networks, family_of
 from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
@@ -35,7 +35,7 @@ from cxr.generate.finish import describe_training, finish
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.prompts.lists import PromptRow
-from cxr.store import Store, open_store, sha256
+from cxr.store import Store, sha256
 from cxr.weights import Weights, resolve, resolve_lora
 
 BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
@@ -101,10 +101,7 @@ def prepare(
 
 def collect_lineage(job: GenerateJob) -> Lineage:
     """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
-    lists = (read_lists(open_store(part.place)) if part.lineage else {} for part in parts_of(job))
-    return merge_lineages(
-        *(attach_lists(part.lineage, known) for part, known in zip(parts_of(job), lists, strict=True))
-    )
+    return merge_lineages(*(attach_lists_beside(part.place, part.lineage) for part in parts_of(job)))
 
 
 def parts_of(job: GenerateJob) -> list[Weights]:

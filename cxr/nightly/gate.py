@@ -72,14 +72,15 @@ def read_metrics(evaluation: Store, record: Record) -> GateMetrics:
     quality = read_quality(evaluation)
     frechet, copies = quality.groups[0].metrics[FRECHET], quality.copies
     asked = quality.prompt_accuracy and quality.prompt_accuracy.synthetic
+    worst = asked.worst() if asked else ""
     how = {name: value for name, value in record.recipe.items() if name not in ("real", "synthetic")}
     return GateMetrics(
         extractor=quality.extractor,
         measured=recipe_digest({**how, "against": quality.against, "pictures": quality.synthetic.pictures}),
         frechet_distance=finite_or_none(frechet.interval.value),
         excess_distance=finite_or_none(frechet.reference.synthetic - frechet.reference.value),
-        worst_finding=asked.worst() if asked else "",
-        worst_accuracy=asked and finite_or_none(asked.findings[asked.worst()].low),
+        worst_finding=worst,
+        worst_accuracy=asked and finite_or_none(asked.findings[worst].low),
         prompt_accuracy=asked and finite_or_none(asked.agree.share),
         copy_rate=copies and finite_or_none(copies.rate.share),
         beyond_chance=copies and copies.beyond_chance,

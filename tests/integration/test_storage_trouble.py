@@ -186,11 +186,8 @@ def test_a_key_that_expires_in_mid_run(jobs, small, gate, place, whole):
 
     expired, gate.trouble = [], expiring
     done = jobs.generate(place.uri, *small, "--workers", 1, env=gate.env)
-    stopped(
-        done,
-        place,
-        "refuses the keys (ExpiredToken); those of the variables AWS_ACCESS_KEY_ID and",
-    )
+    whose = "those of the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY have expired; get new ones"
+    stopped(done, place, f"refuses the keys (ExpiredToken); {whose}")
     gate.trouble = lambda number, verb, path: ""
     done = jobs.generate(place.uri, *small, "--workers", 1, env=gate.env)
     assert done.returncode == 0, done.stderr

@@ -56,8 +56,8 @@ def test_a_saved_lora_in_a_fresh_pipeline_is_the_model_in_memory(
 def test_a_saved_lora_does_not_name_this_machines_folders(
     trainer, random_model: Path, tmp_path: Path, file: str
 ) -> None:
-    made = trainer(rank=4, train_text_encoder=True)
-    made.model.save(made.config, tmp_path)
+    trained = trainer(rank=4, train_text_encoder=True)
+    trained.model.save(trained.config, tmp_path)
     assert str(random_model).encode() not in (tmp_path / file).read_bytes()
 
 
