@@ -82,7 +82,9 @@ def as_other_scanner(pixels: np.ndarray) -> np.ndarray:
 def real_xrays() -> tuple[CaptionedImages, np.ndarray, CaptionedImages]:
     """By patient: a half to train on, a quarter for the floor, a quarter held out."""
     rows = list(SOURCES["table"](str(REAL), SourceOptions(notes=lambda line: None)))
-    split = split_by_group([r.finding for r in rows], [r.patient_id for r in rows], (0.5, 0.25, 0.25), folds=0).split
+    split = split_by_group(
+        [r.labels.present for r in rows], [r.patient_id for r in rows], (0.5, 0.25, 0.25), folds=0
+    ).split
     pixels = np.stack([fit_square(read_gray(row.load()), 128, "keep") for row in rows])
     captions = [f"chest X-ray showing {row.finding}, {row.view} view" for row in rows]
     train, floor, held_out = (np.flatnonzero(np.array(split) == p) for p in ("train", "validation", "test"))

@@ -59,7 +59,7 @@ def main() -> None:
 def pace(units: Units, config: IngestConfig, readers: int) -> float:
     """Images a second of all readers."""
     with tempfile.TemporaryDirectory() as out:
-        work = Clocked(job.IngestWorker(open_store(out), config))
+        work = Clocked(job.IngestWorker(open_store(out), config, ()))
         ends = defaultdict(list)
         for unit in cluster.run_rows(iter(units), work, readers):
             ends[unit["reader"]].append((unit["end"], unit["images"]))

@@ -42,6 +42,13 @@ class SourceMetrics(Metrics):
     sources: list[str] | None = None  # of the images that it was made of or learned from; None: see the catalog
 
 
+class LabelMetrics(Metrics):
+    """Of images."""
+
+    vocabulary: list[str] | None = None  # the findings that their labels speak of; None: those of the catalog
+    exclusive: bool = True  # each shows exactly one of them
+
+
 class EvaluationMetrics(Metrics):
     copies: int | None = None  # synthetic images flagged as near-copies; None: could not be told
     summary: list[str] = []  # what was found, in words

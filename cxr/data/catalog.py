@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import Record, read_record
 from cxr.artifact.keys import CATALOG_KEY, IMAGES, RECORD_KEY
-from cxr.artifact.metrics import SourceMetrics
+from cxr.artifact.metrics import LabelMetrics, SourceMetrics
 from cxr.data.images import decode_gray, fit_square
+from cxr.data.labels import LISTS, Vocabulary, exclusive_columns
 from cxr.data.lineage import merge_sources
 from cxr.errors import BadInput
 from cxr.store import Store, sha256
@@ -25,7 +26,10 @@ CATALOG = pa.schema(
     [
         ("image_id", pa.string()),
         ("key", pa.string()),  # of the object that holds it: a picture, or a shard of many
-        ("finding", pa.string()),
+        ("present", pa.list_(pa.string())),  # findings, see `Labels`
+        ("absent", pa.list_(pa.string())),
+        ("uncertain", pa.list_(pa.string())),
+        ("finding", pa.string()),  # those that are present as the name of a folder, see `Labels.folder`
         ("text", pa.string()),  # the prompt, or the report
         ("patient_id", pa.string()),
         ("view", pa.string()),
@@ -40,9 +44,9 @@ CATALOG = pa.schema(
 )
 
 
-def image_key(finding: str, image_id: str) -> str:
+def image_key(folder: str, image_id: str) -> str:
     """Where a picture lies in a set that has a file for each."""
-    return f"{IMAGES}{finding}/{image_id}.png"
+    return f"{IMAGES}{folder}/{image_id}.png"
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,15 @@ class CatalogSet:
     def digest(self) -> str:
         """Of the catalog, which names every picture's content, finding and split; the place is not in it."""
         return next(stored.sha256 for stored in self.record.objects if stored.key == CATALOG_KEY)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The findings that its labels speak of; those of version 0.1 exclude each other."""
+        told = LabelMetrics.read(self.record)
+        if told.vocabulary is not None:
+            return Vocabulary(tuple(told.vocabulary), told.exclusive)
+        named = {name for column in LISTS for name in pc.list_flatten(self.table[column]).unique().to_pylist()}
+        return Vocabulary(tuple(sorted(named)), True)
 
     @property
     def sources(self) -> list[str]:
@@ -86,11 +99,19 @@ def read_set(store: Store) -> CatalogSet:
     if sha256(data) != wanted[CATALOG_KEY]:
         raise BadInput(f"{store.uri}: {CATALOG_KEY} is missing or damaged; jobs/verify.py tells more, restore it")
     try:
-        return CatalogSet(store, record, pq.read_table(io.BytesIO(data)).cast(CATALOG))
+        return CatalogSet(store, record, cast_catalog(pq.read_table(io.BytesIO(data))))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise BadInput(
             f"{store.uri}: {CATALOG_KEY} is no catalog of ours ({type(error).__name__}); restore it"
         ) from None
+
+
+def cast_catalog(table: pa.Table) -> pa.Table:
+    """The table in the schema `CATALOG`; one of version 0.1 gets the lists that its findings stand for."""
+    if "present" not in table.column_names:
+        for name, column in exclusive_columns(table["finding"]).items():
+            table = table.append_column(name, column)
+    return table.select(CATALOG.names).cast(CATALOG)
 
 
 def read_images(

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.data.duplicates import join_groups
+from cxr.data.labels import NO_FINDING
 from cxr.errors import BadInput
 
 PARTS = ("train", "validation", "test")
+Present = list[str] | tuple[str, ...]  # the findings of one row; none counts as `NO_FINDING`
 SMALL_SHARE, SMALL_COUNT = 0.05, 50  # a validation part below either is called tiny
 
 
@@ -34,7 +36,7 @@ def merge_groups(patient_ids: Sequence[str | None], duplicates: np.ndarray) -> n
 
 
 def split_by_group(
-    findings: Sequence[str],
+    findings: Sequence[Present],
     groups: Sequence[Hashable],
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     folds: int = 5,
@@ -61,7 +63,7 @@ def split_by_group(
     return Split([part_of[group] for group in groups], [fold_of.get(group) for group in groups])
 
 
-def require_patients(findings: Sequence[str], patient_ids: Sequence[str | None]) -> None:
+def require_patients(findings: Sequence[Present], patient_ids: Sequence[str | None]) -> None:
     """`BadInput` if `split_by_group` would raise even without near-duplicates: too few patients show a finding."""
     try:
         _require_groups(
@@ -73,10 +75,10 @@ def require_patients(findings: Sequence[str], patient_ids: Sequence[str | None])
         raise BadInput(f"{error}; if the ids tell no patients apart, split by picture with --ignore-patients") from None
 
 
-def _count_findings(findings: Sequence[str], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
+def _count_findings(findings: Sequence[Present], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
     contents: dict[Hashable, Counter[str]] = {}
-    for finding, group in zip(findings, groups, strict=True):
-        contents.setdefault(group, Counter())[finding] += 1
+    for present, group in zip(findings, groups, strict=True):
+        contents.setdefault(group, Counter()).update(present or (NO_FINDING,))
     return contents
 
 
@@ -130,7 +132,7 @@ def _assign_groups(contents: dict[Hashable, Counter[str]], shares: dict, salt: s
 
 def keep_official_split(
     splits: Sequence[str | None],
-    findings: Sequence[str],
+    findings: Sequence[Present],
     patient_ids: Sequence[str | None],
     duplicates: np.ndarray,
     groups: np.ndarray,

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY
 from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
+from cxr.artifact.metrics import LabelMetrics
 from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
@@ -75,6 +76,7 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
         store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
         store.put(CARD_KEY, card(catalog, copies, job).encode()),
     ]
+    labels = synthetic.vocabulary
     measured = read_quality(job.store).prompt_accuracy
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
     return quarantine.new_record(
@@ -85,6 +87,7 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
             "quarantined": len(copies),
             LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
             SET_SOURCES: synthetic.sources,
+            **LabelMetrics(vocabulary=list(labels.findings), exclusive=labels.exclusive).write(),
             PROMPT_ACCURACY: record_accuracies(prompt_accuracies(measured)),
         },
     )

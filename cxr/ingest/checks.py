@@ -11,7 +11,6 @@ from cxr.data.sources import SourceRow
 from cxr.data.splits import require_official_split, require_patients
 from cxr.errors import BadInput
 from cxr.ingest.config import IngestConfig
-from cxr.prompts.lists import UNLABELLED
 
 MANY_PICTURES, MANY_SHARE = 10, 0.25  # of one patient, that a user gets a note of
 MASK = "black and white only, as a mask is and no X-ray"
@@ -27,7 +26,7 @@ class LabelledRows:
 
     def __iter__(self) -> Iterator[SourceRow]:
         for row in self.rows:
-            if row.finding == UNLABELLED:
+            if not row.labels.known:
                 self.left_out += 1
             else:
                 yield row
@@ -59,7 +58,7 @@ def describe_odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
 
 def check_splits(config: IngestConfig, plan: pa.Table) -> None:
     """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
-    findings, patients, splits = (plan[name].to_pylist() for name in ("finding", "patient_id", "split"))
+    findings, patients, splits = (plan[name].to_pylist() for name in ("present", "patient_id", "split"))
     if config.split == "official":
         require_official_split(splits)
     elif len(patients) > 1 and len(set(patients)) == 1 and patients[0] is not None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import unit_key
 from cxr.artifact.keys import COMMITS, IMAGES
+from cxr.data.labels import Labels
 from cxr.errors import BadInput
 from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, IngestJob
 from cxr.ingest.units import RefusedImage, StoredImage, list_refusals, read_units
@@ -20,7 +21,7 @@ class CollectedImages:
     """All images that the loader accepted, by image_id, each picture once."""
 
     kept: list[StoredImage]
-    rows: list[dict[str, Any]]  # of the plan, one for each of `kept`
+    rows: list[dict[str, Any]]  # of the plan, one for each of `kept`, with `finding`: the folder of its labels
     repeated: list[tuple[dict[str, Any], dict[str, Any]]]  # of the plan: a row, and one of the same pixels, dropped
     contradicting: list[list[dict[str, Any]]]  # of the plan: rows of the same pixels and several findings, all dropped
     orphans: list[str]  # keys of stored pictures that the catalog will not list
@@ -32,7 +33,7 @@ class CollectedImages:
 
 def collect_images(job: IngestJob) -> CollectedImages:
     """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
-    planned = pq.read_table(job.plan).to_pylist()
+    planned = read_plan(job)
     alike: dict[str, list[StoredImage]] = {}
     refused = []
     for unit in read_units(job.store, range(job.units)):
@@ -55,6 +56,16 @@ def collect_images(job: IngestJob) -> CollectedImages:
     )
 
 
+def read_plan(job: IngestJob) -> list[dict[str, Any]]:
+    """The rows of the plan, with all lists of labels and `finding`, the folder's name."""
+    findings, rows = job.vocabulary.findings, pq.read_table(job.plan).to_pylist()
+    for row in rows:
+        absent = None if row["absent"] is None else tuple(row["absent"])
+        labels = Labels(tuple(row["present"]), absent, tuple(row["uncertain"]))
+        row |= {"finding": labels.folder(findings), **labels.as_columns(findings)}
+    return rows
+
+
 def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
     """A line on pictures that are there under several findings; `BadInput` if they and the refused are too many."""
     if not read.contradicting:
@@ -75,8 +86,8 @@ def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
 
 def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> None:
     """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
-    planned = pq.read_table(job.plan, columns=["finding"])["finding"].to_pylist()
-    if lost := sorted(set(planned) - set(read.column("finding"))):
+    planned = {name for row in pq.read_table(job.plan, columns=["present"])["present"].to_pylist() for name in row}
+    if lost := sorted(planned - {name for row in read.column("present") for name in row}):
         job.store.put(REJECTED_KEY, encode_rejections(read))
         job.store.delete({unit_key(COMMITS, refused.row // job.config.unit_images) for refused in read.refused})
         raise BadInput(

@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, PLAN_KEY, SHEET_KEY
+from cxr.artifact.metrics import LabelMetrics
 from cxr.data.catalog import CATALOG
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
+from cxr.data.labels import LISTS
 from cxr.data.splits import PARTS, Split, keep_official_split, manifest_digest, merge_groups, split_by_group
 from cxr.diffusion.family import family_of
 from cxr.ingest.baselines import measure_baselines
@@ -31,7 +33,7 @@ from cxr.store import Store, StoredObject, parquet
 from cxr.weights import resolve
 
 REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
-DESCRIBED = ("finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
+DESCRIBED = (*LISTS, "finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
 
 
 def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], None]) -> Record:
@@ -69,7 +71,7 @@ def split_images(
     job: IngestJob, read: CollectedImages, groups: np.ndarray, near: np.ndarray
 ) -> tuple[Split, list[str]]:
     """The split as configured, and what a user must know about it."""
-    config, findings, patients = job.config, read.column("finding"), read.column("patient_id")
+    config, findings, patients = job.config, read.column("present"), read.column("patient_id")
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
         split, warnings = keep_official_split(
@@ -162,7 +164,8 @@ def build_record(
         timings=timings,
         metrics={
             "splits": manifest_digest(ids, split.split, split.fold),
-            "findings": dict(Counter(read.column("finding"))),
+            "findings": dict(Counter(name for row in read.column("present") for name in row)),
+            **LabelMetrics(vocabulary=list(job.vocabulary.findings), exclusive=job.vocabulary.exclusive).write(),
             "rejected": len(read.refused),
             "repeated": len(read.repeated),
             "contradicting": sum(map(len, read.contradicting)),

@@ -28,6 +28,7 @@ from cxr.data.images import (
     pixels_to_image_id,
     read_gray,
 )
+from cxr.data.labels import LISTS, Vocabulary
 from cxr.data.sources import SourceRow
 from cxr.errors import BadInput
 from cxr.ingest.checks import MASK, LabelledRows, check_splits, describe_odd_names, describe_odd_patients, is_mask
@@ -39,7 +40,7 @@ from cxr.tables import batched
 REJECTED_KEY = "rejected.jsonl"
 TOLD_REASONS = 3
 
-_AS_IN_CATALOG = ("finding", "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
+_AS_IN_CATALOG = (*LISTS, "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, _AS_IN_CATALOG), ("mark", pa.string())])
 
 
@@ -51,6 +52,7 @@ class IngestJob(Artifact):
     scratch = (COMMITS,)
 
     config: IngestConfig
+    vocabulary: Vocabulary
     folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
     images: int
     marks: str  # digest of all rows' marks
@@ -82,23 +84,23 @@ def prepare(
     """
     whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
     findings: set[str] = set()
+    exclusive = True
     names: set[str] = set()
     rows = LabelledRows(rows)
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
         for unit, group in enumerate(batched(rows, config.unit_images)):
-            records = [{name: getattr(row, name) for name in ROWS.names} for row in group]
-            for row in records:
-                if row["name"] in names:
-                    raise BadInput(f"--source: {row['name']!r} is there twice; give each picture a name of its own")
-                names.add(row["name"])
-                marks.update(f"{row['mark']}\n".encode())
-                unmarked = {name: value for name, value in row.items() if name != "mark"}
-                whole.update(json.dumps(unmarked, sort_keys=True).encode())
-            plan.write_table(pa.Table.from_pylist(records, schema=ROWS))
+            for row in group:
+                if row.name in names:
+                    raise BadInput(f"--source: {row.name!r} is there twice; give each picture a name of its own")
+                names.add(row.name)
+                marks.update(f"{row.mark}\n".encode())
+                whole.update(json.dumps(identify_row(row), sort_keys=True).encode())
+                findings.update(row.labels.findings)
+                exclusive = exclusive and row.exclusive
+            plan.write_table(pa.Table.from_pylist([describe_row(row) for row in group], schema=ROWS))
             unit_path(folder, unit).write_bytes(pickle.dumps(group))
             images += len(group)
-            findings.update(row.finding for row in group)
-    if len(findings) < 2:
+    if (len(findings) < 2 and exclusive) or not findings:
         problem = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
         problem += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
         raise BadInput(f"--source: {problem}; a classifier needs pictures of two findings at least")
@@ -111,9 +113,24 @@ def prepare(
     ):
         note(line)
     recipe = identity(config, whole.hexdigest())
-    job = IngestJob(store, recipe, config, folder, images, marks.hexdigest())
+    vocabulary = Vocabulary(tuple(sorted(findings)), exclusive)
+    job = IngestJob(store, recipe, config, vocabulary, folder, images, marks.hexdigest())
     job.refuse_other()
     return job
+
+
+def describe_row(row: SourceRow) -> dict[str, Any]:
+    """As the plan has it."""
+    lists = {name: getattr(row.labels, name) for name in LISTS}
+    return lists | {name: getattr(row, name) for name in ROWS.names if name not in LISTS}
+
+
+def identify_row(row: SourceRow) -> dict[str, Any]:
+    """What the recipe's digest is over; where findings exclude each other as in version 0.1."""
+    row_without_mark = {name: value for name, value in describe_row(row).items() if name != "mark"}
+    if not row.exclusive:
+        return row_without_mark
+    return {"finding": row.finding} | {name: value for name, value in row_without_mark.items() if name not in LISTS}
 
 
 def content_digest(recipe: dict[str, Any], marks: str) -> str:
@@ -174,6 +191,7 @@ class IngestWorker:
 
     store: Store
     config: IngestConfig
+    findings: tuple[str, ...]  # of the whole set
     driver: str = field(default_factory=socket.gethostname)  # the machine that has listed the source
 
     def __call__(self, unit: int, pickled: bytes) -> dict[str, Any]:
@@ -206,7 +224,7 @@ class IngestWorker:
             raise RejectedImage(MASK)
         pixels = fit_square(whole, self.config.size, self.config.aspect)
         name = pixels_to_image_id(pixels)
-        stored = self.store.put(image_key(row.finding, name), encode_png(pixels))
+        stored = self.store.put(image_key(row.labels.folder(self.findings), name), encode_png(pixels))
         small = base64.b64encode(make_thumbnail(pixels).tobytes()).decode()
         return StoredImage(number, name, stored.key, stored.size, stored.sha256, small)
 

@@ -88,7 +88,7 @@ def ingest_units(ready: "IngestJob", workers: int | None) -> None:
     units = ((unit, job.unit_path(ready.folder, unit).read_bytes()) for unit in pending)
     done_before = max(0, ready.images - len(pending) * ready.config.unit_images)
     with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
-        work = job.IngestWorker(ready.store, ready.config)
+        work = job.IngestWorker(ready.store, ready.config, ready.vocabulary.findings)
         for done in cluster.run_rows(units, work, workers or cluster.worker_cpus()):
             watch.add(done)
             advance(done["images"], f"{watch.refused} rejected" if watch.refused else "")

@@ -138,7 +138,7 @@ def split_by_picture(found: CatalogSet) -> CatalogSet:
     Raises:
         BadInput: a finding has fewer than three pictures.
     """
-    findings, ids = (found.table[column].to_pylist() for column in ("finding", "image_id"))
+    findings, ids = (found.table[column].to_pylist() for column in ("present", "image_id"))
     column = found.table.schema.get_field_index("split")
     split = pa.array(split_by_group(findings, ids, folds=0).split)
     return replace(found, table=found.table.set_column(column, "split", split))

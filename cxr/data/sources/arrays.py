@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 
+from cxr.data.labels import Labels
 from cxr.data.sources.files import require_folder
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.vocabulary import SPLIT_NAMES
@@ -87,7 +88,7 @@ def _part_rows(
         yield SourceRow(
             name=f"{part}/{number:06d}",
             load=partial(np.asarray, pixels),
-            finding=names[label] if 0 <= label < len(names) else f"class_{label}",
+            labels=Labels.only(names[label] if 0 <= label < len(names) else f"class_{label}"),
             split=SPLIT_NAMES[part],
             source=f"MedMNIST {known}" if known in CLASS_NAMES else "npz",
             licence=LICENCES.get(known, "unstated"),
@@ -118,7 +119,7 @@ def idx_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
                 yield SourceRow(
                     name=f"{split}/{number:06d}",
                     load=partial(np.asarray, np.frombuffer(file.read(height * width), np.uint8).reshape(height, width)),
-                    finding=f"digit_{label_file.read(1)[0]}",
+                    labels=Labels.only(f"digit_{label_file.read(1)[0]}"),
                     split=split,
                     source="MNIST (IDX files)",
                     mark=mark,

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from cxr.data.images import RejectedImage
+from cxr.data.labels import Labels
 from cxr.data.sources.dicom_pixels import load_dicom, read_dataset, require_pydicom
 from cxr.data.sources.file_kinds import (
     DICOM_SUFFIXES,
@@ -85,7 +86,7 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         yield SourceRow(
             name=_file_label(number),
             load=partial(load_dicom, path),
-            finding=parse_finding(_first_folder(path, root)),
+            labels=Labels.only(parse_finding(_first_folder(path, root))),
             patient_id=patients.get(header.patient),
             view=header.view,
             sex=header.sex,

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from cxr.data.images import fit_square
+from cxr.data.labels import Labels
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
@@ -29,7 +30,7 @@ def digits_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         yield SourceRow(
             name=f"digits/{number:04d}",
             load=partial(_enlarge, digits.images[number]),
-            finding=f"digit_{digits.target[number]}",
+            labels=Labels.only(f"digit_{digits.target[number]}"),
             source="scikit-learn's digits (UCI, Optical Recognition of Handwritten Digits)",
         )
 

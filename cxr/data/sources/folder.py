@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from cxr.data.labels import Labels
 from cxr.data.sources.captions import CAPTION_TABLES, CaptionReader
 from cxr.data.sources.file_kinds import (
     DICOM_SUFFIXES,
@@ -56,7 +57,7 @@ def folder_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         yield SourceRow(
             name=escape_unprintable(path.relative_to(root).as_posix()),
             load=partial(read_file, path),
-            finding=finding,
+            labels=Labels.only(finding),
             split=split,
             mark=file_mark(path),
             **fields,

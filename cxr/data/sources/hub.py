@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxr.data.images import MissingImage, RejectedImage
+from cxr.data.labels import Labels
 from cxr.data.sources.files import file_mark, files_below, read_file
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.vocabulary import SPLIT_NAMES, parse_finding, parse_patient
@@ -42,7 +43,7 @@ def hub_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
                 yield SourceRow(
                     name=f"{split}/{first + index:06d}",
                     load=partial(_read_picture, file["filename"], image, index),
-                    finding=names[number] if number is not None and number >= 0 else parse_finding(""),
+                    labels=Labels.only(names[number]) if number is not None and number >= 0 else Labels(),
                     patient_id=parse_patient(path or ""),
                     split=SPLIT_NAMES.get(split.casefold()),
                     source=source,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from cxr.data.labels import Labels
 from cxr.data.sources.archives import unpack
 from cxr.data.sources.files import file_mark, files_below, read_file, require_folder
 from cxr.data.sources.openi_reports import REPORT_ARCHIVE, Report, openi_reports
@@ -70,7 +71,7 @@ def _report_rows(report: Report, files: dict[str, Path], folder: Path) -> Iterat
         yield SourceRow(
             name=f"{image}.png",
             load=partial(read_file, path),
-            finding=report.finding,
+            labels=Labels.only(report.finding),
             text=report.text,
             patient_id=report.uid,
             view=view,

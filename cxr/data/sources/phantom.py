@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from cxr.data.labels import Labels
 from cxr.data.lineage import PHANTOM
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
@@ -33,7 +34,7 @@ def phantom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         yield SourceRow(
             name=f"phantom-{seed}/{number:07d}",
             load=partial(_draw_pixels, seed, number, findings, min(options.size, MAX_SIZE)),
-            finding=attributes.finding,
+            labels=Labels.only(attributes.finding),
             text=describe_attributes(attributes, np.random.default_rng([seed, number, TEXT_STREAM])),
             patient_id=patient.patient_id,
             view=attributes.view,

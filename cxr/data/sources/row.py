@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr.data.labels import Labels
 from cxr.progress import note
 
 Pixels = bytes | np.ndarray
@@ -18,7 +19,8 @@ class SourceRow:
     name: str  # unique in the source and safe to print
     load: Callable[[], Pixels] = field(repr=False)
     """A file's bytes, or uint8 or uint16 [H, W] or [H, W, 3]; raises RejectedImage. Not in repr: it may hold a path."""
-    finding: str  # passes safe_finding
+    labels: Labels  # each finding passes safe_finding
+    exclusive: bool = True  # the source's findings exclude each other
     text: str | None = None
     patient_id: str | None = None
     view: str | None = None
@@ -28,6 +30,11 @@ class SourceRow:
     source: str = ""  # in words, without a local path
     licence: str = "unstated"
     mark: str = ""  # another for other content; none where that is fixed, or was not there when it was listed
+
+    @property
+    def finding(self) -> str:
+        """Those that are present, as the name of a folder."""
+        return self.labels.folder(())
 
 
 @dataclass(frozen=True)

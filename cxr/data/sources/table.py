@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from cxr.data.labels import Labels
 from cxr.data.sources.cells import MissingValues, read_cell
 from cxr.data.sources.dicom_pixels import read_picture
 from cxr.data.sources.files import file_mark, require_below, require_folder
@@ -15,7 +16,7 @@ from cxr.data.sources.path_finder import to_local_path
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.vocabulary import escape_unprintable, parse_age, parse_sex, parse_split
 from cxr.errors import BadInput, nearest
-from cxr.prompts.lists import MAX_PROMPT, UNLABELLED
+from cxr.prompts.lists import MAX_PROMPT
 from cxr.prompts.reports import clean_report
 from cxr.tables import ReadCursor, Row, Schema, fold_column_name, read_rows
 
@@ -143,9 +144,10 @@ class _TableSummary:
         if number == self.number:
             return
         other = next((name for name in _COMPARED if getattr(first, name) != getattr(row, name)), None)
-        if other == "finding" and UNLABELLED not in (first.finding, row.finding):
+        if other == "labels" and first.labels.known and row.labels.known:
             self.differing += 1
-            rows = f"rows {number} and {self.number}, {row.name!r}: {first.finding} and {row.finding}"
+            both = " and ".join("+".join(one.labels.present) for one in (first, row))
+            rows = f"rows {number} and {self.number}, {row.name!r}: {both}"
             self.first_differing = self.first_differing or rows
         elif other:
             both = f"rows {number} and {self.number}"
@@ -182,7 +184,7 @@ class _TableSummary:
             notes(f"{name}: ignored columns {', '.join(map(repr, self.ignored))}")
 
 
-_COMPARED = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "finding")
+_COMPARED = ("text", "patient_id", "view", "sex", "age", "split", "source", "licence", "labels")
 
 
 def _file_cell(row: Row, gaps: MissingValues) -> str:
@@ -201,7 +203,7 @@ def _source_row(row: Row, root: Path, elsewhere: dict[str, Path], summary: _Tabl
     return SourceRow(
         name=escape_unprintable(path.relative_to(root).as_posix()),
         load=partial(read_picture, path),
-        finding=summary.labels.read(row, summary.gaps, summary.where),
+        labels=Labels.only(summary.labels.read(row, summary.gaps, summary.where)),
         text=clean_report(text("text", MAX_PROMPT))[0] or None,
         patient_id=text("patient_id") or None,
         view=text("view") or None,

@@ -12,8 +12,10 @@ from safetensors.torch import save
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, HISTORY_KEY, IMAGES, METADATA_KEY, PLAN_KEY
+from cxr.artifact.metrics import LabelMetrics
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
+from cxr.data.labels import Labels
 from cxr.data.lineage import LINEAGE, SET_SOURCES, describe_patients, record_lineage
 from cxr.data.lineage_lists import save_for_owner
 from cxr.labs.gan import pictures
@@ -99,8 +101,10 @@ def encode_tables(job: GanJob, rows: Sequence[dict[str, Any]], stored: Sequence[
     """The catalog, and for `datasets`' image folders a line a picture."""
     about = {"source": f"GAN of {job.real.source}", "licence": job.real.licence}
     pairs = list(zip(rows, stored, strict=True))
+    lists = {name: Labels.only(name).as_columns(job.real.classes) for name in job.real.classes}
     catalog = [
         {"image_id": row["image_id"], "finding": row["finding"], "key": s.key, "sha256": s.sha256, **about}
+        | lists[row["finding"]]
         for row, s in pairs
     ]
     lines = [{"file_name": s.key.removeprefix(IMAGES), **row, "sha256": s.sha256} for row, s in pairs]
@@ -154,6 +158,7 @@ def build_metrics(job: GanJob, run: GanRun, scores: Scores, lenet: LeNet5) -> di
         "last_good_epoch": last_good(run, scores),
         LINEAGE: record_lineage(job.real.lineage),
         SET_SOURCES: job.real.sources,
+        **LabelMetrics(vocabulary=list(job.real.classes)).write(),
     }
 
 

@@ -103,11 +103,11 @@ def choose_splits(
     A validation part that is missing is taken from the train part.
     """
     if not {"train", "test"} <= set(splits) <= set(PARTS):
-        return np.array(split_by_group(findings, patients, folds=0, seed=seed).split)
+        return np.array(split_by_group([(name,) for name in findings], patients, folds=0, seed=seed).split)
     parts = np.array(splits)
     if "validation" not in splits:
         train = np.flatnonzero(parts == "train").tolist()
-        held, whose = ([column[row] for row in train] for column in (findings, patients))
+        held, whose = [(findings[row],) for row in train], [patients[row] for row in train]
         parts = parts.astype("<U10")
         parts[train] = split_by_group(held, whose, fractions=(1 - CHOSEN, CHOSEN, 0), folds=0, seed=seed).split
     return parts

@@ -13,6 +13,7 @@ import pytest
 from cxr import recipes
 from cxr.artifact import Artifact, Record
 from cxr.data.catalog import CatalogSet, read_set
+from cxr.data.labels import Labels
 from cxr.data.sources import SourceRow
 from cxr.store import StoredObject, open_store
 from cxr.store.base import Data
@@ -78,14 +79,15 @@ def prepare_ingest(store: LocalStore, seconds: float, folder: Path) -> Driver:
 
     files = [encode_png(draw_phantom(7, number, BINARY, 64).pixels) for number in range(24)]
     rows = [
-        SourceRow(f"{n}.png", partial(bytes, file), BINARY[n % 2], patient_id=f"p{n}") for n, file in enumerate(files)
+        SourceRow(f"{n}.png", partial(bytes, file), Labels.only(BINARY[n % 2]), patient_id=f"p{n}")
+        for n, file in enumerate(files)
     ]
     config = IngestConfig(size=64, unit_images=8, folds=2)
     ready = job.prepare(store, config, rows, folder)
 
     def work() -> Record:
         pending, watch = job.begin(ready)
-        take = job.IngestWorker(store, config)
+        take = job.IngestWorker(store, config, BINARY)
         for unit in pending:
             watch.add(take(unit, job.unit_path(folder, unit).read_bytes()))
         return finish.complete(ready, {"total": seconds}, lambda line: None)

@@ -19,7 +19,7 @@ def sets(draw):
         for finding in draw(st.lists(st.sampled_from(FINDINGS), min_size=2, unique=True))
     ]
     rows = [(f, f"{f}{g}") for f, counts in sizes for g, count in enumerate(counts) for _ in range(count)]
-    return [f for f, _ in rows], [g for _, g in rows]
+    return [(f,) for f, _ in rows], [g for _, g in rows]
 
 
 @settings(deadline=None, max_examples=60)
@@ -49,7 +49,7 @@ def many(count: int = 600) -> tuple[list[str], list[int]]:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 5, count)
     findings = np.array(FINDINGS)[rng.choice(3, count, p=[0.6, 0.3, 0.1])]
-    return list(np.repeat(findings, sizes)), list(np.repeat(np.arange(count), sizes))
+    return [(name,) for name in np.repeat(findings, sizes)], list(np.repeat(np.arange(count), sizes))
 
 
 def test_parts_and_folds_have_the_shares_asked_for_in_every_finding():
@@ -57,7 +57,7 @@ def test_parts_and_folds_have_the_shares_asked_for_in_every_finding():
     split = split_by_group(findings, groups, (0.6, 0.15, 0.25), folds=4)
     total = Counter(findings)
     found = Counter(zip(findings, split.split, strict=True))
-    for finding in FINDINGS:
+    for finding in zip(FINDINGS, strict=True):
         for part, share in zip(PARTS, (0.6, 0.15, 0.25), strict=True):
             assert abs(found[finding, part] / total[finding] - share) < 0.03
     folds = Counter(fold for fold in split.fold if fold is not None)
@@ -82,7 +82,7 @@ def test_another_seed_is_another_split_of_the_same_shares():
 
 def test_too_few_patients_of_a_finding_are_told_by_its_name():
     with pytest.raises(BadInput, match=r"finding 'nodule' has images of 2 patients .* needs at least 3"):
-        split_by_group(["normal"] * 9 + ["nodule"] * 4, [*range(9), 10, 10, 11, 11])
+        split_by_group([("normal",)] * 9 + [("nodule",)] * 4, [*range(9), 10, 10, 11, 11])
 
 
 def test_patients_with_pictures_alike_are_one_group_and_unknown_patients_are_their_own():
@@ -100,7 +100,7 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_is_counted():
     alike = np.arange(124)
     alike[103] = alike[50]
     split, warnings = keep_official_split(
-        splits, ["normal", "pneumonia"] * 62, patients, alike, merge_groups(patients, alike), folds=5
+        splits, [("normal",), ("pneumonia",)] * 62, patients, alike, merge_groups(patients, alike), folds=5
     )
     assert split.split == splits
     assert [fold is None for fold in split.fold] == [False] * 100 + [True] * 24
@@ -112,7 +112,7 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_is_counted():
 @pytest.mark.parametrize(("splits", "told"), [(["train", None], "1 of 2 images"), (["test", "test"], "no train part")])
 def test_a_publishers_split_that_cannot_be_kept_is_refused(splits, told):
     with pytest.raises(BadInput, match=told):
-        keep_official_split(splits, ["normal", "pneumonia"], [None, None], np.arange(2), np.arange(2))
+        keep_official_split(splits, [("normal",), ("pneumonia",)], [None, None], np.arange(2), np.arange(2))
 
 
 def test_the_manifests_digest_follows_the_split_but_not_the_order():

@@ -15,6 +15,7 @@ import pytest
 
 from cxr.artifact import Record, verify
 from cxr.data.images import encode_png, fit_square, pixels_to_image_id, read_gray
+from cxr.data.labels import Labels
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow
 from cxr.data.sources.files import read_file
 from cxr.embedded.phantoms import draw_phantom
@@ -40,7 +41,7 @@ def rows() -> list[SourceRow]:
         SourceRow(
             name=f"{number}.png",
             load=partial(phantom_bytes, number),
-            finding=BINARY[(number // 2) % 2],
+            labels=Labels.only(BINARY[(number // 2) % 2]),
             patient_id=f"p{number // 2:03d}",
             text="a text",
             view="PA",
@@ -50,10 +51,8 @@ def rows() -> list[SourceRow]:
         )
         for number in range(2 * PATIENTS)
     ]
-    twin = SourceRow(name="twin.png", load=partial(phantom_bytes, 5), finding=good[5].finding, patient_id="other")
-    bad = [
-        SourceRow(name=f"bad{i}.png", load=partial(bytes, b"text, not a picture"), finding="normal") for i in range(BAD)
-    ]
+    twin = SourceRow(name="twin.png", load=partial(phantom_bytes, 5), labels=good[5].labels, patient_id="other")
+    bad = [SourceRow(f"bad{i}.png", partial(bytes, b"text, not a picture"), good[0].labels) for i in range(BAD)]
     return [*good, twin, *bad]
 
 
@@ -64,7 +63,7 @@ def make(
     folder.mkdir(exist_ok=True)
     ready = job.prepare(open_store(str(out)), config, given or rows(), folder)
     pending, watch = job.begin(ready)
-    work = job.IngestWorker(ready.store, config)
+    work = job.IngestWorker(ready.store, config, ready.vocabulary.findings)
     for unit in pending:
         watch.add(work(unit, job.unit_path(folder, unit).read_bytes()))
     return ready
@@ -229,8 +228,8 @@ def test_a_commit_that_is_gone_before_any_run_has_finished_is_an_error(tmp_path)
 
 def test_a_file_that_only_the_drivers_machine_has_ends_the_job(tmp_path):
     file = tmp_path / "a.png"
-    listed = SourceRow("a.png", partial(read_file, file), "normal", mark="was there")
-    here = job.IngestWorker(open_store(str(tmp_path / "set")), CONFIG)
+    listed = SourceRow("a.png", partial(read_file, file), Labels.only("normal"), mark="was there")
+    here = job.IngestWorker(open_store(str(tmp_path / "set")), CONFIG, ())
     elsewhere = replace(here, driver="another machine")
     with pytest.raises(BadInput, match=r"a.png is not on machine .*: the source must be on a disk that all machines"):
         elsewhere(0, pickle.dumps([listed]))
@@ -265,7 +264,7 @@ def test_a_source_that_cannot_make_a_set_is_refused_before_anything_is_written(t
     ],
 )
 def test_a_split_that_cannot_be_is_told_before_a_picture_is_read(tmp_path, split, told):
-    given = [*rows()[:-2], *(replace(row, finding="mass") for row in rows()[-2:])]
+    given = [*rows()[:-2], *(replace(row, labels=Labels.only("mass")) for row in rows()[-2:])]
     with pytest.raises(BadInput, match=told):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG.model_copy(update={"split": split}), given, tmp_path)
     assert not (tmp_path / "set").exists()
@@ -275,7 +274,7 @@ def test_a_split_that_cannot_be_is_told_before_a_picture_is_read(tmp_path, split
 
 
 def test_pictures_without_a_label_are_left_out_and_counted(tmp_path):
-    given = [replace(row, finding="unlabelled") if number % 10 == 0 else row for number, row in enumerate(rows())]
+    given = [replace(row, labels=Labels()) if number % 10 == 0 else row for number, row in enumerate(rows())]
     lines = []
     ready = job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path, lines.append)
     assert ready.images == len(given) - 9 and lines == ["9 of 84 pictures have no label and are left out"]
@@ -285,17 +284,22 @@ def test_pictures_without_a_label_are_left_out_and_counted(tmp_path):
 
 
 def alone(given: Sequence[SourceRow], finding: str, count: int) -> list[SourceRow]:
-    return [replace(given[0], name=f"{finding}{n}.png", finding=finding) for n in range(count)]
+    return [replace(given[0], name=f"{finding}{n}.png", labels=Labels.only(finding)) for n in range(count)]
 
 
 def under_two_findings(count: int) -> list[SourceRow]:
     """The good rows, the first `count` of them once more under another finding."""
     good = rows()[: 2 * PATIENTS]
-    return good + [replace(row, name=f"again-{row.name}", finding="mass") for row in good[:count]] + masses()
+    return (
+        good + [replace(row, name=f"again-{row.name}", labels=Labels.only("mass")) for row in good[:count]] + masses()
+    )
 
 
 def masses() -> list[SourceRow]:
-    return [SourceRow(f"mass{n}.png", partial(phantom_bytes, 300 + n), "mass", patient_id=f"m{n}") for n in range(9)]
+    return [
+        SourceRow(f"mass{n}.png", partial(phantom_bytes, 300 + n), Labels.only("mass"), patient_id=f"m{n}")
+        for n in range(9)
+    ]
 
 
 def test_equal_pictures_of_two_findings_are_both_left_out_and_told(tmp_path):
@@ -342,7 +346,7 @@ def mask(number: int, quality: int | None = None) -> bytes:
 
 @pytest.mark.parametrize("quality", [None, 95])
 def test_masks_are_refused_by_what_they_are(tmp_path, quality):
-    given = [*rows()[:-BAD], SourceRow("m.png", partial(mask, 3, quality), "normal", patient_id="m")]
+    given = [*rows()[:-BAD], SourceRow("m.png", partial(mask, 3, quality), Labels.only("normal"), patient_id="m")]
     make(tmp_path / "set", tmp_path / "work", given=given)
     assert [one.reason for unit in units.read_refused(open_store(str(tmp_path / "set"))).values() for one in unit] == [
         "black and white only, as a mask is and no X-ray"
@@ -376,7 +380,11 @@ def test_an_id_that_many_pictures_have_is_told(tmp_path):
 
 def test_findings_that_differ_in_case_are_told(tmp_path):
     given = rows()
-    given += [replace(row, name=f"{name}{row.name}", finding=name) for row in rows()[:40] for name in ("Mass", "mass")]
+    given += [
+        replace(row, name=f"{name}{row.name}", labels=Labels.only(name))
+        for row in rows()[:40]
+        for name in ("Mass", "mass")
+    ]
     lines = []
     job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path, lines.append)
     assert lines == ["findings 'Mass' and 'mass' differ in upper and lower case only; they become two classes"]

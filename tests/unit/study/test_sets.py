@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from cxr.data.catalog import CatalogSet
+from cxr.data.catalog import CATALOG, CatalogSet
 from cxr.data.lineage import TrainingPatients, hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS
@@ -101,7 +101,7 @@ def test_too_few_pictures_to_split(real_set: CatalogSet) -> None:
 
 def test_labels_differ(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
     other = pa.array(["Pneumonia"] * len(synthetic_set.table))
-    table = synthetic_set.table.set_column(2, "finding", other)
+    table = synthetic_set.table.set_column(CATALOG.get_field_index("finding"), "finding", other)
     with pytest.raises(BadInput, match="shows Pneumonia, --real has normal, pneumonia"):
         match_sets(real_set, replace(synthetic_set, table=table), CONFIG)
 
@@ -253,7 +253,7 @@ def test_an_own_set_is_checked_as_the_main_one_is(
     with pytest.raises(BadInput, match=r"--synthetic limited_10=.*did you mean limited_25"):
         match_sets(real_set, synthetic_set, LIMITED, {"limited_10": own_set})
     column = pa.array(["Pneumonia"] * len(own_set.table))
-    strange = replace(own_set, table=own_set.table.set_column(2, "finding", column))
+    strange = replace(own_set, table=own_set.table.set_column(CATALOG.get_field_index("finding"), "finding", column))
     with pytest.raises(BadInput, match="shows Pneumonia"):
         match_sets(real_set, synthetic_set, LIMITED, {"limited_25": strange})
     with pytest.raises(BadInput, match="60 pictures are in --real and in --synthetic"):

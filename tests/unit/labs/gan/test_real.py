@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from cxr.data.labels import Labels
 from cxr.data.sources.row import SourceRow
 from cxr.errors import BadInput
 from cxr.labs.gan.real import from_set, from_source
@@ -14,7 +15,13 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (60, 40, 20), dtype=np.uint8)
 
 def rows(splits: list[str | None], patients: int = 60) -> list[SourceRow]:
     return [
-        SourceRow(f"row-{n:02d}", lambda n=n: PIXELS[n], "ab"[n % 2], split=split, patient_id=f"p{n // 2 % patients}")
+        SourceRow(
+            f"row-{n:02d}",
+            lambda n=n: PIXELS[n],
+            Labels.only("ab"[n % 2]),
+            split=split,
+            patient_id=f"p{n // 2 % patients}",
+        )
         for n, split in enumerate(splits)
     ]
 
@@ -25,7 +32,7 @@ def parts(real) -> Counter:
 
 def test_pictures_come_through_the_door(real) -> None:
     notes = []
-    dull = SourceRow("dull", lambda: np.zeros((40, 40), np.uint8), "a")
+    dull = SourceRow("dull", lambda: np.zeros((40, 40), np.uint8), Labels.only("a"))
     found = from_source([*rows([None] * 60), dull], 0, notes.append)
     assert found.pixels.shape == (60, 28, 28) and not found.pixels[:, :, :6].any()  # 20 of 40 px wide, on black
     assert notes == ["1 of 61 pictures cannot be used and are left out"]
@@ -65,8 +72,8 @@ def test_a_set_keeps_its_split_and_says_whom_it_has_shown(stored_set) -> None:
 
 
 def test_pictures_of_which_none_can_be_used_say_why() -> None:
-    small = [SourceRow(f"small-{n}", lambda n=n: PIXELS[n, :8, :8], "ab"[n % 2]) for n in range(5)]
-    dull = SourceRow("dull", lambda: np.zeros((40, 40), np.uint8), "a")
+    small = [SourceRow(f"small-{n}", lambda n=n: PIXELS[n, :8, :8], Labels.only("ab"[n % 2])) for n in range(5)]
+    dull = SourceRow("dull", lambda: np.zeros((40, 40), np.uint8), Labels.only("a"))
     with pytest.raises(BadInput, match=r"^--data: none of 6 pictures can be used: smaller than \d+ pixels on a side$"):
         from_source([dull, *small], 0, pytest.fail)
 

@@ -1,0 +1,122 @@
+"""What is known of a picture's findings: which are present, absent, uncertain or unknown. What an uncertain and an
+unknown one count as is decided here and nowhere else.
+
+Example: torchxrayvision's matrix of 1, 0 and unknown (Cohen et al. 2022, arXiv:2111.00595).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from cxr.prompts.lists import UNLABELLED
+
+NO_FINDING = "No_Finding"  # the folder of pictures in which every finding of the set is absent
+MAX_FOLDER = 120  # characters of a folder's name, so that it fits into every file system with room to spare
+LISTS = ("present", "absent", "uncertain")  # the catalog's columns
+
+Policy = Literal["ignore", "absent", "present"]
+VALUES: dict[Policy, float] = {"ignore": np.nan, "absent": 0.0, "present": 1.0}
+
+
+class LabelPolicy(BaseModel):
+    """What labels that nobody is sure of count as."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uncertain: Policy = "ignore"
+    """A finding that the set calls uncertain: left out of what concerns this finding, or taken as absent or present."""
+    unknown: Policy = "ignore"
+    """A finding of which the set says nothing, likewise."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The findings that the labels of a set speak of."""
+
+    findings: tuple[str, ...]  # sorted, each once
+    exclusive: bool  # every picture shows exactly one of them
+
+    @classmethod
+    def of(cls, labels: Iterable["Labels"], exclusive: bool) -> Self:
+        """Of all that labels mention."""
+        return cls(tuple(sorted({name for one in labels for name in one.findings})), exclusive)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Of one picture; a finding in none of the three is unknown."""
+
+    present: tuple[str, ...] = ()
+    absent: tuple[str, ...] | None = ()  # None: all others of its set, as in a set whose findings exclude each other
+    uncertain: tuple[str, ...] = ()
+
+    @classmethod
+    def only(cls, finding: str) -> Self:
+        """The one finding and no other; nothing at all is known of an unlabelled picture."""
+        return cls() if finding == UNLABELLED else cls((finding,), None)
+
+    @property
+    def known(self) -> bool:
+        """Whether they say anything."""
+        return self != Labels()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """All that they mention."""
+        return *self.present, *(self.absent or ()), *self.uncertain
+
+    def complete(self, findings: Sequence[str]) -> "Labels":
+        """The same with the absent findings named."""
+        if self.absent is not None:
+            return self
+        others = tuple(name for name in findings if name not in self.present and name not in self.uncertain)
+        return Labels(self.present, others, self.uncertain)
+
+    def as_columns(self, findings: Sequence[str]) -> dict[str, list[str]]:
+        """The catalog's lists, in a set of these findings."""
+        whole = self.complete(findings)
+        return {name: list(getattr(whole, name)) for name in LISTS}
+
+    def folder(self, findings: Sequence[str]) -> str:
+        """Where the picture lies in a set of these findings: under its own, `NO_FINDING` if all are known to be absent,
+        else `UNLABELLED`. A long name ends in how many more there are; what counts is the catalog."""
+        if not self.present:
+            return (
+                NO_FINDING if self.known and set(findings) <= {*(self.complete(findings).absent or ())} else UNLABELLED
+            )
+        names, rest = list(self.present), 0
+        while len(folder := "+".join([*names, *([f"{rest}_more"] if rest else [])])) > MAX_FOLDER:
+            names.pop()
+            rest += 1
+        return folder
+
+
+def exclusive_columns(finding: pa.ChunkedArray) -> dict[str, pa.Array]:
+    """The lists of a column of findings that exclude each other, as sets of version 0.1 have."""
+    encoded = finding.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    findings = Vocabulary.of(map(Labels.only, names), exclusive=True).findings
+    lists = [Labels.only(name).as_columns(findings) for name in names]
+    kind = pa.list_(pa.string())
+    return {name: pa.array([one[name] for one in lists], kind).take(encoded.indices) for name in LISTS}
+
+
+def label_matrix(table: pa.Table, findings: Sequence[str], policy: LabelPolicy) -> np.ndarray:
+    """What each picture counts as for each finding, float32 [N, F]: 1 present, 0 absent, not a number: left out.
+
+    Args:
+        table: with the columns `LISTS`.
+    """
+    whole = np.full((len(table), len(findings)), VALUES[policy.unknown], np.float32)
+    for name, value in (("absent", 0.0), ("uncertain", VALUES[policy.uncertain]), ("present", 1.0)):
+        lists = table[name].combine_chunks()
+        column = pc.index_in(pc.list_flatten(lists), value_set=pa.array(findings, pa.string()))
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+        whole[rows[known], column.drop_null().to_numpy(zero_copy_only=False)] = value
+    return whole
