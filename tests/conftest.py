@@ -1,5 +1,7 @@
 """What tests of whole jobs share: a model that samples within milliseconds, and jobs run as users run them."""
 
+import functools
+import gc
 import os
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import botocore.session
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -21,6 +24,16 @@ from tests.stored import stored_set  # noqa: F401 - a fixture
 
 JOBS = Path(__file__).parents[1] / "jobs"
 FINDINGS = ("Normal_Anatomy", "Medical_Devices")
+
+
+def pytest_collection() -> None:
+    """No garbage is looked for while everything is imported; what is imported then stays, and is not looked through."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -38,6 +51,14 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("CXR_LINEAGE_KEY", "a key that only tests have")
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(root / name))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """botocore reads its description of S3, 1 MB of JSON, once a process in place of once a client."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         yield
 
 

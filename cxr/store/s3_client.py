@@ -35,11 +35,11 @@ def connect(patient: bool = True) -> Any:
         if session.get_credentials() is None:
             config = config.merge(Config(signature_version=UNSIGNED))
         region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"  # boto3 reads AWS_DEFAULT_REGION
-        client = session.client("s3", region, config=config, verify=ca_bundle())
+        authorities = ca_bundle()
+        client = session.client("s3", region, config=config, verify=authorities)
         if "amazonaws.com" not in client.meta.endpoint_url:
-            client = session.client(
-                "s3", region, config=config.merge(_other_servers_config(session)), verify=ca_bundle()
-            )
+            config = config.merge(_other_servers_config(session))
+            client = session.client("s3", region, config=config, verify=authorities)
     except (boto.BotoCoreError, boto.ClientError, ValueError, OSError) as error:
         raise BadInput(f"S3: {explain_settings_error(error)}") from None
     return client

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -103,10 +104,10 @@ def test_parquet_is_read_below_the_endpoints_path_by_column(fake, aws):
     aws.setenv("AWS_ENDPOINT_URL_S3", fake.endpoint)
     store, file = open_store("s3://bucket/set"), io.BytesIO()
     pq.write_table(
-        pa.table({"n": range(50_000), "text": [sha256(b"%d" % n) for n in range(50_000)]}), file, row_group_size=5000
+        pa.table({"n": range(5000), "text": [sha256(b"%d" % n) for n in range(5000)]}), file, row_group_size=1000
     )
     store.put("catalog.parquet", file.getvalue())
-    assert pq.read_table(store.open("catalog.parquet"), columns=["n"])["n"].to_pylist() == list(range(50_000))
+    assert pq.read_table(store.open("catalog.parquet"), columns=["n"])["n"].to_pylist() == list(range(5000))
     asked = [headers["range"] for verb, headers in fake.log if verb == "GET"]
     assert sum(int(r.split("-")[1]) - int(r.split("=")[1].split("-")[0]) for r in asked) < len(file.getvalue()) / 2
     with store.open("catalog.parquet") as whole:
@@ -276,19 +277,24 @@ def test_a_web_page_is_told_from_s3(fake, aws):
     assert "answers, but not as S3 does" in told(aws)
 
 
-@pytest.fixture
-def house(fake, aws, tmp_path):
-    """The endpoint behind TLS, with a certificate of an authority of its own."""
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of an authority of its own; its key lies beside it."""
     script = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    file = tmp_path / "house.pem"
-    subprocess.run(
-        ["openssl", *script.split(), "-keyout", tmp_path / "key", "-out", file], check=True, capture_output=True
-    )
+    file = tmp_path_factory.mktemp("house") / "house.pem"
+    command = ["openssl", *script.split(), "-keyout", file.with_name("key"), "-out", file]
+    subprocess.run(command, check=True, capture_output=True)
+    return file
+
+
+@pytest.fixture
+def house(fake, aws, certificate):
+    """The endpoint behind TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, tmp_path / "key")
+    context.load_cert_chain(certificate, certificate.with_name("key"))
     fake.socket = context.wrap_socket(fake.socket, server_side=True)
     aws.setenv("AWS_ENDPOINT_URL_S3", fake.endpoint.replace("http:", "https:"))
-    return file
+    return certificate
 
 
 def test_a_houses_own_authority_is_asked_for_at_once(house, aws):
