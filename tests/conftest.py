@@ -218,7 +218,7 @@ def unrendered() -> Iterator[None]:
 
     def save_blank(figure: Figure, file: object, *, format: str, dpi: float | str) -> None:
         scale = figure.dpi if dpi == "figure" else dpi
-        Image.new("L", tuple(round(inches * scale) for inches in figure.get_size_inches()), 255).save(file, format)
+        Image.new("L", tuple(round(inches * scale) for inches in figure.get_size_inches()), 255).save(file, format, compress_level=1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save_blank)

@@ -145,7 +145,8 @@ def prepare_evaluate(store: LocalStore, seconds: float, data: tuple[CatalogSet, 
         with patch("cxr.evaluate.worker.extractor_here", lambda spec: extractor):
             for number, unit in enumerate(worker.pending(store, [*units.real, *units.synthetic])):
                 look(number, pickle.dumps(unit), known.index, brighter)
-        found = conclude.conclude(ready, units, ("a", "b"), known, classifier, extractor, [], lambda count: None)
+        with patch("cxr.evaluate.conclude.plots.draw_plots", lambda *given: {}):
+            found = conclude.conclude(ready, units, ("a", "b"), known, classifier, extractor, [], lambda count: None)
         return finish.complete(ready, found, "cpu", {"total": seconds})
 
     return Driver(ready, work)
@@ -205,7 +206,7 @@ def prepare_evaluation(sets, grid_extractor) -> Prepare:  # noqa: F811
 
     real = load_images(sets[0], CONFIG.size, lambda count: None)
     classifier = train_label_classifier(real, ("a", "b"), lambda *parts: brighter)
-    seen = grid_extractor, calibrate(real, 200, np.random.default_rng(0)), classifier
+    seen = grid_extractor, calibrate(real, 100, np.random.default_rng(0)), classifier
     return partial(prepare_evaluate, data=sets, seen=seen)
 
 

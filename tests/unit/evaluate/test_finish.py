@@ -22,7 +22,7 @@ from cxr.data.catalog import CatalogSet, read_images, read_set
 from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE, read_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.errors import BadInput
-from cxr.evaluate import finish
+from cxr.evaluate import finish, plots
 from cxr.evaluate.calibration import CopyCalibration, calibrate
 from cxr.evaluate.conclude import conclude
 from cxr.evaluate.config import EvaluateConfig
@@ -72,7 +72,7 @@ def brighter(pixels: np.ndarray) -> np.ndarray:
 def calibrated(real: str, size: int) -> tuple[CopyCalibration, LabelClassifier | None]:
     """Of the set at this location: the same for every evaluation of it."""
     pictures = load_images(read_set(open_store(real)), size, lambda count: None)
-    known = calibrate(pictures, 200, np.random.default_rng(0))
+    known = calibrate(pictures, 100, np.random.default_rng(0))
     return known, train_label_classifier(pictures, ("a", "b"), lambda *parts: brighter)
 
 
@@ -96,11 +96,14 @@ class Evaluation:
                 for number, unit in enumerate(todo[::-1][:most])
             ]
 
-    def complete(self, extractor: Extractor) -> tuple[Quality, Record]:
-        note = "one <b>note</b>"
-        found = conclude(
-            self.job, self.units, ("a", "b"), self.known, self.classifier, extractor, [note], lambda count: None
-        )
+    def complete(self, extractor: Extractor, draw: bool = False) -> tuple[Quality, Record]:
+        """Without its plots, unless `draw`: they take as long as all the rest."""
+        known, classifier, note = self.known, self.classifier, "one <b>note</b>"
+        draw_plots = plots.draw_plots if draw else lambda *given: {}
+        with patch.object(plots, "draw_plots", draw_plots):
+            found = conclude(
+                self.job, self.units, ("a", "b"), known, classifier, extractor, [note], lambda count: None
+            )
         return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
 
 
@@ -113,7 +116,7 @@ def quarantined(job: finish.EvaluateJob, place: Store, advance: Callable[[int], 
 def evaluated(sets, grid_extractor, tmp_path_factory) -> Evaluated:
     evaluation = Evaluation(sets, str(tmp_path_factory.mktemp("evaluation") / "out"))
     evaluation.look(grid_extractor)
-    quality, record = evaluation.complete(grid_extractor)
+    quality, record = evaluation.complete(grid_extractor, draw=True)
     return Evaluated(evaluation.job, quality, record, sets[1].table["image_id"].to_pylist()[-2:])
 
 
@@ -163,7 +166,7 @@ def refusing(extractor: Extractor) -> Extractor:
     return replace(extractor, network=network)
 
 
-@pytest.mark.parametrize("size", [7, 100])
+@pytest.mark.parametrize("size", [100, pytest.param(7, marks=pytest.mark.slow)])
 def test_the_size_of_units_and_their_order_do_not_change_figures(evaluated, sets, grid_extractor, tmp_path, size):
     evaluation = Evaluation(sets, str(tmp_path / "out"), size)
     evaluation.look(grid_extractor)

@@ -13,6 +13,8 @@ from cxr.nightly.report import Report
 from cxr.store import Store
 from tests.unit.nightly.conftest import judged
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 @pytest.fixture
 def nights() -> list[Report]:
