@@ -32,6 +32,7 @@ from cxr.weights import (
     check_lora_spec,
     check_spec,
     found,
+    names,
     resolve,
     resolve_extractor,
     resolve_lora,
@@ -508,7 +509,7 @@ CHILD = """
 import json, sys
 from cxr.errors import BadInput
 from cxr.weights import found, hub, names, resolve, resolve_extractor, resolve_lora
-hub._PROBE_SECONDS = 1
+hub._PROBE_SECONDS = 0.3
 call, spec, pinned, *mirrors = sys.argv[1:]
 names.ALIASES["sd15"] = found.RAD_DINO_ALIAS = names.Alias("x", tuple(mirrors), json.loads(pinned))
 try:
@@ -539,7 +540,25 @@ def _answer(child: subprocess.Popen) -> dict:
 
 
 def _ask(hub: FakeHub, cache: Path, spec: str, *mirrors: str, call: str = "resolve") -> dict:
-    return _answer(_start(hub.url, cache, spec, *mirrors, call=call))
+    """In this process what a child answers: what the hub's client reads of its environment at first is changed."""
+    from huggingface_hub import constants
+
+    alias = names.Alias("x", mirrors, json.loads(PINNED))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", hub.url)
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache / "hf/hub"))
+        patch.setattr(cxr.weights.hub, "_PROBE_SECONDS", 0.3)
+        patch.setattr(found, "RAD_DINO_ALIAS", alias)
+        patch.setitem(names.ALIASES, "sd15", alias)
+        patch.setenv("HF_TOKEN", CANARY)
+        try:
+            weights = {"resolve": resolve, "resolve_extractor": resolve_extractor, "resolve_lora": resolve_lora}[call](spec)
+        except BadInput as error:
+            assert CANARY not in str(error)
+            return {"error": str(error)}
+    answer = {"path": str(weights.path), "digest": weights.digest, "source": weights.source}
+    return answer | {"prompts": weights.trained and dict(weights.trained.prompts)}
 
 
 def _spec(repo: str) -> str:
@@ -548,7 +567,7 @@ def _spec(repo: str) -> str:
 
 def test_a_pinned_commit_is_fetched_once_and_only_what_is_loaded(hub, cache):
     hub.repos["own/er"] = _model() | STRAYS
-    first = _ask(hub, cache, _spec("own/er"))
+    first = _answer(_start(hub.url, cache, _spec("own/er")))
     assert first["digest"] == _digest(_model()) and first["source"] == f"hub own/er@{COMMIT}"
     assert hub.fetched == Counter(list(_model()))
     assert _ask(hub, cache, _spec("own/er")) == first and hub.fetched == Counter(list(_model()))
@@ -603,7 +622,7 @@ def test_rad_dino_from_the_hub_is_the_published_one_or_refused(hub, cache):
 
 def test_of_two_processes_one_fetches(hub, cache):
     hub.repos["own/er"] = _model()
-    hub.delay = 1
+    hub.delay = 0.5
     children = [_start(hub.url, cache, _spec("own/er")) for _ in range(2)]
     first, second = map(_answer, children)
     assert first == second and first["digest"] == _digest(_model())
