@@ -63,6 +63,14 @@ def one_loader() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_disks() -> Iterator[None]:
+    """No test outlives a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def coarse_plots() -> Iterator[None]:
     """Plots for print at a third of their resolution: drawing them takes nine times less."""
     with pytest.MonkeyPatch.context() as patch:
@@ -218,7 +226,9 @@ def unrendered() -> Iterator[None]:
 
     def save_blank(figure: Figure, file: object, *, format: str, dpi: float | str) -> None:
         scale = figure.dpi if dpi == "figure" else dpi
-        Image.new("L", tuple(round(inches * scale) for inches in figure.get_size_inches()), 255).save(file, format, compress_level=1)
+        Image.new("L", tuple(round(inches * scale) for inches in figure.get_size_inches()), 255).save(
+            file, format, compress_level=1
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save_blank)

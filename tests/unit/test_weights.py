@@ -553,7 +553,9 @@ def _ask(hub: FakeHub, cache: Path, spec: str, *mirrors: str, call: str = "resol
         patch.setitem(names.ALIASES, "sd15", alias)
         patch.setenv("HF_TOKEN", CANARY)
         try:
-            weights = {"resolve": resolve, "resolve_extractor": resolve_extractor, "resolve_lora": resolve_lora}[call](spec)
+            weights = {"resolve": resolve, "resolve_extractor": resolve_extractor, "resolve_lora": resolve_lora}[call](
+                spec
+            )
         except BadInput as error:
             assert CANARY not in str(error)
             return {"error": str(error)}

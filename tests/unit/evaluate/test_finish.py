@@ -101,9 +101,7 @@ class Evaluation:
         known, classifier, note = self.known, self.classifier, "one <b>note</b>"
         draw_plots = plots.draw_plots if draw else lambda *given: {}
         with patch.object(plots, "draw_plots", draw_plots):
-            found = conclude(
-                self.job, self.units, ("a", "b"), known, classifier, extractor, [note], lambda count: None
-            )
+            found = conclude(self.job, self.units, ("a", "b"), known, classifier, extractor, [note], lambda count: None)
         return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
 
 

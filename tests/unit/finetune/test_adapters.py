@@ -1,5 +1,6 @@
 """What training leaves: a folder or LoRA files that load into a fresh pipeline and give the model in memory."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -32,12 +33,18 @@ def answer(pipe: StableDiffusionPipeline) -> torch.Tensor:
 
 
 @pytest.fixture
-def base(random_model: Path):
-    return lambda: StableDiffusion.load(random_model, torch.float32).pipe
+def base(miniature: StableDiffusion):
+    return lambda: copy.deepcopy(miniature.pipe)
 
 
-@TEXTS
-@pytest.mark.parametrize("file", [LORA_FILE, KOHYA_FILE])
+@pytest.mark.parametrize(
+    ("file", "train_text_encoder"),
+    [
+        (LORA_FILE, False),
+        (KOHYA_FILE, True),
+        *(pytest.param(*both, marks=pytest.mark.slow) for both in ((LORA_FILE, True), (KOHYA_FILE, False))),
+    ],
+)
 def test_a_saved_lora_in_a_fresh_pipeline_is_the_model_in_memory(
     trainer, losses, base, tmp_path: Path, train_text_encoder: bool, file: str
 ) -> None:
