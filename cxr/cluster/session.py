@@ -28,7 +28,8 @@ STDERR = 2  # the process's, which Ray's C++ code writes to
 
 @contextmanager
 def session(cpus: int = 0, spare_cpus: int = 1) -> Iterator[None]:
-    """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone.
+    """The cluster that RAY_ADDRESS names (as under `ray job submit`), or else this machine alone. Where this process
+    is in a cluster already, as a notebook that has called `ray.init`, it is that one, which stays as it was.
 
     Alone, Ray is given `spare_cpus` CPUs more than there are, or than the `cpus` that the workers will take together,
     for the stages that only pass units on: without one they would wait for the workers, and the workers for them.
@@ -37,6 +38,10 @@ def session(cpus: int = 0, spare_cpus: int = 1) -> Iterator[None]:
     Raises:
         BadInput: nobody answers at RAY_ADDRESS, or Ray does not start here.
     """
+    if ray.is_initialized():
+        with redirect_stdout(sys.stderr):
+            yield
+        return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes on retries are not for users; ours are
     # After one second, as Ray has it, workers end between trials, and each trial waits for a new one and its imports.

@@ -20,10 +20,9 @@ from cxr.diffusion.layers import UNET
 from cxr.diffusion.lora_files import Change, Lora
 from cxr.diffusion.precision import pick_dtype
 from cxr.errors import BadInput
-from cxr.weights.kinds import LORA_FILE
+from cxr.weights.kinds import KOHYA_FILE, LORA_FILE
 
 ATTENTION = {"unet": ["to_q", "to_k", "to_v", "to_out.0"], "text_encoder": ["q_proj", "k_proj", "v_proj", "out_proj"]}
-KOHYA_FILE = "kohya_lora.safetensors"
 
 
 def make_trainable(

@@ -5,12 +5,14 @@ import tempfile
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from safetensors.torch import load_file, save_file
+from typing import TYPE_CHECKING
 
 from cxr.artifact.keys import CHECKPOINTS
-from cxr.finetune.loop import Metrics, Trainer, load_checkpoint, save_checkpoint
+from cxr.finetune.config import Metrics
 from cxr.store import Store, StoredObject, get_pieces, put_pieces
+
+if TYPE_CHECKING:  # the driver, which only asks how far a run is, needs no torch
+    from cxr.finetune.loop import Trainer
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,15 @@ def read_manifest(store: Store, run: str) -> CheckpointManifest:
     return CheckpointManifest(stored["step"], **pieces, history=stored["history"])
 
 
-def store_checkpoint(store: Store, run: str, trainer: Trainer, history: list[Metrics], best: bool) -> None:
+def store_checkpoint(store: Store, run: str, trainer: "Trainer", history: list[Metrics], best: bool) -> None:
     """Stores the trainer's state, and its parameters if they are the best so far; then drops what came before.
 
     Every name is new, so that a worker that is taken for dead and writes on cannot spoil what a manifest names.
     """
+    from safetensors.torch import save_file
+
+    from cxr.finetune.loop import save_checkpoint
+
     before, prefix = read_manifest(store, run), f"{CHECKPOINTS}{run}/{trainer.done:08d}-{uuid.uuid4().hex[:8]}-"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
@@ -57,8 +63,10 @@ def store_checkpoint(store: Store, run: str, trainer: Trainer, history: list[Met
     store.delete([piece.key for piece in (*before.state, *before.best) if piece.key not in kept])
 
 
-def resume(store: Store, run: str, trainer: Trainer) -> list[Metrics]:
+def resume(store: Store, run: str, trainer: "Trainer") -> list[Metrics]:
     """Puts the trainer where the run's last checkpoint was, if it has one; returns the history up to there."""
+    from cxr.finetune.loop import load_checkpoint
+
     manifest = read_manifest(store, run)
     if manifest.state:
         with tempfile.TemporaryDirectory() as folder:
@@ -68,8 +76,10 @@ def resume(store: Store, run: str, trainer: Trainer) -> list[Metrics]:
     return manifest.history
 
 
-def load_best(store: Store, run: str, trainer: Trainer) -> None:
+def load_best(store: Store, run: str, trainer: "Trainer") -> None:
     """Puts the parameters of the best validation into the trainer's modules, for good: there is no average any more."""
+    from safetensors.torch import load_file
+
     trainer.ema = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "best")

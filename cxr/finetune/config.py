@@ -7,8 +7,11 @@ from tyro.conf import Suppress
 
 from cxr.data.subsets import SUBSET_SEED
 from cxr.diffusion.config import AdapterConfig
+from cxr.errors import BadInput
 
 Metric = Literal["ssim", "psnr", "mse", "kid"]
+Metrics = dict[str, float]
+FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 
 
 class FinetuneConfig(AdapterConfig):
@@ -88,6 +91,23 @@ class FinetuneConfig(AdapterConfig):
 def total_steps(config: FinetuneConfig, images: int) -> int:
     """How many steps the training has on a set of `images`."""
     return config.max_train_steps or -(-config.epochs * images // (config.batch * config.accumulation))
+
+
+def check_batch(config: FinetuneConfig, images: int) -> None:
+    """`BadInput` if a step takes more pictures than there are to train on."""
+    if config.batch * config.accumulation > images:
+        raise BadInput(
+            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {images} pictures of the set; "
+            "lower --batch"
+        )
+
+
+def advise_less_memory(config: FinetuneConfig) -> str:
+    """What takes less memory."""
+    return (
+        f"lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same result), lower "
+        f"--size {config.size}, or turn on --gradient-checkpointing"
+    )
 
 
 def identity(config: FinetuneConfig, model_digest: str, data_digest: str) -> dict[str, Any]:

@@ -8,16 +8,15 @@ from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
-from cxr.diffusion.adapters import KOHYA_FILE
 from cxr.finetune.captions import collect_prompts
+from cxr.finetune.config import Metrics
+from cxr.finetune.curves import plot_curves
 from cxr.finetune.job import FinetuneJob, collect_lineage, plain_names
-from cxr.finetune.loop import Metrics
-from cxr.finetune.runs import FINAL, Result, read_result
-from cxr.finetune.validation import plot_curves
-from cxr.finetune.worker import SAMPLES
+from cxr.finetune.runs import FINAL, SAMPLES, Result, read_result
 from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
 from cxr.report.pages import Table, render
 from cxr.store import StoredObject, json_lines
+from cxr.weights.kinds import KOHYA_FILE
 
 CURVES_KEY = "curves.png"
 

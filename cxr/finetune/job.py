@@ -17,11 +17,9 @@ from cxr.diffusion.family import check_networks, family_of
 from cxr.errors import BadInput
 from cxr.finetune.captions import Row, select_findings, write_captions
 from cxr.finetune.checkpoints import read_manifest
-from cxr.finetune.config import FinetuneConfig, identity, total_steps
-from cxr.finetune.loop import check_batch
+from cxr.finetune.config import FEWEST_FOR_KID, FinetuneConfig, check_batch, identity, total_steps
 from cxr.finetune.part import Names, patients_digest, select_patients
 from cxr.finetune.runs import FINAL, PLAN, RESULTS, read_result, rows_of_run
-from cxr.finetune.validation import FEWEST_FOR_KID
 from cxr.store import Store
 from cxr.weights import Weights, resolve
 

@@ -16,12 +16,11 @@ from cxr.diffusion.precision import pick_dtype
 from cxr.diffusion.training import average_weights, schedule_rates
 from cxr.errors import BadInput
 from cxr.finetune.batches import LORA, CaptionedImages, DrawSchedule, derive_seed
-from cxr.finetune.config import FinetuneConfig, total_steps
+from cxr.finetune.config import FinetuneConfig, Metrics, check_batch, total_steps
 from cxr.finetune.losses import Objective
 from cxr.finetune.selection import Selection
 from cxr.ranks import Ranks
 
-Metrics = dict[str, float]
 TRAINING_ADVICE = "lower --learning-rate, or use --precision fp32 or bf16; the last checkpoint is kept"
 
 
@@ -230,15 +229,6 @@ def check(config: FinetuneConfig, instances: CaptionedImages, classes: Captioned
             f"--prior-weight {config.prior_weight:g} with {len(classes or ())} class pictures; give both or neither"
         )
     ranks.check(config.batch)
-
-
-def check_batch(config: FinetuneConfig, images: int) -> None:
-    """`BadInput` if a step takes more pictures than there are to train on."""
-    if config.batch * config.accumulation > images:
-        raise BadInput(
-            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {images} pictures of the set; "
-            "lower --batch"
-        )
 
 
 def refuse_other_recipe(stored: dict[str, Any], ours: dict[str, Any], step: int) -> None:

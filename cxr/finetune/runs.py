@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxr.finetune.loop import Metrics
+from cxr.finetune.config import Metrics
 from cxr.store import Store, StoredObject
 
 FINAL = "final"  # the run whose model is left; the others are folds
 RESULTS = "results/"
+SAMPLES = "samples/"
 PLAN = pa.schema(
     [
         ("image_id", pa.string()),

@@ -1,22 +1,20 @@
 """What is measured every so many steps, on pictures that are never trained on, and how it is shown."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from cxr.data.images import encode_png
 from cxr.finetune.batches import CaptionedImages, fixed_batch
+from cxr.finetune.config import FEWEST_FOR_KID
 from cxr.finetune.loop import Trainer
 from cxr.finetune.losses import Objective
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
-from cxr.report.plots import COLOURS, png
 
-FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 Sample = Callable[[Sequence[str], Sequence[int]], np.ndarray]  # prompts and seeds to uint8 [N, H, W]
 Distance = Callable[[np.ndarray, np.ndarray], float]  # of two sets of pictures, uint8 [N, H, W]
 
@@ -83,16 +81,3 @@ def compare_pairs(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
 def _unit(pixels: np.ndarray) -> Tensor:
     """uint8 [N, H, W] to float32 [N, 1, H, W] in [0, 1]."""
     return torch.from_numpy(pixels)[:, None].float() / 255
-
-
-def plot_curves(history: Sequence[Mapping[str, float]]) -> bytes:
-    """A PNG of what was reported: the loss of every step, and each validation score in a panel of its own."""
-    names = ["loss", *(name for name in ("mse", "ssim", "psnr", "kid") if any(name in row for row in history))]
-    figure = Figure(figsize=(7, 3 * len(names)), dpi=100, layout="constrained")
-    for axis, name in zip(np.atleast_1d(figure.subplots(len(names), sharex=True)), names, strict=True):
-        steps, values = zip(*((row["step"], row[name]) for row in history if name in row), strict=True)
-        axis.plot(steps, values, color=COLOURS[0], marker="" if name == "loss" else "o", linewidth=1)
-        axis.set_title("training loss" if name == "loss" else f"validation {name.upper()}", fontsize=13)
-        axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("step", fontsize=12)
-    return png(figure)

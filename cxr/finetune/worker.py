@@ -23,17 +23,17 @@ from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
 from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.checkpoints import load_best, resume, store_checkpoint
-from cxr.finetune.config import FinetuneConfig
-from cxr.finetune.loop import Metrics, Trainer, run_validation, train
+from cxr.finetune.config import FinetuneConfig, Metrics, advise_less_memory
+from cxr.finetune.loop import Trainer, run_validation, train
 from cxr.finetune.prior import make_class_images
-from cxr.finetune.runs import FINAL, Result, result_key, rows_of_run
+from cxr.finetune.runs import FINAL, SAMPLES, Result, result_key, rows_of_run
 from cxr.finetune.validation import Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
 from cxr.store import Store, StoredObject, open_store, put_file, put_folder
 from cxr.store.file_cache import cache_folder
 from cxr.weights import resolve
 
-SAMPLES, FOLDS = "samples/", "folds/"
+FOLDS = "folds/"
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -157,11 +157,3 @@ def explain_out_of_memory(config: FinetuneConfig) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
         raise BadInput(f"out of memory: {advise_less_memory(config)}") from None
-
-
-def advise_less_memory(config: FinetuneConfig) -> str:
-    """What takes less memory."""
-    return (
-        f"lower --batch {config.batch} (and raise --accumulation {config.accumulation} for the same result), lower "
-        f"--size {config.size}, or turn on --gradient-checkpointing"
-    )

@@ -5,8 +5,9 @@ Exit code 0: all there. 2: bad input, or a training that went wrong; the last ch
 
 import importlib.util
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,17 +16,16 @@ from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.errors import BadInput
-from cxr.finetune.config import FinetuneConfig
+from cxr.finetune.config import FinetuneConfig, advise_less_memory
 from cxr.finetune.part import parse_patients
 from cxr.progress import note, progress
-from cxr.store import open_store
+from cxr.store import Store, open_store
 from cxr.weights import check_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.finetune.job import FinetuneJob
     from cxr.finetune.validation import Distance
-    from cxr.finetune.worker import FinetuneWorker
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def main(args: Args) -> int:
     from cxr.data.catalog import read_set
 
     data = read_set(data_store)
-    from cxr.finetune import finish, job, worker  # heavy: only for a set that is there
+    from cxr.finetune import finish, job, runs  # heavier: only for a set that is there
 
     ready = job.prepare(store, data, config, note, names)
     if record := ready.take_finished():
@@ -76,14 +76,14 @@ def main(args: Args) -> int:
     print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
           f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
     uri = store.uri
-    print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{worker.SAMPLES}, read {uri}/{finish.CARD_KEY}")
+    print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{runs.SAMPLES}, read {uri}/{finish.CARD_KEY}")
     return cli.DONE
 
 
 def train_runs(ready: "FinetuneJob", args: Args) -> None:
     """Trains every run that is not finished yet: the folds side by side, then the final one on all workers."""
     from cxr import cluster
-    from cxr.finetune import runs, worker
+    from cxr.finetune import runs
 
     todo = [run for run in ready.runs if runs.read_result(ready.store, run) is None]
     if not todo:
@@ -103,17 +103,23 @@ def train_runs(ready: "FinetuneJob", args: Args) -> None:
             show_progress(ready, messages, args.tensorboard)
         except cluster.WorkersDied as died:
             raise BadInput(
-                f"{died}; the same command goes on. If memory is short, {worker.advise_less_memory(ready.config)}"
+                f"{died}; the same command goes on. If memory is short, {advise_less_memory(ready.config)}"
             ) from died
 
 
-def build_worker(ready: "FinetuneJob", run: str, threads: int) -> "FinetuneWorker":
-    from cxr.finetune.worker import FinetuneWorker
+def build_worker(ready: "FinetuneJob", run: str, threads: int) -> Callable[[Callable[[dict[str, Any]], None]], None]:
+    """What trains the run, called with what takes its messages; it goes to a worker with places and settings alone."""
+    return partial(train_run, ready.store, ready.data.store, ready.config, ready.recipe, run, threads)
 
-    places = {"store": ready.store, "data": ready.data.store}
-    return FinetuneWorker(
-        **places, config=ready.config, recipe=ready.recipe, run=run, threads=threads, distance=embedded_kernel_distance
-    )
+
+def train_run(
+    store: Store, data: Store, config: FinetuneConfig, recipe: dict[str, Any], run: str, threads: int,
+    tell: Callable[[dict[str, Any]], None],
+) -> None:  # fmt: skip
+    """On a worker: trains the run to its end."""
+    from cxr.finetune.worker import FinetuneWorker  # heavy, and needed on workers alone
+
+    FinetuneWorker(store, data, config, recipe, run, threads, embedded_kernel_distance)(tell)
 
 
 def embedded_kernel_distance() -> "Distance":
@@ -128,7 +134,6 @@ def embedded_kernel_distance() -> "Distance":
 def show_progress(ready: "FinetuneJob", messages: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
     """A bar over the steps of all runs; with a folder, their metrics for TensorBoard too."""
     from cxr.finetune.job import count_steps, steps_done
-    from cxr.finetune.worker import advise_less_memory
 
     reached = {run: steps_done(ready, run) for run in ready.runs}
     steps = sum(count_steps(ready, run) for run in ready.runs)

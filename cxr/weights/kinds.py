@@ -16,6 +16,7 @@ INDEX = "model_index.json"
 LORA_FILE, ADAPTER_FILE, ADAPTER_CONFIG = (
     "pytorch_lora_weights.safetensors", "adapter_model.safetensors", "adapter_config.json",
 )  # fmt: skip
+KOHYA_FILE = "kohya_lora.safetensors"  # a LoRA once more, as kohya_ss and what follows it name layers
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 LORA_KEY = re.compile(  # a layer's name, then which half of its change, or its alpha
     r"(?P<layer>.+?)(?:"

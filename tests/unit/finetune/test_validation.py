@@ -9,9 +9,10 @@ from PIL import Image
 
 from cxr.errors import BadInput
 from cxr.finetune.config import FinetuneConfig
+from cxr.finetune.curves import plot_curves
 from cxr.finetune.prior import make_class_images
 from cxr.finetune.selection import Selection
-from cxr.finetune.validation import Validation, compare_pairs, plot_curves
+from cxr.finetune.validation import Validation, compare_pairs
 from cxr.store import open_store
 
 
