@@ -25,7 +25,6 @@ STAGE_CPUS = 0.01  # of the other stages; with a maker's resources Ray Data woul
 STORES_PER_MAKER = 2  # units stored at a time, for each maker: a slow store would fill the machine with processes
 UNITS_PER_WORKER = 4  # units at a worker, so that it need not wait for the driver
 MAX_ROW_BYTES = 2**28  # bytes of units' rows in memory at once: sources of whole pixels have them in their rows
-UNIT_SCHEMA = pa.schema([("unit", pa.int32()), ("rows", pa.large_binary())])
 TRIES = 3  # at a unit that fails by itself, in the same actor
 
 Rows = list[dict[str, Any]]
@@ -80,7 +79,7 @@ def run_units(
     check_room(workers, threads)
     makers = min(workers, len(units))
     done = (
-        ray.data.from_arrow(pa.table({"unit": units}))
+        ray.data.from_items([{"unit": unit} for unit in units.to_pylist()], override_num_blocks=1)
         .map_batches(one_block_per_unit, batch_size=None, batch_format="pyarrow", num_cpus=STAGE_CPUS)
         .map_batches(
             ImageMakerWorker,
@@ -218,13 +217,10 @@ def run_rows(
     check_room(workers, threads)
     metrics = UnitMetrics()
     for part in batches_by_bytes(units, MAX_ROW_BYTES):
-        blocks = [
-            pa.table([[unit], [rows]], schema=UNIT_SCHEMA) for unit, rows in part
-        ]  # repartition feeds one CPU only
-        pool = ray.data.ActorPoolStrategy(
-            size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=UNITS_PER_WORKER
-        )
-        done = ray.data.from_arrow(blocks).map_batches(
+        items = [{"unit": unit, "rows": rows} for unit, rows in part]
+        pool = ray.data.ActorPoolStrategy(size=min(workers, len(items)), max_tasks_in_flight_per_actor=UNITS_PER_WORKER)
+        # `from_arrow` would start processes to measure the blocks; `repartition` feeds one CPU only
+        done = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             UnitWorker, fn_constructor_args=(work, shared), batch_size=1, batch_format="pyarrow", num_cpus=threads,
             num_gpus=gpus, compute=pool,
         )  # fmt: skip
