@@ -2,6 +2,9 @@
 
 import functools
 import gc
+import importlib
+import io
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import botocore.session
@@ -18,6 +22,8 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from cxr import cli
+from cxr.artifact import verify
 from cxr.report import plots
 from cxr.store import open_store
 from tests.stored import stored_set  # noqa: F401 - a fixture
@@ -166,6 +172,13 @@ class Jobs:
         command, options = self.command(*words), {"capture_output": True, "text": True, "timeout": seconds}
         return subprocess.run(command, env=self.env(env), cwd=cwd, **options)
 
+    def call(self, job: str, *words: str | Path | int) -> subprocess.CompletedProcess[str]:
+        """The job in this process, which has its imports; for what `run` tests elsewhere. Raises what `main` raises."""
+        module, out, err = importlib.import_module(f"cxr.jobs.{Path(job).stem}"), io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = module.main(cli.parse(module.Args, [*map(str, words)]))
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
     def words(self, out: str | Path, *words: str | int) -> tuple[str | Path | int, ...]:
         one = () if "--workers" in words else ("--workers", 1)  # a second would only load the libraries once more
         return "generate.py", "tiny", "--out", out, "--model", self.model, "--size", 64, *one, *words
@@ -209,12 +222,19 @@ def small() -> tuple[str | int, ...]:
 
 @pytest.fixture(scope="session")
 def small_set(jobs: Jobs, small: tuple[str | int, ...], once: Once) -> Path:
-    """The small set as one undisturbed worker makes it. For reading only."""
+    """The small set as one undisturbed worker makes it. For reading only. Beside it lies `first_seen.json`, what a
+    reader found at the first sight of its record."""
 
     def make(place: Path) -> None:
-        done = jobs.generate(place, *small, "--workers", 1)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("26 images, ") and f"look at {place}/contact_sheet.png" in done.stdout
+        job = jobs.start(place, *small, "--workers", 1)
+        while not (place / "record.json").exists() and job.poll() is None:
+            time.sleep(0.005)
+        assert (place / "record.json").exists(), job.communicate()
+        seen = verify(open_store(str(place)))
+        (place.parent / "first_seen.json").write_text(json.dumps(asdict(seen)))
+        out, err = job.communicate()
+        assert job.returncode == 0, err
+        assert out.startswith("26 images, ") and f"look at {place}/contact_sheet.png" in out
 
     return once("small", make)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
+from cxr import cluster
 from cxr.data.lineage import PHANTOM
 from cxr.embedded.phantoms import draw_phantom
 from cxr.prompts.findings import BINARY
@@ -114,32 +115,37 @@ def no_job_left_over(jobs) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def xrays(ingested) -> Path:
-    """120 phantoms of 64 px, split by patient. For reading only."""
-    return ingested("xrays", "phantom:120,3", "--folds", 2)
+def shared_ray() -> Iterator[None]:
+    """A Ray of this process's own, which jobs that are called here stay in; others start theirs, as for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with cluster.session():
+            yield
 
 
 @pytest.fixture(scope="session")
-def real_set(ingested) -> Path:
-    """320 phantoms of 64 px. For reading only."""
-    return ingested("real", "phantom:320")
+def ingest_words() -> tuple[str | int, ...]:
+    """The command of the real set, but for --out."""
+    return "ingest.py", "tiny", "--source", "phantom:160,3", "--folds", 2, "--size", 64
 
 
 @pytest.fixture(scope="session")
-def ingested(jobs, once):
-    """`ingested(name, source, ...)`: a finished set of 64 px."""
+def real_set(jobs, ingest_words, once) -> Path:
+    """160 phantoms of 64 px, split by patient, as two workers make it. For reading only."""
 
-    def make(place: Path, *words: str | int) -> None:
-        done = jobs.run("ingest.py", "tiny", "--out", place, "--size", 64, "--source", *words)
+    def make(place: Path) -> None:
+        done = jobs.run(*ingest_words, "--out", place)
         assert done.returncode == 0, done.stderr
+        assert "160 images" in done.stdout and f"look at {place}/split_report.png" in done.stdout
 
-    return lambda name, *words: once(name, lambda place: make(place, *words))
+    return once("real", make)
 
 
 @pytest.fixture(scope="session")
 def evaluate_words(real_set, small_set):
     sets = ("evaluate.py", "tiny", "--real", real_set, "--synthetic", small_set)
-    return *sets, "--size", 64, "--min-samples", 12, "--resamples", 10
+    return *sets, "--size", 32, "--min-samples", 12, "--resamples", 10
 
 
 @pytest.fixture(scope="session")

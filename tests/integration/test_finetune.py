@@ -11,18 +11,21 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-STEPS, EVERY = 8, 2
+from cxr.errors import BadInput
+
+STEPS, EVERY = 8, 4
 QUICK = ("--max-train-steps", STEPS, "--validate-every", EVERY, "--size", 64, "--batch", 4)
+QUICK += ("--sampling-steps", 3, "--validation-images", 4, "--test-images", 4)
 
 
 @pytest.fixture(scope="module")
-def words(jobs, xrays):
+def words(jobs, real_set):
     """`words(out, ...)`: the command of a quick run on the random model."""
     return lambda out, *more: (
         "finetune.py",
         "tiny",
         "--data",
-        xrays,
+        real_set,
         "--out",
         out,
         "--model",
@@ -52,26 +55,25 @@ def losses(place: Path, run: str = "final") -> list[float]:
     return [row["loss"] for row in rows[1:]]
 
 
-def test_a_lora_is_left_that_generate_takes(jobs, lora, xrays, tmp_path):
+def test_a_lora_is_left_that_generate_takes(jobs, shared_ray, lora, real_set, tmp_path):
     assert jobs.verify(lora).returncode == 0
     record = json.loads((lora / "record.json").read_text())
     assert set(record["metrics"]["validation"]) == set(record["metrics"]["test"]) == {"mse", "ssim", "psnr", "kid"}
     patients = {
-        row["patient_id"] for row in pq.read_table(xrays / "catalog.parquet").to_pylist() if row["split"] != "test"
+        row["patient_id"] for row in pq.read_table(real_set / "catalog.parquet").to_pylist() if row["split"] != "test"
     }
     assert record["metrics"]["lineage"] is None  # nobody knows whom the random base has seen
     assert not any(patient in (lora / "record.json").read_text() for patient in patients)
-    done = jobs.generate(tmp_path / "set", "--lora", lora, "--findings", "normal", "--per-finding", 2, "--steps", 2)
-    assert done.returncode == 0, done.stderr
+    words = jobs.words(tmp_path / "set", "--lora", lora, "--findings", "normal", "--per-finding", 2, "--steps", 2)
+    assert jobs.call(*words).returncode == 0
     applied = json.loads((tmp_path / "set" / "record.json").read_text())["metrics"]["lora"]
     assert applied["rank"] == 16 and min(applied["layers"].values()) > 3
 
 
 def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, lora):
-    done = jobs.run(*words(lora))
-    assert done.returncode == 0 and "already there: step " in done.stdout
-    refused = jobs.run(*words(lora, "--rank", 2))
-    assert refused.returncode == 2 and "another recipe's artifact (rank 16 -> 2)" in refused.stderr
+    assert "already there: step " in jobs.run(*words(lora)).stdout
+    with pytest.raises(BadInput, match=r"another recipe's artifact \(rank 16 -> 2\)"):
+        jobs.call(*words(lora, "--rank", 2))
 
 
 def test_tensorboard_shows_the_figures_of_the_history(lora):

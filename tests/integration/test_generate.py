@@ -144,6 +144,7 @@ def test_a_folder_with_other_things_is_refused_and_left_alone(jobs, small, tmp_p
     assert set(files(tmp_path)) == {"thesis.docx"}
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_bytes(jobs, small, small_set, contents, tmp_path):
     done = jobs.generate(tmp_path / "set", *small, "--workers", 2)
     assert done.returncode == 0, done.stderr
@@ -185,6 +186,7 @@ def test_a_users_list_is_made_as_its_columns_say(own_list):
     assert all((place / "images" / row["finding"] / f"{row['image_id']}.png").is_file() for row in rows)
 
 
+@pytest.mark.slow
 def test_removed_marks_are_told(own_list):
     done, _ = own_list
     assert "note: prompts.csv: removed 2 de-identification marks" in done.stderr
@@ -194,10 +196,12 @@ def test_removed_marks_are_told(own_list):
 PROMPT = "The cardiomediastinal silhouette is within normal limits, XXXX lungs are clear"
 
 
-def test_one_line_makes_a_picture_of_a_prompt(jobs, tmp_path):
+def test_one_line_makes_a_picture_of_a_prompt(jobs, shared_ray, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for screen in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.setenv(screen, "")
     words = ("tiny", "--prompt", PROMPT, "--show", "--model", jobs.model, "--size", 64, "--steps", 1, "--workers", 1)
-    done = jobs.run("generate.py", *words, env={"DISPLAY": "", "WAYLAND_DISPLAY": ""}, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = jobs.call("generate.py", *words)
     [picture] = (tmp_path / "out/one").glob("*/images/unlabelled/*.png")
     assert done.stdout.splitlines()[-1] == str(picture)
     with Image.open(picture) as shown:
@@ -229,11 +233,10 @@ def test_dry_run_tells_size_time_and_bytes_and_leaves_nothing(jobs, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shards(jobs, small, tmp_path_factory) -> Path:
-    """The small set as shards. For reading only."""
+def shards(jobs, shared_ray, small, tmp_path_factory) -> Path:
+    """The small set as shards, by two workers. For reading only."""
     place = tmp_path_factory.mktemp("shards") / "set"
-    done = jobs.generate(place, *small, "--layout", "shards")
-    assert done.returncode == 0, done.stderr
+    jobs.call(*jobs.words(place, *small, "--layout", "shards", "--workers", 2))
     return place
 
 

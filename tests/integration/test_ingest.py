@@ -13,41 +13,26 @@ from cxr.data.images import encode_png
 from cxr.embedded.phantoms import draw_phantom
 from cxr.prompts.findings import BINARY
 
-SOURCE = "phantom:320"
 
-
-def ingest(jobs, out: str | Path, *words: str | int, **options):
-    return jobs.run("ingest.py", "tiny", "--source", SOURCE, "--out", out, "--size", 64, *words, **options)
-
-
-@pytest.fixture(scope="module")
-def whole(jobs, tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("ingest") / "set"
-    done = ingest(jobs, place)
-    assert done.returncode == 0, done.stderr
-    assert "320 images" in done.stdout and f"look at {place}/split_report.png" in done.stdout
-    return place
-
-
-def test_the_set_is_split_by_patient_and_verifies(jobs, whole):
-    catalog = pq.read_table(whole / "catalog.parquet").to_pylist()
-    assert len(catalog) == 320
+def test_the_set_is_split_by_patient_and_verifies(jobs, real_set):
+    catalog = pq.read_table(real_set / "catalog.parquet").to_pylist()
+    assert len(catalog) == 160
     sides = {}
     for row in catalog:
         sides.setdefault(row["patient_id"], set()).add(row["split"])
-    assert all(len(side) == 1 for side in sides.values()) and len(sides) < 320
-    assert jobs.verify(whole).returncode == 0
+    assert all(len(side) == 1 for side in sides.values()) and len(sides) < 160
+    assert jobs.verify(real_set).returncode == 0
 
 
-def test_the_same_command_again_finishes_at_once(jobs, whole):
-    done = ingest(jobs, whole)
-    assert done.returncode == 0 and "already there: 320 images" in done.stdout
+def test_the_same_command_again_finishes_at_once(jobs, ingest_words, real_set):
+    done = jobs.run(*ingest_words, "--out", real_set)
+    assert done.returncode == 0 and "already there: 160 images" in done.stdout
 
 
 @pytest.mark.slow
-def test_a_killed_driver_goes_on_and_ends_with_the_same_bytes(jobs, whole, contents, tmp_path):
+def test_a_killed_driver_goes_on_and_ends_with_the_same_bytes(jobs, ingest_words, real_set, contents, tmp_path):
     place = tmp_path / "set"
-    words = ("ingest.py", "tiny", "--source", SOURCE, "--out", place, "--size", 64, "--workers", 1)
+    words = (*ingest_words, "--out", place, "--workers", 1)
     job = jobs.start_job(*words)
     while not list(place.glob("commits/*.json")):
         assert job.poll() is None, job.communicate()
@@ -57,15 +42,15 @@ def test_a_killed_driver_goes_on_and_ends_with_the_same_bytes(jobs, whole, conte
     assert not (place / "record.json").exists()
     done = jobs.run(*words)
     assert done.returncode == 0, done.stderr
-    assert contents(place) == contents(whole)
+    assert contents(place) == contents(real_set)
 
 
 @pytest.mark.slow
-def test_into_a_bucket_the_same_bytes(s3, jobs, whole, contents):
+def test_into_a_bucket_the_same_bytes(s3, jobs, ingest_words, real_set, contents):
     place = f"s3://{s3.make_bucket()}/set"
-    done = ingest(jobs, place, env=s3.env)
+    done = jobs.run(*ingest_words, "--out", place, env=s3.env)
     assert done.returncode == 0, done.stderr
-    assert contents(place) == contents(whole)
+    assert contents(place) == contents(real_set)
 
 
 PERSON = {
@@ -90,13 +75,12 @@ def write_dicom(path: Path, number: int, **tags: str) -> None:
     image.save_as(path, enforce_file_format=True)
 
 
-def test_nothing_that_identifies_a_person_is_in_a_set_from_dicom(jobs, contents, tmp_path):
+def test_nothing_that_identifies_a_person_is_in_a_set_from_dicom(jobs, shared_ray, contents, tmp_path):
     for number in range(60):
         person = {**PERSON, "PatientID": f"ID4711-{number // 2}", "PatientSex": "F", "ViewPosition": "PA"}
         write_dicom(tmp_path / "dicom" / BINARY[number // 2 % 2] / f"Doe_Jane_{number}.dcm", number, **person)
     (tmp_path / "dicom" / BINARY[0] / "Doe_Jane_broken.dcm").write_bytes(b"Doe Jane")
-    done = jobs.run("ingest.py", "tiny", "--source", f"dicom:{tmp_path}/dicom", "--out", tmp_path / "set")
-    assert done.returncode == 0, done.stderr
+    done = jobs.call("ingest.py", "tiny", "--source", f"dicom:{tmp_path}/dicom", "--out", tmp_path / "set")
     catalog = pq.read_table(tmp_path / "set" / "catalog.parquet").to_pylist()
     assert len(catalog) == 60 and len({row["patient_id"] for row in catalog}) == 30
     assert {(row["sex"], row["view"]) for row in catalog} == {("F", "PA")}

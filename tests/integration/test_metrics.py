@@ -1,10 +1,11 @@
 """What Prometheus reads of a running session, and that the dashboard asks for nothing else."""
 
 import json
+import multiprocessing
 import re
 import time
 import urllib.request
-from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,13 @@ RAYS_OWN = {"ray_node_gram_used", "ray_node_gram_available"}  # where there is a
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[dict[str, float]]:
+def told() -> dict[str, float]:
+    """What is told in a session of its own, and so in another process than that of tests that share one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(count_and_read).result()
+
+
+def count_and_read() -> dict[str, float]:
     """{name and labels: value} after three units, one failed and one retried twice, and a step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
@@ -29,7 +36,7 @@ def told() -> Iterator[dict[str, float]]:
             units.add(images=4, bytes=500, retries=2)
             units.add(images=0, error="ValueError: no")
             LossMetric().update({"run": "final", "step": 3, "loss": 0.25})
-            yield awaited("ray_cxr_loss")
+            return awaited("ray_cxr_loss")
 
 
 def awaited(name: str) -> dict[str, float]:

@@ -73,8 +73,8 @@ def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, wo
     before = contents(study)
     done = jobs.run(*words, "--out", study, "--selection-bias")
     assert done.returncode == 0 and done.stdout.startswith("already there")
-    done = jobs.run(*words, "--out", study)
-    assert done.returncode == 2 and "another recipe's artifact (selection_bias true -> false" in done.stderr
+    with pytest.raises(BadInput, match=r"another recipe's artifact \(selection_bias true -> false"):
+        jobs.call(*words, "--out", study)
     assert contents(study) == before
 
 

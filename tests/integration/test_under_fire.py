@@ -303,10 +303,10 @@ def test_study(jobs, cluster, study_sets, tmp_path):
     print(f"\n{', '.join(struck)}: {time.monotonic() - began:.0f} s, undisturbed {undisturbed:.0f} s")
 
 
-def test_finetune(jobs, cluster, xrays, tmp_path):
+def test_finetune(jobs, cluster, real_set, tmp_path):
     """What dies costs at most what came after the last checkpoint; the curve is that of an undisturbed run."""
     env, rng = cluster.env, random.Random(9)
-    words = ("finetune.py", "tiny", "--data", xrays, "--model", jobs.model, "--size", 64, "--batch", 4)
+    words = ("finetune.py", "tiny", "--data", real_set, "--model", jobs.model, "--size", 64, "--batch", 4)
     words += ("--max-train-steps", 40, "--validate-every", EVERY)
     calm, place = tmp_path / "calm", tmp_path / "model"
     done = jobs.run(*words, "--out", calm, env=env)

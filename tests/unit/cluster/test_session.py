@@ -135,3 +135,26 @@ def test_the_port_for_submitted_jobs_is_told_from_rays_own(monkeypatch):
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(BadInput, match=f"RAY_ADDRESS {address}: a web server answers, as where jobs are submitted"):
             session.require_listener(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:1", "nobody answers"),
+        ("ray://127.0.0.1:1", "nobody answers"),
+        ("http://head:8265", "jobs/submit.py"),
+    ],
+)
+def test_an_address_without_a_cluster_is_told_at_once(address, told, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(BadInput, match=f"RAY_ADDRESS {address}: .*{told}"), session.session():
+        pass
+
+
+def test_a_process_that_is_in_a_cluster_stays_in_it(monkeypatch, capsys):
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: True)
+    for ends in ("init", "shutdown"):
+        monkeypatch.setattr(session.ray, ends, lambda *_, **__: pytest.fail("another cluster, or none"))
+    with session.session():
+        print("of Ray")
+    assert capsys.readouterr().out == ""
