@@ -1,9 +1,12 @@
-"""Splits into train, validation and test: whole groups (patients with their near-duplicates), findings in balance."""
+"""Splits into train, validation and test: whole groups (patients with their near-duplicates), findings in balance,
+and where pictures show several, the pairs of findings too.
+"""
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -13,7 +16,11 @@ from cxr.errors import BadInput
 
 PARTS = ("train", "validation", "test")
 Present = list[str] | tuple[str, ...]  # the findings of one row; none counts as `NO_FINDING`
+Label = str | tuple[str, str]  # what is balanced: a finding, or two on one picture
+Contents = dict[Hashable, Counter[Label]]  # by group, how much of each label it holds
+FINDING_WEIGHT = 4  # a picture of a finding counts as much as four of a pair
 SMALL_SHARE, SMALL_COUNT = 0.05, 50  # a validation part below either is called tiny
+NAMED_FINDINGS = 5  # that are not in every part, in a line
 
 
 @dataclass(frozen=True)
@@ -41,92 +48,146 @@ def split_by_group(
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     folds: int = 5,
     seed: int = 0,
+    exclusive: bool = True,
 ) -> Split:
     """Splits by group, every finding in every part and, where it has the groups, in every fold.
 
-    The groups, in drawn order, go where their findings are missing most. Not the largest first, which would balance
-    better: train would get the patients with many pictures, who are the sickest, and test those with one.
-    scikit-learn's StratifiedGroupKFold does that, and cannot meet fractions that are no k-fold. The result depends
-    on the seed and on who is grouped with whom, not on the order of the rows: groups must have names that stay, as
-    patients have (for `merge_groups`, the order of rows that make the numbers must be sorted first).
+    The groups, in drawn order, go where their findings, and pairs of findings on one picture, are missing most:
+    iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, ECML PKDD, 145) with the pairs of Szymanski and
+    Kajdanowicz (2017, PMLR 74, 22). Not the rarest finding first, as there, nor the largest group: train would get
+    the patients with many pictures, who are the sickest, and test those with one (at NIH's prevalences 7.5 pictures a
+    patient against 2.7). scikit-learn's StratifiedGroupKFold does that, and cannot meet fractions that are no k-fold.
+
+    The result depends on the seed and on who is grouped with whom, not on the order of the rows: groups must have names
+    that stay, as patients have (for `merge_groups`, the order of rows that make the numbers must be sorted first).
+
+    Args:
+        exclusive: each row shows one finding, so that each is a class: none may lack in a part. Of others, a finding of
+            few groups is in the largest parts; `describe_missing_findings` tells.
 
     Raises:
-        BadInput: a finding has fewer groups than there are parts.
+        BadInput: there are fewer groups than parts, or of a finding that excludes others.
     """
-    contents = _count_findings(findings, groups)
+    contents = _count_labels(findings, groups)
     shares = {part: share for part, share in zip(PARTS, fractions, strict=True) if share > 0}
-    _require_groups(contents, len(shares))
+    _require_groups(contents, len(shares), exclusive)
     part_of = _assign_groups(contents, shares, f"split {seed}")
-    _require_every_finding(contents, part_of, shares)
+    if exclusive:
+        _require_every_finding(contents, part_of, shares)
     trained = {group: found for group, found in contents.items() if part_of[group] == "train"}
     fold_of = _assign_groups(trained, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
     return Split([part_of[group] for group in groups], [fold_of.get(group) for group in groups])
 
 
-def require_patients(findings: Sequence[Present], patient_ids: Sequence[str | None]) -> None:
-    """`BadInput` if `split_by_group` would raise even without near-duplicates: too few patients show a finding."""
+def require_patients(findings: Sequence[Present], patient_ids: Sequence[str | None], exclusive: bool) -> None:
+    """`BadInput` if `split_by_group` would raise even without near-duplicates: too few patients, or of a finding."""
+    groups = merge_groups(patient_ids, np.arange(len(findings))).tolist()
     try:
-        _require_groups(
-            _count_findings(findings, merge_groups(patient_ids, np.arange(len(findings))).tolist()), len(PARTS)
-        )
+        _require_groups(_count_labels(findings, groups), len(PARTS), exclusive)
     except BadInput as error:
         if max(Counter(filter(None, patient_ids)).values(), default=0) < len(PARTS):
             raise
         raise BadInput(f"{error}; if the ids tell no patients apart, split by picture with --ignore-patients") from None
 
 
-def _count_findings(findings: Sequence[Present], groups: Sequence[Hashable]) -> dict[Hashable, Counter[str]]:
-    contents: dict[Hashable, Counter[str]] = {}
+def describe_missing_findings(
+    findings: Sequence[Present], groups: Sequence[Hashable], split: Sequence[str]
+) -> list[str]:
+    """A line on the findings that are not in every part, the rarest first, if there are any."""
+    groups_of: dict[str, set[Hashable]] = {}
+    parts_of: dict[str, set[str]] = {}
+    for present, group, part in zip(findings, groups, split, strict=True):
+        for finding in present:
+            groups_of.setdefault(finding, set()).add(group)
+            parts_of.setdefault(finding, set()).add(part)
+    used, lacking = [part for part in PARTS if part in set(split)], []
+    for finding in sorted(groups_of, key=lambda finding: (len(groups_of[finding]), finding)):
+        if missing := [part for part in used if part not in parts_of[finding]]:
+            count = _count_patients(len(groups_of[finding]))
+            lacking.append(f"{finding!r} ({count}, none in {' and '.join(missing)})")
+    if not lacking:
+        return []
+    more = f" and {len(lacking) - NAMED_FINDINGS:,} more" if len(lacking) > NAMED_FINDINGS else ""
+    named = ", ".join(lacking[:NAMED_FINDINGS])
+    return [f"not in every part: {named}{more}; where a finding is missing, nothing is measured of it"]
+
+
+def _count_labels(findings: Sequence[Present], groups: Sequence[Hashable]) -> Contents:
+    contents: Contents = {}
     for present, group in zip(findings, groups, strict=True):
-        contents.setdefault(group, Counter()).update(present or (NO_FINDING,))
+        found = contents.setdefault(group, Counter())
+        for finding in present or (NO_FINDING,):
+            found[finding] += FINDING_WEIGHT
+        found.update(combinations(sorted(present), 2))
     return contents
 
 
-def _require_groups(contents: dict[Hashable, Counter[str]], parts: int) -> None:
-    patients = Counter(finding for found in contents.values() for finding in found)
-    for finding, count in sorted(patients.items()):
-        if count < parts:
+def _groups_by_finding(contents: Mapping[Hashable, Iterable[Label]]) -> dict[str, list[Hashable]]:
+    """The groups that show each finding, in their order."""
+    showing: dict[str, list[Hashable]] = {}
+    for group, found in contents.items():
+        for label in found:
+            if isinstance(label, str):
+                showing.setdefault(label, []).append(group)
+    return showing
+
+
+def _require_groups(contents: Contents, parts: int, exclusive: bool) -> None:
+    for finding, groups in sorted(_groups_by_finding(contents).items()) if exclusive else ():
+        if len(groups) < parts:
             raise BadInput(
-                f"finding {finding!r} has images of {count} patient{'s'[: count != 1]} (near-duplicates count as one); "
+                f"finding {finding!r} has images of {_count_patients(len(groups))} (near-duplicates count as one); "
                 f"a split into {parts} parts needs at least {parts}; add patients, or leave the finding out"
             )
+    if len(contents) < parts:
+        raise BadInput(
+            f"there are images of {_count_patients(len(contents))} (near-duplicates count as one); a split into "
+            f"{parts} parts needs at least {parts}; add patients"
+        )
 
 
-def _require_every_finding(contents: dict[Hashable, Counter[str]], part_of: dict, shares: dict[str, float]) -> None:
-    there = {(part_of[group], finding) for group, found in contents.items() for finding in found}
-    for finding in sorted({finding for found in contents.values() for finding in found}):
+def _count_patients(count: int) -> str:
+    return f"{count:,} patient{'s'[: count != 1]}"
+
+
+def _require_every_finding(contents: Contents, part_of: dict, shares: dict[str, float]) -> None:
+    for finding, groups in sorted(_groups_by_finding(contents).items()):
         for part in shares:
-            if (part, finding) not in there:
+            if part not in {part_of[group] for group in groups}:
                 raise BadInput(
                     f"finding {finding!r} cannot be in {part} as well: its few patients have other findings that are "
                     "needed elsewhere; add patients, or leave the finding out"
                 )
 
 
-def _assign_groups(contents: dict[Hashable, Counter[str]], shares: dict, salt: str) -> dict:
+def _assign_groups(contents: Contents, shares: dict, salt: str) -> dict:
     """Group -> part: first each finding into each part, then the rest, all in drawn order."""
-    total: Counter[str] = sum(contents.values(), Counter())
-    unassigned = dict.fromkeys(sorted(contents, key=lambda group: hashlib.sha256(f"{salt} {group}".encode()).digest()))
+    order = sorted(contents, key=lambda group: hashlib.sha256(f"{salt} {group}".encode()).digest())
+    drawn = {group: contents[group] for group in order}
+    total: Counter[Label] = Counter()
+    for found in drawn.values():
+        total.update(found)
     assigned: dict = {part: Counter() for part in shares}
     part_of: dict = {}
 
     def assign(group: Hashable, part: Hashable) -> None:
-        del unassigned[group]
         part_of[group] = part
-        assigned[part].update(contents[group])
+        assigned[part].update(drawn[group])
 
     def missing_share(part: Hashable, group: Hashable) -> float:
-        return sum(
-            n * (shares[part] - assigned[part][finding] / total[finding]) for finding, n in contents[group].items()
-        )
+        share, there = shares[part], assigned[part]
+        return sum(n * (share - there[label] / total[label]) for label, n in drawn[group].items())
 
-    for finding in sorted(total, key=lambda finding: (total[finding], finding)):
+    showing = _groups_by_finding(drawn)
+    for finding in sorted(showing, key=lambda finding: (total[finding], finding)):
+        largest = sorted(shares, key=lambda part: -shares[part])[: len(showing[finding])]
+        unassigned = (group for group in showing[finding] if group not in part_of)
         for part in shares:
-            group = next((g for g in unassigned if finding in contents[g]), None)
-            if group is not None and not assigned[part][finding]:
+            if part in largest and not assigned[part][finding] and (group := next(unassigned, None)) is not None:
                 assign(group, part)
-    for group in list(unassigned):
-        assign(group, max(shares, key=lambda part: missing_share(part, group)))
+    for group in drawn:
+        if group not in part_of:
+            assign(group, max(shares, key=lambda part: missing_share(part, group)))
     return part_of
 
 
@@ -154,10 +215,11 @@ def keep_official_split(
     require_official_split(splits)
     split = [str(part) for part in splits]
     train = [row for row, part in enumerate(split) if part == "train"]
-    contents = _count_findings([findings[row] for row in train], [int(groups[row]) for row in train])
+    contents = _count_labels([findings[row] for row in train], [int(groups[row]) for row in train])
     fold_of = _assign_groups(contents, dict.fromkeys(range(folds), 1 / folds), f"fold {seed}") if folds else {}
     fold = [fold_of.get(int(group)) if part == "train" else None for group, part in zip(groups, split, strict=True)]
-    return Split(split, fold), list(_warnings(split, patient_ids, duplicates))
+    lacking = describe_missing_findings(findings, groups.tolist(), split)
+    return Split(split, fold), [*_warnings(split, patient_ids, duplicates), *lacking]
 
 
 def require_official_split(splits: Sequence[str | None]) -> None:

@@ -56,7 +56,7 @@ def describe_odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
         )
 
 
-def check_splits(config: IngestConfig, plan: pa.Table) -> None:
+def check_splits(config: IngestConfig, plan: pa.Table, exclusive: bool) -> None:
     """`BadInput` if the set cannot be split as asked, as far as can be seen before its pictures are."""
     findings, patients, splits = (plan[name].to_pylist() for name in ("present", "patient_id", "split"))
     if config.split == "official":
@@ -68,7 +68,7 @@ def check_splits(config: IngestConfig, plan: pa.Table) -> None:
             "--ignore-patients (one patient may then be on both sides)"
         )
     else:
-        require_patients(findings, patients)
+        require_patients(findings, patients, exclusive)
 
 
 def is_mask(pixels: np.ndarray) -> bool:

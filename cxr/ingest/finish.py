@@ -13,7 +13,15 @@ from cxr.data.catalog import CATALOG
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.images import THUMBNAIL
 from cxr.data.labels import LISTS
-from cxr.data.splits import PARTS, Split, keep_official_split, manifest_digest, merge_groups, split_by_group
+from cxr.data.splits import (
+    PARTS,
+    Split,
+    describe_missing_findings,
+    keep_official_split,
+    manifest_digest,
+    merge_groups,
+    split_by_group,
+)
 from cxr.diffusion.family import family_of
 from cxr.ingest.baselines import measure_baselines
 from cxr.ingest.collected import (
@@ -84,7 +92,9 @@ def split_images(
             f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
             "on both sides"
         )
-    return split_by_group(findings, groups.tolist(), fractions, config.folds, config.seed), warnings
+    exclusive = job.vocabulary.exclusive
+    split = split_by_group(findings, groups.tolist(), fractions, config.folds, config.seed, exclusive)
+    return split, warnings + describe_missing_findings(findings, groups.tolist(), split.split)
 
 
 def describe_copies_across_parts(read: CollectedImages) -> list[str]:

@@ -105,7 +105,7 @@ def prepare(
         problem += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
         raise BadInput(f"--source: {problem}; a classifier needs pictures of two findings at least")
     plan = pq.read_table(folder / PLAN_KEY)
-    check_splits(config, plan)
+    check_splits(config, plan, exclusive)
     for line in (
         *rows.lines(images),
         *describe_odd_names(findings),
