@@ -88,7 +88,7 @@ def labelled_phantoms(seed: int, count: int, size: int):
     from cxr.pretrain.prompt_accuracy import class_numbers
 
     pixels, shown = draw_phantoms(seed, count, size)
-    return pixels, class_numbers(attributes.finding for attributes in shown)
+    return pixels, class_numbers(attributes.findings[0] for attributes in shown)
 
 
 def measure_model(folder: Path, per_finding: int, seed: int):

@@ -1,6 +1,7 @@
 """The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
 
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,35 +10,48 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from cxr.diffusion.latents import latent_moments
-from cxr.embedded.phantoms import draw_phantom
+from cxr.embedded.phantoms import Phantom, draw_visit, sample_visit
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
 from cxr.pretrain.vae import train_vae
 from cxr.progress import Advance, progress
-from cxr.prompts.findings import FINDINGS, Attributes
+from cxr.prompts.findings import Attributes, sample_attributes, sample_combination
 from cxr.weights import strip_local_paths
 
 CORPUS = 20_000  # captions that the tokenizer is trained on
 VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's seed
+COMBINATION_STREAM = 5  # last word of a phantom's seed; cxr.embedded.phantoms and the source have 1 to 4
 
 
-def draw_phantoms(seed: int, count: int, size: int) -> tuple[np.ndarray, list[Attributes]]:
-    """The first `count` phantoms of a series: uint8 [count, size, size] and what each shows."""
+def draw_phantoms(seed: int, count: int, size: int, several: float = 0.0) -> tuple[np.ndarray, list[Attributes]]:
+    """The first `count` phantoms of a series: uint8 [count, size, size] and what each shows.
+
+    Args:
+        several: share of phantoms that show several patterns in place of one of the ten findings.
+    """
     pixels = np.empty((count, size, size), np.uint8)
     attributes: list[Attributes] = []
-    arguments = ([seed] * count, range(count), [FINDINGS] * count, [size] * count)
+    draw = partial(draw_training_phantom, seed, size=size, several=several)
     with ProcessPoolExecutor() as pool, progress("phantoms", count, "pictures") as advance:
-        for i, drawn in enumerate(pool.map(draw_phantom, *arguments, chunksize=50)):
+        for i, drawn in enumerate(pool.map(draw, range(count), chunksize=50)):
             pixels[i] = drawn.pixels
             attributes.append(drawn.attributes)
             advance()
     return pixels, attributes
 
 
+def draw_training_phantom(seed: int, number: int, size: int, several: float) -> Phantom:
+    patient, attributes, rng = sample_visit(seed, number)
+    draws = np.random.default_rng([seed, number, COMBINATION_STREAM])
+    if draws.random() < several:
+        attributes = sample_attributes(sample_combination(draws), patient.sex, patient.age, draws)
+    return draw_visit(patient, attributes, rng, size)
+
+
 def build(config: PretrainConfig, folder: Path) -> None:
     """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors."""
-    pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size)
+    pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size, config.several)
     vae = load_or_train_vae(config, pixels, folder / "vae")
     tokenizer, encoder = load_or_train_text(config, folder)
     mean, std = latent_moments(vae, pixels)
@@ -75,10 +89,10 @@ def load_or_train_text(config: PretrainConfig, folder: Path) -> tuple[CLIPTokeni
     words, states = folder / "tokenizer", folder / "text_encoder"
     if not (states / "config.json").exists():
         rng = stage_rng(config, TEXT_STREAM)
-        tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, rng)[0])
+        tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, config.several, rng)[0])
         encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
         with progress("text encoder", config.text.steps, "steps") as advance:
-            train_text_encoder(config.text, tokenizer, encoder, head, rng, show_metrics(advance))
+            train_text_encoder(config.text, tokenizer, encoder, head, config.several, rng, show_metrics(advance))
         tokenizer.save_pretrained(words)
         encoder.save_pretrained(states)
     encoder = CLIPTextModel.from_pretrained(states, local_files_only=True)

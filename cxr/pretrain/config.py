@@ -1,6 +1,6 @@
 """How the embedded base model is made: sizes, data and the two trainings. Light: no torch."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
@@ -81,6 +81,8 @@ class PretrainConfig(Config):
     """Pixels along each side."""
     phantoms: int = 12000
     """Drawn to train on."""
+    several: float = Field(0.5, ge=0, le=1)
+    """Share of phantoms and captions with two or three patterns at once; the others show one of the ten findings."""
     vae: VaeConfig = VaeConfig()
     text: TextConfig = TextConfig()
     denoiser: DenoiserConfig = DenoiserConfig()

@@ -13,30 +13,43 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from cxr.pretrain.config import TextConfig
-from cxr.prompts.findings import FINDINGS, PATTERNS, SEVERITIES, SIDES, VIEWS, ZONES, Attributes, sample_attributes
+from cxr.prompts.findings import (
+    FINDINGS,
+    PATTERNS,
+    SEVERITIES,
+    SIDES,
+    VIEWS,
+    ZONES,
+    Attributes,
+    sample_attributes,
+    sample_combination,
+)
 from cxr.prompts.templates import describe_attributes
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 ALL_PATTERNS = tuple(p for patterns in PATTERNS.values() for p in patterns)
-ATTRIBUTES = {
-    "pattern": ALL_PATTERNS,
+OF_A_SIGN: dict[str, tuple[str, ...]] = {
     "severity": SEVERITIES,
     "side": SIDES,
     "zone": ZONES,
-    "view": (*VIEWS, "lateral"),
-    "sex": ("F", "M"),
-}
+}  # that a pattern may have
+OF_THE_PICTURE: dict[str, tuple[str, ...]] = {"view": (*VIEWS, "lateral"), "sex": ("F", "M")}
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 WORD_SHIFT, WORD_LOSS, UNKNOWN_WORDS = 3.0, 0.1, 2.0  # places, share, number on average
 IGNORED = -100  # cross_entropy's mark for a target that does not apply
 
 
-def sample_captions(count: int, rng: np.random.Generator) -> tuple[list[str], list[Attributes]]:
-    """Draws attributes of any finding, patient and pattern, each with one caption in the standard phrasing."""
-    drawn = [
-        sample_attributes(FINDINGS[rng.integers(len(FINDINGS))], "FM"[rng.integers(2)], int(rng.integers(3, 95)), rng)
-        for _ in range(count)
-    ]
+def sample_captions(count: int, several: float, rng: np.random.Generator) -> tuple[list[str], list[Attributes]]:
+    """Draws attributes of any finding, patient and pattern, each with one caption in the standard phrasing.
+
+    Args:
+        several: share of captions that name several patterns.
+    """
+    drawn = []
+    for _ in range(count):
+        alone = (FINDINGS[rng.integers(len(FINDINGS))],)
+        findings = sample_combination(rng) if rng.random() < several else alone
+        drawn.append(sample_attributes(findings, "FM"[rng.integers(2)], int(rng.integers(3, 95)), rng))
     return [describe_attributes(a, rng) for a in drawn], drawn
 
 
@@ -107,23 +120,35 @@ def tokens_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
 
 
 class AttributeHead(nn.Module):
-    """Reads the attributes off the end-of-text state; thrown away after training."""
+    """Reads off the end-of-text state which patterns a caption names, the severity, side and zone of each, and view and
+    sex; thrown away after training."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.sizes = [len(values) for values in ATTRIBUTES.values()]
-        self.linear = nn.Linear(width, sum(self.sizes))
+        patterns = len(ALL_PATTERNS)
+        self.patterns = nn.Linear(width, patterns)
+        self.signs = nn.ModuleDict({name: nn.Linear(width, patterns * len(v)) for name, v in OF_A_SIGN.items()})
+        self.picture = nn.ModuleDict({name: nn.Linear(width, len(v)) for name, v in OF_THE_PICTURE.items()})
 
     def loss(self, pooled: Tensor, attributes: Sequence[Attributes]) -> Tensor:
-        """Sum of the cross-entropies of the attributes; pooled [B, width]."""
-        total = pooled.new_zeros(())
-        for (name, values), logits in zip(
-            ATTRIBUTES.items(), self.linear(pooled).split(self.sizes, dim=1), strict=True
-        ):
-            drawn = [getattr(a, name) for a in attributes]
-            target = torch.tensor([IGNORED if v is None else values.index(v) for v in drawn])
-            if (target != IGNORED).any():
-                total = total + F.cross_entropy(logits, target, ignore_index=IGNORED)
+        """Cross-entropies summed over patterns, and over what else captions fix; pooled [B, width]."""
+        count, places = len(attributes), {pattern: place for place, pattern in enumerate(ALL_PATTERNS)}
+        named = torch.zeros(count, len(ALL_PATTERNS))
+        targets = {name: torch.full(named.shape, IGNORED) for name in OF_A_SIGN}
+        for row, one in enumerate(attributes):
+            for sign in one.signs:
+                named[row, places[sign.pattern]] = 1
+                for name, values in OF_A_SIGN.items():
+                    if (value := getattr(sign, name)) is not None:
+                        targets[name][row, places[sign.pattern]] = values.index(value)
+        total = F.binary_cross_entropy_with_logits(self.patterns(pooled), named, reduction="sum") / count
+        for name, values in OF_A_SIGN.items():
+            if (targets[name] != IGNORED).any():
+                logits = self.signs[name](pooled).view(count, len(ALL_PATTERNS), len(values))
+                total = total + F.cross_entropy(logits.transpose(1, 2), targets[name], ignore_index=IGNORED)
+        for name, values in OF_THE_PICTURE.items():
+            target = torch.tensor([values.index(getattr(one, name)) for one in attributes])
+            total = total + F.cross_entropy(self.picture[name](pooled), target)
         return total
 
 
@@ -132,15 +157,20 @@ def train_text_encoder(
     tokenizer: CLIPTokenizer,
     encoder: CLIPTextModel,
     head: AttributeHead,
+    several: float,
     rng: np.random.Generator,
     report: Callable[[dict[str, float]], None],
 ) -> None:
-    """Teaches the encoder to name what a caption says of a picture: text alone is cheap, and is all that it needs."""
+    """Teaches the encoder to name what a caption says of a picture: text alone is cheap, and is all that it needs.
+
+    Args:
+        several: share of captions that name several patterns.
+    """
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps)
     for _ in range(config.steps):
-        texts, attributes = sample_captions(config.batch, rng)
+        texts, attributes = sample_captions(config.batch, several, rng)
         texts = [jumble(text, rng) if rng.random() < config.jumbled else text for text in texts]
         loss = head.loss(encoder(tokens_of(tokenizer, texts)).pooler_output, attributes)
         optimizer.zero_grad()

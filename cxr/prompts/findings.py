@@ -1,6 +1,6 @@
-"""What an X-ray shows: the ten findings, the binary pair, and the attributes a picture is drawn and described from."""
+"""What an X-ray shows: the ten findings, the binary pair, and the signs that a picture is drawn and described from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,34 +46,67 @@ GRADED = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Attributes:
-    """One picture in words; a field that means nothing for the pattern is None."""
+# Patterns of the body, of which a picture can show several at once, each a finding of its own then.
+BODILY = ("Cardiac_Findings", "Lung_Opacities", "Infectious_Patterns", "Pleural_Conditions", "Structural_Lesions",
+          "Medical_Devices")  # fmt: skip
+COMBINABLE = tuple(pattern for finding in BODILY for pattern in PATTERNS[finding])
+HEARTS = PATTERNS["Cardiac_Findings"]  # one heart has one shape, so a picture shows at most one of these
+SEVERAL = ("cardiomegaly", "effusion", "nodule")  # what phantoms show independently where none are named
 
-    finding: str
+
+@dataclass(frozen=True)
+class Sign:
+    """One pattern as a picture shows it; a field that means nothing for the pattern is None."""
+
+    finding: str  # which it is labelled as: one of the ten, of the binary pair, or the pattern itself
     pattern: str
-    view: str  # PA, AP or lateral
-    sex: str  # F or M
-    age: int  # years, 1-95
     severity: str | None = None
     side: str | None = None  # the patient's own left or right; the patient's right is on the left of the picture
     zone: str | None = None
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """One picture in words."""
+
+    signs: tuple[Sign, ...]  # each of another pattern; none: a clear chest
+    view: str  # PA, AP or lateral
+    sex: str  # F or M
+    age: int  # years, 1-95
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Those that are present."""
+        return tuple(sign.finding for sign in self.signs)
+
+
 def patterns_of(finding: str) -> tuple[str, ...]:
-    return PATTERNS.get(finding) or BINARY_PATTERNS[finding]
+    """The patterns that show it; a pattern is a finding of its own too."""
+    return PATTERNS.get(finding) or BINARY_PATTERNS.get(finding) or (finding,)
 
 
-def sample_attributes(finding: str, sex: str, age: int, rng: np.random.Generator) -> Attributes:
-    """Draws what a picture of `finding` shows, for a patient of this sex and age."""
-    pattern = str(rng.choice(patterns_of(finding)))
+def sample_combination(rng: np.random.Generator) -> tuple[str, ...]:
+    """Draws two or three patterns that a picture can show at once, of findings that are alike often."""
+    while True:
+        drawn = [str(rng.choice(PATTERNS[str(rng.choice(BODILY))])) for _ in range(rng.integers(2, 4))]
+        if len({"heart" if pattern in HEARTS else pattern for pattern in drawn}) == len(drawn):
+            return tuple(drawn)
+
+
+def sample_attributes(findings: Sequence[str], sex: str, age: int, rng: np.random.Generator) -> Attributes:
+    """Draws what a picture of all `findings` shows, for a patient of this sex and age."""
+    patterns = [str(rng.choice(patterns_of(finding))) for finding in findings]
+    view = "lateral" if "lateral_view" in patterns else str(rng.choice(VIEWS))
+    signs = (sample_sign(finding, pattern, rng) for finding, pattern in zip(findings, patterns, strict=True))
+    return Attributes(tuple(signs), view, sex, age)
+
+
+def sample_sign(finding: str, pattern: str, rng: np.random.Generator) -> Sign:
+    """Draws severity, side and zone, as far as the pattern has them."""
     sides = SIDES[:2] if pattern in ONE_SIDED else SIDES if pattern in EITHER_SIDED else None
-    return Attributes(
+    return Sign(
         finding=finding,
         pattern=pattern,
-        view="lateral" if pattern == "lateral_view" else str(rng.choice(VIEWS)),
-        sex=sex,
-        age=age,
         severity=str(rng.choice(SEVERITIES)) if pattern in GRADED else None,
         side=str(rng.choice(sides)) if sides else None,
         zone=str(rng.choice(ZONES)) if pattern in ZONED else None,

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from cxr.errors import BadInput
-from cxr.prompts.findings import Attributes, sample_attributes
+from cxr.prompts.findings import Attributes, Sign, sample_attributes
 from cxr.prompts.phrases import AGE_GROUPS, CHILD_WORDS, SEVERITY_WORDS, SEX_WORDS, STANDARD, VIEW_WORDS, Phrasebook
 
 TRIES_PER_PROMPT = 200
 
 
 def describe_attributes(attributes: Attributes, rng: np.random.Generator, book: Phrasebook = STANDARD) -> str:
-    """Writes one sentence or two that name the pattern and whatever else the attributes fix."""
-    core = pick_option(book.cores[attributes.pattern], rng).format(
-        sev=pick_option(SEVERITY_WORDS[attributes.severity], rng) if attributes.severity else "",
-        side=attributes.side,
-        where=describe_place(attributes),
-    )
+    """Writes one sentence or two that name all signs, in any order, and whatever else the attributes fix."""
+    signs = [attributes.signs[i] for i in rng.permutation(len(attributes.signs))]
+    core = describe_sign(signs[0], rng, book) if signs else pick_option(book.cores["clear"], rng)
+    for sign in signs[1:]:
+        core += pick_option(book.joints, rng) + describe_sign(sign, rng, book)
     opening = pick_option(book.openings, rng).format(
         core=core, view=pick_option(VIEW_WORDS[attributes.view], rng), person=describe_person(attributes, rng)
     )
@@ -27,10 +26,19 @@ def describe_attributes(attributes: Attributes, rng: np.random.Generator, book: 
     return fix_grammar(f"{opening}. {tail}".strip())
 
 
-def describe_place(attributes: Attributes) -> str:
+def describe_sign(sign: Sign, rng: np.random.Generator, book: Phrasebook) -> str:
+    """A noun phrase that names the pattern, its severity and its place."""
+    return pick_option(book.cores[sign.pattern], rng).format(
+        sev=pick_option(SEVERITY_WORDS[sign.severity], rng) if sign.severity else "",
+        side=sign.side,
+        where=describe_place(sign),
+    )
+
+
+def describe_place(sign: Sign) -> str:
     """Where in the lungs, in words; empty where the pattern has no place."""
-    lungs = "both lungs" if attributes.side == "bilateral" else f"the {attributes.side} lung"
-    return f"in the {attributes.zone} zone of {lungs}" if attributes.zone else f"in {lungs}"
+    lungs = "both lungs" if sign.side == "bilateral" else f"the {sign.side} lung"
+    return f"in the {sign.zone} zone of {lungs}" if sign.zone else f"in {lungs}"
 
 
 def describe_person(attributes: Attributes, rng: np.random.Generator) -> str:
@@ -70,7 +78,7 @@ def template_prompts(finding: str, count: int, seed: int, book: Phrasebook = STA
     for number in range(count):
         for _ in range(TRIES_PER_PROMPT):
             sex = "F" if rng.random() < 0.5 else "M"
-            attributes = sample_attributes(finding, sex, int(rng.integers(3, 95)), rng)
+            attributes = sample_attributes((finding,), sex, int(rng.integers(3, 95)), rng)
             text = describe_attributes(attributes, rng, book)
             if text not in seen:
                 break

@@ -4,7 +4,7 @@ They stand in for patients where no data may go (the demo, the tests, the embedd
 truth. A phantom is labelled as one everywhere: no metric on phantoms is one about patients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import cv2
@@ -15,7 +15,7 @@ from cxr.embedded.phantoms.anatomy import Anatomy, pose_anatomy, sample_anatomy
 from cxr.embedded.phantoms.frontal import frontal_scene
 from cxr.embedded.phantoms.lateral import lateral_scene
 from cxr.errors import BadInput, nearest
-from cxr.prompts.findings import BINARY, FINDINGS, Attributes, sample_attributes
+from cxr.prompts.findings import BINARY, COMBINABLE, FINDINGS, HEARTS, Attributes, Sign, sample_attributes
 
 IN_THE_CHEST: dict[str, pathology.Pathology] = {
     f.__name__: f
@@ -36,6 +36,9 @@ IN_THE_PICTURE: dict[str, acquisition.Effect] = {
 }  # fmt: skip
 # last number of a seed, so that the three kinds of draws never share a random stream
 PATIENT_STREAM, PICTURE_STREAM, ORDER_STREAM = 1, 2, 3
+Series = Sequence[str] | Mapping[str, float]
+"""What the pictures of a series show: one of several findings each, all alike often; or several `COMBINABLE` patterns,
+each with its own probability, whatever else the picture shows."""
 
 
 @dataclass(frozen=True)
@@ -57,32 +60,47 @@ class Phantom:
 
 
 def draw_phantom(
-    seed: int, number: int, findings: Sequence[str] = FINDINGS, size: int = 128, views_per_patient: int = 3
+    seed: int, number: int, findings: Series = FINDINGS, size: int = 128, views_per_patient: int = 3
 ) -> Phantom:
     """Draws picture `number` (from 0) of the endless series `seed`, alike whichever others are drawn.
 
-    Every run of len(findings) pictures from a multiple of it shows each finding once, in a shuffled order; every
-    `views_per_patient` pictures in a row show one patient.
+    Where findings exclude each other, every run of len(findings) pictures from a multiple of it shows each once, in a
+    shuffled order. Every `views_per_patient` pictures in a row show one patient.
 
     Raises:
-        BadInput: a finding is unknown, or the size is not 28..512.
+        BadInput: a finding is unknown, patterns do not go together, or the size is not 28..512.
     """
-    known = FINDINGS + BINARY
-    for name in findings:
-        if name not in known:
-            raise BadInput(f"findings: no finding is called {name[:60]!r}; {nearest(name, known)}")
+    check_series(findings)
     return draw_visit(*sample_visit(seed, number, findings, views_per_patient), size)
 
 
+def check_series(findings: Series) -> None:
+    """`BadInput` unless phantoms can show it."""
+    known = COMBINABLE if isinstance(findings, Mapping) else FINDINGS + BINARY
+    for name in findings:
+        if name not in known:
+            raise BadInput(f"findings: no finding is called {name[:60]!r}; {nearest(name, known)}")
+    if isinstance(findings, Mapping) and set(HEARTS) <= set(findings):
+        raise BadInput(f"findings: {' and '.join(HEARTS)} are both the heart's shape; name one of them")
+
+
 def sample_visit(
-    seed: int, number: int, findings: Sequence[str] = FINDINGS, views_per_patient: int = 3
+    seed: int, number: int, findings: Series = FINDINGS, views_per_patient: int = 3
 ) -> tuple[Patient, Attributes, np.random.Generator]:
     """Patient, attributes and generator of picture `number`, before it is drawn: arguments of `draw_visit`."""
     patient = sample_patient(seed, number // views_per_patient)
+    rng = np.random.default_rng([seed, number, PICTURE_STREAM])
+    return patient, sample_attributes(choose_findings(seed, number, findings), patient.sex, patient.age, rng), rng
+
+
+def choose_findings(seed: int, number: int, findings: Series) -> tuple[str, ...]:
+    """Those of `findings` that picture `number` shows."""
+    if isinstance(findings, Mapping):
+        draws = np.random.default_rng([seed, number, ORDER_STREAM]).random(len(findings))
+        return tuple(name for (name, share), draw in zip(findings.items(), draws, strict=True) if draw < share)
     block, place = divmod(number, len(findings))
     order = np.random.default_rng([seed, block, ORDER_STREAM]).permutation(len(findings))
-    rng = np.random.default_rng([seed, number, PICTURE_STREAM])
-    return patient, sample_attributes(findings[order[place]], patient.sex, patient.age, rng), rng
+    return (findings[order[place]],)
 
 
 def sample_patient(seed: int, number: int) -> Patient:
@@ -95,25 +113,37 @@ def sample_patient(seed: int, number: int) -> Patient:
 
 
 def draw_visit(patient: Patient, attributes: Attributes, rng: np.random.Generator, size: int = 128) -> Phantom:
-    """Draws one picture, [size, size] uint8. Two patterns drawn from equal generators share pose and exposure.
+    """Draws one picture, [size, size] uint8. From equal generators two pictures share pose and exposure, and a pattern
+    that is a finding of its own looks alike whatever else they show.
 
     Raises:
         BadInput: the size is not 28..512.
     """
     if not 28 <= size <= 512:
         raise BadInput(f"size: a phantom of {size} pixels cannot be drawn; give 28 to 512")
-    pose, inside, light, effect = (np.random.default_rng(s) for s in rng.integers(2**62, size=4))
+    posed, inside, lit, changed = (int(seed) for seed in rng.integers(2**62, size=4))
+    pose, light = np.random.default_rng(posed), np.random.default_rng(lit)
     layout = pose_anatomy(patient.anatomy, attributes, pose)
     build_scene = lateral_scene if attributes.view == "lateral" else frontal_scene
     scene = build_scene(256 if size <= 128 else 512, patient.anatomy, layout)
-    drawn = IN_THE_CHEST[attributes.pattern](scene, attributes, inside) if attributes.pattern in IN_THE_CHEST else {}
+    signs, drawn = {sign.pattern: sign for sign in attributes.signs}, {}
+    for pattern, draw in IN_THE_CHEST.items():
+        if sign := signs.get(pattern):
+            drawn[pattern] = draw(scene, sign, make_sign_rng(inside, sign))
     picture, exposure = acquisition.expose(scene.mu, scene.layout.turn, scene.layout.lean, light)
     marker = acquisition.draw_marker(picture, attributes.view, light)
-    if attributes.pattern in IN_THE_PICTURE:
-        picture, drawn = IN_THE_PICTURE[attributes.pattern](picture, attributes, effect)
+    for pattern, change in IN_THE_PICTURE.items():
+        if sign := signs.get(pattern):
+            picture, drawn[pattern] = change(picture, sign, make_sign_rng(changed, sign))
     parameters = {
         "attributes": asdict(attributes), "anatomy": asdict(patient.anatomy), "layout": asdict(scene.layout),
-        "exposure": exposure, "marker": marker, "pattern": drawn,
+        "exposure": exposure, "marker": marker, "patterns": drawn,
     }  # fmt: skip
     small = cv2.resize(np.clip(picture, 0, 1).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     return Phantom(np.round(small * 255).astype(np.uint8), attributes, patient, parameters)
+
+
+def make_sign_rng(seed: int, sign: Sign) -> np.random.Generator:
+    """A generator of the pattern's own where it is a finding of its own, so that no two of a picture draw alike."""
+    own = (1 + COMBINABLE.index(sign.pattern),) if sign.finding == sign.pattern else ()
+    return np.random.default_rng([seed, *own])

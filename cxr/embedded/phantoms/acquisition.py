@@ -7,9 +7,9 @@ import numpy as np
 
 from cxr.embedded.phantoms.anatomy import by_severity
 from cxr.embedded.phantoms.canvas import polygon, soft, strokes, texture, uniform
-from cxr.prompts.findings import Attributes
+from cxr.prompts.findings import Sign
 
-Effect = Callable[[np.ndarray, Attributes, np.random.Generator], tuple[np.ndarray, dict]]
+Effect = Callable[[np.ndarray, Sign, np.random.Generator], tuple[np.ndarray, dict]]
 
 
 def expose(mu: np.ndarray, turn: float, lean: float, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
@@ -44,10 +44,10 @@ def draw_marker(light: np.ndarray, view: str, rng: np.random.Generator) -> dict:
     return {"text": text, "shown": shown, "x": x, "y": y}
 
 
-def motion_blur(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def motion_blur(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """The patient moved: smeared along one direction, with a ghost at the end of the way."""
     n, angle = light.shape[0], uniform(rng, -0.6, 0.6) + (np.pi / 2) * (rng.random() < 0.5)
-    length = by_severity(attributes, 0.07, 0.1, 0.13)
+    length = by_severity(sign, 0.07, 0.1, 0.13)
     k = round(length * n) | 1
     kernel, reach = np.zeros((k, k), np.float32), np.array([np.cos(angle), np.sin(angle)]) * (k - 1) / 2
     a, b = np.array([k // 2, k // 2]) - reach, np.array([k // 2, k // 2]) + reach
@@ -58,9 +58,9 @@ def motion_blur(light: np.ndarray, attributes: Attributes, rng: np.random.Genera
     return smear, {"length": length, "angle": round(float(angle), 4)}
 
 
-def grid_lines(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def grid_lines(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """The shadow of an anti-scatter grid that stood still."""
-    n, depth, pitch = light.shape[0], by_severity(attributes, 0.11, 0.15, 0.2), uniform(rng, 0.036, 0.05)
+    n, depth, pitch = light.shape[0], by_severity(sign, 0.11, 0.15, 0.2), uniform(rng, 0.036, 0.05)
     upright, phase = bool(rng.random() < 0.5), uniform(rng, 0, 6)
     wave = np.sin(2 * np.pi * np.arange(n, dtype=np.float32) / (pitch * n) + phase)
     stripes = wave.reshape(1, -1) if upright else wave.reshape(-1, 1)
@@ -71,26 +71,26 @@ def grid_lines(light: np.ndarray, attributes: Attributes, rng: np.random.Generat
     }
 
 
-def quantum_mottle(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def quantum_mottle(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """Too few photons: coarse grain everywhere the beam passed."""
-    depth, n = by_severity(attributes, 0.075, 0.105, 0.14), light.shape[0]
+    depth, n = by_severity(sign, 0.075, 0.105, 0.14), light.shape[0]
     k = n // 2 if n <= 256 else n // 4
     grain = cv2.resize(rng.standard_normal((k, k), np.float32), (n, n), interpolation=cv2.INTER_LINEAR)
     return light + 1.5 * depth * cv2.GaussianBlur(grain, (0, 0), 0.0035 * n), {"depth": depth}
 
 
-def inverted(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def inverted(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """MONOCHROME1 shown as MONOCHROME2."""
     return 1 - light, {}
 
 
-def washed_out(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def washed_out(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """Flat grey with little contrast and no black."""
-    contrast, grey = by_severity(attributes, 0.34, 0.27, 0.2), uniform(rng, 0.55, 0.66)
+    contrast, grey = by_severity(sign, 0.34, 0.27, 0.2), uniform(rng, 0.55, 0.66)
     return grey + contrast * (light - 0.6), {"contrast": contrast, "grey": grey}
 
 
-def screen_photo(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def screen_photo(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """A phone's photo of a monitor: skewed, moire, a glare, the dark room around."""
     n, inset = light.shape[0], rng.uniform(0.05, 0.17, (4, 2))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) + inset * [[1, 1], [-1, 1], [-1, -1], [1, -1]]
@@ -110,7 +110,7 @@ def screen_photo(light: np.ndarray, attributes: Attributes, rng: np.random.Gener
     }
 
 
-def film_digitiser(light: np.ndarray, attributes: Attributes, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+def film_digitiser(light: np.ndarray, sign: Sign, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
     """A scanned film: white light box around a black film edge, scratches, the patient's label."""
     n, black, white = light.shape[0], uniform(rng, 0.035, 0.05), uniform(rng, 0.035, 0.055)
     edge = round((black + white) * n)

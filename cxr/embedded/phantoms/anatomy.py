@@ -5,26 +5,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.embedded.phantoms.canvas import smooth, uniform
-from cxr.prompts.findings import SEVERITIES, Attributes
+from cxr.prompts.findings import SEVERITIES, Attributes, Sign
 
-SIGN: dict[str, int] = {"right": -1, "left": 1}  # the patient's right is on the left of the picture
+DIRECTION: dict[str, int] = {"right": -1, "left": 1}  # the patient's right is on the left of the picture
 WALL_V = (0.0, 0.05, 0.18, 0.42, 0.72, 1.1)
 WALL_U = (0.42, 0.64, 0.83, 0.95, 1.0, 1.03)
 
 
 def required(attribute: str | None) -> str:
-    """The attribute, which this pattern always has.
+    """A sign's severity, side or zone, which its pattern always has.
 
     Raises:
         ValueError: it has not.
     """
     if attribute is None:
-        raise ValueError("the pattern needs a side or a zone that its attributes do not have")
+        raise ValueError("the pattern needs a severity, side or zone that its sign does not have")
     return attribute
 
 
-def by_severity(attributes: Attributes, mild: float, moderate: float, severe: float) -> float:
-    return (mild, moderate, severe)[SEVERITIES.index(attributes.severity)]
+def by_severity(sign: Sign, mild: float, moderate: float, severe: float) -> float:
+    return (mild, moderate, severe)[SEVERITIES.index(required(sign.severity))]
+
+
+def direction(sign: Sign) -> int:
+    return DIRECTION[required(sign.side)]
 
 
 @dataclass(frozen=True)
@@ -109,30 +113,36 @@ class Layout:
 
 
 def pose_anatomy(a: Anatomy, attributes: Attributes, rng: np.random.Generator) -> Layout:
-    """Poses a body: small jitter always, the wider heart and higher diaphragm of AP, and what the pattern moves."""
-    pattern, level = attributes.pattern, ("mild", "moderate", "severe", None).index(attributes.severity) % 3
+    """Poses a body: small jitter always, the wider heart and higher diaphragm of AP, and what the patterns move."""
+    signs = {sign.pattern: sign for sign in attributes.signs}
     zoom, shift, turn = uniform(rng, 0.96, 1.03), uniform(rng, -0.015, 0.015), uniform(rng, -2, 2)
     ap, drop = attributes.view == "AP", uniform(rng, -0.01, 0.015)
-    sign = SIGN.get(attributes.side or "", 0)
-    lean = -sign * (0.34, 0.43, 0.52)[level] if pattern == "rotated" else 0.0
-    lift = (0.07, 0.10, 0.13)[level] if pattern == "atelectasis" else 0.0
-    lordotic = pattern == "lordotic"
-    enlarged = pattern in ("cardiomegaly", "globular_heart")
+    lean = lift_right = lift_left = 0.0
+    if rotated := signs.get("rotated"):
+        lean = -direction(rotated) * by_severity(rotated, 0.34, 0.43, 0.52)
+    if tilted := signs.get("tilted"):
+        turn = -direction(tilted) * by_severity(tilted, 14, 19, 24) + turn / 2
+    if collapse := signs.get("atelectasis"):
+        lift = by_severity(collapse, 0.07, 0.10, 0.13)
+        lift_right, lift_left = (lift, 0.0) if direction(collapse) < 0 else (0.0, lift)
+    lordotic = "lordotic" in signs
     dome = a.dome - 0.03 * ap + drop - 0.06 * lordotic
-    ratio = (0.63, 0.71, 0.79)[level] if enlarged else min(0.54, a.heart_ratio * (1 + 0.05 * ap))
+    ratio = min(0.54, a.heart_ratio * (1 + 0.05 * ap))
+    if enlarged := signs.get("globular_heart") or signs.get("cardiomegaly"):
+        ratio = by_severity(enlarged, 0.63, 0.71, 0.79)
     return Layout(
         mid=0.5 + shift + 0.2 * lean,
         half_right=a.thorax * zoom * (1 + 0.75 * lean * (lean < 0) + 0.15 * lean * (lean > 0)),
         half_left=a.thorax * zoom * (1 - 0.75 * lean * (lean > 0) - 0.15 * lean * (lean < 0)),
         apex=a.apex + drop / 2 + 0.06 * lordotic,
-        dome_right=dome - lift * (sign < 0),
-        dome_left=dome + a.dome_drop - lift * (sign > 0),
+        dome_right=dome - lift_right,
+        dome_left=dome + a.dome_drop - lift_left,
         heart_ratio=ratio * (1.15 if lordotic else 1),
-        heart_round=1.0 if pattern == "globular_heart" else 0.0,
+        heart_round=float("globular_heart" in signs),
         clavicle=-0.14 if lordotic else a.clavicle,
         rib_slope=-0.06 if lordotic else a.rib_slope,
         scapula=0.8 if ap else 1.02,
-        turn=-sign * (14, 19, 24)[level] + turn / 2 if pattern == "tilted" else turn,
+        turn=turn,
         lean=lean,
     )
 

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from cxr.embedded.phantoms.anatomy import SIGN, Scene, required
+from cxr.embedded.phantoms.anatomy import Scene, direction
 from cxr.embedded.phantoms.canvas import discs, polygon, smooth, strokes, tube, uniform
-from cxr.prompts.findings import Attributes
+from cxr.prompts.findings import Sign
 
 WIRE = 0.014  # of the side: 1.8 px at 128
 METAL = 0.9
 
 
-def pacemaker(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def pacemaker(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """A generator under one clavicle and two leads through the vein into the right heart."""
-    s, lay = SIGN[required(attributes.side)], scene.layout
+    s, lay = direction(sign), scene.layout
     x, y = lay.at(s * uniform(rng, 0.72, 0.82), uniform(rng, 0.14, 0.2))
     w, h = uniform(rng, 0.04, 0.05), uniform(rng, 0.035, 0.045)
     corners = [(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w * 0.9, y + h)]
@@ -25,9 +25,9 @@ def pacemaker(scene: Scene, attributes: Attributes, rng: np.random.Generator) ->
     return {"x": round(x, 4), "y": round(y, 4), "leads": 2}
 
 
-def central_line(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def central_line(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """A catheter from the neck or under the clavicle of one side to the superior vena cava."""
-    s, lay, tip, neck = SIGN[required(attributes.side)], scene.layout, uniform(rng, 0.36, 0.5), bool(rng.random() < 0.5)
+    s, lay, tip, neck = direction(sign), scene.layout, uniform(rng, 0.36, 0.5), bool(rng.random() < 0.5)
     entry = [(s * 0.32, -0.3), (s * 0.26, -0.1)] if neck else [(s * 1.15, 0.2), (s * 0.75, 0.04)]
     route = smooth(lay.path([*entry, (s * 0.2, 0.06), (-0.1, 0.16), (-0.15, 0.26), (-0.16, tip)]), closed=False)
     scene.mu += 0.7 * strokes(scene.n, [route], 0.016)
@@ -36,7 +36,7 @@ def central_line(scene: Scene, attributes: Attributes, rng: np.random.Generator)
     return {"tip_v": tip, "entry": "jugular" if neck else "subclavian"}
 
 
-def endotracheal_tube(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def endotracheal_tube(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """A tube in the trachea, its tip above the carina, with a bright marker stripe and a cuff."""
     tip, bend = uniform(rng, 0.2, 0.28), uniform(rng, -0.012, 0.012)
     x, y = scene.layout.at(0.0, tip)
@@ -46,9 +46,9 @@ def endotracheal_tube(scene: Scene, attributes: Attributes, rng: np.random.Gener
     return {"tip_v": tip, "bend": bend}
 
 
-def chest_drain(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def chest_drain(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """A wide tube through the chest wall of one side up to the apex; its bright stripe breaks at the side hole."""
-    s, lay = SIGN[required(attributes.side)], scene.layout
+    s, lay = direction(sign), scene.layout
     entry, tip = uniform(rng, 0.62, 0.82), uniform(rng, 0.08, 0.2)
     points = [
         (s * 1.35, entry + 0.1),
@@ -64,7 +64,7 @@ def chest_drain(scene: Scene, attributes: Attributes, rng: np.random.Generator) 
     return {"entry_v": entry, "tip_v": tip}
 
 
-def sternal_wires(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def sternal_wires(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """Loops of wire down the midline after heart surgery."""
     count, lay = int(rng.integers(5, 8)), scene.layout
     t = np.linspace(0, 2 * np.pi, 24)
@@ -79,7 +79,7 @@ def sternal_wires(scene: Scene, attributes: Attributes, rng: np.random.Generator
     return {"wires": count}
 
 
-def ecg_leads(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def ecg_leads(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """Electrodes stuck on the chest, their wires hanging to the edge of the picture."""
     lay, wires = scene.layout, []
     spots = [(-0.72, 0.1), (0.74, 0.08), (-0.66, 0.84), (0.8, 0.86), (0.3, 0.6)][: int(rng.integers(4, 6))]
@@ -94,7 +94,7 @@ def ecg_leads(scene: Scene, attributes: Attributes, rng: np.random.Generator) ->
     return {"electrodes": len(spots)}
 
 
-def necklace(scene: Scene, attributes: Attributes, rng: np.random.Generator) -> dict:
+def necklace(scene: Scene, sign: Sign, rng: np.random.Generator) -> dict:
     """A string of beads around the neck, left on."""
     lay, depth, count = scene.layout, uniform(rng, 0.1, 0.2), int(rng.integers(17, 24))
     t = np.linspace(-1, 1, count)

@@ -41,7 +41,7 @@ def phantoms() -> np.ndarray:
 
 
 def test_names_what_phantoms_show(tiny, phantoms):
-    shown = [FINDINGS.index(draw_phantom(77, number).attributes.finding) for number in range(100)]
+    shown = [FINDINGS.index(draw_phantom(77, number).attributes.findings[0]) for number in range(100)]
     probabilities = tiny.probabilities(tiny(phantoms[:100]))
     assert probabilities.shape == (100, tiny.classes) and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == shown).mean() > 0.8

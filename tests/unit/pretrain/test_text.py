@@ -9,7 +9,7 @@ CONFIG = TextConfig(vocabulary=900)
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer(CONFIG, sample_captions(300, np.random.default_rng(0))[0])
+    return train_tokenizer(CONFIG, sample_captions(300, 0.5, np.random.default_rng(0))[0])
 
 
 @pytest.mark.parametrize("text", ["Severe left pleural effusion, AP view.", "unseen words: Ödem, 氣胸", ""])

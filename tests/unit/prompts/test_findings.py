@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 from cxr.errors import BadInput
 from cxr.prompts.findings import (
     BINARY,
+    COMBINABLE,
     EITHER_SIDED,
     FINDINGS,
     GRADED,
+    HEARTS,
     ONE_SIDED,
     PATTERNS,
     ZONED,
     parse_findings,
     patterns_of,
     sample_attributes,
+    sample_combination,
 )
 
 
@@ -68,18 +71,27 @@ def test_a_pattern_has_one_right_label() -> None:
 @settings(deadline=None)
 @given(st.sampled_from(FINDINGS + BINARY), st.sampled_from("FM"), st.integers(1, 95), st.integers(0, 2**32))
 def test_attributes_fit_their_pattern(finding: str, sex: str, age: int, seed: int) -> None:
-    drawn = sample_attributes(finding, sex, age, np.random.default_rng(seed))
-    assert (drawn.finding, drawn.sex, drawn.age) == (finding, sex, age)
-    assert drawn.pattern in patterns_of(finding)
-    assert (drawn.severity is not None) == (drawn.pattern in GRADED)
-    assert (drawn.zone is not None) == (drawn.pattern in ZONED)
-    assert (drawn.side is not None) == (drawn.pattern in ONE_SIDED | EITHER_SIDED)
-    assert drawn.side != "bilateral" or drawn.pattern in EITHER_SIDED
-    assert (drawn.view == "lateral") == (drawn.pattern == "lateral_view")
+    drawn = sample_attributes((finding,), sex, age, np.random.default_rng(seed))
+    assert (drawn.findings, drawn.sex, drawn.age) == ((finding,), sex, age)
+    (sign,) = drawn.signs
+    assert sign.pattern in patterns_of(finding)
+    assert (sign.severity is not None) == (sign.pattern in GRADED)
+    assert (sign.zone is not None) == (sign.pattern in ZONED)
+    assert (sign.side is not None) == (sign.pattern in ONE_SIDED | EITHER_SIDED)
+    assert sign.side != "bilateral" or sign.pattern in EITHER_SIDED
+    assert (drawn.view == "lateral") == (sign.pattern == "lateral_view")
 
 
 def test_every_pattern_of_a_finding_is_drawn() -> None:
     rng = np.random.default_rng(0)
     for finding in FINDINGS:
-        drawn = {sample_attributes(finding, "F", 50, rng).pattern for _ in range(200)}
+        drawn = {sample_attributes((finding,), "F", 50, rng).signs[0].pattern for _ in range(200)}
         assert drawn == set(patterns_of(finding))
+
+
+def test_combinations_are_two_or_three_patterns_with_one_heart() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [sample_combination(rng) for _ in range(600)]
+    assert {len(set(one)) for one in drawn} == {2, 3} == {len(one) for one in drawn}
+    assert {pattern for one in drawn for pattern in one} == set(COMBINABLE)
+    assert not [one for one in drawn if set(HEARTS) <= set(one)]

@@ -6,11 +6,13 @@ from itertools import islice
 import pytest
 
 from cxr.errors import BadInput
-from cxr.prompts.findings import BINARY, BINARY_PATTERNS, FINDINGS, PATTERNS, Attributes
+from cxr.prompts.findings import BINARY, BINARY_PATTERNS, FINDINGS, PATTERNS, Attributes, Sign
 from cxr.prompts.phrases import REPHRASED, STANDARD, Phrasebook
 from cxr.prompts.templates import describe_attributes, make_finding_rng, template_prompts
 
 PER_FINDING = 1200
+DIRTY = re.compile(r"None|[{}]|\s\s|\.\.|\s[,.;:]|,,|^\s|\s$|\b[Aa] [aeiou]|\(\s*\)|\n")
+NODULE = Sign("Structural_Lesions", "nodule", None, "right", "upper")
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +56,7 @@ def test_prompts_of_a_finding_do_not_depend_on_what_else_is_drawn(standard: dict
 
 def test_every_prompt_is_clean_text(standard: dict[str, list[str]], rephrased: list[str]) -> None:
     """No unfilled slot, no `None`, no double blank, no blank or stop where none belongs, no "a" before a vowel."""
-    dirty = re.compile(r"None|[{}]|\s\s|\.\.|\s[,.;:]|,,|^\s|\s$|\b[Aa] [aeiou]|\(\s*\)|\n")
-    assert [text for text in everything(standard, rephrased) if dirty.search(text) or not text[0].isupper()] == []
+    assert [text for text in everything(standard, rephrased) if DIRTY.search(text) or not text[0].isupper()] == []
 
 
 def test_both_books_know_every_pattern_and_no_other() -> None:
@@ -87,7 +88,7 @@ def test_rephrased_prompts_never_occur_among_the_standard_ones(
 
 
 def test_what_the_attributes_fix_is_said() -> None:
-    drawn = Attributes("Structural_Lesions", "nodule", "AP", "F", 8, None, "right", "upper")
+    drawn = Attributes((NODULE,), "AP", "F", 8)
     for seed in range(30):
         text = describe_attributes(drawn, make_finding_rng(seed, "x"))
         assert "in the upper zone of the right lung" in text
@@ -95,8 +96,31 @@ def test_what_the_attributes_fix_is_said() -> None:
         assert re.search(r"\bAP\b|anteroposterior", text, re.IGNORECASE)
 
 
+@pytest.mark.parametrize("book", [STANDARD, REPHRASED])
+def test_several_signs_are_all_named_each_with_its_own_place(book: Phrasebook) -> None:
+    signs = (NODULE, Sign("effusion", "effusion", "severe", "left"), Sign("cardiomegaly", "cardiomegaly", "mild"))
+    texts = [describe_attributes(Attributes(signs, "PA", "M", 50), make_finding_rng(s, "x"), book) for s in range(60)]
+    for text in texts:
+        words = text.casefold()
+        assert "nod" in words and "in the upper zone of the right lung" in words
+        assert "left" in words and re.search("effusion|pleural fluid", words)
+        assert re.search("heart|cardi", words)
+        assert not DIRTY.search(text)
+    firsts = {
+        min(("effusion", "nod", "card"), key=lambda word: f"{text} {word}".casefold().find(word)) for text in texts
+    }
+    assert firsts == {"effusion", "nod", "card"}
+
+
+def test_no_sign_is_a_clear_chest() -> None:
+    text = describe_attributes(Attributes((), "PA", "M", 50), make_finding_rng(0, "x"))
+    assert text == describe_attributes(
+        Attributes((Sign("Normal_Anatomy", "clear"),), "PA", "M", 50), make_finding_rng(0, "x")
+    )
+
+
 def test_age_is_said_in_years_or_by_group() -> None:
-    drawn = Attributes("Normal_Anatomy", "clear", "PA", "M", 80)
+    drawn = Attributes((Sign("Normal_Anatomy", "clear"),), "PA", "M", 80)
     texts = [describe_attributes(drawn, make_finding_rng(seed, "x")) for seed in range(40)]
     by_years = [text for text in texts if re.search(r"\ban 80-year-old (man|male patient)\b", text)]
     by_group = [text for text in texts if re.search(r"\ban elderly (man|male patient)\b", text)]
@@ -111,7 +135,7 @@ def test_the_binary_findings_have_prompts_of_their_own(finding: str) -> None:
 
 
 def test_asking_for_more_than_there_are_is_one_clear_line() -> None:
-    two = Phrasebook(openings=("{core}",), tails=("",), cores={"clear": ("clear lungs", "normal chest")})
+    two = Phrasebook(openings=("{core}",), joints=(), tails=("",), cores={"clear": ("clear lungs", "normal chest")})
     prompts = template_prompts("Normal_Anatomy", 3, 0, two)
     assert set(islice(prompts, 2)) == {"Clear lungs.", "Normal chest."}
     with pytest.raises(BadInput, match=r"--per-finding 3: .* about 2 different prompts for Normal_Anatomy") as caught:
