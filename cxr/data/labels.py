@@ -4,18 +4,18 @@ unknown one count as is decided here and nowhere else.
 Example: torchxrayvision's matrix of 1, 0 and unknown (Cohen et al. 2022, arXiv:2111.00595).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from cxr.prompts.lists import UNLABELLED
+from cxr.prompts.lists import NO_FINDING, UNLABELLED
+from cxr.prompts.words import Content
 
-NO_FINDING = "No_Finding"  # the folder of pictures in which every finding of the set is absent
 MAX_FOLDER = 120  # characters of a folder's name, so that it fits into every file system with room to spare
 LISTS = ("present", "absent", "uncertain")  # the catalog's columns
 
@@ -94,6 +94,19 @@ class Labels:
             names.pop()
             rest += 1
         return folder
+
+
+def content_of(row: Mapping[str, Any], findings: Sequence[str]) -> Content:
+    """What a row of a catalog or of a plan says of its picture, for words.
+
+    Args:
+        findings: of its set.
+    """
+    present, absent, uncertain = (tuple(row[name]) for name in LISTS)
+    others = {*findings} - {*present, *uncertain}
+    return Content(
+        present, None if absent and others <= {*absent} else absent, uncertain, row["view"], row["sex"], row["age"]
+    )
 
 
 def exclusive_columns(finding: pa.ChunkedArray) -> dict[str, pa.Array]:

@@ -11,8 +11,8 @@ from itertools import combinations
 import numpy as np
 
 from cxr.data.duplicates import join_groups
-from cxr.data.labels import NO_FINDING
 from cxr.errors import BadInput
+from cxr.prompts.lists import NO_FINDING
 
 PARTS = ("train", "validation", "test")
 Present = list[str] | tuple[str, ...]  # the findings of one row; none counts as `NO_FINDING`

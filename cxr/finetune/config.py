@@ -29,9 +29,9 @@ class FinetuneConfig(AdapterConfig):
     subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)
     """Draws that share of the patients; the same as of a study's arms."""
     captions: Literal["catalog", "instance"] = "catalog"
-    """catalog: each picture's own text; instance: one prompt for each finding."""
+    """catalog: each picture's own text; instance: the instance prompt for all."""
     instance_prompt: str = "chest X-ray showing {finding}"
-    """With captions of instances: one with {finding} in it."""
+    """What a caption says where it is no text: with {finding}, {findings}, {view}, {sex}, {age}, as far as known."""
     size: int = Field(512, ge=64, le=2048, multiple_of=8)
     """Pixels along each side."""
     flip: float = Field(0.0, ge=0, le=1)

@@ -4,6 +4,9 @@ import json
 import statistics
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice, record_lineage
@@ -77,17 +80,20 @@ def merge_all_sources(job: FinetuneJob) -> list[str]:
 
 
 def collect_trained_prompts(job: FinetuneJob) -> TrainedPrompts:
-    return collect_prompts([row for row in job.plan.to_pylist() if row["split"] == "train"], job.config)
+    trained = job.plan.filter(pc.equal(job.plan["split"], "train"))
+    captions = dict(zip(trained["image_id"].to_pylist(), trained["caption"].to_pylist(), strict=True))
+    rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], pa.array(captions))).to_pylist()
+    return collect_prompts(rows, [captions[row["image_id"]] for row in rows], job.data.vocabulary, job.config)
 
 
 def render_card(job: FinetuneJob, results: dict[str, Result]) -> str:
     """The model card, with the front matter that the Hugging Face hub reads."""
-    config, final = job.config, results[FINAL]
+    config, final, captions = job.config, results[FINAL], collect_trained_prompts(job)
     return render(
         "finetuned_model.md", config=config, final=final, model=job.model, data_digest=job.data.digest,
         lora=config.method == "lora", embedded=job.model.source == "embedded", kohya=KOHYA_FILE,
-        findings=sorted(set(job.plan["finding"].to_pylist())), parts=Counter(job.plan["split"].to_pylist()),
-        samples=f"samples/{FINAL}/{final.step:08d}.png", captions=collect_trained_prompts(job),
+        findings=list(captions.prompts), parts=Counter(job.plan["split"].to_pylist()),
+        samples=f"samples/{FINAL}/{final.step:08d}.png", captions=captions,
         method=describe_method(job), patients=len(plain_names(job)) if "patients" in job.recipe else None,
         scores=tabulate_scores(results), folds=len(results) > 1, about=phantom_notice(merge_all_sources(job)),
         recipe=json.dumps(job.recipe, indent=1),

@@ -52,7 +52,8 @@ def prepare(
         BadInput: set, model or place cannot be used.
     """
     rows = select_findings(select_patients(data.table.to_pylist(), config, names), config.finding)
-    plan = make_plan(rows, write_captions(rows, config, note), data.store.uri, config.folds)
+    captions = write_captions(rows, data.vocabulary.findings, config, note)
+    plan = make_plan(rows, captions, data.store.uri, config.folds)
     model = resolve(config.model)
     check_networks(model)
     family = family_of(model.path)

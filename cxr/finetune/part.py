@@ -7,7 +7,7 @@ from typing import Any
 
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput
-from cxr.finetune.captions import Row
+from cxr.finetune.captions import Row, shown_findings
 from cxr.finetune.config import FinetuneConfig
 
 CHOOSING = 1 / 8  # of the part, to choose by: what ingest's validation part is of training and validation
@@ -55,8 +55,8 @@ def select_patients(rows: Sequence[Row], config: FinetuneConfig, names: Names) -
         raise BadInput(f"{OPTION}: {len(lacking)} of {len(names)} are no patients of the training part; leave them out")
     kept = [row for row in trained if patient_of(row) in names]
     choosing = {unit for unit, share in patient_shares(kept, config) if share <= CHOOSING}
-    for finding in sorted({row["finding"] for row in trained}):
-        if len({patient_of(row) in choosing for row in kept if row["finding"] == finding}) < 2:
+    for finding in sorted({name for row in trained for name in shown_findings(row)}):
+        if len({patient_of(row) in choosing for row in kept if finding in shown_findings(row)}) < 2:
             raise BadInput(
                 f"{OPTION}: fewer than two of them show {finding}, and one has to choose the checkpoint; take more"
             )

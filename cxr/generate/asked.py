@@ -7,6 +7,7 @@ from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import template_rows
 from cxr.prompts.findings import BINARY, FINDINGS, parse_findings
 from cxr.prompts.lists import UNLABELLED, PromptRow
+from cxr.prompts.words import Content
 from cxr.weights import Weights
 
 SHOWN = 4  # prompts that a line names
@@ -86,7 +87,7 @@ def describe_untrained(prompts: Iterable[str], findings: Iterable[str], trained:
         )
     if len(learned.known) < len(learned.prompts):
         return ""  # texts: nobody can say which words were among them
-    known = [learned.has(prompt) for prompt in prompts]
+    known = [learned.has(prompt, Content()) for prompt in prompts]
     if all(known):
         return ""
     words = quote_prompts([*learned.known.values()])

@@ -11,6 +11,7 @@ from cxr.prompts.reports import remove_marks as clean_prompt
 from cxr.tables import ReadCursor, Row, Schema, read_rows
 
 UNLABELLED = "unlabelled"  # the finding of a prompt that names none
+NO_FINDING = "No_Finding"  # of a picture in which every finding of its set is absent
 MAX_COUNT = 1_000_000  # images a row may ask for
 MAX_SEED = 2**63 - 1
 MAX_PROMPT = 10_000  # characters; far beyond any text encoder, so longer is a mistake in the file

@@ -17,6 +17,7 @@ import pytest
 
 import cxr
 from cxr import cli, recipes
+from cxr.data.labels import Labels
 from cxr.finetune.captions import write_captions
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,9 @@ def test_a_shown_training_finds_captions(kind: str, words: str) -> None:
     text = {"phantom": "Clear lungs.", "openi": "Clear lungs.", "hub": None, "table": None}[kind]
     finetune = job("jobs/finetune.py")
     config = finetune.build_config(cli.parse(finetune.Args, shlex.split(words)))
-    assert write_captions([{"image_id": "a", "finding": "pneumonia", "text": text}], config, pytest.fail)
+    lists = Labels.only("pneumonia").as_columns(("normal", "pneumonia"))
+    row = {"finding": "pneumonia", "text": text, "view": None, "sex": None, "age": None, **lists}
+    assert write_captions([row], ("normal", "pneumonia"), config, pytest.fail)
 
 
 def test_commands_of_every_job_are_shown() -> None:

@@ -3,7 +3,8 @@ import pyarrow as pa
 import pytest
 
 from cxr.data.catalog import read_set
-from cxr.data.labels import LISTS, NO_FINDING, LabelPolicy, Labels, Vocabulary, exclusive_columns, label_matrix
+from cxr.data.labels import LISTS, LabelPolicy, Labels, Vocabulary, exclusive_columns, label_matrix
+from cxr.prompts.lists import NO_FINDING
 
 FINDINGS = ("Effusion", "Mass", "Nodule")
 NAN = float("nan")

@@ -90,6 +90,7 @@ def test_the_record_holds_the_prompt_of_each_finding(finished) -> None:
     record, written = finished(captions="instance")
     prompts = {finding: f"chest X-ray showing {finding}" for finding in ("normal", "pneumonia")}
     told = {"kind": "a prompt for each finding", "findings": ["normal", "pneumonia"], "prompts": prompts}
+    told |= {"template": "chest X-ray showing {finding}", "exclusive": True}
     assert record.metrics["captions"] == told
     assert "ask for it in these words" in written and "`chest X-ray showing pneumonia`" in written
 
@@ -97,5 +98,6 @@ def test_the_record_holds_the_prompt_of_each_finding(finished) -> None:
 def test_no_text_of_a_picture_gets_into_record_or_card(finished) -> None:
     record, written = finished({"text": "Mr Smith, 12 May."})
     told = {"kind": "texts of the pictures", "findings": ["normal", "pneumonia"], "prompts": {}}
+    told |= {"template": None, "exclusive": True}
     assert record.metrics["captions"] == told
     assert "Smith" not in written and "each picture's own text" in written
