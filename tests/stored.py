@@ -12,8 +12,16 @@ from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.artifact.keys import CATALOG_KEY
 from cxr.data.catalog import CATALOG, CatalogSet, image_key, read_set
 from cxr.data.images import encode_png
-from cxr.data.labels import LISTS
+from cxr.data.labels import LISTS, Labels
 from cxr.store import Store, digest_of, open_store, sha256
+
+
+def label_columns(labels: Sequence[Labels], findings: Sequence[str]) -> dict[str, list]:
+    """What `stored_set` takes of pictures that can show several of these findings."""
+    lists = [one.as_columns(findings) for one in labels]
+    columns = {name: [one[name] for one in lists] for name in LISTS}
+    vocabulary = {"vocabulary": list(findings), "exclusive": False}
+    return {"metrics": vocabulary, "finding": [one.folder(findings) for one in labels], **columns}
 
 
 @pytest.fixture(scope="session")

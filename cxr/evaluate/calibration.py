@@ -19,7 +19,7 @@ from scipy.stats import beta, binom, norm
 from cxr.evaluate.config import FALSE_ALARMS, HELD_OUT, LEAST_TRAIN, PARTS
 from cxr.evaluate.copies import Matches, TrainingImageIndex
 from cxr.evaluate.rates import Rate, rate
-from cxr.evaluate.sets import ImageSet
+from cxr.evaluate.sets import ImageSet, Labelling
 
 SURE = 0.95  # that the share of innocent pictures above the threshold is below its bound
 SIGNIFICANT = 0.025  # share of innocent sets with more than chance, were the bound their share
@@ -167,9 +167,8 @@ def assumed_chance(count: int) -> Chance:
     return Chance(FALSE_ALARMS * count / 2, (1 - FALSE_ALARMS) * count / 2)
 
 
-def count_copies(known: CopyCalibration, findings: np.ndarray, found: Matches) -> Copies | None:
-    """Of synthetic pictures, from their findings [M] and their nearest training pictures; None where it cannot be
-    told."""
+def count_copies(known: CopyCalibration, labels: Labelling, found: Matches) -> Copies | None:
+    """Of synthetic pictures, from their labels and their nearest training pictures; None where it cannot be told."""
     if known.threshold is None:
         return None
     hits = found.scores > known.threshold
@@ -177,7 +176,7 @@ def count_copies(known: CopyCalibration, findings: np.ndarray, found: Matches) -
     return Copies(
         threshold=known.threshold,
         rate=rate(hits),
-        findings={str(name): rate(hits[findings == name]) for name in np.unique(findings)},
+        findings={name: rate(hits[labels.shows(name)]) for name in labels.names if labels.shows(name).any()},
         expected=known.chance.share * len(hits),
         most_by_chance=most,
         originals=len(known.rows),

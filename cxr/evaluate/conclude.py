@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 
 from cxr.evaluate import measure, plots, results
 from cxr.evaluate.calibration import CopyCalibration, count_copies, why_too_few
+from cxr.evaluate.config import ALL
 from cxr.evaluate.copies import Matches
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.finish import EvaluateJob, EvaluationResult, copies_table
 from cxr.evaluate.frechet import Moments, moments
 from cxr.evaluate.label_classifier import LabelClassifier, measure_prompt_accuracy
 from cxr.evaluate.measure import Features
-from cxr.evaluate.sets import open_images, rows_of
+from cxr.evaluate.sets import ImageSet, open_images, rows_of
 from cxr.evaluate.worker import Unit, Units, damaged_features, features_in
 from cxr.store import Store, StoredObject, sha256
 from cxr.tables import batched
@@ -39,7 +40,7 @@ def conclude(
     """Every metric of units that are all stored. Samples are chosen before their features are read: of the others
     only sums are kept."""
     config, against = job.config, job.against
-    real, synthetic = (open_images(found, config.size) for found in (job.real, job.synthetic))
+    real, synthetic = (open_images(found, config) for found in (job.real, job.synthetic))
     parts = rows_of(real.splits, against), np.arange(len(synthetic.ids))
     groups = measure.choose_groups(real, parts[0], synthetic, findings, config)
     shown = plots.choose_shown(*parts, config.max_samples, np.random.default_rng([config.seed, SHOWN_STREAM]))
@@ -48,8 +49,10 @@ def conclude(
     used = [np.unique(np.concatenate([*(group.rows[side] for group in groups), shown.rows[side]])) for side in (0, 1)]
     used[0] = np.union1d(used[0], np.concatenate(sides)) if sides else used[0]
     gathered = (
-        gather_features(job.store, side, rows, part, findings)
-        for side, rows, part in zip((units.real, units.synthetic), used, parts, strict=True)
+        gather_features(job.store, side, rows, summed_rows(pictures, part, findings))
+        for side, rows, part, pictures in zip(
+            (units.real, units.synthetic), used, parts, (real, synthetic), strict=True
+        )
     )
     features, objects = zip(*gathered, strict=True)
     measured = []
@@ -58,7 +61,7 @@ def conclude(
         advance(1)
     near = measure.measure_training_gap(sides, groups[0], real, features, config, rng)
     matches, predicted = gather_inspected(job.store, units.synthetic, calibration.rows)
-    copies = count_copies(calibration, synthetic.findings, matches)
+    copies = count_copies(calibration, synthetic.labels, matches)
     accuracies = measure_prompt_accuracy(classifier, synthetic.findings, predicted) if classifier else None
     origin = results.origin_notes(job.real, job.synthetic)
     found = results.Quality(
@@ -75,12 +78,21 @@ def conclude(
     return EvaluationResult(found, table, pictures, [*(objects[0] | objects[1]).values()])
 
 
+def summed_rows(pictures: ImageSet, part: np.ndarray, findings: Sequence[str]) -> dict[str, np.ndarray]:
+    """Which pictures of a part, int [P], the sums of each finding and of all findings are over: bool [N]; of all each
+    picture counts once."""
+    inside = np.zeros(len(pictures.ids), bool)
+    inside[part] = True
+    return {ALL: inside & pictures.labels.shows(*findings)} | {
+        finding: inside & pictures.labels.shows(finding) for finding in findings
+    }
+
+
 def gather_features(
-    store: Store, units: Iterable[Unit], rows: np.ndarray, part: np.ndarray, findings: Sequence[str]
+    store: Store, units: Iterable[Unit], rows: np.ndarray, summed: Mapping[str, np.ndarray]
 ) -> tuple[Features, dict[str, StoredObject]]:
-    """The features of all units of a set in their order: of these rows of it, int [R] ascending, and sums over each of
-    the findings in the rows of a part, int [P] ascending; some units are in memory at a time. Also what was read, by
-    key."""
+    """The features of all units of a set in their order: of these rows of it, int [R] ascending, and sums over those of
+    each group, bool [N]; some units are in memory at a time. Also what was read, by key."""
     sums: dict[str, Moments] = {}
     objects: dict[str, StoredObject] = {}
     values, start = [], 0
@@ -88,16 +100,14 @@ def gather_features(
         for group in batched(units, AT_ONCE):
             read, stored = zip(*threads.map(functools.partial(read_features, store), group), strict=True)
             found = np.concatenate(read)
-            shown = np.concatenate([unit.table["finding"].to_numpy() for unit in group])
-            here, counted = (
-                chosen[(start <= chosen) & (chosen < start + len(found))] - start for chosen in (rows, part)
-            )
-            values.append(found[here])
-            for finding in set(findings) & set(shown[counted]):
-                added = moments(found[counted[shown[counted] == finding]])
-                sums[finding] = sums[finding] + added if finding in sums else added
+            end = start + len(found)
+            values.append(found[rows[(start <= rows) & (rows < end)] - start])
+            for name, chosen in summed.items():
+                if (here := chosen[start:end]).any():
+                    added = moments(found[here])
+                    sums[name] = sums[name] + added if name in sums else added
             objects |= {one.key: one for one in stored}
-            start += len(found)
+            start = end
     return Features(rows, np.concatenate(values), sums), objects
 
 

@@ -4,6 +4,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cxr.data.labels import LabelPolicy
+
 FALSE_ALARMS = 0.01  # share of real pictures of other patients that the copy search flags
 LEAST_TRAIN = 100  # training pictures, so that this share is one of them
 ALL: Final = "all"
@@ -38,6 +40,8 @@ class EvaluateConfig(BaseModel):
     """Real pictures at most that say what is no near-copy."""
     infinite: bool = False
     """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
+    labels: LabelPolicy = LabelPolicy()
+    """What uncertain and unknown labels of both sets count as."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Of every draw."""
 
@@ -49,9 +53,11 @@ class EvaluateConfig(BaseModel):
 
 
 def identity(config: EvaluateConfig, extractor: str, real: str, synthetic: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: places are replaced by digests of their content."""
+    """The recipe as the record keeps it: places are replaced by digests of their content; the usual policy for labels
+    is not in it, as in recipes of version 0.1."""
+    left_out = {"extractor", *(["labels"] if config.labels == LabelPolicy() else [])}
     return {
-        **config.model_dump(mode="json", exclude={"extractor"}),
+        **config.model_dump(mode="json", exclude=left_out),
         "extractor": extractor,
         "real": real,
         "synthetic": synthetic,

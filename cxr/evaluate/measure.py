@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import numpy as np
 
@@ -32,7 +30,7 @@ class Features:
 
     rows: np.ndarray  # int [R], ascending
     values: np.ndarray  # float32 [R, d]
-    sums: dict[str, Moments]  # of all pictures of each finding
+    sums: dict[str, Moments]  # of all pictures that show each finding, and of those that show any
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         return self.values[np.searchsorted(self.rows, rows)]
@@ -43,7 +41,6 @@ class GroupRows:
     """What a finding, or all of them, is measured by: chosen before any picture is read."""
 
     finding: str
-    findings: tuple[str, ...]
     rows: tuple[np.ndarray, np.ndarray]  # of the real set's part and of the synthetic set, int [N] and [M]
     rng: np.random.Generator  # with which measuring goes on
 
@@ -64,9 +61,9 @@ def choose_groups(
     for number, finding in enumerate((ALL, *findings)):
         rng = np.random.default_rng([config.seed, number])
         chosen = tuple(findings) if finding == ALL else (finding,)
-        ours = part[sample_rows(real.findings[part], chosen, config.max_samples, rng)]
-        theirs = sample_rows(synthetic.findings, chosen, config.max_samples, rng)
-        found.append(GroupRows(finding, chosen, (ours, theirs), rng))
+        ours = part[sample_rows(real.labels.shows(*chosen)[part], config.max_samples, rng)]
+        theirs = sample_rows(synthetic.labels.shows(*chosen), config.max_samples, rng)
+        found.append(GroupRows(finding, (ours, theirs), rng))
     return found
 
 
@@ -99,7 +96,7 @@ def measure_group(
 
 
 def full_set_distance(chosen: GroupRows, features: tuple[Features, Features]) -> FullSetDistance | None:
-    sums = [reduce(add, (side.sums[finding] for finding in chosen.findings)) for side in features]
+    sums = [side.sums[chosen.finding] for side in features]
     if all(len(rows) == moments.count for rows, moments in zip(chosen.rows, sums, strict=True)):
         return None
     return FullSetDistance(frechet(*map(gaussian_of, sums)), *(moments.count for moments in sums))
@@ -110,8 +107,8 @@ def choose_gap_rows(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Rows of training and of held-out pictures, for `sides`; None where either are of too few patients, or any is in
     both."""
-    parts = (rows_of(real.splits, name) for name in ("train", HELD_OUT))
-    found = tuple(part[sample_rows(real.findings[part], findings, config.max_samples, rng)] for part in parts)
+    shown, parts = real.labels.shows(*findings), (rows_of(real.splits, name) for name in ("train", HELD_OUT))
+    found = tuple(part[sample_rows(shown[part], config.max_samples, rng)] for part in parts)
     train, held_out = (set(real.patients[rows]) for rows in found)
     return found if min(len(train), len(held_out)) >= config.min_samples and not train & held_out else None
 
@@ -131,9 +128,9 @@ def measure_training_gap(
     return training_gap(frechet_distance, train, held_out, features[1].of(chosen.rows[1]), rng, splits=config.splits)
 
 
-def sample_rows(findings: np.ndarray, chosen: Sequence[str], most: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of the chosen findings, at most so many, in order."""
-    return np.sort(rng.permutation(np.flatnonzero(np.isin(findings, chosen)))[:most])
+def sample_rows(chosen: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows that are chosen, bool [N], at most so many, in order."""
+    return np.sort(rng.permutation(np.flatnonzero(chosen))[:most])
 
 
 def measure_metrics(

@@ -72,7 +72,7 @@ def comparison(real: ImageSet, synthetic: ImageSet, findings: Sequence[str], rng
     """For each finding real pictures on the left and synthetic ones on the right, drawn at random."""
 
     def some(side: ImageSet, finding: str) -> list[Image.Image]:
-        return tiles(side.read(rng.permutation(np.flatnonzero(side.findings == finding))[:COLUMNS]))
+        return tiles(side.read(rng.permutation(np.flatnonzero(side.labels.shows(finding)))[:COLUMNS]))
 
     sides = "real on the left, synthetic on the right"
     return sheet(

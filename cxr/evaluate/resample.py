@@ -51,7 +51,7 @@ class Part:
     """Images of a part of the real set."""
 
     features: np.ndarray  # [N, d]
-    findings: np.ndarray  # str [N]
+    findings: np.ndarray  # str [N], all that it shows
     patients: np.ndarray  # str [N]
 
     def select(self, rows: np.ndarray) -> "Part":
@@ -179,10 +179,12 @@ def training_gap(
 
 
 def _matched(a: Part, b: Part, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Features of as many pictures of each finding of both."""
+    """Features of as many pictures of both that show the same; what only one of them shows counts as the same."""
+    both = np.intersect1d(a.findings, b.findings)
+    chosen = [[part.findings == shown for part in (a, b)] for shown in both]
     pairs = []
-    for finding in np.intersect1d(a.findings, b.findings):
-        rows = [rng.permutation(np.flatnonzero(part.findings == finding)) for part in (a, b)]
+    for masks in (*chosen, [~np.isin(part.findings, both) for part in (a, b)]):
+        rows = [rng.permutation(np.flatnonzero(mask)) for mask in masks]
         pairs.append([found[: min(map(len, rows))] for found in rows])
     return tuple(
         part.features[np.concatenate(rows)] for part, rows in zip((a, b), zip(*pairs, strict=True), strict=True)

@@ -7,8 +7,48 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cxr.data.catalog import CatalogSet, read_images, read_unscaled
+from cxr.data.labels import NO_FINDING, LabelPolicy, label_matrix
 from cxr.errors import BadInput
 from cxr.evaluate.config import ALL, HELD_OUT, PARTS, EvaluateConfig
+from cxr.prompts.lists import UNLABELLED
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What is known of each picture of a set: a column a finding, one for pictures that show none of them, and one for
+    those of which nothing is known, where there are any."""
+
+    names: tuple[str, ...]  # of the columns, sorted
+    values: np.ndarray  # float32 [N, len(names)]: 1 shows it, 0 does not, not a number: left out
+
+    def shows(self, *names: str) -> np.ndarray:
+        """The pictures that show one of these at least, whatever else they show: bool [N]."""
+        return (self.columns(names) == 1).any(axis=1)
+
+    def columns(self, names: Sequence[str]) -> np.ndarray:
+        """The values of these, float32 [N, len(names)]; nothing is known of what the set does not speak of."""
+        found = np.full((len(self.values), len(names)), np.nan, np.float32)
+        for number, name in enumerate(names):
+            if name in self.names:
+                found[:, number] = self.values[:, self.names.index(name)]
+        return found
+
+    def select(self, rows: np.ndarray) -> "Labelling":
+        return Labelling(self.names, self.values[rows])
+
+
+def label_pictures(found: CatalogSet, policy: LabelPolicy) -> Labelling:
+    """Of a catalog's lists."""
+    findings = found.vocabulary.findings
+    values = label_matrix(found.table, findings, policy)
+    columns = dict(zip(findings, values.T, strict=True))
+    unlabelled = np.isnan(values).all(axis=1)
+    none = (values == 0).all(axis=1) & ~unlabelled
+    for name, rows in ((NO_FINDING, none), (UNLABELLED, unlabelled)):
+        if rows.any():
+            columns[name] = np.maximum(columns.get(name, 0), rows.astype(np.float32))
+    names = tuple(sorted(columns))
+    return Labelling(names, np.stack([columns[name] for name in names], axis=1))
 
 
 @dataclass(frozen=True)
@@ -16,7 +56,8 @@ class ImageSet:
     """A set: columns of one value a picture, and what reads the pictures themselves."""
 
     ids: np.ndarray  # str [N]
-    findings: np.ndarray  # str [N]
+    labels: Labelling
+    findings: np.ndarray  # str [N], all that it shows, as the name of its folder
     patients: np.ndarray  # str [N]; where none is known, the picture's own id
     splits: np.ndarray  # str [N], empty where there is none
     read: Callable[[np.ndarray], np.ndarray]  # of rows, int [n], the pixels, uint8 [n, H, W]
@@ -28,7 +69,8 @@ class ImageSet:
     def select(self, rows: np.ndarray) -> "ImageSet":
         """These rows only."""
         ids, findings, patients, splits = (x[rows] for x in (self.ids, self.findings, self.patients, self.splits))
-        return ImageSet(ids, findings, patients, splits, lambda chosen: self.read(rows[chosen]))
+        labels = self.labels.select(rows)
+        return ImageSet(ids, labels, findings, patients, splits, lambda chosen: self.read(rows[chosen]))
 
 
 def rows_of(splits: np.ndarray, against: str) -> np.ndarray:
@@ -53,8 +95,10 @@ def comparable_findings(
     if config.against in ("train", "test") and not splits[config.against]:
         raise BadInput(f"--real {real.store.uri}: has no {config.against} part; give another --against")
     against = compared_with(real, synthetic, config)
-    patients, shown = patients_of(real, against), count_findings(synthetic)
-    common = sorted(set(patients) & set(shown))
+    patients, shown = count_patients(real, against, config), count_pictures(synthetic, config)
+    other = differing_findings(real, synthetic)
+    alone = {NO_FINDING} if other and patients[NO_FINDING] and shown[NO_FINDING] else set()
+    common = sorted((set(patients) & set(shown)) - alone)
     if not common:
         raise BadInput(
             f"no finding is in both sets: --real has {', '.join(sorted(patients))}; --synthetic has "
@@ -68,16 +112,28 @@ def comparable_findings(
         for name in [*common, *sorted(set(patients) ^ set(shown))]
         if name not in kept
     ]
+    left_out += [
+        f"{name} is left out: the labels of one set speak of {', '.join(other)}, those of the other do not"
+        for name in alone
+    ]
     if not kept:
         raise BadInput(f"too few pictures: {left_out[0]}; give more, or a smaller --min-samples")
     return kept, left_out
 
 
+def differing_findings(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
+    """Those that the labels of one set only speak of, so that a picture without any is not the same in both; none of
+    sets whose findings exclude each other, where that is a finding like any other."""
+    ours, theirs = (found.vocabulary for found in (real, synthetic))
+    differing = set(ours.findings) ^ set(theirs.findings)
+    return [] if ours.exclusive and theirs.exclusive else sorted(differing - {NO_FINDING})
+
+
 def compared_with(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> str:
     """The part of the real set to compare with: what was asked for, but the whole set where that is the
     held-out part and it shows no finding often enough."""
-    shown = count_findings(synthetic)
-    held_out = patients_of(real, HELD_OUT)
+    shown = count_pictures(synthetic, config)
+    held_out = count_patients(real, HELD_OUT, config)
     enough = any(min(held_out[name], shown[name]) >= config.min_samples for name in shown)
     return ALL if config.against == HELD_OUT and not enough else config.against
 
@@ -86,7 +142,7 @@ def describe_part(real: CatalogSet, against: str, config: EvaluateConfig) -> lis
     """A line where metrics compare with another part than was asked for, or with training pictures."""
     if against == config.against and against in (HELD_OUT, "test"):
         return []
-    patients = sum(patients_of(real, HELD_OUT).values())
+    patients = sum(count_patients(real, HELD_OUT, config).values())
     why = f"the real set shows no finding of {config.min_samples} held-out patients, " if patients else ""
     why = why or "the real set has no validation or test part, "
     why = why if against != config.against else ""
@@ -94,8 +150,10 @@ def describe_part(real: CatalogSet, against: str, config: EvaluateConfig) -> lis
     return [f"{why}so distances are to {against} real pictures, {which}: near-copies of these improve them"]
 
 
-def count_findings(synthetic: CatalogSet) -> Counter[str]:
-    return Counter(synthetic.table["finding"].to_pylist())
+def count_pictures(synthetic: CatalogSet, config: EvaluateConfig) -> Counter[str]:
+    """Of each finding the pictures that show it."""
+    labels = label_pictures(synthetic, config.labels)
+    return +Counter(dict(zip(labels.names, (labels.values == 1).sum(axis=0).tolist(), strict=True)))
 
 
 def describe_sizes(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
@@ -105,36 +163,38 @@ def describe_sizes(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
     return [] if ours == theirs else [line.format(*ours, *theirs)]
 
 
-def patients_of(real: CatalogSet, against: str) -> Counter[str]:
+def count_patients(real: CatalogSet, against: str, config: EvaluateConfig) -> Counter[str]:
     """Of each finding the number of patients (of pictures where none is named) in a part of the split."""
-    columns = (real.table[name].to_pylist() for name in ("finding", "patient_id", "image_id", "split"))
-    rows = zip(*columns, strict=True)
-    known = {
-        (finding, patient or image)
-        for finding, patient, image, part in rows
-        if against == ALL or part in PARTS[against]
-    }
-    return Counter(finding for finding, _ in known)
+    part = rows_of(splits_of(real), against)
+    labels, owners = label_pictures(real, config.labels).select(part), owners_of(real)[part]
+    return +Counter({name: len(np.unique(owners[labels.shows(name)])) for name in labels.names})
 
 
-def open_images(found: CatalogSet, size: int) -> ImageSet:
-    """A set whose pictures are read from its store whenever they are asked for, `size` pixels a side. No picture is
-    kept in memory; reading raises as `read_images`."""
+def owners_of(found: CatalogSet) -> np.ndarray:
+    """The patient of each picture, str [N]; where none is known, the picture's own id."""
+    columns = (found.table[name].to_pylist() for name in ("patient_id", "image_id"))
+    return np.array([patient or image for patient, image in zip(*columns, strict=True)], str)
 
-    def column(name: str) -> Sequence[str | None]:
-        return found.table[name].to_pylist()
+
+def splits_of(found: CatalogSet) -> np.ndarray:
+    """The part of the split of each picture, str [N], empty where there is none."""
+    return np.array([part or "" for part in found.table["split"].to_pylist()], str)
+
+
+def open_images(found: CatalogSet, config: EvaluateConfig) -> ImageSet:
+    """A set whose pictures are read from its store whenever they are asked for, `config.size` pixels a side. No picture
+    is kept in memory; reading raises as `read_images`."""
 
     def read(rows: np.ndarray) -> np.ndarray:
         different, places = np.unique(rows, return_inverse=True)
-        return read_images(found.store, found.table.take(different), size)[places]
+        return read_images(found.store, found.table.take(different), config.size)[places]
 
-    ids = column("image_id")
-    patients = [patient or image for patient, image in zip(column("patient_id"), ids, strict=True)]
-    splits = [part or "" for part in column("split")]
-    return ImageSet(np.array(ids), np.array(column("finding")), np.array(patients), np.array(splits), read)
+    ids, findings = (np.array(found.table[name].to_pylist(), str) for name in ("image_id", "finding"))
+    labels = label_pictures(found, config.labels)
+    return ImageSet(ids, labels, findings, owners_of(found), splits_of(found), read)
 
 
-def load_images(found: CatalogSet, size: int, advance: Callable[[int], object]) -> ImageSet:
-    """The same with every picture in memory, `size`^2 bytes each. Raises as `read_images`."""
-    pixels = read_images(found.store, found.table, size, advance)
-    return replace(open_images(found, size), read=pixels.__getitem__)
+def load_images(found: CatalogSet, config: EvaluateConfig, advance: Callable[[int], object]) -> ImageSet:
+    """The same with every picture in memory, `config.size`^2 bytes each. Raises as `read_images`."""
+    pixels = read_images(found.store, found.table, config.size, advance)
+    return replace(open_images(found, config), read=pixels.__getitem__)

@@ -29,7 +29,7 @@ from cxr.evaluate.label_classifier import PredictClasses
 from cxr.store import Store, parquet, sha256
 
 UNIT = 256  # pictures
-COLUMNS = ["image_id", "key", "finding", "sha256"]  # of the catalog, that a worker needs
+COLUMNS = ["image_id", "key", "sha256"]  # of the catalog, that a worker needs
 INSPECTED = pa.schema([("score", pa.float32()), ("row", pa.int32()), ("mirrored", pa.bool_()), ("named", pa.int32())])
 
 extractor_here = functools.cache(extractor_of)  # of a worker's process

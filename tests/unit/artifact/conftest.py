@@ -204,7 +204,7 @@ def prepare_evaluation(sets, grid_extractor) -> Prepare:  # noqa: F811
     from cxr.evaluate.label_classifier import train_label_classifier
     from cxr.evaluate.sets import load_images
 
-    real = load_images(sets[0], CONFIG.size, lambda count: None)
+    real = load_images(sets[0], CONFIG, lambda count: None)
     classifier = train_label_classifier(real, ("a", "b"), lambda *parts: brighter)
     seen = grid_extractor, calibrate(real, 100, np.random.default_rng(0)), classifier
     return partial(prepare_evaluate, data=sets, seen=seen)

@@ -4,15 +4,22 @@ import numpy as np
 import pytest
 import torch
 
+from cxr.evaluate.config import ALL
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.frechet import moments
 from cxr.evaluate.measure import Features
-from cxr.evaluate.sets import ImageSet
+from cxr.evaluate.sets import ImageSet, Labelling
 
 
 def means(pictures: torch.Tensor) -> torch.Tensor:
     """16 features: the means of a grid of 4 x 4."""
     return torch.nn.functional.adaptive_avg_pool2d(pictures, 4).flatten(1)
+
+
+def label(findings: np.ndarray) -> Labelling:
+    """Of findings that exclude each other, str [N]."""
+    names = np.unique(findings)
+    return Labelling(tuple(names.tolist()), (findings[:, None] == names).astype(np.float32))
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +30,7 @@ def grid_extractor() -> Extractor:
     head = torch.nn.Linear(16, 3)
     with torch.no_grad():
         head.weight.copy_(torch.arange(48).reshape(3, 16) % 7)
+        head.bias.zero_()
     return Extractor("tiny", "0" * 64, 16, 3, prepare, means, head, "cpu")
 
 
@@ -39,7 +47,7 @@ def made_pictures():
         ids = np.array([f"{name}{row:04d}" for row in range(count)])
         patients = np.array([f"p{row // 2}" for row in range(count)])
         splits = np.array(["train", "train", "train", "validation", "test"])[np.arange(count) // 2 % 5]
-        return ImageSet(ids, findings, patients, splits, pixels.__getitem__)
+        return ImageSet(ids, label(findings), findings, patients, splits, pixels.__getitem__)
 
     return make
 
@@ -51,6 +59,8 @@ def features_of(grid_extractor):
     def of(side: ImageSet) -> Features:
         rows = np.arange(len(side.ids))
         values = grid_extractor(side.read(rows))
-        return Features(rows, values, {name: moments(values[side.findings == name]) for name in set(side.findings)})
+        names = side.labels.names
+        shown = {ALL: side.labels.shows(*names)} | {name: side.labels.shows(name) for name in names}
+        return Features(rows, values, {name: moments(values[chosen]) for name, chosen in shown.items()})
 
     return of

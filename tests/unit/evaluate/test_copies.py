@@ -8,6 +8,7 @@ from cxr.embedded.phantoms import draw_phantom, sample_visit
 from cxr.evaluate.calibration import calibrate, count_copies, count_lookups, threshold
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.sets import ImageSet
+from tests.unit.evaluate.conftest import label
 
 COUNT = 240
 FINDINGS = np.array(["a", "b"] * 30)
@@ -99,7 +100,8 @@ def test_one_in_a_hundred_is_above_the_threshold_and_less_than_a_hundred_are_ref
 def as_pictures(name: str, pixels: np.ndarray, patients: list[str] | None = None, train: float = 1.0) -> ImageSet:
     ids = np.array([f"{name}{row}" for row in range(len(pixels))])
     splits = np.where(np.arange(len(pixels)) < train * len(pixels), "train", "test")
-    return ImageSet(ids, np.array(["a", "b"] * (len(ids) // 2)), np.array(patients or ids), splits, pixels.__getitem__)
+    findings = np.array(["a", "b"] * (len(ids) // 2))
+    return ImageSet(ids, label(findings), findings, np.array(patients or ids), splits, pixels.__getitem__)
 
 
 def test_a_set_with_planted_copies_is_told_from_one_without(series, fresh):
@@ -110,7 +112,7 @@ def test_a_set_with_planted_copies_is_told_from_one_without(series, fresh):
     heard: list[int] = []
     known = calibrate(real, 500, np.random.default_rng(0), heard.append)
     found = known.index.nearest(planted)
-    copies = count_copies(known, FINDINGS, found)
+    copies = count_copies(known, label(FINDINGS), found)
     assert set(np.flatnonzero(found.scores > copies.threshold)) >= set(range(50, 60))
     assert found.rows[50:].tolist() == copied
     assert len(known.unrelated) == copies.calibrated_on == 192 and (known.unrelated > copies.threshold).mean() <= 0.01
@@ -118,12 +120,12 @@ def test_a_set_with_planted_copies_is_told_from_one_without(series, fresh):
     assert copies.findings["a"].total == 30 and copies.originals == 192 and copies.held_out.total == 48
     assert copies.patients_known and copies.same_patient.total == 192
     assert sum(heard) == count_lookups(real, 500) == 192 + 48
-    assert not count_copies(known, FINDINGS, known.index.nearest(fresh[:60])).beyond_chance
+    assert not count_copies(known, label(FINDINGS), known.index.nearest(fresh[:60])).beyond_chance
 
 
 def test_without_patients_and_held_out_pictures_it_says_so(series):
     real = as_pictures("real", series[0])
     known = calibrate(real, 150, np.random.default_rng(0))
-    copies = count_copies(known, FINDINGS[:10], known.index.nearest(series[0][:10]))
+    copies = count_copies(known, label(FINDINGS[:10]), known.index.nearest(series[0][:10]))
     assert (copies.held_out, copies.same_patient, copies.patients_known) == (None, None, False)
     assert copies.calibrated_on == 150 and copies.rate.share == 1
