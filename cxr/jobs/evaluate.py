@@ -132,9 +132,13 @@ def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[Co
         rng = np.random.default_rng([config.seed, COPIES_STREAM])
         calibration = calibrate(real, config.calibration, rng, advance)
     with progress("classifier", count_steps(len(real.part("train"))), "steps") as advance:
-        classifier = train_label_classifier(
-            real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
-        ) if job.real.vocabulary.exclusive else None
+        classifier = (
+            train_label_classifier(
+                real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
+            )
+            if job.real.vocabulary.exclusive
+            else None
+        )
     return calibration, classifier
 
 
