@@ -83,10 +83,10 @@ def as_published(body: nn.Module, folder: Path) -> bytes:
         ("cnn", 28, 10),
         ("resnet18_28", 28, 2),
         ("resnet18", 64, 10),
-        ("resnet50", 64, 2),
         ("densenet121", 64, 2),
         ("efficientnet_b0", 64, 3),
-        ("vit_b_16", 224, 2),
+        pytest.param("resnet50", 64, 2, marks=pytest.mark.slow),
+        pytest.param("vit_b_16", 224, 2, marks=pytest.mark.slow),
     ],
 )
 def test_gray_pictures_become_logits_and_every_weight_learns(name: str, size: int, classes: int):

@@ -73,7 +73,7 @@ session.join_cluster("auto", {{}})
 """
 
 
-@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("ends", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ray_never_ends_the_process_without_a_word(ends):
     done = subprocess.run([sys.executable, "-c", JOIN.format(ends=ends)], capture_output=True, text=True)
     if not ends:

@@ -74,7 +74,7 @@ def test_only_with_inception_is_it_called_what_the_field_calls_it():
 def test_quality_json_says_what_each_figure_is_of(made_pictures, measured):
     real, synthetic = made_pictures("r", 120), made_pictures("s", 30, seed=1)
     groups = measured(real, synthetic)
-    known = calibrate(real, 200, np.random.default_rng(0))
+    known = calibrate(real, 100, np.random.default_rng(0))
     copies = count_copies(known, synthetic.labels, known.index.nearest(synthetic.read(np.arange(60))))
     sources = Source("d1", "ingested images", 240, "real"), Source("d2", "generated images", 60, "made")
     quality = Quality("tiny", "w", 16, *sources, "all", groups, None, None, copies, "", ["a note"])

@@ -69,10 +69,10 @@ class Interrupted:
         return False
 
 
-@pytest.mark.parametrize("answer", ["time.sleep(2); raise SystemExit", "pass"], ids=["takes a while", "does not end"])
+@pytest.mark.parametrize("answer", ["time.sleep(0.3); raise SystemExit", "pass"], ids=["takes a while", "does not end"])
 def test_an_interrupt_returns_only_when_the_step_has_ended(store: Store, tmp_path: Path, monkeypatch, answer: str):
     """Before that it would still store, and the lease would be another's."""
-    monkeypatch.setattr(steps, "TO_END", 4)
+    monkeypatch.setattr(steps, "TO_END", 1.5)
     begun, ended = tmp_path / "begun", tmp_path / "ended"
     code = f"""
 import pathlib, signal, time

@@ -17,7 +17,7 @@ from cxr.errors import BadInput
 from cxr.prompts.lists import PromptRow, clean_prompt, read_prompts, safe_finding
 
 MARK = re.compile(r"X{4,}|(?<![^\W_])X{2,3}(?![^\W_])|_{2,}|\[\*\*[^\[\]]*\*\*\]")
-in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\r\t\",;'X_"), max_size=60)
 prompts = texts.filter(lambda text: any(map(str.isalnum, clean_prompt(text)[0])))
@@ -411,13 +411,14 @@ def test_findings_that_differ_only_in_case_are_told(tmp_path: Path):
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, suffix: str):
     path = tmp_path / f"many{suffix}"
-    write(path, [{"prompt": f"chest film {i} of XXXX", "finding": f"f{i % 9}", "seed": i} for i in range(10_000)])
+    write(path, [{"prompt": f"chest film {i} of XXXX", "finding": f"f{i % 9}", "seed": i} for i in range(4000)])
     tracemalloc.start()
     rows = sum(1 for _ in read_prompts(path, notes=lambda line: None))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert rows == 10_000
-    assert peak < 500_000, "bytes; the rows held at once would be more than five times as much"
+    assert rows == 4000
+    print(peak)
+    assert peak < 500_000, "bytes; the rows held at once would be more than twice as much"
 
 
 @pytest.mark.parametrize(
