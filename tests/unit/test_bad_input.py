@@ -250,11 +250,16 @@ def check_line(said: str, job: str, told: str) -> None:
 
 SLOWEST = [
     ("generate.py", "tiny --out {tmp}/out --prompts {tmp}/altogether.csv", "asks for 101,000,000 images"),
-    ("ingest.py", "tiny --source dicom:{tmp}/empty --out {tmp}/out", "empty: "),
-    ("finetune.py", f"tiny {SET} {OUT}", r"no record\.json"),
-    ("study.py", f"tiny {BOTH} {OUT}", r"no record\.json"),
     ("evaluate.py", f"tiny {BOTH} {OUT}", r"no record\.json"),
     ("nightly.py", f"tiny {OUT} --date 2026-11-21 --generate tinny", "no recipe is called"),
+    *(
+        pytest.param(*case, marks=pytest.mark.slow)
+        for case in (
+            ("ingest.py", "tiny --source dicom:{tmp}/empty --out {tmp}/out", "empty: "),
+            ("finetune.py", f"tiny {SET} {OUT}", r"no record\.json"),
+            ("study.py", f"tiny {BOTH} {OUT}", r"no record\.json"),
+        )
+    ),
 ]
 
 
