@@ -6,15 +6,18 @@ rows and cannot name the line that a user has to correct. Memory does not grow w
 
 import csv
 import difflib
+import gzip
+import io
 import json
 import re
 import stat
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cxr.errors import BadInput
 
@@ -82,13 +85,23 @@ def read_rows(path: Path, schema: Schema) -> tuple[Iterator[Row], ReadCursor]:
         BadInput: at once, naming the file, for a path that is no such file; while reading, for a wrong row, without
             the file's name and the row, which the cursor has.
     """
-    if (suffix := path.suffix.lower()) not in schema.suffixes:
+    if (suffix := _text_suffix(path)) not in schema.suffixes:
         kinds = ", ".join(schema.suffixes)
         raise BadInput(f"{path}: {schema.noun} are read from {kinds} files, not from {path.suffix or 'others'}")
     _require_file(path, schema)
     reader = _READERS[suffix]
     cursor = ReadCursor(schema, unit="row" if reader is _read_parquet else "line")
     return reader(path, cursor), cursor
+
+
+def _text_suffix(path: Path) -> str:
+    """How the file ends; of one that gzip has packed, how it ends without that."""
+    packed = path.suffix.lower() == ".gz" and path.with_suffix("").suffix.lower() != ".parquet"
+    return path.with_suffix("").suffix.lower() if packed else path.suffix.lower()
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def _require_file(path: Path, schema: Schema) -> None:
@@ -103,7 +116,7 @@ def _require_file(path: Path, schema: Schema) -> None:
 
 
 def _reject_other_formats(path: Path) -> None:
-    with path.open("rb") as file:
+    with _open_bytes(path) as file:
         head = file.read(4)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head:
         raise BadInput("looks like UTF-16; save it as UTF-8")
@@ -114,8 +127,16 @@ def _reject_other_formats(path: Path) -> None:
 
 def _read_lines(path: Path, cursor: ReadCursor) -> Iterator[str]:
     """Lines with their ends kept (quoted CSV cells may span some); \\n, \\r\\n and \\r all end a line."""
-    _reject_other_formats(path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    try:
+        _reject_other_formats(path)
+        yield from _decode_lines(path, cursor)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        cursor.number = 0
+        raise BadInput("is no whole gzip file; get it again") from None
+
+
+def _decode_lines(path: Path, cursor: ReadCursor) -> Iterator[str]:
+    with io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="") as file:
         try:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_CHARACTERS), ""), 1):
                 cursor.number = number
@@ -129,7 +150,7 @@ def _read_lines(path: Path, cursor: ReadCursor) -> Iterator[str]:
 
 def _locate_undecodable(path: Path) -> str:
     offset = 0
-    with path.open("rb") as file:
+    with _open_bytes(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode()
@@ -151,7 +172,7 @@ def _read_csv(path: Path, cursor: ReadCursor) -> Iterator[Row]:
     """Rows of empty cells alone, as spreadsheets leave them below a table, are skipped."""
     lines = _read_lines(path, cursor)
     first = next(lines, "")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    delimiter = "\t" if _text_suffix(path) == ".tsv" else ","
     if separator := _SEPARATOR.fullmatch(first):
         delimiter, first = separator[1], "\n"  # an empty line, so that lines are counted as the file has them
     rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True, skipinitialspace=True)

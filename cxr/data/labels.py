@@ -70,6 +70,11 @@ class Labels:
         """All that they mention."""
         return *self.present, *(self.absent or ()), *self.uncertain
 
+    def state(self, finding: str) -> str | None:
+        """The list that it is in; None where nothing is known of it."""
+        named = next((name for name in LISTS if finding in (getattr(self, name) or ())), None)
+        return named or ("absent" if self.absent is None else None)
+
     def complete(self, findings: Sequence[str]) -> "Labels":
         """The same with the absent findings named."""
         if self.absent is not None:
@@ -107,6 +112,32 @@ def content_of(row: Mapping[str, Any], findings: Sequence[str]) -> Content:
     return Content(
         present, None if absent and others <= {*absent} else absent, uncertain, row["view"], row["sex"], row["age"]
     )
+
+
+def merge_findings(labels: Labels, groups: Mapping[str, Sequence[str]]) -> Labels:
+    """What is known of groups of findings: a group is present if any of its findings is, absent if all are, uncertain
+    if none is present and any is uncertain, else unknown. Findings in no group are left out.
+
+    Args:
+        groups: by name.
+    """
+    merged = {name: _merge_states({labels.state(one) for one in members}) for name, members in groups.items()}
+    lists = {name: tuple(group for group, state in merged.items() if state == name) for name in LISTS}
+    absent = None if labels.absent is None else lists["absent"]
+    return Labels(lists["present"], absent, lists["uncertain"])
+
+
+def merge_readings(readings: Sequence[Labels]) -> Labels:
+    """What several readers or rows say of one picture: of each finding by the rule of `merge_findings`."""
+    findings = sorted({name for one in readings for name in one.findings})
+    merged = {name: _merge_states({one.state(name) for one in readings}) for name in findings}
+    present, absent, uncertain = (tuple(name for name in findings if merged[name] == state) for state in LISTS)
+    return Labels(present, None if all(one.absent is None for one in readings) else absent, uncertain)
+
+
+def _merge_states(states: set[str | None]) -> str | None:
+    certain = next((state for state in ("present", "uncertain") if state in states), None)
+    return certain or ("absent" if states == {"absent"} else None)
 
 
 def exclusive_columns(finding: pa.ChunkedArray) -> dict[str, pa.Array]:

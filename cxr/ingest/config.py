@@ -10,6 +10,8 @@ class IngestConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    findings: str = ""
+    """Findings to keep, and those to merge: Pneumonia,Effusion=Pleural Effusion; by default all of the source's."""
     size: int = Field(512, ge=28, le=4096)
     """Pixels along each side."""
     aspect: Literal["keep", "square"] = "keep"
@@ -39,5 +41,7 @@ class IngestConfig(BaseModel):
 
 
 def identity(config: IngestConfig, rows_digest: str) -> dict[str, Any]:
-    """The recipe as the record keeps it. How much may be rejected decides whether the set is made, not what it is."""
-    return {**config.model_dump(mode="json", exclude={"max_rejected"}), "rows": rows_digest}
+    """The recipe as the record keeps it. How much may be rejected decides whether the set is made, not what it is.
+    Findings stand in it where some were asked for."""
+    left_out = {"max_rejected", *(() if config.findings else ("findings",))}
+    return {**config.model_dump(mode="json", exclude=left_out), "rows": rows_digest}

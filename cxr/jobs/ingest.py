@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tyro.conf import Suppress
 
 from cxr import cli, recipes
-from cxr.data.sources import SOURCES, SourceOptions, SourceRow, parse_source
+from cxr.data.sources import SOURCES, SourceOptions, SourceRow, choose_findings, parse_source
 from cxr.ingest.config import IngestConfig
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -29,11 +29,15 @@ class Args:
     recipe: Suppress[str]
     config: cli.FromRecipe[IngestConfig]
     source: str
-    """KIND:PLACE. folder:, table:, dicom:, npz:, idx:, openi: and a path; hub:owner/name@revision; phantom:count."""
+    """KIND:PLACE. folder:, table:, dicom:, npz:, idx: and a path; a public set as downloaded: nih14:, chexpert:,
+    mimic-cxr-jpg:, padchest:, vindr:, rsna:, brax:, kermany:, covid-radiography:, openi: and its folder;
+    hub:owner/name@revision; phantom:count."""
     out: str
     """Where the set goes: a local folder or s3://bucket/prefix."""
     columns: str = ""
     """For table: which column is what, e.g. file=path,finding=label,patient_id=subject."""
+    allow_missing: bool = False
+    """Leave out pictures that the tables name and that are not there, as where a part of a set was downloaded."""
     ignore_patients: bool = False
     """Split by picture: for ids that stand for nobody, such as one for all. A patient may then be on both sides."""
     workers: int | None = None
@@ -73,7 +77,10 @@ def main(args: Args) -> int:
 def read_rows(args: Args, source: str, config: IngestConfig) -> Iterator[SourceRow]:
     """The rows of a source as the options ask for them."""
     kind, place = parse_source(source)
-    rows = SOURCES[kind](place, SourceOptions(size=config.size, seed=config.seed, columns=args.columns))
+    options = SourceOptions(
+        size=config.size, seed=config.seed, columns=args.columns, allow_missing=args.allow_missing
+    )  # fmt: skip
+    rows = choose_findings(SOURCES[kind](place, options), config.findings, SOURCES[kind].findings)
     return (replace(row, patient_id=None) for row in rows) if args.ignore_patients else rows
 
 

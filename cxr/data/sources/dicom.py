@@ -37,7 +37,7 @@ NO_PATIENT = ""
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """The fields kept of a file's header while the tree is read."""
 
     patient: str = NO_PATIENT  # sha256 of the id; leaves the reader as a number only
@@ -96,15 +96,15 @@ def dicom_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
         )
 
 
-def _read_headers(paths: list[Path], root: Path) -> tuple[list[tuple[Path, _Header]], list[Path]]:
+def _read_headers(paths: list[Path], root: Path) -> tuple[list[tuple[Path, Header]], list[Path]]:
     """The DICOM files with their headers, and the files of other kinds. A file named .dcm counts as the first."""
     found, others = [], []
     for path in paths:
-        header = None if path.suffix.casefold() in OTHER_SUFFIXES else _read_header(path, root)
+        header = None if path.suffix.casefold() in OTHER_SUFFIXES else read_header(path, root)
         if header is None and (path.suffix.casefold() in OTHER_SUFFIXES or _is_other_kind(path)):
             others.append(path)
             continue
-        header = header or _Header()
+        header = header or Header()
         found.append((path, replace(header, pictured=header.pictured and path.name.upper() != "DICOMDIR")))
         if found[-1][1].pictured:
             _check_location(path, root, found[-1][1], len(found))
@@ -134,7 +134,7 @@ def _first_folder(path: Path, root: Path) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
-def _check_location(path: Path, root: Path, header: _Header, number: int) -> None:
+def _check_location(path: Path, root: Path, header: Header, number: int) -> None:
     """Messages name no folder: it may bear a person's name."""
     if path.is_symlink():
         require_below(path, root, _file_label(number))
@@ -150,8 +150,9 @@ def _check_location(path: Path, root: Path, header: _Header, number: int) -> Non
         )
 
 
-def _read_header(path: Path, root: Path) -> _Header | None:
-    """The header without identifying fields; None for a file that is no DICOM file."""
+def read_header(path: Path, root: Path | None = None) -> Header | None:
+    """The header without identifying fields; None for a file that is no DICOM file. Below a root, folders are compared
+    with the patient's name."""
     try:
         with warnings.catch_warnings(action="ignore"):
             header = read_dataset(path, stop_before_pixels=True, specific_tags=[*TAGS, HAS_PICTURE, "SOPClassUID"])
@@ -160,14 +161,15 @@ def _read_header(path: Path, root: Path) -> _Header | None:
     except RejectedImage:
         return None
     except Exception:  # of damaged files pydicom raises whatever it stumbles on
-        return _Header()
-    return _Header(
+        return Header()
+    return Header(
         patient=hashlib.sha256(patient.encode()).hexdigest() if patient else NO_PATIENT,
         view=view.upper() if view.upper() in VIEWS else None,
         sex=parse_sex(sex),
         age=None if (years := parse_age(age)) is None else min(years, MAX_AGE),
         pictured=pictured,
-        named_after=_is_named_after(_first_folder(path, root), [patient, *name.replace("=", "^").split("^")]),
+        named_after=root is not None
+        and _is_named_after(_first_folder(path, root), [patient, *name.replace("=", "^").split("^")]),
     )
 
 

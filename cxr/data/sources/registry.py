@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cxr.data.sources.arrays import idx_rows, npz_rows
@@ -9,8 +10,10 @@ from cxr.data.sources.dicom import dicom_rows
 from cxr.data.sources.digits import digits_rows
 from cxr.data.sources.folder import folder_rows
 from cxr.data.sources.hub import DEFAULT_DATASET, hub_rows
+from cxr.data.sources.layouts import LAYOUTS
 from cxr.data.sources.openi import openi_rows
 from cxr.data.sources.phantom import phantom_rows
+from cxr.data.sources.published import published_rows
 from cxr.data.sources.row import Source, SourceOptions, SourceRow
 from cxr.data.sources.table import table_rows
 from cxr.errors import BadInput, nearest
@@ -25,6 +28,7 @@ class SourceKind:
     rows: Source
     place: str  # what its place is, for a user who gave none
     default: str = ""  # the place where none is given
+    findings: str = ""  # what --findings is where none is given; "" for the source's own
 
     def __call__(self, place: str, options: SourceOptions) -> Iterator[SourceRow]:
         return self.rows(place, options)
@@ -48,6 +52,14 @@ SOURCES = {
     "phantom": SourceKind(
         phantom_rows, "a number of pictures; a seed and findings if you like: 200,7,normal+pneumonia", "200"
     ),
+    **{
+        kind: SourceKind(
+            partial(published_rows, kind),
+            f"the folder of {forms[0].title} as it was downloaded",
+            findings=forms[0].merged,
+        )
+        for kind, forms in LAYOUTS.items()
+    },
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr.data.boxes import Box
 from cxr.data.labels import Labels
 from cxr.progress import note
 
@@ -29,6 +30,7 @@ class SourceRow:
     split: str | None = None  # the publisher's own: train, validation or test
     source: str = ""  # in words, without a local path
     licence: str = "unstated"
+    boxes: tuple[Box, ...] = ()  # of its findings
     mark: str = ""  # another for other content; none where that is fixed, or was not there when it was listed
 
     @property
@@ -45,6 +47,7 @@ class SourceOptions:
     seed: int = 0  # of phantoms whose place names none
     columns: str = ""  # of a table: "file=path,finding=label", ours=theirs
     root: Path | None = None  # what a table's files are relative to; by default the table's folder
+    allow_missing: bool = False  # pictures that tables name and that are not there are left out
     notes: Callable[[str], None] = note  # gets a line for each thing the user should know
 
 

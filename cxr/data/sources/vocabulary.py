@@ -21,6 +21,8 @@ _PATIENTS = (r"(person\d+)_.*", r"(?:NORMAL2-)?(IM-\d{4})-.*", r"(\d{8})_\d{3}")
 
 def escape_unprintable(name: str) -> str:
     """The name with control characters, lone surrogates and backslashes escaped; different names stay different."""
+    if name.isprintable() and "\\" not in name:
+        return name
     return "".join(c if c.isprintable() and c != "\\" else repr(c)[1:-1] for c in name)
 
 

@@ -3,7 +3,16 @@ import pyarrow as pa
 import pytest
 
 from cxr.data.catalog import read_set
-from cxr.data.labels import LISTS, LabelPolicy, Labels, Vocabulary, exclusive_columns, label_matrix
+from cxr.data.labels import (
+    LISTS,
+    LabelPolicy,
+    Labels,
+    Vocabulary,
+    exclusive_columns,
+    label_matrix,
+    merge_findings,
+    merge_readings,
+)
 from cxr.prompts.lists import NO_FINDING
 
 FINDINGS = ("Effusion", "Mass", "Nodule")
@@ -50,6 +59,36 @@ def test_findings_that_exclude_each_other_are_a_special_case_of_lists() -> None:
     assert columns["present"].to_pylist() == [["Mass"], [], ["Nodule"]]
     assert columns["absent"].to_pylist() == [["Nodule"], [], ["Mass"]]
     assert columns["uncertain"].to_pylist() == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("labels", "state"),
+    [
+        (Labels(("Mass",), ("Nodule",)), "present"),
+        (Labels(("Mass",), (), ("Nodule",)), "present"),
+        (Labels((), ("Mass", "Nodule")), "absent"),
+        (Labels(("Effusion",), None), "absent"),
+        (Labels((), ("Mass",), ("Nodule",)), "uncertain"),
+        (Labels((), (), ("Nodule",)), "uncertain"),
+        (Labels((), ("Mass",)), None),
+        (Labels(), None),
+    ],
+)
+def test_a_merged_finding_is_present_if_any_is_and_absent_if_all_are(labels: Labels, state: str | None) -> None:
+    assert merge_findings(labels, {"Lesion": ("Mass", "Nodule")}).state("Lesion") == state
+
+
+def test_merging_keeps_nothing_of_findings_that_were_not_asked_for() -> None:
+    labels = Labels(("Mass",), ("Effusion",), ("Nodule",))
+    assert merge_findings(labels, {"Fluid": ("Effusion",), "Nodule": ("Nodule",)}) == Labels(
+        (), ("Fluid",), ("Nodule",)
+    )
+
+
+def test_readers_of_one_picture_are_merged_as_findings_are() -> None:
+    first, second = Labels(("Mass",), ("Effusion", "Nodule")), Labels((), ("Effusion", "Mass"), ("Nodule",))
+    assert merge_readings([first, second]) == Labels(("Mass",), ("Effusion",), ("Nodule",))
+    assert merge_readings([Labels.only("Mass"), Labels.only("Nodule")]) == Labels(("Mass", "Nodule"), None)
 
 
 def test_a_set_of_version_01_is_read_as_exclusive(stored_set) -> None:
