@@ -7,6 +7,8 @@ gap is wide because the tail grows with the square of the pictures, and one fals
 mirrored and rotated copies are not looked for.
 """
 
+from typing import Protocol
+
 import cv2
 import numpy as np
 from scipy.sparse import coo_array
@@ -18,33 +20,48 @@ MAX_DIFFERING_BITS = 8  # of 64 that may differ
 MIN_CORRELATION = 0.9
 BLUR = 2.5  # pixels of a thumbnail
 MIN_CONTRAST = 1.0  # gray levels; what is flatter holds nothing to compare
-HASHES_AT_ONCE = 1 << 24  # pairs
+HASHES_AT_ONCE = 1 << 22  # pairs
 PAIRS_AT_ONCE = 1 << 12
-PICTURES_AT_ONCE = 1 << 12
+PICTURES_AT_ONCE = 1 << 13  # whose details, 8 kB each, are in memory, twice
+FILTERED_AT_ONCE = 1 << 9  # pictures
 
 
-def group_near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
+class Thumbnails(Protocol):
+    """An array uint8 [N, 64, 64] of `images.make_thumbnail`, or what reads parts of one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray: ...
+
+
+def group_near_duplicates(thumbnails: Thumbnails) -> np.ndarray:
     """Group numbers, int [N] from 0: pictures linked directly or through others share one.
 
     Compares every pair of hashes in blocks: 64-bit words are so quick to compare that an index over parts of the hash
-    (with 9 parts of 7 bits, half of them alike in all chests) gains little.
-
-    Args:
-        thumbnails: uint8 [N, 64, 64], as `images.make_thumbnail` makes them.
+    (with 9 parts of 7 bits, half of them alike in all chests) gains little. Memory is 8 bytes a picture and what two
+    blocks need, whose details are computed when they are compared.
     """
+    count = len(thumbnails)
+    blocks = [slice(start, min(start + PICTURES_AT_ONCE, count)) for start in range(0, count, PICTURES_AT_ONCE)]
+    groups, hashes = np.arange(count), np.empty(count, np.uint64)
+    for block in blocks:
+        hashes[block] = perceptual_hashes(_check_thumbnails(thumbnails[block]))
+    for number, block in enumerate(blocks):
+        own = _detail_vectors(thumbnails[block])
+        for other in blocks[number:]:
+            first, second = _pair_similar_hashes(hashes, block, other)
+            apart = groups[first] != groups[second]
+            first, second = first[apart], second[apart]
+            needed, where = np.unique(second, return_inverse=True)
+            theirs = _detail_vectors(thumbnails[needed]) if len(needed) else own
+            alike = _correlate_pairs(own, first - block.start, theirs, where) >= MIN_CORRELATION
+            groups = join_groups(groups, first[alike], second[alike])
+    return groups
+
+
+def _check_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
     if thumbnails.dtype != np.uint8 or thumbnails.shape[1:] != (THUMBNAIL, THUMBNAIL):
         raise ValueError(f"not uint8 [N, {THUMBNAIL}, {THUMBNAIL}] thumbnails: {thumbnails.dtype} {thumbnails.shape}")
-    count = len(thumbnails)
-    groups = np.arange(count)
-    hashes, details = perceptual_hashes(thumbnails), _detail_vectors(thumbnails)
-    step = max(1, HASHES_AT_ONCE // max(count, 1))
-    for start in range(0, count, step):
-        first, second = _pair_similar_hashes(hashes, start, start + step)
-        apart = groups[first] != groups[second]
-        first, second = first[apart], second[apart]
-        alike = _correlate_pairs(details, first, second) >= MIN_CORRELATION
-        groups = join_groups(groups, first[alike], second[alike])
-    return groups
+    return thumbnails
 
 
 def join_groups(groups: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -65,10 +82,10 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _detail_vectors(thumbnails: np.ndarray) -> np.ndarray:
-    """float16 [N, 4096] of mean 0 and norm 1 (0 for flat ones, which then correlate with nothing): 8 kB a picture."""
+    """float16 [N, 4096] of mean 0 and norm 1; 0 for flat ones, which then correlate with nothing."""
     details = np.empty((len(thumbnails), THUMBNAIL**2), np.float16)
-    for start in range(0, len(thumbnails), PICTURES_AT_ONCE):
-        rows = slice(start, start + PICTURES_AT_ONCE)
+    for start in range(0, len(thumbnails), FILTERED_AT_ONCE):
+        rows = slice(start, start + FILTERED_AT_ONCE)
         sharp = [t - cv2.GaussianBlur(t, (0, 0), BLUR) for t in thumbnails[rows].astype(np.float32)]
         flat = np.array(sharp).reshape(-1, THUMBNAIL**2)
         flat -= flat.mean(axis=1, keepdims=True)
@@ -77,18 +94,23 @@ def _detail_vectors(thumbnails: np.ndarray) -> np.ndarray:
     return details
 
 
-def _pair_similar_hashes(hashes: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows start..stop paired with later rows whose hash is near."""
-    differing = np.bitwise_count(hashes[start:stop, None] ^ hashes[None, start:])
-    first, second = np.nonzero(differing <= MAX_DIFFERING_BITS)
-    later = second > first
-    return first[later] + start, second[later] + start
+def _pair_similar_hashes(hashes: np.ndarray, block: slice, other: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a block paired with later rows of another whose hash is near."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    step = max(1, HASHES_AT_ONCE // (other.stop - other.start))
+    for start in range(block.start, block.stop, step):
+        differing = np.bitwise_count(hashes[start : min(start + step, block.stop), None] ^ hashes[None, other])
+        first, second = np.nonzero(differing <= MAX_DIFFERING_BITS)
+        later = second + other.start > first + start
+        found.append((first[later] + start, second[later] + other.start))
+    first, second = (np.concatenate(side) for side in zip(*found, strict=True))
+    return first, second
 
 
-def _correlate_pairs(details: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _correlate_pairs(own: np.ndarray, first: np.ndarray, theirs: np.ndarray, second: np.ndarray) -> np.ndarray:
     found = np.empty(len(first), np.float32)
     for start in range(0, len(first), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        pair = (details[rows[part]].astype(np.float32) for rows in (first, second))
+        pair = (details[rows[part]].astype(np.float32) for details, rows in ((own, first), (theirs, second)))
         found[part] = np.einsum("nd,nd->n", *pair)
     return found

@@ -1,11 +1,11 @@
 """What is odd about a source's rows and pictures: noted, or refused before a set is made of it."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cxr.data.sources import SourceRow
 from cxr.data.splits import require_official_split, require_patients
@@ -36,6 +36,24 @@ class LabelledRows:
             yield f"{self.left_out:,} of {kept + self.left_out:,} pictures have no label and are left out"
 
 
+def require_one_finding(row: SourceRow) -> None:
+    """`BadInput` if a picture shows several of findings that exclude each other, or none of them."""
+    present = row.labels.present
+    if row.exclusive and len(present) != 1:
+        shown = " and ".join(map(repr, present)) or "none of its findings"
+        raise BadInput(
+            f"--source: {row.name!r} shows {shown}, where each picture shows one finding and no other; correct its "
+            "label, or give the findings as columns or lists of a table, which may show several"
+        )
+
+
+def refuse_repeated_names(names: pa.ChunkedArray) -> None:
+    counts = pc.value_counts(names)
+    if len(counts) < len(names):
+        name = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"]
+        raise BadInput(f"--source: {name.as_py()!r} is there twice; give each picture a name of its own")
+
+
 def describe_odd_names(findings: Iterable[str]) -> Iterator[str]:
     spellings: dict[str, list[str]] = {}
     for finding in sorted(findings):
@@ -45,10 +63,13 @@ def describe_odd_names(findings: Iterable[str]) -> Iterator[str]:
             yield f"findings {first!r} and {others[0]!r} differ in upper and lower case only; they become two classes"
 
 
-def describe_odd_patients(patient_ids: list[str | None]) -> Iterator[str]:
+def describe_odd_patients(patient_ids: pa.ChunkedArray) -> Iterator[str]:
     """A line on an id that so many pictures have that it may stand for nobody."""
-    counts = Counter(filter(None, patient_ids))
-    (patient, count), total = (counts.most_common(1) or [("", 0)])[0], len(patient_ids)
+    counts, total = pc.value_counts(patient_ids.drop_null()), len(patient_ids)
+    if not len(counts):
+        return
+    most = counts[pc.index(counts.field("counts"), pc.max(counts.field("counts"))).as_py()].as_py()
+    patient, count = most["values"], most["counts"]
     if count >= MANY_PICTURES and count > MANY_SHARE * total:
         yield (
             f"{count:,} of {total:,} pictures name one patient, {patient!r}, and stay on one side of the split; if the "

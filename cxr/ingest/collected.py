@@ -1,106 +1,196 @@
-"""What came through the loader, put together: each picture once, none whose findings contradict each other."""
+"""What came through the loader, put together: each picture once, none whose labels contradict each other.
 
+Columns and not rows, thumbnails in a file: about 1 kB of memory a picture.
+"""
+
+import base64
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.artifact import unit_key
 from cxr.artifact.keys import COMMITS, IMAGES
-from cxr.data.labels import Labels
+from cxr.data.labels import LISTS, LabelPolicy, Labels, Vocabulary, label_matrix
 from cxr.errors import BadInput
 from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, IngestJob
-from cxr.ingest.units import RefusedImage, StoredImage, list_refusals, read_units
+from cxr.ingest.units import RefusedImage, ThumbnailFile, list_refusals, read_units
 from cxr.store import json_lines
+from cxr.tables import batched
+
+THUMBNAILS = "thumbnails"  # of the job's folder: those of all stored pictures, in the source's order
+ROWS_AT_ONCE = 1 << 14  # whose labels are Python's for a moment
+LISTED_AT_ONCE = 1 << 14  # keys of stored objects
+STORED = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("image_id", pa.string()),
+        ("key", pa.string()),
+        ("size", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class CollectedImages:
     """All images that the loader accepted, by image_id, each picture once."""
 
-    kept: list[StoredImage]
-    rows: list[dict[str, Any]]  # of the plan, one for each of `kept`, with `finding`: the folder of its labels
-    repeated: list[tuple[dict[str, Any], dict[str, Any]]]  # of the plan: a row, and one of the same pixels, dropped
-    contradicting: list[list[dict[str, Any]]]  # of the plan: rows of the same pixels and several findings, all dropped
+    vocabulary: Vocabulary
+    plan: pa.Table  # of all rows
+    kept: pa.Table  # of schema STORED, and `place`: where in the file of thumbnails
+    folder: Path  # that has this file
+    repeated: list[tuple[int, int]]  # rows of the plan: one, and one of the same pixels, dropped
+    contradicting: list[list[int]]  # rows of the plan: the same pixels under contradicting labels, all dropped
     orphans: list[str]  # keys of stored pictures that the catalog will not list
     refused: list[RefusedImage]
 
-    def column(self, name: str) -> list[Any]:
-        return [row[name] for row in self.rows]
+    @cached_property
+    def rows(self) -> pa.Table:
+        """Of the plan, those that are kept."""
+        return self.plan.take(self.kept["row"])
+
+    @property
+    def thumbnails(self) -> ThumbnailFile:
+        return ThumbnailFile(self.folder / THUMBNAILS, self.kept["place"].to_numpy())
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """As `label_matrix` of all findings: 1 present, 0 absent, not a number: uncertain or unknown."""
+        parts = [label_matrix(part, self.vocabulary.findings, LabelPolicy()) for part in self.labelled_parts()]
+        return np.concatenate(parts)
+
+    @cached_property
+    def uncertain(self) -> np.ndarray:
+        """Which findings of which pictures are, bool [N, F]."""
+        rows, findings = self.rows, self.vocabulary.findings
+        return (label_matrix(rows, findings, LabelPolicy(uncertain="present")) == 1) & (self.labels != 1)
+
+    def labelled_parts(self) -> Iterator[pa.Table]:
+        """`rows` piece by piece, with all absent findings named and `finding`, the folder."""
+        for start in range(0, len(self.rows), ROWS_AT_ONCE):
+            yield name_absent(self.rows.slice(start, ROWS_AT_ONCE), self.vocabulary.findings)
+
+    def folder_of(self, row: int) -> str:
+        """Of a row of the plan."""
+        return read_labels(self.plan, row).folder(self.vocabulary.findings)
 
 
 def collect_images(job: IngestJob) -> CollectedImages:
     """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
-    planned = read_plan(job)
-    alike: dict[str, list[StoredImage]] = {}
-    refused = []
-    for unit in read_units(job.store, range(job.units)):
-        refused += unit.refused
-        for found in unit.kept:
-            alike.setdefault(found.image_id, []).append(found)
-    findings = {image_id: {planned[found.row]["finding"] for found in same} for image_id, same in alike.items()}
-    contradicting = [[planned[one.row] for one in same] for name, same in alike.items() if len(findings[name]) > 1]
-    agreeing = [same for name, same in alike.items() if len(findings[name]) == 1]
-    repeated = sorted((found.row, same[0].row) for same in agreeing for found in same[1:])
-    kept = sorted((same[0] for same in agreeing), key=lambda found: found.image_id)  # splits follow no source's order
-    orphans = {found.key for found in job.store.list(IMAGES)} - {found.key for found in kept}
-    return CollectedImages(
-        kept,
-        [planned[found.row] for found in kept],
-        [(planned[first], planned[row]) for row, first in repeated],
-        contradicting,
-        sorted(orphans),
-        refused,
-    )
+    stored, refused = read_stored(job)
+    stored = stored.sort_by([("image_id", "ascending"), ("row", "ascending")])  # splits follow no source's order
+    plan, findings = pq.read_table(job.plan), job.vocabulary.findings
+    same = pc.run_end_encode(stored["image_id"].combine_chunks())
+    ends = same.run_ends.to_numpy()
+    starts = np.append(0, ends)[:-1]
+    rows, keep = stored["row"].to_numpy(), np.zeros(len(stored), bool)
+    keep[starts] = True
+    repeated, contradicting = [], []
+    for run in np.flatnonzero(ends - starts > 1).tolist():
+        alike = rows[starts[run] : ends[run]].tolist()
+        if contradict([read_labels(plan, row).complete(findings) for row in alike]):
+            contradicting.append(alike)
+            keep[starts[run]] = False
+        else:
+            repeated += [(alike[0], row) for row in alike[1:]]
+    kept = stored.filter(keep)
+    orphans = list_orphans(job, kept["key"].combine_chunks())
+    contradicting.sort()
+    repeated.sort(key=lambda pair: pair[::-1])
+    return CollectedImages(job.vocabulary, plan, kept, job.folder, repeated, contradicting, orphans, refused)
 
 
-def read_plan(job: IngestJob) -> list[dict[str, Any]]:
-    """The rows of the plan, with all lists of labels and `finding`, the folder's name."""
-    findings, rows = job.vocabulary.findings, pq.read_table(job.plan).to_pylist()
-    for row in rows:
-        absent = None if row["absent"] is None else tuple(row["absent"])
-        labels = Labels(tuple(row["present"]), absent, tuple(row["uncertain"]))
-        row |= {"finding": labels.folder(findings), **labels.as_columns(findings)}
-    return rows
+def read_stored(job: IngestJob) -> tuple[pa.Table, list[RefusedImage]]:
+    """What the units have stored and refused, in the source's order; their thumbnails go into a file."""
+    batches, refused = [], []
+    with (job.folder / THUMBNAILS).open("wb") as file:
+        for units in batched(read_units(job.store, range(job.units)), max(1, ROWS_AT_ONCE // job.config.unit_images)):
+            kept = [one for unit in units for one in unit.kept]
+            refused += [one for unit in units for one in unit.refused]
+            batches.append(pa.table({name: [getattr(one, name) for one in kept] for name in STORED.names}, STORED))
+            file.writelines(base64.b64decode(one.thumbnail) for one in kept)
+    stored = pa.concat_tables(batches)
+    return stored.append_column("place", pa.array(np.arange(len(stored)))), refused
+
+
+def read_labels(plan: pa.Table, row: int) -> Labels:
+    present, absent, uncertain = (plan[name][row].as_py() for name in LISTS)
+    return Labels(tuple(present), None if absent is None else tuple(absent), tuple(uncertain))
+
+
+def contradict(labels: list[Labels]) -> bool:
+    """Whether a finding is present by one and absent by another, whose absent findings are named."""
+    present = {name for one in labels for name in one.present}
+    return any(name in present for one in labels for name in one.absent or ())
+
+
+def list_orphans(job: IngestJob, kept: pa.Array) -> list[str]:
+    """Keys of stored pictures that are none of `kept`."""
+    orphans: list[str] = []
+    for listed in batched(job.store.list(IMAGES), LISTED_AT_ONCE):
+        keys = pa.array([found.key for found in listed], pa.string())
+        orphans += keys.filter(pc.invert(pc.is_in(keys, value_set=kept))).to_pylist()
+    return sorted(orphans)
+
+
+def name_absent(rows: pa.Table, findings: tuple[str, ...]) -> pa.Table:
+    """The rows with all absent findings named and `finding`, the folder's name."""
+    lists = zip(*(rows[name].to_pylist() for name in LISTS), strict=True)
+    labels = [Labels(tuple(p), None if a is None else tuple(a), tuple(u)) for p, a, u in lists]
+    absent = pa.array([one.complete(findings).absent for one in labels], rows.schema.field("absent").type)
+    rows = rows.set_column(rows.schema.get_field_index("absent"), rows.schema.field("absent"), absent)
+    return rows.append_column("finding", pa.array([one.folder(findings) for one in labels], pa.string()))
 
 
 def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
-    """A line on pictures that are there under several findings; `BadInput` if they and the refused are too many."""
+    """A line on pictures whose labels contradict each other; `BadInput` if they and the refused are too many."""
     if not read.contradicting:
         return []
     count = sum(map(len, read.contradicting))
-    pairs = Counter(" and ".join(sorted({row["finding"] for row in rows})) for rows in read.contradicting)
+    pairs = Counter(" and ".join(sorted(set(map(read.folder_of, rows)))) for rows in read.contradicting)
     commonest = "; ".join(f"{number:,} x {names}" for names, number in pairs.most_common(TOLD_REASONS))
     problem = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
     if count + len(read.refused) > job.config.max_rejected * job.images:
         job.store.put(REJECTED_KEY, encode_rejections(read))
         raise BadInput(
-            f"--source: {problem}: {count:,} files of {job.images:,}, whose findings contradict each other; "
-            f"{job.store.uri}/{REJECTED_KEY} names them; one finding a picture is read, several are not yet: keep each "
-            "in one folder, or have all of them left out with --max-rejected 1"
+            f"--source: {problem}: {count:,} files of {job.images:,}, whose labels contradict each other; "
+            f"{job.store.uri}/{REJECTED_KEY} names them; keep each picture once, with all its findings, or have all of "
+            "them left out with --max-rejected 1"
         )
     return [f"{problem}: nobody can tell which is right, so all {count:,} are left out; {REJECTED_KEY} names them"]
 
 
-def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> None:
-    """`BadInput` if a finding has no picture left; what was refused will be read again, as it may have been mended."""
-    planned = {name for row in pq.read_table(job.plan, columns=["present"])["present"].to_pylist() for name in row}
-    if lost := sorted(planned - {name for row in read.column("present") for name in row}):
+def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> list[str]:
+    """A line on findings that have no picture left; `BadInput` where they exclude each other, or if no picture is left.
+    What was refused will be read again, as it may have been mended."""
+    planned, kept = (set(pc.list_flatten(rows["present"]).unique().to_pylist()) for rows in (read.plan, read.rows))
+    lost = ", ".join(map(repr, sorted(planned - kept)))
+    if lost and (read.vocabulary.exclusive or not len(read.kept)):
         job.store.put(REJECTED_KEY, encode_rejections(read))
         job.store.delete({unit_key(COMMITS, refused.row // job.config.unit_images) for refused in read.refused})
         raise BadInput(
-            f"--source: no picture of {', '.join(map(repr, lost))} can be used; {job.store.uri}/{REJECTED_KEY} says "
+            f"--source: no picture of {lost} can be used; {job.store.uri}/{REJECTED_KEY} says "
             "why; mend them and run the same command again, or leave the finding out and give another --out"
         )
+    return [f"no picture of {lost} can be used; {REJECTED_KEY} says why"] if lost else []
 
 
 def encode_rejections(read: CollectedImages) -> bytes:
     """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
-    repeated = [{"name": row["name"], "reason": "same pixels as another picture"} for _, row in read.repeated]
+    names = read.plan["name"]
+    repeated = [{"name": names[row].as_py(), "reason": "same pixels as another picture"} for _, row in read.repeated]
     contradicting = [
-        {"name": row["name"], "reason": f"same pixels as a picture of another finding (this one: {row['finding']})"}
+        {
+            "name": names[row].as_py(),
+            "reason": f"same pixels as a picture of another finding (this one: {read.folder_of(row)})",
+        }
         for rows in read.contradicting
         for row in rows
     ]
@@ -108,8 +198,13 @@ def encode_rejections(read: CollectedImages) -> bytes:
 
 
 def describe_near_contradictions(read: CollectedImages, near: np.ndarray) -> list[str]:
-    findings: dict[int, set[str]] = {}
-    for group, finding in zip(near.tolist(), read.column("finding"), strict=True):
-        findings.setdefault(group, set()).add(finding)
-    count = sum(len(found) > 1 for found in findings.values())
+    """A line on groups of near-duplicates of which one shows what another has not.
+
+    Args:
+        near: int [N], `group_near_duplicates` of the kept pictures.
+    """
+    present, absent = (np.zeros((near.max() + 1, read.labels.shape[1]), bool) for _ in range(2))
+    np.logical_or.at(present, near, read.labels == 1)
+    np.logical_or.at(absent, near, read.labels == 0)
+    count = int((present & absent).any(axis=1).sum())
     return [f"{count:,} groups of near-duplicates are there under several findings; they are kept"] if count else []

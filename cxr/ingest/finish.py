@@ -1,18 +1,20 @@
-"""The end of an ingested set: duplicates, splits, catalog, report, card. In memory: about 5 kB an image."""
+"""The end of an ingested set: duplicates, splits, catalog, report, card. In memory: about 1 kB an image."""
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, PLAN_KEY, SHEET_KEY
 from cxr.artifact.metrics import LabelMetrics
 from cxr.data.catalog import CATALOG
 from cxr.data.duplicates import group_near_duplicates
-from cxr.data.images import THUMBNAIL
-from cxr.data.labels import LISTS
 from cxr.data.splits import (
     PARTS,
     Split,
@@ -34,14 +36,13 @@ from cxr.ingest.collected import (
 )
 from cxr.ingest.job import REJECTED_KEY, IngestJob
 from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
-from cxr.ingest.units import decode_thumbnails
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.report.pages import render
-from cxr.store import Store, StoredObject, parquet
+from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import resolve
 
 REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
-DESCRIBED = (*LISTS, "finding", "text", "patient_id", "view", "sex", "age", "source", "licence")
+TEXTS_AT_ONCE = 1 << 12
 
 
 def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], None]) -> Record:
@@ -51,27 +52,28 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
         BadInput: what came through cannot be split as asked, or a finding has no picture left.
     """
     read = collect_images(job)
-    contradictions = refuse_contradictions(job, read)
-    refuse_lost_findings(job, read)
-    thumbnails = decode_thumbnails(read.kept, THUMBNAIL)
-    near = group_near_duplicates(thumbnails)
-    groups = merge_groups(read.column("patient_id"), near)
-    split, warnings = split_images(job, read, groups, near)
-    warnings = contradictions + warnings + describe_near_contradictions(read, near) + describe_long_texts(read)
+    warnings = refuse_contradictions(job, read) + refuse_lost_findings(job, read)
+    near = group_near_duplicates(read.thumbnails)
+    groups = merge_groups(read.rows["patient_id"].to_pylist(), near)
+    split, wrong = split_images(job, read, groups, near)
+    warnings += wrong + describe_near_contradictions(read, near) + describe_long_texts(read.rows["text"])
     for line in warnings:
         note(line)
-    report = build_split_report(read, thumbnails, near, groups, split, warnings, job.config.seed)
+    report = build_split_report(read, near, groups, split, warnings, job.config.seed)
     job.store.delete(read.orphans)
-    catalog = build_catalog(read, split)
+    write_catalog(job.folder / CATALOG_KEY, read, split)
     pieces = {
-        CATALOG_KEY: parquet(catalog),
         REJECTED_KEY: encode_rejections(read),
         REPORT_KEY: render_markdown(report).encode(),
         PICTURE_KEY: draw_report(report),
-        SHEET_KEY: contact_sheet(read_first_images(job.store, catalog)),
-        CARD_KEY: render_card(job, read, split).encode(),
+        SHEET_KEY: contact_sheet(read_first_images(job.store, read, report)),
+        CARD_KEY: render_card(job, read, report).encode(),
     }
-    objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
+    objects = [
+        job.store.read_back(PLAN_KEY),
+        put_file(job.store, CATALOG_KEY, job.folder / CATALOG_KEY),
+        *(job.store.put(key, data) for key, data in pieces.items()),
+    ]
     return build_record(job, read, split, objects, timings)
 
 
@@ -79,15 +81,14 @@ def split_images(
     job: IngestJob, read: CollectedImages, groups: np.ndarray, near: np.ndarray
 ) -> tuple[Split, list[str]]:
     """The split as configured, and what a user must know about it."""
-    config, findings, patients = job.config, read.column("present"), read.column("patient_id")
+    config, findings, patients = job.config, *(read.rows[name].to_pylist() for name in ("present", "patient_id"))
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
-        split, warnings = keep_official_split(
-            read.column("split"), findings, patients, near, groups, config.folds, config.seed
-        )
+        official = read.rows["split"].to_pylist()
+        split, warnings = keep_official_split(official, findings, patients, near, groups, config.folds, config.seed)
         return split, warnings + describe_copies_across_parts(read)
     warnings = []
-    if unknown := sum(patient is None for patient in patients):
+    if unknown := read.rows["patient_id"].null_count:
         warnings.append(
             f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
             "on both sides"
@@ -99,82 +100,94 @@ def split_images(
 
 def describe_copies_across_parts(read: CollectedImages) -> list[str]:
     """A line for each part that has lost pictures because another has them too."""
-    dropped = Counter(again["split"] for first, again in read.repeated if again["split"] != first["split"])
+    parts = read.plan["split"]
+    pairs = ((parts[first].as_py(), parts[again].as_py()) for first, again in read.repeated)
+    dropped = Counter(part for kept, part in pairs if part != kept)
     return [
         f"{count:,} pictures are in more than one part; the copy in {part} was dropped"
         for part, count in sorted(dropped.items())
     ]
 
 
-def describe_long_texts(read: CollectedImages) -> list[str]:
+def describe_long_texts(texts: pa.ChunkedArray) -> list[str]:
     """A line on texts whose ends a text encoder will not see, if there are any."""
-    texts = [text for text in read.column("text") if text]
+    given = texts.filter(pc.greater(pc.utf8_length(texts), 0))
+    if not len(given):
+        return []
     tiny = resolve("tiny").path
-    count = family_of(tiny).count_too_long(tiny, texts) if texts else 0
+    parts = (given.slice(start, TEXTS_AT_ONCE).to_pylist() for start in range(0, len(given), TEXTS_AT_ONCE))
+    count = family_of(tiny).count_too_long(tiny, chain.from_iterable(parts))
     note = (
-        f"{count} of {len(texts)} texts are longer than the 77 tokens that a text encoder reads (in the embedded "
+        f"{count} of {len(given)} texts are longer than the 77 tokens that a text encoder reads (in the embedded "
         "model's vocabulary; Stable Diffusion's needs fewer for most): their ends will not be seen"
     )
     return [note] if count else []
 
 
 def build_split_report(
-    read: CollectedImages,
-    thumbnails: np.ndarray,
-    near: np.ndarray,
-    groups: np.ndarray,
-    split: Split,
-    warnings: list[str],
-    seed: int,
+    read: CollectedImages, near: np.ndarray, groups: np.ndarray, split: Split, warnings: list[str], seed: int
 ) -> SplitReport:
-    findings, views = read.column("finding"), read.column("view")
+    views, sexes = (read.rows[name].to_pylist() for name in ("view", "sex"))
     rng = np.random.default_rng(seed)
     return SplitReport(
-        findings=findings,
+        vocabulary=read.vocabulary,
+        labels=read.labels,
+        uncertain=read.uncertain,
         split=split.split,
-        groups=groups.tolist(),
+        groups=groups,
         views=views,
-        sexes=read.column("sex"),
-        ages=read.column("age"),
+        sexes=sexes,
+        ages=read.rows["age"].to_pylist(),
         rejected=len(read.refused),
         repeated=len(read.repeated),
         near_duplicates=int((np.bincount(near) > 1).sum()),
-        baselines=measure_baselines(thumbnails, findings, views, groups.tolist(), split.split, rng),
+        baselines=measure_baselines(
+            read.thumbnails, read.labels, read.vocabulary, views, groups.tolist(), split.split, rng
+        ),
         warnings=warnings,
     )
 
 
-def build_catalog(read: CollectedImages, split: Split) -> pa.Table:
-    rows = [
-        {
-            **{name: row[name] for name in DESCRIBED},
-            **{"image_id": kept.image_id, "key": kept.key, "sha256": kept.sha256, "split": part, "fold": fold},
-        }
-        for row, kept, part, fold in zip(read.rows, read.kept, split.split, split.fold, strict=True)
-    ]
-    return pa.Table.from_pylist(rows, schema=CATALOG)
+def write_catalog(path: Path, read: CollectedImages, split: Split) -> None:
+    columns = {
+        **{name: read.kept[name] for name in ("image_id", "key", "sha256")},
+        "split": pa.array(split.split, pa.string()),
+        "fold": pa.array(split.fold, pa.int32()),
+    }
+    start = 0
+    with pq.ParquetWriter(path, CATALOG, compression="zstd") as file:
+        for rows in read.labelled_parts():
+            part = {name: column.slice(start, len(rows)) for name, column in columns.items()}
+            described = {name: rows[name] for name in CATALOG.names if name not in part}
+            file.write_table(pa.table(described | part).select(CATALOG.names).cast(CATALOG))
+            start += len(rows)
 
 
-def read_first_images(store: Store, catalog: pa.Table) -> dict[str, list[bytes]]:
-    keys: dict[str, list[str]] = {}
-    for finding, key in zip(*(catalog[name].to_pylist() for name in ("finding", "key")), strict=True):
-        keys.setdefault(finding, []).append(key)
-    return {finding: [store.get(key) for key in keys[finding][:COLUMNS]] for finding in sorted(keys)[:ROWS]}
+def read_first_images(store: Store, read: CollectedImages, report: SplitReport) -> dict[str, list[bytes]]:
+    """The first pictures of each finding, of the most frequent ones if they are many."""
+    shown = report.shown
+    names = sorted(sorted(shown, key=lambda name: -int(shown[name].sum()))[:ROWS], key=list(shown).index)
+    first = {name: np.flatnonzero(shown[name])[:COLUMNS] for name in names}
+    return {name: [store.get(read.kept["key"][row].as_py()) for row in rows.tolist()] for name, rows in first.items()}
 
 
 def build_record(
     job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
-    ids = [kept.image_id for kept in read.kept]
+    keys, digests, ids = (read.kept[name].to_pylist() for name in ("key", "sha256", "image_id"))
+    made = Made(
+        count=len(ids), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest_of(zip(keys, digests, strict=True))
+    )
+    shown = (read.labels == 1).sum(axis=0).tolist()
     return job.new_record(
-        Made.of(read.kept),
+        made,
         objects,
         inputs={"rows": job.recipe["rows"], "marks": job.marks},
         seeds={"split": job.config.seed},
         timings=timings,
         metrics={
             "splits": manifest_digest(ids, split.split, split.fold),
-            "findings": dict(Counter(name for row in read.column("present") for name in row)),
+            "findings": {name: count for name, count in zip(read.vocabulary.findings, shown, strict=True) if count},
             **LabelMetrics(vocabulary=list(job.vocabulary.findings), exclusive=job.vocabulary.exclusive).write(),
             "rejected": len(read.refused),
             "repeated": len(read.repeated),
@@ -183,12 +196,13 @@ def build_record(
     )
 
 
-def render_card(job: IngestJob, read: CollectedImages, split: Split) -> str:
+def render_card(job: IngestJob, read: CollectedImages, report: SplitReport) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
-    parts = Counter(zip(read.column("finding"), split.split, strict=True))
-    rows = [[name, *(parts[name, part] for part in PARTS)] for name in sorted(set(read.column("finding")))]
-    sources = sorted(set(zip(read.column("source"), read.column("licence"), strict=True)))
+    parts = [np.asarray(report.split) == part for part in PARTS]
+    rows = [[name, *(int((chosen & part).sum()) for part in parts)] for name, chosen in report.shown.items()]
+    sources = read.rows.group_by(["source", "licence"]).aggregate([]).to_pylist()
     return render(
         "ingested_set.md", config=job.config, pictures=len(read.kept), counts=(["finding", *PARTS], rows),
-        rejected=len(read.refused), repeated=len(read.repeated), sources=sources,
+        findings=len(read.vocabulary.findings), exclusive=read.vocabulary.exclusive, rejected=len(read.refused),
+        repeated=len(read.repeated), sources=sorted((one["source"], one["licence"]) for one in sources),
     )  # fmt: skip

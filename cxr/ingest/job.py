@@ -6,13 +6,14 @@ import json
 import pickle
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Record, recipe_digest, unit_key
@@ -31,7 +32,16 @@ from cxr.data.images import (
 from cxr.data.labels import LISTS, Vocabulary
 from cxr.data.sources import SourceRow
 from cxr.errors import BadInput
-from cxr.ingest.checks import MASK, LabelledRows, check_splits, describe_odd_names, describe_odd_patients, is_mask
+from cxr.ingest.checks import (
+    MASK,
+    LabelledRows,
+    check_splits,
+    describe_odd_names,
+    describe_odd_patients,
+    is_mask,
+    refuse_repeated_names,
+    require_one_finding,
+)
 from cxr.ingest.config import IngestConfig, identity
 from cxr.ingest.units import RefusedImage, StoredImage, UnitOutcome, list_refusals, read_refused
 from cxr.store import Store, json_lines
@@ -39,6 +49,7 @@ from cxr.tables import batched
 
 REJECTED_KEY = "rejected.jsonl"
 TOLD_REASONS = 3
+PLANNED_AT_ONCE = 1 << 13  # rows
 
 _AS_IN_CATALOG = (*LISTS, "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, _AS_IN_CATALOG), ("mark", pa.string())])
@@ -85,32 +96,27 @@ def prepare(
     whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
     findings: set[str] = set()
     exclusive = True
-    names: set[str] = set()
-    rows = LabelledRows(rows)
+    rows, size = LabelledRows(rows), config.unit_images
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
-        for unit, group in enumerate(batched(rows, config.unit_images)):
+        for group in batched(rows, size * max(1, PLANNED_AT_ONCE // size)):
             for row in group:
-                if row.name in names:
-                    raise BadInput(f"--source: {row.name!r} is there twice; give each picture a name of its own")
-                names.add(row.name)
+                require_one_finding(row)
                 marks.update(f"{row.mark}\n".encode())
                 whole.update(json.dumps(identify_row(row), sort_keys=True).encode())
                 findings.update(row.labels.findings)
                 exclusive = exclusive and row.exclusive
-            plan.write_table(pa.Table.from_pylist([describe_row(row) for row in group], schema=ROWS))
-            unit_path(folder, unit).write_bytes(pickle.dumps(group))
+            plan.write_table(tabulate_rows(group))
+            for start in range(0, len(group), size):
+                unit_path(folder, (images + start) // size).write_bytes(pickle.dumps(group[start : start + size]))
             images += len(group)
     if (len(findings) < 2 and exclusive) or not findings:
         problem = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
         problem += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
         raise BadInput(f"--source: {problem}; a classifier needs pictures of two findings at least")
-    plan = pq.read_table(folder / PLAN_KEY)
+    plan = pq.read_table(folder / PLAN_KEY, columns=["name", "present", "patient_id", "split"])
+    refuse_repeated_names(plan["name"])
     check_splits(config, plan, exclusive)
-    for line in (
-        *rows.lines(images),
-        *describe_odd_names(findings),
-        *describe_odd_patients(plan["patient_id"].to_pylist()),
-    ):
+    for line in (*rows.lines(images), *describe_odd_names(findings), *describe_odd_patients(plan["patient_id"])):
         note(line)
     recipe = identity(config, whole.hexdigest())
     vocabulary = Vocabulary(tuple(sorted(findings)), exclusive)
@@ -119,18 +125,16 @@ def prepare(
     return job
 
 
-def describe_row(row: SourceRow) -> dict[str, Any]:
-    """As the plan has it."""
-    lists = {name: getattr(row.labels, name) for name in LISTS}
-    return lists | {name: getattr(row, name) for name in ROWS.names if name not in LISTS}
+def tabulate_rows(rows: Sequence[SourceRow]) -> pa.Table:
+    """As the plan has them."""
+    columns = {name: [getattr(row.labels if name in LISTS else row, name) for row in rows] for name in ROWS.names}
+    return pa.table(columns, ROWS)
 
 
 def identify_row(row: SourceRow) -> dict[str, Any]:
     """What the recipe's digest is over; where findings exclude each other as in version 0.1."""
-    row_without_mark = {name: value for name, value in describe_row(row).items() if name != "mark"}
-    if not row.exclusive:
-        return row_without_mark
-    return {"finding": row.finding} | {name: value for name, value in row_without_mark.items() if name not in LISTS}
+    labels = {"finding": row.finding} if row.exclusive else {name: getattr(row.labels, name) for name in LISTS}
+    return labels | {name: getattr(row, name) for name in ROWS.names if name not in (*LISTS, "mark")}
 
 
 def content_digest(recipe: dict[str, Any], marks: str) -> str:
@@ -163,7 +167,7 @@ def find_changed_rows(job: IngestJob) -> list[int]:
     if "mark" not in stored.schema_arrow.names:
         return []
     before, now = stored.read(["mark"])["mark"], pq.read_table(job.plan, columns=["mark"])["mark"]
-    return [row for row, (old, new) in enumerate(zip(before.to_pylist(), now.to_pylist(), strict=True)) if old != new]
+    return pc.indices_nonzero(pc.not_equal(before, now)).to_pylist()
 
 
 def begin(job: IngestJob) -> tuple[list[int], "RefusalWatch"]:

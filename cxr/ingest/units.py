@@ -1,18 +1,20 @@
 """What has become of the source's pictures, unit by unit, as the commits of an ingest in the making tell it."""
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from cxr.artifact import listed_units, unit_key
 from cxr.artifact.keys import COMMITS
+from cxr.data.images import THUMBNAIL
 from cxr.store import Store
+from cxr.tables import batched
 
-READ_THREADS = 16
+READ_THREADS, READ_AHEAD = 16, 64  # units that wait in memory at most
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def read_units(store: Store, units: Iterable[int]) -> Iterator[UnitOutcome]:
         )
 
     with ThreadPoolExecutor(READ_THREADS) as threads:
-        yield from threads.map(read, units)
+        for few in batched(units, READ_AHEAD):
+            yield from threads.map(read, few)
 
 
 def read_refused(store: Store) -> dict[int, list[RefusedImage]]:
@@ -68,6 +71,22 @@ def list_refusals(refused: Iterable[RefusedImage]) -> list[dict[str, str]]:
     return [{"name": one.name, "reason": one.reason} for one in refused]
 
 
-def decode_thumbnails(kept: Iterable[StoredImage], side: int) -> np.ndarray:
-    """uint8 [N, side, side]."""
-    return np.stack([np.frombuffer(base64.b64decode(k.thumbnail), np.uint8).reshape(side, side) for k in kept])
+@dataclass(frozen=True)
+class ThumbnailFile:
+    """Thumbnails in a local file, which as an array would be most of what the driver holds; indexed as such a one."""
+
+    path: Path
+    places: np.ndarray  # int [N], where in the file each is
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """uint8 [n, side, side]."""
+        places = self.places[rows]
+        size, data = THUMBNAIL**2, bytearray()
+        with self.path.open("rb", buffering=0) as file:
+            for place in places.tolist():
+                file.seek(place * size)
+                data += file.read(size)
+        return np.frombuffer(data, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)

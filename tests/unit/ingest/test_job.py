@@ -23,6 +23,7 @@ from cxr.errors import BadInput
 from cxr.ingest import checks, finish, job, units
 from cxr.ingest.config import IngestConfig
 from cxr.prompts.findings import BINARY
+from cxr.report.contact_sheet import COLUMNS, LINE, SIDE
 from cxr.store import open_store
 
 pytestmark = pytest.mark.usefixtures("unrendered")
@@ -388,3 +389,71 @@ def test_findings_that_differ_in_case_are_told(tmp_path):
     lines = []
     job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path, lines.append)
     assert lines == ["findings 'Mass' and 'mass' differ in upper and lower case only; they become two classes"]
+
+
+# --- several findings a picture ---
+
+
+def several() -> list[SourceRow]:
+    """The good rows as a set of three findings; an edema in pictures of two patients only."""
+    given = rows()[: 2 * PATIENTS]
+    shown = [
+        (("effusion",) * (n % 2 == 0)) + (("nodule",) * (n % 3 == 0)) + (("edema",) * (n in (8, 20)))
+        for n in range(len(given))
+    ]
+    return [
+        replace(row, labels=Labels(present, None), exclusive=False) for row, present in zip(given, shown, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def made_of_several(tmp_path_factory) -> tuple[Path, Record, list[str]]:
+    place, lines = tmp_path_factory.mktemp("several"), []
+    given = several()
+    again = replace(given[0], name="again.png", labels=Labels(("effusion",), ("edema",)))  # says less, and the same
+    other = replace(given[1], name="other.png", labels=Labels(("effusion",), ()))  # which is absent in the first
+    return (
+        place / "set",
+        complete(make(place / "set", place / "work", given=[*given, again, other]), note=lines.append),
+        lines,
+    )
+
+
+def test_a_set_of_several_findings_has_them_as_lists_and_is_not_refused_for_a_rare_one(made_of_several):
+    place, record, lines = made_of_several
+    catalog = pq.read_table(place / "catalog.parquet").to_pylist()
+    assert record.made.count == len(catalog) == 2 * PATIENTS - 1
+    assert record.metrics["vocabulary"] == ["edema", "effusion", "nodule"] and not record.metrics["exclusive"]
+    assert {row["finding"] for row in catalog} >= {"effusion+nodule", "No_Finding", "nodule"}
+    for row in catalog:
+        assert {*row["present"], *row["absent"]} == {"edema", "effusion", "nodule"} and not row["uncertain"]
+        assert set(row["present"]) == set(row["finding"].split("+")) - {"No_Finding"}
+    assert len({row["split"] for row in catalog if "edema" in row["present"]}) == 2
+    assert any(line.startswith("not in every part: 'edema' (2 patients, none in validation)") for line in lines)
+
+
+def test_equal_pictures_stay_unless_one_shows_what_the_other_has_not(made_of_several):
+    place, record, lines = made_of_several
+    assert (record.metrics["repeated"], record.metrics["contradicting"]) == (1, 2)
+    assert any(line.startswith("1 pictures are there under several findings, pixel for pixel") for line in lines)
+    assert rejected(place) == ["again.png", "1.png", "other.png"]
+
+
+def test_card_and_contact_sheet_have_a_row_for_each_finding(made_of_several):
+    place, _, _ = made_of_several
+    card = (place / "README.md").read_text()
+    assert "79 chest X-rays of 3 findings" in card and "multi-label-image-classification" in card
+    rows = [line.split(" | ")[0] for line in card.splitlines() if line.startswith("| ")]
+    assert rows == ["| finding", "| ---", "| edema", "| effusion", "| nodule", "| No_Finding"]
+    height, width = read_gray((place / "contact_sheet.png").read_bytes()).shape
+    assert (height, width) == (4 * (SIDE + LINE), COLUMNS * SIDE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(Labels(("mass", "normal"), None), "'mass' and 'normal'"), (Labels((), ("mass",)), "none of its findings")],
+)
+def test_a_picture_of_two_findings_that_exclude_each_other_is_refused_by_name(tmp_path, labels, told):
+    given = [*rows(), replace(rows()[0], name="both.png", labels=labels)]
+    with pytest.raises(BadInput, match=rf"'both.png' shows {told}, where each picture shows one finding and no other"):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
