@@ -38,7 +38,7 @@ def augment(pixels: Tensor, randoms: Tensor, config: ClassifyConfig) -> Tensor:
 
 def augment_few(pixels: Tensor, matrices: Tensor, randoms: Tensor, config: ClassifyConfig) -> Tensor:
     gray = pixels[:, None].float()
-    if changes_geometry(config):
+    if config.changes_geometry:
         gray = F.grid_sample(gray, sampling_grid(matrices, config.size), align_corners=False)
     if config.jitter:
         gray = jitter_intensity(gray, randoms, config.jitter)
@@ -50,11 +50,6 @@ def center_crop(pixels: Tensor, config: ClassifyConfig) -> Tensor:
     edge = (config.resize - config.size) // 2
     middle = pixels[:, None, edge : edge + config.size, edge : edge + config.size]
     return middle.float().div_(127.5).sub_(1)
-
-
-def changes_geometry(config: ClassifyConfig) -> bool:
-    """Whether training crops, flips or rotates."""
-    return bool(config.size != config.resize or config.crop_scale != (1, 1) or config.flip or config.rotation)
 
 
 def sample_affine_matrices(randoms: Tensor, config: ClassifyConfig) -> Tensor:

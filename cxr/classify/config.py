@@ -50,6 +50,11 @@ class ClassifyConfig(BaseModel):
         """Steps in which so many pictures are seen `epochs` times."""
         return math.ceil(self.epochs * pictures / self.batch)
 
+    @property
+    def changes_geometry(self) -> bool:
+        """Whether training crops, flips or rotates."""
+        return bool(self.size != self.resize or self.crop_scale != (1, 1) or self.flip or self.rotation)
+
     @model_validator(mode="after")
     def _fits_together(self) -> "ClassifyConfig":
         low, high = self.crop_scale

@@ -10,7 +10,7 @@ import io
 import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,11 @@ from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import extractor_of
-from cxr.evaluate.finish import EvaluateJob
 from cxr.evaluate.label_classifier import PredictClasses
 from cxr.store import Store, parquet, sha256
+
+if TYPE_CHECKING:  # with pages and plots, which no worker draws
+    from cxr.evaluate.finish import EvaluateJob
 
 UNIT = 256  # pictures
 COLUMNS = ["image_id", "key", "sha256"]  # of the catalog, that a worker needs
@@ -58,7 +60,7 @@ class Earlier:
     digests: dict[str, str]  # sha256 of each object of features, by its key
 
 
-def read_earlier(job: EvaluateJob, store: Store) -> Earlier:
+def read_earlier(job: "EvaluateJob", store: Store) -> Earlier:
     """Raises `BadInput` unless there is a finished evaluation."""
     record = read_record(store)
     if record is None or record.kind != EVALUATION:
@@ -67,7 +69,7 @@ def read_earlier(job: EvaluateJob, store: Store) -> Earlier:
     return Earlier(store, found)
 
 
-def features_folder(job: EvaluateJob) -> str:
+def features_folder(job: "EvaluateJob") -> str:
     """Where all features of these weights lie, of pictures as they are stored."""
     return f"features/{job.recipe['extractor'][:32]}/stored/"
 
@@ -80,7 +82,7 @@ class Units:
     synthetic: list[Unit]
 
 
-def units_of(job: EvaluateJob, size: int = UNIT) -> Units:
+def units_of(job: "EvaluateJob", size: int = UNIT) -> Units:
     """So many pictures each, the last one fewer."""
     real, synthetic = (
         [
@@ -94,7 +96,7 @@ def units_of(job: EvaluateJob, size: int = UNIT) -> Units:
     return Units(real, [replace(unit, inspected=key) for unit, key in zip(synthetic, keys, strict=True)])
 
 
-def features_key(job: EvaluateJob, digests: Sequence[str]) -> str:
+def features_key(job: "EvaluateJob", digests: Sequence[str]) -> str:
     """Where features lie: by the weights, and the pictures' files in order."""
     return f"{features_folder(job)}{sha256(' '.join(digests).encode())[:32]}.parquet"
 

@@ -211,12 +211,13 @@ def is_code(path: Path) -> bool:
 def follow_job(client: "JobSubmissionClient", name: str) -> int:
     """Shows the log until the job has ended; returns its exit code."""
     log = Log(client, name)
-    while not get_job_info(client, name).status.is_terminal():
+    while True:
         with contextlib.suppress(RuntimeError, OSError):  # a connection that broke; the job goes on
             asyncio.run(log.follow())
+        if (job := get_job_info(client, name)).status.is_terminal():
+            log.show(client.get_job_logs(name))
+            return exit_code(job)
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    log.show(client.get_job_logs(name))
-    return exit_code(get_job_info(client, name))
 
 
 @dataclass

@@ -142,12 +142,10 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
 
 
 def describe_augmentation(job: StudyJob) -> str:
-    from cxr.classify.augment import changes_geometry
-
     config = job.config.classifier
     parts = (
         [f"random resized crop of {config.crop_scale[0]:g} to {config.crop_scale[1]:g}"]
-        if changes_geometry(config)
+        if config.changes_geometry
         else []
     )
     parts += ["left-right flip"] if config.flip else []

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,9 +147,17 @@ def await_line(running: subprocess.Popen[str], text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def done(cluster: Cluster) -> subprocess.CompletedProcess[str]:
+def ended(cluster: Cluster) -> dict[int, subprocess.CompletedProcess[str]]:
+    """Three jobs at once, by the code that each is to end with; the first has a file with it."""
     (cluster.project / "words.txt").write_text("travelled\n")
-    return cluster.submit("end", 0, "--words", "words.txt")
+    asked = {0: ("end", 0, "--words", "words.txt"), 2: ("end", 2), 3: ("end", 3)}
+    with ThreadPoolExecutor(len(asked)) as threads:
+        return dict(zip(asked, threads.map(lambda words: cluster.submit(*words), asked.values()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def done(ended: dict[int, subprocess.CompletedProcess[str]]) -> subprocess.CompletedProcess[str]:
+    return ended[0]
 
 
 def test_a_job_ends_with_its_own_code_and_log(cluster, done):
@@ -161,10 +170,9 @@ def test_code_and_named_files_travel_and_nothing_else(cluster, done):
 
 
 @pytest.mark.parametrize("code", [2, 3])
-def test_refusals_and_failures_reach_the_caller(cluster, code):
-    ended = cluster.submit("end", code)
-    assert ended.returncode == code, ended.stderr
-    assert ("cxr end: two: is not one" in ended.stdout) == (code == 2)
+def test_refusals_and_failures_reach_the_caller(ended, code):
+    assert ended[code].returncode == code, ended[code].stderr
+    assert ("cxr end: two: is not one" in ended[code].stdout) == (code == 2)
 
 
 def test_an_ended_job_is_submitted_again_as_another_attempt(cluster, done):
