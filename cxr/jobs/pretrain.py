@@ -6,6 +6,7 @@ same folder), `extractor` the network behind the embedded distances (minutes).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -14,7 +15,10 @@ from tyro.conf import AvoidSubcommands, Suppress, arg
 from cxr import cli, recipes
 from cxr.errors import BadInput
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
-from cxr.progress import progress
+from cxr.progress import Advance, progress
+from cxr.prompts.findings import SEVERAL
+
+SHOWN = 40  # pictures between two steps of the progress
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Args:
     out: Path
     """The folder for what is made: tiny in diffusers' layout, extractor as model.safetensors."""
     per_finding: int = 50
-    """tiny: pictures of each finding in the closing test of whether the model follows its text."""
+    """tiny: pictures of each finding, and of each combination, in the closing tests of whether text is followed."""
 
 
 def main(args: Args) -> int:
@@ -43,14 +47,17 @@ def main(args: Args) -> int:
 def make_model(config: PretrainConfig, folder: Path, per_finding: int) -> int:
     """Autoencoder, text encoder and UNet; then whether text is followed."""
     from cxr.pretrain.build import build
+    from cxr.pretrain.combinations import combinations_table
     from cxr.weights import write_digest
 
     if not (folder / "model_index.json").exists():
         build(config, folder)
     digest = write_digest(folder)
     accuracy = measure_model(folder, per_finding, config.seed)
-    (folder / "README.md").write_text(model_card(config, accuracy, digest), encoding="utf-8")
+    combinations = measure_several(folder, SEVERAL, per_finding, config.seed)
+    (folder / "README.md").write_text(model_card(config, accuracy, combinations, digest), encoding="utf-8")
     print(f"asked finding seen in {accuracy.share:.1%} of {accuracy.counts.sum()} pictures: {folder}/README.md")
+    print(combinations_table(combinations))
     return cli.DONE
 
 
@@ -84,39 +91,71 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
 
 def labelled_phantoms(seed: int, count: int, size: int):
     """The first phantoms of a series: uint8 [count, size, size] and class numbers [count]."""
+    from cxr.embedded.phantoms import draw_phantom
     from cxr.pretrain.build import draw_phantoms
     from cxr.pretrain.prompt_accuracy import class_numbers
 
-    pixels, shown = draw_phantoms(seed, count, size)
+    pixels, shown = draw_phantoms(partial(draw_phantom, seed, size=size), count, size)
     return pixels, class_numbers(attributes.findings[0] for attributes in shown)
 
 
 def measure_model(folder: Path, per_finding: int, seed: int):
     """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
-    import torch
-
     from cxr.classify.best_of import count_steps, train_best_of
-    from cxr.diffusion.sampler import Sampler
     from cxr.pretrain.prompt_accuracy import measure
     from cxr.prompts.findings import FINDINGS
 
-    sampler_config = recipes.GENERATE["tiny"]().sampler
-    series = ((101, 12_000), (404, 1000), (202, 1000))
-    training, validation, fresh = (labelled_phantoms(seed + n, count, sampler_config.size) for n, count in series)
+    size, series = recipes.GENERATE["tiny"]().sampler.size, ((101, 12_000), (404, 1000), (202, 1000))
+    training, validation, fresh = (labelled_phantoms(seed + n, count, size) for n, count in series)
     with progress("classifier", count_steps(len(training[0])), "steps") as advance:
         name = train_best_of(training, validation, seed, advance)
-    sampler = Sampler.load(folder, None, sampler_config.model_copy(update={"threads": torch.get_num_threads()}))
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
-
-        def sample(prompts, seeds):
-            pictures = sampler(prompts, [""] * len(prompts), seeds)
-            advance(len(pictures))
-            return pictures
-
-        return measure(sample, name, fresh, per_finding, seed + 303)
+        return measure(make_sample(folder, advance), name, fresh, per_finding, seed + 303)
 
 
-def model_card(config, accuracy, digest: str) -> str:
+def measure_several(folder: Path, findings: tuple[str, ...], per_combination: int, seed: int):
+    """Asks the model for every combination of findings; a classifier of phantoms that show such says what is there."""
+    from cxr.embedded.phantoms import draw_phantom
+    from cxr.pretrain.build import draw_phantoms
+    from cxr.pretrain.combinations import STEPS, labels_of, measure_combinations, train_multi_label
+
+    size, shares = recipes.GENERATE["tiny"]().sampler.size, dict.fromkeys(findings, 0.5)
+
+    def part(series: int, count: int):
+        draw = partial(draw_phantom, seed + series, findings=shares, size=size)
+        pixels, shown = draw_phantoms(draw, count, size)
+        return pixels, labels_of(shown, findings)
+
+    training, fresh = part(101, 5000), part(202, 1000)
+    with progress("classifier", STEPS, "steps") as advance:
+        see = train_multi_label(training, seed, advance)
+    with progress("combinations", per_combination * 2 ** len(findings), "pictures") as advance:
+        return measure_combinations(make_sample(folder, advance), see, fresh, findings, per_combination, seed + 303)
+
+
+def make_sample(folder: Path, advance: Advance):
+    """The model in `folder`: prompts and seeds to uint8 [N, size, size]."""
+    import numpy as np
+    import torch
+
+    from cxr.diffusion.sampler import Sampler
+
+    config = recipes.GENERATE["tiny"]().sampler
+    sampler = Sampler.load(folder, None, config.model_copy(update={"threads": torch.get_num_threads()}))
+
+    def sample(prompts, seeds):
+        parts = []
+        for at in range(0, len(prompts), SHOWN):
+            batch = slice(at, at + SHOWN)
+            parts.append(sampler(prompts[batch], [""] * len(prompts[batch]), seeds[batch]))
+            advance(len(parts[-1]))
+        return np.concatenate(parts)
+
+    return sample
+
+
+def model_card(config, accuracy, combinations, digest: str) -> str:
+    from cxr.pretrain.combinations import combinations_table
     from cxr.pretrain.prompt_accuracy import confusion_table
 
     return f"""---
@@ -128,7 +167,8 @@ pipeline_tag: text-to-image
 # tiny: a small Stable Diffusion of radiograph phantoms
 
 Text encoder, autoencoder, UNet and tokenizer in diffusers' `StableDiffusionPipeline` layout, {config.size} x \
-{config.size} pixels, trained by `jobs/pretrain.py` on {config.phantoms:,} computer-drawn phantoms and their prompts. \
+{config.size} pixels, trained by `python jobs/pretrain.py tiny --out FOLDER` on {config.phantoms:,} \
+computer-drawn phantoms and their prompts, of which {config.several:.0%} show and name two or three patterns at once. \
 It has never seen a patient, and its pictures say nothing about patients. Not for clinical use.
 
 Asked in sentences that no training prompt has, it shows the asked finding in **{accuracy.share:.1%}** of \
@@ -136,6 +176,12 @@ Asked in sentences that no training prompt has, it shows the asked finding in **
 phantoms rightly. Rows: asked; columns: seen.
 
 {confusion_table(accuracy)}
+
+Asked for every combination of {len(combinations.findings)} findings, it shows all that was asked and nothing else of \
+them in **{combinations.all_right:.1%}** of {len(combinations.asked)} pictures \
+(chance {0.5 ** len(combinations.findings):.1%}; by chance both columns of a finding would be alike):
+
+{combinations_table(combinations)}
 
 Digest: `{digest}`
 """

@@ -1,5 +1,6 @@
 """The stages of pretraining, in order; each leaves its part in the model's folder, and a restart goes on after it."""
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,15 +25,14 @@ VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's see
 COMBINATION_STREAM = 5  # last word of a phantom's seed; cxr.embedded.phantoms and the source have 1 to 4
 
 
-def draw_phantoms(seed: int, count: int, size: int, several: float = 0.0) -> tuple[np.ndarray, list[Attributes]]:
+def draw_phantoms(draw: Callable[[int], Phantom], count: int, size: int) -> tuple[np.ndarray, list[Attributes]]:
     """The first `count` phantoms of a series: uint8 [count, size, size] and what each shows.
 
     Args:
-        several: share of phantoms that show several patterns in place of one of the ten findings.
+        draw: from a number to a phantom of `size` pixels; runs in other processes.
     """
     pixels = np.empty((count, size, size), np.uint8)
     attributes: list[Attributes] = []
-    draw = partial(draw_training_phantom, seed, size=size, several=several)
     with ProcessPoolExecutor() as pool, progress("phantoms", count, "pictures") as advance:
         for i, drawn in enumerate(pool.map(draw, range(count), chunksize=50)):
             pixels[i] = drawn.pixels
@@ -42,6 +42,7 @@ def draw_phantoms(seed: int, count: int, size: int, several: float = 0.0) -> tup
 
 
 def draw_training_phantom(seed: int, number: int, size: int, several: float) -> Phantom:
+    """A phantom of the balanced series, or by the chance `several` one of the same patient with several patterns."""
     patient, attributes, rng = sample_visit(seed, number)
     draws = np.random.default_rng([seed, number, COMBINATION_STREAM])
     if draws.random() < several:
@@ -51,7 +52,8 @@ def draw_training_phantom(seed: int, number: int, size: int, several: float) -> 
 
 def build(config: PretrainConfig, folder: Path) -> None:
     """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors."""
-    pixels, attributes = draw_phantoms(config.seed, config.phantoms, config.size, config.several)
+    draw = partial(draw_training_phantom, config.seed, size=config.size, several=config.several)
+    pixels, attributes = draw_phantoms(draw, config.phantoms, config.size)
     vae = load_or_train_vae(config, pixels, folder / "vae")
     tokenizer, encoder = load_or_train_text(config, folder)
     mean, std = latent_moments(vae, pixels)

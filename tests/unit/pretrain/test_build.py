@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler
-from cxr.pretrain.build import build
+from cxr.embedded.phantoms import draw_phantom
+from cxr.pretrain.build import build, draw_training_phantom
 from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
 from cxr.weights import write_digest
 
@@ -52,3 +54,11 @@ def test_a_restart_after_the_autoencoder_gives_the_same_model(built, tmp_path, m
     assert (tmp_path / "vae" / "config.json").exists() and not (tmp_path / "model_index.json").exists()
     build(SMALL, tmp_path)
     assert write_digest(tmp_path) == write_digest(built)
+
+
+def test_a_share_of_training_phantoms_shows_several_patterns_and_the_others_stay():
+    mixed = [draw_training_phantom(7, number, 28, several=0.5) for number in range(16)]
+    counts = np.array([len(one.attributes.signs) for one in mixed])
+    assert set(counts) == {1, 2, 3} and 4 < (counts > 1).sum() < 12
+    for number in np.flatnonzero(counts == 1)[:3]:
+        np.testing.assert_array_equal(mixed[number].pixels, draw_phantom(7, int(number), size=28).pixels)
