@@ -49,6 +49,7 @@ class Schema:
     columns: tuple[str, ...]  # the first is required
     watched: tuple[str, ...]  # of these, a misspelt name is refused; others are ignored
     numbers: tuple[str, ...]  # may be stored as numbers, the others as text only
+    lists: tuple[str, ...] = ()  # may be stored as lists of text too
     plain_text: bool = False  # a .txt file with the first column's value on each line will do
     advice: str = ""  # for a missing column
     renamed: tuple[tuple[str, str], ...] = ()  # the table's own name, folded, and ours
@@ -256,6 +257,8 @@ def _require_type(kind: "pa.DataType", column: str, schema: Schema) -> None:
     fits = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind)
     if column in schema.numbers:
         fits = fits or types.is_integer(kind) or types.is_floating(kind)
+    if column in schema.lists and (types.is_list(kind) or types.is_large_list(kind)):
+        fits = types.is_string(kind.value_type) or types.is_large_string(kind.value_type)
     if not fits:
         numbers = " and ".join(schema.numbers)
         raise BadInput(f"column {column!r} holds {str(kind)[:60]}; store it as text or, for {numbers}, integers")

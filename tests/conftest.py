@@ -122,7 +122,7 @@ def save_random_model(folder: Path) -> None:
     text, vae = TextConfig(vocabulary=1200, width=16, layers=1, heads=2), VaeConfig(channels=(8, 8, 8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        tokenizer = train_tokenizer(text, sample_captions(300, np.random.default_rng(0))[0])
+        tokenizer = train_tokenizer(text, sample_captions(300, 0.0, np.random.default_rng(0))[0])
         pipe = StableDiffusionPipeline(
             vae=make_vae(vae, 64),
             text_encoder=make_text_encoder(text, tokenizer),

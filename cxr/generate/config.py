@@ -7,6 +7,7 @@ from pydantic import Field
 from cxr.diffusion.config import Frozen, SamplerConfig
 
 Layout = Literal["folder", "shards"]
+Balance = Literal["findings", "sex", "age", "view"]
 SHARD_IMAGES = 1000
 MAX_IMAGES = 10_000_000  # of one set: at 0.43 kB each metadata.jsonl comes to 4.3 GB, and S3 takes 5 GB in one PUT
 
@@ -20,7 +21,8 @@ class GenerateConfig(Frozen):
     """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
     sampler: SamplerConfig = SamplerConfig()
     findings: str = "all"
-    """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas."""
+    """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas; of
+    A+B each picture has both."""
     per_finding: int = Field(1, ge=1, le=100_000)  # the templates hold more than twice as many
     """Pictures of each finding: of the prompt that its model was trained with, or each of another of the templates."""
     templates: bool = False

@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 from cxr.artifact import Made
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, SHEET_KEY
 from cxr.data.catalog import CATALOG
-from cxr.data.labels import Labels
+from cxr.data.labels import LISTS
 from cxr.data.lineage import UNKNOWN_SOURCE
 from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
-from cxr.prompts.lists import UNLABELLED
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.report.pages import render
 from cxr.store import Store, StoredObject, digest_of, put_file
@@ -61,16 +60,14 @@ def write_tables(
 ) -> int:  # fmt: skip
     """Writes catalog and metadata to local files, unit by unit; returns the bytes of the pictures (0 for shards)."""
     size = 0
-    findings = sorted({*plan.findings} - {UNLABELLED})
-    lists = {name: Labels.only(name).as_columns(findings) for name in plan.findings}
     with pq.ParquetWriter(catalog, CATALOG, compression="zstd") as table, metadata.open("w", encoding="utf-8") as lines:
         waiting: list[dict[str, Any]] = []
         for unit, images in enumerate(committed_images(store, config.layout, plan.units)):
             for row, image in zip(reader.rows(unit), images, strict=True):
                 size += image.size
-                about = {"image_id": row["image_id"], "finding": row["finding"], "text": row["prompt"]}
+                asked = {name: row[name] for name in ("image_id", "finding", *LISTS, "view", "sex", "age")}
                 stored = {"key": image.key, "sha256": image.sha256, "source": source, "licence": licence}
-                waiting.append(about | lists[row["finding"]] | stored)
+                waiting.append({**asked, "text": row["prompt"], **stored})
                 line = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
             if len(waiting) >= 8192:

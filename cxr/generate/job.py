@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from cxr.artifact import Artifact, Record, listed_units, unit_key
 from cxr.artifact.keys import COMMITS, PLAN_KEY
 from cxr.artifact.kinds import GENERATED_IMAGES
+from cxr.artifact.metrics import LabelMetrics
+from cxr.data.labels import LISTS, content_of
 from cxr.data.lineage import (
     LINEAGE,
     SET_SOURCES,
@@ -29,12 +31,14 @@ from cxr.data.lineage_lists import attach_lists_beside, save_for_owner
 from cxr.diffusion.family import check_networks, family_of
 from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
-from cxr.generate.asked import describe_untrained, rows_to_ask
+from cxr.generate.asked import AskedRows, ask_for_findings, ask_like, describe_untrained
 from cxr.generate.config import GenerateConfig, Layout, identity
 from cxr.generate.finish import describe_training, finish
+from cxr.generate.like import LikeSet
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.prompts.lists import PromptRow
+from cxr.prompts.words import Content
 from cxr.store import Store, sha256
 from cxr.weights import Weights, resolve, resolve_lora
 
@@ -53,6 +57,7 @@ class GenerateJob(Artifact):
     lora: Weights | None
     plan: Plan
     applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.summary`
+    like: str | None = None  # digest of the set that it is to be like
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -60,16 +65,21 @@ class GenerateJob(Artifact):
             "model": self.model.digest,
             "plan": self.plan.digest,
             **({"lora": self.lora.digest} if self.lora else {}),
+            **({"like": self.like} if self.like else {}),
         }
 
 
 def prepare(
-    store: Store, config: GenerateConfig, rows: Iterable[PromptRow] | None, folder: Path, note: Callable[[str], None]
+    store: Store,
+    config: GenerateConfig,
+    asked: Iterable[PromptRow] | LikeSet | None,
+    folder: Path,
+    note: Callable[[str], None],
 ) -> GenerateJob:
-    """Resolves the weights and writes the plan of `rows` to `folder`; nothing goes to the store yet.
+    """Resolves the weights and writes the plan of what is asked to `folder`; nothing goes to the store yet.
 
     Args:
-        rows: None for those that the model was trained with, see `rows_to_ask`.
+        asked: the user's own prompts, a set to be like, or None for the findings of the config.
         note: called with what the user should know.
 
     Raises:
@@ -81,15 +91,21 @@ def prepare(
     changed = family.read_lora(model.path, lora.path) if lora else None
     notes = check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
     trained = lora or model
-    rows = rows_to_ask(config, trained, notes.append) if rows is None else rows
+    if asked is None:
+        asked_rows = ask_for_findings(config, trained, notes.append)
+    elif isinstance(asked, LikeSet):
+        asked_rows = ask_like(asked, config, trained, notes.append)
+    else:
+        asked_rows = AskedRows(asked)
     sampler_digest = sha256(json.dumps([model.digest, lora and lora.digest, config.sampler.model_dump()]).encode())
-    plan = write_plan(folder / PLAN_KEY, rows, config, sampler_digest)
+    plan = write_plan(folder / PLAN_KEY, asked_rows.rows, config, sampler_digest, asked_rows.vocabulary)
     if too_long := family.count_too_long(model.path, planned_prompts(plan)):
         notes.append(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends are lost")
-    if line := describe_untrained(planned_prompts(plan), plan.findings, trained):
+    if line := describe_untrained(planned_contents(plan), plan.findings, trained):
         notes.append(line)
     recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
-    job = GenerateJob(store, recipe, config, model, lora, plan, changed.summary if changed else None)
+    like = asked.data.digest if isinstance(asked, LikeSet) else None
+    job = GenerateJob(store, recipe, config, model, lora, plan, changed.summary if changed else None, like)
     job.refuse_other()
     for line in notes:
         note(line)
@@ -112,6 +128,13 @@ def parts_of(job: GenerateJob) -> list[Weights]:
 def planned_prompts(plan: Plan) -> Iterator[str]:
     for batch in pq.ParquetFile(plan.path).iter_batches(1024, columns=["prompt"]):
         yield from batch["prompt"].to_pylist()
+
+
+def planned_contents(plan: Plan) -> Iterator[tuple[str, Content]]:
+    """Prompt and content of every picture."""
+    for batch in pq.ParquetFile(plan.path).iter_batches(1024, columns=["prompt", *LISTS, "view", "sex", "age"]):
+        for row in batch.to_pylist():
+            yield row["prompt"], content_of(row, plan.vocabulary.findings)
 
 
 @dataclass(frozen=True)
@@ -147,9 +170,14 @@ def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record
     learned = describe_training(job.model, job.lora)
     made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
     objects.append(job.store.read_back(PLAN_KEY))
+    vocabulary = job.plan.vocabulary
+    labels = LabelMetrics(vocabulary=list(vocabulary.findings), exclusive=vocabulary.exclusive)
     return job.new_record(
         made, objects, inputs=job.inputs, seeds={"seed": job.config.seed}, device=device, timings=timings,
-        metrics={"findings": job.plan.findings, LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied},
+        metrics={
+            "findings": job.plan.findings, **labels.write(),
+            LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied,
+        },
     )  # fmt: skip
 
 

@@ -16,11 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.artifact import plan_marks
+from cxr.data.catalog import CATALOG
+from cxr.data.labels import LISTS, Labels, Vocabulary
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
 from cxr.prompts.findings import parse_findings
-from cxr.prompts.lists import PromptRow
+from cxr.prompts.lists import NO_FINDING, UNLABELLED, PromptRow
 from cxr.prompts.templates import template_prompts
+from cxr.store import sha256
 from cxr.tables import batched
 
 SCHEMA = pa.schema(
@@ -31,6 +34,7 @@ SCHEMA = pa.schema(
         ("prompt", pa.string()),
         ("negative_prompt", pa.string()),
         ("seed", pa.int64()),
+        *map(CATALOG.field, (*LISTS, "view", "sex", "age")),  # what is asked for; nothing is asked for uncertainly
     ]
 )
 GROUP_IMAGES = 8192  # rows of a Parquet row group, about: a whole number of units
@@ -44,54 +48,129 @@ class Plan:
     images: int
     units: int
     digest: str  # over all rows, in order
-    findings: dict[str, int]  # finding -> number of images
+    findings: dict[str, int]  # number of images that each is asked for in; `NO_FINDING` or `UNLABELLED` for none
+    vocabulary: Vocabulary
 
 
 def template_rows(config: GenerateConfig) -> Iterator[PromptRow]:
     """`per_finding` different prompts for each finding of the config."""
     for finding in parse_findings(config.findings):
-        for prompt in template_prompts(finding, config.per_finding, config.seed):
-            yield PromptRow(prompt, finding, "", 1, None)
+        yield from rows_of_finding(finding, config)
 
 
-def write_plan(path: Path, rows: Iterable[PromptRow], config: GenerateConfig, sampler_digest: str) -> Plan:
+def rows_of_finding(finding: str, config: GenerateConfig) -> Iterator[PromptRow]:
+    for prompt in template_prompts(finding, config.per_finding, config.seed):
+        yield PromptRow(prompt, finding, "", 1, None)
+
+
+def write_plan(
+    path: Path,
+    rows: Iterable[PromptRow],
+    config: GenerateConfig,
+    sampler_digest: str,
+    vocabulary: Vocabulary | None = None,
+) -> Plan:
     """Writes the plan of `rows` to `path`, one line an image.
 
     Args:
-        look: digest of all that shapes a picture besides prompt and seed: weights and sampler settings.
+        sampler_digest: of all that shapes a picture besides prompt and seed: weights and sampler settings.
+        vocabulary: of the set; None: the findings that the rows name, which exclude each other unless a row names
+            several.
 
     Raises:
         BadInput: two rows ask for the same picture, or there is none.
     """
-    unit = config.unit_images
-    whole = hashlib.sha256()
-    findings: Counter[str] = Counter()
-    images = 0
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for group in batched(images_of(rows, config.seed), max(1, GROUP_IMAGES // unit) * unit):
-            table = pa.Table.from_pylist(
-                [
-                    {
-                        "image_id": image_id(sampler_digest, row.prompt, row.negative_prompt, seed),
-                        "unit": (images + i) // unit,
-                        "finding": row.finding,
-                        "prompt": row.prompt,
-                        "negative_prompt": row.negative_prompt,
-                        "seed": seed,
-                    }
-                    for i, (row, seed) in enumerate(group)
-                ],
-                schema=SCHEMA,
-            )
-            writer.write_table(table)
-            images += len(group)
-            findings.update(row.finding for row, _ in group)
-            for line in zip(*(table[name].to_pylist() for name in ("image_id", "finding")), strict=True):
-                whole.update("\t".join(line).encode() + b"\n")
+    draft = path.with_suffix(".draft")
+    images, digest, named = write_draft(draft, rows, config, sampler_digest)
     if not images:
         raise BadInput("the prompts ask for no image at all; give at least one prompt with a count of 1 or more")
-    reject_duplicate_requests(path)
-    return Plan(path, images, -(-images // unit), whole.hexdigest(), dict(findings))
+    reject_duplicate_requests(draft)
+    if vocabulary is None:
+        vocabulary = vocabulary_of(named)
+    else:
+        digest = sha256(json.dumps([digest, vocabulary.findings, vocabulary.exclusive]).encode())
+    findings = complete_labels(draft, path, vocabulary)
+    draft.unlink()
+    return Plan(path, images, -(-images // config.unit_images), digest, findings, vocabulary)
+
+
+def write_draft(
+    path: Path, rows: Iterable[PromptRow], config: GenerateConfig, sampler_digest: str
+) -> tuple[int, str, set[str]]:
+    """Writes the plan as it is before all are read: its `absent` is null where it means all others of the set.
+
+    Returns:
+        The images, the digest, and what rows name as their finding.
+    """
+    unit, images = config.unit_images, 0
+    whole = hashlib.sha256()
+    named: set[str] = set()
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for group in batched(images_of(rows, config.seed), max(1, GROUP_IMAGES // unit) * unit):
+            lines = [
+                {
+                    "image_id": image_id(sampler_digest, row.prompt, row.negative_prompt, seed),
+                    "unit": (images + i) // unit,
+                    "finding": row.finding,
+                    "prompt": row.prompt,
+                    "negative_prompt": row.negative_prompt,
+                    "seed": seed,
+                    "absent": row.absent,
+                    "view": row.view,
+                    "sex": row.sex,
+                    "age": row.age,
+                }
+                for i, (row, seed) in enumerate(group)
+            ]
+            writer.write_table(pa.Table.from_pylist(lines, schema=SCHEMA))
+            images += len(group)
+            for line, (row, _) in zip(lines, group, strict=True):
+                asked = [row.absent, row.view, row.sex, row.age]
+                further = [json.dumps(asked)] if asked != [None] * 4 else []  # none in version 0.1
+                whole.update("\t".join([line["image_id"], row.finding, *further]).encode() + b"\n")
+                named.add(row.finding)
+                named.update(row.absent or ())
+    return images, whole.hexdigest(), named
+
+
+def vocabulary_of(named: Iterable[str]) -> Vocabulary:
+    """Of the findings that rows name, some of them joined."""
+    several = any("+" in name for name in named)
+    findings = {part for name in named for part in name.split("+")} - {UNLABELLED, *([NO_FINDING] if several else [])}
+    return Vocabulary(tuple(sorted(findings)), exclusive=not several)
+
+
+def complete_labels(draft: Path, path: Path, vocabulary: Vocabulary) -> dict[str, int]:
+    """Writes the plan with all its lists of labels, and folders for findings; returns how often each is asked for."""
+    counts: Counter[str] = Counter()
+    known: dict[tuple[str, tuple[str, ...] | None], dict[str, Any]] = {}
+    source = pq.ParquetFile(draft)
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for number in range(source.num_row_groups):
+            table = source.read_row_group(number)
+            cells = []
+            for finding, absent in zip(table["finding"].to_pylist(), table["absent"].to_pylist(), strict=True):
+                key = finding, None if absent is None else tuple(absent)
+                if key not in known:
+                    labels = labels_of(*key, vocabulary)
+                    folder = {"finding": labels.folder(vocabulary.findings)}
+                    known[key] = folder | labels.as_columns(vocabulary.findings)
+                cells.append(known[key])
+                counts.update(cells[-1]["present"] or [cells[-1]["finding"]])
+            for name in ("finding", *LISTS):
+                field = SCHEMA.field(name)
+                column = pa.array([cell[name] for cell in cells], field.type)
+                table = table.set_column(SCHEMA.get_field_index(name), field, column)
+            writer.write_table(table)
+    return dict(counts)
+
+
+def labels_of(finding: str, absent: tuple[str, ...] | None, vocabulary: Vocabulary) -> Labels:
+    """What a `PromptRow` asks for, in a set of this vocabulary."""
+    if finding == UNLABELLED:
+        return Labels((), absent or ())
+    none = finding == NO_FINDING and not vocabulary.exclusive
+    return Labels(() if none else tuple(finding.split("+")), absent)
 
 
 def images_of(rows: Iterable[PromptRow], seed: int) -> Iterator[tuple[PromptRow, int]]:
@@ -168,8 +247,9 @@ class PlanReader:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in findings}
         for batch in self.file.iter_batches():
             for row in batch.to_pylist():
-                if len(found.get(row["finding"], range(count))) < count:
-                    found[row["finding"]].append(row)
+                for name in row["present"] or [row["finding"]]:
+                    if len(found.get(name, range(count))) < count:
+                        found[name].append(row)
             if all(len(rows) >= count for rows in found.values()):
                 break
         return found

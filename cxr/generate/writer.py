@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import unit_key
 from cxr.artifact.keys import COMMITS
-from cxr.data.catalog import image_key
+from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
+from cxr.data.labels import LISTS
 from cxr.errors import StoreError
 from cxr.generate.config import Layout
 from cxr.store import Store, StoredObject, sha256
@@ -32,10 +33,14 @@ SHARD_SCHEMA = pa.schema(
         ("negative_prompt", pa.string()),
         ("seed", pa.int64()),
         ("sha256", pa.string()),
+        *map(CATALOG.field, (*LISTS, "view", "sex", "age")),
     ]
 )
 SHARD_FEATURES = {"image": {"_type": "Image"}} | {
-    name: {"dtype": "int64" if name == "seed" else "string", "_type": "Value"} for name in SHARD_SCHEMA.names[1:]
+    field.name: {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"}
+    if pa.types.is_list(field.type)
+    else {"dtype": str(field.type), "_type": "Value"}
+    for field in list(SHARD_SCHEMA)[1:]
 }
 
 

@@ -15,10 +15,10 @@ from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.errors import BadInput, SomeFailed
-from cxr.generate.config import MAX_IMAGES, GenerateConfig
+from cxr.generate.config import MAX_IMAGES, Balance, GenerateConfig
 from cxr.progress import note, progress
-from cxr.prompts.findings import parse_findings
-from cxr.prompts.lists import PromptRow, read_prompts, typed_prompt
+from cxr.prompts.findings import BINARY, FINDINGS
+from cxr.prompts.lists import PromptRow, parse_asked_findings, read_prompts, typed_prompt
 from cxr.store import Store, open_store, sha256
 from cxr.weights import check_lora_spec, check_spec
 from cxr.weights.names import ALIASES
@@ -26,6 +26,7 @@ from cxr.weights.names import ALIASES
 if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.generate.job import GenerateJob
+    from cxr.generate.like import LikeSet
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,14 @@ class Args:
     show: bool = False
     """Display what was made, in a notebook or on a screen: the picture, or of several the contact sheet."""
     prompts: Path | None = None
-    """A list: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed), or .txt lines."""
+    """A list: .csv, .tsv, .jsonl, .parquet (columns prompt, finding, negative_prompt, count, seed, view, sex, age), or
+    .txt lines."""
+    like: str | None = None
+    """A set: ask for findings, view, sex and age as they come together in its training part."""
+    images: int | None = None
+    """Pictures of --like; by default as many as its training part has."""
+    balance: Balance | None = None
+    """Of --like: draw so that each finding, sex, age group or view comes alike often."""
     workers: int | None = None
     """Samplers at work side by side; by default one for each GPU, or for each core. Does not change the pictures."""
     dry_run: bool = False
@@ -59,8 +67,9 @@ def main(args: Args) -> int:
     store.check()
     from cxr.generate import finish, job  # heavy: only for input that can be used
 
+    asked = read_like(args) or read_own_prompts(args, note) or None
     with tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(store, config, read_own_prompts(args, note) or None, Path(folder), note)
+        ready = job.prepare(store, config, asked, Path(folder), note)
         if args.dry_run:
             print(job.estimate(ready))
             return cli.DONE
@@ -135,8 +144,8 @@ def build_config(args: Args) -> GenerateConfig:
     check_prompt_options(args)
     cli.check_workers(args.workers)
     config = args.config
-    if config.lora is None and config.model in ALIASES:  # others can know findings that only their record tells
-        parse_findings(config.findings)
+    if config.lora is None and config.model in ALIASES and config.findings != "all":  # others: when a record tells
+        parse_asked_findings(config.findings, FINDINGS + BINARY if config.model == "tiny" else ())
     places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
     check_prompts(args)
     return config.model_copy(update=places)
@@ -159,17 +168,34 @@ def output_place(args: Args, config: GenerateConfig) -> str:
 def check_prompt_options(args: Args) -> None:
     """`BadInput` if the prompts are given in two ways."""
     asked, usual = args.config, recipes.GENERATE[args.recipe]()
-    for option in ("prompt", "prompts"):
+    for option in ("prompt", "prompts", "like"):
         if getattr(args, option) is None:
             continue
         if (asked.findings, asked.per_finding) != (usual.findings, usual.per_finding):
             raise BadInput(f"--{option} brings its own findings and counts; leave out --findings and --per-finding")
-        if asked.templates:
+        if asked.templates and option != "like":
             raise BadInput(f"--{option} brings its own words; leave out --templates")
     if args.prompt is not None and args.prompts:
         raise BadInput("--prompt is one prompt, --prompts a list of them; give one of the two")
+    if args.like is not None and (args.prompt is not None or args.prompts):
+        raise BadInput("--like asks for what a set has, --prompt and --prompts for what they say; give one of them")
+    for option in ("images", "balance"):
+        if getattr(args, option) is not None and args.like is None:
+            raise BadInput(f"--{option} is of --like; give the set that the new one is to be like")
+    if args.images is not None and not 1 <= args.images <= MAX_IMAGES:
+        raise BadInput(f"--images {args.images}: give a number from 1 to {MAX_IMAGES:,}")
     if args.count is not None and args.prompt is None:
         raise BadInput("--count is of --prompt; a list has a column for it, and findings have --per-finding")
+
+
+def read_like(args: Args) -> "LikeSet | None":
+    """The set of --like, with what it is to be asked."""
+    if args.like is None:
+        return None
+    from cxr.data.catalog import read_set
+    from cxr.generate.like import LikeSet
+
+    return LikeSet(read_set(open_store(args.like)), args.images, args.balance)
 
 
 def read_own_prompts(args: Args, notes: Callable[[str], None]) -> Iterable[PromptRow]:

@@ -1,14 +1,15 @@
 """The user's own prompts: a table in, checked and cleaned rows out, one at a time."""
 
+import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cxr.errors import BadInput
+from cxr.errors import BadInput, nearest
 from cxr.prompts.reports import remove_marks as clean_prompt
-from cxr.tables import ReadCursor, Row, Schema, read_rows
+from cxr.tables import ReadCursor, Row, Schema, is_missing_value, read_rows
 
 UNLABELLED = "unlabelled"  # the finding of a prompt that names none
 NO_FINDING = "No_Finding"  # of a picture in which every finding of its set is absent
@@ -16,21 +17,28 @@ MAX_COUNT = 1_000_000  # images a row may ask for
 MAX_SEED = 2**63 - 1
 MAX_PROMPT = 10_000  # characters; far beyond any text encoder, so longer is a mistake in the file
 MAX_FINDING = 64  # characters
-COLUMNS = ("prompt", "finding", "negative_prompt", "count", "seed")
-SCHEMA = Schema("prompts", COLUMNS, watched=COLUMNS, numbers=("count", "seed"), plain_text=True)
+MAX_AGE = 120  # years
+WATCHED = ("prompt", "finding", "findings", "negative_prompt", "count", "seed")
+COLUMNS = (*WATCHED, "view", "sex", "age")
+SCHEMA = Schema("prompts", COLUMNS, WATCHED, numbers=("count", "seed", "age"), lists=("findings",), plain_text=True)
+SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 _Default = TypeVar("_Default", int, None)
 
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One row of the list: `count` images of `prompt`, stored under `finding`."""
+    """One row of the list: `count` images of `prompt`, and what is asked for with it."""
 
     prompt: str  # cleaned, 1 to MAX_PROMPT characters
-    finding: str  # safe as a folder name
+    finding: str  # or several joined by "+", `NO_FINDING` or `UNLABELLED`; each is safe as a folder name
     negative_prompt: str  # cleaned; "" for none
     count: int  # 1 to MAX_COUNT
     seed: int | None  # of the first image; each next has one more, up to MAX_SEED; None: the plan draws seeds
+    absent: tuple[str, ...] | None = None  # findings; None: all others of the set
+    view: str | None = None
+    sex: str | None = None  # F or M
+    age: int | None = None  # years
 
 
 @dataclass
@@ -103,13 +111,17 @@ def _parse(row: Row, counts: _Counts) -> PromptRow:
         why = "holds only de-identification marks" if marks else "is empty or holds no letter or digit"
         raise BadInput(f"the prompt {why}; write what to draw")
     reject_tags(prompt, negative)
-    finding = safe_finding(text_cell(row, "finding").strip(" \t\r\n"))
+    findings = _findings_cells(row)
+    known = {name: None if is_missing_value(str(row.get(name))) else row.get(name) for name in ("view", "sex", "age")}
     prompt_row = PromptRow(
         prompt=prompt,
-        finding=finding,
+        finding="+".join(findings),
         negative_prompt=negative,
         count=_integer_cell(row, "count", 1, MAX_COUNT, default=1),
         seed=_integer_cell(row, "seed", 0, MAX_SEED, default=None),
+        view=" ".join(text_cell(known, "view").split()) or None,
+        sex=_sex_cell(known),
+        age=_integer_cell(known, "age", 0, MAX_AGE, default=None),
     )
     if prompt_row.seed is not None and prompt_row.seed + prompt_row.count - 1 > MAX_SEED:
         raise BadInput(
@@ -119,8 +131,67 @@ def _parse(row: Row, counts: _Counts) -> PromptRow:
     counts.marks += marks + negative_marks
     counts.marked_prompts += bool(marks + negative_marks)
     counts.weighted_prompts += has_word_weights(prompt) or has_word_weights(negative)
-    _count_spelling(finding, counts)
+    for finding in findings:
+        _count_spelling(finding, counts)
     return prompt_row
+
+
+def _findings_cells(row: Row) -> list[str]:
+    """The findings of `finding`, joined by "+", or of `findings`, a list or joined likewise: sorted, each once."""
+    listed = row.get("findings")
+    names = listed if isinstance(listed, list) else text_cell(row, "findings").split("+")
+    if own := text_cell(row, "finding").strip():
+        if any(names):
+            raise BadInput("has both a finding and findings; fill one of the two")
+        names = own.split("+")
+    return join_findings([text_cell({"findings": name}, "findings").strip() for name in names]).split("+")
+
+
+def join_findings(names: Sequence[str]) -> str:
+    """Their names joined by "+" in the order of the alphabet, as `PromptRow.finding` has them.
+
+    Raises:
+        BadInput: a name cannot be a folder's, is there twice, or says that there is none beside others.
+    """
+    safe = sorted(map(safe_finding, names)) or [UNLABELLED]
+    if len(set(safe)) < len(safe):
+        raise BadInput(f"finding {'+'.join(safe)[:60]!r} names one twice; name each once")
+    if len(safe) > 1 and (none := {UNLABELLED, NO_FINDING} & {*safe}):
+        raise BadInput(f"finding {'+'.join(safe)[:60]!r} has {none.pop()} beside others; leave it out")
+    return "+".join(safe)
+
+
+def parse_asked_findings(text: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Reads a comma-separated list of findings, some of them several joined by "+", in the order given.
+
+    Args:
+        known: what the model knows, as far as that is known: a name that is nearly one of these is misspelt.
+
+    Raises:
+        BadInput: a name cannot be a finding's, is misspelt or stands twice.
+    """
+    folded = {name.casefold(): name for name in known}
+    asked = []
+    for entry in text.split(","):
+        names = [name.strip() for name in entry.split("+")]
+        for name in names:
+            close = difflib.get_close_matches(name.casefold(), folded, cutoff=0.8)
+            if not name or (close and name not in folded.values()):
+                raise BadInput(f"--findings: no finding is called {name[:60]!r}; {nearest(name, folded.values())}")
+        try:
+            asked.append(join_findings(names))
+        except BadInput as error:
+            raise BadInput(f"--findings: {error}") from None
+    if len(set(asked)) < len(asked):
+        raise BadInput(f"--findings: {text!r} names a finding twice; name each once")
+    return tuple(asked)
+
+
+def _sex_cell(row: Row) -> str | None:
+    word = text_cell(row, "sex").strip()
+    if word and word.casefold() not in SEXES:
+        raise BadInput(f"sex is {word[:40]!a}; write F or M, or leave it empty")
+    return SEXES.get(word.casefold())
 
 
 _TAG = re.compile(r"<\s*(lora|lyco|hypernet|embedding)\s*:[^<>]*>", re.IGNORECASE)

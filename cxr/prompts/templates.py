@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from cxr.errors import BadInput
-from cxr.prompts.findings import Attributes, Sign, sample_attributes
+from cxr.prompts.findings import BINARY, FINDINGS, Attributes, Sign, sample_attributes
+from cxr.prompts.lists import NO_FINDING
 from cxr.prompts.phrases import AGE_GROUPS, CHILD_WORDS, SEVERITY_WORDS, SEX_WORDS, STANDARD, VIEW_WORDS, Phrasebook
+from cxr.prompts.words import Content
 
 TRIES_PER_PROMPT = 200
 
@@ -58,6 +60,29 @@ def fix_grammar(text: str) -> str:
     return re.sub(r"(^|\. )([a-z])", lambda m: m[1] + m[2].upper(), text)
 
 
+def describe_content(content: Content, rng: np.random.Generator, book: Phrasebook = STANDARD) -> str | None:
+    """Writes a prompt for what is asked, pattern, severity and place drawn; None where the templates have no words for
+    it, or would say more than is asked."""
+    if not content.sex or content.age is None or content.uncertain or not all(map(has_phrases, content.present)):
+        return None
+    if not content.present and content.absent is not None:
+        return None
+    for _ in range(TRIES_PER_PROMPT):
+        attributes = sample_attributes(content.present, content.sex, content.age, rng)
+        if attributes.view == content.view:
+            return describe_attributes(attributes, rng, book)
+    return None
+
+
+def has_phrases(finding: str) -> bool:
+    """Whether the templates have words for it, or for all that are joined by "+"."""
+    return all(name in STANDARD.cores or name in FINDINGS + BINARY for name in names_of(finding))
+
+
+def names_of(finding: str) -> tuple[str, ...]:
+    return () if finding == NO_FINDING else tuple(finding.split("+"))
+
+
 def pick_option(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[rng.integers(len(options))]
 
@@ -68,7 +93,8 @@ def make_finding_rng(seed: int, finding: str) -> np.random.Generator:
 
 
 def template_prompts(finding: str, count: int, seed: int, book: Phrasebook = STANDARD) -> Iterator[str]:
-    """`count` different prompts for a finding; the first n are the same for every count.
+    """`count` different prompts for a finding, or several joined by "+", that `has_phrases`; the first n are the same
+    for every count.
 
     Raises:
         BadInput: the templates do not hold that many different prompts.
@@ -78,7 +104,7 @@ def template_prompts(finding: str, count: int, seed: int, book: Phrasebook = STA
     for number in range(count):
         for _ in range(TRIES_PER_PROMPT):
             sex = "F" if rng.random() < 0.5 else "M"
-            attributes = sample_attributes((finding,), sex, int(rng.integers(3, 95)), rng)
+            attributes = sample_attributes(names_of(finding), sex, int(rng.integers(3, 95)), rng)
             text = describe_attributes(attributes, rng, book)
             if text not in seen:
                 break

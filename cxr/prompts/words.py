@@ -66,13 +66,16 @@ def write_words(template: str, content: Content) -> str:
 
 
 def describe_findings(content: Content, in_words: Callable[[str], str]) -> str | None:
-    """The findings as a list, each `in_words`; None where nothing is known of them."""
-    named = [*map(in_words, content.present), *(f"possible {in_words(name)}" for name in content.uncertain)]
+    """The findings as a list in the order of the alphabet, each `in_words`; None where nothing is known of them."""
+    present, uncertain, absent = (
+        [*map(in_words, sorted(names or ()))] for names in (content.present, content.uncertain, content.absent)
+    )
+    named = present + [f"possible {name}" for name in uncertain]
     if named:
         return join_words(named, "and")
     if content.absent is None:
         return in_words(NO_FINDING)
-    return f"no {join_words([*map(in_words, content.absent)], 'or')}" if content.absent else None
+    return f"no {join_words(absent, 'or')}" if absent else None
 
 
 def in_plain_words(name: str) -> str:

@@ -47,7 +47,7 @@ WRONG = {
     "sd16 --out {tmp}/out": "did you mean sd15 or sd21|did you mean sd21 or sd15",
     "tiny --out {tmp}/out --findings Lung_Opacity": "did you mean Lung_Opacities",
     "tiny --out {tmp}/out --findings normal,normal": "names a finding twice",
-    "tiny --out {tmp}/out --findings ../../x": "no finding is called '../../x'; known: Normal_Anatomy",
+    "tiny --out {tmp}/out --findings ../../x": "--findings: finding '../../x' cannot be a folder name",
     "tiny --out {tmp}/out --model tinny": "did you mean tiny",
     "tiny --out {tmp}/out --model runwayml/stable-diffusion-v1-5": "use sd15",
     "tiny --out {tmp}/out --model owner/name@main": "40 hex digits",

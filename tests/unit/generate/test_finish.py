@@ -17,6 +17,11 @@ from cxr.prompts.lists import PromptRow
 from cxr.store import StoredObject, digest_of, sha256
 
 LABELS = {"normal": 6, "pneumonia": 5}
+SEVERAL = (
+    PromptRow("both", "Edema+Mass", "", 2, None, view="PA", sex="F", age=58),
+    PromptRow("none", "No_Finding", "", 2, None, view="AP", sex="M"),
+    PromptRow("one", "Mass", "", 2, None),
+)
 
 
 def finished(made, source: str = "hub owner/name@abc", licence: str = "unstated", about: str = ""):
@@ -147,6 +152,30 @@ def test_the_whole_set_opens_by_its_card(make_set, datasets, layout: str) -> Non
     opened = datasets.load_dataset(str(made.folder))
     assert set(opened) == {"train"}
     check_rows(made, opened["train"])
+
+
+@pytest.mark.parametrize("layout", ["folder", "shards"])
+def test_several_findings_a_picture_open_with_their_lists(make_set, datasets, layout: str) -> None:
+    made = make_set(layout, SEVERAL)
+    finished(made)
+    catalog = pq.read_table(made.folder / "catalog.parquet")
+    names = ("finding", "present", "absent", "uncertain", "view", "sex", "age")
+    wanted = {line["image_id"]: {name: line[name] for name in names} for line in catalog.to_pylist()}
+    assert next(iter(wanted.values())) == {
+        "finding": "Edema+Mass", "present": ["Edema", "Mass"], "absent": [], "uncertain": [],
+        "view": "PA", "sex": "F", "age": 58,
+    }  # fmt: skip
+    places = [("parquet", {"data_files": str(made.folder / "shards" / "*.parquet")})]
+    if layout == "folder":
+        places = [("imagefolder", {"data_dir": str(made.folder / "images")})]
+        opened = torchvision.datasets.ImageFolder(made.folder / "images")
+        assert opened.classes == ["Edema+Mass", "Mass", "No_Finding"] and len(opened) == 6
+    for kind, place in [*places, (str(made.folder), {})]:
+        rows = datasets.load_dataset(kind, split="train", **place)
+        assert {row["image_id"]: {name: row[name] for name in names} for row in rows} == wanted
+        assert rows[0]["image"].size == (64, 64)
+    _, text = card(made)
+    assert "| Mass | 4 |" in text and "| No_Finding | 2 |" in text
 
 
 def test_a_finding_named_as_a_split_stays_a_finding(make_set, datasets) -> None:

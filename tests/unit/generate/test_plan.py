@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cxr import recipes
 from cxr.artifact import recipe_digest
+from cxr.data.labels import Vocabulary
 from cxr.diffusion.config import SamplerConfig
 from cxr.errors import BadInput
 from cxr.generate import plan as module
@@ -75,6 +77,13 @@ def test_the_same_input_gives_the_same_plan(tmp_path: Path) -> None:
     assert first.path.read_bytes() == second.path.read_bytes()
 
 
+def test_a_recipe_keeps_its_plan(tmp_path: Path) -> None:
+    """Of `generate tiny` with seed 0, as version 0.1 drew it up."""
+    config = recipes.tiny()
+    plan = planned(tmp_path, list(template_rows(config)), config)
+    assert (plan.digest, plan.images) == ("9a53d9bcbcfaaa327d6d0b2529d285d5f16077e1b5d4ba494f4f39ac6938b2d6", 160)
+
+
 def test_another_seed_negative_prompt_or_look_is_another_picture(tmp_path: Path) -> None:
     before = ids(tmp_path, ELEVEN)
     assert not before & ids(tmp_path, ELEVEN, CONFIG.model_copy(update={"seed": 6}))
@@ -87,6 +96,49 @@ def test_another_finding_is_the_same_picture_but_another_plan(tmp_path: Path) ->
     other = [replace(r, finding="x") for r in ELEVEN]
     assert ids(tmp_path, other) == ids(tmp_path, ELEVEN)
     assert planned(tmp_path, other).digest != planned(tmp_path, ELEVEN).digest
+
+
+def test_findings_exclude_each_other_unless_a_row_names_several(tmp_path: Path) -> None:
+    one = planned(tmp_path, [row("a", "x"), row("b", "No_Finding"), row("c", "unlabelled")])
+    assert one.vocabulary == Vocabulary(("No_Finding", "x"), exclusive=True)
+    assert [(line["present"], line["absent"], line["uncertain"]) for line in table(one)] == [
+        (["x"], ["No_Finding"], []),
+        (["No_Finding"], ["x"], []),
+        ([], [], []),
+    ]
+    several = planned(tmp_path, [row("a", "x+y"), row("b", "No_Finding"), row("c", "y")])
+    assert several.vocabulary == Vocabulary(("x", "y"), exclusive=False)
+    assert several.findings == {"x": 1, "y": 2, "No_Finding": 1}
+    assert [(line["finding"], line["present"], line["absent"]) for line in table(several)] == [
+        ("x+y", ["x", "y"], []),
+        ("No_Finding", [], ["x", "y"]),
+        ("y", ["y"], ["x"]),
+    ]
+
+
+def test_what_is_asked_for_besides_the_finding_is_in_the_plan_and_its_digest(tmp_path: Path) -> None:
+    asked = {"absent": ("b",), "view": "PA", "sex": "F", "age": 58}
+    plans = {}
+    for leave_out in ("", *asked):
+        known = {name: value for name, value in asked.items() if name != leave_out}
+        plan = planned(tmp_path, [replace(row("a", "a"), **known)])
+        [line] = table(plan)
+        assert {name: line[name] for name in ("view", "sex", "age")} == {"view": None, "sex": None, "age": None} | {
+            name: value for name, value in known.items() if name != "absent"
+        }
+        plans[plan.digest] = line["image_id"]
+    assert len(plans) == 5 and len(set(plans.values())) == 1, "the same picture, other plans"
+
+
+def test_a_set_of_known_vocabulary_names_its_absent_findings(tmp_path: Path) -> None:
+    rows = [row("a", "x"), replace(row("b", "unlabelled"), absent=("y",)), row("c", "No_Finding")]
+    plan = write_plan(tmp_path / "plan.parquet", rows, CONFIG, "look", Vocabulary(("x", "y", "z"), exclusive=False))
+    assert [(line["finding"], line["present"], line["absent"]) for line in table(plan)] == [
+        ("x", ["x"], ["y", "z"]),
+        ("unlabelled", [], ["y"]),
+        ("No_Finding", [], ["x", "y", "z"]),
+    ]
+    assert not plan.path.with_suffix(".draft").exists()
 
 
 @in_tmp

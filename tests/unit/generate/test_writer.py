@@ -62,7 +62,8 @@ def test_a_picture_carries_its_pixels_its_recipe_and_the_mark(make_set) -> None:
             shown = Pillow.open(made.folder / "images" / row["finding"] / f"{row['image_id']}.png")
             np.testing.assert_array_equal(np.asarray(shown), pixels)
             told = json.loads(shown.text["cxr"])
-            assert told == {name: row[name] for name in row if name != "unit"} | {"model": "m"}
+            names = ("image_id", "finding", "prompt", "negative_prompt", "seed")
+            assert told == {name: row[name] for name in names} | {"model": "m"}
             assert MARK in shown.text["XML:com.adobe.xmp"]
 
 

@@ -183,7 +183,7 @@ def test_a_damaged_parquet_file_reads_or_is_bad_input(tmp_path: Path, parquet_by
         ("prompt,finding\n", "holds no prompts"),
         ("text,finding\na,b\n", "no column 'prompt'; columns there: 'text', 'finding'; columns known: prompt, finding"),
         ("promt\na\n", "column 'promt' looks like 'prompt'"),
-        ("prompt,findings\na,b\n", "column 'findings' looks like 'finding'"),
+        ("prompt,findng\na,b\n", "column 'findng' looks like 'finding'"),
         ("prompt,prompt\na,b\n", "'prompt' is there twice"),
         ("prompt;finding\na;b\n", "separated by semicolons"),
         ("prompt\tfinding\na\tb\n", "separated by tabs"),
@@ -295,6 +295,54 @@ def test_what_is_no_file_is_refused_before_the_first_row(tmp_path: Path):
     ):
         with pytest.raises(BadInput, match=told):
             read_prompts(path, notes=print)
+
+
+# --- what is asked for ---
+
+
+def test_several_findings_and_what_else_is_asked_for(tmp_path: Path):
+    rows = read_bytes(
+        tmp_path, "p.csv", "prompt,finding,view,sex,age\na,Mass+Edema,PA,female,58\nb,Mass, ,,unknown\nc,,LL,m,\n"
+    )
+    assert [(row.finding, row.view, row.sex, row.age) for row in rows] == [
+        ("Edema+Mass", "PA", "F", 58),
+        ("Mass", None, None, None),
+        ("unlabelled", "LL", "M", None),
+    ]
+
+
+def test_findings_can_be_a_list(tmp_path: Path):
+    lists = [["Mass", "Edema"], [], ["No_Finding"], None]
+    write(tmp_path / "p.jsonl", [{"prompt": "a", "findings": names} for names in lists])
+    kind = pa.list_(pa.string())
+    pq.write_table(pa.table({"prompt": ["a"] * 4, "findings": pa.array(lists, kind)}), tmp_path / "p.parquet")
+    wanted = ["Edema+Mass", "unlabelled", "No_Finding", "unlabelled"]
+    assert [row.finding for row in read(tmp_path / "p.jsonl")] == wanted
+    assert [row.finding for row in read(tmp_path / "p.parquet")] == wanted
+    assert [row.finding for row in read_bytes(tmp_path, "p.csv", "prompt,findings\na,Mass+Edema\n")] == wanted[:1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("finding\na,Mass+Mass", "finding 'Mass+Mass' names one twice"),
+        ("finding\na,Mass+No_Finding", "has No_Finding beside others"),
+        ("finding\na,Mass+unlabelled", "has unlabelled beside others"),
+        ("finding\na,Mass+../x", "'../x' cannot be a folder name"),
+        ("sex\na,x", "sex is 'x'; write F or M"),
+        ("age\na,-1", "age is '-1'; give a whole number from 0 to 120"),
+        ("age\na,121", "age is '121'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told(tmp_path: Path, cells: str, told: str):
+    assert told in error_of(tmp_path, "p.csv", f"prompt,{cells}\n")
+
+
+def test_findings_in_two_columns_or_of_other_kinds_are_told(tmp_path: Path):
+    assert "has both a finding and findings" in error_of(tmp_path, "p.csv", "prompt,finding,findings\na,x,y\n")
+    assert "findings is int, not text" in error_of(tmp_path, "p.jsonl", '{"prompt": "a", "findings": [1]}\n')
+    pq.write_table(pa.table({"prompt": ["a"], "findings": [[1]]}), tmp_path / "p.parquet")
+    assert "column 'findings' holds list" in error_of(tmp_path, "p.parquet", (tmp_path / "p.parquet").read_bytes())
 
 
 # --- findings ---

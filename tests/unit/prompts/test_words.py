@@ -20,10 +20,10 @@ def test_it_reads_like_the_impression_of_a_report() -> None:
     [
         (Content((), None), "no acute finding"),
         (Content(("No_Finding",), None), "no acute finding"),
-        (Content(("A_b", "C_d", "COVID-19"), None), "a b, c d and COVID-19"),
+        (Content(("C_d", "A_b", "COVID-19"), None), "a b, COVID-19 and c d"),
         (Content(("Edema",), ("Mass",)), "edema"),
         (Content(("Edema",), (), ("Mass",)), "edema and possible mass"),
-        (Content((), ("Mass", "Edema")), "no mass or edema"),
+        (Content((), ("Mass", "Edema")), "no edema or mass"),
         (Content(), ""),
     ],
 )
@@ -36,7 +36,7 @@ def test_findings_in_words(content: Content, words: str) -> None:
     [
         (Content(("Lung_Opacities",), None), "chest X-ray showing Lung Opacities"),
         (Content(("No_Finding",), None), "chest X-ray showing No Finding"),
-        (Content(("Mass", "Edema"), None), "chest X-ray showing Mass and Edema"),
+        (Content(("Mass", "Edema"), None), "chest X-ray showing Edema and Mass"),
         (Content(), "chest X-ray"),
     ],
 )
