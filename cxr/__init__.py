@@ -10,6 +10,7 @@ pretrain    the embedded base model and extractor, trained on phantoms
 finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
 generate    plan, writer, finish: from prompts to a labelled set
 evaluate    how good, how diverse, how many near-copies: metrics with intervals and references, pages
+audit       is it safe to share: attacks with their power and limits, a page for a data-protection officer
 study       does it help: arms, trials, statistics over seeds and patients, the answer in words, its pages
 nightly     one night after another: lease, gate, and the pointer that readers follow
 labs        a GAN and LeNet-5 on 28 px pictures: not X-rays

@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cxr import cli
+from cxr.audit.config import AuditConfig
 from cxr.classify.config import ClassifyConfig
 from cxr.diffusion.config import SamplerConfig
 from cxr.evaluate.config import EvaluateConfig
@@ -92,6 +93,19 @@ EVALUATE: dict[str, Callable[[], EvaluateConfig]] = {
     "xrv": xrv,
     "rad-dino": rad_dino,
 }
+
+
+def audit_tiny() -> AuditConfig:
+    """The embedded extractor at 128 px, on a CPU."""
+    return AuditConfig()
+
+
+def audit_rad_dino() -> AuditConfig:
+    """RAD-DINO, trained on chest X-rays, at 256 px."""
+    return AuditConfig(extractor="rad-dino", size=256)
+
+
+AUDIT: dict[str, Callable[[], AuditConfig]] = {"tiny": audit_tiny, "rad-dino": audit_rad_dino}
 
 
 def tiny_lora() -> FinetuneConfig:

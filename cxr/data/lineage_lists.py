@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import read_record
@@ -137,6 +138,24 @@ def compare_patients(lineage: Lineage, real: pa.Table, lists: PatientLists) -> O
         else:
             known |= names
     return Overlap(False, len(known), len(known - learned), len(known & parts["test", ""]), unchecked)
+
+
+def find_shown(lineage: Lineage, real: pa.Table, lists: PatientLists) -> np.ndarray | None:
+    """Which rows of a real set are of patients that a generator was trained on or chosen by, bool [N]; None where that
+    cannot be told. Args and raises as `compare_patients`."""
+    key = find_owner_key()
+    lineage = merge_lineages(lineage)
+    if not lineage or key is None or any(each.key != key.id for each in lineage):
+        return None
+    parts = _pseudonyms_by_part(real, key)
+    known = [_training_pseudonyms(each, key, parts, lists) for each in lineage]
+    shown: set[str] = set()
+    for names in known:
+        if names is None:
+            return None
+        shown |= names
+    rows = zip(real["patient_id"].to_pylist(), real["image_id"].to_pylist(), strict=True)
+    return np.array([key.pseudonym(hashed_id(patient, image)) in shown for patient, image in rows])
 
 
 def _pseudonyms_by_part(real: pa.Table, key: LineageKey) -> dict[tuple[str, str], set[str]]:

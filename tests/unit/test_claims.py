@@ -14,7 +14,8 @@ READ = [
     *(ROOT / name for name in ("README.md", "SECURITY.md", "jobs/colab.ipynb", "cxr/__init__.py")),
     *(path for folder in ("docs", "k8s", "cxr/embedded", "cxr/report/templates") for path in (ROOT / folder).rglob("*")
       if path.suffix in (".md", ".yaml", ".html")),
-    *(path for room in ("jobs", "evaluate", "nightly", "labs/gan", "generate", "finetune", "report", "study/pages")
+    *(path for room in ("jobs", "evaluate", "audit", "nightly", "labs/gan", "generate", "finetune", "report",
+                        "study/pages")
       for path in (ROOT / "cxr" / room).glob("*.py")),
 ]  # fmt: skip
 FORBIDDEN = re.compile(

@@ -15,6 +15,7 @@ from cxr.data.lineage_lists import (
     attach_lists,
     compare_patients,
     encode_lists,
+    find_shown,
     read_lists,
     read_lists_option,
     save_for_owner,
@@ -156,3 +157,12 @@ def test_a_place_without_a_list_is_refused(tmp_path) -> None:
     with pytest.raises(BadInput, match=r"--lineage .*: no lineage.json there; give the --out of jobs/finetune.py"):
         read_lists_option("--lineage", str(tmp_path / "empty"))
     assert read_lists_option("--lineage", None) == {}
+
+
+def test_whose_pictures_a_generator_was_shown_is_told_by_row_where_its_list_is_at_hand(real) -> None:
+    shown = find_shown(recorded(of("p0", "p2")), real.table, NO_LISTS)  # all who have finding a
+    assert shown.tolist() == [True, True, False, False, True, True] + [False] * 6
+    named = of("p1")
+    assert find_shown(recorded(named), real.table, {named.commitment: named}).nonzero()[0].tolist() == [2, 3]
+    assert find_shown(recorded(of("p1")), real.table, NO_LISTS) is None  # there is no list of one patient
+    assert find_shown(None, real.table, NO_LISTS) is find_shown((), real.table, NO_LISTS) is None

@@ -1,0 +1,49 @@
+"""What an audit asks of a synthetic set, and the limits that it holds the answers against. Light: no torch."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AuditConfig(BaseModel):
+    """The recipe of an audit; with the digests of both sets and of the extractor it fixes every number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extractor: str = "tiny"
+    """tiny, inception or rad-dino; or one of these or xrv, = and where its weights are: a folder, a file, s3://..."""
+    size: int = Field(128, ge=64, le=1024)
+    """Pixels at which pictures are compared; each takes size^2 bytes of memory."""
+    max_p: float = Field(0.01, gt=0, le=0.1)
+    """Limit: a test whose result chance brings less often than this has found a leak."""
+    false_alarms: float = Field(0.01, gt=0, le=0.1)
+    """Share of pictures that are no copies above the threshold at which a picture is shown as one."""
+    permutations: int = Field(2000, ge=100, le=100_000)
+    """Times that it is decided anew who is a training patient; more than 1 / --max-p."""
+    draws: int = Field(20, ge=1, le=1000)
+    """Of as many test patients as training patients, for the threshold of single pictures."""
+    planted: int = Field(20, ge=5, le=1000)
+    """Copies of each kind that are planted, to say how many of them the search finds."""
+    shown: int = Field(12, ge=0, le=200)
+    """Pairs of pictures on the page at most."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Of every draw."""
+
+
+def identity(
+    config: AuditConfig, extractor: str, real: str, synthetic: str, shown: np.ndarray | None
+) -> dict[str, Any]:
+    """The recipe as the record keeps it: places are replaced by digests of their content, and so is who was shown.
+
+    Args:
+        shown: bool [N], rows of the real set's patients that the generator was shown; None: not known.
+    """
+    return {
+        **config.model_dump(mode="json", exclude={"extractor"}),
+        "extractor": extractor,
+        "real": real,
+        "synthetic": synthetic,
+        "shown": None if shown is None else hashlib.sha256(np.packbits(shown).tobytes()).hexdigest(),
+    }

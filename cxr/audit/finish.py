@@ -1,0 +1,100 @@
+"""An audit as an artifact: what is compared, written first; results, page and pairs; the record last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from cxr.artifact import Artifact, Made, Record
+from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
+from cxr.artifact.kinds import AUDIT
+from cxr.audit.conduct import CopySearch
+from cxr.audit.config import AuditConfig, identity
+from cxr.audit.page import page, summarise
+from cxr.audit.results import Audit
+from cxr.audit.sets import RealPictures
+from cxr.data.catalog import CatalogSet
+from cxr.store import Store, parquet
+
+AUDIT_KEY, SUMMARY_KEY, PICTURES_KEY = "audit.json", "summary.json", "pictures.parquet"
+
+
+@dataclass(frozen=True)
+class AuditJob(Artifact):
+    """All that is fixed before the first picture is read."""
+
+    kind = AUDIT
+
+    config: AuditConfig
+    real: CatalogSet
+    synthetic: CatalogSet
+    shown: np.ndarray | None  # bool [N], rows of the real set's patients that the generator was shown; None: not known
+
+
+def prepare(
+    store: Store, config: AuditConfig, extractor_digest: str, real: CatalogSet, synthetic: CatalogSet,
+    shown: np.ndarray | None,
+) -> AuditJob:  # fmt: skip
+    """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
+    recipe = identity(config, extractor_digest, real.digest, synthetic.digest, shown)
+    job = AuditJob(store, recipe, config, real, synthetic, shown)
+    job.refuse_other()
+    return job
+
+
+def begin(job: AuditJob) -> None:
+    """Writes which pictures are compared, so that a restart knows the place as its own."""
+    sets = {"real": job.real.table, "synthetic": job.synthetic.table}
+    columns = ["image_id", "finding", "split"]
+    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in sets.items()]
+    job.begin(pa.concat_tables(tables))
+
+
+def complete(
+    job: AuditJob, found: Audit, pictures: pa.Table, drawn: dict[str, bytes], device: str, timings: dict[str, float]
+) -> Record:
+    """Writes results, page and pairs; returns the record, which names nobody."""
+    pieces = {
+        AUDIT_KEY: found.json(),
+        SUMMARY_KEY: found.summary_json(),
+        PICTURES_KEY: parquet(pictures),
+        PAGE_KEY: page(found),
+        **drawn,
+    }
+    objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
+    return job.new_record(
+        Made.of(objects),
+        objects,
+        inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic")},
+        seeds={"seed": job.config.seed},
+        device=device,
+        timings=timings,
+        metrics={
+            "verdict": found.verdict,
+            "risks": found.risks,
+            "tests": {test.name: test.verdict for test in found.tests},
+            "summary": summarise(found),
+        },
+    )
+
+
+def pictures_table(
+    job: AuditJob, real: RealPictures, nearest: dict[str, np.ndarray], searches: Sequence[CopySearch]
+) -> pa.Table:
+    """A row for each synthetic picture, in the catalog's order: which tests flag it, and its original by each detector;
+    null where that was not tested. Names training pictures."""
+    columns: dict[str, pa.Array | list] = {
+        "image_id": job.synthetic.table["image_id"], "finding": job.synthetic.table["finding"]
+    }  # fmt: skip
+    for by, flagged in nearest.items():
+        columns[f"nearest_{by}"] = pa.array(flagged.tolist(), pa.bool_())
+    for search in searches:
+        by = search.name.replace(" ", "_")
+        flags = [None] * len(search.scores) if search.test is None else search.test.flagged.tolist()
+        columns |= {
+            f"copied_{by}": pa.array(flags, pa.bool_()),
+            f"score_{by}": search.scores.astype(np.float32),
+            f"original_{by}": real.ids[search.rows].tolist(),
+        }
+    return pa.table(columns)

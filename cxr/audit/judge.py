@@ -1,0 +1,119 @@
+"""From the numbers of a test to its verdict, in words. The limits are the recipe's."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from cxr.audit.config import AuditConfig
+from cxr.audit.duplicates import POWER, CopyTest
+from cxr.audit.exchangeability import Flagged, NearestTest, Sides
+from cxr.audit.results import INFERENCE, LEAK, LINKABILITY, NO_LEAK, SINGLING_OUT, UNTESTED, AttackResult
+
+NEAREST, COPIES = "nearest patient, by {}", "near-duplicates, by {}"
+NEAREST_RISKS, COPIES_RISKS = (SINGLING_OUT, INFERENCE), (SINGLING_OUT,)
+NEAREST_QUESTION = (
+    "Is the nearest patient of a synthetic picture a training patient more often than one of as many test patients who "
+    "are like them in finding and view?"
+)
+COPIES_QUESTION = (
+    "Is a synthetic picture more like a training picture than those of test patients are, which can be copies of none?"
+)
+NOT_YET = "this version does not have it yet"
+LATER = (
+    AttackResult("membership inference on the model", (INFERENCE,), UNTESTED, NOT_YET,
+               "Does the model's own error tell who was in its training?"),
+    AttackResult("canaries: patients left in or out by a coin", (INFERENCE,), UNTESTED, NOT_YET,
+               "How well can be guessed who was left in?"),
+    AttackResult("re-identification", (LINKABILITY,), UNTESTED, NOT_YET,
+               "Does a picture match other X-rays of a training patient better than those of others?"),
+    AttackResult("a bound by differential privacy", (SINGLING_OUT, LINKABILITY, INFERENCE), UNTESTED, NOT_YET,
+               "Is there a guarantee against attacks that nobody has thought of?"),
+)  # fmt: skip
+OFTEN = f"{100 * POWER:.0f} times in 100"
+
+
+def untested_attacks(nearest: Iterable[str], copies: Iterable[str], reason: str) -> list[AttackResult]:
+    """Every attack on the pictures, where none can be made; by what likeness would be measured with."""
+    return [
+        *(untestable(NEAREST.format(by), NEAREST_RISKS, NEAREST_QUESTION, reason) for by in nearest),
+        *(untestable(COPIES.format(by), COPIES_RISKS, COPIES_QUESTION, reason) for by in copies),
+    ]
+
+
+def untestable(name: str, risks: tuple[str, ...], question: str, reason: str) -> AttackResult:
+    return AttackResult(name, risks, UNTESTED, reason, question)
+
+
+def judge_nearest(
+    by: str, found: NearestTest, flagged: Flagged, placebo: NearestTest | None, sides: Sides, config: AuditConfig
+) -> AttackResult:
+    """Of the test of nearest patients.
+
+    Args:
+        by: what likeness is measured with.
+        placebo: the same of validation patients in the place of training patients; None where there are none.
+    """
+    pictures = len(flagged.pictures)
+    verdict, reason = NO_LEAK, ""
+    if placebo is not None and placebo.p < config.max_p:
+        verdict, reason = UNTESTED, (
+            f"the placebo fails: validation patients, whom the model was not trained on, are nearer than test patients "
+            f"too (p = {p_value(placebo.p)}), so the parts of the real set differ by more than training"
+        )  # fmt: skip
+    elif found.p < config.max_p:
+        verdict = LEAK
+    elif math.isinf(found.detectable):
+        verdict, reason = UNTESTED, (
+            f"{pictures:,} pictures and {sides.matched} patients a side are too few: a set of which every picture is "
+            "nearest to a training patient would not be found either; give more of both"
+        )  # fmt: skip
+    reach = f"{100 * found.detectable:.0f} %" if not math.isinf(found.detectable) else "not even 100 %"
+    checked = f"; placebo, validation against test patients: p = {p_value(placebo.p)}" if placebo else ""
+    return AttackResult(
+        NEAREST.format(by), NEAREST_RISKS, verdict, reason, NEAREST_QUESTION,
+        result=f"a training patient is nearest in {100 * found.share:.1f} % of the pictures (by chance in "
+               f"{100 * found.expected:.1f} %), p = {p_value(found.p)}; {100 * flagged.share:.1f} % are nearer to one "
+               f"than {100 * (1 - config.false_alarms):g} % of this set's are to a test patient{checked}",
+        limit=f"p below {config.max_p:g}",
+        power=f"{pictures:,} pictures, {sides.matched} patients a side: found {OFTEN} where {reach} of the pictures "
+              "are each nearest to a training patient of its own",
+        metrics={
+            "share": found.share, "expected": found.expected, "p": found.p, "detectable": finite(found.detectable),
+            "above_threshold": flagged.share, "threshold": flagged.threshold, "patients_a_side": sides.matched,
+            "placebo_p": placebo.p if placebo else None,
+        },
+    )  # fmt: skip
+
+
+def judge_copies(by: str, found: CopyTest, config: AuditConfig) -> AttackResult:
+    """Of a search for near-duplicates."""
+    pictures, flagged, clear = len(found.flagged), int(found.flagged.sum()), int(found.clear.sum())
+    leak, untestable = found.found(config.max_p), math.isinf(found.detectable)
+    verdict = LEAK if leak else UNTESTED if untestable else NO_LEAK
+    recall = ", ".join(f"{kind} {100 * one.above_threshold:.0f} %" for kind, one in found.planted.items())
+    levels = found.levels
+    expected = pictures * levels.rank / (levels.controls + 1)
+    reach = f"from {100 * found.detectable:.1f} % of copies on" if not untestable else "not even if all were copies"
+    return AttackResult(
+        COPIES.format(by), COPIES_RISKS, verdict,
+        "it does not find the copies that were planted in this set" if verdict == UNTESTED else "", COPIES_QUESTION,
+        result=f"{flagged:,} of {pictures:,} pictures above the threshold ({expected:.1f} by chance), p = "
+               f"{p_value(found.p)}; {clear:,} clear copies, further above than chance reaches in a whole set",
+        limit=f"p below {config.max_p / 2:g}, or one clear copy",
+        power=f"found {OFTEN} {reach}; of copies planted in this set it flags: {recall}; threshold from "
+              f"{levels.controls:,} test pictures",
+        metrics={
+            "flagged": flagged, "expected": expected, "clear": clear, "p": found.p,
+            "detectable": finite(found.detectable), "threshold": levels.threshold, "clear_level": levels.clear,
+            "controls": levels.controls, "recall": {kind: one.above_threshold for kind, one in found.planted.items()},
+        },
+    )  # fmt: skip
+
+
+def finite(value: float) -> float | None:
+    return None if math.isinf(value) else value
+
+
+def p_value(value: float) -> str:
+    return "below 0.0001" if value < 1e-4 else np.format_float_positional(value, 2, fractional=False, trim="-")

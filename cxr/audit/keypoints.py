@@ -1,0 +1,167 @@
+"""Is a picture a copy of a training picture, whole or in part? Key points are matched and one movement fitted.
+
+SIFT (Lowe 2004, IJCV 60, 91) on a picture of even contrast (CLAHE), its descriptors compared as RootSIFT (Arandjelovic
+and Zisserman 2012, CVPR); a match counts where the best is clearly nearer than the second (ratio test), and the score
+is the number of matches that one shift, turn and scaling explains (RANSAC). So crops, halves, turned and pasted
+pictures are found, of which the correlation of whole pictures knows nothing; what is blurred has few key points.
+
+Inverting a picture, or mirroring it, only reorders the numbers of a descriptor, so both are looked for without being
+drawn. Pictures to match in full are nominated by words: each descriptor stands for the nearest of a few thousand
+examples, and pictures that share rare ones come first (Sivic and Zisserman 2003, ICCV).
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from cxr.audit.duplicates import Found
+from cxr.data.images import fit_square
+
+SIDE = 256  # px that pictures are looked at with
+KEY_POINTS = 200  # the strongest of a picture
+EXAMPLES = 2048  # descriptors that are words; with their views four times as many
+NOMINATED = 16  # pictures, each in one view, that are matched in full
+RATIO = 0.85
+TOLERANCE = 4.0  # px that a match may lie off the movement
+SCALES = 0.5, 2.0  # that a movement may have
+QUERIES = 256  # at once
+
+PLACES = np.arange(128).reshape(4, 4, 8)  # of a descriptor: 4 x 4 cells with 8 directions each
+TURNED = PLACES[::-1, ::-1].ravel()  # light and dark exchanged turn every direction, and so the cells, by 180 degrees
+MIRRORED = PLACES[::-1, :, -np.arange(8) % 8].ravel()
+VIEWS = {
+    "as it is": np.arange(128),
+    "inverted": TURNED,
+    "mirrored": MIRRORED,
+    "mirrored and inverted": MIRRORED[TURNED],
+}
+ORDERS = np.stack([*VIEWS.values()])
+
+
+@dataclass(frozen=True)
+class KeyPoints:
+    """Of one picture."""
+
+    places: np.ndarray  # float32 [K, 2], x and y
+    descriptors: np.ndarray  # float32 [K, 128], RootSIFT, of length 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one movement explains of two pictures' matches."""
+
+    query: np.ndarray  # float32 [M, 2], places in the query, of SIDE px
+    original: np.ndarray  # float32 [M, 2], where these are in the other picture
+
+    @property
+    def score(self) -> int:
+        """Distinct places in both: one place can have several key points."""
+        return min(len(np.unique(places, axis=0)) for places in (self.query, self.original))
+
+
+NOTHING = Fit(np.empty((0, 2), np.float32), np.empty((0, 2), np.float32))
+
+
+class KeyPointIndex:
+    """Pictures ready to be searched, about 110 kB each. Never written to, so threads can share it."""
+
+    def __init__(self, pixels: np.ndarray, rng: np.random.Generator) -> None:
+        """Of uint8 [N, H, W], N at least 1; `rng` draws the descriptors that are words."""
+        with pool() as threads:
+            self.points = list(threads.map(find_key_points, pixels))
+            every = np.concatenate([one.descriptors for one in self.points])
+            examples = every[np.sort(rng.permutation(len(every))[:EXAMPLES])]
+            self.words = np.concatenate([examples[:, order] for order in ORDERS])
+            counts = vstack(list(threads.map(self.count_words, self.points)), format="csr")
+        rarity = np.log((1 + len(pixels)) / (1 + np.bincount(counts.indices, minlength=len(self.words))))
+        self.rarity = rarity.astype(np.float32)
+        weighted = counts.multiply(self.rarity).tocsr()
+        norms = np.sqrt(weighted.multiply(weighted).sum(axis=1)).clip(1e-6)
+        self.bags = (weighted.multiply(1 / norms[:, None])).T.tocsr()
+
+    def count_words(self, points: KeyPoints) -> csr_array:
+        """[1, W]: 1 for each word that is there."""
+        shown = np.unique((points.descriptors @ self.words.T).argmax(axis=1)) if len(self.words) else np.empty(0, int)
+        return csr_array((np.ones(len(shown), np.float32), shown, [0, len(shown)]), shape=(1, len(self.words)))
+
+    def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object] = lambda count: None) -> Found:
+        """Of queries uint8 [Q, H, W], the picture with which each shares most; scores are matched key points."""
+        found: list[tuple[int, int]] = []
+        with pool() as threads:
+            for start in range(0, len(pixels), QUERIES):
+                points = list(threads.map(find_key_points, pixels[start : start + QUERIES]))
+                nominated = self.nominate(vstack(list(threads.map(self.count_words, points)), format="csr"))
+                found += threads.map(self.best, points, nominated)
+                advance(len(points))
+        scores, rows = np.array(found).reshape(-1, 2).T
+        return Found(scores.astype(np.float32), rows)
+
+    def nominate(self, counts: csr_array) -> np.ndarray:
+        """int [Q, K, 2]: rows and views of the pictures that share the rarest words with queries [Q, W]."""
+        views, examples = len(VIEWS), len(self.words) // len(VIEWS)
+        view, example = np.divmod(np.arange(len(self.words)), max(examples, 1))
+        alike = []
+        for seen in range(views):  # the views are a group: seen twice they are the first again
+            renamed = counts[:, (view ^ seen) * examples + example].multiply(self.rarity).tocsr()
+            alike.append((renamed @ self.bags).toarray())
+        likeness = np.stack(alike, axis=2).reshape(counts.shape[0], -1)
+        most = min(NOMINATED, likeness.shape[1])
+        chosen = np.argpartition(-likeness, most - 1, axis=1)[:, :most]
+        order = np.argsort(-np.take_along_axis(likeness, chosen, axis=1), axis=1, kind="stable")
+        return np.stack(np.divmod(np.take_along_axis(chosen, order, axis=1), views), axis=2)
+
+    def best(self, points: KeyPoints, nominated: np.ndarray) -> tuple[int, int]:
+        """Score and row of the best of the nominated, int [K, 2]."""
+        score, best = 0, int(nominated[0, 0])
+        for row, view in nominated.tolist():
+            found = fit(points, self.points[row], view, more_than=score).score
+            score, best = (found, row) if found > score else (score, best)
+        return score, best
+
+
+def pool() -> ThreadPoolExecutor:
+    cv2.setNumThreads(1)  # pictures are looked at side by side, and OpenCV's own threads would wait for each other
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+def find_key_points(picture: np.ndarray) -> KeyPoints:
+    """Of uint8 [H, W]."""
+    even = cv2.createCLAHE(2.0, (8, 8)).apply(fit_square(np.ascontiguousarray(picture), SIDE, "keep"))
+    points, descriptors = cv2.SIFT.create(KEY_POINTS).detectAndCompute(even, None)
+    if not points:
+        return KeyPoints(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32))
+    sums = descriptors.sum(axis=1, keepdims=True).clip(1e-6)
+    return KeyPoints(np.array([point.pt for point in points], np.float32), np.sqrt(descriptors / sums))
+
+
+def fit(query: KeyPoints, original: KeyPoints, view: int, more_than: int = 0) -> Fit:
+    """What one movement explains of the matches of a query, seen in a view, with another picture; nothing where that
+    cannot be `more_than` so many."""
+    places, descriptors = query.places, query.descriptors[:, ORDERS[view]]
+    if len(descriptors) < 2 or len(original.descriptors) < 2:
+        return NOTHING
+    alike = descriptors @ original.descriptors.T
+    best = alike.argmax(axis=1)
+    second, first = np.partition(alike, -2, axis=1)[:, -2:].T
+    clear = (1 - first) < RATIO**2 * (1 - second)  # of vectors of length 1, half the squared distances
+    if clear.sum() <= max(more_than, 3):
+        return NOTHING
+    if "mirrored" in list(VIEWS)[view]:
+        places = np.array([SIDE - 1, 0], np.float32) + places * np.array([-1, 1], np.float32)
+    pair = places[clear], original.places[best[clear]]
+    movement, explained = cv2.estimateAffinePartial2D(*pair, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE)
+    if movement is None or not SCALES[0] <= np.linalg.norm(movement[:, 0]) <= SCALES[1]:
+        return NOTHING
+    kept = explained.ravel().astype(bool)
+    return Fit(query.places[clear][kept], pair[1][kept])
+
+
+def best_fit(query: np.ndarray, original: np.ndarray) -> Fit:
+    """Of two pictures, uint8 [H, W], in the view that explains most."""
+    points = find_key_points(query), find_key_points(original)
+    return max((fit(*points, view) for view in range(len(VIEWS))), key=lambda found: found.score)

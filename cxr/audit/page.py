@@ -1,0 +1,79 @@
+"""An audit as one page for a data-protection officer."""
+
+from cxr.audit.results import LEAK, NO_LEAK, RISKS, Audit, Pair
+from cxr.report.pages import Table, render
+
+TITLE = "Is it safe to share? What attacks on this set got"
+BASIS = (
+    "Risks as the Article 29 Working Party names them (Opinion 05/2014, WP216). The EDPB (Opinion 28/2024) takes a "
+    "model for anonymous only where extraction and inference are very unlikely, with all means reasonably likely to be "
+    "used: these are some of such means, and none proves that a set is anonymous."
+)
+CONTROL = (
+    "The control is always the real set's test patients, whom the model never saw. A test has found a leak where its "
+    "limit is passed; where it is not, it may still be there, smaller than the test's power, or of another kind."
+)
+PAIRS = (
+    "The pairs most alike, by each detector, flagged or not. Lines join key points that one shift, turn and scaling "
+    "explains: many, spread over the chest, are a copy."
+)
+
+
+def page(found: Audit) -> bytes:
+    """`index.html`; it shows the pictures of pairs that lie beside it."""
+    return render(
+        "audit.html", title=TITLE, verdict=found.verdict, leak=found.verdict == LEAK, summary=summarise(found),
+        about=describe_sets(found), basis=BASIS, control=CONTROL, risks=risks_table(found), tests=tests_table(found),
+        missing=missing_table(found), notes=found.notes, pairs=[(pair, describe_pair(pair)) for pair in found.pairs],
+        pairs_about=PAIRS, provenance=provenance(found),
+    ).encode()  # fmt: skip
+
+
+def summarise(found: Audit) -> list[str]:
+    """The verdict of each risk, in a sentence each; names nobody."""
+    lines = []
+    for risk, verdict in found.risks.items():
+        by = [test.name for test in found.tests if risk in test.risks and test.verdict == verdict]
+        how = f" by: {'; '.join(by)}" if verdict in (LEAK, NO_LEAK) else ", because no test of it could be made"
+        lines.append(f"{risk[:1].upper()}{risk[1:]}: {verdict}{how}.")
+    return lines
+
+
+def describe_sets(found: Audit) -> str:
+    patients = found.patients
+    return (
+        f"{found.pictures:,} synthetic pictures, against {patients['train']:,} training patients; controls are "
+        f"{patients['test']:,} test patients, placebo {patients['validation']:,} validation patients."
+    )
+
+
+def risks_table(found: Audit) -> Table:
+    verdicts = found.risks.items()
+    rows = [[risk, RISKS[risk], verdict, "; ".join(found.untested(risk)) or "-"] for risk, verdict in verdicts]
+    return ["risk", "question", "verdict", "not tested"], rows
+
+
+def tests_table(found: Audit) -> Table:
+    """The tests that were made."""
+    rows = [[test.name, test.verdict, test.result, test.limit, test.power] for test in found.tests if test.result]
+    return ["test", "verdict", "result", "limit", "power"], rows
+
+
+def missing_table(found: Audit) -> Table:
+    rows = [[test.name, test.question, test.decision] for test in found.tests if test.reason]
+    return ["test", "what it would ask", "why there is no answer"], rows
+
+
+def describe_pair(pair: Pair) -> str:
+    flag = "clear copy" if pair.clear else "flagged" if pair.flagged else "not flagged"
+    return (
+        f"{flag} by {pair.detector} ({pair.likeness:.3g}): {pair.synthetic}, beside {pair.original} of patient "
+        f"{pair.patient}"
+    )
+
+
+def provenance(found: Audit) -> str:
+    return (
+        f"Real set {found.real[:12]}, synthetic set {found.synthetic[:12]}. Names patients and shows real pictures: "
+        "treat it as you treat the real set, and pass on summary.json only."
+    )

@@ -1,0 +1,158 @@
+"""Is it safe to share? Attacks on a synthetic set: `cxr audit RECIPE --real URI --synthetic URI --out URI`.
+
+Exit code 0: all there, whatever was found. 2: bad input.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tyro.conf import Suppress
+
+from cxr import cli, recipes
+from cxr.audit.config import AuditConfig
+from cxr.progress import note, progress
+from cxr.store import open_store
+from cxr.weights import check_extractor_spec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cxr.artifact import Record
+    from cxr.audit.conduct import CopySearch, Vectors
+    from cxr.audit.duplicates import Detector
+    from cxr.audit.finish import AuditJob
+    from cxr.audit.results import AttackResult
+    from cxr.audit.sets import RealPictures
+
+DETAILS, FEATURES, KEY_POINTS = "details", "features", "key points"  # what pictures are compared by
+WORDS_STREAM = 200  # of the random numbers of a seed, beside those of `cxr.audit.conduct`
+
+
+@dataclass(frozen=True)
+class Args:
+    RECIPES: ClassVar = recipes.AUDIT
+    recipe: Suppress[str]
+    config: cli.FromRecipe[AuditConfig]
+    real: str
+    """The real set, as `cxr ingest` made it: its training patients are attacked, its test patients are the control."""
+    synthetic: str
+    """The set to audit: a folder or s3://bucket/prefix."""
+    out: str
+    """Where the audit goes, a folder or s3://...; it shows real pictures and names patients, so keep it."""
+    model: str | None = None
+    """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
+
+
+def main(args: Args) -> int:
+    """Attack a synthetic set: does it show who was in the training data? Each test states its power and a limit.
+
+    The audit shows real pictures and names patients. What can be passed on is its summary.json.
+    """
+    start = time.monotonic()
+    config = args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})
+    places = [open_store(uri) for uri in (args.real, args.synthetic, args.out)]
+    places[2].check()
+    from cxr.audit.sets import check_sets
+    from cxr.data.catalog import read_set
+    from cxr.data.lineage import read_lineage
+    from cxr.data.lineage_lists import find_shown, read_lists_option
+    from cxr.evaluate.generator import check_generator
+    from cxr.weights import resolve_extractor
+
+    real, synthetic = map(read_set, places[:2])
+    check_sets(real, synthetic)
+    lists = read_lists_option("--model", args.model)
+    generator = check_generator(real, synthetic, lists)
+    shown = find_shown(read_lineage(synthetic.record.metrics), real.table, lists)
+    digest = resolve_extractor(config.extractor).digest
+    from cxr.audit import finish  # heavy: only for input that can be used
+
+    job = finish.prepare(places[2], config, digest, real, synthetic, shown)
+    note(generator)
+    if record := job.take_finished():
+        print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
+    else:
+        record = job.make(lambda: audit_sets(job, generator, start))
+    for line in record.metrics["summary"]:
+        print(line)
+    print(f"look at {job.store.uri}/{finish.PAGE_KEY}; to pass on: {job.store.uri}/{finish.SUMMARY_KEY}")
+    return cli.DONE
+
+
+def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
+    """Reads both sets, runs every test, and writes the audit."""
+    import numpy as np
+
+    from cxr.audit import finish
+    from cxr.audit.judge import LATER, untested_attacks
+    from cxr.audit.pairs import choose_pairs
+    from cxr.audit.results import Audit
+    from cxr.audit.sets import PARTS, describe_comparison, load_real, why_untestable
+    from cxr.data.catalog import read_images
+    from cxr.evaluate.features import extractor_of
+
+    finish.begin(job)
+    config, extractor = job.config, extractor_of(job.config.extractor)
+    with progress("pictures", len(job.real.table) + len(job.synthetic.table), "pictures") as advance:
+        real = load_real(job.real, job.shown, config.size, advance)
+        synthetic = read_images(job.synthetic.store, job.synthetic.table, config.size, advance)
+    nearest: dict[str, np.ndarray] = {}
+    searches: list[CopySearch] = []
+    if reason := why_untestable(job.real):
+        attacks = untested_attacks((DETAILS, FEATURES), (DETAILS, KEY_POINTS), reason)
+    else:
+        attacks, nearest = compare_patients(synthetic, real, config, extractor)
+        searches = search_for_copies(synthetic, real, config)
+        attacks += [search.result for search in searches]
+    ids = job.synthetic.table["image_id"].to_pylist()
+    pairs, drawn = choose_pairs(searches, synthetic, ids, real, config.shown)
+    found = Audit(
+        real=job.real.digest, synthetic=job.synthetic.digest, pictures=len(synthetic),
+        patients={part: real.count_patients(part) for part in PARTS}, tests=[*attacks, *LATER],
+        notes=[generator, *describe_comparison(job.real, job.synthetic, job.shown)], pairs=pairs,
+    )  # fmt: skip
+    table = finish.pictures_table(job, real, nearest, searches)
+    return finish.complete(job, found, table, drawn, extractor.device, {"total": time.monotonic() - start})
+
+
+def compare_patients(
+    synthetic: "np.ndarray", real: "RealPictures", config: AuditConfig, features: "Vectors"
+) -> "tuple[list[AttackResult], dict[str, np.ndarray]]":
+    """The test of nearest patients, by details and by features; and the pictures bool [M] that each flags."""
+    from cxr.audit.conduct import run_nearest_test
+    from cxr.audit.exchangeability import detail_vectors
+
+    results, flagged = [], {}
+    for stream, (by, vectors) in enumerate({DETAILS: detail_vectors, FEATURES: features}.items()):
+        total = config.permutations * (2 if len(real.rows("validation")) else 1)
+        with progress(f"nearest by {by}", total, "permutations") as advance:
+            found, flagged[by] = run_nearest_test(
+                by, vectors(synthetic), vectors(real.pixels), real, config, stream, advance
+            )
+        results.append(found)
+    return results, flagged
+
+
+def search_for_copies(synthetic: "np.ndarray", real: "RealPictures", config: AuditConfig) -> "list[CopySearch]":
+    """The search for near-duplicates, by each detector of the training pictures."""
+    import numpy as np
+
+    from cxr.audit.conduct import count_lookups, search_copies
+    from cxr.audit.duplicates import CorrelationDetector
+    from cxr.audit.keypoints import KeyPointIndex
+    from cxr.evaluate.copies import TrainingImageIndex
+
+    train = real.rows("train")
+    pixels, patients = real.pixels[train], real.patients[train].tolist()
+    rng = np.random.default_rng([config.seed, WORDS_STREAM])
+    makers: dict[str, Callable[[], Detector]] = {
+        DETAILS: lambda: CorrelationDetector(TrainingImageIndex(pixels, patients)),
+        KEY_POINTS: lambda: KeyPointIndex(pixels, rng),
+    }
+    found = []
+    for by, make in makers.items():
+        with progress(f"copies by {by}", count_lookups(len(synthetic), real, config), "pictures") as advance:
+            found.append(search_copies(by, make(), synthetic, real, config, advance))
+    return found

@@ -1,0 +1,28 @@
+"""A real set of phantoms in memory, and other patients' phantoms."""
+
+import numpy as np
+import pytest
+
+TRAIN, VALIDATION, TEST = 30, 10, 20
+
+
+@pytest.fixture(scope="session")
+def phantoms() -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 128, 128]: of a real set, its training pictures first, then validation, then test; and 24 of others."""
+    from cxr.embedded.phantoms import draw_phantom
+
+    count = TRAIN + VALIDATION + TEST
+    real = [draw_phantom(11, 3 * number, size=128).pixels for number in range(count)]  # each of another patient
+    return np.stack(real), np.stack([draw_phantom(12, 3 * number, size=128).pixels for number in range(24)])
+
+
+@pytest.fixture(scope="session")
+def real(phantoms):
+    """The real set as an audit reads it."""
+    from cxr.audit.sets import RealPictures
+
+    count = np.arange(TRAIN + VALIDATION + TEST)
+    parts = np.repeat(["train", "validation", "test"], [TRAIN, VALIDATION, TEST])
+    ids = np.array([f"image{row:02d}" for row in count])
+    patients = np.array([f"patient{row:02d}" for row in count])
+    return RealPictures(ids, patients, np.where(count % 2, "a, PA", "b, PA"), parts, phantoms[0])

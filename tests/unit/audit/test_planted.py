@@ -1,0 +1,60 @@
+"""Which planted copies each detector finds among phantoms, and that both together miss few: AUDIT's table in small."""
+
+import numpy as np
+import pytest
+
+from cxr.audit.planted import COPIES
+
+BY_NEITHER = {
+    "noise 40",
+    "middle 25 % pasted",
+    "blended 0.5",
+    "blurred 3 px",
+    "warped 6 px",
+}  # phantoms are that much alike
+BY_SOME = {"warped 4 px", "half", "histogram equalised"}  # half of them at least
+COUNT = 4
+
+
+@pytest.fixture(scope="module")
+def detectors(real):
+    from cxr.audit.duplicates import CorrelationDetector
+    from cxr.audit.keypoints import KeyPointIndex
+    from cxr.evaluate.copies import TrainingImageIndex
+
+    train = real.rows("train")
+    details = TrainingImageIndex(real.pixels[train], real.patients[train].tolist())
+    return CorrelationDetector(details), KeyPointIndex(real.pixels[train], np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def thresholds(detectors, real) -> list[float]:
+    """That no test picture is above."""
+    return [search(detector, real.pixels[real.rows("test")]).scores.max() for detector in detectors]
+
+
+def search(detector, pixels: np.ndarray):
+    return detector.nearest(pixels, advance=lambda count: None)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COPIES if kind not in BY_NEITHER])
+def test_a_planted_copy_is_found_with_its_original(real, detectors, thresholds, kind: str):
+    rng = np.random.default_rng(1)
+    train, test = real.rows("train"), real.rows("test")
+    rows = rng.choice(len(train), COUNT, replace=False)
+    copies = np.stack([COPIES[kind](real.pixels[train[row]], real.pixels[rng.choice(test)], rng) for row in rows])
+    hits = [(found.rows == rows) & (found.scores > level)
+            for found, level in zip((search(one, copies) for one in detectors), thresholds, strict=True)]  # fmt: skip
+    assert np.any(hits, axis=0).sum() >= (COUNT / 2 if kind in BY_SOME else COUNT - 1), hits
+
+
+def test_other_patients_are_not_taken_for_copies(detectors, thresholds, phantoms):
+    for detector, level in zip(detectors, thresholds, strict=True):
+        assert (search(detector, phantoms[1]).scores > level).mean() <= 0.15  # of 24, by 20 test pictures' highest
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_is_a_picture_of_the_same_size_and_follows_from_its_random_numbers(phantoms, kind: str):
+    picture, other = phantoms[0][:2]
+    one, same = (COPIES[kind](picture, other, np.random.default_rng(5)) for _ in range(2))
+    assert one.shape == picture.shape and one.dtype == np.uint8 and np.array_equal(one, same)
