@@ -25,9 +25,10 @@ from copies_search import noise
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
 
-from cxr.classify.best_of import predict_classes, small_config
+from cxr.classify.best_of import predict, small_config
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.loop import TrainedClassifier
+from cxr.classify.task import OneFinding
 from cxr.data.catalog import CATALOG, CatalogSet, read_unscaled
 from cxr.data.images import encode_png
 from cxr.evaluate.conclude import gather_features
@@ -66,7 +67,7 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
         def everything() -> None:
             work(1, pickle.dumps(synthetic), *shared)
             sides = [
-                gather_features(job.store, part, np.arange(count), np.arange(count), ["a"])[0].values
+                gather_features(job.store, part, np.arange(count), {})[0].values
                 for part in (units.real, units.synthetic)
             ]
             metrics_of(extractor, NEIGHBOURS)(*sides)
@@ -127,7 +128,7 @@ def stored(place: str, pixels: np.ndarray) -> CatalogSet:
 def classifier() -> Callable[[np.ndarray], np.ndarray]:
     config = small_config(1)
     found = TrainedClassifier(build_classifier(config, 2).eval(), [], 0)
-    return lambda pixels: predict_classes(found, pixels, config)
+    return lambda pixels: predict(found, pixels, config, OneFinding(2))
 
 
 if __name__ == "__main__":

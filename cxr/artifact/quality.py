@@ -47,7 +47,9 @@ class SeenFindings(StoredPart):
 
     agree: Rate  # all findings together
     findings: dict[str, CountedRate]
-    counts: list[list[int]]  # a row a compared finding, a column each that the classifier knows
+    counts: list[list[int]]  # a row a compared finding, a column each that the classifier knows; empty where a picture
+    # can show several findings
+    absent: dict[str, CountedRate] = Field({})  # seen in pictures that should not show it; version 0.1 has counts only
 
     def worst(self) -> str:
         """The finding with the lowest lower bound."""

@@ -7,44 +7,46 @@ import torch
 
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import LabelledImages, TrainedClassifier, TrainingPhase, predict_probabilities, train_classifier
+from cxr.classify.task import Task
 
 TRIES = 3
 EPOCHS, IMAGES_SEEN = 15, 20_000  # seen in training: the fewer of both, but each picture twice
 BATCH = 32
 
-LabelledArrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, size, size] and class numbers int [N]
+LabelledArrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, size, size] and the targets of a task
+Predict = Callable[[np.ndarray], np.ndarray]  # uint8 [N, size, size] to probabilities float32 [N, outputs]
 
 
 def train_best_of(
-    train_part: LabelledArrays, validation: LabelledArrays, seed: int, advance: Callable[[], object] = lambda: None
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Of `TRIES` networks with other first weights and orders, the one of the highest validation accuracy.
-
-    Returns:
-        uint8 [N, size, size] to class numbers int [N].
-    """
+    train_part: LabelledArrays,
+    validation: LabelledArrays,
+    task: Task,
+    seed: int,
+    advance: Callable[[], object] = lambda: None,
+) -> Predict:
+    """Of `TRIES` networks with other first weights and orders, the one that does best on the validation part."""
     pixels, _ = train_part
     config = small_config(choose_epochs(len(pixels)), pixels.shape[1], BATCH)
-    tries = [train_one(train_part, validation, config, seed + number, advance) for number in range(TRIES)]
-    best = max(tries, key=lambda found: found.curve[found.best].accuracy)
-    return lambda pictures: predict_classes(best, pictures, config)
+    tries = [train_one(train_part, validation, config, task, seed + number, advance) for number in range(TRIES)]
+    best = max(tries, key=lambda found: task.rank(found.curve[found.best]))
+    return lambda pictures: predict(best, pictures, config, task)
 
 
 def train_one(
     train_part: LabelledArrays,
     validation: LabelledArrays,
     config: ClassifyConfig,
+    task: Task,
     seed: int,
     advance: Callable[[], object],
 ) -> TrainedClassifier:
     """One network of `config`, which sees each picture of the train part `config.epochs` times."""
     count = len(train_part[0])
-    pixels, labels = (np.concatenate(both) for both in zip(train_part, validation, strict=True))
+    pixels, targets = (np.concatenate(both) for both in zip(train_part, validation, strict=True))
     rows = np.arange(len(pixels))
     phases = [TrainingPhase(rows[:count], config.steps(count))]
-    return train_classifier(
-        LabelledImages(pixels, labels, rows[count:]), phases, config, int(labels.max()) + 1, seed, lambda _: advance()
-    )
+    pictures = LabelledImages(pixels, targets, rows[count:])
+    return train_classifier(pictures, phases, config, task, seed, lambda _: advance())
 
 
 def small_config(epochs: int, size: int = 128, batch: int = 64) -> ClassifyConfig:
@@ -64,7 +66,7 @@ def count_steps(count: int) -> int:
     return TRIES * small_config(choose_epochs(count), batch=BATCH).steps(count)
 
 
-def predict_classes(found: TrainedClassifier, pictures: np.ndarray, config: ClassifyConfig) -> np.ndarray:
-    """Class numbers int [N]; on a GPU where this process has one."""
+def predict(found: TrainedClassifier, pictures: np.ndarray, config: ClassifyConfig, task: Task) -> np.ndarray:
+    """Probabilities float32 [N, outputs]; on a GPU where this process has one."""
     network = found.network.to("cuda" if torch.cuda.is_available() else "cpu")
-    return predict_probabilities(network, pictures, np.arange(len(pictures)), config).argmax(axis=1)
+    return predict_probabilities(network, pictures, np.arange(len(pictures)), config, task)

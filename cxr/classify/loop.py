@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cxr.classify.augment import RANDOM_NUMBERS_PER_IMAGE, augment, center_crop
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.config import ClassifyConfig
 from cxr.classify.curve import ValidationPoint, best_point
-from cxr.classify.metrics import auroc
+from cxr.classify.task import Task
 from cxr.errors import BadInput
 from cxr.ranks import Ranks
 
@@ -26,7 +25,7 @@ class LabelledImages:
     """What a classifier is trained and evaluated on; only read, so that many trainings can share it."""
 
     pixels: np.ndarray  # uint8 [N, resize, resize]
-    labels: np.ndarray  # class numbers, int64 [N]
+    targets: np.ndarray  # [N] or [N, outputs], what the task learns
     validation: np.ndarray  # rows that choose the best point, int [n]
     test: np.ndarray | None = None  # rows whose AUROC is recorded at each point, and never chosen by
 
@@ -52,7 +51,7 @@ def train_classifier(
     pictures: LabelledImages,
     phases: Sequence[TrainingPhase],
     config: ClassifyConfig,
-    classes: int,
+    task: Task,
     seed: int,
     watch: Callable[[ValidationPoint | None], object] = lambda point: None,
     ranks: Ranks = Ranks(),  # noqa: B008
@@ -68,21 +67,21 @@ def train_classifier(
         watch: called after each step, with the point where there was a validation.
 
     Raises:
-        BadInput: the validation part lacks a class, the ImageNet weights are not to be had, the batch is too small for
+        BadInput: the validation part cannot choose, the ImageNet weights are not to be had, the batch is too small for
             the workers, or the loss is no number any more.
     """
-    check_inputs(pictures, phases, config, classes)
+    check_inputs(pictures, phases, config, task)
     ranks.check(config.batch)
     total = sum(phase.steps for phase in phases)
     due, last = validation_steps(total, config.epochs), total - phases[-1].steps
     curve, losses, state = [], [], {}
     with seed_torch(seed):
-        model = start_model(config, classes, seed, ranks)
-        for step, loss in enumerate(training_steps(model, pictures, phases, config, seed, ranks), start=1):
+        model = start_model(config, task.outputs, seed, ranks)
+        for step, loss in enumerate(training_steps(model, pictures, phases, config, task, seed, ranks), start=1):
             losses.append(loss)
             point = None
             if step in due:
-                point = validate(model, pictures, config, step, losses, ranks)
+                point = validate(model, pictures, config, task, step, losses, ranks)
                 curve.append(point)
                 losses.clear()
                 if step > last and best_point(curve, last) == len(curve) - 1:
@@ -93,8 +92,10 @@ def train_classifier(
 
 
 @torch.inference_mode()
-def predict_probabilities(model: nn.Module, pixels: np.ndarray, rows: np.ndarray, config: ClassifyConfig) -> np.ndarray:
-    """Class probabilities, float32 [n, classes], of the rows [n] of uint8 [N, resize, resize]."""
+def predict_probabilities(
+    model: nn.Module, pixels: np.ndarray, rows: np.ndarray, config: ClassifyConfig, task: Task
+) -> np.ndarray:
+    """Of each finding, float32 [n, outputs], of the rows [n] of uint8 [N, resize, resize]."""
     device = next(model.parameters()).device
     model.eval()
     parts = []
@@ -102,22 +103,18 @@ def predict_probabilities(model: nn.Module, pixels: np.ndarray, rows: np.ndarray
         shown = center_crop(torch.from_numpy(pixels[rows[start : start + config.batch]]).to(device), config)
         with autocast(config, device):
             logits = model(shown)
-        parts.append(logits.float().softmax(dim=1).cpu())
+        parts.append(task.probabilities(logits.float()).cpu())
     return torch.cat(parts).numpy()
 
 
-def check_inputs(
-    pictures: LabelledImages, phases: Sequence[TrainingPhase], config: ClassifyConfig, classes: int
-) -> None:
-    """`BadInput` unless the validation part shows every class; `ValueError` for what only a caller can mend."""
+def check_inputs(pictures: LabelledImages, phases: Sequence[TrainingPhase], config: ClassifyConfig, task: Task) -> None:
+    """`BadInput` unless the validation part can choose; `ValueError` for what only a caller can mend."""
     shape = pictures.pixels.shape[1:]
     if pictures.pixels.dtype != np.uint8 or shape != (config.resize, config.resize):
         raise ValueError(f"{pictures.pixels.dtype} pictures of {shape}, not uint8 of {config.resize} px")
     if not phases or any(phase.steps < 1 or not len(phase.rows) for phase in phases):
         raise ValueError("a phase without pictures or steps")
-    lacking = set(range(classes)) - set(pictures.labels[pictures.validation].tolist())
-    if lacking:
-        raise BadInput(f"the validation part shows no picture of class {min(lacking)}; it needs every class to choose")
+    task.check_validation(pictures.targets[pictures.validation])
 
 
 def validation_steps(total: int, count: int) -> set[int]:
@@ -135,11 +132,11 @@ def seed_torch(seed: int) -> Iterator[None]:
         yield
 
 
-def start_model(config: ClassifyConfig, classes: int, seed: int, ranks: Ranks) -> nn.Module:
+def start_model(config: ClassifyConfig, outputs: int, seed: int, ranks: Ranks) -> nn.Module:
     """The network on its device with the first weights, the same on every worker; dropout is each worker's own."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     layout = torch.channels_last if uses_bf16(config, device) else torch.contiguous_format
-    model = build_classifier(config, classes).to(device).to(memory_format=layout)
+    model = build_classifier(config, outputs).to(device).to(memory_format=layout)
     torch.manual_seed(int(np.random.default_rng([seed, DROPOUT_STREAM, ranks.rank]).integers(2**62)))
     return model
 
@@ -163,6 +160,7 @@ def training_steps(
     pictures: LabelledImages,
     phases: Sequence[TrainingPhase],
     config: ClassifyConfig,
+    task: Task,
     seed: int,
     ranks: Ranks,
 ) -> Iterator[Tensor]:
@@ -174,7 +172,7 @@ def training_steps(
         for rows, randoms in draw_batches(phase, config.batch, np.random.default_rng([seed, ORDER_STREAM, number])):
             share = ranks.slots(config.batch, 0)
             mine = slice(share.start, share.stop)
-            loss = backpropagate(model, pictures, rows[mine], randoms[mine], config)
+            loss = backpropagate(model, pictures, rows[mine], randoms[mine], config, task)
             ranks.all_reduce([loss, *(weight.grad for weight in weights if weight.grad is not None)])
             optimizer.step()
             rates.step()
@@ -193,7 +191,7 @@ def draw_batches(phase: TrainingPhase, batch: int, rng: np.random.Generator) -> 
 
 
 def backpropagate(
-    model: nn.Module, pictures: LabelledImages, rows: np.ndarray, randoms: Tensor, config: ClassifyConfig
+    model: nn.Module, pictures: LabelledImages, rows: np.ndarray, randoms: Tensor, config: ClassifyConfig, task: Task
 ) -> Tensor:
     """Adds this worker's share of the gradient of the batch's mean loss; returns its share of that loss."""
     device = next(model.parameters()).device
@@ -201,8 +199,7 @@ def backpropagate(
     shown = augment(torch.from_numpy(pictures.pixels[rows]).to(device), randoms.to(device), config)
     with autocast(config, device):
         logits = model(shown)
-    labels = torch.from_numpy(pictures.labels[rows]).to(device)
-    loss = F.cross_entropy(logits.float(), labels, reduction="sum") / config.batch
+    loss = task.loss(logits.float(), torch.from_numpy(pictures.targets[rows]).to(device)) / config.batch
     loss.backward()
     return loss.detach()
 
@@ -211,6 +208,7 @@ def validate(
     model: nn.Module,
     pictures: LabelledImages,
     config: ClassifyConfig,
+    task: Task,
     step: int,
     losses: Sequence[Tensor],
     ranks: Ranks,
@@ -221,7 +219,7 @@ def validate(
         first = step - len(recent) + 1 + int((~recent.isfinite()).nonzero()[0])
         raise BadInput(f"step {first}: the loss is not a number any more; {TRAINING_ADVICE}")
     average_statistics(model, ranks)
-    return ranks.broadcast_from_first(lambda: measure_point(model, pictures, config, step, recent.mean().item()))
+    return ranks.broadcast_from_first(lambda: measure_point(model, pictures, config, task, step, recent.mean().item()))
 
 
 def average_statistics(model: nn.Module, ranks: Ranks) -> None:
@@ -234,16 +232,14 @@ def average_statistics(model: nn.Module, ranks: Ranks) -> None:
 
 
 def measure_point(
-    model: nn.Module, pictures: LabelledImages, config: ClassifyConfig, step: int, loss: float
+    model: nn.Module, pictures: LabelledImages, config: ClassifyConfig, task: Task, step: int, loss: float
 ) -> ValidationPoint:
-    labels = pictures.labels[pictures.validation]
-    shares = predict_probabilities(model, pictures.pixels, pictures.validation, config)
+    targets = pictures.targets[pictures.validation]
+    shares = predict_probabilities(model, pictures.pixels, pictures.validation, config, task)
     if not np.isfinite(shares).all():
         raise BadInput(f"step {step}: the network's output is not a number any more; {TRAINING_ADVICE}")
     test = None
     if pictures.test is not None:
-        test = auroc(
-            predict_probabilities(model, pictures.pixels, pictures.test, config), pictures.labels[pictures.test]
-        )
-    accuracy = float((shares.argmax(axis=1) == labels).mean())
-    return ValidationPoint(step, loss, auroc(shares, labels), accuracy, test)
+        tested = predict_probabilities(model, pictures.pixels, pictures.test, config, task)
+        test = task.auroc(tested, pictures.targets[pictures.test])
+    return ValidationPoint(step, loss, task.auroc(shares, targets), task.accuracy(shares, targets), test)

@@ -17,6 +17,15 @@ def auroc(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(roc_auc_score(one_hot, probabilities, average="macro"))
 
 
+def binary_auroc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Of one finding, scores [N] and labels [N] of 1, 0 and not a number, which are left out; not a number where one
+    side is missing."""
+    known = ~np.isnan(labels)
+    if len(np.unique(labels[known])) < 2:
+        return float("nan")
+    return float(roc_auc_score(labels[known], scores[known]))
+
+
 def averaged_classes(classes: int) -> range:
     """The classes that a metric is the mean of: of two the last, of more all."""
     return range(1, 2) if classes == 2 else range(classes)
@@ -54,16 +63,18 @@ def class_aurocs(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> 
         scores: [N, C].
         counts: float [B, N], how often each picture is there.
     """
-    found = []
-    for number in averaged_classes(scores.shape[1]):
-        shown, own = labels == number, scores[:, number]
-        order = np.argsort(own[~shown])
-        ranked = own[~shown][order]
-        below = np.zeros((len(counts), len(ranked) + 1))  # double: counts of pairs outgrow single
-        np.cumsum(counts[:, ~shown][:, order], axis=1, out=below[:, 1:])
-        left, right = (np.searchsorted(ranked, own[shown], side) for side in ("left", "right"))
-        positives = counts[:, shown]
-        wins = np.einsum("bn,bn->b", positives, below[:, left]) + np.einsum("bn,bn->b", positives, below[:, right])
-        pairs = positives.sum(axis=1, dtype=float) * below[:, -1]
-        found.append(np.divide(wins / 2, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
-    return np.array(found)
+    classes = averaged_classes(scores.shape[1])
+    return np.array([weighted_auroc(scores[:, number], labels == number, counts) for number in classes])
+
+
+def weighted_auroc(scores: np.ndarray, shown: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The same of one finding, [B], of scores [N] and of whether each picture shows it, bool [N]."""
+    order = np.argsort(scores[~shown])
+    ranked = scores[~shown][order]
+    below = np.zeros((len(counts), len(ranked) + 1))  # double: counts of pairs outgrow single
+    np.cumsum(counts[:, ~shown][:, order], axis=1, out=below[:, 1:])
+    left, right = (np.searchsorted(ranked, scores[shown], side) for side in ("left", "right"))
+    positives = counts[:, shown]
+    wins = np.einsum("bn,bn->b", positives, below[:, left]) + np.einsum("bn,bn->b", positives, below[:, right])
+    pairs = positives.sum(axis=1, dtype=float) * below[:, -1]
+    return np.divide(wins / 2, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)

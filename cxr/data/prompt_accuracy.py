@@ -49,13 +49,24 @@ def prompt_accuracies(measured: PromptAccuracies | None) -> list[PromptAccuracy]
     """By finding, of what an evaluation measured; empty if it could not."""
     if measured is None:
         return []
-    real, found = measured.real, []
-    rows = dict(zip(real.findings, real.counts, strict=True))
-    for finding, asked in measured.synthetic.findings.items():
-        column, others = measured.findings.index(finding), [row for name, row in rows.items() if name != finding]
-        alarms = sum(row[column] for row in others) / sum(map(sum, others)) if others else None
-        found.append(PromptAccuracy(finding, asked.count, asked.total, real.findings[finding].share, alarms))
-    return found
+    real = measured.real
+    return [
+        PromptAccuracy(
+            finding, asked.count, asked.total, real.findings[finding].share, share_of_false_alarms(measured, finding)
+        )
+        for finding, asked in measured.synthetic.findings.items()
+    ]
+
+
+def share_of_false_alarms(measured: PromptAccuracies, finding: str) -> float | None:
+    """In how many of the real pictures that do not show it the finding is seen; where findings exclude each other, of
+    those that show another compared one."""
+    real = measured.real
+    if not real.counts:
+        return real.absent[finding].share if finding in real.absent else None
+    column = measured.findings.index(finding)
+    others = [row for name, row in zip(real.findings, real.counts, strict=True) if name != finding]
+    return sum(row[column] for row in others) / sum(map(sum, others)) if others else None
 
 
 def record_accuracies(found: list[PromptAccuracy]) -> list[dict[str, Any]]:

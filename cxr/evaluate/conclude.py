@@ -16,15 +16,19 @@ from cxr.evaluate.copies import Matches
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.finish import EvaluateJob, EvaluationResult, copies_table
 from cxr.evaluate.frechet import Moments, moments
-from cxr.evaluate.label_classifier import LabelClassifier, measure_prompt_accuracy
+from cxr.evaluate.label_classifier import Classifiers, measure_prompt_accuracy
 from cxr.evaluate.measure import Features
-from cxr.evaluate.sets import ImageSet, open_images, rows_of
+from cxr.evaluate.sets import ImageSet, label_attributes, open_images, rows_of
 from cxr.evaluate.worker import Unit, Units, damaged_features, features_in
 from cxr.store import Store, StoredObject, sha256
 from cxr.tables import batched
 
 AT_ONCE = 8  # units that are read together
-SHOWN_STREAM, SIDES_STREAM = 1_000_002, 1_000_003  # streams of draws beside those of findings, which count from 0
+SHOWN_STREAM, SIDES_STREAM, ACCURACY_STREAM = (
+    1_000_002,
+    1_000_003,
+    1_000_004,
+)  # streams of draws beside those of findings, which count from 0
 
 
 def conclude(
@@ -32,7 +36,7 @@ def conclude(
     units: Units,
     findings: Sequence[str],
     calibration: CopyCalibration,
-    classifier: LabelClassifier | None,
+    classifiers: Classifiers,
     extractor: Extractor,
     left_out: Sequence[str],
     advance: Callable[[int], object],
@@ -62,14 +66,24 @@ def conclude(
     near = measure.measure_training_gap(sides, groups[0], real, features, config, rng)
     matches, predicted = gather_inspected(job.store, units.synthetic, calibration.rows)
     copies = count_copies(calibration, synthetic.labels, matches)
-    accuracies = measure_prompt_accuracy(classifier, synthetic.findings, predicted) if classifier else None
+    attributes = label_attributes(job.real, job.synthetic, config)
+    rng = np.random.default_rng([config.seed, ACCURACY_STREAM])
+    accuracies, attribute_accuracies = (
+        measure_prompt_accuracy(known, labels, scores, rng) if known else None
+        for known, labels, scores in zip(
+            (classifiers.findings, classifiers.attributes), (synthetic.labels, attributes.synthetic),
+            classifiers.split(predicted), strict=True,
+        )
+    )  # fmt: skip
     origin = results.origin_notes(job.real, job.synthetic)
     found = results.Quality(
         extractor.name, extractor.digest, extractor.dimension, results.source_of(job.real),
-        results.source_of(job.synthetic), against, measured, near, accuracies, copies,
+        results.source_of(job.synthetic), against, measured, near, accuracies, attribute_accuracies, copies,
         why_too_few(len(calibration.rows)),
         [*origin, *filter(None, [job.generator]), *left_out,
-         *results.notes_of(measured, near, accuracies, copies, extractor.dimension)],
+         *results.notes_of(
+             measured, near, accuracies, (attributes.real.names, attribute_accuracies), copies, extractor.dimension
+         ), *attributes.left_out],
     )  # fmt: skip
     pictures = plots.draw_plots(
         found, real, parts[0], synthetic, shown, features, (matches, calibration.unrelated), config.neighbours
@@ -123,12 +137,14 @@ def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, StoredObject]:
 
 
 def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> tuple[Matches, np.ndarray]:
-    """Of all synthetic pictures the nearest training picture and the finding that the classifier predicts, int [M].
+    """Of all synthetic pictures the nearest training picture and what classifiers predict, float32 [M, K].
 
     Args:
         train: int [T], the training pictures' rows in the real set, which the matches then name.
     """
     with ThreadPoolExecutor(AT_ONCE) as threads:
         tables = list(threads.map(lambda unit: pq.read_table(io.BytesIO(store.get(unit.inspected))), units))
-    scores, rows, mirrored, predicted = (column.to_numpy() for column in pa.concat_tables(tables).columns)
-    return Matches(scores, train[rows], mirrored), predicted
+    *found, predicted = pa.concat_tables(tables).columns
+    scores, rows, mirrored = (column.to_numpy() for column in found)
+    flat = pa.concat_arrays(predicted.chunks).flatten().to_numpy()
+    return Matches(scores, train[rows], mirrored), flat.reshape(len(scores), -1)

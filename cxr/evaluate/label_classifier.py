@@ -1,4 +1,10 @@
-"""Do synthetic pictures show what was asked? Named by a classifier of real pictures that the caller brings."""
+"""Do synthetic pictures show what was asked? Seen by a classifier of real pictures that the caller brings.
+
+It learns the findings of the real set, or attributes such as view and sex. Of each the AUROC says how well it tells the
+pictures that were asked to show it from those that were not, whatever the threshold; the same of real test pictures is
+what it can do at best. Rates are at a threshold that validation pictures choose (Youden 1950, Cancer 3, 32),
+and where findings exclude each other it names the most probable one.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,20 +13,40 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from cxr.classify.metrics import draw_patients, weighted_auroc
 from cxr.evaluate.rates import Rate, rate
-from cxr.evaluate.sets import ImageSet
+from cxr.evaluate.sets import ImageSet, Labelling
+from cxr.report.proportions import clopper_pearson
 
-Labelled = tuple[np.ndarray, np.ndarray]
-PredictClasses = Callable[[np.ndarray], np.ndarray]  # of uint8 [N, H, W] the numbers of findings, int [N]
+Labelled = tuple[np.ndarray, np.ndarray]  # uint8 [N, H, W] and labels float32 [N, F]: 1, 0, not a number: left out
+Predict = Callable[[np.ndarray], np.ndarray]  # of uint8 [N, H, W] the probabilities of each finding, float32 [N, F]
+
+RESAMPLES = 400  # of pictures, or of patients, that an AUROC's interval is measured from
+COUNTS_AT_ONCE = 20_000_000  # numbers of a block of draws
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """counts[i][j]: pictures of the i-th of these findings that the classifier names the j-th of its own."""
+class Auroc:
+    """With its 95 % interval."""
 
+    value: float
+    low: float
+    high: float
+    present: int  # pictures
+    absent: int
+
+
+@dataclass(frozen=True)
+class SeenFindings:
+    """What the classifier sees in pictures of one set."""
+
+    # counts[i][j]: pictures of the i-th compared finding that it names the j-th of its own; empty unless findings
+    # exclude each other
     counts: list[list[int]]
-    accuracy: Annotated[Rate, Field(serialization_alias="agree")]  # over all rows
-    findings: dict[str, Rate]  # accuracy of each
+    accuracy: Annotated[Rate, Field(serialization_alias="agree")]  # of all that should be seen
+    findings: dict[str, Rate]  # seen in pictures that should show it
+    absent: dict[str, Rate]  # seen in pictures that should not
+    aurocs: dict[str, Auroc]  # of those that some pictures should show and some should not
 
     @property
     def worst(self) -> str:
@@ -31,8 +57,8 @@ class Confusion:
 @dataclass(frozen=True)
 class PromptAccuracies:
     findings: tuple[str, ...]  # that the classifier knows: columns
-    synthetic: Confusion  # rows: asked
-    real: Confusion  # rows: true, of the test part; what the classifier can do at best
+    synthetic: SeenFindings  # what was asked
+    real: SeenFindings  # what is true, of the test part; what the classifier can do at best
 
 
 @dataclass(frozen=True)
@@ -40,72 +66,153 @@ class LabelClassifier:
     """A classifier of the real set."""
 
     findings: tuple[str, ...]
-    predict_classes: PredictClasses
-    real: Confusion  # rows: the findings that are compared
+    thresholds: tuple[float, ...] | None  # from which each is seen; None: the most probable one alone is
+    predict: Predict
+    compared: tuple[str, ...]  # those that are asked for
+    real: SeenFindings
+
+
+@dataclass(frozen=True)
+class Classifiers:
+    """Of the real set's findings and of its attributes; None where it cannot be had."""
+
+    findings: LabelClassifier | None
+    attributes: LabelClassifier | None
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Of uint8 [N, H, W] the probabilities of all that both know, float32 [N, K]."""
+        found = [known.predict(pixels) for known in (self.findings, self.attributes) if known]
+        return np.concatenate([np.empty((len(pixels), 0), np.float32), *found], axis=1)
+
+    def split(self, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The probabilities of findings and those of attributes."""
+        first = len(self.findings.findings) if self.findings else 0
+        return predicted[:, :first], predicted[:, first:]
 
 
 def train_label_classifier(
-    real: ImageSet, findings: Sequence[str], learn: Callable[[Labelled, Labelled], PredictClasses]
+    real: ImageSet,
+    labels: Labelling,
+    exclusive: bool,
+    compared: Sequence[str],
+    learn: Callable[[Labelled, Labelled], Predict],
+    rng: np.random.Generator,
 ) -> LabelClassifier | None:
     """A classifier of every finding of the real set, and what it sees in real pictures that it was not trained on.
 
     Were it trained on the compared findings only, it could see no other in a synthetic picture.
 
     Args:
-        findings: that are compared.
-        learn: the train and the validation part to what names pictures; a part is uint8 [N, H, W] and class numbers.
+        labels: of the real set's pictures.
+        exclusive: each picture shows exactly one of them.
+        learn: the train and the validation part to what gives probabilities.
+        rng: of intervals.
 
     Returns:
-        None where a part of the real set lacks one of `findings`, or where all parts share one finding only.
+        None where a part of the real set lacks one of `compared`, or where all parts share one finding only; of
+        findings that do not exclude each other, where none is present and absent in every part.
     """
-    rows = [real.part(name) for name in ("train", "validation", "test")]
-    known = sorted(set.intersection(*(set(real.findings[part].tolist()) for part in rows)))
-    if len(known) < 2 or not set(findings) <= set(known):
+    parts = [real.part(name) for name in ("train", "validation", "test")]
+    known = [name for name in labels.names if all(is_shown(labels, name, part, exclusive) for part in parts)]
+    asked = tuple(name for name in compared if name in known)
+    if not asked or (exclusive and (len(known) < 2 or len(asked) < len(compared))):
         return None
-    train, validation, test = (part[np.isin(real.findings[part], known)] for part in rows)
-    predict_classes = learn(
-        *((real.read(part), np.searchsorted(known, real.findings[part])) for part in (train, validation))
-    )
-    test = test[np.isin(real.findings[test], findings)]
-    predicted = predict_classes(real.read(test))
-    return LabelClassifier(
-        tuple(known), predict_classes, confusion(findings, known, real.findings[test], predicted, real.patients[test])
-    )
+    values = labels.columns(known)
+    usable = (values == 1).any(axis=1) if exclusive else ~np.isnan(values).all(axis=1)
+    train, validation, test = (part[usable[part]] for part in parts)
+    predict = learn(*((real.read(part), values[part]) for part in (train, validation)))
+    thresholds = None if exclusive else choose_thresholds(predict(real.read(validation)), values[validation])
+    seen = see(tuple(known), thresholds, asked, values[test], predict(real.read(test)), rng, real.patients[test])
+    return LabelClassifier(tuple(known), thresholds, predict, asked, seen)
+
+
+def is_shown(labels: Labelling, name: str, part: np.ndarray, exclusive: bool) -> bool:
+    """Whether pictures of a part, int [P], show it, and others do not."""
+    values = labels.columns([name])[part]
+    return bool((values == 1).any() and (exclusive or (values == 0).any()))
 
 
 def measure_prompt_accuracy(
-    classifier: LabelClassifier, findings: np.ndarray, predicted: np.ndarray
-) -> PromptAccuracies:
+    classifier: LabelClassifier, labels: Labelling, predicted: np.ndarray, rng: np.random.Generator
+) -> PromptAccuracies | None:
     """Do synthetic pictures show what was asked?
 
     Args:
-        findings: that were asked, str [M]; pictures of others than are compared are left out.
-        predicted: as the classifier names them, int [M].
+        labels: what was asked of them.
+        predicted: by the classifier, float32 [M, F].
+
+    Returns:
+        None where nothing that the classifier is asked about was asked for.
     """
-    return PromptAccuracies(
-        classifier.findings,
-        confusion(tuple(classifier.real.findings), classifier.findings, findings, predicted),
-        classifier.real,
-    )
+    asked = tuple(name for name in classifier.compared if labels.shows(name).any())
+    if not asked:
+        return None
+    values = labels.columns(classifier.findings)
+    seen = see(classifier.findings, classifier.thresholds, asked, values, predicted, rng)
+    return PromptAccuracies(classifier.findings, seen, classifier.real)
 
 
-def confusion(
-    asked: Sequence[str],
+def choose_thresholds(predicted: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+    """For each finding of [N, F], that of the largest sensitivity plus specificity."""
+    from sklearn.metrics import roc_curve
+
+    found = []
+    for scores, values in zip(predicted.T, labels.T, strict=True):
+        known = ~np.isnan(values)
+        alarms, hits, thresholds = roc_curve(values[known], scores[known])
+        found.append(float(thresholds[np.argmax(hits - alarms)]))
+    return tuple(found)
+
+
+def see(
     known: Sequence[str],
-    findings: np.ndarray,
+    thresholds: Sequence[float] | None,
+    asked: Sequence[str],
+    labels: np.ndarray,
     predicted: np.ndarray,
+    rng: np.random.Generator,
     patients: np.ndarray | None = None,
-) -> Confusion:
-    """Of pictures that should show `findings`, str [N], and that the classifier names `known[predicted]`, int [N].
+) -> SeenFindings:
+    """What a classifier sees.
 
     Args:
-        asked: each of them is among `findings`; pictures of others are left out.
+        known: what the columns of the labels [N, F] and the probabilities [N, F] are of.
+        asked: some of them, each present in a picture at least.
         patients: str [N], whose real pictures they are; None of generated ones.
     """
-    rows = {finding: np.flatnonzero(findings == finding) for finding in asked}
-    counts = [np.bincount(predicted[places], minlength=len(known)).tolist() for places in rows.values()]
-    hits = {finding: predicted[places] == known.index(finding) for finding, places in rows.items()}
-    whose = {finding: None if patients is None else patients[places] for finding, places in rows.items()}
-    every = None if patients is None else np.concatenate([*whose.values()])
-    rates = {finding: rate(hit, whose[finding]) for finding, hit in hits.items()}
-    return Confusion(counts, rate(np.concatenate([*hits.values()]), every), rates)
+    best = predicted.argmax(axis=1)
+    seen = best[:, None] == np.arange(len(known)) if thresholds is None else predicted >= np.array(thresholds)
+    owners = np.arange(len(labels)) if patients is None else patients
+    present, absent, aurocs, counts, hits, whose = {}, {}, {}, [], [], []
+    for name in asked:
+        column = list(known).index(name)
+        shown, without = (np.flatnonzero(labels[:, column] == value) for value in (1, 0))
+        present[name] = rate(seen[shown, column], None if patients is None else patients[shown])
+        hits.append(seen[shown, column])
+        whose.append(owners[shown])
+        if thresholds is None:
+            counts.append(np.bincount(best[shown], minlength=len(known)).tolist())
+        if len(without):
+            absent[name] = rate(seen[without, column], None if patients is None else patients[without])
+            aurocs[name] = measure_auroc(predicted[:, column], labels[:, column], owners, rng)
+    one_each = patients is None and sum(map(len, hits)) == len(np.unique(np.concatenate(whose)))
+    every = rate(np.concatenate(hits), None if one_each else np.concatenate(whose))
+    return SeenFindings(counts, every, present, absent, aurocs)
+
+
+def measure_auroc(scores: np.ndarray, labels: np.ndarray, owners: np.ndarray, rng: np.random.Generator) -> Auroc:
+    """Of scores [N] and labels [N], of which some are 1 and some 0. The interval is a bootstrap over owners [N], the
+    patients of real pictures; where no draw differs, as where all pairs are in order, it is that of a share among as
+    many as the smaller side has owners."""
+    known = ~np.isnan(labels)
+    scores, shown = scores[known], labels[known] == 1
+    numbers = np.unique(owners[known], return_inverse=True)[1]
+    value, draws = float(weighted_auroc(scores, shown, np.ones((1, len(scores)), np.float32))[0]), []
+    block = max(1, COUNTS_AT_ONCE // len(scores))
+    for start in range(0, RESAMPLES, block):
+        counts = draw_patients(numbers, min(block, RESAMPLES - start), rng)
+        draws.append(weighted_auroc(scores, shown, counts))
+    low, high = np.nanquantile(np.concatenate(draws), [0.025, 0.975]).tolist()
+    if low == high:
+        low, high = clopper_pearson(value, min(len(np.unique(numbers[side])) for side in (shown, ~shown)))
+    return Auroc(value, low, high, int(shown.sum()), int((~shown).sum()))

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL, HELD_OUT
 from cxr.evaluate.diversity import Diversity
-from cxr.evaluate.label_classifier import Confusion
-from cxr.evaluate.plots import COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
+from cxr.evaluate.label_classifier import Auroc, PromptAccuracies, SeenFindings
+from cxr.evaluate.plots import ACCURACY, COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
 from cxr.evaluate.rates import Rate
 from cxr.evaluate.resample import TrainingGap
-from cxr.evaluate.results import FullSetDistance, Metric, Quality
+from cxr.evaluate.results import FullSetDistance, Metric, Quality, has_aurocs
 from cxr.report import limits
 from cxr.report.pages import Table, render
 from cxr.report.words import FRECHET, number, percent
@@ -17,6 +17,7 @@ from cxr.report.words import FRECHET, number, percent
 # What the pictures are called and what they show, in the order of the page.
 PICTURES = {
     COMPARISON: "Real and synthetic pictures, drawn at random",
+    ACCURACY: "Do pictures show what was asked?",
     DISTRIBUTIONS: "Distributions",
     DENSITY: "Synthetic pictures where the most and the fewest real ones lie around",
     COPIES: "The synthetic pictures whose details correlate most with a training picture's, each beside it",
@@ -34,8 +35,13 @@ def page(quality: Quality, template: str) -> bytes:
     """One file, `evaluation.html` or `evaluation.md`; it shows the pictures that lie beside it."""
     return render(
         template, title=TITLE, sets=describe_sets(quality), summary=summarise(quality), notes=quality.notes,
-        tables=list(tables(quality)), pictures=PICTURES, provenance=provenance(quality),
+        tables=list(tables(quality)), pictures=shown_pictures(quality), provenance=provenance(quality),
     ).encode()  # fmt: skip
+
+
+def shown_pictures(quality: Quality) -> dict[str, str]:
+    """Those that there are, by key."""
+    return {key: name for key, name in PICTURES.items() if key != ACCURACY or has_aurocs(quality)}
 
 
 def describe_sets(quality: Quality) -> str:
@@ -73,12 +79,26 @@ def describe_labels(quality: Quality) -> str:
     if quality.prompt_accuracy is None:
         return "Labels: whether the pictures show what was asked for was not measured."
     found, real = quality.prompt_accuracy.synthetic, quality.prompt_accuracy.real
+    if not found.counts:
+        return f"Labels: {describe_worst(found, real)}"
     asked = "what was asked for is seen"
     if len(found.findings) > 1:
         worst = rate_cell(found.findings[found.worst])
         asked = f"{found.worst} is seen in {worst} of the pictures that were asked for it, the worst finding; all"
     real_rate = rate_cell(real.accuracy)
     return f"Labels: {asked} in {rate_cell(found.accuracy)}; of real pictures the true one is seen in {real_rate}."
+
+
+def describe_worst(found: SeenFindings, real: SeenFindings) -> str:
+    """The finding that was followed worst, where a picture can show several."""
+    name = min(found.aurocs, key=lambda finding: found.aurocs[finding].low, default=None)
+    if name is None:
+        return f"what was asked for is seen in {rate_cell(found.accuracy)}."
+    return (
+        f"a classifier of real pictures tells pictures that were asked to show {name} from those that were not with an "
+        f"AUROC of {auroc_cell(found.aurocs[name])}, the worst finding; real pictures with an AUROC of "
+        f"{auroc_cell(real.aurocs[name])}."
+    )
 
 
 def describe_near_copies(quality: Quality) -> str:
@@ -107,6 +127,8 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
         yield "Against training and against held-out pictures", SIDES, gap_table(quality.sides)
     yield "Diversity", LIKENESS, diversity_table(quality)
     if quality.prompt_accuracy:
+        yield "Prompt accuracy of each finding", AUROCS, accuracy_table("finding", quality.prompt_accuracy)
+    if quality.prompt_accuracy and quality.prompt_accuracy.synthetic.counts:
         yield (
             "Prompt accuracy: synthetic pictures",
             PROMPT_ACCURACY,
@@ -117,6 +139,8 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
             ON_REAL,
             confusion_table(quality.prompt_accuracy.findings, quality.prompt_accuracy.real),
         )
+    if quality.attribute_accuracy:
+        yield "Attribute accuracy", ATTRIBUTES, accuracy_table("attribute", quality.attribute_accuracy)
     if quality.copies:
         yield "Near-copies", f"{COPYING} {limits.LIMITS}", near_copies_table(quality.copies)
     else:
@@ -134,6 +158,17 @@ EQUAL_SIZE = (
     "what a perfect generator would get: only this compares sets of the same size."
 )
 LIKENESS = "Mean MS-SSIM of pairs of pictures of a finding; higher is less diverse, so compare it with the real set's."
+AUROCS = (
+    "A classifier is trained on the real train part and chosen on the validation part. AUROC: how well it tells "
+    "pictures that were asked to show the finding from those that were asked not to, 0.5 by chance; of real test "
+    "pictures, those that show it from those that do not, which is what it can do at best. Then in how many of either "
+    "it sees the finding: above a threshold that the validation part chooses, or as the most probable one where "
+    "findings exclude each other. The worst finding first, with 95 % intervals, of real pictures over patients."
+)
+ATTRIBUTES = (
+    "The same of what else was asked for: whether the picture has this view, is of a man, or of somebody older than "
+    "half of the training patients. A classifier of the real set's pictures says so."
+)
 PROMPT_ACCURACY = (
     "Rows: what was asked; columns: what a classifier sees that was trained on the real train part and chosen on "
     "the validation part; it knows every finding of the real set."
@@ -196,7 +231,32 @@ def diversity_table(quality: Quality) -> Table:
     return ["finding", "real", "synthetic"], rows
 
 
-def confusion_table(known: tuple[str, ...], found: Confusion) -> Table:
+def accuracy_table(kind: str, found: PromptAccuracies) -> Table:
+    """A row each, the lowest AUROC first."""
+    synthetic, real = found.synthetic, found.real
+    lowest = {name: one.low for name, one in synthetic.aurocs.items()}
+    rows = [
+        [
+            name.replace("_", " "),
+            f"{synthetic.findings[name].total:,} / {synthetic.absent[name].total if name in synthetic.absent else 0:,}",
+            *(auroc_cell(side.aurocs.get(name)) for side in (synthetic, real)),
+            *(share_cell(rates.get(name)) for side in (synthetic, real) for rates in (side.findings, side.absent)),
+        ]
+        for name in sorted(synthetic.findings, key=lambda name: lowest.get(name, 1.0))
+    ]
+    head = [kind, "asked / not", "AUROC, synthetic", "AUROC, real", "seen where asked", "where not asked"]
+    return [*head, "seen in real that show it", "in real that do not"], rows
+
+
+def auroc_cell(found: Auroc | None) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})" if found else "-"
+
+
+def share_cell(found: Rate | None) -> str:
+    return f"{100 * found.share:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})" if found else "-"
+
+
+def confusion_table(known: tuple[str, ...], found: SeenFindings) -> Table:
     """The worst finding first."""
     counted = zip(found.findings.items(), found.counts, strict=True)
     rows = [

@@ -11,15 +11,17 @@ from PIL import Image
 from cxr.data.images import fit_square
 from cxr.evaluate.config import ALL
 from cxr.evaluate.copies import Matches
+from cxr.evaluate.label_classifier import SeenFindings
 from cxr.evaluate.measure import Features
 from cxr.evaluate.prdc import densities, nearest_distances
-from cxr.evaluate.results import Quality
+from cxr.evaluate.results import Quality, has_aurocs
 from cxr.evaluate.sets import ImageSet
 from cxr.report.contact_sheet import SIDE, Row, sheet
 from cxr.report.plots import COLOURS, interval, png
 from cxr.report.words import FRECHET
 
-COMPARISON, DISTRIBUTIONS, DENSITY, COPIES = "comparison.png", "distributions.png", "density.png", "copies.png"
+COMPARISON, ACCURACY, DISTRIBUTIONS = "comparison.png", "prompt_accuracy.png", "distributions.png"
+DENSITY, COPIES = "density.png", "copies.png"
 COLUMNS = 5  # pictures of each set in a row of the comparison
 PAIRS, PAIRS_A_ROW = 12, 4
 REAL, SYNTHETIC = COLOURS[0], COLOURS[5]
@@ -60,8 +62,10 @@ def draw_plots(
     near, far = densities(ours, theirs, neighbours), nearest_distances(theirs, ours)
     found, unrelated = matched
     threshold = quality.copies.threshold if quality.copies else None
+    followed = {ACCURACY: draw_accuracies(quality)} if has_aurocs(quality) else {}
     return {
         COMPARISON: comparison(real.select(part), synthetic, findings, shown.rng),
+        **followed,
         DISTRIBUTIONS: distributions(quality, (ours, theirs), found.scores, unrelated),
         DENSITY: best_and_worst(synthetic, shown.rows[1], near, far),
         COPIES: copied_pairs(real, synthetic, found, threshold),
@@ -148,6 +152,34 @@ def distributions(
         axis.tick_params(labelsize=12)
         axis.legend(fontsize=12, loc="upper left", bbox_to_anchor=(0, -0.1), frameon=False, ncols=3)
     return png(canvas)
+
+
+def draw_accuracies(quality: Quality) -> bytes:
+    """AUROCs of findings and attributes with their intervals, synthetic beside real test pictures; a row each."""
+    measured = [found for found in (quality.prompt_accuracy, quality.attribute_accuracy) if found]
+    asked = [(found, name) for found in measured for name in sorted_by_auroc(found.synthetic)]
+    canvas = Canvas(figsize=(10, 1.6 + 0.42 * len(asked)), dpi=100, layout="constrained")
+    axis = canvas.subplots()
+    styles = ((-0.14, REAL, "o", "real test pictures"), (0.14, SYNTHETIC, "D", "synthetic pictures, as asked"))
+    for number, (accuracies, name) in enumerate(asked):
+        for side, (offset, colour, marker, label) in zip((accuracies.real, accuracies.synthetic), styles, strict=True):
+            found = side.aurocs[name]
+            style = {"fmt": marker, "color": colour, "capsize": 4, "markersize": 7}
+            style |= {} if number else {"label": label}
+            interval(axis, number + offset, found.value, found.low, found.high, **style)
+    axis.axvline(0.5, color="black", linestyle=":", label="chance")
+    axis.set_title("How well a classifier of real pictures tells what was asked (AUROC)", fontsize=15)
+    axis.set_yticks(range(len(asked)), [name.replace("_", " ") for _, name in asked])
+    axis.invert_yaxis()
+    axis.set_xlim(right=1.02)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=12)
+    canvas.legend(fontsize=12, loc="outside lower center", frameon=False, ncols=3)
+    return png(canvas)
+
+
+def sorted_by_auroc(found: SeenFindings) -> list[str]:
+    return sorted(found.aurocs, key=lambda name: found.aurocs[name].low)
 
 
 def draw_references(axis: Axes, quality: Quality) -> None:

@@ -8,12 +8,17 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from cxr.data.catalog import CatalogSet
+from cxr.data.labels import NO_FINDING
 from cxr.data.lineage import PHANTOM_NOTICE, has_phantoms, phantom_notice
 from cxr.evaluate.calibration import Copies
+from cxr.evaluate.config import ALL
 from cxr.evaluate.diversity import Diversity
 from cxr.evaluate.label_classifier import PromptAccuracies
 from cxr.evaluate.resample import Interval, RealReference, TrainingGap
+from cxr.prompts.lists import UNLABELLED
 from cxr.report.words import metric_label
+
+NOT_ASKED = (ALL, NO_FINDING, UNLABELLED)  # groups of pictures that show nothing in particular
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Quality:
     # the Fréchet distance of all findings to training and to held-out pictures; None without these
     sides: TrainingGap | None
     prompt_accuracy: Annotated[PromptAccuracies | None, Field(serialization_alias="agreement")]
+    attribute_accuracy: PromptAccuracies | None  # of view, sex and age
     copies: Copies | None
     copies_reason: str  # why there is nothing on near-copies; empty where there is
     notes: list[str]
@@ -89,6 +95,12 @@ class Quality:
         return (
             json.dumps(TypeAdapter(Quality).dump_python(self, by_alias=True), indent=1, ensure_ascii=False) + "\n"
         ).encode()
+
+
+def has_aurocs(quality: Quality) -> bool:
+    """Whether it was measured how well pictures show what was asked."""
+    measured = [found for found in (quality.prompt_accuracy, quality.attribute_accuracy) if found]
+    return any(found.synthetic.aurocs for found in measured)
 
 
 def origin_notes(real: CatalogSet, synthetic: CatalogSet) -> list[str]:
@@ -103,10 +115,15 @@ def notes_of(
     groups: Sequence[Group],
     near: TrainingGap | None,
     accuracy: PromptAccuracies | None,
+    attributes: tuple[Sequence[str], PromptAccuracies | None],
     copies: Copies | None,
     dimension: int,
 ) -> list[str]:
-    """What weakens the metrics, in a line each."""
+    """What weakens the metrics, in a line each.
+
+    Args:
+        attributes: those that both sets name, and what was measured of them.
+    """
     notes = []
     if few := [group.finding for group in groups if group.too_few]:
         notes.append(
@@ -116,8 +133,16 @@ def notes_of(
     if accuracy is None:
         notes.append(
             "prompt accuracy is not measured: train, validation and test of the real set must each show every compared "
-            "finding, and share two findings at least"
+            "finding, and share two findings at least; where a picture can show several, each part must have pictures "
+            "that show one and pictures that do not"
         )
+    findings = [group.finding for group in groups if group.finding not in NOT_ASKED] if accuracy else []
+    for names, found in ((findings, accuracy), attributes):
+        if unmeasured := [name for name in names if found is None or name not in found.synthetic.findings]:
+            notes.append(
+                f"whether pictures show {', '.join(unmeasured)} as asked is not measured: train, validation and test "
+                "of the real set must each have pictures that show it and pictures that do not"
+            )
     if near and near.training_is_nearer:
         notes.append(
             "the synthetic pictures are nearer to the training pictures than to held-out ones, by more than parts of "

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet, read_images, read_unscaled
 from cxr.data.labels import NO_FINDING, LabelPolicy, label_matrix
@@ -12,13 +14,15 @@ from cxr.errors import BadInput
 from cxr.evaluate.config import ALL, HELD_OUT, PARTS, EvaluateConfig
 from cxr.prompts.lists import UNLABELLED
 
+Condition = tuple[str, str, Callable[..., pa.ChunkedArray], str | float]  # name; the column, and how it is compared
+
 
 @dataclass(frozen=True)
 class Labelling:
     """What is known of each picture of a set: a column a finding, one for pictures that show none of them, and one for
     those of which nothing is known, where there are any."""
 
-    names: tuple[str, ...]  # of the columns, sorted
+    names: tuple[str, ...]  # of the columns
     values: np.ndarray  # float32 [N, len(names)]: 1 shows it, 0 does not, not a number: left out
 
     def shows(self, *names: str) -> np.ndarray:
@@ -49,6 +53,65 @@ def label_pictures(found: CatalogSet, policy: LabelPolicy) -> Labelling:
             columns[name] = np.maximum(columns.get(name, 0), rows.astype(np.float32))
     names = tuple(sorted(columns))
     return Labelling(names, np.stack([columns[name] for name in names], axis=1))
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What both sets say of view, sex and age, in columns of the same names."""
+
+    real: Labelling
+    synthetic: Labelling
+    left_out: list[str]  # a line on those that cannot be compared
+
+
+def label_attributes(real: CatalogSet, synthetic: CatalogSet, config: EvaluateConfig) -> Attributes:
+    """Each view that both sets have often enough, against the others (of two the last by name alone); sex; and whether
+    a patient is older than half of the real training pictures' patients. So one classifier and one measure, the AUROC,
+    serve all three, and it does not matter in which years a model has learned to count."""
+    train = real.table.filter(pc.equal(real.table["split"], "train"))
+    lacking = {kind: describe_lacking(kind, train, synthetic.table) for kind in ("view", "sex", "age")}
+    views = [] if lacking["view"] else common_views(train, synthetic.table, config)
+    if not views and not lacking["view"]:
+        lacking["view"] = f"no view is in both sets {config.min_samples} times"
+    conditions = [(f"view {value}", "view", pc.equal, value) for value in views]
+    if not lacking["sex"]:
+        conditions.append(("sex M", "sex", pc.equal, "M"))
+    if not lacking["age"]:
+        middle = pc.quantile(train["age"], 0.5)[0].as_py()
+        conditions.append((f"age above {middle:g}", "age", pc.greater, middle))
+    ours, theirs = (label_by(conditions, found.table) for found in (real, synthetic))
+    reasons = {why: [kind for kind in lacking if lacking[kind] == why] for why in lacking.values() if why}
+    return Attributes(
+        ours, theirs, [f"accuracy of {', '.join(kinds)} is not measured: {why}" for why, kinds in reasons.items()]
+    )
+
+
+def describe_lacking(kind: str, train: pa.Table, synthetic: pa.Table) -> str:
+    """Which of two sets does not say it of any picture; empty where both do."""
+    match [len(table[kind].drop_null()) > 0 for table in (train, synthetic)]:
+        case [True, True]:
+            return ""
+        case [True, False]:
+            return "the synthetic set does not say what was asked for"
+        case [False, True]:
+            return "the real set's training pictures do not name it"
+        case _:
+            return "neither set names it"
+
+
+def common_views(train: pa.Table, synthetic: pa.Table, config: EvaluateConfig) -> list[str]:
+    """Those that both have often enough; of two the last, whose AUROC is the other's too."""
+    counts = [Counter(table["view"].drop_null().to_pylist()) for table in (train, synthetic)]
+    often = sorted(view for view in counts[0] if min(count[view] for count in counts) >= config.min_samples)
+    return often[1:] if len(often) == 2 else often
+
+
+def label_by(conditions: Sequence[Condition], table: pa.Table) -> Labelling:
+    """1 where one holds, 0 where it does not, not a number where nothing is known."""
+    values = [operation(table[kind], value).cast(pa.float32()) for _, kind, operation, value in conditions]
+    columns = [column.to_numpy(zero_copy_only=False) for column in values]
+    names = tuple(name for name, *_ in conditions)
+    return Labelling(names, np.array(columns, np.float32).reshape(len(names), len(table)).T)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import extractor_of
-from cxr.evaluate.label_classifier import PredictClasses
+from cxr.evaluate.label_classifier import Predict
 from cxr.store import Store, parquet, sha256
 
 if TYPE_CHECKING:  # with pages and plots, which no worker draws
@@ -32,7 +32,9 @@ if TYPE_CHECKING:  # with pages and plots, which no worker draws
 
 UNIT = 256  # pictures
 COLUMNS = ["image_id", "key", "sha256"]  # of the catalog, that a worker needs
-INSPECTED = pa.schema([("score", pa.float32()), ("row", pa.int32()), ("mirrored", pa.bool_()), ("named", pa.int32())])
+INSPECTED = pa.schema(
+    [("score", pa.float32()), ("row", pa.int32()), ("mirrored", pa.bool_()), ("predicted", pa.list_(pa.float32()))]
+)
 
 extractor_here = functools.cache(extractor_of)  # of a worker's process
 
@@ -141,15 +143,13 @@ class EvaluateWorker:
     threads: int
     earlier: Earlier | None
 
-    def __call__(
-        self, number: int, pickled: bytes, index: TrainingImageIndex, predict_classes: PredictClasses | None
-    ) -> dict[str, Any]:
+    def __call__(self, number: int, pickled: bytes, index: TrainingImageIndex, predict: Predict) -> dict[str, Any]:
         """Computes and stores what is measured of a unit's pictures. The same unit gives the same bytes, so that
         whoever comes second changes nothing.
 
         Args:
             index: of the training pictures, to which synthetic ones are compared.
-            predict_classes: by a classifier of real pictures; None where there is none.
+            predict: the probabilities that classifiers of real pictures give.
         """
         unit: Unit = pickle.loads(pickled)
         digests, known = unit.table["sha256"].to_pylist(), self.known(unit)
@@ -163,7 +163,7 @@ class EvaluateWorker:
         self.out.put(unit.features, features_file(digests, np.stack([known[digest] for digest in digests])))
         if unit.inspected:
             sized = np.stack([fit_square(picture, self.size, "keep") for picture in pixels])
-            self.out.put(unit.inspected, parquet(inspect_images(sized, index, predict_classes, self.threads)))
+            self.out.put(unit.inspected, parquet(inspect_images(sized, index, predict, self.threads)))
         return {"images": len(digests), "fresh": len(fresh)}
 
     def known(self, unit: Unit) -> dict[str, np.ndarray]:
@@ -179,15 +179,11 @@ class EvaluateWorker:
         return known
 
 
-def inspect_images(
-    pixels: np.ndarray, index: TrainingImageIndex, predict_classes: PredictClasses | None, threads: int
-) -> pa.Table:
-    """Of synthetic pictures uint8 [N, H, W] the nearest training picture and the predicted finding of each."""
+def inspect_images(pixels: np.ndarray, index: TrainingImageIndex, predict: Predict, threads: int) -> pa.Table:
+    """Of synthetic pictures uint8 [N, H, W] the nearest training picture, and what classifiers predict of each."""
     found = index.nearest(pixels, threads=threads)
-    predicted = np.full(len(pixels), -1) if predict_classes is None else predict_classes(pixels)
-    return pa.table(
-        [found.scores.astype(np.float32), found.rows, found.mirrored, predicted], names=INSPECTED.names
-    ).cast(INSPECTED)
+    columns = [found.scores.astype(np.float32), found.rows, found.mirrored, predict(pixels).tolist()]
+    return pa.table([pa.array(column) for column in columns], names=INSPECTED.names).cast(INSPECTED)
 
 
 def features_file(digests: Sequence[str], values: np.ndarray) -> bytes:

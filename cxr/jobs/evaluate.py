@@ -5,6 +5,7 @@ Exit code 0: all there. 2: bad input.
 
 import pickle
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.evaluate.calibration import CopyCalibration
     from cxr.evaluate.finish import EvaluateJob
-    from cxr.evaluate.label_classifier import LabelClassifier
+    from cxr.evaluate.label_classifier import Classifiers
     from cxr.evaluate.quarantine import QuarantineJob
+    from cxr.evaluate.sets import ImageSet
     from cxr.evaluate.worker import Earlier, Unit
 
-COPIES_STREAM = 1_000_001  # of the random numbers of a seed; findings have the streams from 0
+# Of the random numbers of a seed; findings have the streams from 0, and `conclude` has those between.
+COPIES_STREAM, ACCURACY_STREAM = 1_000_001, 1_000_005
 
 
 @dataclass(frozen=True)
@@ -107,23 +110,22 @@ def evaluate_sets(
     from cxr.evaluate.worker import units_of
 
     extractor = extractor_of(job.config.extractor)
-    calibration, classifier = prepare_real_set(job, findings)
+    calibration, classifiers = prepare_real_set(job, findings)
     finish.begin(job)
     units = units_of(job)
-    inspect_units(job, [*units.real, *units.synthetic], earlier, calibration, classifier, workers)
+    inspect_units(job, [*units.real, *units.synthetic], earlier, calibration, classifiers, workers)
     with progress("metrics", len(findings) + 1, "findings") as advance:
-        concluded = conclude(job, units, findings, calibration, classifier, extractor, left_out, advance)
+        concluded = conclude(job, units, findings, calibration, classifiers, extractor, left_out, advance)
     return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
 
 
-def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[CopyCalibration, LabelClassifier | None]":
-    """What synthetic pictures are compared with, from the real set: its training pictures and a classifier of it."""
+def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[CopyCalibration, Classifiers]":
+    """What synthetic pictures are compared with, from the real set: its training pictures and classifiers of it."""
     import numpy as np
 
-    from cxr.classify.best_of import count_steps, train_best_of
+    from cxr.classify.best_of import count_steps
     from cxr.evaluate.calibration import calibrate, count_lookups
-    from cxr.evaluate.label_classifier import train_label_classifier
-    from cxr.evaluate.sets import load_images
+    from cxr.evaluate.sets import label_attributes, load_images
 
     config = job.config
     with progress("real set", len(job.real.table), "pictures") as advance:
@@ -131,15 +133,39 @@ def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[Co
     with progress("likeness", count_lookups(real, config.calibration), "pictures") as advance:
         rng = np.random.default_rng([config.seed, COPIES_STREAM])
         calibration = calibrate(real, config.calibration, rng, advance)
-    with progress("classifier", count_steps(len(real.part("train"))), "steps") as advance:
-        classifier = (
-            train_label_classifier(
-                real, findings, lambda train, validation: train_best_of(train, validation, config.seed, advance)
-            )
-            if job.real.vocabulary.exclusive
-            else None
-        )
-    return calibration, classifier
+    trainings = 2 if label_attributes(job.real, job.synthetic, config).real.names else 1
+    with progress("classifier", trainings * count_steps(len(real.part("train"))), "steps") as advance:
+        return calibration, train_classifiers(job, real, findings, advance)
+
+
+def train_classifiers(
+    job: "EvaluateJob", real: "ImageSet", findings: tuple[str, ...], advance: Callable[[], object]
+) -> "Classifiers":
+    """Of the real set's findings, and of the attributes that both sets name."""
+    import numpy as np
+
+    from cxr.classify.best_of import train_best_of
+    from cxr.classify.task import task_of
+    from cxr.evaluate.label_classifier import Classifiers, LabelClassifier, Labelled, Predict, train_label_classifier
+    from cxr.evaluate.sets import Labelling, label_attributes
+
+    seed, vocabulary = job.config.seed, job.real.vocabulary
+
+    def train(labels: Labelling, exclusive: bool, compared: Sequence[str]) -> LabelClassifier | None:
+        def learn(training: Labelled, validation: Labelled) -> Predict:
+            task = task_of(training[1].shape[1], exclusive)
+            parts = [(pixels, task.targets(values)) for pixels, values in (training, validation)]
+            return train_best_of(parts[0], parts[1], task, seed, advance)
+
+        rng = np.random.default_rng([seed, ACCURACY_STREAM])
+        return train_label_classifier(real, labels, exclusive, compared, learn, rng)
+
+    shown = Labelling(vocabulary.findings, real.labels.columns(vocabulary.findings))
+    attributes = label_attributes(job.real, job.synthetic, job.config).real
+    return Classifiers(
+        train(shown, vocabulary.exclusive, [name for name in findings if name in vocabulary.findings]),
+        train(attributes, False, attributes.names) if attributes.names else None,
+    )
 
 
 def inspect_units(
@@ -147,7 +173,7 @@ def inspect_units(
     units: "list[Unit]",
     earlier: "Earlier | None",
     calibration: "CopyCalibration",
-    classifier: "LabelClassifier | None",
+    classifiers: "Classifiers",
     workers: int | None,
 ) -> None:
     """Computes features, nearest training picture and label of every unit that is not stored yet."""
@@ -165,7 +191,7 @@ def inspect_units(
         threads = cluster.max_threads_per_worker(workers) if gpus else 1
         work = EvaluateWorker(job.store, job.config.extractor, job.config.size, threads, earlier)
         blocks = ((number, pickle.dumps(unit)) for number, unit in enumerate(find_earlier(todo, earlier)))
-        shared = cluster.share(calibration.index, classifier and classifier.predict_classes)
+        shared = cluster.share(calibration.index, classifiers.predict)
         for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
             advance(done["images"])
 

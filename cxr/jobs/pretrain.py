@@ -66,11 +66,14 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
     import numpy as np
     from safetensors.torch import save_file
 
-    from cxr.classify.best_of import predict_classes, small_config, train_one
+    from cxr.classify.best_of import predict, small_config, train_one
+    from cxr.classify.task import OneFinding
     from cxr.pretrain.appearance import vary_appearance
+    from cxr.prompts.findings import FINDINGS
     from cxr.weights import EXTRACTOR, write_digest
 
     rng, settings = np.random.default_rng(config.seed), small_config(config.epochs, config.size)
+    task = OneFinding(len(FINDINGS))
 
     def part(series: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         pixels, labels = labelled_phantoms(config.seed + series, count, config.size)
@@ -78,10 +81,10 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
 
     train, validation = part(404, config.phantoms), part(606, config.fresh)
     with progress("classifier", settings.steps(2 * config.phantoms), "steps") as advance:
-        found = train_one(train, validation, settings, config.seed, advance)
+        found = train_one(train, validation, settings, task, config.seed, advance)
     fresh, labels = labelled_phantoms(config.seed + 505, config.fresh, config.size)
     shown = fresh, vary_appearance(fresh, rng)
-    shares = tuple(float((predict_classes(found, pixels, settings) == labels).mean()) for pixels in shown)
+    shares = tuple(task.accuracy(predict(found, pixels, settings, task), labels) for pixels in shown)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(found.network.state_dict(), folder / EXTRACTOR.patterns[0])
     (folder / "README.md").write_text(extractor_card(config, shares, write_digest(folder, EXTRACTOR)), encoding="utf-8")
@@ -102,15 +105,17 @@ def labelled_phantoms(seed: int, count: int, size: int):
 def measure_model(folder: Path, per_finding: int, seed: int):
     """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
     from cxr.classify.best_of import count_steps, train_best_of
+    from cxr.classify.task import OneFinding
     from cxr.pretrain.prompt_accuracy import measure
     from cxr.prompts.findings import FINDINGS
 
     size, series = recipes.GENERATE["tiny"]().sampler.size, ((101, 12_000), (404, 1000), (202, 1000))
     training, validation, fresh = (labelled_phantoms(seed + n, count, size) for n, count in series)
     with progress("classifier", count_steps(len(training[0])), "steps") as advance:
-        name = train_best_of(training, validation, seed, advance)
+        predict = train_best_of(training, validation, OneFinding(len(FINDINGS)), seed, advance)
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
-        return measure(make_sample(folder, advance), name, fresh, per_finding, seed + 303)
+        sample = make_sample(folder, advance)
+        return measure(sample, lambda pixels: predict(pixels).argmax(axis=1), fresh, per_finding, seed + 303)
 
 
 def measure_several(folder: Path, findings: tuple[str, ...], per_combination: int, seed: int):

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet, read_images
+from cxr.data.labels import NO_FINDING
 from cxr.data.splits import split_by_group
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput, nearest
+from cxr.prompts.lists import UNLABELLED
 from cxr.store import sha256
 from cxr.study.arms import Pool, TrainingDraw, check_counts, draw_training_set
 from cxr.study.config import StudyConfig
@@ -71,10 +73,14 @@ def match_sets(
         own: the synthetic sets of single arms, by arm.
 
     Raises:
-        BadInput: one class only, a part of the split or a class in it is missing, labels that differ, a picture in both
-            sets, or fewer pictures than an arm asks for.
+        BadInput: pictures of several findings, one class only, a part of the split or a class in it is missing, labels
+            that differ, a picture in both sets, or fewer pictures than an arm asks for.
     """
-    classes, own = classes_of(real, config), own or {}
+    own = own or {}
+    check_one_finding("--real", real)
+    for found in filter(None, (synthetic, *own.values())):
+        check_one_finding("--synthetic", found)
+    classes = classes_of(real, config)
     check_own(config, own)
     split_here = synthetic is None and not own and real.table["split"].null_count == len(real.table)
     if split_here:
@@ -120,11 +126,30 @@ def check_own(config: StudyConfig, own: Iterable[str]) -> None:
             )
 
 
+def check_one_finding(option: str, found: CatalogSet) -> None:
+    """`BadInput` unless each picture shows one finding, or it is known whether it shows the only one of its set."""
+    findings, where = found.vocabulary.findings, f"{option} {found.store.uri}"
+    if found.vocabulary.exclusive:
+        return
+    if len(findings) > 1:
+        raise BadInput(
+            f"{where}: its pictures can show several of {len(findings)} findings, where a study takes one a picture; "
+            f"ingest with one of them, as --findings {findings[0]}: it is then compared with {NO_FINDING}"
+        )
+    if unknown := found.table["finding"].to_pylist().count(UNLABELLED):
+        raise BadInput(
+            f"{where}: of {unknown} pictures nobody knows whether they show {findings[0]}; a study needs to know it of "
+            "each: leave them out of what is ingested"
+        )
+
+
 def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
-    """The findings by name; of two, the positive one last."""
+    """The findings by name; of two, the positive one last: the finding where the other is its absence."""
     classes = sorted(set(real.table["finding"].to_pylist()))
     if len(classes) < 2:
         raise BadInput(f"--real {real.store.uri}: shows {classes[0]} only; a classifier needs two findings at least")
+    if config.positive is None and not real.vocabulary.exclusive:
+        return NO_FINDING, *real.vocabulary.findings
     if config.positive is None:
         return tuple(classes)
     if config.positive not in classes or len(classes) > 2:

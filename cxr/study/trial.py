@@ -83,6 +83,7 @@ class TrialWorker:
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
         from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
+        from cxr.classify.task import OneFinding
         from cxr.ranks import device_name
 
         def watch(point: "ValidationPoint | None") -> None:
@@ -94,8 +95,9 @@ class TrialWorker:
             labels = shuffle_labels(labels, spec.shuffled, spec.seed)
         pictures = LabelledImages(pixels, labels, self.validation, self.test if self.optimism else None)
         phases = [TrainingPhase(*phase) for phase in spec.phases]
-        trained = train_classifier(pictures, phases, self.config, self.classes, spec.seed, watch, ranks)
-        scores = predict_probabilities(trained.network, pixels, self.test, self.config)
+        task = OneFinding(self.classes)
+        trained = train_classifier(pictures, phases, self.config, task, spec.seed, watch, ranks)
+        scores = predict_probabilities(trained.network, pixels, self.test, self.config, task)
         return Trial(
             spec.arm, spec.seed, spec.real, spec.synthetic, spec.steps, trained.best, trained.curve,
             rounded(scores), device_name(), time.monotonic() - start,

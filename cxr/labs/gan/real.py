@@ -55,6 +55,8 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
     kept, pixels, whole = [], [], hashlib.sha256()
     reasons: Counter[str] = Counter()
     for row in rows:
+        if not row.exclusive:
+            raise several_findings()
         try:
             picture = fit_square(read_gray(row.load()), SIZE, "keep")
         except RejectedImage as rejected:
@@ -75,12 +77,21 @@ def from_source(rows: Iterable[SourceRow], seed: int, note: Callable[[str], None
 
 def from_set(found: CatalogSet, seed: int, advance: Callable[[int], object]) -> Real:
     """The pictures of a finished set, with its split. Raises as `from_source`, `read_images` and `owner_key`."""
+    if not found.vocabulary.exclusive:
+        raise several_findings()
     columns = {name: found.table[name].to_pylist() for name in ("image_id", "patient_id", *DESCRIBED)}
     columns["patient"] = [p or name for p, name in zip(columns["patient_id"], columns["image_id"], strict=True)]
     real = build_real(read_images(found.store, found.table, SIZE, advance), columns, found.digest, seed)
     who = zip(columns["patient_id"], columns["image_id"], real.splits, strict=True)
     plain = (hashed_id(patient, image) for patient, image, part in who if part != "test")
     return replace(real, lineage=(pseudonymise(plain, owner_key()),), sources=found.sources)
+
+
+def several_findings() -> BadInput:
+    return BadInput(
+        "--data: its pictures can show several findings, and this GAN draws one of some classes; give pictures whose "
+        "findings exclude each other, a folder for each"
+    )
 
 
 def build_real(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest: str, seed: int) -> Real:

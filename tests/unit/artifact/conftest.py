@@ -201,11 +201,13 @@ def prepare_gan(store: LocalStore, seconds: float, pixels: np.ndarray) -> Driver
 @pytest.fixture(scope="module")
 def prepare_evaluation(sets, grid_extractor) -> Prepare:  # noqa: F811
     from cxr.evaluate.calibration import calibrate
-    from cxr.evaluate.label_classifier import train_label_classifier
+    from cxr.evaluate.label_classifier import Classifiers, train_label_classifier
     from cxr.evaluate.sets import load_images
 
     real = load_images(sets[0], CONFIG, lambda count: None)
-    classifier = train_label_classifier(real, ("a", "b"), lambda *parts: brighter)
+    rng = np.random.default_rng(0)
+    found = train_label_classifier(real, real.labels, True, ("a", "b"), lambda *parts: brighter, rng)
+    classifier = Classifiers(found, None)
     seen = grid_extractor, calibrate(real, 100, np.random.default_rng(0)), classifier
     return partial(prepare_evaluate, data=sets, seen=seen)
 

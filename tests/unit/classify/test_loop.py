@@ -20,6 +20,7 @@ from cxr.classify.loop import (
     train_classifier,
     validation_steps,
 )
+from cxr.classify.task import OneFinding
 from cxr.errors import BadInput
 from cxr.ranks import Ranks
 
@@ -63,11 +64,11 @@ class Linear(nn.Module):
 @pytest.mark.parametrize("classes", [2, 3])
 def test_learns_how_stripes_run_and_says_so_of_new_ones(classes: int):
     pictures, advanced = stripes(classes), []
-    found = train_classifier(pictures, [phase(30)], CONFIG, classes, 0, advanced.append)
-    shares = predict_probabilities(found.network, pictures.pixels, TEST, CONFIG)
+    found = train_classifier(pictures, [phase(30)], CONFIG, OneFinding(classes), 0, advanced.append)
+    shares = predict_probabilities(found.network, pictures.pixels, TEST, CONFIG, OneFinding(classes))
     assert shares.shape == (32, classes) and shares.dtype == np.float32
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
-    assert (shares.argmax(axis=1) == pictures.labels[TEST]).mean() > 0.9
+    assert (shares.argmax(axis=1) == pictures.targets[TEST]).mean() > 0.9
     assert [point.step for point in found.curve] == [10, 20, 30] and len(advanced) == 30
     assert [point for point in advanced if point] == found.curve
     assert found.curve[-1].loss < found.curve[0].loss
@@ -79,22 +80,22 @@ def test_the_seed_alone_decides_the_curve():
         torch.manual_seed(number)
         np.random.seed(number)  # noqa: NPY002
         state = torch.random.get_rng_state()
-        curves.append(train_classifier(stripes(), [phase(6)], CONFIG, 2, seed).curve)
+        curves.append(train_classifier(stripes(), [phase(6)], CONFIG, OneFinding(2), seed).curve)
         states.append(torch.equal(torch.random.get_rng_state(), state))
     assert curves[0] == curves[1] != curves[2] and all(states)
 
 
 def test_the_seed_decides_dropout_too():
     config = changed(network="densenet121", pretrained=False, batch=4, epochs=1)
-    curves = [train_classifier(stripes(), [phase(2)], config, 2, 5).curve for _ in range(2)]
+    curves = [train_classifier(stripes(), [phase(2)], config, OneFinding(2), 5).curve for _ in range(2)]
     assert curves[0] == curves[1]
 
 
 def test_the_network_is_as_it_was_at_its_best_point():
     pictures = stripes()
-    found = train_classifier(pictures, [phase(12)], changed(epochs=12), 2, 1)
+    found = train_classifier(pictures, [phase(12)], changed(epochs=12), OneFinding(2), 1)
     assert len(found.curve) == 12 and found.best == best_point(found.curve)
-    again = loop.measure_point(found.network, pictures, CONFIG, 0, 0.0)
+    again = loop.measure_point(found.network, pictures, CONFIG, OneFinding(2), 0, 0.0)
     chosen = found.curve[found.best]
     assert (again.auroc, again.accuracy) == (chosen.auroc, chosen.accuracy)
 
@@ -107,8 +108,8 @@ def test_of_equal_points_the_lower_loss_wins_then_the_earlier():
 
 def test_the_best_point_is_one_of_the_last_phase(monkeypatch):
     """Validation falls all the time, so the best point is the first one after the phases changed."""
-    monkeypatch.setattr(loop, "measure_point", lambda *seen: ValidationPoint(seen[3], seen[4], 1 / seen[3], 0.5))
-    found = train_classifier(stripes(), [phase(7), TrainingPhase(TRAIN[:30], 5)], changed(epochs=4), 2, 0)
+    monkeypatch.setattr(loop, "measure_point", lambda *seen: ValidationPoint(seen[4], seen[5], 1 / seen[4], 0.5))
+    found = train_classifier(stripes(), [phase(7), TrainingPhase(TRAIN[:30], 5)], changed(epochs=4), OneFinding(2), 0)
     assert [point.step for point in found.curve] == [3, 6, 9, 12] and found.best == 2
 
 
@@ -121,7 +122,7 @@ def test_each_phase_begins_at_the_full_rate_and_ends_at_none(monkeypatch):
             return super().step(*words)
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
-    train_classifier(stripes(), [phase(4), phase(2)], CONFIG, 2, 0)
+    train_classifier(stripes(), [phase(4), phase(2)], CONFIG, OneFinding(2), 0)
     cosine = [(1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)]
     assert rates == pytest.approx([3e-3 * share for share in (*cosine, 1, 0.5)])
 
@@ -140,15 +141,17 @@ def test_batches_go_on_across_passes_and_leave_no_picture_out():
 
 def test_the_test_part_is_noted_and_changes_nothing():
     pictures = stripes()
-    watched = LabelledImages(pictures.pixels, pictures.labels, VALIDATION, TEST)
-    plain, noted = (train_classifier(each, [phase(6)], CONFIG, 2, 0) for each in (pictures, watched))
+    watched = LabelledImages(pictures.pixels, pictures.targets, VALIDATION, TEST)
+    plain, noted = (train_classifier(each, [phase(6)], CONFIG, OneFinding(2), 0) for each in (pictures, watched))
     assert all(point.test_auroc is None for point in plain.curve)
     assert all(0 <= point.test_auroc <= 1 for point in noted.curve)
     assert [(point.loss, point.auroc) for point in plain.curve] == [(point.loss, point.auroc) for point in noted.curve]
 
 
 def test_bf16_follows_full_precision():
-    found = [train_classifier(stripes(), [phase(3)], changed(precision=name), 2, 0) for name in ("fp32", "bf16")]
+    found = [
+        train_classifier(stripes(), [phase(3)], changed(precision=name), OneFinding(2), 0) for name in ("fp32", "bf16")
+    ]
     curves = [each.curve for each in found]
     assert curves[0] != curves[1]
     assert save(found[1].network.state_dict())
@@ -163,7 +166,10 @@ def test_shares_of_a_batch_add_up_to_the_whole(size: int):
     for shares in ([slice(0, 16)], [slice(share.start, share.stop) for share in slots]):
         with loop.seed_torch(0):
             model = Linear(2)
-        losses = [loop.backpropagate(model, pictures, rows[mine], chances[mine], CONFIG).item() for mine in shares]
+        losses = [
+            loop.backpropagate(model, pictures, rows[mine], chances[mine], CONFIG, OneFinding(2)).item()
+            for mine in shares
+        ]
         sums.append((sum(losses), model.layer.weight.grad))
     assert sums[0][0] == pytest.approx(sums[1][0], rel=1e-5)
     torch.testing.assert_close(sums[0][1], sums[1][1], rtol=1e-4, atol=1e-6)
@@ -173,7 +179,7 @@ def test_shares_of_a_batch_add_up_to_the_whole(size: int):
 def test_two_processes_give_the_curve_of_one(tmp_path: Path, monkeypatch):
     mp.spawn(worker, (tmp_path,), nprocs=2)
     monkeypatch.setattr(loop, "build_classifier", lambda config, classes: Linear(classes))
-    whole = train_classifier(stripes(), [phase(9)], CONFIG, 2, 0).curve
+    whole = train_classifier(stripes(), [phase(9)], CONFIG, OneFinding(2), 0).curve
     curves, normed = zip(*(torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)), strict=True)
     assert curves[0] == curves[1] and normed[0] == normed[1]
     assert [point.loss for point in curves[0]] == pytest.approx([point.loss for point in whole], rel=1e-4)
@@ -185,9 +191,9 @@ def worker(rank: int, folder: Path) -> None:
     """Trains a network without batch normalisation, then one with it."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    normed = train_classifier(stripes(), [phase(18)], CONFIG, 2, 0, ranks=Ranks.here()).curve
+    normed = train_classifier(stripes(), [phase(18)], CONFIG, OneFinding(2), 0, ranks=Ranks.here()).curve
     loop.build_classifier = lambda config, classes: Linear(classes)
-    curve = train_classifier(stripes(), [phase(9)], CONFIG, 2, 0, ranks=Ranks.here()).curve
+    curve = train_classifier(stripes(), [phase(9)], CONFIG, OneFinding(2), 0, ranks=Ranks.here()).curve
     torch.save((curve, normed), folder / f"{rank}.pt")
 
 
@@ -199,20 +205,20 @@ def test_a_loss_that_is_no_number_is_told_with_its_step(monkeypatch):
 
     monkeypatch.setattr(loop, "backpropagate", spoiled)
     with pytest.raises(BadInput, match=r"step 9: the loss is not a number.*--learning-rate"):
-        train_classifier(stripes(), [phase()], CONFIG, 2, 0)
+        train_classifier(stripes(), [phase()], CONFIG, OneFinding(2), 0)
 
 
 def test_a_network_that_says_no_number_is_told_too(monkeypatch):
     monkeypatch.setattr(loop, "predict_probabilities", lambda *seen: np.full((32, 2), np.nan))
     with pytest.raises(BadInput, match="step 6: the network's output is not a number"):
-        train_classifier(stripes(), [phase()], CONFIG, 2, 0)
+        train_classifier(stripes(), [phase()], CONFIG, OneFinding(2), 0)
 
 
 def test_a_validation_part_without_a_class_is_refused():
     with pytest.raises(BadInput, match="shows no picture of class 2"):
-        train_classifier(stripes(), [phase()], CONFIG, 3, 0)
+        train_classifier(stripes(), [phase()], CONFIG, OneFinding(3), 0)
 
 
 def test_a_batch_that_is_too_small_for_the_workers_is_refused():
     with pytest.raises(BadInput, match="--batch 16 is too small for 17 workers"):
-        train_classifier(stripes(), [phase()], CONFIG, 2, 0, ranks=Ranks(0, 17))
+        train_classifier(stripes(), [phase()], CONFIG, OneFinding(2), 0, ranks=Ranks(0, 17))

@@ -9,9 +9,18 @@ from pydantic import TypeAdapter
 from cxr.artifact.quality import PromptAccuracies
 from cxr.data.prompt_accuracy import PromptAccuracy, prompt_accuracies, read_accuracies, record_accuracies
 from cxr.evaluate import label_classifier
-from cxr.evaluate.label_classifier import confusion
+from cxr.evaluate.label_classifier import see
 
+pytestmark = pytest.mark.usefixtures("few_draws")
 FINDINGS = ("mass", "normal", "pneumonia")
+
+
+@pytest.fixture(scope="module")
+def few_draws():
+    """No test asks for the intervals of AUROCs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(label_classifier, "RESAMPLES", 2)
+        yield
 
 
 def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) -> PromptAccuracies:
@@ -25,7 +34,11 @@ def agreement(right: float, sensitivity: float, seed: int, pictures: int = 400) 
         return np.where(rng.random(len(numbers)) < share, numbers, (numbers + rng.integers(1, 3, len(numbers))) % 3)
 
     names = np.array(FINDINGS)[asked]
-    sides = [confusion(FINDINGS, FINDINGS, names, other(shown, sensitivity)) for shown in (other(asked, right), asked)]
+    labels = (names[:, None] == np.array(FINDINGS)).astype(np.float32)
+    sides = [
+        see(FINDINGS, None, FINDINGS, labels, np.eye(3)[other(shown, sensitivity)], rng)
+        for shown in (other(asked, right), asked)
+    ]
     found = label_classifier.PromptAccuracies(FINDINGS, *sides)
     return PromptAccuracies.model_validate_json(TypeAdapter(type(found)).dump_json(found, by_alias=True))
 

@@ -28,7 +28,7 @@ from cxr.evaluate.calibration import CopyCalibration, calibrate
 from cxr.evaluate.conclude import conclude
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.features import Extractor
-from cxr.evaluate.label_classifier import LabelClassifier, train_label_classifier
+from cxr.evaluate.label_classifier import Classifiers, train_label_classifier
 from cxr.evaluate.quarantine import prepare, without_copies
 from cxr.evaluate.results import Quality, origin_notes
 from cxr.evaluate.sets import describe_part, load_images, open_images
@@ -67,15 +67,18 @@ def sets(stored_set, made_pictures) -> tuple[CatalogSet, CatalogSet]:
 
 
 def brighter(pixels: np.ndarray) -> np.ndarray:
-    return (pixels.mean(axis=(1, 2)) > 130).astype(int)
+    """Sees b in bright pictures and a in others."""
+    return np.eye(2, dtype=np.float32)[(pixels.mean(axis=(1, 2)) > 130).astype(int)]
 
 
 @functools.cache
-def calibrated(real: str, size: int) -> tuple[CopyCalibration, LabelClassifier | None]:
+def calibrated(real: str, size: int) -> tuple[CopyCalibration, Classifiers]:
     """Of the set at this location: the same for every evaluation of it."""
     pictures = load_images(read_set(open_store(real)), EvaluateConfig(size=size), lambda count: None)
     known = calibrate(pictures, 100, np.random.default_rng(0))
-    return known, train_label_classifier(pictures, ("a", "b"), lambda *parts: brighter)
+    rng = np.random.default_rng(0)
+    found = train_label_classifier(pictures, pictures.labels, True, ("a", "b"), lambda *parts: brighter, rng)
+    return known, Classifiers(found, None)
 
 
 class Evaluation:
@@ -85,7 +88,7 @@ class Evaluation:
         config = CONFIG.model_copy(update=changes)
         self.job = finish.prepare(open_store(place), config, "w" * 64, *sets)
         self.units = units_of(self.job, unit)
-        self.known, self.classifier = calibrated(sets[0].store.uri, config.size)
+        self.known, self.classifiers = calibrated(sets[0].store.uri, config.size)
         finish.begin(self.job)
 
     def look(self, extractor: Extractor, most: int | None = None, earlier: Earlier | None = None) -> list[dict]:
@@ -94,16 +97,18 @@ class Evaluation:
         work = EvaluateWorker(self.job.store, "tiny", self.job.config.size, 1, earlier)
         with patch("cxr.evaluate.worker.extractor_here", lambda spec: extractor):
             return [
-                work(number, pickle.dumps(unit), self.known.index, brighter)
+                work(number, pickle.dumps(unit), self.known.index, self.classifiers.predict)
                 for number, unit in enumerate(todo[::-1][:most])
             ]
 
     def complete(self, extractor: Extractor, draw: bool = False) -> tuple[Quality, Record]:
         """Without its plots, unless `draw`: they take as long as all the rest."""
-        known, classifier, note = self.known, self.classifier, "one <b>note</b>"
+        known, classifiers, note = self.known, self.classifiers, "one <b>note</b>"
         draw_plots = plots.draw_plots if draw else lambda *given: {}
         with patch.object(plots, "draw_plots", draw_plots):
-            found = conclude(self.job, self.units, ("a", "b"), known, classifier, extractor, [note], lambda count: None)
+            found = conclude(
+                self.job, self.units, ("a", "b"), known, classifiers, extractor, [note], lambda count: None
+            )
         return found.quality, self.job.make(lambda: finish.complete(self.job, found, "cpu", {"total": 1.0}))
 
 
@@ -142,7 +147,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
             assert key in text and Image.open(io.BytesIO(store.get(key))).size[0] > 300
         assert "Fréchet distance (tiny)" in text and "FID" not in text
         assert "beyond chance" not in text and "2 of 240" not in text
-    assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 7
+    assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 8
     assert PHANTOM_NOTICE in page and f"> **Note:** {PHANTOM_NOTICE}" in tables
     figure = evaluated.quality.groups[0].metrics["coverage"].interval
     assert f"({figure.low:.3g}" in tables

@@ -77,7 +77,7 @@ def test_quality_json_says_what_each_figure_is_of(made_pictures, measured):
     known = calibrate(real, 100, np.random.default_rng(0))
     copies = count_copies(known, synthetic.labels, known.index.nearest(synthetic.read(np.arange(60))))
     sources = Source("d1", "ingested images", 240, "real"), Source("d2", "generated images", 60, "made")
-    quality = Quality("tiny", "w", 16, *sources, "all", groups, None, None, copies, "", ["a note"])
+    quality = Quality("tiny", "w", 16, *sources, "all", groups, None, None, None, copies, "", ["a note"])
     told = json.loads(quality.json())
     assert told["weights_digest"] == "w" and told["real"]["digest"] == "d1" and told["agreement"] is None
     group = told["groups"][1]

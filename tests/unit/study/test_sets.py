@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from cxr.data.catalog import CATALOG, CatalogSet
+from cxr.data.labels import Labels
 from cxr.data.lineage import TrainingPatients, hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import NO_LISTS
@@ -16,6 +17,7 @@ from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.generators import generator_saw_more
 from cxr.study.protocol import check_evaluation, check_protocol
 from cxr.study.sets import check_no_twins, draw_training_sets, load, match_sets, read_test_set
+from tests.stored import label_columns
 from tests.unit.study.conftest import evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
@@ -292,6 +294,27 @@ def test_a_generator_that_saw_more_than_its_arm_is_named(
     assert saw(everyone, everyone) and saw([], [*part, hashed_id("p25", "")])
     whole = next(one for one in LIMITED.arms if one.name == "synth_100")
     assert not generator_saw_more(match_sets(real_set, of_record(synthetic_set, metrics={}), LIMITED), whole, NO_LISTS)
+
+
+def test_pictures_of_several_findings_are_refused_and_one_against_its_absence_is_not(stored_set) -> None:
+    rng, config = np.random.default_rng(0), StudyConfig(arms=(Arm(name=BASELINE),))
+
+    def stored(findings: tuple[str, ...], *labels: Labels) -> CatalogSet:
+        rows = [labels[row // 2 % len(labels)] for row in range(24)]
+        split = ["train" if row < 12 else "validation" if row < 18 else "test" for row in range(24)]
+        pixels = rng.integers(0, 256, (24, 8, 8), dtype=np.uint8)
+        return stored_set("several", pixels, split=split, **label_columns(rows, findings))
+
+    several = stored(("edema", "mass"), Labels(("edema", "mass"), ()), Labels((), None))
+    with pytest.raises(
+        BadInput, match=r"can show several of 2 findings.*as --findings edema: it is then compared with"
+    ):
+        match_sets(several, None, config)
+    one = match_sets(stored(("edema",), Labels(("edema",), ()), Labels((), None)), None, config)
+    assert one.classes == ("No_Finding", "edema")
+    doubtful = stored(("edema",), Labels(("edema",), ()), Labels((), None), Labels())
+    with pytest.raises(BadInput, match="of 8 pictures nobody knows whether they show edema"):
+        match_sets(doubtful, None, config)
 
 
 def test_test_pictures_with_their_patients_and_groups(real_set: CatalogSet) -> None:

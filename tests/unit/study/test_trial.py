@@ -47,7 +47,7 @@ def test_shuffled_labels_are_dealt_out_among_these_pictures_for_training_alone(
     seen, real = [], loop.train_classifier
 
     def watched(pictures, *words, **named):
-        seen.append(pictures.labels)
+        seen.append(pictures.targets)
         return real(pictures, *words, **named)
 
     monkeypatch.setattr(loop, "train_classifier", watched)

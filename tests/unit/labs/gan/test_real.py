@@ -1,6 +1,7 @@
 """Real pictures from sources and sets, and who is trained on."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from cxr.data.labels import Labels
 from cxr.data.sources.row import SourceRow
 from cxr.errors import BadInput
 from cxr.labs.gan.real import from_set, from_source
+from tests.stored import label_columns
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 40, 20), dtype=np.uint8)
 
@@ -76,6 +78,15 @@ def test_pictures_of_which_none_can_be_used_say_why() -> None:
     dull = SourceRow("dull", lambda: np.zeros((40, 40), np.uint8), Labels.only("a"))
     with pytest.raises(BadInput, match=r"^--data: none of 6 pictures can be used: smaller than \d+ pixels on a side$"):
         from_source([dull, *small], 0, pytest.fail)
+
+
+def test_pictures_that_can_show_several_findings_are_refused(stored_set) -> None:
+    line = "--data: its pictures can show several findings.*give pictures whose findings exclude each other"
+    with pytest.raises(BadInput, match=line):
+        from_source([replace(row, exclusive=False) for row in rows([None] * 60)], 0, print)
+    labels = [Labels(("a", "b"), ()), Labels((), None)] * 6
+    with pytest.raises(BadInput, match=line):
+        from_set(stored_set("several", PIXELS[:12], **label_columns(labels, ("a", "b"))), 0, print)
 
 
 def test_one_class_is_no_set() -> None:
