@@ -36,6 +36,10 @@ class Args:
     """Where the set goes: a local folder or s3://bucket/prefix."""
     columns: str = ""
     """For table: which column is what, e.g. file=path,finding=label,patient_id=subject."""
+    label_columns: str = ""
+    """For table: columns of 1 (present), 0 (absent), -1 (uncertain) or blank (unknown), one a finding, with commas."""
+    separator: str = ""
+    """For table: what parts several findings in a cell; by default any of | ; and the comma."""
     allow_missing: bool = False
     """Leave out pictures that the tables name and that are not there, as where a part of a set was downloaded."""
     ignore_patients: bool = False
@@ -78,7 +82,8 @@ def read_rows(args: Args, source: str, config: IngestConfig) -> Iterator[SourceR
     """The rows of a source as the options ask for them."""
     kind, place = parse_source(source)
     options = SourceOptions(
-        size=config.size, seed=config.seed, columns=args.columns, allow_missing=args.allow_missing
+        size=config.size, seed=config.seed, columns=args.columns, label_columns=args.label_columns,
+        separator=args.separator, allow_missing=args.allow_missing,
     )  # fmt: skip
     rows = choose_findings(SOURCES[kind](place, options), config.findings, SOURCES[kind].findings)
     return (replace(row, patient_id=None) for row in rows) if args.ignore_patients else rows

@@ -1,4 +1,4 @@
-"""The cells of a table that name findings: one a picture is read; several, doubts and bare numbers are counted."""
+"""The cells of a table that name findings, one or several; doubts and bare numbers are counted."""
 
 import json
 import re
@@ -6,58 +6,63 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cxr.data.labels import Labels
 from cxr.data.sources.cells import MissingValues, read_cell
 from cxr.data.sources.vocabulary import parse_finding
 from cxr.errors import BadInput
-from cxr.prompts.lists import UNLABELLED
 from cxr.tables import Row
 
 UNCERTAIN = {"u", "uncertain", "unsure", "unclear", "equivocal", "indeterminate", "possible", "doubtful", "-1"}
-ONE_ONLY = "one finding a picture is read, several are not yet"
+NO_FINDING_WORDS = {"no finding", "no findings", "no_finding", "normal"}  # where a picture can have several
 _SEVERAL = re.compile(r"[|;,]")
 _NUMBER = re.compile(r"([+-]?\d+)(?:[.,]0*)?")
 
 
 @dataclass
 class FindingCounts:
-    """Counts of what the cells of a table hold, for errors and notes at its end."""
+    """Reads the cells, and counts what they hold, for errors and notes at the table's end."""
 
+    separator: str = ""  # "" for any of | ; and ,
     rows: int = 0
     labelled: Counter[str] = field(default_factory=Counter)
     several: Counter[str] = field(default_factory=Counter)
-    first_several: str = ""  # where
     uncertain: Counter[str] = field(default_factory=Counter)
 
-    def read(self, row: Row, gaps: MissingValues, where: str) -> str:
-        """The finding that the row names; `UNLABELLED` where it names none for certain.
+    def read(self, row: Row, gaps: MissingValues) -> Labels:
+        """The findings that the row names; nothing where it names none for certain.
 
         Raises:
-            BadInput: it cannot be a folder name.
+            BadInput: one cannot be a folder name, or there is one beside the words for none.
         """
         self.rows += 1
-        names = _finding_names(row, gaps)
+        names = _finding_names(row, gaps, self.separator)
         if len(names) > 1:
-            self.first_several = self.first_several or where
-            self.several["|".join(names)] += 1
-            return UNLABELLED
+            return self._read_several(names)
         (name,) = names or [""]
         number = _NUMBER.fullmatch(name)
         name = str(int(number[1])) if number else name
         if name.casefold() in UNCERTAIN:
             self.uncertain[name] += 1
-            return UNLABELLED
+            return Labels()
         finding = parse_finding(name)
         self.labelled[finding] += bool(name)
-        return finding
+        return Labels.only(finding)
+
+    def _read_several(self, names: list[str]) -> Labels:
+        self.several["|".join(names)] += 1
+        if none := next((name for name in names if name.casefold() in NO_FINDING_WORDS), None):
+            raise BadInput(f"finding {'|'.join(names)[:80]!a} names {none!a} beside others; keep the one or the others")
+        findings = {parse_finding(name) for name in names}
+        self.labelled.update(findings)
+        return Labels(tuple(sorted(findings)), None)
 
     def check(self, note: Callable[[str], None]) -> None:
-        """Raises `BadInput` where the column holds no findings, one a picture; else notes what is odd."""
+        """Raises `BadInput` where the column holds marks and no findings; else notes what is odd."""
         if self.several:
             commonest = ", ".join(f"{cell!a} ({n:,})" for cell, n in self.several.most_common(3))
-            raise BadInput(
-                f"{sum(self.several.values()):,} of {self.rows:,} rows name several findings in a cell: {commonest}; "
-                f"the first is {self.first_several}; {ONE_ONLY}: leave these rows out, or name a column that holds "
-                "one with --columns finding=<its name>"
+            note(
+                f"{sum(self.several.values()):,} of {self.rows:,} rows name several findings: {commonest}; each is one "
+                "of the picture's, and those that are not named are absent; --separator says where else to part them"
             )
         uncertain, blank = sum(self.uncertain.values()), self.rows - sum(self.labelled.values())
         numbers = {name: n for name, n in self.labelled.items() if name.isdecimal()}
@@ -65,8 +70,7 @@ class FindingCounts:
             counts = ", ".join(f"{name} ({n:,})" for name, n in sorted((self.uncertain | Counter(numbers)).items()))
             raise BadInput(
                 f"the finding's column holds marks of one finding, of which -1 means uncertain: {counts}, blank "
-                f"({blank - uncertain:,}); {ONE_ONLY}, by its name: write a column with a name in each row that is "
-                "certain, and give --columns finding=<its name>"
+                f"({blank - uncertain:,}); give the names of such columns, one a finding, with --label-columns"
             )
         if self.uncertain:
             counts = ", ".join(f"{name!a} ({n:,})" for name, n in self.uncertain.items())
@@ -79,7 +83,13 @@ class FindingCounts:
             )
 
 
-def _finding_names(row: Row, gaps: MissingValues) -> list[str]:
+def without_words_for_none(labels: Labels) -> Labels:
+    """The labels in a table whose pictures can have several findings: normal and No Finding are none of them."""
+    named = tuple(name for name in labels.present if name.casefold() not in NO_FINDING_WORDS)
+    return labels if named == labels.present else Labels(named, labels.absent, labels.uncertain)
+
+
+def _finding_names(row: Row, gaps: MissingValues, separator: str) -> list[str]:
     """The findings that the cell names, none for a gap; of a list or a text that is one."""
     value = row.get("finding")
     if isinstance(value, str) and value.strip().startswith("["):
@@ -90,5 +100,6 @@ def _finding_names(row: Row, gaps: MissingValues) -> list[str]:
     if isinstance(value, list | tuple):
         names = [read_cell({"finding": one}, "finding", gaps) for one in value]
     else:
-        names = [name.strip() for name in _SEVERAL.split(read_cell(row, "finding", gaps))]
+        cell = read_cell(row, "finding", gaps)
+        names = [name.strip() for name in (cell.split(separator) if separator else _SEVERAL.split(cell))]
     return list(dict.fromkeys(filter(None, names)))

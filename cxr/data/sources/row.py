@@ -46,6 +46,8 @@ class SourceOptions:
     size: int = 512  # pixels along each side; phantoms are drawn so large
     seed: int = 0  # of phantoms whose place names none
     columns: str = ""  # of a table: "file=path,finding=label", ours=theirs
+    label_columns: str = ""  # of a table: columns of 1, 0, -1 or blank, one a finding
+    separator: str = ""  # of a table: what parts findings in a cell
     root: Path | None = None  # what a table's files are relative to; by default the table's folder
     allow_missing: bool = False  # pictures that tables name and that are not there are left out
     notes: Callable[[str], None] = note  # gets a line for each thing the user should know

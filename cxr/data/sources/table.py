@@ -6,15 +6,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from cxr.data.labels import Labels
+from cxr.data.labels import Labels, merge_readings
 from cxr.data.sources.cells import MissingValues, read_cell
 from cxr.data.sources.dicom_pixels import read_picture
 from cxr.data.sources.files import file_mark, require_below, require_folder
-from cxr.data.sources.finding_column import ONE_ONLY, FindingCounts
+from cxr.data.sources.finding_column import FindingCounts, without_words_for_none
+from cxr.data.sources.label_cells import LabelReader, Marks
 from cxr.data.sources.missing_files import locate_files
 from cxr.data.sources.path_finder import to_local_path
+from cxr.data.sources.published import published_as
 from cxr.data.sources.row import SourceOptions, SourceRow
-from cxr.data.sources.vocabulary import escape_unprintable, parse_age, parse_sex, parse_split
+from cxr.data.sources.vocabulary import escape_unprintable, parse_age, parse_finding, parse_sex, parse_split
 from cxr.errors import BadInput, nearest
 from cxr.prompts.lists import MAX_PROMPT
 from cxr.prompts.reports import clean_report
@@ -32,26 +34,46 @@ def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     """One row for each file that the table names, in its order. Only `file` is required: a path below its folder.
 
     Where there are both `label` and `finding`, the label is the class and the finding a description (the label of
-    NIH's "Infiltration|Pneumonia" is pneumonia); `columns="finding=finding"` has it the other way. Rows that say the
-    same of one file, as a row for each box does, are one. The whole table is checked before the first row; a file that
-    does not exist is refused when it is read, unless none does. Files may be DICOM.
+    NIH's "Infiltration|Pneumonia" is pneumonia); `columns="finding=finding"` has it the other way. Findings exclude
+    each other, unless a cell names several, rows name a file again with another finding, or `label_columns` are given.
+    Rows of one file, as a row for each box or reader, are one. The whole table is checked before the first row; a file
+    that does not exist is refused when it is read, unless none does or `allow_missing`. Files may be DICOM.
 
     Raises:
-        BadInput: no such table, no column for the files, a file outside the folder or named twice, a wrong cell, none
-            of its files is there, or its cells hold no findings, one a picture.
+        BadInput: no such table, no column for the files, a file outside the folder or named again with another view,
+            patient and so on, a wrong cell, none of its files is there, or its cells hold no findings.
     """
     path = Path(place).expanduser()
-    table = _Table(path, parse_columns(options.columns), options)
+    table = _Table(path, parse_columns(options.columns), parse_label_columns(options.label_columns), options)
     elsewhere = locate_files(table.named_files(), table.root, path, options.notes)
-    summary = _TableSummary()
+    summary = table.new_summary()
     for row in table.rows(elsewhere, summary):
         summary.add(row)
-    summary.check(table, elsewhere)
+    summary.check(table)
     names: set[str] = set()
-    for row in table.rows(elsewhere, _TableSummary()):
-        if row.name not in names:
+    for row in table.rows(elsewhere, table.new_summary()):
+        if row.name not in names and (row.mark or not options.allow_missing):
             names.add(row.name)
-            yield row
+            labels = summary.merged.get(row.name, row.labels)
+            exclusive = summary.exclusive
+            yield replace(
+                row, labels=labels if exclusive else without_words_for_none(labels), exclusive=exclusive
+            )  # fmt: skip
+
+
+def parse_label_columns(text: str) -> Marks | None:
+    """Reads "Pneumonia,Pleural Effusion,No Finding"; the 1 of a column called so says that all others are absent."""
+    columns = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not columns:
+        return None
+    none = next((name for name in columns if name.casefold().replace("_", " ") == "no finding"), "")
+    findings = tuple(name for name in columns if name != none)
+    if not findings or {fold_column_name(name) for name in columns} & {*COLUMNS, *OTHER_NAMES}:
+        raise BadInput(f"--label-columns {text[:200]!a}: name the columns of findings, one each, with commas between")
+    try:
+        return Marks(findings, none, renamed={name: parse_finding(name) for name in findings})
+    except BadInput as error:
+        raise BadInput(f"--label-columns {text[:200]!a}: {error}") from None
 
 
 def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
@@ -78,6 +100,7 @@ class _Table:
 
     path: Path
     mapped: tuple[tuple[str, str], ...]
+    marks: Marks | None
     options: SourceOptions
 
     @property
@@ -85,10 +108,16 @@ class _Table:
         given = self.options.root
         return (require_folder(str(given)) if given else self.path.absolute().parent).resolve()
 
+    def new_summary(self) -> "_TableSummary":
+        return _TableSummary(FindingCounts(self.options.separator), LabelReader(self.marks) if self.marks else None)
+
     def raw_rows(self) -> Iterator[tuple[Row, ReadCursor]]:
         """The rows under our names. What is wrong inside the caller's loop is raised with file and line."""
-        known = (*COLUMNS, *OTHER_NAMES)
-        schema = Schema("X-rays", known, watched=(), numbers=NUMBERS, advice=ADVICE, renamed=self.mapped)
+        marks = tuple(map(fold_column_name, self.marks.columns)) if self.marks else ()
+        schema = Schema(
+            "X-rays", (*COLUMNS, *OTHER_NAMES, *marks), watched=(), numbers=(*NUMBERS, *marks), advice=self._advice(),
+            renamed=(*self.mapped, *((name, name) for name in marks)),
+        )  # fmt: skip
         rows, cursor = read_rows(self.path, schema)
         mapped = {name for _, name in self.mapped}
         try:
@@ -100,6 +129,10 @@ class _Table:
         except OSError as error:
             raise BadInput(f"{self.path}: cannot be read: {error.strerror or 'input/output error'}") from None
 
+    def _advice(self) -> str:
+        kinds = " or ".join(f"{kind}:{self.path.parent}" for kind in published_as(self.path))
+        return f"{ADVICE}; did you mean {kinds}?" if kinds else ADVICE
+
     def named_files(self) -> Iterator[tuple[str, str]]:
         """Where each file is named, and its path as written there."""
         for row, cursor in self.raw_rows():
@@ -110,7 +143,7 @@ class _Table:
 
     def rows(self, elsewhere: dict[str, Path], summary: "_TableSummary") -> Iterator[SourceRow]:
         for row, cursor in self.raw_rows():
-            summary.where, summary.ignored = f"{cursor.unit} {cursor.number}", cursor.ignored
+            summary.ignored = cursor.ignored
             try:
                 yield _source_row(row, self.root, elsewhere, summary)
             except BadInput as error:
@@ -125,16 +158,24 @@ class _Table:
 class _TableSummary:
     """What the whole table holds, for its errors and notes."""
 
-    where: str = ""  # the row being read: line 7
+    names: FindingCounts
+    marks: LabelReader | None
     gaps: MissingValues = field(default_factory=MissingValues)
-    labels: FindingCounts = field(default_factory=FindingCounts)
     first: dict[str, tuple[int, SourceRow]] = field(default_factory=dict)  # by name
     ignored: dict[str, None] = field(default_factory=dict)
     number: int = 0
     repeated: int = 0  # rows that say the same of a file as an earlier one
-    differing: int = 0  # files that rows name with different findings
-    first_differing: str = ""
+    merged: dict[str, Labels] = field(default_factory=dict)  # of files that rows name with different findings
+    first_merged: str = ""
+    missing: int = 0  # files
     shortened: int = 0  # patients' ids
+
+    @property
+    def exclusive(self) -> bool:
+        return not (self.marks or self.names.several or self.merged)
+
+    def read_labels(self, row: Row) -> Labels:
+        return self.marks.read(row) if self.marks else self.names.read(row, self.gaps)
 
     def add(self, row: SourceRow) -> None:
         """Raises `BadInput` for a file that rows say different things of, findings excepted."""
@@ -142,33 +183,35 @@ class _TableSummary:
         self.shortened += bool(_SHORTENED.fullmatch(row.patient_id or ""))
         number, first = self.first.setdefault(row.name, (self.number, replace(row, load=bytes)))
         if number == self.number:
+            self.missing += not row.mark
             return
         other = next((name for name in _COMPARED if getattr(first, name) != getattr(row, name)), None)
         if other == "labels" and first.labels.known and row.labels.known:
-            self.differing += 1
-            both = " and ".join("+".join(one.labels.present) for one in (first, row))
-            rows = f"rows {number} and {self.number}, {row.name!r}: {both}"
-            self.first_differing = self.first_differing or rows
+            both = " and ".join("+".join(one.labels.present) or "none" for one in (first, row))
+            self.first_merged = self.first_merged or f"rows {number} and {self.number}, {row.name!r}: {both}"
+            self.merged[row.name] = merge_readings([self.merged.get(row.name, first.labels), row.labels])
         elif other:
             both = f"rows {number} and {self.number}"
             raise BadInput(f"{both} name the same file, {row.name!r}, and differ in {other}; keep one")
         else:
             self.repeated += 1
 
-    def check(self, table: _Table, elsewhere: dict[str, Path]) -> None:
+    def check(self, table: _Table) -> None:
         """Raises `BadInput` for a table that cannot be used; else notes what the user should know."""
         name, notes = table.path.name, table.options.notes
         if not self.number:
             raise BadInput(f"{table.path}: holds no rows; put one for each X-ray into it")
         try:
-            self.labels.check(lambda line: notes(f"{name}: {line}"))
+            self.names.check(lambda line: notes(f"{name}: {line}"))
         except BadInput as error:
             raise BadInput(f"{table.path}: {error}") from None
-        if self.differing:
-            raise BadInput(
-                f"{table.path}: {self.differing:,} rows name a file again with another finding (the first: "
-                f"{self.first_differing}); {ONE_ONLY}: keep one row for each file, or leave these files out"
+        if self.merged:
+            notes(
+                f"{name}: {len(self.merged):,} files are named again with another finding (the first: "
+                f"{self.first_merged}); what their rows say is read as of one picture"
             )
+        if self.missing and table.options.allow_missing:
+            notes(f"{name}: {self.missing:,} of {len(self.first):,} files are not there and are left out")
         if line := self.gaps.line():
             notes(f"{name}: {line}")
         if self.repeated:
@@ -203,7 +246,7 @@ def _source_row(row: Row, root: Path, elsewhere: dict[str, Path], summary: _Tabl
     return SourceRow(
         name=escape_unprintable(path.relative_to(root).as_posix()),
         load=partial(read_picture, path),
-        labels=Labels.only(summary.labels.read(row, summary.gaps, summary.where)),
+        labels=summary.read_labels(row),
         text=clean_report(text("text", MAX_PROMPT))[0] or None,
         patient_id=text("patient_id") or None,
         view=text("view") or None,

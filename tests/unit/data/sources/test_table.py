@@ -11,6 +11,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from cxr.data.images import RejectedImage
+from cxr.data.labels import Labels
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.table import parse_columns, table_rows
 from cxr.errors import BadInput
@@ -149,10 +150,16 @@ def test_rows_that_say_the_same_of_a_file_are_one(tmp_path: Path, again: str):
 def test_rows_that_say_different_things_of_a_file_are_refused(tmp_path: Path):
     path = write(tmp_path / "t.csv", "file,finding,view\na.png,mass,PA\nx/b.png,mass,PA\n./a.png,mass,AP\n")
     assert "rows 1 and 3 name the same file, 'a.png', and differ in view; keep one" in error_of(path)
-    path = write(tmp_path / "t.csv", "file,finding\na.png,mass\na.png,edema\nx/b.png,mass\nx/b.png,edema\n")
-    told = error_of(path)
-    assert "2 rows name a file again with another finding (the first: rows 1 and 2, 'a.png': mass and edema)" in told
-    assert "several are not yet" in told
+
+
+def test_rows_that_name_a_file_with_other_findings_are_read_as_of_one_picture(tmp_path: Path):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", "file,finding\na.png,mass\na.png,edema\nx/b.png,No Finding\n")
+    first, healthy = rows(path, notes=notes.append)
+    assert first.labels == Labels(("edema", "mass"), None) and healthy.labels == Labels((), None)
+    assert not first.exclusive and not healthy.exclusive
+    told = "1 files are named again with another finding (the first: rows 1 and 2, 'a.png': mass and edema)"
+    assert any(told in line for line in notes)
 
 
 @pytest.mark.parametrize(
@@ -227,20 +234,95 @@ def test_words_that_hold_a_word_for_nothing_stay(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "separator"),
     [
-        (
-            "Atelectasis|Effusion",
-            "1 of 2 rows name several findings in a cell: 'Atelectasis|Effusion' (1); the first is",
-        ),
-        ("Atelectasis;Effusion", "'Atelectasis|Effusion' (1); the first is line 3"),
-        ('"Atelectasis, Effusion"', "'Atelectasis|Effusion' (1)"),
-        ("\"['Atelectasis', 'Effusion']\"", "'Atelectasis|Effusion' (1)"),
+        ("Effusion|Atelectasis", ""),
+        ("Atelectasis;Effusion", ""),
+        ('"Atelectasis, Effusion"', ""),
+        ("\"['Atelectasis', 'Effusion']\"", ""),
+        ("Atelectasis/Effusion", "/"),
     ],
 )
-def test_several_findings_in_a_cell_are_refused_with_counts_and_a_way_on(tmp_path: Path, cell: str, told: str):
-    error = error_of(write(tmp_path / "t.csv", f"file,finding\na.png,mass\nx/b.png,{cell}\n"))
-    assert told in error and "several are not yet: leave these rows out, or name a column" in error
+def test_several_findings_in_a_cell_are_the_pictures(tmp_path: Path, cell: str, separator: str):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", f"file,finding\na.png,{cell}\nx/b.png,No Finding\nx/c.png,\n")
+    several, healthy, silent = rows(path, separator=separator, notes=notes.append)
+    assert several.labels == Labels(("Atelectasis", "Effusion"), None) and not several.exclusive
+    assert healthy.labels == Labels((), None) and not silent.labels.known
+    assert any(line.startswith("t.csv: 1 of 3 rows name several findings: ") for line in notes)
+
+
+def test_a_column_of_one_finding_a_picture_stays_exclusive_whatever_its_words(tmp_path: Path):
+    found = rows(write(tmp_path / "t.csv", "file,finding\na.png,No Finding\nx/b.png,mass\n"))
+    assert [row.labels for row in found] == [Labels.only("No Finding"), Labels.only("mass")]
+    assert all(row.exclusive for row in found)
+
+
+def test_a_cell_that_names_a_finding_beside_none(tmp_path: Path):
+    told = error_of(write(tmp_path / "t.csv", "file,finding\na.png,No Finding|mass\n"))
+    assert "line 2: finding 'No Finding|mass' names 'No Finding' beside others" in told
+
+
+MARKS = "file,Edema,Pleural Effusion,No Finding\na.png,1.0,-1.0,\nx/b.png,0,,\nx/c.png,,,1.0\nx/d.png,,nan,\n"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_label_columns_of_marks(tmp_path: Path, suffix: str):
+    path = write(tmp_path / "t.csv", MARKS)
+    if suffix == ".parquet":
+        import pyarrow.csv
+
+        pq.write_table(pyarrow.csv.read_csv(path), tmp_path / "t.parquet")
+    found = rows(tmp_path / f"t{suffix}", label_columns="Edema, pleural effusion,No Finding")
+    assert [row.labels for row in found] == [
+        Labels(("Edema",), (), ("pleural effusion",)),
+        Labels((), ("Edema",)),
+        Labels((), ("Edema", "pleural effusion")),
+        Labels(),
+    ]
+    assert not any(row.exclusive for row in found)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("Edema,Fracture", "has no column 'fracture'"),
+        (",", "holds no"),
+        ("finding", "name the columns of findings"),
+        ("No Finding", "name the columns of findings"),
+        ("a/b", "'a/b' cannot be a folder name"),
+    ],
+)
+def test_label_columns_that_are_none(tmp_path: Path, columns: str, told: str):
+    path = write(tmp_path / "t.csv", MARKS if told != "holds no" else "file\n")
+    assert told in error_of(path, label_columns=columns)
+
+
+def test_a_label_column_of_words(tmp_path: Path):
+    path = write(tmp_path / "t.csv", "file,Edema\na.png,1\nx/b.png,yes\n")
+    told = error_of(path, label_columns="Edema")
+    assert "line 3: Edema is 'yes', which is no mark of a finding; 1 is present, 0 absent, -1 uncertain" in told
+
+
+def test_rows_of_several_readers_are_merged(tmp_path: Path):
+    path = write(tmp_path / "t.csv", "file,Edema,Mass\na.png,1,0\na.png,0,0\na.png,0,-1\n")
+    (row,) = rows(path, label_columns="Edema,Mass")
+    assert row.labels == Labels(("Edema",), (), ("Mass",))
+
+
+def test_files_that_are_not_there_may_be_left_out(tmp_path: Path):
+    notes: list[str] = []
+    path = write(tmp_path / "t.csv", "file,finding\na.png,mass\ngone.png,edema\n")
+    assert [row.name for row in rows(path, allow_missing=True, notes=notes.append)] == ["a.png"]
+    assert notes == ["t.csv: 1 of 2 files are not there and are left out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("Data_Entry_2017.csv", "nih14:{0}"), ("train.csv", "chexpert:{0} or vindr:{0}")]
+)
+def test_a_table_of_a_public_set_is_known_by_its_name(tmp_path: Path, name: str, kinds: str):
+    path = write(tmp_path / name, "Image Index,Finding Labels\na.png,Mass\n")
+    assert error_of(path).endswith(f"; did you mean {kinds.format(tmp_path)}?")
 
 
 def test_a_list_of_one_finding_is_that_finding(tmp_path: Path):
@@ -252,7 +334,7 @@ def test_marks_of_one_finding_are_no_findings(tmp_path: Path):
     path = write(tmp_path / "t.csv", "file,Pneumonia\na.png,1.0\nx/b.png,-1.0\nx/c.png,0.0\nx/d.png,\n")
     told = error_of(path, columns="finding=Pneumonia")
     assert "marks of one finding, of which -1 means uncertain: -1 (1), 0 (1), 1 (1), blank (1)" in told
-    assert "write a column with a name in each row that is certain" in told
+    assert "with --label-columns" in told
 
 
 def test_uncertain_rows_have_no_finding_and_are_counted(tmp_path: Path):
