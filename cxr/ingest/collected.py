@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import unit_key
 from cxr.artifact.keys import COMMITS, IMAGES
+from cxr.data.boxes import Box
 from cxr.data.labels import LISTS, LabelPolicy, Labels, Vocabulary, label_matrix
 from cxr.errors import BadInput
 from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, IngestJob
@@ -50,6 +51,7 @@ class CollectedImages:
     contradicting: list[list[int]]  # rows of the plan: the same pixels under contradicting labels, all dropped
     orphans: list[str]  # keys of stored pictures that the catalog will not list
     refused: list[RefusedImage]
+    boxes: list[tuple[int, Box]]  # row of the plan, and a box in its stored picture
 
     @cached_property
     def rows(self) -> pa.Table:
@@ -84,7 +86,7 @@ class CollectedImages:
 
 def collect_images(job: IngestJob) -> CollectedImages:
     """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
-    stored, refused = read_stored(job)
+    stored, refused, boxes = read_stored(job)
     stored = stored.sort_by([("image_id", "ascending"), ("row", "ascending")])  # splits follow no source's order
     plan, findings = pq.read_table(job.plan), job.vocabulary.findings
     same = pc.run_end_encode(stored["image_id"].combine_chunks())
@@ -104,20 +106,21 @@ def collect_images(job: IngestJob) -> CollectedImages:
     orphans = list_orphans(job, kept["key"].combine_chunks())
     contradicting.sort()
     repeated.sort(key=lambda pair: pair[::-1])
-    return CollectedImages(job.vocabulary, plan, kept, job.folder, repeated, contradicting, orphans, refused)
+    return CollectedImages(job.vocabulary, plan, kept, job.folder, repeated, contradicting, orphans, refused, boxes)
 
 
-def read_stored(job: IngestJob) -> tuple[pa.Table, list[RefusedImage]]:
-    """What the units have stored and refused, in the source's order; their thumbnails go into a file."""
-    batches, refused = [], []
+def read_stored(job: IngestJob) -> tuple[pa.Table, list[RefusedImage], list[tuple[int, Box]]]:
+    """What the units have stored and refused, and boxes, in the source's order; their thumbnails go into a file."""
+    batches, refused, boxes = [], [], []
     with (job.folder / THUMBNAILS).open("wb") as file:
         for units in batched(read_units(job.store, range(job.units)), max(1, ROWS_AT_ONCE // job.config.unit_images)):
             kept = [one for unit in units for one in unit.kept]
             refused += [one for unit in units for one in unit.refused]
+            boxes += [(one.row, box) for one in kept for box in one.boxes]
             batches.append(pa.table({name: [getattr(one, name) for one in kept] for name in STORED.names}, STORED))
             file.writelines(base64.b64decode(one.thumbnail) for one in kept)
     stored = pa.concat_tables(batches)
-    return stored.append_column("place", pa.array(np.arange(len(stored)))), refused
+    return stored.append_column("place", pa.array(np.arange(len(stored)))), refused, boxes
 
 
 def read_labels(plan: pa.Table, row: int) -> Labels:

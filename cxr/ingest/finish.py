@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, PLAN_KEY, SHEET_KEY
 from cxr.artifact.metrics import LabelMetrics
+from cxr.data.boxes import BOXES_KEY, Box, boxes_table
 from cxr.data.catalog import CATALOG
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.splits import (
@@ -38,7 +39,7 @@ from cxr.ingest.job import REJECTED_KEY, IngestJob
 from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.report.pages import render
-from cxr.store import Store, StoredObject, digest_of, put_file
+from cxr.store import Store, StoredObject, digest_of, parquet, put_file
 from cxr.weights import resolve
 
 REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
@@ -69,12 +70,23 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
         SHEET_KEY: contact_sheet(read_first_images(job.store, read, report)),
         CARD_KEY: render_card(job, read, report).encode(),
     }
+    if boxes := list_boxes(read):
+        pieces[BOXES_KEY] = parquet(boxes_table(boxes))
     objects = [
         job.store.read_back(PLAN_KEY),
         put_file(job.store, CATALOG_KEY, job.folder / CATALOG_KEY),
         *(job.store.put(key, data) for key, data in pieces.items()),
     ]
     return build_record(job, read, split, objects, timings)
+
+
+def list_boxes(read: CollectedImages) -> list[tuple[str, Box]]:
+    """(image_id, box) of the pictures that are kept, in their order."""
+    boxes: dict[int, list[Box]] = {}
+    for row, box in read.boxes:
+        boxes.setdefault(row, []).append(box)
+    kept = zip(*(read.kept[name].to_pylist() for name in ("row", "image_id")), strict=True) if boxes else ()
+    return [(image_id, box) for row, image_id in kept for box in boxes.get(row, ())]
 
 
 def split_images(

@@ -134,7 +134,8 @@ def tabulate_rows(rows: Sequence[SourceRow]) -> pa.Table:
 def identify_row(row: SourceRow) -> dict[str, Any]:
     """What the recipe's digest is over; where findings exclude each other as in version 0.1."""
     labels = {"finding": row.finding} if row.exclusive else {name: getattr(row.labels, name) for name in LISTS}
-    return labels | {name: getattr(row, name) for name in ROWS.names if name not in (*LISTS, "mark")}
+    boxes = {"boxes": [asdict(box) for box in row.boxes]} if row.boxes else {}
+    return labels | boxes | {name: getattr(row, name) for name in ROWS.names if name not in (*LISTS, "mark")}
 
 
 def content_digest(recipe: dict[str, Any], marks: str) -> str:
@@ -230,7 +231,8 @@ class IngestWorker:
         name = pixels_to_image_id(pixels)
         stored = self.store.put(image_key(row.labels.folder(self.findings), name), encode_png(pixels))
         small = base64.b64encode(make_thumbnail(pixels).tobytes()).decode()
-        return StoredImage(number, name, stored.key, stored.size, stored.sha256, small)
+        boxes = tuple(box.fit(whole.shape, self.config.size, self.config.aspect) for box in row.boxes)
+        return StoredImage(number, name, stored.key, stored.size, stored.sha256, small, boxes)
 
 
 class RefusalWatch:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cxr.artifact import listed_units, unit_key
 from cxr.artifact.keys import COMMITS
+from cxr.data.boxes import Box
 from cxr.data.images import THUMBNAIL
 from cxr.store import Store
 from cxr.tables import batched
@@ -27,6 +28,7 @@ class StoredImage:
     size: int  # bytes of the PNG
     sha256: str
     thumbnail: str  # base64 of uint8 pixels, row by row
+    boxes: tuple[Box, ...] = ()  # in the stored picture
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ def read_units(store: Store, units: Iterable[int]) -> Iterator[UnitOutcome]:
 
     def read(unit: int) -> UnitOutcome:
         stored = json.loads(store.get(unit_key(COMMITS, unit)))
-        return UnitOutcome(
-            [StoredImage(**kept) for kept in stored["kept"]], [RefusedImage(**refused) for refused in stored["refused"]]
-        )
+        kept = [
+            StoredImage(**{**one, "boxes": tuple(Box(**box) for box in one.get("boxes", ()))}) for one in stored["kept"]
+        ]
+        return UnitOutcome(kept, [RefusedImage(**refused) for refused in stored["refused"]])
 
     with ThreadPoolExecutor(READ_THREADS) as threads:
         for few in batched(units, READ_AHEAD):

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr.artifact import Record, verify
+from cxr.data.boxes import Box
 from cxr.data.images import encode_png, fit_square, pixels_to_image_id, read_gray
 from cxr.data.labels import Labels
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow
@@ -21,7 +22,7 @@ from cxr.data.sources.files import read_file
 from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 from cxr.ingest import checks, finish, job, units
-from cxr.ingest.config import IngestConfig
+from cxr.ingest.config import IngestConfig, identity
 from cxr.prompts.findings import BINARY
 from cxr.report.contact_sheet import COLUMNS, LINE, SIDE
 from cxr.store import open_store
@@ -457,3 +458,26 @@ def test_a_picture_of_two_findings_that_exclude_each_other_is_refused_by_name(tm
     given = [*rows(), replace(rows()[0], name="both.png", labels=labels)]
     with pytest.raises(BadInput, match=rf"'both.png' shows {told}, where each picture shows one finding and no other"):
         job.prepare(open_store(str(tmp_path / "set")), CONFIG, given, tmp_path)
+
+
+def test_boxes_stand_beside_the_catalog_in_pixels_of_the_stored_pictures(tmp_path):
+    given = rows()
+    given[0] = replace(given[0], boxes=(Box("normal", 32, 16, 8, 4, "R1"), Box("normal", 0, 0, 2, 2)))
+    given[5] = replace(given[5], boxes=(Box("pneumonia", 512, 512, 256, 128, side=1024),))
+    ready = make(tmp_path / "set", tmp_path / "work", CONFIG.model_copy(update={"size": 128}), given)
+    record = complete(ready)
+    names = {n: pixels_to_image_id(fit_square(read_gray(phantom_bytes(n)), 128, "keep")) for n in (0, 5)}
+    found = pq.read_table(tmp_path / "set" / "boxes.parquet").to_pylist()
+    assert sorted(found, key=lambda box: (box["finding"], -box["x"])) == [
+        {"image_id": names[0], "finding": "normal", "x": 64, "y": 32, "width": 16, "height": 8, "reader": "R1"},
+        {"image_id": names[0], "finding": "normal", "x": 0, "y": 0, "width": 4, "height": 4, "reader": None},
+        {"image_id": names[5], "finding": "pneumonia", "x": 64, "y": 64, "width": 32, "height": 16, "reader": None},
+    ]
+    assert verify(ready.store).clean and "boxes.parquet" in {stored.key for stored in record.objects}
+    plain = job.prepare(open_store(str(tmp_path / "other")), ready.config, rows(), tmp_path / "work")
+    assert plain.recipe["rows"] != ready.recipe["rows"], "boxes are part of the recipe, where there are any"
+
+
+def test_findings_are_part_of_the_recipe_where_some_are_asked_for():
+    assert "findings" not in identity(CONFIG, "")
+    assert identity(CONFIG.model_copy(update={"findings": "mass"}), "")["findings"] == "mass"
