@@ -47,9 +47,12 @@ class SeenFindings(StoredPart):
 
     agree: Rate  # all findings together
     findings: dict[str, CountedRate]
-    counts: list[list[int]]  # a row a compared finding, a column each that the classifier knows; empty where a picture
-    # can show several findings
-    absent: dict[str, CountedRate] = Field({})  # seen in pictures that should not show it; version 0.1 has counts only
+    # A row a compared finding, a column each that the classifier knows; empty where a picture can show several.
+    counts: list[list[int]]
+    # Version 0.1 has neither: how well it tells pictures that should show a finding from those that should not, and in
+    # how many of the latter it sees it.
+    aurocs: dict[str, Interval] = Field({})
+    absent: dict[str, CountedRate] = Field({})
 
     def worst(self) -> str:
         """The finding with the lowest lower bound."""

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr.errors import BadInput
 from cxr.evaluate import measure, plots, results
 from cxr.evaluate.calibration import CopyCalibration, count_copies, why_too_few
 from cxr.evaluate.config import ALL
@@ -19,16 +20,13 @@ from cxr.evaluate.frechet import Moments, moments
 from cxr.evaluate.label_classifier import Classifiers, measure_prompt_accuracy
 from cxr.evaluate.measure import Features
 from cxr.evaluate.sets import ImageSet, label_attributes, open_images, rows_of
-from cxr.evaluate.worker import Unit, Units, damaged_features, features_in
+from cxr.evaluate.worker import INSPECTED, Unit, Units, damaged_features, features_in
 from cxr.store import Store, StoredObject, sha256
 from cxr.tables import batched
 
 AT_ONCE = 8  # units that are read together
-SHOWN_STREAM, SIDES_STREAM, ACCURACY_STREAM = (
-    1_000_002,
-    1_000_003,
-    1_000_004,
-)  # streams of draws beside those of findings, which count from 0
+# Streams of draws beside those of findings, which count from 0.
+SHOWN_STREAM, SIDES_STREAM, ACCURACY_STREAM = 1_000_002, 1_000_003, 1_000_004
 
 
 def conclude(
@@ -142,8 +140,16 @@ def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> 
     Args:
         train: int [T], the training pictures' rows in the real set, which the matches then name.
     """
+
+    def read(unit: Unit) -> pa.Table:
+        key = str(unit.inspected)
+        table = pq.read_table(io.BytesIO(store.get(key)))
+        if table.schema != INSPECTED:
+            raise BadInput(f"{store.uri}: {key} is of another version of this software; remove it")
+        return table
+
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        tables = list(threads.map(lambda unit: pq.read_table(io.BytesIO(store.get(unit.inspected))), units))
+        tables = list(threads.map(read, units))
     *found, predicted = pa.concat_tables(tables).columns
     scores, rows, mirrored = (column.to_numpy() for column in found)
     flat = pa.concat_arrays(predicted.chunks).flatten().to_numpy()

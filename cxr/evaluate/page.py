@@ -210,7 +210,7 @@ def equal_size_table(quality: Quality) -> Table:
     rows = []
     for group in quality.groups:
         references = [group.metrics[name].reference for name in names]
-        cells = [f"{number(f.synthetic)} [{number(f.value)}, {number(f.low)} to {number(f.high)}]" for f in references]
+        cells = [f"{number(f.synthetic)} ({number(f.value)}, {number(f.low)} to {number(f.high)})" for f in references]
         rows.append([group.finding, str(references[0].count), *cells])
     return ["finding", "pictures", *map(quality.metric_label, names)], rows
 
@@ -237,7 +237,7 @@ def accuracy_table(kind: str, found: PromptAccuracies) -> Table:
     lowest = {name: one.low for name, one in synthetic.aurocs.items()}
     rows = [
         [
-            name.replace("_", " "),
+            name,
             f"{synthetic.findings[name].total:,} / {synthetic.absent[name].total if name in synthetic.absent else 0:,}",
             *(auroc_cell(side.aurocs.get(name)) for side in (synthetic, real)),
             *(share_cell(rates.get(name)) for side in (synthetic, real) for rates in (side.findings, side.absent)),
@@ -245,7 +245,7 @@ def accuracy_table(kind: str, found: PromptAccuracies) -> Table:
         for name in sorted(synthetic.findings, key=lambda name: lowest.get(name, 1.0))
     ]
     head = [kind, "asked / not", "AUROC, synthetic", "AUROC, real", "seen where asked", "where not asked"]
-    return [*head, "seen in real that show it", "in real that do not"], rows
+    return [*head, "in real that show it", "in real that do not"], rows
 
 
 def auroc_cell(found: Auroc | None) -> str:

@@ -16,6 +16,7 @@ from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import LabelMetrics
 from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
+from cxr.data.labels import LISTS
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
@@ -108,14 +109,9 @@ def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[
 
 def metadata(catalog: pa.Table) -> bytes:
     """For `datasets`' image folders: a line a picture."""
-    names = ("key", "finding", "text", "sha256")
-    rows = zip(*(catalog[name].to_pylist() for name in names), strict=True)
-    return json_lines(
-        [
-            {"file_name": key.removeprefix("images/"), "finding": finding, "prompt": text, "sha256": sha}
-            for key, finding, text, sha in rows
-        ]
-    )
+    rows = catalog.select(["key", "finding", *LISTS, "text", "view", "sex", "age", "sha256"])
+    named = rows.rename_columns({"key": "file_name", "text": "prompt"}).to_pylist()
+    return json_lines([{**row, "file_name": row["file_name"].removeprefix("images/")} for row in named])
 
 
 def card(catalog: pa.Table, copies: pa.Table, job: EvaluateJob) -> str:

@@ -102,6 +102,10 @@ def quality_table(quality: Quality) -> Table:
     if seen := quality.prompt_accuracy:
         agrees = [rate(side.agree) for side in (seen.synthetic, seen.real)]
         found.append(["a classifier sees the asked finding", *agrees, rows.NOTHING])
+        aurocs = seen.synthetic.aurocs
+        if worst := min(aurocs, key=lambda name: aurocs[name].low, default=""):
+            both = [between(side.aurocs[worst]) for side in (seen.synthetic, seen.real)]
+            found.append([f"AUROC of a classifier, asked for {worst} or not, the worst finding", *both, rows.NOTHING])
     if (copies := quality.copies) is None:
         found.append(["flagged as near-copies: not possible to tell", *[rows.NOTHING] * 3])
     else:
