@@ -175,6 +175,48 @@ def test_brax(xrv: ModuleType, tmp_path: Path):
     assert [row.age for row in ours] == theirs.csv["age_years"].tolist()
 
 
+OPENI = """<eCitation><uId id="CXR{n}"/><MeSH>{terms}</MeSH>
+<parentImage id="CXR{n}_IM-0001-1001"/></eCitation>"""
+OPENI_TERMS = [  # by people, by the machine
+    (["Pleural Effusion/left", "Opacity/lung/base"], ["pleural effusion", "opacity"]),
+    (["Pulmonary Edema", "Cardiomegaly/mild"], ["pulmonary edema", "cardiomegaly"]),
+    (["Calcified Granuloma/lung/hilum"], ["calcified granuloma"]),
+    (["normal"], []),
+]
+
+
+def test_openi(xrv: ModuleType, tmp_path: Path):
+    """torchxrayvision looks for words inside the terms that a machine found; here the terms are those that people gave,
+    under their own names. Where both name the same, the labels are the same."""
+    import io
+    import tarfile
+
+    with tarfile.open(tmp_path / "NLMCXR_reports.tgz", "w:gz") as archive:
+        for n, (major, automatic) in enumerate(OPENI_TERMS, 1):
+            terms = "".join(
+                f"<{kind}>{term}</{kind}>"
+                for kind, named in (("major", major), ("automatic", automatic))
+                for term in named
+            )
+            member, data = tarfile.TarInfo(f"ecgen-radiology/{n}.xml"), OPENI.format(n=n, terms=terms).encode()
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    published.write_pictures(tmp_path, [f"CXR{n}_IM-0001-1001.png" for n in range(1, len(OPENI_TERMS) + 1)])
+    theirs = xrv.datasets.Openi_Dataset(
+        str(tmp_path), str(tmp_path / "NLMCXR_reports.tgz"), views=["*"], unique_patients=False
+    )
+    ours = by_name(rows("openi", tmp_path), theirs.csv["imageid"])
+    groups = {
+        "Effusion": ["Pleural effusion"], "Lung Opacity": ["Opacity"], "Edema": ["Pulmonary edema"],
+        "Cardiomegaly": ["Cardiomegaly"], "Calcified Granuloma": ["Calcified granuloma"],
+        "Granuloma": ["Calcified granuloma", "Granuloma"],
+    }  # fmt: skip
+    found = matrix(
+        [merge_findings(one, {n: groups.get(n, [n]) for n in theirs.pathologies}) for one in ours], theirs.pathologies
+    )
+    np.testing.assert_array_equal(found, theirs.labels)
+
+
 # --- the true tables that come with torchxrayvision ---
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cxr.data.sources import SOURCES, SourceOptions, SourceRow, openi_reports
-from cxr.prompts.findings import FINDINGS
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -48,9 +47,10 @@ def test_openi_reports():
         pytest.skip(f"no real data at {path}")
     found = list(openi_reports(path))
     assert len({report.uid for report in found}) == len(found) == 3955
-    counts = Counter(report.finding for report in found)
-    print(counts, Counter(view for report in found for _, view in report.images))
-    assert counts["Normal_Anatomy"] == 1391 and set(counts) <= {*FINDINGS, "unlabelled"}
+    counts = Counter(name for report in found for name in report.labels.present)
+    healthy = [report for report in found if report.labels.known and not report.labels.present]
+    assert len(healthy) == 1391 and counts["Cardiomegaly"] == 375 and counts["Pleural effusion"] == 161
+    assert sum(not report.labels.known for report in found) == 95
     assert sum(len(report.images) for report in found) == 7470
     assert not any(re.search(r"X{2,}|_{2,}", report.text or "") for report in found)
     assert sum(report.text is None for report in found) < 40

@@ -1,11 +1,10 @@
-"""The Indiana University chest X-rays (Open-I): each picture with its report."""
+"""The Indiana University chest X-rays (Open-I): each picture with its report and the MeSH terms that people gave it."""
 
 import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from cxr.data.labels import Labels
 from cxr.data.sources.archives import unpack
 from cxr.data.sources.files import file_mark, files_below, read_file, require_folder
 from cxr.data.sources.openi_reports import REPORT_ARCHIVE, Report, openi_reports
@@ -19,7 +18,7 @@ LICENCE = "CC BY-NC-ND 4.0"  # as stated in every report
 
 
 def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
-    """One row for each picture that a report names; a picture that is not there is refused when it is read.
+    """One row for each picture that a report names; one that is not there is refused when it is read, or left out.
 
     Args:
         place: a folder with the two archives or with what was in them, the archive of reports with that of pictures
@@ -41,12 +40,17 @@ def openi_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
             f"{folder}: holds reports at most, no pictures; put {PICTURE_ARCHIVE} or the unpacked pictures there"
         )
     names: set[str] = set()
+    missing = 0
     for report in openi_reports(folder / REPORT_ARCHIVE if (folder / REPORT_ARCHIVE).is_file() else path):
         for row in _report_rows(report, files, folder):
             if row.name in names:
                 raise BadInput(f"{folder}: two reports name the picture {row.name!r}; keep one of them")
             names.add(row.name)
-            yield row
+            if row.mark or not options.allow_missing:
+                yield row
+            missing += not row.mark
+    if missing and options.allow_missing:
+        options.notes(f"{missing:,} of {len(names):,} pictures that the reports name are not there and are left out")
 
 
 def _index_pictures(folder: Path) -> dict[str, Path]:
@@ -71,7 +75,8 @@ def _report_rows(report: Report, files: dict[str, Path], folder: Path) -> Iterat
         yield SourceRow(
             name=f"{image}.png",
             load=partial(read_file, path),
-            labels=Labels.only(report.finding),
+            labels=report.labels,
+            exclusive=False,
             text=report.text,
             patient_id=report.uid,
             view=view,

@@ -6,40 +6,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from cxr.data.labels import Labels
 from cxr.data.sources.archives import open_archive, require_safe_member
 from cxr.data.sources.files import files_below, unreadable_error
 from cxr.data.sources.vocabulary import escape_unprintable
 from cxr.errors import BadInput
-from cxr.prompts.lists import UNLABELLED
+from cxr.prompts.lists import safe_finding
 from cxr.prompts.reports import remove_marks
 
 REPORT_ARCHIVE = "NLMCXR_reports.tgz"
 MAX_XML = 1 << 20  # bytes; the longest is 14 kB
 
-# The first word group of a MeSH major term, or the beginning of the whole term, and the finding it shows. Terms of
-# bones, aorta, diaphragm and lung volume, calcifications and scars are none of the ten.
-_HEADINGS = {  # by finding
-    "Normal_Anatomy": ("normal",),
-    "Cardiac_Findings": (
-        "cardiomegaly", "cardiac shadow", "heart", "heart atria", "heart failure", "heart ventricles",
-        "pericardial effusion",
-    ),
-    "Lung_Opacities": (
-        "opacity", "airspace disease", "density", "lung diseases, interstitial", "markings", "pulmonary atelectasis",
-        "pulmonary congestion", "pulmonary edema", "pulmonary fibrosis",
-    ),
-    "Infectious_Patterns": ("consolidation", "infiltrate", "pneumonia", "tuberculosis"),
-    "Pleural_Conditions": (
-        "costophrenic angle", "hydropneumothorax", "pleura", "pleural effusion", "pneumothorax", "thickening/pleura",
-    ),
-    "Structural_Lesions": ("calcified granuloma", "granuloma", "granulomatous disease", "mass", "nodule"),
-    "Medical_Devices": (
-        "catheters, indwelling", "implanted medical device", "medical device", "stents", "surgical instruments",
-        "sutures", "tube, inserted",
-    ),
-    "Imaging_Artifacts": ("technical quality of image unsatisfactory",),
-}  # fmt: skip
-HEADINGS = {heading: finding for finding, headings in _HEADINGS.items() for heading in headings}
+# Headings that are a place, or a change of one: the next word of the term says what is there.
+_LISTED = (
+    "abdomen;adipose tissue;aorta;aorta, thoracic;blood vessels;bone and bones;cardiac shadow;cervical vertebrae;"
+    "costophrenic angle;deformity;diaphragm;epicardial fat;heart;heart atria;heart ventricles;humerus;lumbar vertebrae;"
+    "lung;lymph nodes;markings;mediastinum;pleura;pulmonary artery;ribs;shift;shoulder;spine;sulcus;thickening;"
+    "thoracic vertebrae;thorax;trachea;trachea, carina"
+)
+_PLACES = set(_LISTED.split(";"))
+_WHERE = {
+    *("right", "left", "bilateral", "anterior", "posterior", "lateral"),
+    *("base", "apex", "hilum", "multiple", "scattered"),
+}
+_NOTHING = {"normal"}  # no finding at all
+_UNKNOWN = {"no indexing", ""}
 _SEVERAL = r"\b(?:2|two|2v|views|frontal|and)\b"  # one caption stands at all pictures of a report
 _VIEWS = {"PA": r"\bPA\b", "AP": r"\bAP\b", "lateral": r"\blat(?:eral)?\b"}
 
@@ -50,7 +41,7 @@ class Report:
 
     uid: str  # CXR1 to CXR3999, a patient each
     text: str | None  # findings, then impression
-    finding: str  # one of the ten, or unlabelled
+    labels: Labels  # of the MeSH terms that people gave it
     images: tuple[tuple[str, str | None], ...]  # name without suffix, view where the caption names just one
 
 
@@ -119,18 +110,26 @@ def parse_report(data: bytes, name: str) -> Report:
     return Report(
         uid=uid,
         text=remove_marks(text)[0] or None,
-        finding=finding_of_mesh([term.text or "" for term in root.findall("MeSH/major")]),
+        labels=labels_of_mesh([term.text or "" for term in root.findall("MeSH/major")]),
         images=tuple((image.get("id", ""), view_of(image.findtext("caption"))) for image in root.iter("parentImage")),
     )
 
 
-def finding_of_mesh(terms: list[str]) -> str:
-    """The finding of the first term that shows one of the ten."""
-    for term in terms:
-        words = [word.strip().casefold() for word in term.split("/")]
-        if finding := HEADINGS.get(words[0]) or HEADINGS.get("/".join(words[:2])):
-            return finding
-    return UNLABELLED
+def labels_of_mesh(terms: list[str]) -> Labels:
+    """The findings that the terms name, all others absent: of "Opacity/lung/upper lobe/right" Opacity, of
+    "Lung/hypoinflation", whose heading is a place, Lung hypoinflation. `normal` alone says that all are absent."""
+    words = [[word.strip().casefold() for word in term.split("/")] for term in terms]
+    named = [_name_parts(term) for term in words if term[0] not in _NOTHING | _UNKNOWN]
+    if not named and not any(term[0] in _NOTHING for term in words):
+        return Labels()
+    findings = {re.sub(r"[^a-z0-9-]+", " ", " ".join(name)).strip().capitalize() for name in named}
+    return Labels(tuple(sorted(map(safe_finding, findings))), None)
+
+
+def _name_parts(term: list[str]) -> list[str]:
+    heading, *others = term
+    changes = [word for word in others if word not in _WHERE and not word.endswith("lobe")]
+    return [heading, *changes[:1]] if heading in _PLACES else [heading]
 
 
 def view_of(caption: str | None) -> str | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cxr.data.images import RejectedImage
+from cxr.data.labels import Labels
 from cxr.data.sources.openi import PICTURE_ARCHIVE, openi_rows
-from cxr.data.sources.openi_reports import REPORT_ARCHIVE, finding_of_mesh, openi_reports, parse_report, view_of
+from cxr.data.sources.openi_reports import REPORT_ARCHIVE, labels_of_mesh, openi_reports, parse_report, view_of
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.errors import BadInput
 
@@ -78,7 +79,8 @@ def test_each_picture_with_its_report(tmp_path: Path, form: str):
         found = rows(place / REPORT_ARCHIVE if form == "archive of reports" else place)
         assert [(row.name, row.load()) for row in found] == list(pictures.items())
     assert {row.text for row in found} == {"The heart is large. Cardiomegaly."}
-    assert {row.finding for row in found} == {"Cardiac_Findings"} and {row.view for row in found} == {None}
+    assert {row.labels.present for row in found} == {("Aorta tortuous", "Cardiomegaly")}
+    assert not any(row.exclusive for row in found) and {row.view for row in found} == {None}
     assert [row.patient_id for row in found] == ["CXR1", "CXR1", "CXR2", "CXR2"]
     assert str(tmp_path) not in found[0].source and found[0].licence == "CC BY-NC-ND 4.0"
 
@@ -90,6 +92,10 @@ def test_a_missing_picture_is_refused_when_it_is_read(tmp_path: Path):
     assert first.load() == b"x" and first.mark and not second.mark
     with pytest.raises(RejectedImage, match="no such file"):
         second.load()
+    notes: list[str] = []
+    kept = openi_rows(str(tmp_path), SourceOptions(allow_missing=True, notes=notes.append))
+    assert [row.name for row in kept] == [first.name]
+    assert notes == ["1 of 2 pictures that the reports name are not there and are left out"]
 
 
 def test_reports_without_pictures(tmp_path: Path):
@@ -171,22 +177,21 @@ def test_what_is_no_report(data: bytes, told: str):
 
 
 @pytest.mark.parametrize(
-    ("terms", "finding"),
+    ("terms", "labels"),
     [
-        (["normal"], "Normal_Anatomy"),
-        (["Opacity/lung/base/left", "Pleural Effusion/left"], "Lung_Opacities"),
-        (["Scoliosis", "Thickening/pleura/apex"], "Pleural_Conditions"),
-        (["Thickening/fissure"], "unlabelled"),
-        (["Technical Quality of Image Unsatisfactory "], "Imaging_Artifacts"),
-        (["Catheters, Indwelling/left/subclavian"], "Medical_Devices"),
-        (["Calcified Granuloma/lung"], "Structural_Lesions"),
-        (["Infiltrate"], "Infectious_Patterns"),
-        (["No Indexing"], "unlabelled"),
-        ([], "unlabelled"),
+        (["normal"], Labels((), None)),
+        (["Opacity/lung/base/left", "Pleural Effusion/left"], Labels(("Opacity", "Pleural effusion"), None)),
+        (["Scoliosis", "Thickening/pleura/apex"], Labels(("Scoliosis", "Thickening pleura"), None)),
+        (["Diaphragm/right/elevated", "Lung"], Labels(("Diaphragm elevated", "Lung"), None)),
+        (["Opacity/lung", "Opacity/lingula"], Labels(("Opacity",), None)),
+        (["Technical Quality of Image Unsatisfactory "], Labels(("Technical quality of image unsatisfactory",), None)),
+        (["Catheters, Indwelling/left/subclavian"], Labels(("Catheters indwelling",), None)),
+        (["No Indexing"], Labels()),
+        ([], Labels()),
     ],
 )
-def test_findings_of_mesh_terms(terms: list[str], finding: str):
-    assert finding_of_mesh(terms) == finding
+def test_mesh_terms_are_findings_and_what_they_do_not_name_is_absent(terms: list[str], labels: Labels):
+    assert labels_of_mesh(terms) == labels
 
 
 @pytest.mark.parametrize(
