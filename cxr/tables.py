@@ -277,6 +277,7 @@ _READERS: dict[str, Reader] = {
 # --- columns ---
 
 
+@lru_cache(maxsize=1 << 12)
 def fold_column_name(name: str) -> str:
     """Upper case, blanks and hyphens in a column's name do not matter."""
     return re.sub(r"[\s-]+", "_", name.strip().casefold())

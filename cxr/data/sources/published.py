@@ -70,9 +70,10 @@ class _Files:
             raise unreadable_error(error, root)
 
         paths: list[str] = []
+        top = f"{str(root).rstrip('/')}/"
         for parent, folders, names in os.walk(root, onerror=refuse):
             folders[:] = sorted(name for name in folders if not is_system_folder(name))
-            start = "" if parent == str(root) else f"{os.path.relpath(parent, root)}/"
+            start = f"{parent}/"[len(top) :]
             paths += [start + name for name in names if not name.startswith(".")]
         tables: dict[str, list[str]] = {}
         for path in paths:
