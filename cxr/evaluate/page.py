@@ -94,10 +94,11 @@ def describe_worst(found: SeenFindings, real: SeenFindings) -> str:
     name = min(found.aurocs, key=lambda finding: found.aurocs[finding].low, default=None)
     if name is None:
         return f"what was asked for is seen in {rate_cell(found.accuracy)}."
+    blind = "" if real.aurocs[name].low > 0.5 else ", no better than chance, so that nothing follows for this one"
     return (
         f"a classifier of real pictures tells pictures that were asked to show {name} from those that were not with an "
         f"AUROC of {auroc_cell(found.aurocs[name])}, the worst finding; real pictures with an AUROC of "
-        f"{auroc_cell(real.aurocs[name])}."
+        f"{auroc_cell(real.aurocs[name])}{blind}."
     )
 
 

@@ -154,6 +154,15 @@ def test_the_share_of_right_labels_is_found_where_pictures_show_several(share: f
         assert one.right == pytest.approx(right, abs=0.1) and one.false_alarms < 0.1
 
 
+def test_a_classifier_that_cannot_tell_real_pictures_apart_says_so():
+    labels = np.repeat([[0.0], [1.0]], 40, axis=0)
+    blind, able = (
+        see(("a",), (0.5,), ("a",), labels, labels * share + rng().random((80, 1)), rng()) for share in (0, 2)
+    )
+    assert page.describe_worst(blind, blind).endswith(", no better than chance, so that nothing follows for this one.")
+    assert page.describe_worst(blind, able).endswith("real pictures with an AUROC of 1.000 (0.912 to 1.000).")
+
+
 def test_what_nobody_knows_is_left_out():
     found = accuracies_of(0, doubtful=0.5)
     assert all(
