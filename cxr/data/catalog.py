@@ -1,7 +1,8 @@
 """The one table that every set of images has, ingested or generated: one row an image; and the one way to read both."""
 
 import io
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
@@ -112,6 +113,20 @@ def cast_catalog(table: pa.Table) -> pa.Table:
         for name, column in exclusive_columns(table["finding"]).items():
             table = table.append_column(name, column)
     return table.select(CATALOG.names).cast(CATALOG)
+
+
+def metadata_lines(parts: Iterable[pa.RecordBatch], further: Mapping[str, str]) -> Iterator[str]:
+    """For `datasets`' image folders: a JSON object a line, of rows of a catalog of a file a picture. No patient's id.
+
+    Args:
+        further: columns that a set has besides, and how they are called.
+    """
+    own = ("image_id", "finding", *LISTS, "view", "sex", "age", "sha256")
+    names = {**{name: name for name in own}, **further}
+    for part in parts:
+        for row in part.to_pylist():
+            known = {name: row[column] for column, name in names.items()}
+            yield json.dumps({"file_name": row["key"].removeprefix(IMAGES), **known}, ensure_ascii=False) + "\n"
 
 
 def read_images(

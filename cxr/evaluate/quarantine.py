@@ -15,8 +15,7 @@ from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY
 from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import LabelMetrics
 from cxr.artifact.quality import read_quality
-from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, read_files
-from cxr.data.labels import LISTS
+from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, metadata_lines, read_files
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
 from cxr.errors import BadInput
@@ -73,7 +72,7 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
     objects = [
         store.read_back(PLAN_KEY),
         store.put(CATALOG_KEY, parquet(catalog)),
-        store.put(METADATA_KEY, metadata(catalog)),
+        store.put(METADATA_KEY, "".join(metadata_lines(catalog.to_batches(), {"text": "prompt"})).encode()),
         store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
         store.put(CARD_KEY, card(catalog, copies, job).encode()),
     ]
@@ -105,13 +104,6 @@ def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[
 
     with ThreadPoolExecutor(READ_THREADS) as threads:
         return sum(threads.map(copy, group_by_key(rows)))
-
-
-def metadata(catalog: pa.Table) -> bytes:
-    """For `datasets`' image folders: a line a picture."""
-    rows = catalog.select(["key", "finding", *LISTS, "text", "view", "sex", "age", "sha256"])
-    named = rows.rename_columns({"key": "file_name", "text": "prompt"}).to_pylist()
-    return json_lines([{**row, "file_name": row["file_name"].removeprefix("images/")} for row in named])
 
 
 def card(catalog: pa.Table, copies: pa.Table, job: EvaluateJob) -> str:

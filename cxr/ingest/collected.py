@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.artifact import unit_key
-from cxr.artifact.keys import COMMITS, IMAGES
+from cxr.artifact.keys import COMMITS, IMAGES, METADATA_KEY
 from cxr.data.boxes import Box
 from cxr.data.labels import LISTS, LabelPolicy, Labels, Vocabulary, label_matrix
 from cxr.errors import BadInput
@@ -138,7 +138,7 @@ def list_orphans(job: IngestJob, kept: pa.Array) -> list[str]:
     """Keys of stored pictures that are none of `kept`."""
     orphans: list[str] = []
     for listed in batched(job.store.list(IMAGES), LISTED_AT_ONCE):
-        keys = pa.array([found.key for found in listed], pa.string())
+        keys = pa.array([found.key for found in listed if found.key != METADATA_KEY], pa.string())
         orphans += keys.filter(pc.invert(pc.is_in(keys, value_set=kept))).to_pylist()
     return sorted(orphans)
 

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr.artifact import Made, Record
-from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, PLAN_KEY, SHEET_KEY
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY, SHEET_KEY
 from cxr.artifact.metrics import LabelMetrics
 from cxr.data.boxes import BOXES_KEY, Box, boxes_table
-from cxr.data.catalog import CATALOG
+from cxr.data.catalog import CATALOG, metadata_lines
 from cxr.data.duplicates import group_near_duplicates
 from cxr.data.splits import (
     PARTS,
@@ -43,7 +43,7 @@ from cxr.store import Store, StoredObject, digest_of, parquet, put_file
 from cxr.weights import resolve
 
 REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
-TEXTS_AT_ONCE = 1 << 12
+TEXTS_AT_ONCE = ROWS_AT_ONCE = 1 << 12
 
 
 def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], None]) -> Record:
@@ -62,7 +62,10 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
         note(line)
     report = build_split_report(read, near, groups, split, warnings, job.config.seed)
     job.store.delete(read.orphans)
-    write_catalog(job.folder / CATALOG_KEY, read, split)
+    catalog, metadata = job.folder / CATALOG_KEY, job.folder / "metadata.jsonl"
+    write_catalog(catalog, read, split)
+    with metadata.open("w", encoding="utf-8") as lines:
+        lines.writelines(metadata_lines(pq.ParquetFile(catalog).iter_batches(ROWS_AT_ONCE), {"split": "split"}))
     pieces = {
         REJECTED_KEY: encode_rejections(read),
         REPORT_KEY: render_markdown(report).encode(),
@@ -74,7 +77,8 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
         pieces[BOXES_KEY] = parquet(boxes_table(boxes))
     objects = [
         job.store.read_back(PLAN_KEY),
-        put_file(job.store, CATALOG_KEY, job.folder / CATALOG_KEY),
+        put_file(job.store, CATALOG_KEY, catalog),
+        put_file(job.store, METADATA_KEY, metadata),
         *(job.store.put(key, data) for key, data in pieces.items()),
     ]
     return build_record(job, read, split, objects, timings)

@@ -40,7 +40,8 @@ def commands_of(script: Path, tmp_path: Path) -> list[list[str]]:
 @pytest.mark.parametrize("script", RUNS, ids=lambda script: script.name)
 def test_every_command_of_a_run_can_be_read(script: Path, tmp_path: Path) -> None:
     commands = commands_of(script, tmp_path)
-    assert [words[0] for words in commands][-1] == "jobs/study.py"
+    last = "jobs/evaluate.py" if script.stem == "several_findings" else "jobs/study.py"
+    assert [words[0] for words in commands][-1] == last
     for words in commands:
         check_command(words)
 
@@ -56,6 +57,23 @@ def test_a_run_is_clean_shell(script: Path) -> None:
 def test_make_demo_runs_the_first_of_them() -> None:
     done = subprocess.run(["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].endswith("runs/demo.sh")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_several_findings_go_the_whole_way(jobs, tmp_path: Path) -> None:
+    """What is asked for has the labels of the training part, and the evaluation speaks of each finding."""
+    tune = "tiny --size 64 --batch 4 --max-train-steps 2 --validate-every 2 --validation-images 4 --sampling-steps 2"
+    small = {**SMALLER, "SOURCE": "phantom:240,7,several", "IMAGES": "60", "TUNE": tune}
+    env = jobs.env({**small, "OUT": str(tmp_path), "PYTHON": sys.executable})
+    done = subprocess.run([ROOT / "runs" / "several_findings.sh"], env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert "prompts: as" in done.stderr and "of its" in done.stderr
+    record = json.loads((tmp_path / "synthetic" / "record.json").read_text())
+    assert record["made"]["count"] == 60 and set(record["inputs"]) == {"model", "lora", "plan", "like"}
+    findings = ["cardiomegaly", "effusion", "nodule"]
+    assert (record["metrics"]["vocabulary"], record["metrics"]["exclusive"]) == (findings, False)
+    assert (tmp_path / "quality" / "quality.json").is_file()
 
 
 @pytest.mark.slow

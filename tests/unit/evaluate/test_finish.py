@@ -279,6 +279,13 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     assert f"{taken} flagged as near-copies taken out" in card and PHANTOM_NOTICE in card and clean.sources == [PHANTOM]
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
+    described = {line["image_id"]: line for line in map(json.loads, place.get("images/metadata.jsonl").splitlines())}
+    for row in clean.table.to_pylist():
+        line = described[row["image_id"]]
+        assert {
+            name: line[name] for name in ("present", "absent", "uncertain", "view", "sex", "age")
+        }.items() <= row.items()
+        assert (line["prompt"], f"images/{line['file_name']}") == (row["text"], row["key"])
     assert quarantined(evaluated.job, place, heard.append) == record
     told = {one["finding"]: (one["seen"], one["total"]) for one in record.metrics["prompt_accuracy"]}
     found = evaluated.quality.prompt_accuracy.synthetic.findings

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from torchvision.datasets import ImageFolder
 
 from cxr.artifact import Record, verify
 from cxr.data.boxes import Box
@@ -94,6 +95,32 @@ def test_the_catalog_lists_every_picture_once_with_its_split(made):
     assert {side for s in sides.values() for side in s} == {"train", "validation", "test"}
 
 
+def test_its_folders_open_with_the_lists_of_its_labels_and_name_no_patient(tmp_path, datasets):
+    """Of several findings, some uncertain, of which the first pictures know nothing."""
+    labels = [
+        Labels((), ("Mass",)),
+        Labels(("Edema", "Mass"), None),
+        Labels(("Mass",), (), ("Edema",)),
+        Labels((), None),
+    ]
+    given = [
+        replace(row, labels=labels[i // 20], exclusive=False, view=None if i < 30 else "PA", age=None)
+        for i, row in enumerate(rows()[: 2 * PATIENTS])
+    ]
+    complete(make(tmp_path / "set", tmp_path / "work", given=given))
+    place = tmp_path / "set" / "images"
+    found = ImageFolder(place)
+    assert found.classes == ["Edema+Mass", "Mass", "No_Finding", "unlabelled"] and len(found) == 2 * PATIENTS
+    names = ("finding", "present", "absent", "uncertain", "view", "sex", "age", "split")
+    catalog = pq.read_table(tmp_path / "set" / "catalog.parquet").to_pylist()
+    opened = datasets.load_dataset("imagefolder", data_dir=str(place), split="train")
+    told = {row["image_id"]: {name: row[name] for name in names} for row in opened}
+    assert told == {row["image_id"]: {name: row[name] for name in names} for row in catalog}
+    assert {len(row["uncertain"]) for row in opened} == {0, 1} and opened[0]["image"].size == (64, 64)
+    written = (place / "metadata.jsonl").read_text()
+    assert "p001" not in written and "a text" not in written
+
+
 def rejected(place: Path) -> list[str]:
     return [json.loads(line)["name"] for line in (place / "rejected.jsonl").read_text().splitlines()]
 
@@ -115,7 +142,7 @@ def test_a_restart_reads_only_what_is_missing_and_ends_the_same(made, tmp_path):
     assert job.begin(ready)[0] == [2]
     again = make(tmp_path / "set", tmp_path / "work")
     complete(again)
-    for name in ("catalog.parquet", "rejected.jsonl", "split_report.md"):
+    for name in ("catalog.parquet", "images/metadata.jsonl", "rejected.jsonl", "split_report.md"):
         assert (tmp_path / "set" / name).read_bytes() == (made / name).read_bytes()
 
 
