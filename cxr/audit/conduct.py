@@ -95,11 +95,18 @@ def find_nearest(
 
 
 def search_copies(
-    by: str, detector: Detector, synthetic: np.ndarray, real: RealPictures, config: AuditConfig, advance: Advance
+    by: str,
+    detector: Detector,
+    correlations: bool,
+    synthetic: np.ndarray,
+    real: RealPictures,
+    config: AuditConfig,
+    advance: Advance,
 ) -> CopySearch:
     """What a detector of the training pictures says of synthetic pictures, uint8 [M, S, S].
 
     Args:
+        correlations: its scores are such.
         advance: hears the pictures that were looked up, `count_lookups(...)`.
     """
     train, test = real.rows("train"), real.rows("test")
@@ -113,7 +120,7 @@ def search_copies(
         result = untestable(COPIES.format(by), COPIES_RISKS, COPIES_QUESTION, reason)
         return CopySearch(by, result, None, found.scores, train[found.rows])
     controls = detector.nearest(real.pixels[test], advance=advance).scores
-    levels = set_levels(controls, config.false_alarms, len(synthetic), config.max_p)
+    levels = set_levels(controls, config.false_alarms, len(synthetic), config.max_p, correlations)
     rng = np.random.default_rng([config.seed, COPIES_STREAM])  # every detector is given the same copies
     planted = {}
     for kind in PLANTED:

@@ -7,7 +7,7 @@ one set of 200, so that one clear copy is enough to find a leak.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -87,23 +87,14 @@ class CopyTest:
         return bool(self.clear.any()) or self.p < max_p / 2
 
 
-@dataclass(frozen=True)
-class CorrelationDetector:
-    """A search by correlation whose scores are Fisher's z, because the tail of a correlation ends at 1."""
-
-    index: Detector
-
-    def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object]) -> Found:
-        found = self.index.nearest(pixels, advance=advance)
-        return Found(np.arctanh(np.clip(found.scores, -0.999, 0.999)), found.rows)
-
-
 def controls_needed(false_alarms: float) -> int:
     """Test pictures, so that this share of them is one picture."""
     return int(np.ceil(1 / false_alarms - 1e-9)) - 1
 
 
-def set_levels(scores: np.ndarray, false_alarms: float, pictures: int, max_p: float) -> Levels:
+def set_levels(
+    scores: np.ndarray, false_alarms: float, pictures: int, max_p: float, correlations: bool = False
+) -> Levels:
     """From the scores of test patients' pictures, float [C], C at least `controls_needed(false_alarms)`.
 
     The clear level extrapolates an exponential tail from the highest tenth of the scores (Coles 2001, An Introduction
@@ -111,7 +102,11 @@ def set_levels(scores: np.ndarray, false_alarms: float, pictures: int, max_p: fl
 
     Args:
         pictures: of the set that is to be judged.
+        correlations: the scores are such; their tail, which ends at 1, is extrapolated as Fisher's z, which has no end.
     """
+    if correlations:
+        found = set_levels(np.arctanh(np.clip(scores, -0.999, 0.999)), false_alarms, pictures, max_p)
+        return replace(found, threshold=float(np.tanh(found.threshold)), clear=float(np.tanh(found.clear)))
     rank = int(false_alarms * (len(scores) + 1) + 1e-9)
     ordered = np.sort(scores)[::-1]
     count = max(int(TAIL * len(scores)), 1)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet, read_images, read_unscaled
+from cxr.data.lineage import read_lineage
 from cxr.errors import BadInput
 
 PARTS = ("train", "validation", "test")
@@ -76,7 +77,7 @@ def describe_comparison(real: CatalogSet, synthetic: CatalogSet, shown: np.ndarr
             f"real pictures have {width} x {height} pixels, synthetic ones {other_width} x {other_height}: both are "
             "scaled, which makes copies harder to find"
         )
-    if shown is None:
+    if shown is None and read_lineage(synthetic.record.metrics) != ():
         lines.append(
             "which training patients the generator was shown is not at hand, so all of them are taken: where it saw "
             "a part only, the tests see less (give --model)"

@@ -140,7 +140,6 @@ def search_for_copies(synthetic: "np.ndarray", real: "RealPictures", config: Aud
     import numpy as np
 
     from cxr.audit.conduct import count_lookups, search_copies
-    from cxr.audit.duplicates import CorrelationDetector
     from cxr.audit.keypoints import KeyPointIndex
     from cxr.evaluate.copies import TrainingImageIndex
 
@@ -148,11 +147,11 @@ def search_for_copies(synthetic: "np.ndarray", real: "RealPictures", config: Aud
     pixels, patients = real.pixels[train], real.patients[train].tolist()
     rng = np.random.default_rng([config.seed, WORDS_STREAM])
     makers: dict[str, Callable[[], Detector]] = {
-        DETAILS: lambda: CorrelationDetector(TrainingImageIndex(pixels, patients)),
+        DETAILS: lambda: TrainingImageIndex(pixels, patients),
         KEY_POINTS: lambda: KeyPointIndex(pixels, rng),
     }
     found = []
     for by, make in makers.items():
         with progress(f"copies by {by}", count_lookups(len(synthetic), real, config), "pictures") as advance:
-            found.append(search_copies(by, make(), synthetic, real, config, advance))
+            found.append(search_copies(by, make(), by == DETAILS, synthetic, real, config, advance))
     return found

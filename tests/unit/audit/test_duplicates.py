@@ -59,3 +59,9 @@ def test_a_planted_copy_counts_with_its_own_original_only():
     levels = set_levels(np.arange(100.0), 0.01, 10, 0.01)
     found = Found(np.array([levels.threshold + 1, levels.threshold + 1, 0.0, 1e6]), np.array([0, 5, 2, 3]))
     assert judge_planted(found, np.arange(4), levels) == Planted(0.5, 0.25)
+
+
+def test_the_clear_level_of_correlations_is_one_that_a_copy_can_reach():
+    scores = np.clip(np.random.default_rng(4).normal(0.6, 0.05, 300), -1, 1)
+    levels = set_levels(scores, 0.01, 1000, 0.01, correlations=True)
+    assert (scores > levels.threshold).sum() == 2 and scores.max() < levels.clear < 0.97

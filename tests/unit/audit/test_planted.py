@@ -18,13 +18,12 @@ COUNT = 4
 
 @pytest.fixture(scope="module")
 def detectors(real):
-    from cxr.audit.duplicates import CorrelationDetector
     from cxr.audit.keypoints import KeyPointIndex
     from cxr.evaluate.copies import TrainingImageIndex
 
     train = real.rows("train")
     details = TrainingImageIndex(real.pixels[train], real.patients[train].tolist())
-    return CorrelationDetector(details), KeyPointIndex(real.pixels[train], np.random.default_rng(0))
+    return details, KeyPointIndex(real.pixels[train], np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
