@@ -13,7 +13,7 @@ from cxr.data.sources.hub import DEFAULT_DATASET, hub_rows
 from cxr.data.sources.layouts import LAYOUTS
 from cxr.data.sources.openi import openi_rows
 from cxr.data.sources.phantom import phantom_rows
-from cxr.data.sources.published import published_rows
+from cxr.data.sources.published import published_as, published_rows
 from cxr.data.sources.row import Source, SourceOptions, SourceRow
 from cxr.data.sources.table import table_rows
 from cxr.errors import BadInput, nearest
@@ -77,6 +77,9 @@ def _guess_kind(text: str) -> str | None:
             return {".npz": "npz"}.get(path.suffix.lower(), "table" if path.suffix.lower() in TABLE_SUFFIXES else None)
         if not path.is_dir():
             return None
+        known = (published_as(file) for file in sorted(path.glob("*.csv*")))
+        if named := next((kinds[0] for kinds in known if len(kinds) == 1), None):
+            return named
         names = {file.name for _, file in zip(range(200), path.rglob("*"), strict=False) if file.is_file()}
     except (OSError, ValueError, RuntimeError):
         return None

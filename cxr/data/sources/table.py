@@ -50,15 +50,14 @@ def table_rows(place: str, options: SourceOptions) -> Iterator[SourceRow]:
     for row in table.rows(elsewhere, summary):
         summary.add(row)
     summary.check(table)
-    names: set[str] = set()
-    for row in table.rows(elsewhere, table.new_summary()):
-        if row.name not in names and (row.mark or not options.allow_missing):
-            names.add(row.name)
-            labels = summary.merged.get(row.name, row.labels)
-            exclusive = summary.exclusive
-            yield replace(
-                row, labels=labels if exclusive else without_words_for_none(labels), exclusive=exclusive
-            )  # fmt: skip
+    for _, row in summary.first.values():
+        if not row.mark and options.allow_missing:
+            continue
+        if summary.exclusive:
+            yield row
+        else:
+            labels = without_words_for_none(summary.merged.get(row.name, row.labels))
+            yield replace(row, labels=labels, exclusive=False)
 
 
 def parse_label_columns(text: str) -> Marks | None:
@@ -96,7 +95,7 @@ def parse_columns(text: str) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True)
 class _Table:
-    """The table, which is read several times: memory does not grow with what its cells hold."""
+    """The table, which is read twice: for the names of its files, and whole."""
 
     path: Path
     mapped: tuple[tuple[str, str], ...]
@@ -181,7 +180,7 @@ class _TableSummary:
         """Raises `BadInput` for a file that rows say different things of, findings excepted."""
         self.number += 1
         self.shortened += bool(_SHORTENED.fullmatch(row.patient_id or ""))
-        number, first = self.first.setdefault(row.name, (self.number, replace(row, load=bytes)))
+        number, first = self.first.setdefault(row.name, (self.number, row))
         if number == self.number:
             self.missing += not row.mark
             return
@@ -243,11 +242,12 @@ def _source_row(row: Row, root: Path, elsewhere: dict[str, Path], summary: _Tabl
 
     file = _file_cell(row, summary.gaps)
     path = require_below(elsewhere.get(file) or root / to_local_path(file, root), root, file)
+    report = text("text", MAX_PROMPT)
     return SourceRow(
-        name=escape_unprintable(path.relative_to(root).as_posix()),
+        name=escape_unprintable(str(path).removeprefix(str(root)).lstrip("/")),
         load=partial(read_picture, path),
         labels=summary.read_labels(row),
-        text=clean_report(text("text", MAX_PROMPT))[0] or None,
+        text=(clean_report(report)[0] or None) if report else None,
         patient_id=text("patient_id") or None,
         view=text("view") or None,
         sex=parse_sex(text("sex")),

@@ -98,6 +98,7 @@ def test_publishers_words():
     [
         ("mass/a.png", "", "folder"),
         ("mass/a.dcm", "", "dicom"),
+        ("Data_Entry_2017.csv", "", "nih14"),
         ("labels.csv", "labels.csv", "table"),
         ("pneumoniamnist.npz", "pneumoniamnist.npz", "npz"),
         ("train-images-idx3-ubyte.gz", "", "idx"),
