@@ -28,7 +28,7 @@ def test_figures_page_and_pictures_are_there_and_verify(jobs, evaluation):
     }
     assert told["agreement"]["synthetic"]["agree"]["total"] == 26
     assert {path.name for path in evaluation.glob("*.png")} == {
-        "comparison.png", "distributions.png", "density.png", "copies.png"
+        "comparison.png", "prompt_accuracy.png", "distributions.png", "density.png", "copies.png"
     }  # fmt: skip
     assert jobs.verify(evaluation).returncode == 0
 
