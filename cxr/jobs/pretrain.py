@@ -119,23 +119,36 @@ def measure_model(folder: Path, per_finding: int, seed: int):
 
 
 def measure_several(folder: Path, findings: tuple[str, ...], per_combination: int, seed: int):
-    """Asks the model for every combination of findings; a classifier of phantoms that show such says what is there."""
+    """Asks the model for every combination of findings; a classifier of phantoms says what is there.
+
+    It is trained on phantoms with these findings and with others, which it learns to tell from them, each as drawn and
+    as the model's autoencoder gives it back, in another appearance: blur and grain are no findings.
+    """
+    import numpy as np
+
     from cxr.embedded.phantoms import draw_phantom
-    from cxr.pretrain.build import draw_phantoms
+    from cxr.pretrain.appearance import vary_appearance
+    from cxr.pretrain.build import draw_phantoms, draw_training_phantom
     from cxr.pretrain.combinations import STEPS, labels_of, measure_combinations, train_multi_label
+    from cxr.pretrain.vae import reconstruct
 
     size, shares = recipes.GENERATE["tiny"]().sampler.size, dict.fromkeys(findings, 0.5)
 
-    def part(series: int, count: int):
-        draw = partial(draw_phantom, seed + series, findings=shares, size=size)
+    def part(draw, count: int):
         pixels, shown = draw_phantoms(draw, count, size)
         return pixels, labels_of(shown, findings)
 
-    training, fresh = part(101, 5000), part(202, 1000)
+    these = part(partial(draw_phantom, seed + 101, findings=shares, size=size), 2500)
+    others = part(partial(draw_training_phantom, seed + 111, size=size, several=0.5), 2500)
+    fresh, shown = part(partial(draw_phantom, seed + 202, findings=shares, size=size), 500)
+    pixels, labels = (np.concatenate(both) for both in zip(these, others, strict=True))
+    varied = vary_appearance(reconstruct(folder / "vae", pixels), np.random.default_rng(seed))
+    training = np.concatenate([pixels, varied]), np.tile(labels, (2, 1))
     with progress("classifier", STEPS, "steps") as advance:
         see = train_multi_label(training, seed, advance)
     with progress("combinations", per_combination * 2 ** len(findings), "pictures") as advance:
-        return measure_combinations(make_sample(folder, advance), see, fresh, findings, per_combination, seed + 303)
+        known = reconstruct(folder / "vae", fresh), shown
+        return measure_combinations(make_sample(folder, advance), see, known, findings, per_combination, seed + 303)
 
 
 def make_sample(folder: Path, advance: Advance):

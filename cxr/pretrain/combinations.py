@@ -54,8 +54,9 @@ class Combinations:
 
 
 def labels_of(shown: Sequence[Attributes], findings: Sequence[str]) -> np.ndarray:
-    """Which findings each picture shows, bool [N, F]."""
-    return np.array([[finding in one.findings for finding in findings] for one in shown])
+    """Which findings, each a pattern, each picture shows, bool [N, F]."""
+    patterns = [{sign.pattern for sign in one.signs} for one in shown]
+    return np.array([[finding in one for finding in findings] for one in patterns])
 
 
 def measure_combinations(

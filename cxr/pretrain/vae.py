@@ -1,6 +1,7 @@
 """The embedded model's autoencoder: 128 x 128 gray pictures, in three equal channels, to 32 x 32 x 8 latents."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cxr.diffusion.latents import latent_moments, to_signal
+from cxr.diffusion.sampler import to_gray
 from cxr.pretrain.config import VaeConfig
 
 
@@ -43,6 +45,15 @@ def texture_error(a: Tensor, b: Tensor, window: int = 8) -> Tensor:
         for d in (-1, -2)
     ]
     return along[0] + along[1]
+
+
+@torch.no_grad()
+def reconstruct(folder: Path, pixels: np.ndarray, batch: int = 16) -> np.ndarray:
+    """uint8 [N, H, W] as they come back from the autoencoder in `folder`, the same shape."""
+    vae = AutoencoderKL.from_pretrained(folder, local_files_only=True).float().eval()
+    signals = (to_signal(pixels[at : at + batch]) for at in range(0, len(pixels), batch))
+    decoded = (vae.decode(vae.encode(signal).latent_dist.mode()).sample for signal in signals)
+    return np.concatenate([to_gray(signal.div(2).add(0.5).clamp(0, 1)) for signal in decoded])
 
 
 def train_vae(

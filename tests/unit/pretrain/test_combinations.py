@@ -68,5 +68,5 @@ def test_the_classifiers_errors_are_allowed_for(fresh):
 
 
 def test_labels_are_what_the_pictures_show():
-    shown = [Attributes((Sign("nodule", "nodule"),), "PA", "F", 50), Attributes((), "PA", "F", 50)]
+    shown = [Attributes((Sign("Structural_Lesions", "nodule"),), "PA", "F", 50), Attributes((), "PA", "F", 50)]
     assert labels_of(shown, SEVERAL).tolist() == [[False, False, True], [False] * 3]
