@@ -119,7 +119,11 @@ def _count_labels(findings: Sequence[Present], groups: Sequence[Hashable]) -> Co
         for finding in present or (NO_FINDING,):
             found[finding] += FINDING_WEIGHT
         found.update(combinations(sorted(present), 2))
-    return contents
+    if all(len(present) < 2 for present in findings):
+        return contents
+    return {
+        group: Counter(dict(sorted(found.items(), key=str))) for group, found in contents.items()
+    }  # any rows' order
 
 
 def _groups_by_finding(contents: Mapping[Hashable, Iterable[Label]]) -> dict[str, list[Hashable]]:

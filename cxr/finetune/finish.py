@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
+from cxr.data.catalog import list_rows
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.finetune.captions import collect_prompts
@@ -82,7 +83,7 @@ def merge_all_sources(job: FinetuneJob) -> list[str]:
 def collect_trained_prompts(job: FinetuneJob) -> TrainedPrompts:
     trained = job.plan.filter(pc.equal(job.plan["split"], "train"))
     captions = dict(zip(trained["image_id"].to_pylist(), trained["caption"].to_pylist(), strict=True))
-    rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], pa.array(captions))).to_pylist()
+    rows = list_rows(job.data.table.filter(pc.is_in(job.data.table["image_id"], pa.array(captions))))
     return collect_prompts(rows, [captions[row["image_id"]] for row in rows], job.data.vocabulary, job.config)
 
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from cxr.artifact import Artifact
 from cxr.artifact.keys import CHECKPOINTS
 from cxr.artifact.kinds import FINE_TUNED_MODEL
-from cxr.data.catalog import CatalogSet
+from cxr.data.catalog import CatalogSet, list_rows
 from cxr.data.lineage import Lineage, hashed_id, merge_lineages, pseudonymise, warn_of_hashed_ids
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import attach_lists_beside
@@ -51,7 +51,7 @@ def prepare(
     Raises:
         BadInput: set, model or place cannot be used.
     """
-    rows = select_findings(select_patients(data.table.to_pylist(), config, names), config.finding)
+    rows = select_findings(select_patients(list_rows(data.table), config, names), config.finding)
     captions = write_captions(rows, data.vocabulary.findings, config, note)
     plan = make_plan(rows, captions, data.store.uri, config.folds)
     model = resolve(config.model)
@@ -97,8 +97,8 @@ def make_plan(rows: Sequence[Row], captions: Sequence[str], uri: str, folds: int
     count = 1 + max((row["fold"] for row in rows if row["fold"] is not None), default=-1)
     if folds > max(count, 1):
         raise BadInput(f"--folds {folds}: the set has {count} folds; give fewer, or ingest it with --folds {folds}")
-    captioned = [{**row, "caption": caption} for row, caption in zip(rows, captions, strict=True)]
-    return pa.Table.from_pylist(captioned, schema=PLAN)
+    columns = {name: [row[name] for row in rows] for name in PLAN.names if name != "caption"}
+    return pa.table({**columns, "caption": captions}, schema=PLAN)
 
 
 def count_steps(job: FinetuneJob, run: str) -> int:

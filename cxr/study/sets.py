@@ -110,7 +110,7 @@ def columns(sets: Sets, subset_seed: int) -> tuple[np.ndarray, np.ndarray, np.nd
         splits += [name] * len(found.table)
     split = np.array([part or "" for part in splits])
     entry, trained = np.ones(len(split)), np.flatnonzero(split == "train")
-    rows = sets.real.table.take(pa.array(trained)).to_pylist()
+    rows = sets.real.table.select(["patient_id", "image_id", "finding"]).take(pa.array(trained)).to_pylist()
     units = [row["patient_id"] or row["image_id"] for row in rows]
     entry[trained] = entry_shares([row["finding"] for row in rows], units, subset_seed)
     return np.array([numbers[finding] for finding in findings]), split, entry

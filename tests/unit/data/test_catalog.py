@@ -3,7 +3,7 @@ import pyarrow.compute as pc
 import pytest
 
 from cxr.artifact import verify
-from cxr.data.catalog import CATALOG, read_images, read_set, read_unscaled
+from cxr.data.catalog import CATALOG, list_rows, read_images, read_set, read_unscaled
 from cxr.data.images import encode_png
 from cxr.data.lineage import PHANTOM
 from cxr.errors import BadInput
@@ -70,3 +70,10 @@ def test_a_set_came_from_where_its_record_says_or_else_its_catalog(stored_set):
         PHANTOM,
     ]
     assert stored_set("made", noise(3), metrics={"sources": [PHANTOM]}, source=["GAN"] * 3).sources == [PHANTOM]
+
+
+def test_rows_that_share_their_values_are_those_of_the_table(stored_set):
+    table = stored_set("set", noise(5), finding=["a", "b", "a", "a", "b"]).table
+    rows = list_rows(table)
+    assert rows == table.to_pylist()
+    assert rows[0]["absent"] is rows[2]["absent"] is not rows[1]["absent"]
