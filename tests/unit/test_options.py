@@ -24,7 +24,7 @@ def help_of(
     job: ModuleType, recipe: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> dict[str, str]:
     """What the help says of each option, by its name."""
-    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setenv("COLUMNS", "129")  # from 130 on, long helps stand in two columns
     with pytest.raises(SystemExit) as stop:
         cli.parse(job.Args, [recipe, "--help"], job.main.__doc__)
     assert not stop.value.code

@@ -279,7 +279,7 @@ def test_text_that_is_called_parquet_is_told(tmp_path: Path):
     assert "is not a readable Parquet file" in error_of(tmp_path, "p.parquet", "prompt\na\n")
 
 
-@pytest.mark.parametrize("name", ["p.xlsx", "p.json", "p.csv.gz", "prompts"])
+@pytest.mark.parametrize("name", ["p.xlsx", "p.json", "p.parquet.gz", "prompts"])
 def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path, name: str):
     assert ".csv, .tsv, .jsonl, .parquet, .txt" in error_of(tmp_path, name, "prompt\na\n")
 
