@@ -33,7 +33,8 @@ def linked_pages() -> tuple[str, ...]:
 PAGES = linked_pages()
 TABLES = {
     "generate": recipes.GENERATE, "ingest": recipes.INGEST, "finetune": recipes.FINETUNE, "evaluate": recipes.EVALUATE,
-    "study": recipes.STUDY, "audit": recipes.AUDIT, "gan": recipes.GAN, "nightly": recipes.NIGHTLY, "pretrain": recipes.PRETRAIN,
+    "study": recipes.STUDY, "audit": recipes.AUDIT, "gan": recipes.GAN, "nightly": recipes.NIGHTLY,
+    "pretrain": recipes.PRETRAIN,
 }  # fmt: skip
 COMMAND = re.compile(r"(?:\.venv/bin/)?python (jobs/\w+\.py .*)")
 

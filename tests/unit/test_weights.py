@@ -645,7 +645,7 @@ def test_a_killed_download_leaves_nothing_under_the_final_name(hub, cache):
     assert _ask(hub, cache, _spec("own/er"))["digest"] == _digest(_model())
 
 
-@pytest.mark.parametrize("answers", ["refuses", "is silent"])
+@pytest.mark.parametrize("answers", ["refuses", pytest.param("is silent", marks=pytest.mark.slow)])
 def test_without_internet_one_line_names_what_was_tried_within_seconds(cache, answers):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -13,6 +13,15 @@ BY_NEITHER = {
     "warped 6 px",
 }  # phantoms are that much alike
 BY_SOME = {"warped 4 px", "half", "histogram equalised"}  # half of them at least
+QUICK = {
+    "the same",
+    "shifted 6 px",
+    "noise 20",
+    "turned 10 degrees",
+    "inverted",
+    "half",
+    "cropped 20 %",
+}  # of all kinds
 COUNT = 4
 
 
@@ -36,7 +45,10 @@ def search(detector, pixels: np.ndarray):
     return detector.nearest(pixels, advance=lambda count: None)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in COPIES if kind not in BY_NEITHER])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in COPIES if kind not in BY_NEITHER],
+)
 def test_a_planted_copy_is_found_with_its_original(real, detectors, thresholds, kind: str):
     rng = np.random.default_rng(1)
     train, test = real.rows("train"), real.rows("test")

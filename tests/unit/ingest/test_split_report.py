@@ -103,7 +103,8 @@ def test_findings_that_come_together_are_told_and_so_are_baselines_of_each():
     assert "Findings together" not in render_markdown(report())
 
 
-@pytest.mark.parametrize("findings", [*(pytest.param(n, marks=pytest.mark.slow) for n in (3, 14)), 30])
+@pytest.mark.slow
+@pytest.mark.parametrize("findings", [3, 14, 30])
 def test_the_picture_has_room_for_many_findings(findings):
     drawn = Image.open(io.BytesIO(draw_report(several(findings))))
     pixels = np.asarray(drawn.convert("L"))

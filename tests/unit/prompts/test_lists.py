@@ -456,6 +456,7 @@ def test_findings_that_differ_only_in_case_are_told(tmp_path: Path):
     assert "'Normal' and 'normal' differ only in upper and lower case" in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, suffix: str):
     path = tmp_path / f"many{suffix}"

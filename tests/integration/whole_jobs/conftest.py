@@ -18,8 +18,8 @@ from cxr.data.sources import SourceRow
 from cxr.store import StoredObject, open_store
 from cxr.store.base import Data
 from cxr.store.local import LocalStore
+from tests.integration.whole_jobs.test_evaluation import CONFIG, brighter, sets  # noqa: F401
 from tests.unit.evaluate.conftest import grid_extractor, made_pictures  # noqa: F401 - fixtures
-from tests.unit.evaluate.test_finish import CONFIG, brighter, sets  # noqa: F401
 from tests.unit.finetune.conftest import make_set
 from tests.unit.labs.gan.conftest import SMALL, draw_bars
 from tests.unit.study.conftest import real_set  # noqa: F401

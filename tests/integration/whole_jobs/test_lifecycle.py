@@ -11,7 +11,7 @@ from cxr.artifact import Artifact, Made, Record, read_record, verify
 from cxr.artifact.keys import PLAN_KEY, RECORD_KEY
 from cxr.errors import BadInput
 from cxr.store.local import LocalStore
-from tests.unit.artifact.conftest import Operation, Prepare, WatchedStore
+from tests.integration.whole_jobs.conftest import Operation, Prepare, WatchedStore
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 LONG = ("ingest", "finetune", "evaluate", "gan")  # jobs
