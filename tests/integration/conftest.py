@@ -175,7 +175,7 @@ def drawn(seed: int, count: int) -> tuple[np.ndarray, list[str], list[str]]:
     """Pixels, findings and patients of phantoms."""
     found = [draw_phantom(seed, number, BINARY, 64) for number in range(count)]
     pixels = np.stack([one.pixels for one in found])
-    return pixels, [one.attributes.finding for one in found], [one.patient.patient_id for one in found]
+    return pixels, [one.attributes.findings[0] for one in found], [one.patient.patient_id for one in found]
 
 
 def _ceph(command: str, folder: Path, *more: str) -> str:

@@ -99,7 +99,7 @@ def test_the_publishers_split_is_kept_and_what_is_wrong_with_it_told(jobs, tmp_p
     for number, part in enumerate(parts):
         drawn = draw_phantom(5, number, BINARY)
         name = f"{number // 3:08d}_{number % 3:03d}.png"  # NIH's way: patient and follow-up; 26 is in train and val
-        file = tmp_path / "xrays" / part / drawn.attributes.finding / name
+        file = tmp_path / "xrays" / part / drawn.attributes.findings[0] / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(encode_png(drawn.pixels))
     words = ("ingest.py", "tiny", "--source", f"folder:{tmp_path}/xrays", "--out", tmp_path / "set")

@@ -136,11 +136,11 @@ def write_inputs(folder: Path) -> None:
     """What the pages take for granted: X-rays in folders, MedMNIST's and MNIST's files, an ingested set."""
     drawn = [draw_phantom(1, number, BINARY, 64) for number in range(160)]
     for number, one in enumerate(drawn):
-        place = folder / "my-xrays" / one.attributes.finding
+        place = folder / "my-xrays" / one.attributes.findings[0]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(one.pixels).save(place / f"{number}.png")
     pixels = np.stack([one.pixels[4:60:2, 4:60:2] for one in drawn])
-    labels = np.array([BINARY.index(one.attributes.finding) for one in drawn], np.uint8)
+    labels = np.array([BINARY.index(one.attributes.findings[0]) for one in drawn], np.uint8)
     parts = {"train": slice(0, 112), "val": slice(112, 130), "test": slice(130, None)}
     arrays = {f"{part}_images": pixels[rows] for part, rows in parts.items()}
     labelled = {f"{part}_labels": labels[rows, None] for part, rows in parts.items()}
