@@ -25,12 +25,14 @@ from copies_search import noise
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
 
+from cxr.artifact import Made, Record
 from cxr.classify.best_of import predict, small_config
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.loop import TrainedClassifier
 from cxr.classify.task import OneFinding
 from cxr.data.catalog import CATALOG, CatalogSet, read_unscaled
 from cxr.data.images import encode_png
+from cxr.data.labels import Labels
 from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import TrainingImageIndex
@@ -122,7 +124,9 @@ def stored(place: str, pixels: np.ndarray) -> CatalogSet:
     for number, picture in enumerate(pixels):
         kept = store.put(f"images/a/{number:04d}.png", encode_png(picture))
         rows.append({"image_id": f"{number:04d}", "key": kept.key, "finding": "a", "sha256": kept.sha256})
-    return CatalogSet(store, None, pa.Table.from_pylist(rows, schema=CATALOG))
+    table = pa.Table.from_pylist([{**row, **Labels.only("a").as_columns(["a"])} for row in rows], schema=CATALOG)
+    record = Record(kind="set", recipe={}, recipe_digest="", made=Made(count=len(rows), bytes=0, digest=""))
+    return CatalogSet(store, record, table)
 
 
 def classifier() -> Callable[[np.ndarray], np.ndarray]:
