@@ -157,8 +157,11 @@ def test_a_trial_of_several_workers_that_always_fails_is_told_and_the_next_goes_
     ("trouble", "keeper", "error"),
     [
         ({6: "refuses"}, {}, BadInput("unit 6: no such weights")),
-        ({6: "fills the disk"}, {}, StoreError("/tmp/plan: disk full; free space and run the same command again")),
-        ({}, {"full_at": 6}, StoreError("disk full")),
+        pytest.param(
+            *({6: "fills the disk"}, {}, StoreError("/tmp/plan: disk full; free space and run the same command again")),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({}, {"full_at": 6}, StoreError("disk full"), marks=pytest.mark.slow),
     ],
 )
 def test_what_no_retry_can_mend_ends_the_run_and_keeps_what_is_stored(trouble, keeper, error, tmp_path):

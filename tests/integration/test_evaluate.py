@@ -42,6 +42,7 @@ def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, ev
     assert contents(evaluation) == before
 
 
+@pytest.mark.slow
 def test_copies_are_found_and_taken_out_of_a_set_of_their_own(jobs, shared_ray, real_set, stored_set, tmp_path):
     """A set of every training picture of the real one, which are copies, and of its others, which are not."""
     real = read_set(open_store(str(real_set)))

@@ -622,6 +622,7 @@ def test_rad_dino_from_the_hub_is_the_published_one_or_refused(hub, cache):
     assert hub.fetched == Counter(list(_rad_dino()))
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_fetches(hub, cache):
     hub.repos["own/er"] = _model()
     hub.delay = 0.5
@@ -631,6 +632,7 @@ def test_of_two_processes_one_fetches(hub, cache):
     assert hub.fetched == Counter(list(_model()))
 
 
+@pytest.mark.slow
 def test_a_killed_download_leaves_nothing_under_the_final_name(hub, cache):
     hub.repos["own/er"] = _model()
     hub.delay = 30

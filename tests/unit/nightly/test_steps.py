@@ -46,14 +46,20 @@ def test_a_step_that_leaves_nothing_is_told(store: Store) -> None:
         ensure_step(take_lease(store, LENGTH), "generate", store, python("pass"))
 
 
+def children() -> set[psutil.Process]:
+    """Of this process, which may have those of other tests too, such as a Ray."""
+    return set(psutil.Process().children())
+
+
 def test_a_step_is_ended_when_the_lease_is_lost(overtaken: tuple[Lease, Lease]) -> None:
     early, _ = overtaken
+    before = children()
     early.lost.set()
     start = time.monotonic()
     with pytest.raises(LostLease):
         run_step(early, "finetune", python("import time; time.sleep(60)"))
     assert time.monotonic() - start < 30
-    assert not any(child.is_running() for child in psutil.Process().children())
+    assert not any(child.is_running() for child in children() - before)
 
 
 class Interrupted:
@@ -87,8 +93,8 @@ try:
 finally:
     pathlib.Path({str(ended)!r}).touch()
 """
-    lease = replace(take_lease(store, LENGTH), lost=Interrupted(begun))
+    lease, before = replace(take_lease(store, LENGTH), lost=Interrupted(begun)), children()
     with pytest.raises(KeyboardInterrupt):
         run_step(lease, "generate", python(code))
-    assert not any(child.is_running() for child in psutil.Process().children())
+    assert not any(child.is_running() for child in children() - before)
     assert ended.exists() == (answer != "pass")
