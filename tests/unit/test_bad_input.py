@@ -278,7 +278,10 @@ def test_bad_input_is_told_before_anything_heavy_is_loaded(place: Path, job: str
     assert cpu_seconds < CPU_SECONDS
 
 
-@pytest.mark.parametrize("words", ["jobs/generate.py --help", "-m cxr --help", "-m cxr study tiny --help"])
+@pytest.mark.parametrize(
+    "words",
+    ["jobs/generate.py --help", pytest.param("-m cxr --help", marks=pytest.mark.slow), "-m cxr study tiny --help"],
+)
 def test_help_answers_at_once_and_loads_nothing_heavy(words: str) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-X", "importtime", *words.split()]

@@ -85,6 +85,7 @@ def test_the_seed_alone_decides_the_curve():
     assert curves[0] == curves[1] != curves[2] and all(states)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_dropout_too():
     config = changed(network="densenet121", pretrained=False, batch=4, epochs=1)
     curves = [train_classifier(stripes(), [phase(2)], config, OneFinding(2), 5).curve for _ in range(2)]

@@ -24,7 +24,7 @@ def bars(count: int, seed: int, doubtful: float = 0.0) -> tuple[np.ndarray, np.n
     return pixels, np.where(rng.random(labels.shape) < doubtful, np.nan, labels).astype(np.float32)
 
 
-@pytest.mark.parametrize("doubtful", [0.0, 0.4])
+@pytest.mark.parametrize("doubtful", [pytest.param(0.0, marks=pytest.mark.slow), 0.4])
 def test_each_finding_is_learned_whatever_else_a_picture_shows(doubtful: float, monkeypatch):
     monkeypatch.setattr(best_of, "TRIES", 1)
     predict = train_best_of(bars(96, 0, doubtful), bars(30, 1), SeveralFindings(2), 7)

@@ -51,6 +51,7 @@ def test_the_share_of_right_labels_is_found_whatever_the_classifier_is_worth(rig
     assert max(abs(np.array(found) - right)) < 0.2
 
 
+@pytest.mark.slow
 def test_a_set_that_shows_what_was_asked_is_hardly_ever_below_half() -> None:
     """Of 60 pictures a finding, named by a classifier that is right in 70 %: the null."""
     worst = [min(one.right for one in prompt_accuracies(agreement(1.0, 0.7, seed, pictures=60))) for seed in range(200)]

@@ -53,6 +53,7 @@ def test_what_cannot_be_compared_is_refused():
         scales_for(10)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_mean_and_more_pictures_narrow_it():
     rng = np.random.default_rng(0)
     widths = []

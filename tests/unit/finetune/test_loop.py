@@ -17,9 +17,14 @@ from cxr.ranks import Ranks
 
 LORA, DREAMBOOTH = {"method": "lora", "train_text_encoder": True}, {"method": "dreambooth"}
 METHODS = pytest.mark.parametrize("fields", [LORA, DREAMBOOTH], ids=["lora with text", "dreambooth"])
+ONE_METHOD = pytest.mark.parametrize(
+    "fields",
+    [LORA, pytest.param(DREAMBOOTH, marks=pytest.mark.slow)],
+    ids=["lora with text", "dreambooth"],
+)  # where both share the code
 
 
-@METHODS
+@ONE_METHOD
 def test_caching_changes_no_loss(trainer, losses, bars, fields: dict) -> None:
     kept, anew = trainer(bars(4), flip=0.5, **fields), trainer(bars(4), flip=0.5, cache=False, **fields)
     assert losses(kept, 4) == pytest.approx(losses(anew, 4), rel=1e-5)
@@ -90,7 +95,7 @@ def worker(rank: int, model: Path, pictures: CaptionedImages, folder: Path) -> N
     torch.save([trainer.step()["loss"] for _ in range(4)], folder / f"{rank}.pt")
 
 
-@METHODS
+@ONE_METHOD
 def test_a_checkpoint_continues_the_interrupted_curve_exactly(trainer, losses, tmp_path: Path, fields: dict) -> None:
     settings = {"ema": 0.9, "warmup": 2, "max_train_steps": 4, **fields}
     undisturbed, interrupted, resumed = (trainer(**settings) for _ in range(3))

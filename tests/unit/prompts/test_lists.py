@@ -86,7 +86,7 @@ def expected(row: dict) -> PromptRow:
 # --- what is written reads back ---
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", pytest.param(".tsv", marks=pytest.mark.slow), ".jsonl", ".parquet"])
 @in_tmp
 @given(rows=st.lists(wishes, min_size=1, max_size=8))
 def test_rows_written_by_python_read_back_equal(tmp_path: Path, suffix: str, rows: list[dict]):

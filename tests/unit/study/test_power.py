@@ -34,6 +34,7 @@ def exact(seeds: int, level: float) -> float:
     return float(stats.nct.sf(critical, seeds - 1, shift))
 
 
+@pytest.mark.slow
 def test_three_seeds_and_ten_arms_miss_what_a_primary_arm_finds() -> None:
     of_ten, primary = found(3, 60)
     assert of_ten < 0.15 and primary > 0.3

@@ -124,6 +124,7 @@ def test_without_a_primary_arm_all_are_one_family():
     assert answer(config, found).headline == "No arm was named as the primary one, so none was tested alone."
 
 
+@pytest.mark.slow
 def test_what_is_detectable_is_so_at_the_level_of_the_test():
     """The primary arm's at 5 %; an other one's among 16 after the correction, in 0.1 among ten."""
     primary = by_name(summarised({BASELINE: 1.0, "synth_25": 1.0})[1])["synth_25"].differences[0]
