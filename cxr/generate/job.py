@@ -168,12 +168,12 @@ def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record
     about = describe_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}
     learned = describe_training(job.model, job.lora)
-    made, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
+    pictures, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
     objects.append(job.store.read_back(PLAN_KEY))
     vocabulary = job.plan.vocabulary
     labels = LabelMetrics(vocabulary=list(vocabulary.findings), exclusive=vocabulary.exclusive)
     return job.new_record(
-        made, objects, inputs=job.inputs, seeds={"seed": job.config.seed}, device=device, timings=timings,
+        pictures, objects, inputs=job.inputs, seeds={"seed": job.config.seed}, device=device, timings=timings,
         metrics={
             "findings": job.plan.findings, **labels.write(),
             LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied,

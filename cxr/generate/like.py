@@ -5,6 +5,7 @@ together. Neither a patient's id nor a text leaves it.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class LikeSet:
     images: int | None = None  # None: as many as it has
     balance: Balance | None = None  # whose values come alike often
 
-    @property
+    @cached_property
     def training(self) -> pa.Table:
         """Its training part; `BadInput` if it has none."""
         rows = self.data.table.filter(pc.equal(self.data.table["split"], "train"))

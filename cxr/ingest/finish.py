@@ -191,12 +191,12 @@ def build_record(
     job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
     keys, digests, ids = (read.kept[name].to_pylist() for name in ("key", "sha256", "image_id"))
-    made = Made(
+    pictures = Made(
         count=len(ids), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest_of(zip(keys, digests, strict=True))
     )
     shown = (read.labels == 1).sum(axis=0).tolist()
     return job.new_record(
-        made,
+        pictures,
         objects,
         inputs={"rows": job.recipe["rows"], "marks": job.marks},
         seeds={"split": job.config.seed},
