@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from cxr.diffusion.latents import latent_moments
 from cxr.embedded.phantoms import Phantom, draw_visit, sample_visit
+from cxr.errors import BadInput
 from cxr.pretrain.config import PretrainConfig
 from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
 from cxr.pretrain.vae import train_vae
 from cxr.progress import Advance, progress
 from cxr.prompts.findings import Attributes, sample_attributes, sample_combination
-from cxr.weights import strip_local_paths
+from cxr.weights import resolve, strip_local_paths
 
 CORPUS = 20_000  # captions that the tokenizer is trained on
 VAE_STREAM, TEXT_STREAM, DENOISER_STREAM = 1, 2, 3  # last word of a stage's seed
@@ -51,14 +52,22 @@ def draw_training_phantom(seed: int, number: int, size: int, several: float) -> 
 
 
 def build(config: PretrainConfig, folder: Path) -> None:
-    """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors."""
+    """Trains a StableDiffusionPipeline from phantoms and leaves it in `folder`, half precision, as safetensors.
+
+    Raises:
+        BadInput: the model to go on from draws pictures of another size.
+    """
+    start = resolve(config.start).path if config.start else None
     draw = partial(draw_training_phantom, config.seed, size=config.size, several=config.several)
     pixels, attributes = draw_phantoms(draw, config.phantoms, config.size)
-    vae = load_or_train_vae(config, pixels, folder / "vae")
-    tokenizer, encoder = load_or_train_text(config, folder)
+    vae = load_or_train_vae(config, start, pixels, folder / "vae")
+    tokenizer, encoder = load_or_train_text(config, start, folder)
     mean, std = latent_moments(vae, pixels)
     scale, rng = vae.config.scaling_factor, stage_rng(config, DENOISER_STREAM)
-    unet = make_unet(config.denoiser, config.vae.latent_channels, mean.shape[-1], config.text.width)
+    if start:
+        unet = UNet2DConditionModel.from_pretrained(start / "unet", local_files_only=True)
+    else:
+        unet = make_unet(config.denoiser, config.vae.latent_channels, mean.shape[-1], config.text.width)
     with progress("denoiser", config.denoiser.steps, "steps") as advance:
         moments, report = (mean * scale, std * scale), show_metrics(advance)
         train_denoiser(config.denoiser, tokenizer, encoder, moments, attributes, unet, rng, report)
@@ -79,26 +88,45 @@ def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:
     return np.random.default_rng([config.seed, stream])
 
 
-def load_or_train_vae(config: PretrainConfig, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
-    if not (folder / "config.json").exists():
+def load_or_train_vae(config: PretrainConfig, start: Path | None, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
+    if start:
+        folder = check_size(start / "vae", config)
+    elif not (folder / "config.json").exists():
         rng = stage_rng(config, VAE_STREAM)
         with progress("autoencoder", config.vae.steps, "steps") as advance:
             train_vae(config.vae, pixels, rng, show_metrics(advance)).save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
 
 
-def load_or_train_text(config: PretrainConfig, folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
-    words, states = folder / "tokenizer", folder / "text_encoder"
+def check_size(folder: Path, config: PretrainConfig) -> Path:
+    """The folder of an autoencoder whose pictures have the recipe's size."""
+    size = AutoencoderKL.load_config(folder, local_files_only=True)["sample_size"]
+    if size != config.size:
+        raise BadInput(f"--start {config.start}: its pictures have {size} pixels a side; give --size {size}")
+    return folder
+
+
+def load_or_train_text(config: PretrainConfig, start: Path | None, folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    states = folder / "text_encoder"
     if not (states / "config.json").exists():
         rng = stage_rng(config, TEXT_STREAM)
-        tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, config.several, rng)[0])
-        encoder, head = make_text_encoder(config.text, tokenizer), AttributeHead(config.text.width)
+        if start:
+            tokenizer, encoder = load_text(start)
+        else:
+            tokenizer = train_tokenizer(config.text, sample_captions(CORPUS, config.several, rng)[0])
+            encoder = make_text_encoder(config.text, tokenizer)
+        head = AttributeHead(encoder.config.hidden_size)
         with progress("text encoder", config.text.steps, "steps") as advance:
             train_text_encoder(config.text, tokenizer, encoder, head, config.several, rng, show_metrics(advance))
-        tokenizer.save_pretrained(words)
+        tokenizer.save_pretrained(folder / "tokenizer")
         encoder.save_pretrained(states)
-    encoder = CLIPTextModel.from_pretrained(states, local_files_only=True)
-    return CLIPTokenizer.from_pretrained(words, local_files_only=True), encoder.eval().requires_grad_(False)
+    tokenizer, encoder = load_text(folder)
+    return tokenizer, encoder.eval().requires_grad_(False)
+
+
+def load_text(folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, local_files_only=True)
+    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True), encoder
 
 
 def show_metrics(advance: Advance):

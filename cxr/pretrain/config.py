@@ -83,6 +83,9 @@ class PretrainConfig(Config):
     """Drawn to train on."""
     several: float = Field(0.5, ge=0, le=1)
     """Share of phantoms and captions with two or three patterns at once; the others show one of the ten findings."""
+    start: str | None = None
+    """A model that this command has made, to go on from: `tiny`, or a folder. Its autoencoder is kept, its text encoder
+    and UNet are trained further, in the sizes that they have. None: all from new weights."""
     vae: VaeConfig = VaeConfig()
     text: TextConfig = TextConfig()
     denoiser: DenoiserConfig = DenoiserConfig()

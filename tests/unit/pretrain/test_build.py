@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline
 
 from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.sampler import Sampler
 from cxr.embedded.phantoms import draw_phantom
+from cxr.errors import BadInput
 from cxr.pretrain.build import build, draw_training_phantom
 from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
 from cxr.weights import write_digest
@@ -62,3 +65,21 @@ def test_a_share_of_training_phantoms_shows_several_patterns_and_the_others_stay
     assert set(counts) == {1, 2, 3} and 4 < (counts > 1).sum() < 12
     for number in np.flatnonzero(counts == 1)[:3]:
         np.testing.assert_array_equal(mixed[number].pixels, draw_phantom(7, int(number), size=28).pixels)
+
+
+def test_going_on_from_a_model_keeps_its_autoencoder_and_trains_the_rest_further(built, tmp_path):
+    write_digest(built)
+    build(SMALL.model_copy(update={"start": str(built)}), tmp_path)
+    went_on, before = (
+        StableDiffusionPipeline.from_pretrained(folder, local_files_only=True) for folder in (tmp_path, built)
+    )
+    for part, kept in (("vae", True), ("text_encoder", False), ("unet", False)):
+        both = [torch.cat([p.flatten() for p in getattr(pipe, part).parameters()]) for pipe in (went_on, before)]
+        assert torch.equal(*both) is kept
+        torch.testing.assert_close(*both, atol=0.05, rtol=0)  # two steps from where the other ended, not anew
+
+
+def test_a_start_of_another_size_is_refused(built, tmp_path):
+    write_digest(built)
+    with pytest.raises(BadInput, match=r"64 pixels a side; give --size 64"):
+        build(SMALL.model_copy(update={"start": str(built), "size": 128}), tmp_path)
