@@ -307,7 +307,7 @@ def gan(count: int, folder: Path) -> None:
     from cxr.labs.gan import real
     from cxr.store import open_store
 
-    real.read_images = lambda store, rows, size, advance: np.empty((len(rows), 1, 1), np.uint8)
+    real.read_images = lambda store, rows, size, advance: np.empty((len(rows), 1, 1), np.uint8)  # type: ignore
     real.from_set(read_set(open_store(str(folder / "one"))), 0, print)
 
 

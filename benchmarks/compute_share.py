@@ -15,6 +15,7 @@ import tyro
 from _side_by_side import verdict
 
 from cxr import recipes
+from cxr.diffusion.stable_diffusion import StableDiffusion
 from cxr.generate import job
 from cxr.generate.plan import template_rows
 from cxr.store import open_store
@@ -62,7 +63,10 @@ def main(model: str = "tiny") -> None:
 def run(ready: job.GenerateJob, maker: job.UnitGenerator, units: list[int]) -> tuple[float, list[float]]:
     """Makes and stores the units; CPU seconds in the network, and its share of each unit."""
     keep = job.UnitWriter(ready.store, ready.config.layout, job.provenance(ready))
-    pipe, meter, shares = maker.sampler.model.pipe, Meter(), []
+    model, meter, shares = maker.sampler.model, Meter(), []
+    if not isinstance(model, StableDiffusion):
+        raise TypeError(f"{model}: its networks are not known here")
+    pipe = model.pipe
     pipe.unet.forward, pipe.vae.decode = meter.around(pipe.unet.forward), meter.around(pipe.vae.decode)
     for unit in units:
         start, before = time.process_time(), meter.seconds

@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 import tyro
-from _side_by_side import TURNS, TrainingGap, side_by_side, verdict
+from _side_by_side import TURNS, Sides, side_by_side, verdict
 from copies_search import noise
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
 
-from cxr.artifact import Made, Record
+from cxr.artifact import Made, Record, recipe_digest
 from cxr.classify.best_of import predict, small_config
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.loop import TrainedClassifier
@@ -55,7 +55,7 @@ def main(turns: int = TURNS, count: int = COUNT, phantoms: int = PHANTOMS) -> No
     with tempfile.TemporaryDirectory() as folder:
         config = EvaluateConfig(extractor=f"inception={random_inception(Path(folder))}")
         sets = [stored(f"{folder}/{name}", noise(rng, count)) for name in ("real", "synthetic")]
-        job = EvaluateJob(open_store(f"{folder}/out"), {"extractor": "0" * 64}, config, *sets)
+        job = EvaluateJob(open_store(f"{folder}/out"), {"extractor": "0" * 64}, config, sets[0], sets[1])
         units, shared = units_of(job), (TrainingImageIndex(noise(rng, TRAINING), range(TRAINING)), classifier())
         (real,), (synthetic,) = units.real, units.synthetic
         work = EvaluateWorker(job.store, config.extractor, config.size, 1, None)
@@ -105,7 +105,7 @@ def run(job: str, *words: str) -> float:
     return time.perf_counter() - start
 
 
-def told(ours: str, sides: TrainingGap, theirs: str) -> None:
+def told(ours: str, sides: Sides, theirs: str) -> None:
     print(f"{ours} {sides.our_median:.3f} s, {theirs} {sides.their_median:.3f} s")
     print(f"  ratio of each turn: {', '.join(f'{ratio:.2f}' for ratio in sides.ratios)}")
 
@@ -125,7 +125,8 @@ def stored(place: str, pixels: np.ndarray) -> CatalogSet:
         kept = store.put(f"images/a/{number:04d}.png", encode_png(picture))
         rows.append({"image_id": f"{number:04d}", "key": kept.key, "finding": "a", "sha256": kept.sha256})
     table = pa.Table.from_pylist([{**row, **Labels.only("a").as_columns(["a"])} for row in rows], schema=CATALOG)
-    record = Record(kind="set", recipe={}, recipe_digest="", made=Made(count=len(rows), bytes=0, digest=""))
+    made = Made(count=len(rows), bytes=0, digest="")
+    record = Record(kind="set", recipe={}, recipe_digest=recipe_digest({}), made=made, objects=[])
     return CatalogSet(store, record, table)
 
 

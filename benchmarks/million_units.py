@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ class Bucket(LocalStore):
     asked: Counter[str] = field(default_factory=Counter, compare=False)
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
-    def put(self, key: str, data: bytes) -> StoredObject:
+    def put(self, key: str, data: bytes | mmap) -> StoredObject:
         self.asked["PUT"] += 1
         if not small(key):
             return super().put(key, data)

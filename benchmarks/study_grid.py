@@ -49,7 +49,7 @@ def main() -> None:
     if not REAL.is_file():
         print(f"skipped: no {REAL}")
         return
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder, cluster.session(spare_cpus=0):
         real = thinned(folder)
         sides = side_by_side(lambda: ours(real), lambda: theirs(real, Path(folder)))
@@ -87,7 +87,7 @@ def ours(real: CatalogSet) -> None:
         job.begin(ready)
         for _ in cluster.run_trials(job.pending_trials(ready, 1), 1, 1, shared(ready)):
             pass
-        if len(job.results(ready)) < len(ready.names):
+        if len(job.read_trials(ready)) < len(ready.names):
             raise RuntimeError("a trial failed")
 
 

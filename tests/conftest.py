@@ -148,8 +148,8 @@ class Jobs:
         """Generates with the random model at 64 px; `words` are further options."""
         return self.run(*self.words(out, *words), **options)
 
-    def verify(self, uri: str | Path, **options) -> subprocess.CompletedProcess[str]:
-        return self.run("verify.py", uri, **options)
+    def verify(self, uri: str | Path) -> subprocess.CompletedProcess[str]:
+        return self.call("verify.py", uri)
 
     def start(self, out: str | Path, *words: str | int, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """The generate job in the background, in a process group of its own, as a shell starts it."""

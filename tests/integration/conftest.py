@@ -149,12 +149,11 @@ def evaluate_words(real_set, small_set):
 
 
 @pytest.fixture(scope="session")
-def evaluation(jobs, evaluate_words, once) -> Path:
+def evaluation(jobs, shared_ray, evaluate_words, once) -> Path:
     """What two workers leave. For reading only."""
 
     def make(place: Path) -> None:
-        done = jobs.run(*evaluate_words, "--out", place)
-        assert done.returncode == 0, done.stderr
+        done = jobs.call(*evaluate_words, "--out", place)
         assert f"look at {place}/index.html" in done.stdout and "FID" not in done.stdout
 
     return once("evaluation", make)

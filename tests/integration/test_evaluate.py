@@ -35,7 +35,7 @@ def test_figures_page_and_pictures_are_there_and_verify(jobs, evaluation):
 
 def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, evaluate_words, evaluation, contents):
     before = contents(evaluation)
-    done = jobs.run(*evaluate_words, "--out", evaluation)
+    done = jobs.call(*evaluate_words, "--out", evaluation)
     assert done.returncode == 0 and "already there" in done.stdout
     with pytest.raises(BadInput, match=r"holds another recipe's artifact \(seed 0 -> 1\)"):
         jobs.call(*evaluate_words, "--out", evaluation, "--seed", 1)
@@ -99,4 +99,4 @@ def test_from_a_bucket_into_a_bucket_the_same_bytes(s3, jobs, evaluate_words, sm
     done = jobs.run(*moved, "--out", f"{bucket}/out", "--quarantine", f"{bucket}/clean", env=s3.env)
     assert done.returncode == 0, done.stderr
     assert contents(f"{bucket}/out") == contents(evaluation)
-    assert jobs.verify(f"{bucket}/clean", env=s3.env).returncode == 0
+    assert jobs.verify(f"{bucket}/clean").returncode == 0

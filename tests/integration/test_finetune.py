@@ -71,7 +71,7 @@ def test_a_lora_is_left_that_generate_takes(jobs, shared_ray, lora, real_set, tm
 
 
 def test_the_same_command_again_finishes_at_once_and_another_is_refused(jobs, words, lora):
-    assert "already there: step " in jobs.run(*words(lora)).stdout
+    assert "already there: step " in jobs.call(*words(lora)).stdout
     with pytest.raises(BadInput, match=r"another recipe's artifact \(rank 16 -> 2\)"):
         jobs.call(*words(lora, "--rank", 2))
 
@@ -152,7 +152,7 @@ def test_into_a_bucket_the_same_curve(s3, jobs, words, lora):
     bucket = s3.make_bucket()
     done = jobs.run(*words(f"s3://{bucket}/model"), env=s3.env)
     assert done.returncode == 0, done.stderr
-    assert jobs.verify(f"s3://{bucket}/model", env=s3.env).returncode == 0
+    assert jobs.verify(f"s3://{bucket}/model").returncode == 0
 
 
 def wait_for(job, happened) -> None:

@@ -23,8 +23,7 @@ SMALL = ("--width", 4, "--epochs", 2, "--batch-size", 16, "--lenet-epochs", 2, "
 def lab(jobs, tmp_path_factory) -> Path:
     """200 digits, two epochs. For reading only."""
     out = tmp_path_factory.mktemp("gan") / "out"
-    done = jobs.run("gan.py", "digits", "--data", "digits:200", "--out", out, *SMALL)
-    assert done.returncode == 0, done.stderr
+    done = jobs.call("gan.py", "digits", "--data", "digits:200", "--out", out, *SMALL)
     assert done.stdout.startswith("20 pictures, ") and f"look at {out}/samples.gif" in done.stdout
     return out
 
@@ -147,4 +146,4 @@ def test_into_a_bucket_the_same_bytes(s3, jobs, lab: Path, contents) -> None:
     out = f"s3://{s3.make_bucket()}/out"
     done = jobs.run("gan.py", "digits", "--data", "digits:200", "--out", out, *SMALL, env=s3.env)
     assert done.returncode == 0, done.stderr
-    assert contents(out) == contents(lab) and jobs.verify(out, env=s3.env).returncode == 0
+    assert contents(out) == contents(lab) and jobs.verify(out).returncode == 0

@@ -80,7 +80,7 @@ def whole(jobs, undisturbed, contents) -> Callable[..., None]:
         made, expected = contents(place), contents(undisturbed)
         assert sorted(made) == sorted(expected)
         assert [key for key in made if made[key] != expected[key]] == []
-        checked = jobs.verify(place, env=env)
+        checked = jobs.run("verify.py", place, env=env)
         assert checked.returncode == 0, checked.stdout
         if isinstance(place, Path):
             assert len([path for path in place.rglob("*") if path.is_file()]) == len(made) + 1
@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_what_is_stored_and_failed_units_wait_for_retry_failed(jobs
     assert "Traceback" not in err
     kept = moments(place)
     assert kept and not (place / "record.json").exists()
-    assert jobs.verify(place).returncode == 2
+    assert jobs.run("verify.py", place).returncode == 2
 
     last = UNITS - 1
     assert last not in committed(place)

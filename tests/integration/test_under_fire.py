@@ -247,7 +247,7 @@ def test_generate(s3, jobs, cluster, contents):
         assert reader.failure is None and not reader.is_alive()
         assert reader.seen.missing == reader.seen.damaged == []
         assert contents(place) == contents(calm)
-        assert jobs.verify(place, env=s3.env).returncode == 0
+        assert jobs.verify(place).returncode == 0
         begin = f"/set{run}/images/P"
         stored = [path for path, status in s3.requests(bucket) if status == 200 and path.startswith(begin)]
         assert len(set(stored)) == IMAGES

@@ -161,10 +161,7 @@ def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, 
     look = EvaluateWorker(job.store, config.extractor, config.size, threads=1, earlier=None)
     for number, unit in enumerate([*units.real, *units.synthetic]):
         look(number, pickle.dumps(unit), TrainingImageIndex(pixels[0], range(12)), None)
-    sides = [
-        gather_features(job.store, side, np.arange(12), np.arange(12), ["normal"])[0].values
-        for side in (units.real, units.synthetic)
-    ]
+    sides = [gather_features(job.store, side, np.arange(12), {})[0].values for side in (units.real, units.synthetic)]
     assert frechet_distance(*sides) == pytest.approx(theirs, rel=1e-3)
     assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
     assert np.allclose(extractor.probabilities(sides[0][:2]).sum(axis=1), 1, atol=1e-5)

@@ -144,10 +144,10 @@ def test_a_set_that_does_not_say_its_view_has_no_accuracy_of_it_and_says_so(real
 def test_age_is_above_the_middle_of_the_training_patients(real, synthetic):
     ages = [[30, 70, 50, None] * (len(found.table) // 4) for found in (real, synthetic)]
     column = real.table.schema.get_field_index("age")
-    sets = [
+    aged = [
         replace(found, table=found.table.set_column(column, "age", [years]).cast(found.table.schema))
         for found, years in zip((real, synthetic), ages, strict=True)
     ]
-    found = label_attributes(*sets, CONFIG)
+    found = label_attributes(aged[0], aged[1], CONFIG)
     assert found.real.names == ("view PA", "sex M", "age above 50") and found.left_out == []
     assert np.array_equal(found.synthetic.values[:4, 2], [0, 1, 0, np.nan], equal_nan=True)

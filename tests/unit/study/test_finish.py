@@ -18,8 +18,8 @@ from tests.unit.study.conftest import evaluation_of, of_record
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
 
-def job(place: Path, real: CatalogSet, *others) -> StudyJob:
-    return prepare(open_store(str(place)), ALONE, real, *(others or (None, None)), None)
+def job(place: Path, real: CatalogSet, synthetic: CatalogSet | None = None, evaluation=None) -> StudyJob:
+    return prepare(open_store(str(place)), ALONE, real, synthetic, evaluation, None)
 
 
 def test_patients_are_spoken_of_where_they_are_known(real_set: CatalogSet, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from cxr.labs.gan.networks import sample
 @pytest.fixture
 def trainer(real):
     def make(**fields) -> Trainer:
-        return Trainer(GanConfig(**{"noise_dim": 4, "width": 8, "batch_size": 8, **fields}), *real.part("train"), 2)
+        pixels, classes = real.part("train")
+        return Trainer(GanConfig(**{"noise_dim": 4, "width": 8, "batch_size": 8, **fields}), pixels, classes, 2)
 
     return make
 
