@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxr.audit.attacked import AttackedModel, PairedPictures
 from cxr.audit.config import AuditConfig
+from cxr.audit.denoising import ModelErrors, load_model, measure_errors, score_pictures
 from cxr.audit.duplicates import (
     CopyTest,
     Detector,
@@ -31,16 +33,18 @@ from cxr.audit.judge import (
     NEAREST_QUESTION,
     NEAREST_RISKS,
     judge_copies,
+    judge_membership,
     judge_nearest,
     untestable,
 )
+from cxr.audit.membership import compare_members, split_halves
 from cxr.audit.planted import COPIES as KINDS
 from cxr.audit.results import AttackResult
 from cxr.audit.sets import RealPictures
 
 Advance = Callable[[int], object]
 Vectors = Callable[[np.ndarray], np.ndarray]  # float32 [N, d] of uint8 [N, S, S]
-NEAREST_STREAM, COPIES_STREAM = 0, 100  # of the random numbers of a seed; a test each from there on
+NEAREST_STREAM, COPIES_STREAM, PAIRS_STREAM, MEMBERSHIP_STREAM = 0, 100, 300, 301  # of random numbers of a seed
 PLANTED = ("the same", "blurred 3 px", "noise 20", "turned 10 degrees", "cropped 20 %", "half", "inverted", "mirrored")
 
 
@@ -144,3 +148,41 @@ def count_lookups(synthetic: int, real: RealPictures, config: AuditConfig) -> in
     test = len(real.rows("test"))
     calibrated = test + config.planted * len(PLANTED) if test >= controls_needed(config.false_alarms) else 0
     return synthetic + calibrated
+
+
+def attack_model(
+    model: AttackedModel, pictures: PairedPictures, pixels: np.ndarray, config: AuditConfig, advance: Advance
+) -> list[AttackResult]:
+    """Membership inference by each score.
+
+    Args:
+        pixels: uint8 [N, S, S], of the pictures.
+        advance: hears the pictures, each once for the base and once for the model.
+    """
+    errors: list[ModelErrors] = []
+    for tuned in (None, model.tuned):  # one after the other: two may not fit
+        captions = pictures.rows["caption"].to_pylist()
+        errors.append(measure_errors(load_model(model.base, tuned), pixels, captions, config.seed, advance))
+    return judge_scores_of_members(score_pictures(*errors), -errors[0].plain.mean(axis=1), pictures, config)
+
+
+def judge_scores_of_members(
+    scores: dict[str, np.ndarray], base: np.ndarray, pictures: PairedPictures, config: AuditConfig
+) -> list[AttackResult]:
+    """Of scores by name, each float [N].
+
+    Args:
+        base: the score of the base model alone, float [N].
+    """
+    rng = np.random.default_rng([config.seed, MEMBERSHIP_STREAM])
+    owners, member = pictures.owners, pictures.member
+    tested = ~member[owners]  # pictures
+    half = np.zeros(len(member), bool)
+    half[~member] = split_halves(pictures.strata[~member], rng)
+    of_base = compare_members(base, owners, member, config.resamples, rng)
+    results = []
+    for by, score in scores.items():
+        found = compare_members(score, owners, member, config.resamples, rng)
+        placebo = compare_members(score[tested], owners[tested], half, config.resamples, rng)
+        results.append(judge_membership(by, found, placebo, of_base, int(member.sum()), config))
+    return results

@@ -20,6 +20,17 @@ class AuditConfig(BaseModel):
     """Limit: a test whose result chance brings less often than this has found a leak."""
     false_alarms: float = Field(0.01, gt=0, le=0.1)
     """Share of pictures that are no copies above the threshold at which a picture is shown as one."""
+    max_auc: float = Field(0.6, gt=0.5, lt=1)
+    """Limit: a leak where training patients are told from test patients with an AUC whose lower bound is above; none
+    where the upper bound is below."""
+    max_tpr: float = Field(0.05, gt=0.01, lt=1)
+    """Limit: a leak where the lower bound of the share of training pictures told at 1 % false alarms is above."""
+    min_patients: int = Field(200, ge=10, le=100_000)
+    """Pairs of a training and a test patient that it takes to say that no leak was found in the model."""
+    max_patients: int = Field(400, ge=20, le=100_000)
+    """Pairs of patients that the model is asked about, at most."""
+    resamples: int = Field(2000, ge=100, le=100_000)
+    """Of patients, for an interval."""
     permutations: int = Field(2000, ge=100, le=100_000)
     """Times that it is decided anew who is a training patient; more than 1 / --max-p."""
     draws: int = Field(20, ge=1, le=1000)
@@ -33,12 +44,13 @@ class AuditConfig(BaseModel):
 
 
 def identity(
-    config: AuditConfig, extractor: str, real: str, synthetic: str, shown: np.ndarray | None
+    config: AuditConfig, extractor: str, real: str, synthetic: str, shown: np.ndarray | None, model: str | None
 ) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests of their content, and so is who was shown.
 
     Args:
         shown: bool [N], rows of the real set's patients that the generator was shown; None: not known.
+        model: digest of the fine-tuned model that is attacked; None: none is.
     """
     return {
         **config.model_dump(mode="json", exclude={"extractor"}),
@@ -46,4 +58,5 @@ def identity(
         "real": real,
         "synthetic": synthetic,
         "shown": None if shown is None else hashlib.sha256(np.packbits(shown).tobytes()).hexdigest(),
+        "model": model,
     }

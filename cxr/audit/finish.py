@@ -9,6 +9,7 @@ import pyarrow as pa
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT
+from cxr.audit.attacked import AttackedModel
 from cxr.audit.conduct import CopySearch
 from cxr.audit.config import AuditConfig, identity
 from cxr.audit.page import page, summarise
@@ -30,15 +31,17 @@ class AuditJob(Artifact):
     real: CatalogSet
     synthetic: CatalogSet
     shown: np.ndarray | None  # bool [N], rows of the real set's patients that the generator was shown; None: not known
+    attacked: AttackedModel | str  # or why none is
 
 
 def prepare(
     store: Store, config: AuditConfig, extractor_digest: str, real: CatalogSet, synthetic: CatalogSet,
-    shown: np.ndarray | None,
+    shown: np.ndarray | None, attacked: AttackedModel | str,
 ) -> AuditJob:  # fmt: skip
     """Nothing goes to the store yet. Raises `BadInput` where the place holds something else."""
-    recipe = identity(config, extractor_digest, real.digest, synthetic.digest, shown)
-    job = AuditJob(store, recipe, config, real, synthetic, shown)
+    model = attacked.tuned.digest if isinstance(attacked, AttackedModel) else None
+    recipe = identity(config, extractor_digest, real.digest, synthetic.digest, shown, model)
+    job = AuditJob(store, recipe, config, real, synthetic, shown, attacked)
     job.refuse_other()
     return job
 
@@ -66,7 +69,7 @@ def complete(
     return job.new_record(
         Made.of(objects),
         objects,
-        inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic")},
+        inputs={name: job.recipe[name] for name in ("extractor", "real", "synthetic", "model") if job.recipe[name]},
         seeds={"seed": job.config.seed},
         device=device,
         timings=timings,

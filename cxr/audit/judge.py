@@ -8,10 +8,22 @@ import numpy as np
 from cxr.audit.config import AuditConfig
 from cxr.audit.duplicates import POWER, CopyTest
 from cxr.audit.exchangeability import Flagged, NearestTest, Sides
-from cxr.audit.results import INFERENCE, LEAK, LINKABILITY, NO_LEAK, SINGLING_OUT, UNTESTED, AttackResult
+from cxr.audit.membership import Estimate, MembershipTest, detectable_auc
+from cxr.audit.results import (
+    INFERENCE,
+    LEAK,
+    LINKABILITY,
+    NO_LEAK,
+    SINGLING_OUT,
+    UNDECIDED,
+    UNTESTED,
+    AttackResult,
+    Verdict,
+)
 
 NEAREST, COPIES = "nearest patient, by {}", "near-duplicates, by {}"
-NEAREST_RISKS, COPIES_RISKS = (SINGLING_OUT, INFERENCE), (SINGLING_OUT,)
+MEMBERSHIP = "membership inference on the model"
+NEAREST_RISKS, COPIES_RISKS, MEMBERSHIP_RISKS = (SINGLING_OUT, INFERENCE), (SINGLING_OUT,), (INFERENCE,)
 NEAREST_QUESTION = (
     "Is the nearest patient of a synthetic picture a training patient more often than one of as many test patients who "
     "are like them in finding and view?"
@@ -19,10 +31,12 @@ NEAREST_QUESTION = (
 COPIES_QUESTION = (
     "Is a synthetic picture more like a training picture than those of test patients are, which can be copies of none?"
 )
+MEMBERSHIP_QUESTION = (
+    "Does the model denoise pictures of training patients better than those of test patients who are like them in "
+    "finding and view?"
+)
 NOT_YET = "this version does not have it yet"
 LATER = (
-    AttackResult("membership inference on the model", (INFERENCE,), UNTESTED, NOT_YET,
-               "Does the model's own error tell who was in its training?"),
     AttackResult("canaries: patients left in or out by a coin", (INFERENCE,), UNTESTED, NOT_YET,
                "How well can be guessed who was left in?"),
     AttackResult("re-identification", (LINKABILITY,), UNTESTED, NOT_YET,
@@ -109,6 +123,71 @@ def judge_copies(by: str, found: CopyTest, config: AuditConfig) -> AttackResult:
             "controls": levels.controls, "recall": {kind: one.above_threshold for kind, one in found.planted.items()},
         },
     )  # fmt: skip
+
+
+def untested_membership(reason: str) -> list[AttackResult]:
+    return [untestable(MEMBERSHIP, MEMBERSHIP_RISKS, MEMBERSHIP_QUESTION, reason)]
+
+
+def judge_membership(
+    by: str, found: MembershipTest, placebo: MembershipTest, base: MembershipTest, pairs: int, config: AuditConfig
+) -> AttackResult:
+    """Of membership inference by one score.
+
+    Args:
+        placebo: the same score, of one half of the test patients against the other.
+        base: the base model's error, of the same pictures; it was trained on neither side.
+        pairs: of patients, `membership.FEWEST` at least.
+    """
+    verdict, reason = decide_membership(found, placebo, base, pairs, config)
+    tpr = ""
+    if found.tpr is not None:
+        told = [f"{100 * value:.1f}" for value in (found.tpr.value, found.tpr.low, found.tpr.high)]
+        tpr = f"; {told[0]} % of the training pictures ({told[1]} to {told[2]}) are above what 1 % of others reach"
+    return AttackResult(
+        f"{MEMBERSHIP}, by {by}", MEMBERSHIP_RISKS, verdict, reason, MEMBERSHIP_QUESTION,
+        result=f"AUC {interval(found.auc)}{tpr}; placebo, test patients against test patients: AUC "
+               f"{interval(placebo.auc)}; by the error of the base, which saw neither: AUC {interval(base.auc)}",
+        limit=f"lower bound of the AUC above {config.max_auc:g}, or of the training pictures above "
+              f"{100 * config.max_tpr:g} %; no leak: upper bound of the AUC below {config.max_auc:g} with "
+              f"{config.min_patients} patients a side",
+        power=f"{pairs} patients a side: found {OFTEN} where the AUC is {detectable_auc(pairs, config.max_auc):.2f}",
+        metrics={
+            "auc": found.auc.value, "auc_low": found.auc.low, "auc_high": found.auc.high,
+            "tpr": found.tpr.value if found.tpr else None, "tpr_low": found.tpr.low if found.tpr else None,
+            "tpr_high": found.tpr.high if found.tpr else None, "patients_a_side": pairs,
+            "placebo_auc": placebo.auc.value, "placebo_low": placebo.auc.low, "placebo_high": placebo.auc.high,
+            "base_auc": base.auc.value, "base_low": base.auc.low, "base_high": base.auc.high,
+        },
+    )  # fmt: skip
+
+
+def decide_membership(
+    found: MembershipTest, placebo: MembershipTest, base: MembershipTest, pairs: int, config: AuditConfig
+) -> tuple[Verdict, str]:
+    """The verdict, and why it is none. Args as `judge_membership`."""
+    differing = [test.auc for test in (placebo, base) if tells_apart(test.auc, config.max_auc)]
+    if differing:
+        return UNTESTED, (
+            f"the placebo fails: patients whom the model never saw are told apart too (AUC {interval(differing[0])}), "
+            "so the parts of the real set differ by more than training"
+        )  # fmt: skip
+    if found.auc.low > config.max_auc or (found.tpr is not None and found.tpr.low > config.max_tpr):
+        return LEAK, ""
+    if pairs < config.min_patients:
+        return UNDECIDED, f"{pairs} patients a side are too few to rule a leak out; {config.min_patients} are needed"
+    if found.auc.high >= config.max_auc:
+        return UNDECIDED, f"the AUC may lie above {config.max_auc:g} or below; more test patients tell"
+    return NO_LEAK, ""
+
+
+def tells_apart(auc: Estimate, max_auc: float) -> bool:
+    """Whether one of the sides has higher scores, whichever."""
+    return auc.low > max_auc or auc.high < 1 - max_auc
+
+
+def interval(found: Estimate) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
 def finite(value: float) -> float | None:

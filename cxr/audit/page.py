@@ -1,6 +1,6 @@
 """An audit as one page for a data-protection officer."""
 
-from cxr.audit.results import LEAK, NO_LEAK, RISKS, Audit, Pair
+from cxr.audit.results import LEAK, RISKS, UNTESTED, Audit, Pair
 from cxr.report.pages import Table, render
 
 TITLE = "Is it safe to share? What attacks on this set got"
@@ -34,7 +34,7 @@ def summarise(found: Audit) -> list[str]:
     lines = []
     for risk, verdict in found.risks.items():
         by = [test.name for test in found.tests if risk in test.risks and test.verdict == verdict]
-        how = f" by: {'; '.join(by)}" if verdict in (LEAK, NO_LEAK) else ", because no test of it could be made"
+        how = f" by: {'; '.join(by)}" if verdict != UNTESTED else ", because no test of it could be made"
         lines.append(f"{risk[:1].upper()}{risk[1:]}: {verdict}{how}.")
     return lines
 
@@ -55,12 +55,12 @@ def risks_table(found: Audit) -> Table:
 
 def tests_table(found: Audit) -> Table:
     """The tests that were made."""
-    rows = [[test.name, test.verdict, test.result, test.limit, test.power] for test in found.tests if test.result]
+    rows = [[test.name, test.decision, test.result, test.limit, test.power] for test in found.tests if test.result]
     return ["test", "verdict", "result", "limit", "power"], rows
 
 
 def missing_table(found: Audit) -> Table:
-    rows = [[test.name, test.question, test.decision] for test in found.tests if test.reason]
+    rows = [[test.name, test.question, test.decision] for test in found.tests if test.verdict == UNTESTED]
     return ["test", "what it would ask", "why there is no answer"], rows
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["leak found", "no leak found at this power", "not tested"]
+Verdict = Literal["leak found", "not decided at this power", "no leak found at this power", "not tested"]
 LEAK: Verdict = "leak found"
+UNDECIDED: Verdict = "not decided at this power"
 NO_LEAK: Verdict = "no leak found at this power"
 UNTESTED: Verdict = "not tested"
 
@@ -27,7 +28,7 @@ class AttackResult:
     name: str
     risks: tuple[str, ...]
     verdict: Verdict
-    reason: str  # why it was not tested; empty if it was
+    reason: str  # why it was not tested or not decided; else empty
     question: str
     result: str = ""
     limit: str = ""
@@ -92,7 +93,8 @@ class Audit:
 
 def join_verdicts(tests: Sequence[AttackResult]) -> Verdict:
     """The worst that any test found."""
-    return next((verdict for verdict in (LEAK, NO_LEAK) if any(test.verdict == verdict for test in tests)), UNTESTED)
+    order = (LEAK, UNDECIDED, NO_LEAK)
+    return next((verdict for verdict in order if any(test.verdict == verdict for test in tests)), UNTESTED)
 
 
 def encode(content: dict[str, Any]) -> bytes:

@@ -106,6 +106,10 @@ class DiffusionModel(Protocol):
             states: of `encode_texts`.
         """
 
+    def predict_clean_noise(self, moments: "Tensor", states: "Tensor") -> "Tensor":
+        """The noise that is seen at the first time step in latents without any, the means of moments: float32
+        [B, C, h, w]. Args as `denoising_errors`."""
+
     def save(self, config: AdapterConfig, folder: Path) -> None:
         """Writes what `generate` takes: a folder in float32 for `--model`, or LoRA files for `--lora`."""
 

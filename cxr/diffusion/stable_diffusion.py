@@ -142,13 +142,26 @@ class StableDiffusion(DiffusionModel):
         self, moments: "Tensor", draw: "Tensor", noise: "Tensor", times: "Tensor", states: "Tensor"
     ) -> "Tensor":
         """Of the noise (arXiv:2006.11239, eq. 14) or the velocity (arXiv:2202.00512, app. D)."""
-        unet, (mean, std) = self.pipe.unet, moments.unbind(1)
+        mean, std = moments.unbind(1)
         latents = (mean + std * draw) * self.pipe.vae.config.scaling_factor
         epsilon = self.noising.config.prediction_type == "epsilon"
         target = noise if epsilon else self.noising.get_velocity(latents, noise, times)
         noisy = self.noising.add_noise(latents, noise, times)
-        predicted = unet(noisy.to(unet.dtype), times, states.to(unet.dtype)).sample
-        return (predicted.float() - target).square().mean(dim=(1, 2, 3))
+        return (self.predict(noisy, times, states) - target).square().mean(dim=(1, 2, 3))
+
+    def predict_clean_noise(self, moments: "Tensor", states: "Tensor") -> "Tensor":
+        """Of a velocity v the noise is sigma x + alpha v (arXiv:2202.00512, app. D)."""
+        latents = moments[:, 0] * self.pipe.vae.config.scaling_factor
+        predicted = self.predict(latents, states.new_zeros(len(latents)).long(), states)
+        if self.noising.config.prediction_type == "epsilon":
+            return predicted
+        kept = self.noising.alphas_cumprod[0].item()
+        return (1 - kept) ** 0.5 * latents + kept**0.5 * predicted
+
+    def predict(self, latents: "Tensor", times: "Tensor", states: "Tensor") -> "Tensor":
+        """What the UNet says, float32 [B, C, h, w]."""
+        unet = self.pipe.unet
+        return unet(latents.to(unet.dtype), times, states.to(unet.dtype)).sample.float()
 
     def save(self, config: AdapterConfig, folder: Path) -> None:
         from cxr.diffusion.adapters import save_lora

@@ -12,6 +12,7 @@ from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.audit.config import AuditConfig
+from cxr.errors import BadInput
 from cxr.progress import note, progress
 from cxr.store import open_store
 from cxr.weights import check_extractor_spec
@@ -42,15 +43,20 @@ class Args:
     out: str
     """Where the audit goes, a folder or s3://...; it shows real pictures and names patients, so keep it."""
     model: str | None = None
-    """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
+    """The fine-tuned model that --synthetic was made with, to attack it too; several, separated by commas, only tell
+    whom they saw where this machine does not know it."""
+    base: str | None = None
+    """The base that --model was fine-tuned from, where it is not tiny: as `cxr finetune --model` had it."""
 
 
 def main(args: Args) -> int:
-    """Attack a synthetic set: does it show who was in the training data? Each test states its power and a limit.
+    """Attack a synthetic set, and its model: do they show who was in the training data? Each test has power and limit.
 
     The audit shows real pictures and names patients. What can be passed on is its summary.json.
     """
     start = time.monotonic()
+    if args.base is not None and args.model is None:
+        raise BadInput("--base is of --model; give the model that was fine-tuned from it too")
     config = args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})
     places = [open_store(uri) for uri in (args.real, args.synthetic, args.out)]
     places[2].check()
@@ -68,8 +74,10 @@ def main(args: Args) -> int:
     shown = find_shown(read_lineage(synthetic.record.metrics), real.table, lists)
     digest = resolve_extractor(config.extractor).digest
     from cxr.audit import finish  # heavy: only for input that can be used
+    from cxr.audit.attacked import find_attacked
 
-    job = finish.prepare(places[2], config, digest, real, synthetic, shown)
+    attacked = find_attacked(args.model, args.base, real, synthetic, lists)
+    job = finish.prepare(places[2], config, digest, real, synthetic, shown, attacked)
     note(generator)
     if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
@@ -106,6 +114,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
         attacks, nearest = compare_patients(synthetic, real, config, extractor)
         searches = search_for_copies(synthetic, real, config)
         attacks += [search.result for search in searches]
+    attacks += infer_membership(job)
     ids = job.synthetic.table["image_id"].to_pylist()
     pairs, drawn = choose_pairs(searches, synthetic, ids, real, config.shown)
     found = Audit(
@@ -115,6 +124,29 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
     )  # fmt: skip
     table = finish.pictures_table(job, real, nearest, searches)
     return finish.complete(job, found, table, drawn, extractor.device, {"total": time.monotonic() - start})
+
+
+def infer_membership(job: "AuditJob") -> "list[AttackResult]":
+    """The attack on the model, if there is one that can be attacked."""
+    import numpy as np
+
+    from cxr.audit.attacked import choose_pairs
+    from cxr.audit.conduct import PAIRS_STREAM, attack_model
+    from cxr.audit.judge import untested_membership
+    from cxr.audit.membership import FEWEST
+    from cxr.data.catalog import read_images
+
+    model, config = job.attacked, job.config
+    if isinstance(model, str):
+        return untested_membership(model)
+    pictures = choose_pairs(model.rows, config.max_patients, np.random.default_rng([config.seed, PAIRS_STREAM]))
+    if (pairs := int(pictures.member.sum())) < FEWEST:
+        return untested_membership(
+            f"only {pairs} training patients have a test patient like them in finding and view; {FEWEST} are needed"
+        )
+    pixels = read_images(job.real.store, pictures.rows, model.size)
+    with progress("membership", 2 * len(pixels), "pictures") as advance:
+        return attack_model(model, pictures, pixels, config, advance)
 
 
 def compare_patients(

@@ -15,7 +15,7 @@ from tests.unit.audit.conftest import TEST, TRAIN, VALIDATION
 from tests.words import parse_options
 
 FEW = {"false_alarms": 0.1, "permutations": 200, "planted": 5, "shown": 4, "size": 128}
-LATER = ["membership", "canaries", "re-identification", "differential privacy"]
+LATER = ["canaries", "re-identification", "differential privacy"]
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +137,7 @@ def test_without_patients_or_a_test_part_it_says_why_nothing_was_tested(job, set
         ("real", "placebo", {"max_p": 0}, "--max-p '0.0'"),
         ("real", "placebo", {"recipe": "tinny"}, "did you mean tiny"),
         ("real", "placebo", {"model": "{real}"}, r"--model .*: no lineage\.json there"),
+        ("real", "placebo", {"base": "tiny"}, "--base is of --model"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_nothing_is_written(job, sets, tmp_path, real, synthetic, options, line):
