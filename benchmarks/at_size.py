@@ -173,7 +173,7 @@ def store_pictures(count: int, folder: Path) -> None:
     ready = pickle.loads((folder / "job").read_bytes())
     work = job.IngestWorker(ready.store, ready.config, ready.vocabulary.findings)
     for unit in range(ready.units):
-        work(unit, job.unit_path(folder, unit).read_bytes())
+        work(unit, ready.read_rows(unit))
 
 
 def complete(count: int, folder: Path) -> None:

@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as listed, cluster.session(2):
         rows = SOURCES[kind](place, SourceOptions(size=config.size, notes=lambda line: None))
         ready = job.prepare(open_store(f"{listed}/set"), config, rows, Path(listed))
-        units = [(unit, job.unit_path(ready.folder, unit).read_bytes()) for unit in range(ready.units)]
+        units = [(unit, ready.read_rows(unit)) for unit in range(ready.units)]
         for turn in range(TURNS):
             for readers in (1, 2) if turn % 2 else (2, 1):
                 seconds_an_image[readers].append(1 / pace(units, config, readers))

@@ -63,7 +63,7 @@ class Labels:
     @property
     def known(self) -> bool:
         """Whether they say anything."""
-        return self != Labels()
+        return bool(self.present or self.uncertain) or self.absent != ()
 
     @property
     def findings(self) -> tuple[str, ...]:

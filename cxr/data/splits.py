@@ -17,7 +17,7 @@ from cxr.prompts.lists import NO_FINDING
 PARTS = ("train", "validation", "test")
 Present = list[str] | tuple[str, ...]  # the findings of one row; none counts as `NO_FINDING`
 Label = str | tuple[str, str]  # what is balanced: a finding, or two on one picture
-Contents = dict[Hashable, Counter[Label]]  # by group, how much of each label it holds
+Contents = dict[Hashable, dict[Label, int]]  # by group, how much of each label it holds
 FINDING_WEIGHT = 4  # a picture of a finding counts as much as four of a pair
 SMALL_SHARE, SMALL_COUNT = 0.05, 50  # a validation part below either is called tiny
 NAMED_FINDINGS = 5  # that are not in every part, in a line
@@ -68,9 +68,9 @@ def split_by_group(
     Raises:
         BadInput: there are fewer groups than parts, or of a finding that excludes others.
     """
-    contents = _count_labels(findings, groups)
     shares = {part: share for part, share in zip(PARTS, fractions, strict=True) if share > 0}
-    _require_groups(contents, len(shares), exclusive)
+    _require_groups(findings, groups, len(shares), exclusive)
+    contents = _count_labels(findings, groups)
     part_of = _assign_groups(contents, shares, f"split {seed}")
     if exclusive:
         _require_every_finding(contents, part_of, shares)
@@ -83,7 +83,7 @@ def require_patients(findings: Sequence[Present], patient_ids: Sequence[str | No
     """`BadInput` if `split_by_group` would raise even without near-duplicates: too few patients, or of a finding."""
     groups = merge_groups(patient_ids, np.arange(len(findings))).tolist()
     try:
-        _require_groups(_count_labels(findings, groups), len(PARTS), exclusive)
+        _require_groups(findings, groups, len(PARTS), exclusive)
     except BadInput as error:
         if max(Counter(filter(None, patient_ids)).values(), default=0) < len(PARTS):
             raise
@@ -113,17 +113,23 @@ def describe_missing_findings(
 
 
 def _count_labels(findings: Sequence[Present], groups: Sequence[Hashable]) -> Contents:
+    """Where a row shows several findings, each group's labels are in an order that is not the rows'."""
+    counts: dict[tuple[str, ...], dict[Label, int]] = {}  # of equal rows once
     contents: Contents = {}
-    for present, group in zip(findings, groups, strict=True):
-        found = contents.setdefault(group, Counter())
-        for finding in present or (NO_FINDING,):
-            found[finding] += FINDING_WEIGHT
-        found.update(combinations(sorted(present), 2))
-    if all(len(present) < 2 for present in findings):
+    for present, group in zip(map(tuple, findings), groups, strict=True):
+        if present not in counts:
+            pairs = combinations(sorted(present), 2)
+            counts[present] = {**dict.fromkeys(present or (NO_FINDING,), FINDING_WEIGHT), **dict.fromkeys(pairs, 1)}
+        found = contents.setdefault(group, {})
+        for label, count in counts[present].items():
+            found[label] = found.get(label, 0) + count
+    if all(len(present) < 2 for present in counts):
         return contents
+    order = {label: n for n, label in enumerate(sorted({label for one in counts.values() for label in one}, key=repr))}
     return {
-        group: Counter(dict(sorted(found.items(), key=str))) for group, found in contents.items()
-    }  # any rows' order
+        group: {label: found[label] for label in sorted(found, key=order.__getitem__)}
+        for group, found in contents.items()
+    }
 
 
 def _groups_by_finding(contents: Mapping[Hashable, Iterable[Label]]) -> dict[str, list[Hashable]]:
@@ -136,17 +142,21 @@ def _groups_by_finding(contents: Mapping[Hashable, Iterable[Label]]) -> dict[str
     return showing
 
 
-def _require_groups(contents: Contents, parts: int, exclusive: bool) -> None:
-    for finding, groups in sorted(_groups_by_finding(contents).items()) if exclusive else ():
-        if len(groups) < parts:
+def _require_groups(findings: Sequence[Present], groups: Sequence[Hashable], parts: int, exclusive: bool) -> None:
+    classes: dict[str, set[Hashable]] = {}
+    for present, group in zip(findings, groups, strict=True) if exclusive else ():
+        for finding in present or (NO_FINDING,):
+            classes.setdefault(finding, set()).add(group)
+    for finding in sorted(classes):
+        if len(classes[finding]) < parts:
             raise BadInput(
-                f"finding {finding!r} has images of {_count_patients(len(groups))} (near-duplicates count as one); "
-                f"a split into {parts} parts needs at least {parts}; add patients, or leave the finding out"
+                f"finding {finding!r} has images of {_count_patients(len(classes[finding]))} (near-duplicates count as "
+                f"one); a split into {parts} parts needs at least {parts}; add patients, or leave the finding out"
             )
-    if len(contents) < parts:
+    if (count := len(set(groups))) < parts:
         raise BadInput(
-            f"there are images of {_count_patients(len(contents))} (near-duplicates count as one); a split into "
-            f"{parts} parts needs at least {parts}; add patients"
+            f"there are images of {_count_patients(count)} (near-duplicates count as one); a split into {parts} parts "
+            f"needs at least {parts}; add patients"
         )
 
 
@@ -171,16 +181,15 @@ def _assign_groups(contents: Contents, shares: dict, salt: str) -> dict:
     total: Counter[Label] = Counter()
     for found in drawn.values():
         total.update(found)
-    assigned: dict = {part: Counter() for part in shares}
+    assigned: dict = {part: dict.fromkeys(total, 0) for part in shares}
+    missing: dict = {part: dict.fromkeys(total, share) for part, share in shares.items()}  # of all there is
     part_of: dict = {}
 
     def assign(group: Hashable, part: Hashable) -> None:
         part_of[group] = part
-        assigned[part].update(drawn[group])
-
-    def missing_share(part: Hashable, group: Hashable) -> float:
-        share, there = shares[part], assigned[part]
-        return sum(n * (share - there[label] / total[label]) for label, n in drawn[group].items())
+        for label, count in drawn[group].items():
+            assigned[part][label] += count
+            missing[part][label] = shares[part] - assigned[part][label] / total[label]
 
     showing = _groups_by_finding(drawn)
     for finding in sorted(showing, key=lambda finding: (total[finding], finding)):
@@ -189,9 +198,10 @@ def _assign_groups(contents: Contents, shares: dict, salt: str) -> dict:
         for part in shares:
             if part in largest and not assigned[part][finding] and (group := next(unassigned, None)) is not None:
                 assign(group, part)
-    for group in drawn:
+    for group, found in drawn.items():
         if group not in part_of:
-            assign(group, max(shares, key=lambda part: missing_share(part, group)))
+            counts = found.items()
+            assign(group, max(shares, key=lambda part: sum([n * missing[part][label] for label, n in counts])))
     return part_of
 
 

@@ -5,9 +5,11 @@ import hashlib
 import json
 import pickle
 import socket
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +50,14 @@ from cxr.store import Store, json_lines
 from cxr.tables import batched
 
 REJECTED_KEY = "rejected.jsonl"
+UNITS = "units.pickle"  # of the job's folder
 TOLD_REASONS = 3
 PLANNED_AT_ONCE = 1 << 13  # rows
 
 _AS_IN_CATALOG = (*LISTS, "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
 ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, _AS_IN_CATALOG), ("mark", pa.string())])
+IDENTIFIED = [name for name in ROWS.names if name not in (*LISTS, "mark")]
+TO_JSON = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class IngestJob(Artifact):
 
     config: IngestConfig
     vocabulary: Vocabulary
-    folder: Path  # on this machine: the plan, and a file of pickled rows for each unit
+    folder: Path  # on this machine: the plan, and the units' pickled rows one after another
+    starts: Sequence[int]  # where in their file each unit's rows begin, and the last ones end
     images: int
     marks: str  # digest of all rows' marks
 
@@ -79,6 +85,13 @@ class IngestJob(Artifact):
     @property
     def content_digest(self) -> str:
         return content_digest(self.recipe, self.marks)
+
+    def read_rows(self, unit: int) -> bytes:
+        """Pickled, as `IngestWorker` takes them."""
+        start, end = self.starts[unit : unit + 2]
+        with (self.folder / UNITS).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
 
 
 def prepare(
@@ -96,18 +109,19 @@ def prepare(
     whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
     findings: set[str] = set()
     exclusive = True
-    rows, size = LabelledRows(rows), config.unit_images
-    with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan:
+    rows, size, starts = LabelledRows(rows), config.unit_images, array("q", [0])
+    with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan, (folder / UNITS).open("wb") as units:
         for group in batched(rows, size * max(1, PLANNED_AT_ONCE // size)):
             for row in group:
                 require_one_finding(row)
                 marks.update(f"{row.mark}\n".encode())
-                whole.update(json.dumps(identify_row(row), sort_keys=True).encode())
+                whole.update(TO_JSON.encode(identify_row(row)).encode())
                 findings.update(row.labels.findings)
                 exclusive = exclusive and row.exclusive
             plan.write_table(tabulate_rows(group))
             for start in range(0, len(group), size):
-                unit_path(folder, (images + start) // size).write_bytes(pickle.dumps(group[start : start + size]))
+                units.write(pickle.dumps(group[start : start + size]))
+                starts.append(units.tell())
             images += len(group)
     if (len(findings) < 2 and exclusive) or not findings:
         problem = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
@@ -120,31 +134,27 @@ def prepare(
         note(line)
     recipe = identity(config, whole.hexdigest())
     vocabulary = Vocabulary(tuple(sorted(findings)), exclusive)
-    job = IngestJob(store, recipe, config, vocabulary, folder, images, marks.hexdigest())
+    job = IngestJob(store, recipe, config, vocabulary, folder, starts, images, marks.hexdigest())
     job.refuse_other()
     return job
 
 
 def tabulate_rows(rows: Sequence[SourceRow]) -> pa.Table:
     """As the plan has them."""
-    columns = {name: [getattr(row.labels if name in LISTS else row, name) for row in rows] for name in ROWS.names}
-    return pa.table(columns, ROWS)
+    places = {name: f"labels.{name}" if name in LISTS else name for name in ROWS.names}
+    return pa.table({name: list(map(attrgetter(place), rows)) for name, place in places.items()}, ROWS)
 
 
 def identify_row(row: SourceRow) -> dict[str, Any]:
     """What the recipe's digest is over; where findings exclude each other as in version 0.1."""
     labels = {"finding": row.finding} if row.exclusive else {name: getattr(row.labels, name) for name in LISTS}
     boxes = {"boxes": [asdict(box) for box in row.boxes]} if row.boxes else {}
-    return labels | boxes | {name: getattr(row, name) for name in ROWS.names if name not in (*LISTS, "mark")}
+    return labels | boxes | {name: getattr(row, name) for name in IDENTIFIED}
 
 
 def content_digest(recipe: dict[str, Any], marks: str) -> str:
     """A digest that is another one where the source has other content under the same names, as the recipe's is not."""
     return recipe_digest({**recipe, "marks": marks})
-
-
-def unit_path(folder: Path, unit: int) -> Path:
-    return folder / f"{unit:08d}.pickle"
 
 
 def read_finished_set(job: IngestJob) -> Record | None:

@@ -97,7 +97,7 @@ def ingest_units(ready: "IngestJob", workers: int | None) -> None:
     pending, watch = job.begin(ready)
     if not pending:
         return
-    units = ((unit, job.unit_path(ready.folder, unit).read_bytes()) for unit in pending)
+    units = ((unit, ready.read_rows(unit)) for unit in pending)
     done_before = max(0, ready.images - len(pending) * ready.config.unit_images)
     with cluster.session(workers or 0), progress("ingest", ready.images, "images", done_before) as advance:
         work = job.IngestWorker(ready.store, ready.config, ready.vocabulary.findings)

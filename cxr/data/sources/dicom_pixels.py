@@ -31,8 +31,9 @@ MIN_INSIDE, MIN_INSIDE_OFF_CENTRE = 0.01, 0.5
 BLACK, WHITE = 0.02, 0.98  # shades beyond which count as the one and the other
 
 
-def read_picture(path: Path) -> Pixels:
+def read_picture(file: Path | str) -> Pixels:
     """A file of any format: the bytes of a picture, or the pixels of a DICOM file. Raises as `load_dicom`."""
+    path = Path(file)
     data = read_file(path)
     return load_dicom(path) if data[128:132] == b"DICM" or path.suffix.casefold() in DICOM_SUFFIXES else data
 

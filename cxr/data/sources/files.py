@@ -29,10 +29,10 @@ def read_file(path: Path) -> bytes:
         raise RejectedImage(f"cannot be read: {error.strerror or 'input/output error'}") from None
 
 
-def file_mark(*paths: Path) -> str:
+def file_mark(*paths: Path | str) -> str:
     """The files' mark as rows have it: a digest of their sizes and times; none if one cannot be found."""
     try:
-        found = [path.stat() for path in paths]
+        found = list(map(os.stat, paths))
     except (OSError, ValueError):
         return ""
     return hashlib.sha256(str([(one.st_size, one.st_mtime_ns) for one in found]).encode()).hexdigest()[:16]

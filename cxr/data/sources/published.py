@@ -2,11 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
 
 from cxr.data.boxes import Box
 from cxr.data.labels import Labels, merge_readings
@@ -21,7 +20,7 @@ from cxr.data.sources.layouts import LAYOUTS, Boxes, FolderLayout, Join, Layout,
 from cxr.data.sources.row import SourceOptions, SourceRow
 from cxr.data.sources.vocabulary import escape_unprintable, parse_age, parse_patient, parse_sex, parse_split
 from cxr.errors import BadInput
-from cxr.tables import Row, Schema, fold_column_name, is_missing_value, read_rows
+from cxr.tables import Row, Schema, fold_column_name, read_rows
 
 TABLE_SUFFIXES = (".csv", ".gz", ".txt")
 HUB_SUFFIXES = (".parquet", ".arrow")
@@ -53,34 +52,51 @@ def published_rows(kind: str, place: str, options: SourceOptions) -> Iterator[So
     yield from reader.source_rows(reader.keep_present(pictures))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Files:
     """All files below a folder, as paths from it."""
 
     root: Path
-    paths: frozenset[str]
-    tables: Mapping[str, list[str]]  # name -> paths
-    pictures: list[str]  # without masks and the like
+    paths: set[str] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
+    tables: dict[str, list[str]] = field(default_factory=dict)  # name -> paths
+    pictures: list[str] = field(default_factory=list)  # without masks and the like
 
     @classmethod
     def below(cls, root: Path) -> "_Files":
         """Raises `BadInput` for a folder that cannot be read; linked folders are not entered."""
+        files, folders = cls(root), [("", False)]
+        while folders:
+            folders += reversed(files._add_folder(*folders.pop()))
+        return files
 
-        def refuse(error: OSError) -> NoReturn:
-            raise unreadable_error(error, root)
+    def _add_folder(self, folder: str, auxiliary: bool) -> list[tuple[str, bool]]:
+        """Adds what lies in it; its folders, with a slash at the end, and whether they are of masks and the like."""
+        folders: list[tuple[str, bool]] = []
+        try:
+            with os.scandir(f"{self.root}/{folder}") as entries:
+                for entry in entries:
+                    name, linked = entry.name, entry.is_symlink()
+                    path = folder + name
+                    if entry.is_dir(follow_symlinks=False):
+                        if not is_system_folder(name):
+                            folders.append((f"{path}/", auxiliary or is_auxiliary_folder(name)))
+                    elif not name.startswith(".") and not (linked and Path(entry).is_dir()):
+                        self.paths.add(path)
+                        if linked:
+                            self.links.add(path)
+                        if name.endswith(TABLE_SUFFIXES):
+                            self.tables.setdefault(name, []).append(path)
+                        if not auxiliary and _suffix(name) in PICTURE_SUFFIXES:
+                            self.pictures.append(path)
+        except OSError as error:
+            raise unreadable_error(error, self.root) from None
+        return sorted(folders)
 
-        paths: list[str] = []
-        top = f"{str(root).rstrip('/')}/"
-        for parent, folders, names in os.walk(root, onerror=refuse):
-            folders[:] = sorted(name for name in folders if not is_system_folder(name))
-            start = f"{parent}/"[len(top) :]
-            paths += [start + name for name in names if not name.startswith(".")]
-        tables: dict[str, list[str]] = {}
-        for path in paths:
-            if path.endswith(TABLE_SUFFIXES):
-                tables.setdefault(path.rpartition("/")[2], []).append(path)
-        pictures = [path for path in paths if _suffix(path) in PICTURE_SUFFIXES and not _is_auxiliary(path)]
-        return cls(root, frozenset(paths), tables, pictures)
+    def require_file(self, path: str) -> str:
+        """The whole path; of a link, `BadInput` if it leads outside."""
+        file = f"{self.root}/{path}"
+        return str(require_below(Path(file), self.root, path)) if path in self.links else file
 
     def find_table(self, table: Table) -> Path | None:
         """The file that lies highest; `BadInput` where two do."""
@@ -101,20 +117,13 @@ class _Files:
 
 
 def _suffix(path: str) -> str:
-    name = path.rpartition("/")[2]
-    return f".{name.rpartition('.')[2].casefold()}" if "." in name else ""
+    start = path.rfind(".")
+    return path[start:].casefold() if start > path.rfind("/") else ""
 
 
 def _stem(name: str) -> str:
     """The name without a picture's suffix; other points belong to it."""
     return name[: -len(suffix)] if (suffix := _suffix(name)) in PICTURE_SUFFIXES else name
-
-
-def _is_auxiliary(path: str) -> bool:
-    return any(map(_auxiliary, path.split("/")[:-1]))
-
-
-_auxiliary = lru_cache(maxsize=1 << 16)(is_auxiliary_folder)
 
 
 def _find_layout(kind: str, files: _Files) -> Layout | FolderLayout:
@@ -144,12 +153,12 @@ class _SetReader:
     layout: Layout
     files: _Files
     options: SourceOptions
-    gaps: MissingValues = field(default_factory=MissingValues)
+    _described: dict[tuple[object, ...], tuple] = field(default_factory=dict)  # equal cells are read once
 
     def read_pictures(self) -> dict[str, _Picture]:
         layout = self.layout
         lookups = [lookup for join in layout.joins if (lookup := self._read_join(join))]
-        labels, key_of = LabelReader(layout.labels), _template(layout.picture)
+        labels, name_of = LabelReader(layout.labels), _template(layout.picture)
         find = _find_by_path(self.files, layout) if layout.by_path else _find_by_name(self.files)
         elsewhere = {column for join in layout.joins for column in join.columns}
         required: list[Sequence[str]] = [(column,) for column in _columns(layout.picture)]
@@ -158,9 +167,9 @@ class _SetReader:
         pictures: dict[str, _Picture] = {}
 
         def read(row: Row, split: str) -> None:
-            for key, columns, cells in lookups:
-                row |= dict(zip(columns, cells.get(row[key], ()), strict=False))
-            name = key_of(row)
+            for column, cells in lookups:
+                row |= cells.get(row[column], {})
+            name = name_of(row)
             key = _stem(name)
             found = labels.read(row)
             if key not in pictures:
@@ -181,26 +190,41 @@ class _SetReader:
         return pictures
 
     def _picture(self, row: Row, path: str | None, name: str, labels: Labels, split: str) -> _Picture:
-        layout, codes = self.layout, self.layout.codes
-        patient = read_cell(row, fold_column_name(layout.patient), self.gaps) if layout.patient else ""
+        layout = self.layout
+        patient = _first_cell(row, layout.patient)
         if layout.patient_pattern and (found := re.search(layout.patient_pattern, name)):
             patient = found[1]
-        view = layout.only_view or _coded(row, layout.view, codes.get("view", {}))
-        age = parse_age(_coded(row, layout.age, codes.get("age", {})))
-        split = split or (_coded(row, (layout.split,), codes.get("split", {})) if layout.split else "")
-        return _Picture(
-            path, labels, patient or None, view or None, parse_sex(_coded(row, layout.sex, {})),
-            _age_at(row, *layout.born) if layout.born else age, parse_split(split),
-        )  # fmt: skip
+        cells = (split, *map(row.get, self._described_by))
+        described = self._described.get(cells)
+        if described is None:
+            described = self._described[cells] = self._describe(row, split)
+        return _Picture(path, labels, patient or None, *described)
+
+    def _describe(self, row: Row, split: str) -> tuple[str | None, str | None, int | None, str | None]:
+        """View, sex, age and split."""
+        layout = self.layout
+
+        def coded(what: str, *columns: str) -> str:
+            cell = _first_cell(row, *columns)
+            return layout.codes.get(what, {}).get(cell, cell)
+
+        view = layout.only_view or coded("view", *layout.view)
+        age = _age_at(row, *layout.born) if layout.born else parse_age(coded("age", *layout.age))
+        split = split or coded("split", layout.split)
+        return view or None, parse_sex(coded("sex", *layout.sex)), age, parse_split(split)
+
+    @cached_property
+    def _described_by(self) -> tuple[str, ...]:
+        """The columns that `_describe` reads."""
+        layout = self.layout
+        return _folded(filter(None, (*layout.view, *layout.sex, *layout.age, *(layout.born or ()), layout.split)))
 
     def _main_columns(self) -> tuple[str, ...]:
         """All that the first table is read for, the picture's first column first."""
         layout = self.layout
-        named = (
-            *layout.labels.columns, layout.patient, *layout.view, *layout.sex, *layout.age, *(layout.born or ()),
-            layout.split, *(join.key for join in layout.joins),
-        )  # fmt: skip
-        return tuple(dict.fromkeys((*_columns(layout.picture), *_folded(filter(None, named)))))
+        named = (*layout.labels.columns, layout.patient, *(join.key for join in layout.joins))
+        columns = (*_columns(layout.picture), *_folded(filter(None, named)), *self._described_by)
+        return tuple(dict.fromkeys(columns))
 
     def _read_table(
         self, path: Path, columns: tuple[str, ...], required: Sequence[Sequence[str]], read: Callable[[Row], object]
@@ -226,21 +250,21 @@ class _SetReader:
         except OSError as error:
             raise BadInput(f"{path}: cannot be read: {error.strerror or 'input/output error'}") from None
 
-    def _read_join(self, join: Join) -> tuple[str, tuple[str, ...], dict[object, tuple[object, ...]]] | None:
-        """The key and the columns as rows have them, and the cells by key; None for a table that is not there."""
+    def _read_join(self, join: Join) -> tuple[str, dict[object, Row]] | None:
+        """The key as rows have it, and the other columns by key; None for a table that is not there."""
         path = self.files.require_table(join.table, self.layout)
         if path is None:
             return None
         key, *columns = _folded((join.key, *join.columns))
-        kept: dict[object, tuple[object, ...]] = {}
-        same: dict[tuple[object, ...], tuple[object, ...]] = {}  # equal cells are kept once
+        kept: dict[object, Row] = {}
+        same: dict[tuple[object, ...], Row] = {}  # equal cells are kept once
 
         def read(row: Row) -> None:
-            cells = tuple(map(row.get, columns))
-            kept[row[key]] = same.setdefault(cells, cells)
+            name = row.pop(key)
+            kept[name] = same.setdefault(tuple(row.values()), row)
 
         self._read_table(path, (key, *columns), [(column,) for column in (join.key, *join.columns)], read)
-        return key, tuple(columns), kept
+        return key, kept
 
     def add_splits(self, pictures: dict[str, _Picture]) -> None:
         """Sets the parts of the official lists; `BadInput` for unknown pictures and those in two parts."""
@@ -288,7 +312,7 @@ class _SetReader:
         found: list[tuple[str, Box]] = []
 
         def read(row: Row) -> None:
-            cells = [read_cell(row, column, self.gaps) for column in columns]
+            cells = [_first_cell(row, column) for column in columns]
             if not all(cells):
                 return  # a row that says that there is none
             try:
@@ -297,8 +321,8 @@ class _SetReader:
                 raise BadInput(f"{', '.join(cells)!a} is no box; get the file again") from None
             if spec.corners:
                 width, height = width - x, height - y
-            name = spec.of or read_cell(row, finding, self.gaps)
-            who = read_cell(row, reader, self.gaps) if reader else ""
+            name = spec.of or _first_cell(row, finding)
+            who = _first_cell(row, reader)
             box = Box(spec.renamed.get(name, name), x, y, width, height, who or None, spec.side)
             found.append((_stem(str(row[picture]).strip()), box))
 
@@ -318,9 +342,9 @@ class _SetReader:
     def source_rows(self, pictures: list[_Picture]) -> Iterator[SourceRow]:
         layout = self.layout
         for picture in pictures:
-            path = require_file(self.files.root, str(picture.path))
+            path = self.files.require_file(str(picture.path))
             view, sex, age = picture.view, picture.sex, picture.age
-            if layout.header and path.suffix.casefold() in DICOM_SUFFIXES and (header := read_header(path)):
+            if layout.header and _suffix(path) in DICOM_SUFFIXES and (header := read_header(Path(path))):
                 view, sex, age = view or header.view, sex or header.sex, header.age if age is None else age
             yield SourceRow(
                 name=escape_unprintable(str(picture.path)), load=partial(read_picture, path), labels=picture.labels,
@@ -328,12 +352,6 @@ class _SetReader:
                 split=picture.split, source=layout.title, licence=layout.licence, mark=file_mark(path),
                 boxes=picture.boxes,
             )  # fmt: skip
-
-
-def require_file(root: Path, path: str) -> Path:
-    """The file; of a link, `BadInput` if it leads outside."""
-    file = root / path
-    return require_below(file, root, path) if file.is_symlink() else file
 
 
 def refuse_missing(missing: int, total: int, first: str, root: Path, where: str, options: SourceOptions) -> None:
@@ -396,22 +414,20 @@ def _find_by_path(files: _Files, layout: Layout) -> Callable[[str], str | None]:
     return find
 
 
-def _coded(row: Row, columns: tuple[str, ...], codes: Mapping[str, str]) -> str:
-    """The first cell that is not empty, as we call it."""
-    words = (_clean(str(row.get(fold_column_name(column)) or "")) for column in columns)
-    word = next(filter(None, words), "")
-    return codes.get(word, word)
+def _first_cell(row: Row, *columns: str) -> str:
+    """That is not empty."""
+    cells = (_clean(str(row.get(fold_column_name(column)) or ""), column) for column in columns if column)
+    return next(filter(None, cells), "")
 
 
 @lru_cache(maxsize=1 << 12)
-def _clean(cell: str) -> str:
-    text = cell.strip()
-    return "" if is_missing_value(text) else read_cell({"cell": text}, "cell", MissingValues())
+def _clean(cell: str, column: str) -> str:
+    return read_cell({column: cell.strip()}, column, MissingValues())
 
 
 def _age_at(row: Row, born: str, study: str) -> int | None:
     """Whole years, by the years alone."""
-    birth, day = (re.match(r"\d{4}", _clean(str(row.get(fold_column_name(column)) or ""))) for column in (born, study))
+    birth, day = (re.match(r"\d{4}", _first_cell(row, column)) for column in (born, study))
     return parse_age(str(int(day[0]) - int(birth[0]))) if birth and day else None
 
 
@@ -436,7 +452,7 @@ def _read_folders(layout: FolderLayout, files: _Files, options: SourceOptions) -
     if others := len(files.pictures) - len(found) - copies:
         options.notes(f"{others:,} pictures lie in no finding's folder and are left out")
     for (split, _, file), (path, finding) in sorted(found.items(), key=lambda item: item[1][0]):
-        file_path = require_file(files.root, path)
+        file_path = files.require_file(path)
         yield SourceRow(
             name=escape_unprintable(path), load=partial(read_picture, file_path), labels=Labels.only(finding),
             exclusive=layout.exclusive, patient_id=parse_patient(PurePosixPath(str(file)).name),

@@ -89,7 +89,7 @@ def prepare_ingest(store: LocalStore, seconds: float, folder: Path) -> Driver:
         pending, watch = job.begin(ready)
         take = job.IngestWorker(store, config, BINARY)
         for unit in pending:
-            watch.add(take(unit, job.unit_path(folder, unit).read_bytes()))
+            watch.add(take(unit, ready.read_rows(unit)))
         return finish.complete(ready, {"total": seconds}, lambda line: None)
 
     return Driver(ready, work)

@@ -68,7 +68,7 @@ def make(
     pending, watch = job.begin(ready)
     work = job.IngestWorker(ready.store, config, ready.vocabulary.findings)
     for unit in pending:
-        watch.add(work(unit, job.unit_path(folder, unit).read_bytes()))
+        watch.add(work(unit, ready.read_rows(unit)))
     return ready
 
 
