@@ -159,8 +159,9 @@ def test_an_evaluation_gives_pytorch_fids_number(weights, stored_set, tmp_path, 
     job = EvaluateJob(open_store(str(tmp_path / "out")), {"extractor": extractor.digest}, config, *sets)
     units = units_of(job)
     look = EvaluateWorker(job.store, config.extractor, config.size, threads=1, earlier=None)
+    index, predict = TrainingImageIndex(pixels[0], range(12)), lambda shown: np.ones((len(shown), 1))
     for number, unit in enumerate([*units.real, *units.synthetic]):
-        look(number, pickle.dumps(unit), TrainingImageIndex(pixels[0], range(12)), None)
+        look(number, pickle.dumps(unit), index, predict)
     sides = [gather_features(job.store, side, np.arange(12), {})[0].values for side in (units.real, units.synthetic)]
     assert frechet_distance(*sides) == pytest.approx(theirs, rel=1e-3)
     assert (extractor.name, extractor.dimension, extractor.classes) == ("inception, own weights", 2048, 1008)
