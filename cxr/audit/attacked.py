@@ -1,7 +1,9 @@
 """The fine-tuned model that is attacked: its weights, its base's, and the pictures and captions of its training."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +15,10 @@ from cxr.artifact.keys import PLAN_KEY
 from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.audit.membership import pair_patients
 from cxr.audit.sets import patient_strata, why_untestable
+from cxr.data.canaries import LEFT_OUT, draw_canaries
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import read_lineage
-from cxr.data.lineage_key import VARIABLE
+from cxr.data.lineage_key import VARIABLE, find_owner_key
 from cxr.data.lineage_lists import PatientLists, find_shown
 from cxr.diffusion.family import check_networks
 from cxr.errors import BadInput
@@ -32,16 +35,25 @@ class AttackedModel:
     base: Weights
     tuned: Weights  # a LoRA's file or a whole model's folder
     size: int  # px that it was trained at
-    rows: pa.Table  # of the real set's catalog, with `caption`; `split` is train or test as the training had it
+    rows: (
+        pa.Table
+    )  # of the real set's catalog, with `caption`; `split` is as the training had it: train, test, left out
+    canaries: Mapping[str, bool]  # patients of whom a coin left each in or out, and whether it did; of few models
 
 
 @dataclass(frozen=True)
-class PairedPictures:
-    """Pictures of pairs of patients: a training patient, and a test patient with the same finding and view."""
+class PatientPictures:
+    """Pictures of patients of whom some were trained on."""
 
     rows: pa.Table  # as in `AttackedModel`
     owners: np.ndarray  # int [N], the patient of each
     member: np.ndarray  # bool [P], a training patient
+
+
+@dataclass(frozen=True)
+class PairedPictures(PatientPictures):
+    """Of pairs of patients: a training patient, and a test patient with the same finding and view."""
+
     strata: np.ndarray  # str [P]
 
 
@@ -87,9 +99,9 @@ def find_attacked(
     if before is None or before.any():
         return "its base was trained on patients of --real too, or on some who are not known, so it is no reference"
     rows = read_rows(store, record, real, shown)
-    if set(rows["split"].to_pylist()) != {"train", "test"}:
+    if not {*rows["split"].to_pylist()} >= {"train", "test"}:
         return "the model was not trained on a patient whose name is known, or there is no test patient of its findings"
-    return AttackedModel(whole, tuned, record.recipe["size"], rows)
+    return AttackedModel(whole, tuned, record.recipe["size"], rows, find_canaries(rows, record.recipe))
 
 
 def find_base(spec: str | None, record: Record) -> Weights | str:
@@ -123,7 +135,39 @@ def read_rows(store: Store, record: Record, real: CatalogSet, shown: np.ndarray)
     table = table.set_column(table.schema.get_field_index("split"), "split", pa.array(parts.tolist(), pa.string()))
     table = table.append_column("caption", pa.array([row.get("caption") for row in planned], pa.string()))
     known = table["patient_id"].is_valid().to_numpy()
-    return table.filter(pa.array(known & (((parts == "train") & shown) | ((parts == "test") & ~shown))))
+    seen = ((parts == "train") & shown) | (((parts == "test") | (parts == LEFT_OUT)) & ~shown)
+    return table.filter(pa.array(known & seen))
+
+
+def find_canaries(rows: pa.Table, recipe: Mapping[str, Any]) -> Mapping[str, bool]:
+    """The canaries of a training with this recipe, by the owner's key, which tosses its coins again; none where it had
+    none.
+
+    Args:
+        rows: as in `AttackedModel`.
+
+    Raises:
+        BadInput: others were left out than the coins say.
+    """
+    key = find_owner_key()
+    if key is None or not recipe.get("canaries"):
+        return {}
+    patients: dict[str, set[str]] = {"train": set(), "test": set(), LEFT_OUT: set()}
+    for patient, part in zip(rows["patient_id"].to_pylist(), rows["split"].to_pylist(), strict=True):
+        patients[part].add(patient)
+    drawn = draw_canaries(patients["train"] | patients[LEFT_OUT], recipe["canaries"], recipe["seed"], key)
+    if {patient for patient, kept in drawn.items() if not kept} != patients[LEFT_OUT]:
+        raise BadInput(f"--model: its {PLAN_KEY} leaves out other canaries than recipe and key draw; restore it")
+    return drawn
+
+
+def choose_canaries(model: AttackedModel) -> PatientPictures:
+    """All pictures of the canaries."""
+    patients = sorted(model.canaries)
+    rows = model.rows.filter(pc.is_in(model.rows["patient_id"], pa.array(patients, pa.string())))
+    place = {patient: number for number, patient in enumerate(patients)}
+    owners = np.array([place[patient] for patient in rows["patient_id"].to_pylist()], int)
+    return PatientPictures(rows, owners, np.array([model.canaries[patient] for patient in patients], bool))
 
 
 def choose_pairs(rows: pa.Table, most: int, rng: np.random.Generator) -> PairedPictures:
@@ -132,6 +176,7 @@ def choose_pairs(rows: pa.Table, most: int, rng: np.random.Generator) -> PairedP
     Args:
         rows: as in `AttackedModel`.
     """
+    rows = rows.filter(pc.is_in(rows["split"], pa.array(["train", "test"])))
     patients, first, owners = np.unique(rows["patient_id"].to_pylist(), return_index=True, return_inverse=True)
     trained = pc.equal(rows["split"], "train").to_numpy()[first]
     strata = patient_strata(rows)[first]

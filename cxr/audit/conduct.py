@@ -1,13 +1,15 @@
 """All tests of an audit, one after the other, on pictures that are in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from cxr.audit.attacked import AttackedModel, PairedPictures
+from cxr.audit.attacked import AttackedModel, PairedPictures, PatientPictures, choose_canaries, choose_pairs
 from cxr.audit.config import AuditConfig
-from cxr.audit.denoising import ModelErrors, load_model, measure_errors, score_pictures
+from cxr.audit.denoising import PIA, PLAIN, RELATIVE, load_model, measure_errors, score_pictures
 from cxr.audit.duplicates import (
     CopyTest,
     Detector,
@@ -16,6 +18,7 @@ from cxr.audit.duplicates import (
     judge_scores,
     set_levels,
 )
+from cxr.audit.epsilon import guess_canaries
 from cxr.audit.exchangeability import (
     NearestTest,
     Neighbours,
@@ -32,19 +35,25 @@ from cxr.audit.judge import (
     NEAREST,
     NEAREST_QUESTION,
     NEAREST_RISKS,
+    judge_canaries,
     judge_copies,
     judge_membership,
     judge_nearest,
     untestable,
+    untested_canaries,
+    untested_membership,
 )
-from cxr.audit.membership import compare_members, split_halves
+from cxr.audit.membership import FEWEST, compare_members, split_halves
 from cxr.audit.planted import COPIES as KINDS
 from cxr.audit.results import AttackResult
 from cxr.audit.sets import RealPictures
 
 Advance = Callable[[int], object]
+Read = Callable[[pa.Table], np.ndarray]
+Follow = Callable[[int], AbstractContextManager[Advance]]
 Vectors = Callable[[np.ndarray], np.ndarray]  # float32 [N, d] of uint8 [N, S, S]
 NEAREST_STREAM, COPIES_STREAM, PAIRS_STREAM, MEMBERSHIP_STREAM = 0, 100, 300, 301  # of random numbers of a seed
+BASE = "base"  # its score
 PLANTED = ("the same", "blurred 3 px", "noise 20", "turned 10 degrees", "cropped 20 %", "half", "inverted", "mirrored")
 
 
@@ -150,39 +159,58 @@ def count_lookups(synthetic: int, real: RealPictures, config: AuditConfig) -> in
     return synthetic + calibrated
 
 
-def attack_model(
-    model: AttackedModel, pictures: PairedPictures, pixels: np.ndarray, config: AuditConfig, advance: Advance
-) -> list[AttackResult]:
-    """Membership inference by each score.
+def attack_model(model: AttackedModel, config: AuditConfig, read: Read, follow: Follow) -> list[AttackResult]:
+    """Membership inference by each score, and the guessing of canaries.
 
     Args:
-        pixels: uint8 [N, S, S], of the pictures.
-        advance: hears the pictures, each once for the base and once for the model.
+        read: pictures of rows of the real set, uint8 [N, S, S].
+        follow: begins to follow so many pictures.
     """
-    errors: list[ModelErrors] = []
-    for tuned in (None, model.tuned):  # one after the other: two may not fit
-        captions = pictures.rows["caption"].to_pylist()
-        errors.append(measure_errors(load_model(model.base, tuned), pixels, captions, config.seed, advance))
-    return judge_scores_of_members(score_pictures(*errors), -errors[0].plain.mean(axis=1), pictures, config)
+    pairs = choose_pairs(model.rows, config.max_patients, np.random.default_rng([config.seed, PAIRS_STREAM]))
+    canaries, enough = choose_canaries(model), pairs.member.sum() >= FEWEST
+    asked = [*([pairs] if enough else []), *([canaries] if model.canaries else [])]
+    scores = score_patients(model, asked, config, read, follow) if asked else []
+    if enough:
+        results = judge_pairs(scores[0], pairs, config)
+    else:
+        results = untested_membership(
+            f"only {pairs.member.sum()} training patients have a test patient like them in finding and view; {FEWEST} "
+            "are needed"
+        )
+    if not model.canaries:
+        return [*results, untested_canaries("the model was trained without (cxr finetune --canaries)")]
+    of_patients = np.bincount(canaries.owners, scores[-1][RELATIVE]) / np.bincount(canaries.owners)
+    return [*results, judge_canaries(guess_canaries(of_patients, canaries.member), config)]
 
 
-def judge_scores_of_members(
-    scores: dict[str, np.ndarray], base: np.ndarray, pictures: PairedPictures, config: AuditConfig
-) -> list[AttackResult]:
-    """Of scores by name, each float [N].
+def score_patients(
+    model: AttackedModel, asked: Sequence[PatientPictures], config: AuditConfig, read: Read, follow: Follow
+) -> list[dict[str, np.ndarray]]:
+    """Of each of these the scores by name, and the base's error with its sign turned: float [N]. Pictures that several
+    have are measured once."""
+    table = pa.concat_tables([pictures.rows for pictures in asked])
+    _, first, place = np.unique(table["image_id"].to_pylist(), return_index=True, return_inverse=True)
+    rows = table.take(pa.array(first))
+    pixels, captions, errors = read(rows), rows["caption"].to_pylist(), []
+    with follow(2 * len(rows)) as advance:
+        for tuned in (None, model.tuned):  # one after the other: two may not fit
+            errors.append(measure_errors(load_model(model.base, tuned), pixels, captions, config.seed, advance))
+    scores = {**score_pictures(*errors), BASE: -errors[0].plain.mean(axis=1)}
+    ends = np.cumsum([len(pictures.rows) for pictures in asked])
+    return [{by: score[part] for by, score in scores.items()} for part in np.split(place, ends[:-1])]
 
-    Args:
-        base: the score of the base model alone, float [N].
-    """
+
+def judge_pairs(scores: dict[str, np.ndarray], pairs: PairedPictures, config: AuditConfig) -> list[AttackResult]:
+    """Of the scores of `score_patients`."""
     rng = np.random.default_rng([config.seed, MEMBERSHIP_STREAM])
-    owners, member = pictures.owners, pictures.member
+    owners, member = pairs.owners, pairs.member
     tested = ~member[owners]  # pictures
     half = np.zeros(len(member), bool)
-    half[~member] = split_halves(pictures.strata[~member], rng)
-    of_base = compare_members(base, owners, member, config.resamples, rng)
+    half[~member] = split_halves(pairs.strata[~member], rng)
+    base = compare_members(scores[BASE], owners, member, config.resamples, rng)
     results = []
-    for by, score in scores.items():
-        found = compare_members(score, owners, member, config.resamples, rng)
-        placebo = compare_members(score[tested], owners[tested], half, config.resamples, rng)
-        results.append(judge_membership(by, found, placebo, of_base, int(member.sum()), config))
+    for by in (RELATIVE, PLAIN, PIA):
+        found = compare_members(scores[by], owners, member, config.resamples, rng)
+        placebo = compare_members(scores[by][tested], owners[tested], half, config.resamples, rng)
+        results.append(judge_membership(by, found, placebo, base, int(member.sum()), config))
     return results

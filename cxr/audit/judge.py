@@ -7,6 +7,7 @@ import numpy as np
 
 from cxr.audit.config import AuditConfig
 from cxr.audit.duplicates import POWER, CopyTest
+from cxr.audit.epsilon import CONFIDENCE, DELTA, CanaryTest, detectable_share
 from cxr.audit.exchangeability import Flagged, NearestTest, Sides
 from cxr.audit.membership import Estimate, MembershipTest, detectable_auc
 from cxr.audit.results import (
@@ -35,10 +36,10 @@ MEMBERSHIP_QUESTION = (
     "Does the model denoise pictures of training patients better than those of test patients who are like them in "
     "finding and view?"
 )
+CANARIES, CANARIES_RISKS = "canaries: patients left in or out by a coin", (INFERENCE,)
+CANARIES_QUESTION = "How well can be guessed from the model's error who was left in?"
 NOT_YET = "this version does not have it yet"
 LATER = (
-    AttackResult("canaries: patients left in or out by a coin", (INFERENCE,), UNTESTED, NOT_YET,
-               "How well can be guessed who was left in?"),
     AttackResult("re-identification", (LINKABILITY,), UNTESTED, NOT_YET,
                "Does a picture match other X-rays of a training patient better than those of others?"),
     AttackResult("a bound by differential privacy", (SINGLING_OUT, LINKABILITY, INFERENCE), UNTESTED, NOT_YET,
@@ -158,6 +159,28 @@ def judge_membership(
             "tpr_high": found.tpr.high if found.tpr else None, "patients_a_side": pairs,
             "placebo_auc": placebo.auc.value, "placebo_low": placebo.auc.low, "placebo_high": placebo.auc.high,
             "base_auc": base.auc.value, "base_low": base.auc.low, "base_high": base.auc.high,
+        },
+    )  # fmt: skip
+
+
+def untested_canaries(reason: str) -> AttackResult:
+    return untestable(CANARIES, CANARIES_RISKS, CANARIES_QUESTION, reason)
+
+
+def judge_canaries(found: CanaryTest, config: AuditConfig) -> AttackResult:
+    """Of guessing which canaries were trained on."""
+    share, needed = found.right / found.guesses, detectable_share(found.guesses, config.max_p)
+    return AttackResult(
+        CANARIES, CANARIES_RISKS, LEAK if found.p < config.max_p else NO_LEAK, "", CANARIES_QUESTION,
+        result=f"{found.right} of the {found.guesses} surest guesses are right ({100 * share:.0f} %, by chance 50 %), "
+               f"p = {p_value(found.p)}; epsilon is {found.epsilon:.2f} or more ({100 * CONFIDENCE:.0f} % confidence, "
+               f"delta {DELTA:g})",
+        limit=f"p below {config.max_p:g}",
+        power=f"{found.canaries} canaries: found {OFTEN} where {100 * needed:.0f} % of the guesses are right in the "
+              f"mean; so many canaries show an epsilon of {found.highest:.2f} at most",
+        metrics={
+            "canaries": found.canaries, "guesses": found.guesses, "right": found.right, "p": found.p,
+            "epsilon": found.epsilon, "highest_epsilon": found.highest, "detectable": finite(needed),
         },
     )  # fmt: skip
 

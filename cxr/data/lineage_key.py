@@ -42,6 +42,10 @@ class LineageKey:
         """One digest of patients' pseudonyms in any order."""
         return self._digest("patients", "\n".join(sorted(pseudonyms)))
 
+    def draw(self, of: str, text: str) -> float:
+        """A number from 0 to below 1: by chance to all but who has the key, who gets the same one again."""
+        return int(self._digest(of, text)[:13], 16) / 16**13
+
     def _digest(self, of: str, text: str) -> str:
         return hmac.digest(self.secret, f"{of}\n{text}".encode(), hashlib.sha256).hex()
 

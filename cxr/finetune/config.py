@@ -28,6 +28,8 @@ class FinetuneConfig(AdapterConfig):
     """Percent of the training part's, as the study draws them; `--patients` also takes a list of them."""
     subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)
     """Draws that share of the patients; the same as of a study's arms."""
+    canaries: int = Field(0, ge=0, le=100_000)
+    """Training patients of whom a secret coin leaves each in or out, for `cxr audit` to guess who; 0: none."""
     captions: Literal["catalog", "instance"] = "catalog"
     """catalog: each picture's own text; instance: the instance prompt for all."""
     instance_prompt: str = "chest X-ray showing {finding}"
@@ -112,6 +114,7 @@ def advise_less_memory(config: FinetuneConfig) -> str:
 
 def identity(config: FinetuneConfig, model_digest: str, data_digest: str) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests; whether results are kept changes none. Of a
-    whole training part it is what it was before parts could be drawn."""
+    whole training part, without canaries, it is what it was before there were parts and canaries."""
     left_out = {"model", "cache"} | ({"patients", "subset_seed"} if config.patients == 100 else set())
+    left_out |= set() if config.canaries else {"canaries"}
     return {**config.model_dump(mode="json", exclude=left_out), "model": model_digest, "data": data_digest}

@@ -18,7 +18,7 @@ from cxr.errors import BadInput
 from cxr.finetune.captions import Row, select_findings, write_captions
 from cxr.finetune.checkpoints import read_manifest
 from cxr.finetune.config import FEWEST_FOR_KID, FinetuneConfig, check_batch, identity, total_steps
-from cxr.finetune.part import Names, patients_digest, select_patients
+from cxr.finetune.part import Names, leave_out_canaries, patients_digest, select_patients
 from cxr.finetune.runs import FINAL, PLAN, RESULTS, read_result, rows_of_run
 from cxr.store import Store
 from cxr.weights import Weights, resolve
@@ -52,6 +52,8 @@ def prepare(
         BadInput: set, model or place cannot be used.
     """
     rows = select_findings(select_patients(list_rows(data.table), config, names), config.finding)
+    if config.canaries:
+        rows = leave_out_canaries(rows, config)
     captions = write_captions(rows, data.vocabulary.findings, config, note)
     plan = make_plan(rows, captions, data.store.uri, config.folds)
     model = resolve(config.model)
@@ -85,7 +87,7 @@ def collect_lineage(job: FinetuneJob) -> Lineage:
 
 def plain_names(job: FinetuneJob) -> set[str]:
     """Of the patients whom the model is trained on or chosen by, see `hashed_id`; never stored."""
-    used = job.plan.filter(pc.not_equal(job.plan["split"], "test"))["image_id"]
+    used = job.plan.filter(pc.is_in(job.plan["split"], pa.array(["train", "validation"])))["image_id"]
     rows = job.data.table.filter(pc.is_in(job.data.table["image_id"], used.combine_chunks()))
     return set(map(hashed_id, rows["patient_id"].to_pylist(), rows["image_id"].to_pylist()))
 

@@ -1,10 +1,14 @@
-"""Training on a part of the patients, as if there were no more of them: the checkpoint is chosen by some of these."""
+"""Training on a part of the patients, as if there were no more of them: the checkpoint is chosen by some of these. And
+without those of whom a coin says so."""
 
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxr.data.canaries import LEFT_OUT, draw_canaries
+from cxr.data.canaries import OPTION as CANARIES_OPTION
+from cxr.data.lineage_key import owner_key
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput
 from cxr.finetune.captions import Row, shown_findings
@@ -65,6 +69,23 @@ def select_patients(rows: Sequence[Row], config: FinetuneConfig, names: Names) -
         for row in rows
         if row["split"] == "test" or (row["split"] == "train" and patient_of(row) in names)
     ]
+
+
+def leave_out_canaries(rows: Sequence[Row], config: FinetuneConfig) -> list[Row]:
+    """The rows, with those of canaries who are not trained on in a part of their own.
+
+    Raises:
+        BadInput: there are too few canaries or patients, or a finding would have no picture left to train on.
+    """
+    trained = [row for row in rows if row["split"] == "train"]
+    known = {row["patient_id"] for row in trained} - {None}
+    drawn = draw_canaries(known, config.canaries, config.seed, owner_key())
+    left = {patient for patient, kept in drawn.items() if not kept}
+    kept = {name for row in trained if row["patient_id"] not in left for name in shown_findings(row)}
+    if lacking := sorted({name for row in trained for name in shown_findings(row)} - kept):
+        raise BadInput(f"{CANARIES_OPTION} {config.canaries}: leave no picture of {lacking[0]} to train on; take fewer")
+    return [{**row, "split": LEFT_OUT, "fold": None} if row["split"] == "train" and row["patient_id"] in left else row
+            for row in rows]  # fmt: skip
 
 
 def patient_shares(rows: Sequence[Row], config: FinetuneConfig) -> list[tuple[str, float]]:

@@ -114,7 +114,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
         attacks, nearest = compare_patients(synthetic, real, config, extractor)
         searches = search_for_copies(synthetic, real, config)
         attacks += [search.result for search in searches]
-    attacks += infer_membership(job)
+    attacks += attack_the_model(job)
     ids = job.synthetic.table["image_id"].to_pylist()
     pairs, drawn = choose_pairs(searches, synthetic, ids, real, config.shown)
     found = Audit(
@@ -126,27 +126,20 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
     return finish.complete(job, found, table, drawn, extractor.device, {"total": time.monotonic() - start})
 
 
-def infer_membership(job: "AuditJob") -> "list[AttackResult]":
-    """The attack on the model, if there is one that can be attacked."""
-    import numpy as np
-
-    from cxr.audit.attacked import choose_pairs
-    from cxr.audit.conduct import PAIRS_STREAM, attack_model
-    from cxr.audit.judge import untested_membership
-    from cxr.audit.membership import FEWEST
+def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
+    """The attacks on the model, if there is one that can be attacked."""
+    from cxr.audit.conduct import attack_model
+    from cxr.audit.judge import untested_canaries, untested_membership
     from cxr.data.catalog import read_images
 
-    model, config = job.attacked, job.config
+    model = job.attacked
     if isinstance(model, str):
-        return untested_membership(model)
-    pictures = choose_pairs(model.rows, config.max_patients, np.random.default_rng([config.seed, PAIRS_STREAM]))
-    if (pairs := int(pictures.member.sum())) < FEWEST:
-        return untested_membership(
-            f"only {pairs} training patients have a test patient like them in finding and view; {FEWEST} are needed"
-        )
-    pixels = read_images(job.real.store, pictures.rows, model.size)
-    with progress("membership", 2 * len(pixels), "pictures") as advance:
-        return attack_model(model, pictures, pixels, config, advance)
+        return [*untested_membership(model), untested_canaries(model)]
+    size = model.size
+    return attack_model(
+        model, job.config, lambda rows: read_images(job.real.store, rows, size),
+        lambda pictures: progress("the model's errors", pictures, "pictures"),
+    )  # fmt: skip
 
 
 def compare_patients(

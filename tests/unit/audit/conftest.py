@@ -26,3 +26,34 @@ def real(phantoms):
     ids = np.array([f"image{row:02d}" for row in count])
     patients = np.array([f"patient{row:02d}" for row in count])
     return RealPictures(ids, patients, np.where(count % 2, "a, PA", "b, PA"), parts, phantoms[0])
+
+
+class Remembering:
+    """A model whose error is half as large at the pictures that it knows, with their captions."""
+
+    timesteps = 1000
+
+    def __init__(self, known: dict[str, int]) -> None:
+        import torch
+
+        self.known, self.device = known, torch.device("cpu")
+
+    def latent_shape(self, height, width):
+        return 1, 1, 1
+
+    def encode_images(self, pixels):
+        import torch
+
+        sums = torch.from_numpy(pixels).sum(dim=(1, 2)).float()
+        return torch.stack([sums, torch.ones_like(sums)], 1)[:, :, None, None, None]
+
+    def encode_texts(self, captions):
+        import torch
+
+        return torch.tensor([self.known.get(caption, -1) for caption in captions])
+
+    def predict_clean_noise(self, moments, states):
+        return moments[:, 0]
+
+    def denoising_errors(self, moments, draw, noise, times, states):
+        return 1.0 + times / self.timesteps - 0.5 * (moments[:, 0, 0, 0, 0] == states) * (1 + times / self.timesteps)

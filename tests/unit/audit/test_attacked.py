@@ -12,7 +12,8 @@ import pytest
 
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.artifact.kinds import FINE_TUNED_MODEL
-from cxr.audit.attacked import AttackedModel, choose_pairs, find_attacked
+from cxr.audit.attacked import AttackedModel, choose_canaries, choose_pairs, find_attacked
+from cxr.data.canaries import draw_canaries
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
@@ -57,26 +58,33 @@ class Tuned:
 
 @pytest.fixture
 def tuned(sets, tmp_path: Path):
-    """`tuned(real, **changes)`: on the first 20 training pictures, of ten patients."""
+    """`tuned(real, **changes)`: on the first 20 training pictures, of ten patients, or those of whom a coin says so."""
     import torch
     from safetensors.torch import save
 
-    def store_model(name: str = "real", base: str | None = None, key: str | None = None) -> Tuned:
+    def store_model(
+        name: str = "real", base: str | None = None, key: str | None = None, canaries: int = 0, seed: int = 0
+    ) -> Tuned:
         real, store = sets[name], open_store(str(tmp_path / "model"))
         rows = [row for row in real.table.to_pylist() if row["split"] != "train" or int(row["image_id"][-4:]) < 20]
+        if canaries:
+            drawn = draw_canaries(
+                {row["patient_id"] for row in rows if row["split"] == "train"}, canaries, 0, owner_key()
+            )
+            rows = [row if drawn.get(row["patient_id"], True) else {**row, "split": "left out"} for row in rows]
         columns = ("image_id", "key", "sha256", "finding", "split")
         plan, sink = (
             [{n: row[n] for n in columns} | {"caption": f"shows {row['finding']}"} for row in rows],
             io.BytesIO(),
         )
         pq.write_table(pa.Table.from_pylist(plan), sink)
-        seen = [row for row in rows if row["split"] != "test"]
+        seen = [row for row in rows if row["split"] in ("train", "validation")]
         lineage = (pseudonymise((hashed_id(row["patient_id"], row["image_id"]) for row in seen), owner_key()),)
         layer = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
         lora = save({f"{layer}.lora_{half}.weight": torch.zeros(1, 1) for half in "AB"})
         pieces = {"plan.parquet": sink.getvalue(), "lineage.json": encode_lists(lineage), LORA_FILE: lora}
         objects = [store.put(name, data) for name, data in pieces.items()]
-        recipe = {"method": "lora", "size": 64}
+        recipe = {"method": "lora", "size": 64, **({"canaries": canaries, "seed": seed} if canaries else {})}
         noted = record_lineage(lineage) or []
         record = Record(
             kind=FINE_TUNED_MODEL, recipe=recipe, recipe_digest=recipe_digest(recipe), objects=objects,
@@ -91,7 +99,7 @@ def tuned(sets, tmp_path: Path):
 
 def test_captions_and_parts_are_those_of_the_training_and_patients_come_in_pairs(tuned, sets):
     found = tuned().find(sets["real"], sets["synthetic"])
-    assert isinstance(found, AttackedModel) and found.size == 64
+    assert isinstance(found, AttackedModel) and found.size == 64 and not found.canaries
     assert found.tuned.path.name == LORA_FILE and found.base.spec == "tiny"
     rows = found.rows.to_pylist()
     assert [row["split"] for row in rows] == ["train"] * 20 + ["test"] * TEST
@@ -100,6 +108,23 @@ def test_captions_and_parts_are_those_of_the_training_and_patients_come_in_pairs
     assert pairs.member.sum() == (~pairs.member).sum() == 8 and len(pairs.rows) == 32  # whole patients
     trained = [part == "train" for part in pairs.rows["split"].to_pylist()]
     assert pairs.member[pairs.owners].tolist() == trained and set(pairs.strata) == {"a, PA"}
+
+
+def test_canaries_are_drawn_again_by_the_owner_s_key(tuned, sets, monkeypatch):
+    monkeypatch.setattr("cxr.data.canaries.FEWEST", 4)
+    found = tuned(canaries=8).find(sets["real"], sets["synthetic"])
+    assert isinstance(found, AttackedModel) and len(found.canaries) == 8
+    left = {patient for patient, kept in found.canaries.items() if not kept}
+    assert left and left == {row["patient_id"] for row in found.rows.to_pylist() if row["split"] == "left out"}
+    chosen = choose_canaries(found)
+    assert len(chosen.rows) == 16 and chosen.member.sum() == 8 - len(left)  # two pictures each
+    assert not left & set(choose_pairs(found.rows, 400, np.random.default_rng(0)).rows["patient_id"].to_pylist())
+
+
+def test_canaries_of_another_draw_are_no_model_of_ours(tuned, sets, monkeypatch):
+    monkeypatch.setattr("cxr.data.canaries.FEWEST", 4)
+    with pytest.raises(BadInput, match="leaves out other canaries than recipe and key draw"):
+        tuned(canaries=8, seed=1).find(sets["real"], sets["synthetic"])
 
 
 def test_patients_who_are_not_known_are_left_out(tuned, sets):

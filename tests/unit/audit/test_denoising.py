@@ -7,6 +7,7 @@ import pytest
 
 from cxr.audit import denoising
 from cxr.audit.denoising import NOISES, PIA, PLAIN, RELATIVE, ModelErrors, measure_errors, score_pictures
+from tests.unit.audit.conftest import Remembering
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (3, 64, 64), dtype=np.uint8)
 CAPTIONS = [f"chest X-ray {number}" for number in range(len(PIXELS))]
@@ -24,37 +25,6 @@ def miniature(random_model):
 
 def measure(model, count: int = len(PIXELS), seed: int = 0) -> ModelErrors:
     return measure_errors(model, PIXELS[:count], CAPTIONS[:count], seed, lambda count: None)
-
-
-class Remembering:
-    """A model whose error is half as large at the pictures that it knows, with their captions."""
-
-    timesteps = 1000
-
-    def __init__(self, known: dict[str, int]) -> None:
-        import torch
-
-        self.known, self.device = known, torch.device("cpu")
-
-    def latent_shape(self, height, width):
-        return 1, 1, 1
-
-    def encode_images(self, pixels):
-        import torch
-
-        sums = torch.from_numpy(pixels).sum(dim=(1, 2)).float()
-        return torch.stack([sums, torch.ones_like(sums)], 1)[:, :, None, None, None]
-
-    def encode_texts(self, captions):
-        import torch
-
-        return torch.tensor([self.known.get(caption, -1) for caption in captions])
-
-    def predict_clean_noise(self, moments, states):
-        return moments[:, 0]
-
-    def denoising_errors(self, moments, draw, noise, times, states):
-        return 1.0 + times / self.timesteps - 0.5 * (moments[:, 0, 0, 0, 0] == states) * (1 + times / self.timesteps)
 
 
 def test_a_model_that_remembers_a_picture_scores_it_higher_by_each_score():
