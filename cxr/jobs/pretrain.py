@@ -176,6 +176,7 @@ def model_card(config, accuracy, combinations, digest: str) -> str:
     from cxr.pretrain.combinations import combinations_table
     from cxr.pretrain.prompt_accuracy import confusion_table
 
+    went_on = f", from the model `{config.start}` on, whose autoencoder it keeps" if config.start else ""
     return f"""---
 license: apache-2.0
 library_name: diffusers
@@ -185,7 +186,7 @@ pipeline_tag: text-to-image
 # tiny: a small Stable Diffusion of radiograph phantoms
 
 Text encoder, autoencoder, UNet and tokenizer in diffusers' `StableDiffusionPipeline` layout, {config.size} x \
-{config.size} pixels, trained by `python jobs/pretrain.py tiny --out FOLDER` on {config.phantoms:,} \
+{config.size} pixels, trained by `python jobs/pretrain.py tiny --out FOLDER`{went_on} on {config.phantoms:,} \
 computer-drawn phantoms and their prompts, of which {config.several:.0%} show and name two or three patterns at once. \
 It has never seen a patient, and its pictures say nothing about patients. Not for clinical use.
 
