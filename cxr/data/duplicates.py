@@ -7,6 +7,7 @@ gap is wide because the tail grows with the square of the pictures, and one fals
 mirrored and rotated copies are not looked for.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import cv2
@@ -20,10 +21,11 @@ MAX_DIFFERING_BITS = 8  # of 64 that may differ
 MIN_CORRELATION = 0.9
 BLUR = 2.5  # pixels of a thumbnail
 MIN_CONTRAST = 1.0  # gray levels; what is flatter holds nothing to compare
-HASHES_AT_ONCE = 1 << 22  # pairs
-PAIRS_AT_ONCE = 1 << 12
-PICTURES_AT_ONCE = 1 << 13  # whose details, 8 kB each, are in memory, twice
-FILTERED_AT_ONCE = 1 << 9  # pictures
+HASHES_AT_ONCE = 1 << 20  # pairs
+PAIRS_AT_ONCE = 1 << 9
+PICTURES_AT_ONCE = 1 << 13  # whose details, 8 kB each, are in memory
+OTHERS_AT_ONCE = 1 << 11  # that they are compared with, whose details are in memory too
+FILTERED_AT_ONCE = 1 << 7  # pictures
 
 
 class Thumbnails(Protocol):
@@ -41,21 +43,31 @@ def group_near_duplicates(thumbnails: Thumbnails) -> np.ndarray:
     blocks need, whose details are computed when they are compared.
     """
     count = len(thumbnails)
-    blocks = [slice(start, min(start + PICTURES_AT_ONCE, count)) for start in range(0, count, PICTURES_AT_ONCE)]
     groups, hashes = np.arange(count), np.empty(count, np.uint64)
-    for block in blocks:
+    for block in _blocks(0, count, OTHERS_AT_ONCE):
         hashes[block] = perceptual_hashes(_check_thumbnails(thumbnails[block]))
-    for number, block in enumerate(blocks):
-        own = _detail_vectors(thumbnails[block])
-        for other in blocks[number:]:
-            first, second = _pair_similar_hashes(hashes, block, other)
-            apart = groups[first] != groups[second]
-            first, second = first[apart], second[apart]
-            needed, where = np.unique(second, return_inverse=True)
-            theirs = _detail_vectors(thumbnails[needed]) if len(needed) else own
-            alike = _correlate_pairs(own, first - block.start, theirs, where) >= MIN_CORRELATION
+    for block in _blocks(0, count, PICTURES_AT_ONCE):
+        groups = _link_block(groups, thumbnails, hashes, block)
+    return groups
+
+
+def _link_block(groups: np.ndarray, thumbnails: Thumbnails, hashes: np.ndarray, block: slice) -> np.ndarray:
+    """The groups once the pictures of a block are compared with each other and with all later ones."""
+    own = _detail_vectors(thumbnails, np.arange(block.start, block.stop))
+    for other in _blocks(block.start, len(hashes), OTHERS_AT_ONCE):
+        first, second = _pair_similar_hashes(hashes, block, other)
+        apart = groups[first] != groups[second]
+        first, second = first[apart], second[apart]
+        needed, where = np.unique(second, return_inverse=True)
+        theirs = _detail_vectors(thumbnails, needed)
+        alike = _correlate_pairs(own, first - block.start, theirs, where) >= MIN_CORRELATION
+        if alike.any():
             groups = join_groups(groups, first[alike], second[alike])
     return groups
+
+
+def _blocks(start: int, count: int, size: int) -> Iterator[slice]:
+    return (slice(first, min(first + size, count)) for first in range(start, count, size))
 
 
 def _check_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
@@ -81,16 +93,15 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
 
 
-def _detail_vectors(thumbnails: np.ndarray) -> np.ndarray:
-    """float16 [N, 4096] of mean 0 and norm 1; 0 for flat ones, which then correlate with nothing."""
-    details = np.empty((len(thumbnails), THUMBNAIL**2), np.float16)
-    for start in range(0, len(thumbnails), FILTERED_AT_ONCE):
-        rows = slice(start, start + FILTERED_AT_ONCE)
-        sharp = [t - cv2.GaussianBlur(t, (0, 0), BLUR) for t in thumbnails[rows].astype(np.float32)]
+def _detail_vectors(thumbnails: Thumbnails, rows: np.ndarray) -> np.ndarray:
+    """float16 [n, 4096] of mean 0 and norm 1; 0 for flat ones, which then correlate with nothing."""
+    details = np.empty((len(rows), THUMBNAIL**2), np.float16)
+    for part in _blocks(0, len(rows), FILTERED_AT_ONCE):
+        sharp = [t - cv2.GaussianBlur(t, (0, 0), BLUR) for t in thumbnails[rows[part]].astype(np.float32)]
         flat = np.array(sharp).reshape(-1, THUMBNAIL**2)
         flat -= flat.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(flat, axis=1, keepdims=True)
-        details[rows] = np.where(norm < MIN_CONTRAST * THUMBNAIL, 0, flat / np.maximum(norm, MIN_CONTRAST))
+        details[part] = np.where(norm < MIN_CONTRAST * THUMBNAIL, 0, flat / np.maximum(norm, MIN_CONTRAST))
     return details
 
 

@@ -5,6 +5,7 @@ A network that does not clearly beat them has learned the shortcuts of its data 
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import solve
@@ -18,7 +19,7 @@ Interval = tuple[float, float]
 ALPHAS = tuple(10.0**k for k in range(-1, 6))
 USUAL_ALPHA = 100.0  # where there is no validation part to choose it on
 RESAMPLES = 500
-CELLS = 1 << 21  # of draws of patients that are in memory at once: draws times pictures
+CELLS = 1 << 19  # of draws of patients that are in memory at once: draws times pictures
 RIDGE_SIDE = 32  # pixels
 PICTURES_AT_ONCE = 1 << 11
 MAJORITY, VIEW, RIDGE = "majority class", "view alone", f"ridge on {RIDGE_SIDE}x{RIDGE_SIDE}"
@@ -75,7 +76,7 @@ def measure_baselines(
             statistics[name, None] = _accuracy(found, labels[test])
         if name == RIDGE or (name == VIEW and (not exclusive or len(vocabulary.findings) == 2)):
             for number in averaged_classes(len(vocabulary.findings)) if exclusive else range(len(vocabulary.findings)):
-                statistics[name, vocabulary.findings[number]] = _auc(found[:, number], labels[test, number])
+                statistics[name, vocabulary.findings[number]] = partial(_auc, found[:, number], labels[test, number])
     values = _resample(statistics, patients, rng)
     return [one for name in names for one in _conclude(name, values, exclusive)]
 
@@ -103,15 +104,14 @@ def _ridge_scores(
     """Scores [test, F] of ridge regression with an intercept on 1 present, -1 absent; what is left out counts as the
     mean. From the pixels' second moments (the normal equations), so that no more than a block of pictures is held."""
     train, chooser = rows["train"], rows["validation"]
-    targets = np.where(np.isnan(labels[train]), np.nan, 2 * labels[train] - 1).astype(float)
+    targets = 2 * labels[train] - 1
     level = np.nan_to_num(_mean_known(targets))
-    targets = np.nan_to_num(targets - level)
     size = RIDGE_SIDE**2
     total, moments, products = np.zeros(size), np.zeros((size, size)), np.zeros((size, labels.shape[1]))
     for start, pixels in _read_pixels(thumbnails, train):
         total += pixels.sum(axis=0)
         moments += pixels.T @ pixels
-        products += pixels.T @ targets[start : start + len(pixels)]
+        products += pixels.T @ np.nan_to_num(targets[start : start + len(pixels)] - level)
     mean = total / len(train)
     moments -= len(train) * np.outer(mean, mean)
     weights = {
@@ -149,17 +149,17 @@ def _accuracy(scores: np.ndarray, truth: np.ndarray) -> Statistic:
     return lambda counts: counts @ right / counts.sum(axis=1)
 
 
-def _auc(scores: np.ndarray, truth: np.ndarray) -> Statistic:
+def _auc(scores: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Of one finding [N]."""
     known = np.flatnonzero(~np.isnan(truth))
-    both, shown = np.stack([-scores[known], scores[known]], axis=1), truth[known].astype(int)
-    return lambda counts: class_aurocs(both, shown, counts[:, known])[0]
+    both = np.stack([-scores[known], scores[known]], axis=1)
+    return class_aurocs(both, truth[known].astype(int), counts[:, known])[0]
 
 
 def _mean_auc(scores: np.ndarray, truth: np.ndarray) -> Statistic:
     """Of the findings [N, F] that have both sides."""
-    each = [_auc(*columns) for columns in zip(scores.T, truth.T, strict=True)]
-    return lambda counts: _mean_known(np.array([auc(counts) for auc in each]))
+    columns = list(zip(scores.T, truth.T, strict=True))
+    return lambda counts: _mean_known(np.array([_auc(*column, counts) for column in columns]))
 
 
 def _resample(

@@ -1,14 +1,13 @@
 """What came through the loader, put together: each picture once, none whose labels contradict each other.
 
-Columns and not rows, thumbnails in a file: about 1 kB of memory a picture.
+Columns and not rows; thumbnails, and rows that are dropped, stay in files.
 """
 
 import base64
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +19,13 @@ from cxr.artifact.keys import COMMITS, IMAGES, METADATA_KEY
 from cxr.data.boxes import Box
 from cxr.data.labels import LISTS, LabelPolicy, Labels, Vocabulary, label_matrix
 from cxr.errors import BadInput
-from cxr.ingest.job import REJECTED_KEY, TOLD_REASONS, IngestJob
+from cxr.ingest.job import DESCRIBED, REJECTED_KEY, TOLD_REASONS, IngestJob
 from cxr.ingest.units import RefusedImage, ThumbnailFile, list_refusals, read_units
 from cxr.store import json_lines
 from cxr.tables import batched
 
 THUMBNAILS = "thumbnails"  # of the job's folder: those of all stored pictures, in the source's order
+PICTURES_AT_ONCE = 1 << 10  # whose thumbnails are in memory, 5 kB each
 ROWS_AT_ONCE = 1 << 14  # whose labels are Python's for a moment
 LISTED_AT_ONCE = 1 << 14  # keys of stored objects
 STORED = pa.schema(
@@ -43,24 +43,23 @@ STORED = pa.schema(
 class CollectedImages:
     """All images that the loader accepted, by image_id, each picture once."""
 
-    vocabulary: Vocabulary
-    plan: pa.Table  # of all rows
+    job: IngestJob
     kept: pa.Table  # of schema STORED, and `place`: where in the file of thumbnails
-    folder: Path  # that has this file
+    rows: pa.Table  # of the plan, without names and marks
     repeated: list[tuple[int, int]]  # rows of the plan: one, and one of the same pixels, dropped
     contradicting: list[list[int]]  # rows of the plan: the same pixels under contradicting labels, all dropped
+    folders: dict[int, str]  # of these rows
     orphans: list[str]  # keys of stored pictures that the catalog will not list
     refused: list[RefusedImage]
     boxes: list[tuple[int, Box]]  # row of the plan, and a box in its stored picture
 
-    @cached_property
-    def rows(self) -> pa.Table:
-        """Of the plan, those that are kept."""
-        return self.plan.take(self.kept["row"])
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.job.vocabulary
 
     @property
     def thumbnails(self) -> ThumbnailFile:
-        return ThumbnailFile(self.folder / THUMBNAILS, self.kept["place"].to_numpy())
+        return ThumbnailFile(self.job.folder / THUMBNAILS, self.kept["place"].to_numpy())
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -79,41 +78,50 @@ class CollectedImages:
         for start in range(0, len(self.rows), ROWS_AT_ONCE):
             yield name_absent(self.rows.slice(start, ROWS_AT_ONCE), self.vocabulary.findings)
 
-    def folder_of(self, row: int) -> str:
-        """Of a row of the plan."""
-        return read_labels(self.plan, row).folder(self.vocabulary.findings)
-
 
 def collect_images(job: IngestJob) -> CollectedImages:
     """Puts the units together; of pictures with the same pixels the first stays, and none where findings differ."""
     stored, refused, boxes = read_stored(job)
-    stored = stored.sort_by([("image_id", "ascending"), ("row", "ascending")])  # splits follow no source's order
-    plan, findings = pq.read_table(job.plan), job.vocabulary.findings
-    same = pc.run_end_encode(stored["image_id"].combine_chunks())
+    by_id = [("image_id", "ascending"), ("row", "ascending")]  # splits follow no source's order
+    order = pc.sort_indices(stored, by_id).to_numpy()
+    same = pc.run_end_encode(stored["image_id"].take(pa.array(order)).combine_chunks())
     ends = same.run_ends.to_numpy()
     starts = np.append(0, ends)[:-1]
-    rows, keep = stored["row"].to_numpy(), np.zeros(len(stored), bool)
+    rows, keep = stored["row"].to_numpy()[order], np.zeros(len(stored), bool)
     keep[starts] = True
     repeated, contradicting = [], []
+    labels, findings = read_plan(job, LISTS), job.vocabulary.findings
     for run in np.flatnonzero(ends - starts > 1).tolist():
         alike = rows[starts[run] : ends[run]].tolist()
-        if contradict([read_labels(plan, row).complete(findings) for row in alike]):
+        if contradict([read_labels(labels, row).complete(findings) for row in alike]):
             contradicting.append(alike)
             keep[starts[run]] = False
         else:
             repeated += [(alike[0], row) for row in alike[1:]]
-    kept = stored.filter(keep)
+    chosen = pa.array(order[keep])
+    kept = pa.table({name: stored[name].take(chosen) for name in stored.column_names})
+    del stored  # a fifth of all memory that grows with the pictures
     orphans = list_orphans(job, kept["key"].combine_chunks())
     contradicting.sort()
     repeated.sort(key=lambda pair: pair[::-1])
-    return CollectedImages(job.vocabulary, plan, kept, job.folder, repeated, contradicting, orphans, refused, boxes)
+    described = pa.table({name: read_plan(job, [name])[name].take(kept["row"]) for name in DESCRIBED})
+    pa.default_memory_pool().release_unused()
+    folders = {row: read_labels(labels, row).folder(findings) for alike in contradicting for row in alike}
+    return CollectedImages(job, kept, described, repeated, contradicting, folders, orphans, refused, boxes)
+
+
+def read_plan(job: IngestJob, columns: Sequence[str]) -> pa.Table:
+    """Of all rows: read where it is needed, for it may be larger than all else."""
+    return pq.read_table(job.plan, columns=list(columns))
 
 
 def read_stored(job: IngestJob) -> tuple[pa.Table, list[RefusedImage], list[tuple[int, Box]]]:
     """What the units have stored and refused, and boxes, in the source's order; their thumbnails go into a file."""
     batches, refused, boxes = [], [], []
     with (job.folder / THUMBNAILS).open("wb") as file:
-        for units in batched(read_units(job.store, range(job.units)), max(1, ROWS_AT_ONCE // job.config.unit_images)):
+        for units in batched(
+            read_units(job.store, range(job.units)), max(1, PICTURES_AT_ONCE // job.config.unit_images)
+        ):
             kept = [one for unit in units for one in unit.kept]
             refused += [one for unit in units for one in unit.refused]
             boxes += [(one.row, box) for one in kept for box in one.boxes]
@@ -157,7 +165,7 @@ def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
     if not read.contradicting:
         return []
     count = sum(map(len, read.contradicting))
-    pairs = Counter(" and ".join(sorted(set(map(read.folder_of, rows)))) for rows in read.contradicting)
+    pairs = Counter(" and ".join(sorted({read.folders[row] for row in rows})) for rows in read.contradicting)
     commonest = "; ".join(f"{number:,} x {names}" for names, number in pairs.most_common(TOLD_REASONS))
     problem = f"{len(read.contradicting):,} pictures are there under several findings, pixel for pixel ({commonest})"
     if count + len(read.refused) > job.config.max_rejected * job.images:
@@ -173,7 +181,8 @@ def refuse_contradictions(job: IngestJob, read: CollectedImages) -> list[str]:
 def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> list[str]:
     """A line on findings that have no picture left; `BadInput` where they exclude each other, or if no picture is left.
     What was refused will be read again, as it may have been mended."""
-    planned, kept = (set(pc.list_flatten(rows["present"]).unique().to_pylist()) for rows in (read.plan, read.rows))
+    both = read_plan(job, ["present"]), read.rows
+    planned, kept = (set(pc.list_flatten(rows["present"]).unique().to_pylist()) for rows in both)
     lost = ", ".join(map(repr, sorted(planned - kept)))
     if lost and (read.vocabulary.exclusive or not len(read.kept)):
         job.store.put(REJECTED_KEY, encode_rejections(read))
@@ -187,12 +196,12 @@ def refuse_lost_findings(job: IngestJob, read: CollectedImages) -> list[str]:
 
 def encode_rejections(read: CollectedImages) -> bytes:
     """One JSON line for each picture that is not in the catalog, in the source's order, with its reason."""
-    names = read.plan["name"]
+    names = read_plan(read.job, ["name"])["name"]
     repeated = [{"name": names[row].as_py(), "reason": "same pixels as another picture"} for _, row in read.repeated]
     contradicting = [
         {
             "name": names[row].as_py(),
-            "reason": f"same pixels as a picture of another finding (this one: {read.folder_of(row)})",
+            "reason": f"same pixels as a picture of another finding (this one: {read.folders[row]})",
         }
         for rows in read.contradicting
         for row in rows

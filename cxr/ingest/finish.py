@@ -32,6 +32,7 @@ from cxr.ingest.collected import (
     collect_images,
     describe_near_contradictions,
     encode_rejections,
+    read_plan,
     refuse_contradictions,
     refuse_lost_findings,
 )
@@ -116,7 +117,7 @@ def split_images(
 
 def describe_copies_across_parts(read: CollectedImages) -> list[str]:
     """A line for each part that has lost pictures because another has them too."""
-    parts = read.plan["split"]
+    parts = read_plan(read.job, ["split"])["split"]
     pairs = ((parts[first].as_py(), parts[again].as_py()) for first, again in read.repeated)
     dropped = Counter(part for kept, part in pairs if part != kept)
     return [
@@ -190,10 +191,8 @@ def read_first_images(store: Store, read: CollectedImages, report: SplitReport) 
 def build_record(
     job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
-    keys, digests, ids = (read.kept[name].to_pylist() for name in ("key", "sha256", "image_id"))
-    pictures = Made(
-        count=len(ids), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest_of(zip(keys, digests, strict=True))
-    )
+    stored = ((row["key"], row["sha256"]) for part in read.kept.to_batches(ROWS_AT_ONCE) for row in part.to_pylist())
+    pictures = Made(count=len(read.kept), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest_of(stored))
     shown = (read.labels == 1).sum(axis=0).tolist()
     return job.new_record(
         pictures,
@@ -202,7 +201,7 @@ def build_record(
         seeds={"split": job.config.seed},
         timings=timings,
         metrics={
-            "splits": manifest_digest(ids, split.split, split.fold),
+            "splits": manifest_digest(read.kept["image_id"].to_pylist(), split.split, split.fold),
             "findings": {name: count for name, count in zip(read.vocabulary.findings, shown, strict=True) if count},
             **LabelMetrics(vocabulary=list(job.vocabulary.findings), exclusive=job.vocabulary.exclusive).write(),
             "rejected": len(read.refused),

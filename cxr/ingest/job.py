@@ -54,8 +54,8 @@ UNITS = "units.pickle"  # of the job's folder
 TOLD_REASONS = 3
 PLANNED_AT_ONCE = 1 << 13  # rows
 
-_AS_IN_CATALOG = (*LISTS, "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
-ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, _AS_IN_CATALOG), ("mark", pa.string())])
+DESCRIBED = (*LISTS, "text", "patient_id", "view", "sex", "age", "split", "source", "licence")
+ROWS = pa.schema([("name", pa.string()), *map(CATALOG.field, DESCRIBED), ("mark", pa.string())])
 IDENTIFIED = [name for name in ROWS.names if name not in (*LISTS, "mark")]
 TO_JSON = json.JSONEncoder(sort_keys=True)
 
