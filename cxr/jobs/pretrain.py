@@ -4,7 +4,6 @@
 same folder), `extractor` the network behind the embedded distances (minutes).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from cxr.errors import BadInput
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 from cxr.progress import Advance, progress
 from cxr.prompts.findings import SEVERAL
+from cxr.report.pages import render
 
 SHOWN = 40  # pictures between two steps of the progress
 
@@ -87,7 +87,8 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
     shares = tuple(task.accuracy(predict(found, pixels, settings, task), labels) for pixels in shown)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(found.network.state_dict(), folder / EXTRACTOR.patterns[0])
-    (folder / "README.md").write_text(extractor_card(config, shares, write_digest(folder, EXTRACTOR)), encoding="utf-8")
+    card = render("embedded_extractor.md", config=config, shares=shares, digest=write_digest(folder, EXTRACTOR))
+    (folder / "README.md").write_text(card, encoding="utf-8")
     print(f"names {shares[0]:.1%} of fresh phantoms, {shares[1]:.1%} in other appearances: {folder}/README.md")
     return cli.DONE
 
@@ -176,51 +177,7 @@ def model_card(config, accuracy, combinations, digest: str) -> str:
     from cxr.pretrain.combinations import combinations_table
     from cxr.pretrain.prompt_accuracy import confusion_table
 
-    went_on = f", from the model `{config.start}` on, whose autoencoder it keeps" if config.start else ""
-    return f"""---
-license: apache-2.0
-library_name: diffusers
-pipeline_tag: text-to-image
----
-
-# tiny: a small Stable Diffusion of radiograph phantoms
-
-Text encoder, autoencoder, UNet and tokenizer in diffusers' `StableDiffusionPipeline` layout, {config.size} x \
-{config.size} pixels, trained by `python jobs/pretrain.py tiny --out FOLDER`{went_on} on {config.phantoms:,} \
-computer-drawn phantoms and their prompts, of which {config.several:.0%} show and name two or three patterns at once. \
-It has never seen a patient, and its pictures say nothing about patients. Not for clinical use.
-
-Asked in sentences that no training prompt has, it shows the asked finding in **{accuracy.share:.1%}** of \
-{accuracy.counts.sum()} pictures (chance 10 %), as named by a classifier that names {accuracy.ceiling:.1%} of fresh \
-phantoms rightly. Rows: asked; columns: seen.
-
-{confusion_table(accuracy)}
-
-Asked for every combination of {len(combinations.findings)} findings, it shows all that was asked and nothing else of \
-them in **{combinations.all_right:.1%}** of {len(combinations.asked)} pictures \
-(chance {0.5 ** len(combinations.findings):.1%}; by chance both columns of a finding would be alike):
-
-{combinations_table(combinations)}
-
-Digest: `{digest}`
-"""
-
-
-def extractor_card(config: ExtractorConfig, shares: Sequence[float], digest: str) -> str:
-    return f"""---
-license: apache-2.0
----
-
-# tiny: an extractor of radiograph phantoms
-
-`SmallCnn` of `cxr/classify/small_cnn.py`, trained by `python jobs/pretrain.py extractor --out FOLDER` to name the ten \
-findings of {config.phantoms:,} computer-drawn phantoms, {config.size} x {config.size} pixels, each as it is and once \
-more with other brightness, contrast, gamma, noise, place and size. Its features are the 128 numbers before the last \
-layer.
-
-It names **{shares[0]:.1%}** of {config.fresh:,} fresh phantoms rightly (chance 10 %), and {shares[1]:.1%} of the same \
-in another appearance. It has never seen a patient: a distance in its features compares pictures on a laptop, and is \
-no FID. Not for clinical use.
-
-Digest: `{digest}`
-"""
+    return render(
+        "embedded_model.md", config=config, accuracy=accuracy, combinations=combinations, digest=digest,
+        confusion_table=confusion_table(accuracy), combinations_table=combinations_table(combinations),
+    )  # fmt: skip
