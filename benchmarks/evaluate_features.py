@@ -125,8 +125,8 @@ def stored(place: str, pixels: np.ndarray) -> CatalogSet:
         kept = store.put(f"images/a/{number:04d}.png", encode_png(picture))
         rows.append({"image_id": f"{number:04d}", "key": kept.key, "finding": "a", "sha256": kept.sha256})
     table = pa.Table.from_pylist([{**row, **Labels.only("a").as_columns(["a"])} for row in rows], schema=CATALOG)
-    made = Made(count=len(rows), bytes=0, digest="")
-    record = Record(kind="set", recipe={}, recipe_digest=recipe_digest({}), made=made, objects=[])
+    counts = Made(count=len(rows), bytes=0, digest="")
+    record = Record(kind="set", recipe={}, recipe_digest=recipe_digest({}), made=counts, objects=[])
     return CatalogSet(store, record, table)
 
 

@@ -57,7 +57,7 @@ def build(config: PretrainConfig, folder: Path) -> None:
     Raises:
         BadInput: the model to go on from draws pictures of another size.
     """
-    start = resolve(config.start).path if config.start else None
+    start = find_start(config)
     draw = partial(draw_training_phantom, config.seed, size=config.size, several=config.several)
     pixels, attributes = draw_phantoms(draw, config.phantoms, config.size)
     vae = load_or_train_vae(config, start, pixels, folder / "vae")
@@ -79,6 +79,17 @@ def build(config: PretrainConfig, folder: Path) -> None:
     strip_local_paths(folder)
 
 
+def find_start(config: PretrainConfig) -> Path | None:
+    """The folder of the model to go on from; `BadInput` unless its pictures have the recipe's size."""
+    if config.start is None:
+        return None
+    folder = resolve(config.start).path
+    size = AutoencoderKL.load_config(folder / "vae", local_files_only=True)["sample_size"]
+    if size != config.size:
+        raise BadInput(f"--start {config.start}: its pictures have {size} pixels a side; give --size {size}")
+    return folder
+
+
 def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:
     """A stage's own draws; also seeds torch, whose constructors draw the first weights from its global state.
 
@@ -90,20 +101,12 @@ def stage_rng(config: PretrainConfig, stream: int) -> np.random.Generator:
 
 def load_or_train_vae(config: PretrainConfig, start: Path | None, pixels: np.ndarray, folder: Path) -> AutoencoderKL:
     if start:
-        folder = check_size(start / "vae", config)
+        folder = start / "vae"
     elif not (folder / "config.json").exists():
         rng = stage_rng(config, VAE_STREAM)
         with progress("autoencoder", config.vae.steps, "steps") as advance:
             train_vae(config.vae, pixels, rng, show_metrics(advance)).save_pretrained(folder)
     return AutoencoderKL.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
-
-
-def check_size(folder: Path, config: PretrainConfig) -> Path:
-    """The folder of an autoencoder whose pictures have the recipe's size."""
-    size = AutoencoderKL.load_config(folder, local_files_only=True)["sample_size"]
-    if size != config.size:
-        raise BadInput(f"--start {config.start}: its pictures have {size} pixels a side; give --size {size}")
-    return folder
 
 
 def load_or_train_text(config: PretrainConfig, start: Path | None, folder: Path) -> tuple[CLIPTokenizer, CLIPTextModel]:

@@ -160,7 +160,7 @@ def pipeline_parts(index: bytes, where: object) -> list[str]:
     except (ValueError, RecursionError):
         parsed = None
     check_index(parsed, where)
-    return [part for part, made in parsed.items() if part not in UNUSED and isinstance(made, list) and all(made)]
+    return [part for part, entry in parsed.items() if part not in UNUSED and isinstance(entry, list) and all(entry)]
 
 
 def _no_weights(folder: Path, part: str) -> str:

@@ -121,10 +121,10 @@ def check_index(index: Any, where: object) -> None:
         raise BadInput(f"{where}: {INDEX} is damaged; fetch the model again")
     if name not in FAMILIES:
         raise BadInput(f"{where}: a {name[:80]}, which is not supported; {KNOWN_MODELS}")
-    for part, made in index.items():
+    for part, entry in index.items():
         scalar = part.startswith("_") or part == "requires_safety_checker"
         if not scalar and not (
-            isinstance(made, list) and len(made) == 2 and {*map(type, made)} in ({str}, {type(None)})
+            isinstance(entry, list) and len(entry) == 2 and {*map(type, entry)} in ({str}, {type(None)})
         ):
             raise BadInput(f"{where}: {INDEX} is damaged at {part[:80]!r}; fetch the model again")
     for part, classes in FAMILIES[name].parts.items():

@@ -10,6 +10,7 @@ import pytest
 from cxr.data.images import fit_square, read_gray
 from cxr.evaluate.calibration import threshold
 from cxr.evaluate.copies import TrainingImageIndex
+from tests.copies import COPIES as SHARED
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"
 SIDE = 128
@@ -21,19 +22,11 @@ def moved(picture: np.ndarray, share: float = 0.0, zoom: float = 1.0) -> np.ndar
     return cv2.warpAffine(picture, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
 
 
-def recompressed(picture: np.ndarray) -> np.ndarray:
-    return cv2.imdecode(cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, 60))[1], cv2.IMREAD_GRAYSCALE)
-
-
-COPIES = {
-    "the same": lambda p: p,
+COPIES = SHARED | {
     "1 % aside": lambda p: moved(p, 0.01),
     "3 % aside": lambda p: moved(p, 0.03),
-    "less contrast": lambda p: (p * 0.6 + 50).astype(np.uint8),
     "more contrast": lambda p: np.clip((p.astype(float) - 128) * 1.4 + 128, 0, 255).astype(np.uint8),
     "gamma": lambda p: (255 * (p / 255) ** 1.5).astype(np.uint8),
-    "JPEG 60": recompressed,
-    "mirrored": lambda p: p[:, ::-1],
     "mirrored and 2 % aside": lambda p: moved(p[:, ::-1].copy(), 0.02),
     "5 % larger": lambda p: moved(p, zoom=1.05),
     "5 % smaller": lambda p: moved(p, zoom=0.95),

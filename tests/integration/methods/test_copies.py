@@ -8,6 +8,7 @@ from cxr.embedded.phantoms import draw_phantom, sample_visit
 from cxr.evaluate.calibration import calibrate, count_copies, count_lookups, threshold
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.sets import ImageSet
+from tests.copies import COPIES as SHARED
 from tests.unit.evaluate.conftest import label
 
 COUNT = 150
@@ -41,17 +42,9 @@ def moved(picture: np.ndarray, share: float) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, (128, 128), borderMode=cv2.BORDER_REPLICATE)
 
 
-def recompressed(picture: np.ndarray) -> np.ndarray:
-    return cv2.imdecode(cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, 60))[1], cv2.IMREAD_GRAYSCALE)
-
-
-COPIES = {
-    "the same": lambda p: p,
+COPIES = SHARED | {
     "1 % aside": lambda p: moved(p, 0.01),
     "3 % aside": lambda p: moved(p, 0.03),
-    "less contrast": lambda p: (p * 0.6 + 50).astype(np.uint8),
-    "JPEG 60": recompressed,
-    "mirrored": lambda p: p[:, ::-1],
     "half the size": lambda p: cv2.resize(p, (64, 64), interpolation=cv2.INTER_AREA),
 }
 
