@@ -13,6 +13,7 @@ import numpy as np
 from cxr.data.duplicates import join_groups
 from cxr.errors import BadInput
 from cxr.prompts.lists import NO_FINDING
+from cxr.store import digest_lines
 
 PARTS = ("train", "validation", "test")
 Present = list[str] | tuple[str, ...]  # the findings of one row; none counts as `NO_FINDING`
@@ -270,8 +271,6 @@ def _count_straddling(pairs: Iterable[tuple[Hashable, str]]) -> int:
     return sum(len(parts) > 1 for parts in parts_of.values())
 
 
-def manifest_digest(image_ids: Sequence[str], split: Sequence[str], fold: Sequence[int | None]) -> str:
-    """sha256 of the sorted lines `image_id split fold` (- for no fold): what later jobs carry."""
-    rows = zip(image_ids, split, fold, strict=True)
-    lines = sorted(f"{image} {part} {'-' if number is None else number}\n" for image, part, number in rows)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def manifest_digest(rows: Iterable[tuple[str, str, int | None]]) -> str:
+    """sha256 of the lines `image_id split fold` (- for no fold), by image_id as the rows are: what later jobs carry."""
+    return digest_lines(f"{image} {part} {'-' if fold is None else fold}\n" for image, part, fold in rows)

@@ -1,7 +1,7 @@
 """The end of an ingested set: duplicates, splits, catalog, report, card. In memory: about 1 kB an image."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -40,7 +40,7 @@ from cxr.ingest.job import REJECTED_KEY, IngestJob
 from cxr.ingest.split_report import SplitReport, draw_report, render_markdown
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.report.pages import render
-from cxr.store import Store, StoredObject, digest_of, parquet, put_file
+from cxr.store import Store, StoredObject, digest_lines, parquet, put_file
 from cxr.weights import resolve
 
 REPORT_KEY, PICTURE_KEY = "split_report.md", "split_report.png"
@@ -56,17 +56,14 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
     read = collect_images(job)
     warnings = refuse_contradictions(job, read) + refuse_lost_findings(job, read)
     near = group_near_duplicates(read.thumbnails)
-    groups = merge_groups(read.rows["patient_id"].to_pylist(), near)
+    groups = merge_groups(list_values(read.rows["patient_id"]), near)
     split, wrong = split_images(job, read, groups, near)
     warnings += wrong + describe_near_contradictions(read, near) + describe_long_texts(read.rows["text"])
     for line in warnings:
         note(line)
-    report = build_split_report(read, near, groups, split, warnings, job.config.seed)
     job.store.delete(read.orphans)
-    catalog, metadata = job.folder / CATALOG_KEY, job.folder / "metadata.jsonl"
-    write_catalog(catalog, read, split)
-    with metadata.open("w", encoding="utf-8") as lines:
-        lines.writelines(metadata_lines(pq.ParquetFile(catalog).iter_batches(ROWS_AT_ONCE), {"split": "split"}))
+    catalogs = store_catalogs(job, read, split)
+    report = build_split_report(read, near, groups, split, warnings, job.config.seed)
     pieces = {
         REJECTED_KEY: encode_rejections(read),
         REPORT_KEY: render_markdown(report).encode(),
@@ -78,8 +75,7 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
         pieces[BOXES_KEY] = parquet(boxes_table(boxes))
     objects = [
         job.store.read_back(PLAN_KEY),
-        put_file(job.store, CATALOG_KEY, catalog),
-        put_file(job.store, METADATA_KEY, metadata),
+        *catalogs,
         *(job.store.put(key, data) for key, data in pieces.items()),
     ]
     return build_record(job, read, split, objects, timings)
@@ -98,7 +94,7 @@ def split_images(
     job: IngestJob, read: CollectedImages, groups: np.ndarray, near: np.ndarray
 ) -> tuple[Split, list[str]]:
     """The split as configured, and what a user must know about it."""
-    config, findings, patients = job.config, *(read.rows[name].to_pylist() for name in ("present", "patient_id"))
+    config, findings, patients = job.config, read.rows["present"].to_pylist(), list_values(read.rows["patient_id"])
     fractions = (config.train, config.validation, config.test)
     if config.split == "official":
         official = read.rows["split"].to_pylist()
@@ -144,7 +140,7 @@ def describe_long_texts(texts: pa.ChunkedArray) -> list[str]:
 def build_split_report(
     read: CollectedImages, near: np.ndarray, groups: np.ndarray, split: Split, warnings: list[str], seed: int
 ) -> SplitReport:
-    views, sexes = (read.rows[name].to_pylist() for name in ("view", "sex"))
+    views, sexes = (list_values(read.rows[name]) for name in ("view", "sex"))
     rng = np.random.default_rng(seed)
     return SplitReport(
         vocabulary=read.vocabulary,
@@ -163,6 +159,15 @@ def build_split_report(
         ),
         warnings=warnings,
     )
+
+
+def store_catalogs(job: IngestJob, read: CollectedImages, split: Split) -> list[StoredObject]:
+    """The catalog, and beside the pictures what `datasets` reads of it."""
+    catalog, metadata = job.folder / CATALOG_KEY, job.folder / "metadata.jsonl"
+    write_catalog(catalog, read, split)
+    with metadata.open("w", encoding="utf-8") as lines:
+        lines.writelines(metadata_lines(pq.ParquetFile(catalog).iter_batches(ROWS_AT_ONCE), {"split": "split"}))
+    return [put_file(job.store, CATALOG_KEY, catalog), put_file(job.store, METADATA_KEY, metadata)]
 
 
 def write_catalog(path: Path, read: CollectedImages, split: Split) -> None:
@@ -191,8 +196,10 @@ def read_first_images(store: Store, read: CollectedImages, report: SplitReport) 
 def build_record(
     job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
-    stored = ((row["key"], row["sha256"]) for part in read.kept.to_batches(ROWS_AT_ONCE) for row in part.to_pylist())
-    pictures = Made(count=len(read.kept), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest_of(stored))
+    by_key = read.kept.select(["key", "sha256"]).take(pc.sort_indices(read.kept["key"]))
+    digest = digest_lines(f"{key} {sha256}\n" for key, sha256 in values_of(by_key))
+    pictures = Made(count=len(read.kept), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest)
+    image_ids = (image_id for (image_id,) in values_of(read.kept.select(["image_id"])))
     shown = (read.labels == 1).sum(axis=0).tolist()
     return job.new_record(
         pictures,
@@ -201,7 +208,7 @@ def build_record(
         seeds={"split": job.config.seed},
         timings=timings,
         metrics={
-            "splits": manifest_digest(read.kept["image_id"].to_pylist(), split.split, split.fold),
+            "splits": manifest_digest(zip(image_ids, split.split, split.fold, strict=True)),
             "findings": {name: count for name, count in zip(read.vocabulary.findings, shown, strict=True) if count},
             **LabelMetrics(vocabulary=list(job.vocabulary.findings), exclusive=job.vocabulary.exclusive).write(),
             "rejected": len(read.refused),
@@ -209,6 +216,19 @@ def build_record(
             "contradicting": sum(map(len, read.contradicting)),
         },
     )
+
+
+def list_values(column: pa.ChunkedArray) -> list[str | None]:
+    """As `to_pylist`, with equal values as one object: of 100,000 views, two."""
+    coded = column.combine_chunks().dictionary_encode()
+    values = np.array([*coded.dictionary.to_pylist(), None], object)
+    return values[coded.indices.fill_null(len(values) - 1).to_numpy()].tolist()
+
+
+def values_of(table: pa.Table) -> Iterator[tuple[str, ...]]:
+    """Row by row, few of them Python's at a time."""
+    for part in table.to_batches(ROWS_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in part.columns), strict=True)
 
 
 def render_card(job: IngestJob, read: CollectedImages, report: SplitReport) -> str:

@@ -15,7 +15,7 @@ from cxr.data.images import THUMBNAIL
 from cxr.store import Store
 from cxr.tables import batched
 
-READ_THREADS, READ_AHEAD = 16, 64  # units that wait in memory at most
+READ_THREADS = 16  # and as many units wait in memory at most
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,17 @@ class UnitOutcome:
 def read_units(store: Store, units: Iterable[int]) -> Iterator[UnitOutcome]:
     """The commits of units, in that order."""
 
-    def read(unit: int) -> UnitOutcome:
-        stored = json.loads(store.get(unit_key(COMMITS, unit)))
-        kept = [
-            StoredImage(**{**one, "boxes": tuple(Box(**box) for box in one.get("boxes", ()))}) for one in stored["kept"]
-        ]
-        return UnitOutcome(kept, [RefusedImage(**refused) for refused in stored["refused"]])
+    with ThreadPoolExecutor(READ_THREADS) as threads:  # which only wait: what each parses would stay in its own heap
+        for few in batched(units, READ_THREADS):
+            yield from map(parse_unit, threads.map(lambda unit: store.get(unit_key(COMMITS, unit)), few))
 
-    with ThreadPoolExecutor(READ_THREADS) as threads:
-        for few in batched(units, READ_AHEAD):
-            yield from threads.map(read, few)
+
+def parse_unit(commit: bytes) -> UnitOutcome:
+    stored = json.loads(commit)
+    kept = [
+        StoredImage(**{**one, "boxes": tuple(Box(**box) for box in one.get("boxes", ()))}) for one in stored["kept"]
+    ]
+    return UnitOutcome(kept, [RefusedImage(**refused) for refused in stored["refused"]])
 
 
 def read_refused(store: Store) -> dict[int, list[RefusedImage]]:

@@ -19,6 +19,7 @@ from cxr.prompts.findings import SEVERAL
 from cxr.report.pages import render
 
 SHOWN = 40  # pictures between two steps of the progress
+JUDGE_EPOCHS = 6  # of the classifier that says which of the ten findings a picture shows
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,22 @@ def labelled_phantoms(seed: int, count: int, size: int):
 
 def measure_model(folder: Path, per_finding: int, seed: int):
     """Trains a classifier on phantoms of other series and asks it what the model's pictures show."""
-    from cxr.classify.best_of import count_steps, train_best_of
+    from cxr.classify.best_of import predict, small_config, train_one
     from cxr.classify.task import OneFinding
     from cxr.pretrain.prompt_accuracy import measure
     from cxr.prompts.findings import FINDINGS
 
     size, series = recipes.GENERATE["tiny"]().sampler.size, ((101, 12_000), (404, 1000), (202, 1000))
     training, validation, fresh = (labelled_phantoms(seed + n, count, size) for n, count in series)
-    with progress("classifier", count_steps(len(training[0])), "steps") as advance:
-        predict = train_best_of(training, validation, OneFinding(len(FINDINGS)), seed, advance)
+    settings, task = small_config(JUDGE_EPOCHS, size, batch=32), OneFinding(len(FINDINGS))
+    with progress("classifier", settings.steps(len(training[0])), "steps") as advance:
+        judge = train_one(training, validation, settings, task, seed, advance)
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
-        sample = make_sample(folder, advance)
-        return measure(sample, lambda pixels: predict(pixels).argmax(axis=1), fresh, per_finding, seed + 303)
+
+        def name(pixels: "np.ndarray") -> "np.ndarray":
+            return predict(judge, pixels, settings, task).argmax(axis=1)
+
+        return measure(make_sample(folder, advance), name, fresh, per_finding, seed + 303)
 
 
 def measure_several(folder: Path, findings: tuple[str, ...], per_combination: int, seed: int):

@@ -8,6 +8,6 @@ location.py  from a URI to a store
 files.py     local files as objects
 """
 
-from cxr.store.base import ListedObject, Store, StoredObject, check_key, digest_of, sha256
+from cxr.store.base import ListedObject, Store, StoredObject, check_key, digest_lines, digest_of, sha256
 from cxr.store.files import get_pieces, json_lines, parquet, put_file, put_folder, put_pieces
 from cxr.store.location import open_store

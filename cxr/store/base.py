@@ -125,7 +125,12 @@ def sha256(data: Data) -> str:
 
 def digest_of(pairs: Iterable[tuple[str, str]]) -> str:
     """One sha256 over (key, sha256) pairs in any order: that of the sorted lines `key sha256\\n`."""
+    return digest_lines(sorted(f"{key} {digest}\n" for key, digest in pairs))
+
+
+def digest_lines(lines: Iterable[str]) -> str:
+    """One sha256 over lines as they come, none of which needs to stay in memory."""
     whole = hashlib.sha256()
-    for line in sorted(f"{key} {digest}\n" for key, digest in pairs):
+    for line in lines:
         whole.update(line.encode())
     return whole.hexdigest()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cxr.pretrain import combinations
 from cxr.pretrain.combinations import Combinations, combinations_table, labels_of, measure_combinations
 from cxr.prompts.findings import SEVERAL, Attributes, Sign
 
@@ -70,3 +71,20 @@ def test_the_classifiers_errors_are_allowed_for(fresh):
 def test_labels_are_what_the_pictures_show():
     shown = [Attributes((Sign("Structural_Lesions", "nodule"),), "PA", "F", 50), Attributes((), "PA", "F", 50)]
     assert labels_of(shown, SEVERAL).tolist() == [[False, False, True], [False] * 3]
+
+
+def test_a_small_finding_anywhere_in_the_picture_is_learned(monkeypatch):
+    monkeypatch.setattr(combinations, "STEPS", 120)
+
+    def part(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Noise of 32 pixels a side, in half of which is a dot of two."""
+        rng = np.random.default_rng(seed)
+        pixels, labels = rng.integers(60, 100, (count, 32, 32), np.uint8), rng.random((count, 1)) < 0.5
+        for row in np.flatnonzero(labels).tolist():
+            y, x = rng.integers(30, size=2)
+            pixels[row, y : y + 2, x : x + 2] = 160
+        return pixels, labels
+
+    pixels, labels = part(1, 200)
+    see = combinations.train_multi_label(part(0, 400), seed=0)
+    assert ((see(pixels) > 0.5) == labels).mean() > 0.95
