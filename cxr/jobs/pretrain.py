@@ -118,7 +118,7 @@ def measure_model(folder: Path, per_finding: int, seed: int):
         judge = train_one(training, validation, settings, task, seed, advance)
     with progress("following", per_finding * len(FINDINGS), "pictures") as advance:
 
-        def name(pixels: "np.ndarray") -> "np.ndarray":
+        def name(pixels):
             return predict(judge, pixels, settings, task).argmax(axis=1)
 
         return measure(make_sample(folder, advance), name, fresh, per_finding, seed + 303)
