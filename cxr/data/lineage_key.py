@@ -46,6 +46,10 @@ class LineageKey:
         """A number from 0 to below 1: by chance to all but who has the key, who gets the same one again."""
         return int(self._digest(of, text)[:13], 16) / 16**13
 
+    def secret_seed(self, of: str, text: str) -> int:
+        """A number below 2**256 for draws that nobody else may repeat; it does not give the key away."""
+        return int(self._digest(of, text), 16)
+
     def _digest(self, of: str, text: str) -> str:
         return hmac.digest(self.secret, f"{of}\n{text}".encode(), hashlib.sha256).hex()
 

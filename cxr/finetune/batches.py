@@ -79,11 +79,19 @@ class DrawSchedule:
             chosen = (shuffled(config.seed, CLASS_ORDER, classes, position + slot) for slot in slots)
             rows += [self.instances + row for row in chosen]
             draws += [self.draws(config.seed, CLASS_SLOT, step, slot) for slot in slots]
+        weights = [1.0 if row < self.instances else config.prior_weight for row in rows]
+        return self.draw_batch(rows, draws, weights)
+
+    def batch_of(self, step: int, rows: Sequence[int], weights: Sequence[float]) -> Batch:
+        """These rows of the set, whose errors have these weights."""
+        return self.draw_batch(rows, [self.draws(self.config.seed, SLOT, step, row) for row in rows], weights)
+
+    def draw_batch(self, rows: Sequence[int], draws: Sequence[Draws], weights: Sequence[float]) -> Batch:
         return Batch(
-            rows=rows,
+            rows=list(rows),
             flipped=[d.flipped for d in draws],
             captions=["" if d.dropped else self.captions[row] for d, row in zip(draws, rows, strict=True)],
-            weights=torch.tensor([1.0 if row < self.instances else config.prior_weight for row in rows]),
+            weights=torch.tensor(weights),
             times=torch.tensor([d.time for d in draws]),
             noise=torch.stack([d.noise for d in draws]),
             posterior=torch.stack([d.posterior for d in draws]),

@@ -65,6 +65,13 @@ class FinetuneConfig(AdapterConfig):
     """Steps in which the learning rate rises from 0."""
     max_grad_norm: float = Field(1.0, gt=0, le=1000)
     """Longer gradients are cut to this."""
+    epsilon: float | None = Field(None, gt=0, le=50)
+    """Train a LoRA with differential privacy by patient, who then changes the odds of any model by a factor of
+    e^epsilon at most; none: without."""
+    delta: float | None = Field(None, gt=0, lt=1)
+    """With --epsilon: how likely it is not to hold; by default 1 / (10 x training patients)."""
+    clip_bound: float = Field(0.05, gt=0, le=1000)
+    """With --epsilon: a patient's gradient is cut to this, and the noise grows with it."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which is then validated and kept, e.g. 0.999; 0: none."""
     cache: bool = True
@@ -90,9 +97,9 @@ class FinetuneConfig(AdapterConfig):
     """Of order, noise and LoRA."""
 
 
-def total_steps(config: FinetuneConfig, images: int) -> int:
-    """How many steps the training has on a set of `images`."""
-    return config.max_train_steps or -(-config.epochs * images // (config.batch * config.accumulation))
+def total_steps(config: FinetuneConfig, units: int) -> int:
+    """How many steps the training has on a set of so many pictures; with differential privacy, of so many patients."""
+    return config.max_train_steps or -(-config.epochs * units // (config.batch * config.accumulation))
 
 
 def check_batch(config: FinetuneConfig, images: int) -> None:
@@ -114,7 +121,8 @@ def advise_less_memory(config: FinetuneConfig) -> str:
 
 def identity(config: FinetuneConfig, model_digest: str, data_digest: str) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests; whether results are kept changes none. Of a
-    whole training part, without canaries, it is what it was before there were parts and canaries."""
+    whole training part, without canaries or privacy, it is what it was before there were such."""
     left_out = {"model", "cache"} | ({"patients", "subset_seed"} if config.patients == 100 else set())
     left_out |= set() if config.canaries else {"canaries"}
+    left_out |= {"epsilon", "delta", "clip_bound"} if config.epsilon is None else set()
     return {**config.model_dump(mode="json", exclude=left_out), "model": model_digest, "data": data_digest}

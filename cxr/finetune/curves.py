@@ -9,8 +9,9 @@ from cxr.report.plots import COLOURS, png
 
 
 def plot_curves(history: Sequence[Mapping[str, float]]) -> bytes:
-    """A PNG of what was reported: the loss of every step, and each validation score in a panel of its own."""
-    names = ["loss", *(name for name in ("mse", "ssim", "psnr", "kid") if any(name in row for row in history))]
+    """A PNG of what was reported: the loss of every step, which a private training does not tell, and each
+    validation score in a panel of its own."""
+    names = [name for name in ("loss", "mse", "ssim", "psnr", "kid") if any(name in row for row in history)]
     figure = Figure(figsize=(7, 3 * len(names)), dpi=100, layout="constrained")
     for axis, name in zip(np.atleast_1d(figure.subplots(len(names), sharex=True)), names, strict=True):
         steps, values = zip(*((row["step"], row[name]) for row in history if name in row), strict=True)

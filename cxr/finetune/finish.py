@@ -16,6 +16,8 @@ from cxr.finetune.captions import collect_prompts
 from cxr.finetune.config import Metrics
 from cxr.finetune.curves import plot_curves
 from cxr.finetune.job import FinetuneJob, collect_lineage, plain_names
+from cxr.finetune.privacy import ASSUMPTIONS, Privacy, describe_noise
+from cxr.finetune.privacy import METRIC as PRIVACY
 from cxr.finetune.runs import FINAL, SAMPLES, Result, read_result
 from cxr.prompts.trained_prompts import CAPTIONS_METRIC, TrainedPrompts
 from cxr.report.pages import Table, render
@@ -71,6 +73,7 @@ def build_record(
             LINEAGE: record_lineage(collect_lineage(job)),
             SET_SOURCES: merge_all_sources(job),
             CAPTIONS_METRIC: collect_trained_prompts(job).for_record,
+            **({PRIVACY: job.privacy.for_record()} if job.privacy else {}),
         },
     )
 
@@ -97,8 +100,23 @@ def render_card(job: FinetuneJob, results: dict[str, Result]) -> str:
         samples=f"samples/{FINAL}/{final.step:08d}.png", captions=captions,
         method=describe_method(job), patients=len(plain_names(job)) if "patients" in job.recipe else None,
         scores=tabulate_scores(results), folds=len(results) > 1, about=phantom_notice(merge_all_sources(job)),
-        recipe=json.dumps(job.recipe, indent=1),
+        recipe=json.dumps(job.recipe, indent=1), privacy=job.privacy and describe_privacy(job.privacy),
     )  # fmt: skip
+
+
+def describe_privacy(privacy: Privacy) -> list[str]:
+    """What the training promises to each patient, how, and what that takes for granted."""
+    promise = (
+        f"With or without one of the {privacy.patients:,} training patients, any such model is as likely, up to a "
+        f"factor of e^{privacy.epsilon:.3g} and, in addition, a chance of {privacy.delta:.2g}: (epsilon, delta)-"
+        f"differential privacy with epsilon {privacy.epsilon:.3g}, delta {privacy.delta:.2g}."
+    )
+    means = (
+        f"How: each step drew each patient with a chance of {privacy.sampling_rate:.3g}, cut the gradient of each to "
+        f"{privacy.bound:g} (a bound) and added noise; {describe_noise(privacy)}. Epsilon was computed by "
+        f"{privacy.for_record()['accountant']}."
+    )
+    return [promise, means, *ASSUMPTIONS]
 
 
 def describe_method(job: FinetuneJob) -> str:

@@ -1,8 +1,10 @@
 """What is fixed before the first step: weights, plan, recipe; and how far a fine-tuning is."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,15 +14,16 @@ from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.data.catalog import CatalogSet, list_rows
 from cxr.data.lineage import Lineage, hashed_id, merge_lineages, pseudonymise, warn_of_hashed_ids
 from cxr.data.lineage_key import owner_key
-from cxr.data.lineage_lists import attach_lists_beside
+from cxr.data.lineage_lists import attach_lists_beside, find_shown, read_lists
 from cxr.diffusion.family import check_networks, family_of
 from cxr.errors import BadInput
 from cxr.finetune.captions import Row, select_findings, write_captions
 from cxr.finetune.checkpoints import read_manifest
 from cxr.finetune.config import FEWEST_FOR_KID, FinetuneConfig, check_batch, identity, total_steps
 from cxr.finetune.part import Names, leave_out_canaries, patients_digest, select_patients
+from cxr.finetune.privacy import OPTION, PatientDraws, Privacy, check_private, plan_privacy, warn_of_noise
 from cxr.finetune.runs import FINAL, PLAN, RESULTS, read_result, rows_of_run
-from cxr.store import Store
+from cxr.store import Store, open_store
 from cxr.weights import Weights, resolve
 
 
@@ -35,6 +38,7 @@ class FinetuneJob(Artifact):
     config: FinetuneConfig
     model: Weights
     plan: pa.Table  # of schema PLAN
+    privacy: Privacy | None  # None: the training promises none
 
     @property
     def runs(self) -> list[str]:
@@ -54,6 +58,8 @@ def prepare(
     rows = select_findings(select_patients(list_rows(data.table), config, names), config.finding)
     if config.canaries:
         rows = leave_out_canaries(rows, config)
+    trained = [row for row in rows if row["split"] == "train"]
+    check_private(config, trained)
     captions = write_captions(rows, data.vocabulary.findings, config, note)
     plan = make_plan(rows, captions, data.store.uri, config.folds)
     model = resolve(config.model)
@@ -63,8 +69,12 @@ def prepare(
     if longer := family.count_too_long(model.path, plan["caption"].to_pylist()):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, data.digest) | (patients_digest(names) if names else {})
-    job = FinetuneJob(store, recipe, data, config, model, plan)
+    privacy = plan_privacy(config, len({row["patient_id"] for row in trained})) if config.epsilon else None
+    job = FinetuneJob(store, recipe, data, config, model, plan, privacy)
     job.refuse_other()
+    if privacy:
+        refuse_known_patients(job)
+        warn_of_noise(privacy, note)
     for run in job.runs:
         train_rows, validation_rows = rows_of_run(plan, run, config.folds)
         check_batch(config, len(train_rows))
@@ -75,6 +85,29 @@ def prepare(
     collect_lineage(job)  # now, because a key that cannot be had would be missed when all is trained
     warn_of_hashed_ids(model.place, model.lineage)
     return job
+
+
+def refuse_known_patients(job: FinetuneJob) -> None:
+    """`BadInput` if the base is known to have seen patients whom privacy is promised to."""
+    if not job.model.lineage:
+        return
+    shown = find_shown(job.model.lineage, job.data.table, read_lists(open_store(job.model.place)))
+    if shown is not None and (shown & pc.equal(job.data.table["split"], "train").to_numpy()).any():
+        raise BadInput(
+            f"{OPTION} with --model {job.config.model}: it was trained on patients of this set already, without the "
+            "promise; give a base that was not"
+        )
+
+
+def draw_patients(job: FinetuneJob) -> PatientDraws | None:
+    """Who takes part in a private training's steps; None for any other. Raises as `owner_key`."""
+    if job.privacy is None:
+        return None
+    trained, _ = rows_of_run(job.plan, FINAL, job.config.folds)
+    patients = dict(zip(*(job.data.table[name].to_pylist() for name in ("image_id", "patient_id")), strict=True))
+    _, owners = np.unique([patients[image] for image in trained["image_id"].to_pylist()], return_inverse=True)
+    recipe = json.dumps(job.recipe, sort_keys=True)  # so that no two trainings have the same noise
+    return PatientDraws(job.privacy, owners, owner_key().secret_seed("private training", recipe))
 
 
 def collect_lineage(job: FinetuneJob) -> Lineage:
@@ -105,6 +138,8 @@ def make_plan(rows: Sequence[Row], captions: Sequence[str], uri: str, folds: int
 
 def count_steps(job: FinetuneJob, run: str) -> int:
     """How many steps the run has."""
+    if job.privacy:
+        return job.privacy.steps
     return total_steps(job.config, len(rows_of_run(job.plan, run, job.config.folds)[0]))
 
 

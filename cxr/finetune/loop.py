@@ -33,6 +33,7 @@ class Trainer:
         classes: class pictures for prior preservation, or None.
         recipe: `config.identity`; a checkpoint of another one is refused.
         ranks: this worker among those that train together; all draw the same order and take their own slots of it.
+        units: what an epoch goes over, where it is not the set's pictures.
 
     Raises:
         BadInput: the set is too small, or the batch cannot be shared by the workers.
@@ -41,6 +42,7 @@ class Trainer:
     def __init__(
         self, model: DiffusionModel, config: FinetuneConfig, instances: CaptionedImages,
         classes: CaptionedImages | None = None, recipe: dict[str, Any] | None = None, ranks: Ranks = Ranks(),  # noqa: B008
+        units: int | None = None,
     ) -> None:  # fmt: skip
         check(config, instances, classes, ranks)
         self.model, self.config, self.recipe, self.ranks = model, config, recipe or {}, ranks
@@ -51,7 +53,8 @@ class Trainer:
         self.draw_schedule = DrawSchedule(
             config, pictures.captions, len(instances), self.objective.latent_shape(), model.timesteps
         )
-        self.steps = total_steps(config, len(instances))
+        self.units = units or len(instances)
+        self.steps = total_steps(config, self.units)
         trained = list(self.parameters.values())
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -99,9 +102,9 @@ class Trainer:
         return total.item()
 
     def update(self, loss: float) -> float:
-        """The optimizer's step on clipped gradients; returns their norm before that."""
+        """The optimizer's step on the clipped gradient; returns its norm before that."""
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm)
+        norm = self.clip()
         # Half precision overflows now and then: its scaler then leaves the step out and scales less.
         if not torch.isfinite(torch.tensor(loss)) or not (self.scaler.is_enabled() or torch.isfinite(norm)):
             self.optimizer.zero_grad()
@@ -115,6 +118,10 @@ class Trainer:
         if self.ema:
             self.ema.step(self.parameters.values())
         return norm.item()
+
+    def clip(self) -> Tensor:
+        """Cuts a long gradient; returns its norm before that."""
+        return torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm)
 
     def gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]

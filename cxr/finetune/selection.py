@@ -20,13 +20,14 @@ class Selection:
     step: int | None = None
     best: float | None = None
     waited: int = 0
+    last: bool = False  # takes the last checkpoint, whatever its score, so that nobody chooses
 
     @property
     def exhausted(self) -> bool:
         return bool(self.patience) and self.waited >= self.patience
 
     def update(self, step: int, scores: Mapping[str, float]) -> bool:
-        """Whether the validation after `step` is the best so far.
+        """Whether what was validated after `step` is to be kept: the best so far, or the last.
 
         Raises:
             BadInput: the validation does not measure the metric, or it is not a number.
@@ -34,7 +35,8 @@ class Selection:
         value = scores.get(self.metric)
         if value is None or math.isnan(value):
             raise BadInput(f"--select {self.metric}: {value} after step {step}; known there: {', '.join(scores)}")
-        if self.best is None or (value > self.best if HIGHER_IS_BETTER[self.metric] else value < self.best):
+        better = self.best is None or (value > self.best if HIGHER_IS_BETTER[self.metric] else value < self.best)
+        if better or self.last:
             self.step, self.best, self.waited = step, value, 0
             return True
         self.waited += 1

@@ -26,6 +26,7 @@ from cxr.finetune.checkpoints import load_best, resume, store_checkpoint
 from cxr.finetune.config import FinetuneConfig, Metrics, advise_less_memory
 from cxr.finetune.loop import Trainer, run_validation, train
 from cxr.finetune.prior import make_class_images
+from cxr.finetune.privacy import PatientDraws
 from cxr.finetune.runs import FINAL, SAMPLES, Result, result_key, rows_of_run
 from cxr.finetune.validation import Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
@@ -51,6 +52,7 @@ class FinetuneWorker:
     run: str
     threads: int
     distance: Callable[[], Distance]
+    patients: PatientDraws | None = None  # of a private training
 
     def __call__(self, tell: Tell) -> None:
         """Trains the run to its end from where it stands, and stores what it leaves; tells the metrics of each step."""
@@ -64,17 +66,26 @@ class FinetuneWorker:
         trained, validated = rows_of_run(plan, self.run, self.config.folds)
         ranks, model = Ranks.here(), self.load_model()
         sample = sampling(model, self.config)
-        classes = None
-        if self.config.prior_weight:
-            store = open_store(str(cache_folder().parent))
-            digest = self.recipe["model"]
-            classes = ranks.broadcast_from_first(lambda: make_class_images(self.config, digest, sample, store))
-        trainer = Trainer(model, self.config, self.read_images(trained), classes, self.recipe, ranks)
+        trainer = self.make_trainer(model, self.read_images(trained), sample, ranks)
         shown = self.read_images(validated, self.config.validation_images)
         validation = Validation(trainer, shown, sample, self.distance())
         history = self.train(trainer, validation, tell)
         if ranks.rank == 0 and not self.store.exists(RECORD_KEY):  # else another driver's model is there
             self.save_final(trainer, validation, history, plan)
+
+    def make_trainer(self, model: DiffusionModel, images: CaptionedImages, sample: Sample, ranks: Ranks) -> Trainer:
+        config = self.config
+        if config.epsilon is not None:
+            from cxr.finetune.private_trainer import PrivateTrainer  # Opacus takes seconds to import
+
+            if self.patients is None:
+                raise ValueError(f"{self.run}: a private training needs to know whose pictures it has")
+            return PrivateTrainer(model, config, images, self.patients, self.recipe, ranks)
+        classes = None
+        if config.prior_weight:
+            store, digest = open_store(str(cache_folder().parent)), self.recipe["model"]
+            classes = ranks.broadcast_from_first(lambda: make_class_images(config, digest, sample, store))
+        return Trainer(model, config, images, classes, self.recipe, ranks)
 
     def load_model(self) -> DiffusionModel:
         model = resolve(self.config.model)
@@ -115,7 +126,7 @@ class FinetuneWorker:
         step = trainer.selection.step
         if step is None:
             raise ValueError(f"{self.run}: no validation, so there is no best model to leave")
-        epoch = -(-step * self.config.batch * self.config.accumulation // trainer.draw_schedule.instances)
+        epoch = -(-step * self.config.batch * self.config.accumulation // trainer.units)
         test: Metrics = {}
         with trainer.averaged(), tempfile.TemporaryDirectory() as folder:
             if self.run == FINAL:

@@ -25,6 +25,7 @@ from cxr.weights import check_spec
 if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.finetune.job import FinetuneJob
+    from cxr.finetune.privacy import PatientDraws
     from cxr.finetune.validation import Distance
 
 
@@ -72,8 +73,11 @@ def main(args: Args) -> int:
     record = ready.make(work)
     from cxr.cluster import COMPUTE_USAGE
 
+    if privacy := ready.privacy:
+        print(f"epsilon {privacy.epsilon:.3g} by patient, delta {privacy.delta:.2g}, as the card says")
     best, took = record.metrics, COMPUTE_USAGE.summary(record.timings["total"])
-    print(f"best {config.select} {best['validation'][config.select]:.4g} (base {best['base'][config.select]:.4g}) "
+    kept, score, before = "last" if ready.privacy else "best", best["validation"], best["base"]
+    print(f"{kept} {config.select} {score[config.select]:.4g} (base {before[config.select]:.4g}) "
           f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
     uri = store.uri
     print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{runs.SAMPLES}, read {uri}/{finish.CARD_KEY}")
@@ -109,17 +113,20 @@ def train_runs(ready: "FinetuneJob", args: Args) -> None:
 
 def build_worker(ready: "FinetuneJob", run: str, threads: int) -> Callable[[Callable[[dict[str, Any]], None]], None]:
     """What trains the run, called with what takes its messages; it goes to a worker with places and settings alone."""
-    return partial(train_run, ready.store, ready.data.store, ready.config, ready.recipe, run, threads)
+    from cxr.finetune.job import draw_patients
+
+    patients = draw_patients(ready)
+    return partial(train_run, ready.store, ready.data.store, ready.config, ready.recipe, run, threads, patients)
 
 
 def train_run(
     store: Store, data: Store, config: FinetuneConfig, recipe: dict[str, Any], run: str, threads: int,
-    tell: Callable[[dict[str, Any]], None],
+    patients: "PatientDraws | None", tell: Callable[[dict[str, Any]], None],
 ) -> None:  # fmt: skip
     """On a worker: trains the run to its end."""
     from cxr.finetune.worker import FinetuneWorker  # heavy, and needed on workers alone
 
-    FinetuneWorker(store, data, config, recipe, run, threads, embedded_kernel_distance)(tell)
+    FinetuneWorker(store, data, config, recipe, run, threads, embedded_kernel_distance, patients)(tell)
 
 
 def embedded_kernel_distance() -> "Distance":
