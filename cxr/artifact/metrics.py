@@ -1,12 +1,18 @@
 """What a record's metrics hold of what readers of other kinds ask: named and typed. Version 0.1 wrote less of it."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cxr.artifact.keys import RECORD_KEY
 from cxr.artifact.record import Record
 from cxr.errors import BadInput
+
+Verdict = Literal["leak found", "not decided at this power", "no leak found at this power", "not tested"]
+LEAK: Verdict = "leak found"
+UNDECIDED: Verdict = "not decided at this power"
+NO_LEAK: Verdict = "no leak found at this power"
+UNTESTED: Verdict = "not tested"
 
 
 class StoredPart(BaseModel):
@@ -52,6 +58,18 @@ class LabelMetrics(Metrics):
 class EvaluationMetrics(Metrics):
     copies: int | None = None  # synthetic images flagged as near-copies; None: could not be told
     summary: list[str] = []  # what was found, in words
+
+
+class AuditMetrics(Metrics):
+    verdict: Verdict  # the worst of its tests
+    risks: dict[str, Verdict]
+    tests: dict[str, Verdict]  # by name
+    summary: list[str]  # what was found of each risk, in words
+
+    @property
+    def leaks(self) -> int | None:
+        """How many tests found one; None where no test could be made."""
+        return None if self.verdict == UNTESTED else list(self.tests.values()).count(LEAK)
 
 
 class StudyMetrics(Metrics):

@@ -83,7 +83,13 @@ def find_attacked(
         return reason
     if record.inputs.get("data") != real.digest:
         return "the model was fine-tuned on another set than --real, with other pictures, sizes or findings"
-    shown = find_shown(read_lineage(record.metrics), real.table, lists)
+    lineage = read_lineage(record.metrics)
+    if lineage is None:
+        return (
+            "nobody knows whom its base was trained on, because that has no record; fine-tune from an alias (tiny, "
+            "sd15, sd21), or from a model that cxr made"
+        )
+    shown = find_shown(lineage, real.table, lists)
     if shown is None:
         return f"the list of whom the model was trained on was written under a key that is not here ({VARIABLE})"
     tuned = resolve_lora(place) if record.recipe["method"] == "lora" else resolve(place)

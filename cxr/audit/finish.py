@@ -9,6 +9,7 @@ import pyarrow as pa
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT
+from cxr.artifact.metrics import AuditMetrics
 from cxr.audit.attacked import AttackedModel
 from cxr.audit.conduct import CopySearch
 from cxr.audit.config import AuditConfig, identity
@@ -73,12 +74,12 @@ def complete(
         seeds={"seed": job.config.seed},
         device=device,
         timings=timings,
-        metrics={
-            "verdict": found.verdict,
-            "risks": found.risks,
-            "tests": {test.name: test.verdict for test in found.tests},
-            "summary": summarise(found),
-        },
+        metrics=AuditMetrics(
+            verdict=found.verdict,
+            risks=found.risks,
+            tests={test.name: test.verdict for test in found.tests},
+            summary=summarise(found),
+        ).write(),
     )
 
 

@@ -5,22 +5,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from cxr.artifact.metrics import LEAK, NO_LEAK, UNDECIDED, UNTESTED, Verdict
 from cxr.audit.config import AuditConfig
 from cxr.audit.duplicates import POWER, CopyTest
 from cxr.audit.epsilon import CONFIDENCE, DELTA, CanaryTest, detectable_share
 from cxr.audit.exchangeability import Flagged, NearestTest, Sides
 from cxr.audit.membership import Estimate, MembershipTest, detectable_auc
-from cxr.audit.results import (
-    INFERENCE,
-    LEAK,
-    LINKABILITY,
-    NO_LEAK,
-    SINGLING_OUT,
-    UNDECIDED,
-    UNTESTED,
-    AttackResult,
-    Verdict,
-)
+from cxr.audit.results import INFERENCE, LINKABILITY, SINGLING_OUT, AttackResult
 
 NEAREST, COPIES = "nearest patient, by {}", "near-duplicates, by {}"
 MEMBERSHIP = "membership inference on the model"

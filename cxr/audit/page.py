@@ -1,6 +1,7 @@
 """An audit as one page for a data-protection officer."""
 
-from cxr.audit.results import LEAK, RISKS, UNTESTED, Audit, Pair
+from cxr.artifact.metrics import LEAK, UNTESTED
+from cxr.audit.results import RISKS, Audit, Pair
 from cxr.report.pages import Table, render
 
 TITLE = "Is it safe to share? What attacks on this set got"

@@ -3,13 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-Verdict = Literal["leak found", "not decided at this power", "no leak found at this power", "not tested"]
-LEAK: Verdict = "leak found"
-UNDECIDED: Verdict = "not decided at this power"
-NO_LEAK: Verdict = "no leak found at this power"
-UNTESTED: Verdict = "not tested"
+from cxr.artifact.metrics import LEAK, NO_LEAK, UNDECIDED, UNTESTED, Verdict
 
 # The three risks of Article 29 Working Party, Opinion 05/2014 (WP216), section 2.2; EDPB Opinion 28/2024, paragraph 43,
 # asks of a model that extraction and inference be very unlikely.

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import read_record
+from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.data.lineage import Lineage, TrainingPatients, hashed_id, merge_lineages, read_lineage
 from cxr.data.lineage_key import VARIABLE, LineageKey, find_owner_key, lists_folder
 from cxr.errors import BadInput
@@ -49,10 +50,11 @@ def read_lists(store: Store) -> PatientLists:
 
 
 def read_lists_option(option: str, uris: str | None) -> PatientLists:
-    """The lists of models' places, separated by commas, as an option gives them; also of models of version 0.1.
+    """The lists of models' places, separated by commas, as an option gives them; also of models of version 0.1. A model
+    whose base nobody knows the patients of has none.
 
     Raises:
-        BadInput: a place has none.
+        BadInput: a place is not one of a fine-tuned model.
     """
     lists: dict[str, TrainingPatients] = {}
     for uri in uris.split(",") if uris else ():
@@ -61,7 +63,8 @@ def read_lists_option(option: str, uris: str | None) -> PatientLists:
         record, found = read_record(store), dict(read_lists(store))
         recorded = read_lineage(record.metrics) if record else None
         found |= {each.commitment: each for each in merge_lineages(recorded) or () if each.names is not None}
-        if not found:
+        unknown = record is not None and record.kind == FINE_TUNED_MODEL and recorded is None
+        if not found and not unknown:
             raise BadInput(f"{option} {uri}: no {LINEAGE_KEY} there; give the --out of jobs/finetune.py")
         lists |= found
     return lists

@@ -57,7 +57,7 @@ def main(args: Args) -> int:
     start = time.monotonic()
     if args.base is not None and args.model is None:
         raise BadInput("--base is of --model; give the model that was fine-tuned from it too")
-    config = args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})
+    config = build_config(args)
     places = [open_store(uri) for uri in (args.real, args.synthetic, args.out)]
     places[2].check()
     from cxr.audit.sets import check_sets
@@ -180,3 +180,8 @@ def search_for_copies(synthetic: "np.ndarray", real: "RealPictures", config: Aud
         with progress(f"copies by {by}", count_lookups(len(synthetic), real, config), "pictures") as advance:
             found.append(search_copies(by, make(), by == DETAILS, synthetic, real, config, advance))
     return found
+
+
+def build_config(args: Args) -> AuditConfig:
+    """The configuration, checked as far as needs no library and no network."""
+    return args.config.model_copy(update={"extractor": check_extractor_spec(args.config.extractor)})

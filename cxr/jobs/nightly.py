@@ -20,9 +20,9 @@ from cxr.artifact import Record, read_record, recipe_digest
 from cxr.artifact.metrics import NightMetrics
 from cxr.data.sources import parse_source
 from cxr.errors import BadInput
-from cxr.jobs import evaluate, finetune, generate, ingest
+from cxr.jobs import audit, evaluate, finetune, generate, ingest
 from cxr.nightly.config import NightlyConfig
-from cxr.nightly.places import DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
+from cxr.nightly.places import AUDIT, DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
 from cxr.progress import note
 from cxr.store import Store, open_store
 
@@ -36,6 +36,7 @@ STEPS = {
     finetune: ("--data", ".", "--out", "."),
     generate: ("--out", "."),
     evaluate: ("--real", ".", "--synthetic", ".", "--out", "."),
+    audit: ("--real", ".", "--synthetic", ".", "--out", "."),
 }
 
 
@@ -86,7 +87,7 @@ def run_night(lease: "Lease", config: NightlyConfig, args: Args, data: str, star
     if latest.night > day:
         raise BadInput(f"--date {day}: latest is a later night already, {latest.night}; give one after it")
     tonight = prepare_night(lease, config, day, data)
-    found = generate_and_evaluate(lease, config, day, tonight.recipe)
+    found = generate_and_judge(lease, config, day, tonight.recipe)
     if found.passed and latest.night != day:
         latest = report.build_pointer(found)
         pointer.move_latest(lease, latest)
@@ -122,8 +123,8 @@ def prepare_night(lease: "Lease", config: NightlyConfig, day: str, digest: str) 
     return tonight
 
 
-def generate_and_evaluate(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, Any]) -> "Report":
-    """Generates the night's set and evaluates it."""
+def generate_and_judge(lease: "Lease", config: NightlyConfig, day: str, recipe: dict[str, Any]) -> "Report":
+    """Generates the night's set, evaluates it and, if asked to, audits it."""
     from cxr.nightly import gate, pointer, report, steps
 
     root, base = lease.store, parse_config(finetune, config.finetune)
@@ -140,7 +141,14 @@ def generate_and_evaluate(lease: "Lease", config: NightlyConfig, day: str, recip
     words = build_command(
         evaluate, config.evaluate, real=data.uri, synthetic=generated.uri, out=evaluation.uri, **again
     )
-    metrics = gate.read_metrics(evaluation, steps.ensure_step(lease, "evaluate", evaluation, words))
+    evaluation_record = steps.ensure_step(lease, "evaluate", evaluation, words)
+    audit_record = None
+    if config.audit:
+        place = below(root, f"{NIGHTS}{day}/{AUDIT}")
+        sets = {"real": data.uri, "synthetic": generated.uri}
+        words = build_command(audit, config.audit, **sets, model=model.uri, base=base.model, out=place.uri)
+        audit_record = steps.ensure_step(lease, "audit", place, words)
+    metrics = gate.read_metrics(evaluation, evaluation_record, audit_record)
     return report.build_report(day, recipe, generated_record, metrics, config, last)
 
 
@@ -199,6 +207,8 @@ def build_config(args: Args) -> NightlyConfig:
     parse_source(config.source)
     for step in STEPS:
         words = getattr(config, step_name(step))
+        if step is audit and not words:
+            continue
         try:
             parse_config(step, words)
         except (BadInput, ValueError) as error:

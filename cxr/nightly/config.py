@@ -23,6 +23,8 @@ class NightlyConfig(BaseModel):
     """The same for `cxr generate`."""
     evaluate: str = "tiny"
     """The same for `cxr evaluate`."""
+    audit: str = ""
+    """The same for `cxr audit`, of the night's set and its model: a leak fails the gate. Empty: unaudited nights."""
 
     # Last night is the one that `latest` names; it is compared with only where it was measured in the same way.
     max_excess_distance: float = Field(gt=0, le=1e6)
@@ -40,5 +42,7 @@ class NightlyConfig(BaseModel):
 
 
 def identity(config: NightlyConfig, date: str, data: str, model: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: the source is replaced by digests of what was made of it."""
-    return {**config.model_dump(mode="json", exclude={"source"}), "date": date, "data": data, "model": model}
+    """The recipe as the record keeps it: the source is replaced by digests of what was made of it. Without an audit it
+    is what it was before there were audits."""
+    left_out = {"source"} if config.audit else {"source", "audit"}
+    return {**config.model_dump(mode="json", exclude=left_out), "date": date, "data": data, "model": model}

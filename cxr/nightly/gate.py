@@ -5,6 +5,7 @@ import math
 from pydantic import BaseModel, ConfigDict
 
 from cxr.artifact import Record, recipe_digest
+from cxr.artifact.metrics import AuditMetrics
 from cxr.artifact.quality import read_quality
 from cxr.nightly.config import NightlyConfig
 from cxr.report.words import FRECHET, metric_label, number
@@ -47,6 +48,8 @@ class GateMetrics(Frozen):
     copy_rate: float | None  # share of synthetic pictures that are flagged as near-copies of a training picture
     beyond_chance: bool | None  # more of them than unrelated real pictures would give
     distance_quotient: float | None = None  # nights of version 0.1 were judged by it
+    audit: str | None = None  # its verdict; None: there is none
+    leaks: int | None = None  # tests of the audit that found one
 
 
 class Check(Frozen):
@@ -63,13 +66,14 @@ class Check(Frozen):
         return f"{self.name} {found}, {'at most' if self.at_most else 'at least'} {number(self.limit)} is allowed"
 
 
-def read_metrics(evaluation: Store, record: Record) -> GateMetrics:
-    """The metrics of all findings together.
+def read_metrics(evaluation: Store, record: Record, audit: Record | None) -> GateMetrics:
+    """The metrics of all findings together, and what the audit found.
 
     Args:
         record: the evaluation's.
+        audit: the audit's; None: there is none.
     """
-    quality = read_quality(evaluation)
+    quality, attacks = read_quality(evaluation), audit and AuditMetrics.read(audit)
     frechet, copies = quality.groups[0].metrics[FRECHET], quality.copies
     asked = quality.prompt_accuracy and quality.prompt_accuracy.synthetic
     worst = asked.worst() if asked else ""
@@ -84,6 +88,8 @@ def read_metrics(evaluation: Store, record: Record) -> GateMetrics:
         prompt_accuracy=asked and finite_or_none(asked.agree.share),
         copy_rate=copies and finite_or_none(copies.rate.share),
         beyond_chance=copies and copies.beyond_chance,
+        audit=attacks and attacks.verdict,
+        leaks=attacks and attacks.leaks,
     )
 
 
@@ -109,6 +115,8 @@ def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics |
         at_most("share of near-copies", found.copy_rate, config.max_copy_rate),
         at_most("near-copies beyond chance", beyond, 0.0),
     ]
+    if found.audit is not None:
+        checks.append(at_most("number of leaks that the audit found", found.leaks, 0.0))
     if last is None or last.measured != found.measured:
         return checks
     rise = ratio(found.frechet_distance, last.frechet_distance)

@@ -2,7 +2,7 @@
 
 data/<digest>/      ingested sets, named by the digest of their recipe and of what the source's pictures are
 models/<digest>/    fine-tuned models, named by that of theirs, which holds those of base model and data
-nights/<date>/      set/, evaluation/ and report/, an artifact each
+nights/<date>/      set/, evaluation/, audit/ where there is one, and report/, an artifact each
 trend/              all nights that were judged, in one page
 latest/, lease/     see pointer.py and lease.py
 """
@@ -11,7 +11,7 @@ from cxr.errors import BadInput
 from cxr.store import Store, open_store
 
 DATA, MODELS, NIGHTS, TREND, LATEST, LEASES = "data/", "models/", "nights/", "trend/", "latest/", "lease/"
-SET, EVALUATION, REPORT = "set", "evaluation", "report"
+SET, EVALUATION, AUDIT, REPORT = "set", "evaluation", "audit", "report"
 
 
 def below(root: Store, key: str) -> Store:

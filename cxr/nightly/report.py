@@ -15,6 +15,7 @@ from cxr.nightly.config import NightlyConfig, identity
 from cxr.nightly.gate import Check, Frozen, GateMetrics, check_metrics
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
 from cxr.nightly.pointer import Pointer
+from cxr.report.limits import UNAUDITED
 from cxr.report.pages import Table, render
 from cxr.report.words import number
 from cxr.store import Store
@@ -47,8 +48,9 @@ class Report(Frozen):
     @property
     def decision(self) -> str:
         """One line: passed, or what failed and why."""
-        failed = "; ".join(str(check) for check in self.checks if not check.passed)
-        return f"night {self.date} failed its gate: {failed}" if failed else f"night {self.date} passed its gate"
+        if failed := "; ".join(str(check) for check in self.checks if not check.passed):
+            return f"night {self.date} failed its gate: {failed}"
+        return f"night {self.date} passed its gate" + ("" if self.metrics.audit else ", unaudited")
 
 
 def read_finished_night(root: Store, config: NightlyConfig, date: str) -> Record | None:
@@ -131,7 +133,7 @@ def complete(night: NightReport, report: Report, timings: dict[str, float]) -> R
 def render_page(report: Report) -> str:
     """The page beside `report.json`; it links to what lies around it."""
     warning = PHANTOM_NOTICE if report.phantom else ""
-    return render("night.html", report=report, checks=checks_table(report), warning=warning)
+    return render("night.html", report=report, checks=checks_table(report), warning=warning, unaudited=UNAUDITED)
 
 
 def checks_table(report: Report) -> Table:

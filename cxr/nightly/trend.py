@@ -69,12 +69,13 @@ def build_table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
     frechet = metric_label(nights[-1].metrics.extractor, FRECHET)
     head = ["night", "gate", "pictures", frechet, "less real halves'"]
-    head += ["worst prompt accuracy", "prompt accuracy", "near-copies"]
+    head += ["worst prompt accuracy", "prompt accuracy", "near-copies", "audit"]
     names = ("frechet_distance", "excess_distance", "worst_accuracy", "prompt_accuracy", "copy_rate")
     rows = [
         [
             night.date, "passed" if night.passed else "failed", f"{night.pictures:,}",
-            *(format_value(getattr(night.metrics, name)) for name in names), night.data[:12], night.model[:12],
+            *(format_value(getattr(night.metrics, name)) for name in names), night.metrics.audit or "unaudited",
+            night.data[:12], night.model[:12],
         ]
         for night in reversed(nights)
     ]  # fmt: skip

@@ -11,6 +11,10 @@ NOT_LOOKED_FOR = (
     "picture, membership in its training, or whether a patient can be recognised: a model that plainly memorised its "
     "30 patients had 0 of 96 pictures flagged. That nothing is flagged does not make a set anonymous."
 )
+UNAUDITED = (
+    "Unaudited: no attack has tested what this set gives away of the patients whom its generator learned from; "
+    "jobs/audit.py makes such attacks."
+)
 NOT_TOLD = "Whether the set repeats training pictures is not known."
 LIMITS = f"{LOOKED_FOR} {NOT_LOOKED_FOR}"
 KINDS = {"images without copies": "images less flagged near-duplicates"}  # as records of version 0.1 call them

@@ -28,6 +28,7 @@ LAX = {
     "max-accuracy-drop": 1,
     "max-copy-rate": 1,
 }
+AUDITED = ("--audit", "tiny --size 64 --false-alarms 0.1 --permutations 200 --resamples 100 --planted 5 --shown 2")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def root(words) -> Store:
 @pytest.fixture(scope="module")
 def first(jobs, words, root) -> Store:
     """The place after a night that passed."""
-    done = jobs.run(*words(FIRST))
+    done = jobs.run(*words(FIRST, *AUDITED))
     assert done.returncode == 0, done.stderr
     verdict, places = done.stdout.splitlines()
     assert verdict.startswith(f"night {FIRST} passed its gate; latest is {FIRST}, in ")
@@ -76,7 +77,8 @@ def artifacts(root: Store) -> list[Path]:
 def test_all_that_a_night_leaves_verifies(first):
     latest = read_latest(first)
     assert latest.night == FIRST and latest.set == f"nights/{FIRST}/set"
-    places = [latest.data, latest.model, *(f"nights/{FIRST}/{name}" for name in ("evaluation", "report", "set"))]
+    of_night = (f"nights/{FIRST}/{name}" for name in ("audit", "evaluation", "report", "set"))
+    places = [latest.data, latest.model, *of_night]
     assert [str(place.relative_to(first.uri)) for place in artifacts(first)] == places
     assert all(verify(open_store(str(place))).clean for place in artifacts(first))
     data, model = (json.loads(Path(first.uri, place, "record.json").read_text()) for place in places[:2])
@@ -84,14 +86,18 @@ def test_all_that_a_night_leaves_verifies(first):
     assert latest.model == f"models/{model['recipe_digest']}"
     sets = json.loads(Path(first.uri, latest.set, "record.json").read_text())
     assert sets["metrics"]["lineage"] is None  # nobody knows whom the random base has seen
-    assert f"Night {FIRST} passed its gate" in first.get("trend/index.html").decode()
+    assert f"Night {FIRST} passed its gate." in first.get("trend/index.html").decode()
+    audit = json.loads(first.get(f"nights/{FIRST}/audit/audit.json"))
+    assert latest.metrics.leaks == 0 and audit["verdict"] == latest.metrics.audit
+    attacked = [test["reason"] for test in audit["tests"] if "membership" in test["name"]]
+    assert attacked and not any("no model" in reason for reason in attacked)
 
 
 def test_the_same_command_again_answers_at_once_and_another_recipe_is_refused(jobs, words, first, contents):
     before = contents(first.uri)
-    done = jobs.run(*words(FIRST))
+    done = jobs.run(*words(FIRST, *AUDITED))
     assert done.returncode == 0 and f"night {FIRST} passed its gate" in done.stdout and "note:" not in done.stderr
-    done = jobs.run(*words(FIRST, "--max-copy-rate", 0.5))
+    done = jobs.run(*words(FIRST, *AUDITED, "--max-copy-rate", 0.5))
     assert done.returncode == 2 and "max_copy_rate 1.0 -> 0.5" in done.stderr
     assert contents(first.uri) == before
 
@@ -129,8 +135,8 @@ def test_a_dead_holders_night_waits_for_its_lease_and_goes_on(jobs, words, first
     assert read_latest(first).night == FIRST
     let_run_out(first)
     done = jobs.run(*words(THIRD, "--keep", 1))
-    assert done.returncode == 0, done.stderr
-    assert read_latest(first).night == THIRD
+    assert done.returncode == 0 and "passed its gate, unaudited" in done.stdout, done.stderr
+    assert read_latest(first).night == THIRD and read_latest(first).metrics.audit is None
     assert {place.parts[-2] for place in artifacts(first)} == {"data", "models", THIRD}  # --keep 1
     assert all(verify(open_store(str(place))).clean for place in artifacts(first))
     assert len(read_nights(first)) == 3

@@ -63,8 +63,9 @@ def tuned(sets, tmp_path: Path):
     from safetensors.torch import save
 
     def store_model(
-        name: str = "real", base: str | None = None, key: str | None = None, canaries: int = 0, seed: int = 0
-    ) -> Tuned:
+        name: str = "real", base: str | None = None, key: str | None = None, canaries: int = 0, seed: int = 0,
+        known: bool = True,
+    ) -> Tuned:  # fmt: skip
         real, store = sets[name], open_store(str(tmp_path / "model"))
         rows = [row for row in real.table.to_pylist() if row["split"] != "train" or int(row["image_id"][-4:]) < 20]
         if canaries:
@@ -85,12 +86,12 @@ def tuned(sets, tmp_path: Path):
         pieces = {"plan.parquet": sink.getvalue(), "lineage.json": encode_lists(lineage), LORA_FILE: lora}
         objects = [store.put(name, data) for name, data in pieces.items()]
         recipe = {"method": "lora", "size": 64, **({"canaries": canaries, "seed": seed} if canaries else {})}
-        noted = record_lineage(lineage) or []
+        noted = [one | ({"key": key} if key else {}) for one in record_lineage(lineage) or []]
         record = Record(
             kind=FINE_TUNED_MODEL, recipe=recipe, recipe_digest=recipe_digest(recipe), objects=objects,
             made=Made(count=1, bytes=1, digest="0"),
             inputs={"model": base or resolve("tiny").digest, "data": real.digest},
-            metrics={"lineage": [one | ({"key": key} if key else {}) for one in noted], "sources": []},
+            metrics={"lineage": noted if known else None, "sources": []},
         )  # fmt: skip
         return Tuned(store.uri, commit_record(store, record))
 
@@ -138,6 +139,7 @@ def test_patients_who_are_not_known_are_left_out(tuned, sets):
         ("nameless", {}, "the real set names no patients"),
         ("other", {}, "the model was fine-tuned on another set than --real, with other pictures, sizes or findings"),
         ("real", {"base": "f" * 64}, r"from another base than tiny \(digest f{16}\); give it with --base"),
+        ("real", {"known": False}, r"nobody knows whom its base was trained on, .*; fine-tune from an alias \(tiny, "),
         ("real", {"key": "0" * 16}, r"was written under a key that is not here \(CXR_LINEAGE_KEY\)"),
     ],
 )

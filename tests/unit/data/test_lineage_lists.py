@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from cxr.artifact import Made, Record, commit_record, recipe_digest
+from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import TrainingPatients, hashed_id, pseudonymise, read_lineage, record_lineage
+from cxr.data.lineage import LINEAGE, TrainingPatients, hashed_id, pseudonymise, read_lineage, record_lineage
 from cxr.data.lineage_key import VARIABLE, LineageKey, lists_folder, owner_key
 from cxr.data.lineage_lists import (
     LINEAGE_KEY,
@@ -157,6 +159,15 @@ def test_a_place_without_a_list_is_refused(tmp_path) -> None:
     with pytest.raises(BadInput, match=r"--lineage .*: no lineage.json there; give the --out of jobs/finetune.py"):
         read_lists_option("--lineage", str(tmp_path / "empty"))
     assert read_lists_option("--lineage", None) == {}
+
+
+def test_a_model_whose_base_nobody_knows_the_patients_of_has_no_list_and_is_not_refused(tmp_path) -> None:
+    store, made = open_store(str(tmp_path / "model")), Made(count=1, bytes=1, digest="")
+    record = Record(kind=FINE_TUNED_MODEL, recipe={}, recipe_digest=recipe_digest({}), made=made, objects=[],
+                    metrics={LINEAGE: None})  # fmt: skip
+    store.put(LINEAGE_KEY, encode_lists(None))
+    commit_record(store, record)
+    assert read_lists_option("--lineage", store.uri) == {}
 
 
 def test_whose_pictures_a_generator_was_shown_is_told_by_row_where_its_list_is_at_hand(real) -> None:

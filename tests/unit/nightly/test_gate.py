@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cxr.artifact import Made, Record, recipe_digest
+from cxr.artifact.metrics import LEAK, NO_LEAK, UNTESTED, AuditMetrics, Verdict
 from cxr.nightly.gate import GateMetrics, check_metrics, read_metrics
 from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, judged, metrics, quality
@@ -63,18 +64,40 @@ def test_figures_that_were_measured_otherwise_are_not_compared() -> None:
 
 
 def test_the_verdict_says_which_gate_failed_and_why() -> None:
-    assert judged("2026-11-02").decision == "night 2026-11-02 passed its gate"
+    assert judged("2026-11-02").decision == "night 2026-11-02 passed its gate, unaudited"
     assert judged("2026-11-02", worst_accuracy=0.413).decision == (
         f"night 2026-11-02 failed its gate: {WORST} is 0.413, at least 0.6 is allowed"
     )
     assert f"{WORST} was not measured" in judged("2026-11-02", worst_accuracy=None).decision
 
 
-def evaluated(store: Store, recipe: dict, **changes) -> object:
+def test_a_night_passes_only_without_a_leak_and_one_without_an_audit_is_called_unaudited() -> None:
+    quiet = judged("2026-11-02", audit="no leak found at this power", leaks=0)
+    assert quiet.decision == "night 2026-11-02 passed its gate"
+    leaking = judged("2026-11-02", audit="leak found", leaks=2)
+    assert leaking.decision.endswith("failed its gate: number of leaks that the audit found is 2, at most 0 is allowed")
+    untested = judged("2026-11-02", audit="not tested", leaks=None)
+    assert untested.decision.endswith("failed its gate: number of leaks that the audit found was not measured, at most "
+                                      "0 is allowed")  # fmt: skip
+
+
+def audit_record(verdict: Verdict, *tests: Verdict) -> Record:
+    found = AuditMetrics(
+        verdict=verdict, risks={}, tests={f"test {number}": one for number, one in enumerate(tests)}, summary=[]
+    )
+    made = Made(count=1, bytes=1, digest="")
+    return Record(
+        kind="audit", recipe={}, recipe_digest=recipe_digest({}), made=made, objects=[], metrics=found.write()
+    )
+
+
+def evaluated(store: Store, recipe: dict, audit: Record | None = None, **changes) -> GateMetrics:
     store.put("quality.json", quality(**changes))
     made = Made(count=1, bytes=1, digest="")
     return read_metrics(
-        store, Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[])
+        store,
+        Record(kind="evaluation", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[]),
+        audit,
     )
 
 
@@ -89,6 +112,14 @@ def test_metrics_are_those_of_the_evaluation(store: Store) -> None:
     assert not found.beyond_chance and found.extractor == "tiny"
     assert evaluated(store, {}, agreement=None).prompt_accuracy is None
     assert evaluated(store, {}, frechet=float("nan")).frechet_distance is None
+
+
+def test_leaks_are_the_tests_of_the_audit_that_found_one(store: Store) -> None:
+    found = evaluated(store, {}, audit_record(LEAK, LEAK, NO_LEAK, UNTESTED, LEAK))
+    assert (found.audit, found.leaks) == ("leak found", 2)
+    assert evaluated(store, {}, audit_record(NO_LEAK, NO_LEAK, UNTESTED)).leaks == 0
+    assert evaluated(store, {}, audit_record(UNTESTED, UNTESTED)).leaks is None
+    assert evaluated(store, {}).audit is None
 
 
 def test_a_gate_judges_the_worst_finding_not_all_together(store: Store) -> None:

@@ -36,6 +36,8 @@ def job(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ({"finetune": "tiny --model nowhere"}, "--finetune 'tiny --model nowhere': .*no such"),
         ({"ingest": "tiny --size 'x"}, "--ingest .*No closing quotation"),
         ({"evaluate": "tiny --min-samples 3"}, "--evaluate 'tiny --min-samples 3': "),
+        ({"audit": "tiny --max-p 2"}, "--audit 'tiny --max-p 2': --max-p '2.0'"),
+        ({"audit": "tinny"}, "--audit 'tinny': no recipe is called 'tinny'; did you mean tiny"),
         ({"min_prompt_accuracy": 1.5}, "--min-prompt-accuracy '1.5'"),
         ({"max_excess_distance": float("nan")}, "--max-excess-distance 'nan'"),
     ],

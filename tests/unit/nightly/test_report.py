@@ -8,6 +8,7 @@ from cxr.artifact import verify
 from cxr.data.lineage import PHANTOM, PHANTOM_NOTICE
 from cxr.errors import BadInput
 from cxr.nightly import report
+from cxr.nightly.config import identity
 from cxr.nightly.pointer import Pointer
 from cxr.store import Store
 from tests.unit.nightly.conftest import CONFIG, judged, metrics
@@ -28,7 +29,7 @@ def test_a_night_is_an_artifact_that_verifies(store: Store) -> None:
     assert verify(place).clean
     assert report.Report.model_validate_json(place.get("report.json")) == found
     record = json.loads(place.get("record.json"))
-    assert record["metrics"] == {"passed": True, "verdict": f"night {NIGHT} passed its gate"}
+    assert record["metrics"] == {"passed": True, "verdict": f"night {NIGHT} passed its gate, unaudited"}
     assert record["inputs"] == {"data": "d" * 64, "model": "m" * 64}
 
 
@@ -58,6 +59,20 @@ def test_the_page_tells_every_check_and_links_to_what_lies_around_it(store: Stor
     assert "Last night is 2026-11-01" in text and "at most 1.25" in text
     assert 'href="../evaluation/index.html"' in text and 'href="../../../trend/index.html"' in text
     assert "there is none to compare with" in report.render_page(judged(NIGHT))
+
+
+def test_a_night_with_an_audit_links_to_it_and_one_without_is_called_unaudited() -> None:
+    audited = report.render_page(judged(NIGHT, audit="no leak found at this power", leaks=0))
+    assert 'href="../audit/index.html"' in audited and "no leak found at this power" in audited
+    assert "naudited" not in audited
+    plain = report.render_page(judged(NIGHT))
+    assert "passed its gate, unaudited." in plain and "Unaudited: no attack" in plain and "../audit/" not in plain
+
+
+def test_a_night_without_an_audit_is_of_the_recipe_that_it_was_of_before_there_were_audits() -> None:
+    audited = CONFIG.model_copy(update={"audit": "tiny"})
+    plain, other = (identity(config, NIGHT, "d", "m") for config in (CONFIG, audited))
+    assert "audit" not in plain and other == plain | {"audit": "tiny"}
 
 
 def test_a_night_of_phantoms_says_so() -> None:

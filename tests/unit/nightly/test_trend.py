@@ -30,6 +30,7 @@ def test_the_page_has_a_row_for_each_night_the_newest_first(store: Store, nights
         ["2026-11-02", "failed"], ["2026-11-01", "failed"], ["2026-10-31", "passed"]
     ]  # fmt: skip
     assert [row[head.index("worst prompt accuracy")] for row in rows] == ["-", "0.3", "0.7"]
+    assert [row[head.index("audit")] for row in rows] == ["unaudited"] * 3
     page = store.get("trend/index.html").decode()
     assert "its lower 95 % bound, was not measured" in page and "data:image/png" in page
     assert Image.open(io.BytesIO(store.get("trend/trend.png"))).width == trend.WIDTH * trend.DPI
