@@ -48,6 +48,17 @@ class SourceMetrics(Metrics):
     sources: list[str] | None = None  # of the images that it was made of or learned from; None: see the catalog
 
 
+class Promise(StoredPart):
+    """Of a training with differential privacy by patient."""
+
+    epsilon: float
+    delta: float
+
+
+class ModelMetrics(Metrics):
+    privacy: Promise | None = None  # None: its training promised none
+
+
 class LabelMetrics(Metrics):
     """Of images."""
 

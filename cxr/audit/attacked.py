@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from cxr.artifact import Record, read_record
 from cxr.artifact.keys import PLAN_KEY
 from cxr.artifact.kinds import FINE_TUNED_MODEL
+from cxr.artifact.metrics import ModelMetrics, Promise
 from cxr.audit.membership import pair_patients
 from cxr.audit.sets import patient_strata, why_untestable
 from cxr.data.canaries import LEFT_OUT, draw_canaries
@@ -39,6 +40,7 @@ class AttackedModel:
         pa.Table
     )  # of the real set's catalog, with `caption`; `split` is as the training had it: train, test, left out
     canaries: Mapping[str, bool]  # patients of whom a coin left each in or out, and whether it did; of few models
+    promise: Promise | None  # of differential privacy; of few models
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def find_attacked(
     rows = read_rows(store, record, real, shown)
     if not {*rows["split"].to_pylist()} >= {"train", "test"}:
         return "the model was not trained on a patient whose name is known, or there is no test patient of its findings"
-    return AttackedModel(whole, tuned, record.recipe["size"], rows, find_canaries(rows, record.recipe))
+    canaries, promise = find_canaries(rows, record.recipe), ModelMetrics.read(record).privacy
+    return AttackedModel(whole, tuned, record.recipe["size"], rows, canaries, promise)
 
 
 def find_base(spec: str | None, record: Record) -> Weights | str:

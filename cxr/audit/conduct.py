@@ -18,7 +18,7 @@ from cxr.audit.duplicates import (
     judge_scores,
     set_levels,
 )
-from cxr.audit.epsilon import guess_canaries
+from cxr.audit.epsilon import DELTA, guess_canaries
 from cxr.audit.exchangeability import (
     NearestTest,
     Neighbours,
@@ -39,6 +39,7 @@ from cxr.audit.judge import (
     judge_copies,
     judge_membership,
     judge_nearest,
+    judge_promise,
     untestable,
     untested_canaries,
     untested_membership,
@@ -160,7 +161,7 @@ def count_lookups(synthetic: int, real: RealPictures, config: AuditConfig) -> in
 
 
 def attack_model(model: AttackedModel, config: AuditConfig, read: Read, follow: Follow) -> list[AttackResult]:
-    """Membership inference by each score, and the guessing of canaries.
+    """Membership inference by each score, the guessing of canaries, and what the training promises beside it.
 
     Args:
         read: pictures of rows of the real set, uint8 [N, S, S].
@@ -178,9 +179,11 @@ def attack_model(model: AttackedModel, config: AuditConfig, read: Read, follow: 
             "are needed"
         )
     if not model.canaries:
-        return [*results, untested_canaries("the model was trained without (cxr finetune --canaries)")]
+        without = untested_canaries("the model was trained without (cxr finetune --canaries)")
+        return [*results, without, judge_promise(model.promise, None)]
     of_patients = np.bincount(canaries.owners, scores[-1][RELATIVE]) / np.bincount(canaries.owners)
-    return [*results, judge_canaries(guess_canaries(of_patients, canaries.member), config)]
+    found = guess_canaries(of_patients, canaries.member, model.promise.delta if model.promise else DELTA)
+    return [*results, judge_canaries(found, config), judge_promise(model.promise, found)]
 
 
 def score_patients(

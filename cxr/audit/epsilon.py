@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 CONFIDENCE = 0.95
-DELTA = 1e-5
+DELTA = 1e-5  # where the training promises no other
 MOST = 50.0  # epsilon; more is never shown
 POWER = 0.8
 
@@ -27,14 +27,15 @@ class CanaryTest:
     right: int
     p: float  # that coins are guessed as well by chance
     epsilon: float  # lower bound with CONFIDENCE
+    delta: float  # that it goes with
 
     @property
     def highest(self) -> float:
         """The bound if all guesses were right."""
-        return bound_epsilon(self.canaries, self.guesses, self.guesses)
+        return bound_epsilon(self.canaries, self.guesses, self.guesses, self.delta)
 
 
-def guess_canaries(scores: np.ndarray, trained: np.ndarray) -> CanaryTest:
+def guess_canaries(scores: np.ndarray, trained: np.ndarray, delta: float = DELTA) -> CanaryTest:
     """Takes the highest quarter of the scores for canaries that were trained on, and the lowest for others.
 
     Args:
@@ -43,23 +44,24 @@ def guess_canaries(scores: np.ndarray, trained: np.ndarray) -> CanaryTest:
     quarter, order = len(scores) // 4, np.argsort(scores, kind="stable")
     right = int(trained[order[-quarter:]].sum() + (~trained[order[:quarter]]).sum())
     p = float(binom.sf(right - 1, 2 * quarter, 0.5))
-    return CanaryTest(len(scores), 2 * quarter, right, p, bound_epsilon(len(scores), 2 * quarter, right))
+    bound = bound_epsilon(len(scores), 2 * quarter, right, delta)
+    return CanaryTest(len(scores), 2 * quarter, right, p, bound, delta)
 
 
-def chance(canaries: int, guesses: int, right: int, epsilon: float) -> float:
-    """How often so many guesses or more are right, at most, if the training is (epsilon, DELTA)-differentially
+def chance(canaries: int, guesses: int, right: int, epsilon: float, delta: float = DELTA) -> float:
+    """How often so many guesses or more are right, at most, if the training is (epsilon, delta)-differentially
     private."""
     share = 1 / (1 + np.exp(-epsilon))
     likely = np.cumsum(binom.pmf(right - np.arange(1, right + 1), guesses, share))
     worst = float(np.max(likely / np.arange(1, right + 1), initial=0.0))
-    return float(min(binom.sf(right - 1, guesses, share) + 2 * canaries * DELTA * worst, 1.0))
+    return float(min(binom.sf(right - 1, guesses, share) + 2 * canaries * delta * worst, 1.0))
 
 
-def bound_epsilon(canaries: int, guesses: int, right: int) -> float:
+def bound_epsilon(canaries: int, guesses: int, right: int, delta: float = DELTA) -> float:
     """The least epsilon that so many right guesses do not rule out with CONFIDENCE; 0 where they rule out none."""
 
     def excess(epsilon: float) -> float:
-        return chance(canaries, guesses, right, epsilon) - (1 - CONFIDENCE)
+        return chance(canaries, guesses, right, epsilon, delta) - (1 - CONFIDENCE)
 
     if excess(0.0) >= 0:
         return 0.0

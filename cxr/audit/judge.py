@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from cxr.artifact.metrics import LEAK, NO_LEAK, UNDECIDED, UNTESTED, Verdict
+from cxr.artifact.metrics import LEAK, NO_LEAK, UNDECIDED, UNTESTED, Promise, Verdict
 from cxr.audit.config import AuditConfig
 from cxr.audit.duplicates import POWER, CopyTest
-from cxr.audit.epsilon import CONFIDENCE, DELTA, CanaryTest, detectable_share
+from cxr.audit.epsilon import CONFIDENCE, CanaryTest, detectable_share
 from cxr.audit.exchangeability import Flagged, NearestTest, Sides
 from cxr.audit.membership import Estimate, MembershipTest, detectable_auc
 from cxr.audit.results import INFERENCE, LINKABILITY, SINGLING_OUT, AttackResult
@@ -29,12 +29,11 @@ MEMBERSHIP_QUESTION = (
 )
 CANARIES, CANARIES_RISKS = "canaries: patients left in or out by a coin", (INFERENCE,)
 CANARIES_QUESTION = "How well can be guessed from the model's error who was left in?"
-NOT_YET = "this version does not have it yet"
+PROMISE, PROMISE_RISKS = "the promise of differential privacy", (INFERENCE,)
+PROMISE_QUESTION = "Do canaries show more of who was in the training than the epsilon that it promises allows?"
 LATER = (
-    AttackResult("re-identification", (LINKABILITY,), UNTESTED, NOT_YET,
+    AttackResult("re-identification", (LINKABILITY,), UNTESTED, "this version does not have it yet",
                "Does a picture match other X-rays of a training patient better than those of others?"),
-    AttackResult("a bound by differential privacy", (SINGLING_OUT, LINKABILITY, INFERENCE), UNTESTED, NOT_YET,
-               "Is there a guarantee against attacks that nobody has thought of?"),
 )  # fmt: skip
 OFTEN = f"{100 * POWER:.0f} times in 100"
 
@@ -165,13 +164,48 @@ def judge_canaries(found: CanaryTest, config: AuditConfig) -> AttackResult:
         CANARIES, CANARIES_RISKS, LEAK if found.p < config.max_p else NO_LEAK, "", CANARIES_QUESTION,
         result=f"{found.right} of the {found.guesses} surest guesses are right ({100 * share:.0f} %, by chance 50 %), "
                f"p = {p_value(found.p)}; epsilon is {found.epsilon:.2f} or more ({100 * CONFIDENCE:.0f} % confidence, "
-               f"delta {DELTA:g})",
+               f"delta {found.delta:.2g})",
         limit=f"p below {config.max_p:g}",
         power=f"{found.canaries} canaries: found {OFTEN} where {100 * needed:.0f} % of the guesses are right in the "
               f"mean; so many canaries show an epsilon of {found.highest:.2f} at most",
         metrics={
             "canaries": found.canaries, "guesses": found.guesses, "right": found.right, "p": found.p,
             "epsilon": found.epsilon, "highest_epsilon": found.highest, "detectable": finite(needed),
+        },
+    )  # fmt: skip
+
+
+def untested_promise(reason: str) -> AttackResult:
+    return untestable(PROMISE, PROMISE_RISKS, PROMISE_QUESTION, reason)
+
+
+def judge_promise(promise: Promise | None, found: CanaryTest | None) -> AttackResult:
+    """Of what a training promises, beside the lower bound that its canaries give.
+
+    Args:
+        found: by the promise's delta; None: it had no canaries.
+    """
+    if promise is None:
+        return untested_promise("the model was trained without (cxr finetune --epsilon)")
+    promised = f"the training promises epsilon {promise.epsilon:.3g} (delta {promise.delta:.2g})"
+    if found is None:
+        return untested_promise(f"{promised}, and had no canaries to check it by (cxr finetune --canaries)")
+    verdict, reason = NO_LEAK, ""
+    if found.epsilon > promise.epsilon:
+        verdict, reason = LEAK, "the promise is broken: canaries show more than it allows"
+    elif found.highest <= promise.epsilon:
+        verdict, reason = UNTESTED, (
+            f"{found.canaries} canaries show an epsilon of {found.highest:.2f} at most, if all guesses are right, and "
+            "more than that is promised; a smaller epsilon or more canaries can be checked"
+        )  # fmt: skip
+    return AttackResult(
+        PROMISE, PROMISE_RISKS, verdict, reason, PROMISE_QUESTION,
+        result=f"{promised}; canaries show {found.epsilon:.2f} or more ({100 * CONFIDENCE:.0f} % confidence)",
+        limit="an epsilon above the promised one",
+        power=f"{found.canaries} canaries show an epsilon of {found.highest:.2f} at most",
+        metrics={
+            "promised_epsilon": promise.epsilon, "delta": promise.delta, "epsilon": found.epsilon,
+            "highest_epsilon": found.highest,
         },
     )  # fmt: skip
 

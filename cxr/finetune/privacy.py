@@ -20,7 +20,7 @@ from cxr.finetune.captions import Row
 from cxr.finetune.config import FinetuneConfig, total_steps
 
 OPTION = "--epsilon"
-METRIC = "privacy"  # of the record
+METRIC = "privacy"  # of the record, see `ModelMetrics`
 DROWNING = 0.01  # noise over a patient's gradient, in each trained number and step, above which little is learned
 SAMPLED, NOISE, PICTURES = range(3)  # streams of draws of one secret
 ASSUMPTIONS = (

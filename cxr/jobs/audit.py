@@ -129,12 +129,12 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
 def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
     """The attacks on the model, if there is one that can be attacked."""
     from cxr.audit.conduct import attack_model
-    from cxr.audit.judge import untested_canaries, untested_membership
+    from cxr.audit.judge import untested_canaries, untested_membership, untested_promise
     from cxr.data.catalog import read_images
 
     model = job.attacked
     if isinstance(model, str):
-        return [*untested_membership(model), untested_canaries(model)]
+        return [*untested_membership(model), untested_canaries(model), untested_promise(model)]
     size = model.size
     return attack_model(
         model, job.config, lambda rows: read_images(job.real.store, rows, size),

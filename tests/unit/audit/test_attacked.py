@@ -12,6 +12,7 @@ import pytest
 
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.artifact.kinds import FINE_TUNED_MODEL
+from cxr.artifact.metrics import Promise
 from cxr.audit.attacked import AttackedModel, choose_canaries, choose_pairs, find_attacked
 from cxr.data.canaries import draw_canaries
 from cxr.data.catalog import CatalogSet
@@ -64,7 +65,7 @@ def tuned(sets, tmp_path: Path):
 
     def store_model(
         name: str = "real", base: str | None = None, key: str | None = None, canaries: int = 0, seed: int = 0,
-        known: bool = True,
+        known: bool = True, **metrics: object,
     ) -> Tuned:  # fmt: skip
         real, store = sets[name], open_store(str(tmp_path / "model"))
         rows = [row for row in real.table.to_pylist() if row["split"] != "train" or int(row["image_id"][-4:]) < 20]
@@ -91,7 +92,7 @@ def tuned(sets, tmp_path: Path):
             kind=FINE_TUNED_MODEL, recipe=recipe, recipe_digest=recipe_digest(recipe), objects=objects,
             made=Made(count=1, bytes=1, digest="0"),
             inputs={"model": base or resolve("tiny").digest, "data": real.digest},
-            metrics={"lineage": noted if known else None, "sources": []},
+            metrics={"lineage": noted if known else None, "sources": [], **metrics},
         )  # fmt: skip
         return Tuned(store.uri, commit_record(store, record))
 
@@ -101,6 +102,7 @@ def tuned(sets, tmp_path: Path):
 def test_captions_and_parts_are_those_of_the_training_and_patients_come_in_pairs(tuned, sets):
     found = tuned().find(sets["real"], sets["synthetic"])
     assert isinstance(found, AttackedModel) and found.size == 64 and not found.canaries
+    assert found.promise is None
     assert found.tuned.path.name == LORA_FILE and found.base.spec == "tiny"
     rows = found.rows.to_pylist()
     assert [row["split"] for row in rows] == ["train"] * 20 + ["test"] * TEST
@@ -109,6 +111,11 @@ def test_captions_and_parts_are_those_of_the_training_and_patients_come_in_pairs
     assert pairs.member.sum() == (~pairs.member).sum() == 8 and len(pairs.rows) == 32  # whole patients
     trained = [part == "train" for part in pairs.rows["split"].to_pylist()]
     assert pairs.member[pairs.owners].tolist() == trained and set(pairs.strata) == {"a, PA"}
+
+
+def test_the_promise_of_a_private_training_is_read(tuned, sets):
+    told = {"epsilon": 7.99, "delta": 1e-4, "sigma": 0.75}
+    assert tuned(privacy=told).find(sets["real"], sets["synthetic"]).promise == Promise(epsilon=7.99, delta=1e-4)
 
 
 def test_canaries_are_drawn_again_by_the_owner_s_key(tuned, sets, monkeypatch):
