@@ -312,6 +312,12 @@ def test_pictures_without_a_label_are_left_out_and_counted(tmp_path):
         job.prepare(open_store(str(tmp_path / "one")), CONFIG, few, tmp_path)
 
 
+def test_findings_that_no_picture_shows_make_no_set(tmp_path):
+    none = [replace(row, labels=Labels((), ("Hernia",)), exclusive=False) for row in rows()]
+    with pytest.raises(BadInput, match=r"none of its 84 pictures shows Hernia; .* --findings"):
+        job.prepare(open_store(str(tmp_path / "set")), CONFIG, none, tmp_path)
+
+
 def alone(given: Sequence[SourceRow], finding: str, count: int) -> list[SourceRow]:
     return [replace(given[0], name=f"{finding}{n}.png", labels=Labels.only(finding)) for n in range(count)]
 
