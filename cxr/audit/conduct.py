@@ -10,14 +10,7 @@ import pyarrow as pa
 from cxr.audit.attacked import AttackedModel, PairedPictures, PatientPictures, choose_canaries, choose_pairs
 from cxr.audit.config import AuditConfig
 from cxr.audit.denoising import PIA, PLAIN, RELATIVE, load_model, measure_errors, score_pictures
-from cxr.audit.duplicates import (
-    CopyTest,
-    Detector,
-    controls_needed,
-    judge_planted,
-    judge_scores,
-    set_levels,
-)
+from cxr.audit.duplicates import CopyTest, Detector, judge_planted, judge_scores, set_levels, why_too_few
 from cxr.audit.epsilon import DELTA, guess_canaries
 from cxr.audit.exchangeability import (
     NearestTest,
@@ -125,12 +118,7 @@ def search_copies(
     """
     train, test = real.rows("train"), real.rows("test")
     found = detector.nearest(synthetic, advance=advance)
-    needed = controls_needed(config.false_alarms)
-    if len(test) < needed:
-        reason = (
-            f"{len(test):,} test pictures are too few to say which likeness {100 * config.false_alarms:g} % of "
-            f"pictures reach by chance; {needed:,} are needed"
-        )
+    if reason := why_too_few(len(test), config.false_alarms):
         result = untestable(COPIES.format(by), COPIES_RISKS, COPIES_QUESTION, reason)
         return CopySearch(by, result, None, found.scores, train[found.rows])
     controls = detector.nearest(real.pixels[test], advance=advance).scores
@@ -156,7 +144,7 @@ def plant(kind: str, real: RealPictures, count: int, rng: np.random.Generator) -
 def count_lookups(synthetic: int, real: RealPictures, config: AuditConfig) -> int:
     """How many pictures `search_copies` looks up."""
     test = len(real.rows("test"))
-    calibrated = test + config.planted * len(PLANTED) if test >= controls_needed(config.false_alarms) else 0
+    calibrated = 0 if why_too_few(test, config.false_alarms) else test + config.planted * len(PLANTED)
     return synthetic + calibrated
 
 

@@ -92,6 +92,17 @@ def controls_needed(false_alarms: float) -> int:
     return int(np.ceil(1 / false_alarms - 1e-9)) - 1
 
 
+def why_too_few(test: int, false_alarms: float) -> str:
+    """Why no detector can flag with so many test pictures; empty if it can."""
+    needed = controls_needed(false_alarms)
+    if test >= needed:
+        return ""
+    return (
+        f"{test:,} test pictures are too few to say which likeness {100 * false_alarms:g} % of pictures reach by "
+        f"chance; {needed:,} are needed"
+    )
+
+
 def set_levels(
     scores: np.ndarray, false_alarms: float, pictures: int, max_p: float, correlations: bool = False
 ) -> Levels:

@@ -1,10 +1,14 @@
 """An audit as an artifact: what is compared, written first; results, page and pairs; the record last."""
 
+import functools
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
@@ -13,9 +17,10 @@ from cxr.artifact.metrics import AuditMetrics
 from cxr.audit.attacked import AttackedModel
 from cxr.audit.conduct import CopySearch
 from cxr.audit.config import AuditConfig, identity
+from cxr.audit.duplicates import why_too_few
 from cxr.audit.page import page, summarise
 from cxr.audit.results import Audit
-from cxr.audit.sets import RealPictures
+from cxr.audit.sets import RealPictures, why_untestable
 from cxr.data.catalog import CatalogSet
 from cxr.store import Store, parquet
 
@@ -81,6 +86,21 @@ def complete(
             summary=summarise(found),
         ).write(),
     )
+
+
+def why_unflagged(real: CatalogSet, config: AuditConfig) -> str:
+    """Why no picture can be flagged as a near-copy; empty if pictures can."""
+    known = real.table.filter(pc.is_valid(real.table["patient_id"]))
+    return why_untestable(real) or why_too_few(known["split"].to_pylist().count("test"), config.false_alarms)
+
+
+def read_flagged(job: AuditJob) -> pa.Table:
+    """Of a finished audit, the pictures that either detector flags as near-copies, and their scores; names no training
+    picture."""
+    table = pq.read_table(io.BytesIO(job.store.get(PICTURES_KEY)))
+    flags = [table[name] for name in table.column_names if name.startswith("copied_")]
+    scores = [name for name in table.column_names if name.startswith("score_")]
+    return table.filter(functools.reduce(pc.or_, flags)).select(["image_id", "finding", *scores])
 
 
 def pictures_table(

@@ -1,10 +1,13 @@
 """An evaluation as an artifact: what is compared, written first; metrics, page and pictures; the record last."""
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY, QUALITY_KEY
@@ -94,6 +97,13 @@ def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: di
         timings=timings,
         metrics={**record_metrics(quality), "generator": job.generator},
     )
+
+
+def read_flagged(job: EvaluateJob) -> pa.Table:
+    """Of a finished evaluation, the pictures that it flags as near-copies and their scores; names no training
+    picture."""
+    copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
+    return copies.select(["image_id", "finding", "score"])
 
 
 def record_metrics(quality: Quality) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A set less the near-copies that were flagged: a new artifact, so that catalog, card and record of both stay true."""
 
-import io
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,24 +7,22 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY
-from cxr.artifact.kinds import IMAGES_WITHOUT_COPIES
+from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import LabelMetrics
-from cxr.artifact.quality import read_quality
-from cxr.data.catalog import CATALOG, READ_THREADS, group_by_key, image_key, metadata_lines, read_files
+from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, image_key, metadata_lines, read_files
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
-from cxr.data.prompt_accuracy import PROMPT_ACCURACY, prompt_accuracies, record_accuracies
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, record_accuracies
 from cxr.errors import BadInput
-from cxr.evaluate.calibration import why_too_few
-from cxr.evaluate.finish import COPIES_KEY, EvaluateJob
-from cxr.report.limits import LIMITS
+from cxr.progress import progress
+from cxr.report.limits import AUDIT_LIMITS, LIMITS, UNAUDITED
 from cxr.report.pages import render
 from cxr.store import Store, digest_of, json_lines, parquet
 
 TAKEN_OUT_KEY = "quarantined.jsonl"
+OF_SEARCH = {EVALUATION: LIMITS, AUDIT: AUDIT_LIMITS}  # what a search finds and misses, by the kind of its artifact
 
 
 @dataclass(frozen=True)
@@ -34,35 +31,57 @@ class QuarantineJob(Artifact):
 
     kind = IMAGES_WITHOUT_COPIES
 
-    evaluation: EvaluateJob  # whose flags count; it is finished when pictures are copied
+    search: Artifact  # the evaluation or audit whose flags count; it is finished when pictures are copied
+    synthetic: CatalogSet
+    generator: str  # what is known of whom it was shown
 
 
-def prepare(job: EvaluateJob, store: Store) -> QuarantineJob:
+def prepare(
+    store: Store, search: Artifact, real: CatalogSet, synthetic: CatalogSet, generator: str, reason: str
+) -> QuarantineJob:
     """Nothing is written.
 
+    Args:
+        reason: why the search cannot tell near-copies; empty if it can.
+
     Raises:
-        BadInput: the place is the evaluation's, or holds something else, or near-copies cannot be told.
+        BadInput: the place is the search's, or holds something else, or near-copies cannot be told.
     """
-    if reason := why_too_few(job.real.table["split"].to_pylist().count("train")):
-        raise BadInput(f"--quarantine {store.uri}: --real has {reason}; leave --quarantine out, or ingest more")
-    if store.uri == job.store.uri:
+    if reason:
+        raise BadInput(f"--quarantine {store.uri}: {reason}; leave --quarantine out, or ingest more")
+    if store.uri == search.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
-    recipe = {"set": job.synthetic.digest, "real": job.real.digest, "evaluation": job.digest}
-    quarantine = QuarantineJob(store, recipe, job)
+    recipe = {"set": synthetic.digest, "real": real.digest, search.kind: search.digest}
+    quarantine = QuarantineJob(store, recipe, search, synthetic, generator)
     quarantine.refuse_other()
     return quarantine
 
 
-def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) -> Record:
-    """Writes the pictures that a finished evaluation did not flag as near-copies, a file each, with their own catalog;
-    returns the record.
+def write_set(quarantine: QuarantineJob, copies: pa.Table, accuracies: list[PromptAccuracy]) -> str:
+    """The set without the flagged pictures, unless it is there already; returns what was written, in words. Args and
+    raises as `without_copies`."""
+    with progress("quarantine", len(quarantine.synthetic.table), "pictures") as advance:
+        record = quarantine.take_finished() or quarantine.make(
+            lambda: without_copies(quarantine, copies, accuracies, advance)
+        )
+    taken = record.metrics["quarantined"]
+    return f"{record.made.count} pictures less {taken} flagged as near-copies: {quarantine.store.uri}"
+
+
+def without_copies(
+    quarantine: QuarantineJob, copies: pa.Table, accuracies: list[PromptAccuracy], advance: Callable[[int], object]
+) -> Record:
+    """Writes the pictures that the finished search did not flag, a file each, with their own catalog; returns the
+    record.
+
+    Args:
+        copies: a row for each flagged picture: `image_id`, `finding`, and scores; names no training picture.
+        accuracies: how often pictures of the set show what was asked for, by finding; empty if not measured.
 
     Raises:
         BadInput: a picture is damaged.
     """
-    job, store = quarantine.evaluation, quarantine.store
-    synthetic = job.synthetic
-    copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
+    store, synthetic = quarantine.store, quarantine.synthetic
     kept = synthetic.table.filter(pc.invert(pc.is_in(synthetic.table["image_id"], copies["image_id"])))
     keys = [image_key(*row) for row in zip(*(kept[name].to_pylist() for name in ("finding", "image_id")), strict=True)]
     shared = {"key": pa.array(keys, pa.string()), "patient_id": pa.nulls(len(kept), pa.string())}  # names nobody
@@ -73,11 +92,10 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
         store.read_back(PLAN_KEY),
         store.put(CATALOG_KEY, parquet(catalog)),
         store.put(METADATA_KEY, "".join(metadata_lines(catalog.to_batches(), {"text": "prompt"})).encode()),
-        store.put(TAKEN_OUT_KEY, json_lines(copies.select(["image_id", "finding", "score"]).to_pylist())),
-        store.put(CARD_KEY, card(catalog, copies, job).encode()),
+        store.put(TAKEN_OUT_KEY, json_lines(copies.to_pylist())),
+        store.put(CARD_KEY, card(quarantine, catalog, len(copies)).encode()),
     ]
     labels = synthetic.vocabulary
-    measured = read_quality(job.store).prompt_accuracy
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
     return quarantine.new_record(
         Made(count=len(kept), bytes=size, digest=digest_of(pairs)),
@@ -88,7 +106,7 @@ def without_copies(quarantine: QuarantineJob, advance: Callable[[int], object]) 
             LINEAGE: record_lineage(merge_lineages(read_lineage(synthetic.record.metrics))),
             SET_SOURCES: synthetic.sources,
             **LabelMetrics(vocabulary=list(labels.findings), exclusive=labels.exclusive).write(),
-            PROMPT_ACCURACY: record_accuracies(prompt_accuracies(measured)),
+            PROMPT_ACCURACY: record_accuracies(accuracies),
         },
     )
 
@@ -106,12 +124,13 @@ def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[
         return sum(threads.map(copy, group_by_key(rows)))
 
 
-def card(catalog: pa.Table, copies: pa.Table, job: EvaluateJob) -> str:
+def card(quarantine: QuarantineJob, catalog: pa.Table, flagged: int) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
+    search = quarantine.search
     return render(
-        "set_without_copies.md", kept=len(catalog), flagged=len(copies), evaluation=job.digest,
-        synthetic=job.synthetic.digest, real=job.real.digest, limits=LIMITS, generator=job.generator,
-        about=phantom_notice(job.synthetic.sources),
+        "set_without_copies.md", kept=len(catalog), flagged=flagged, search=search.kind, digest=search.digest,
+        synthetic=quarantine.recipe["set"], real=quarantine.recipe["real"], limits=OF_SEARCH[search.kind],
+        unaudited=UNAUDITED, generator=quarantine.generator, about=phantom_notice(quarantine.synthetic.sources),
         counts=sorted(Counter(catalog["finding"].to_pylist()).items()),
         sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
     )  # fmt: skip

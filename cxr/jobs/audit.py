@@ -47,6 +47,8 @@ class Args:
     whom they saw where this machine does not know it."""
     base: str | None = None
     """The base that --model was fine-tuned from, where it is not tiny: as `cxr finetune --model` had it."""
+    quarantine: str | None = None
+    """Where the synthetic set goes without the pictures that a detector flags as near-duplicates."""
 
 
 def main(args: Args) -> int:
@@ -58,12 +60,14 @@ def main(args: Args) -> int:
     if args.base is not None and args.model is None:
         raise BadInput("--base is of --model; give the model that was fine-tuned from it too")
     config = build_config(args)
-    places = [open_store(uri) for uri in (args.real, args.synthetic, args.out)]
-    places[2].check()
+    places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
+    for place in places[2:]:
+        place.check()
     from cxr.audit.sets import check_sets
     from cxr.data.catalog import read_set
     from cxr.data.lineage import read_lineage
     from cxr.data.lineage_lists import find_shown, read_lists_option
+    from cxr.data.prompt_accuracy import PROMPT_ACCURACY, read_accuracies
     from cxr.evaluate.generator import check_generator
     from cxr.weights import resolve_extractor
 
@@ -75,9 +79,12 @@ def main(args: Args) -> int:
     digest = resolve_extractor(config.extractor).digest
     from cxr.audit import finish  # heavy: only for input that can be used
     from cxr.audit.attacked import find_attacked
+    from cxr.evaluate import quarantine
 
     attacked = find_attacked(args.model, args.base, real, synthetic, lists)
     job = finish.prepare(places[2], config, digest, real, synthetic, shown, attacked)
+    reason = finish.why_unflagged(real, config) if args.quarantine else ""
+    quarantines = [quarantine.prepare(place, job, real, synthetic, generator, reason) for place in places[3:]]
     note(generator)
     if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
@@ -86,6 +93,9 @@ def main(args: Args) -> int:
     for line in record.metrics["summary"]:
         print(line)
     print(f"look at {job.store.uri}/{finish.PAGE_KEY}; to pass on: {job.store.uri}/{finish.SUMMARY_KEY}")
+    for clean in quarantines:
+        accuracies = read_accuracies(synthetic.record.metrics.get(PROMPT_ACCURACY))
+        print(quarantine.write_set(clean, finish.read_flagged(job), accuracies))
     return cli.DONE
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from cxr.evaluate.calibration import CopyCalibration
     from cxr.evaluate.finish import EvaluateJob
     from cxr.evaluate.label_classifier import Classifiers
-    from cxr.evaluate.quarantine import QuarantineJob
     from cxr.evaluate.sets import ImageSet
     from cxr.evaluate.worker import Earlier, Unit
 
@@ -62,8 +61,10 @@ def main(args: Args) -> int:
     places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
     for place in places[2:]:
         place.check()
+    from cxr.artifact.quality import read_quality
     from cxr.data.catalog import read_set
     from cxr.data.lineage_lists import read_lists_option
+    from cxr.data.prompt_accuracy import prompt_accuracies
     from cxr.evaluate.generator import check_generator
     from cxr.evaluate.sets import comparable_findings, compared_with, describe_part, describe_sizes
     from cxr.weights import resolve_extractor
@@ -74,11 +75,14 @@ def main(args: Args) -> int:
     left_out += describe_part(real, compared_with(real, synthetic, config), config) + describe_sizes(real, synthetic)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
+    from cxr.evaluate.calibration import why_too_few
     from cxr.evaluate.worker import read_earlier
 
     job = finish.prepare(places[2], config, digest, real, synthetic, generator)
     earlier = read_earlier(job, open_store(args.features)) if args.features else None
-    quarantines = [quarantine.prepare(job, place) for place in places[3:]]
+    reason = why_too_few(real.table["split"].to_pylist().count("train"))
+    reason = reason and f"--real has {reason}"
+    quarantines = [quarantine.prepare(place, job, real, synthetic, generator, reason) for place in places[3:]]
     for line in (generator, *left_out):
         note(line)
     if record := job.take_finished():
@@ -91,7 +95,8 @@ def main(args: Args) -> int:
         print(f"{len(synthetic.table)} pictures against {len(real.table)} real ones, {took}: {job.store.uri}")
     print_summary(job, record)
     for clean in quarantines:
-        write_quarantine(clean)
+        accuracies = prompt_accuracies(read_quality(job.store).prompt_accuracy)
+        print(quarantine.write_set(clean, finish.read_flagged(job), accuracies))
     return cli.DONE
 
 
@@ -194,17 +199,6 @@ def inspect_units(
         shared = cluster.share(calibration.index, classifiers.predict)
         for done in cluster.run_rows(blocks, work, workers, threads, gpus, shared):
             advance(done["images"])
-
-
-def write_quarantine(clean: "QuarantineJob") -> None:
-    """Writes the synthetic set without the pictures that were flagged."""
-    from cxr.evaluate.quarantine import without_copies
-
-    with progress("quarantine", len(clean.evaluation.synthetic.table), "pictures") as advance:
-        record = clean.take_finished() or clean.make(lambda: without_copies(clean, advance))
-    print(
-        f"{record.made.count} pictures less {record.metrics['quarantined']} flagged as near-copies: {clean.store.uri}"
-    )
 
 
 def print_summary(job: "EvaluateJob", record: "Record") -> None:

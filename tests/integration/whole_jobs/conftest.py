@@ -15,6 +15,7 @@ from cxr.artifact import Artifact, Record
 from cxr.data.catalog import CatalogSet, read_set
 from cxr.data.labels import Labels
 from cxr.data.sources import SourceRow
+from cxr.evaluate.finish import EvaluateJob
 from cxr.store import StoredObject, open_store
 from cxr.store.base import Data
 from cxr.store.local import LocalStore
@@ -152,11 +153,12 @@ def prepare_evaluate(store: LocalStore, seconds: float, data: tuple[CatalogSet, 
     return Driver(ready, work)
 
 
-def prepare_quarantine(store: LocalStore, seconds: float, evaluation: Artifact) -> Driver:
+def prepare_quarantine(store: LocalStore, seconds: float, evaluation: EvaluateJob) -> Driver:
+    from cxr.evaluate.finish import read_flagged
     from cxr.evaluate.quarantine import prepare, without_copies
 
-    ready = prepare(evaluation, store)
-    return Driver(ready, lambda: without_copies(ready, lambda count: None))
+    ready = prepare(store, evaluation, evaluation.real, evaluation.synthetic, "", "")
+    return Driver(ready, lambda: without_copies(ready, read_flagged(evaluation), [], lambda count: None))
 
 
 def prepare_study(store: LocalStore, seconds: float, real: CatalogSet) -> Driver:

@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from cxr.artifact import read_record, verify
 from cxr.audit.planted import COPIES
+from cxr.data.catalog import read_set
 from cxr.errors import BadInput
 from cxr.store import open_store
 from tests.unit.audit.conftest import TEST, TRAIN, VALIDATION
@@ -116,6 +118,17 @@ def test_an_audit_is_an_artifact(job, sets, audits, capsys):
         job.main(parse_options(job, **again | {"seed": 1}))
 
 
+@pytest.mark.slow
+def test_the_set_without_flagged_pictures_is_a_set_of_its_own(job, sets, audits, tmp_path):
+    again = {"real": sets["real"], "synthetic": sets["copies"], "out": audits["copies"], **FEW}
+    clean = tmp_path / "clean"
+    assert job.main(parse_options(job, **again, quarantine=clean)) == 0
+    table = pq.read_table(audits["copies"] / "pictures.parquet").to_pylist()
+    flagged = {row["image_id"] for row in table if row["copied_details"] or row["copied_key_points"]}
+    assert len(flagged) > 20 and verify(open_store(str(clean))).clean
+    assert not flagged & set(read_set(open_store(str(clean))).table["image_id"].to_pylist())
+
+
 @pytest.mark.parametrize(
     ("real", "reason"),
     [("nameless", "the real set names no patients"), ("untested", "the real set has no test part")],
@@ -141,11 +154,21 @@ def test_without_patients_or_a_test_part_it_says_why_nothing_was_tested(job, set
         ("real", "placebo", {"recipe": "tinny"}, "did you mean tiny"),
         ("real", "placebo", {"model": "{real}"}, r"--model .*: no lineage\.json there"),
         ("real", "placebo", {"base": "tiny"}, "--base is of --model"),
+        ("real", "placebo", {"quarantine": "{out}", "false_alarms": 0.1}, "--quarantine .*: is --out too"),
+        ("real", "placebo", {"quarantine": "{out}-clean"}, "20 test pictures are too few to say which likeness 1 % of"),
+        (
+            "untested",
+            "placebo",
+            {"quarantine": "{out}-clean"},
+            "--quarantine .*: the real set has no test part, .* out",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line_and_nothing_is_written(job, sets, tmp_path, real, synthetic, options, line):
     places, out = {**sets, "nowhere": str(tmp_path / "nowhere")}, tmp_path / "out"
-    options = {name: value.format(**places) if isinstance(value, str) else value for name, value in options.items()}
+    options = {
+        name: value.format(out=out, **places) if isinstance(value, str) else value for name, value in options.items()
+    }
     with pytest.raises(BadInput, match=line) as caught:
         job.main(parse_options(job, **{"real": places[real], "synthetic": places[synthetic], "out": out} | options))
     assert "\n" not in str(caught.value) and not out.exists()
