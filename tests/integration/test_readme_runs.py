@@ -42,6 +42,7 @@ SMALLER = {
     "out/worded": FINETUNE,
     "out/like": f"--images 12 {GENERATE} --lora $PWD/out/lora",
     "out/canaries": f"{FINETUNE} --canaries 20",
+    "out/private": FINETUNE,
     "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
     "out/synthetic": f"--per-finding 66 {GENERATE}",
     "out/quality": EVALUATE,
