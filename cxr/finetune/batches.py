@@ -82,9 +82,9 @@ class DrawSchedule:
         weights = [1.0 if row < self.instances else config.prior_weight for row in rows]
         return self.draw_batch(rows, draws, weights)
 
-    def batch_of(self, step: int, rows: Sequence[int], weights: Sequence[float]) -> Batch:
-        """These rows of the set, whose errors have these weights."""
-        return self.draw_batch(rows, [self.draws(self.config.seed, SLOT, step, row) for row in rows], weights)
+    def batch_of(self, step: int, rows: Sequence[int], weights: Sequence[float], seed: int) -> Batch:
+        """These rows of the set, whose errors have these weights; its draws are of another seed than the recipe's."""
+        return self.draw_batch(rows, [self.draws(seed, SLOT, step, row) for row in rows], weights)
 
     def draw_batch(self, rows: Sequence[int], draws: Sequence[Draws], weights: Sequence[float]) -> Batch:
         return Batch(

@@ -25,7 +25,7 @@ DROWNING = 0.01  # noise over a patient's gradient, in each trained number and s
 SAMPLED, NOISE, PICTURES = range(3)  # streams of draws of one secret
 ASSUMPTIONS = (
     "It compares trainings with and without one patient, all of their pictures and captions together; a patient is who "
-    "has an id of their own in the set.",
+    "has an id of their own in the set. How the set was chosen and split is taken as given.",
     "It is of the model's weights alone. The files beside them (samples, plan.parquet, lineage.json) show or name "
     "patients; the number of training patients and the names of their findings are taken as known.",
     "The last checkpoint is kept, so that no validation patient had a say in the weights. Losses of training patients "
@@ -67,7 +67,11 @@ class Privacy:
 @dataclass(frozen=True)
 class PatientDraws:
     """Who takes part in each step, and its noise. Every draw follows from the secret and the step alone, so that the
-    number of workers and restarts change none."""
+    number of workers and restarts change none.
+
+    What is drawn for a picture, as its time step, has to be secret too: it goes by the picture's number, which one
+    patient more changes for others.
+    """
 
     privacy: Privacy
     owners: np.ndarray  # int [N], from 0: the patient of each training picture

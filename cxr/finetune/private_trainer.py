@@ -67,7 +67,7 @@ class PrivateTrainer(Trainer):
         rows, sizes = np.concatenate(group), [len(pictures) for pictures in group]
         weights = np.repeat([1 / size for size in sizes], sizes)
         owners = torch.from_numpy(np.repeat(np.arange(len(group)), sizes)).to(self.model.device)
-        batch = self.draw_schedule.batch_of(self.done, rows.tolist(), weights.tolist())
+        batch = self.draw_schedule.batch_of(self.done, rows.tolist(), weights.tolist(), self.draws.secret)
         errors = self.objective.errors(batch) * batch.weights.to(self.model.device)
         with warnings.catch_warnings():  # a first layer's inputs need no gradient, and the hooks want none
             warnings.filterwarnings("ignore", message="Full backward hook is firing")

@@ -22,6 +22,7 @@ from cxr.ranks import Ranks
 OWNERS = np.array([0, 1, 1, 2, 3, 4, 4, 4])  # patients of eight pictures, with one to three each
 BOUND = 1e-3  # below the miniature's gradients
 EVERYBODY = Privacy(8.0, 1e-3, 0.0, BOUND, 1.0, 4, 5)  # is in each step, and there is no noise
+PRIVATE = {"epsilon": 2.0, "batch": 1}  # with few patients at a step the accountant is quick
 NOISY = replace(EVERYBODY, sigma=2.0, sampling_rate=0.6)
 
 
@@ -62,7 +63,7 @@ def test_a_patients_gradient_is_that_of_the_mean_error_of_their_pictures_alone(p
     group = [np.flatnonzero(patient == OWNERS) for patient in (1, 3, 4)]
     errors, together = made.patient_gradients(group)
     for number, pictures in enumerate(group):
-        batch = made.draw_schedule.batch_of(0, pictures.tolist(), [1.0] * len(pictures))
+        batch = made.draw_schedule.batch_of(0, pictures.tolist(), [1.0] * len(pictures), 1)
         alone = made.objective.errors(batch).mean()
         assert alone.item() == pytest.approx(errors[number].item(), rel=1e-5)
         for found, expected in zip(together, torch.autograd.grad(alone, list(made.parameters.values())), strict=True):
@@ -92,6 +93,14 @@ def test_the_noise_is_what_sigma_and_bound_say_and_another_at_each_step() -> Non
     assert np.array_equal(first[1], again[1])
     for other in (later, PatientDraws(NOISY, OWNERS, 2).noise(0, [(100, 100), (2000,)])):
         assert abs(np.corrcoef(first[1], other[1])[0, 1]) < 0.1
+
+
+def test_what_is_drawn_for_a_picture_is_as_secret_as_the_noise(private) -> None:
+    """Else who knows the recipe's seed could tell a patient by what their presence changes for others."""
+    schedule = private().draw_schedule
+    one, again, other = (schedule.batch_of(0, range(8), [1.0] * 8, secret) for secret in (2**255, 2**255, 2**255 + 1))
+    assert torch.equal(one.noise, again.noise) and not torch.equal(one.noise[0], other.noise[0])
+    assert one.times.tolist() == again.times.tolist() != other.times.tolist()
 
 
 def test_where_nobody_is_drawn_the_step_is_noise_over_the_expected_number_of_patients(private) -> None:
@@ -224,7 +233,7 @@ def test_record_and_card_tell_the_promise_and_what_it_takes_for_granted(prepared
     record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
     told = record.metrics["privacy"]
     assert 7.9 < told["epsilon"] <= 8 and told["delta"] == 1 / 140 and told["unit"] == "patient"
-    assert (told["bound"], told["sampling_rate"], told["steps"], told["patients"]) == (0.05, 4 / 14, 4, 14)
+    assert (told["bound"], told["sampling_rate"], told["steps"], told["patients"]) == (0.05, 1 / 14, 4, 14)
     assert told["accountant"].startswith("Renyi differential privacy, Opacus 1.") and len(told["assumptions"]) > 3
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
     assert "## Differential privacy by patient" in card and "The last step is kept: step 4" in card
