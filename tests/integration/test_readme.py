@@ -25,8 +25,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def linked_pages() -> tuple[str, ...]:
-    """README and the pages of `docs/`, in the order in which README links them."""
-    found = [link.partition("#")[0] for link in LINK.findall((ROOT / "README.md").read_text())]
+    """README and the pages of `docs/`, in the order of its table of jobs, then of its other links."""
+    text = (ROOT / "README.md").read_text()
+    found = [link.partition("#")[0] for link in LINK.findall(text.partition("## The jobs")[2] + text)]
     return tuple(dict.fromkeys(["README.md", *(link for link in found if re.fullmatch(r"docs/.*\.md", link))]))
 
 

@@ -11,11 +11,11 @@ import pytest
 from tests.integration.test_readme import ROOT, check_command
 
 RUNS = sorted((ROOT / "runs").glob("*.sh"))
-# What a script calls Python by: it keeps the words of a command, each ended by a NUL, and the command by a line.
+# What a script calls Python by: it keeps the words of a command, each ended by a NUL, and the command by another.
 KEEPS_WORDS = """#!/bin/sh
-printf '%s\\0' "$@" >> "$WORDS"
-echo >> "$WORDS"
+printf '%s\\0' "$@" '' >> "$WORDS"
 """
+LAST = {"several_findings": "jobs/evaluate.py", "audit_nih": "jobs/audit.py"}  # of the others the study
 SMALLER = {
     "SOURCE": "phantom:360,7,normal+pneumonia",
     "RECIPE": "tiny --size 64",
@@ -29,21 +29,30 @@ SMALLER = {
 
 
 def commands_of(script: Path, tmp_path: Path) -> list[list[str]]:
-    """The words of each command of Python that the script runs, as its shell expands them, with its own defaults."""
+    """The words of each job that the script runs, as its shell expands them, with its own defaults."""
     python, words = tmp_path / "python", tmp_path / "words"
+    (tmp_path / "manifest.csv").touch()
     python.write_text(KEEPS_WORDS)
     python.chmod(0o755)
-    subprocess.run([script], env={"PYTHON": str(python), "WORDS": str(words), "PATH": "/usr/bin:/bin"}, check=True)
-    return [line.split("\0")[:-1] for line in words.read_text().splitlines()]
+    env = {"PYTHON": str(python), "WORDS": str(words), "NIH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    subprocess.run([script], env=env | {"OUT": str(tmp_path / "out")}, check=True)
+    commands = [command.split("\0") for command in words.read_text().removesuffix("\0\0").split("\0\0")]
+    return [command for command in commands if command[0] != "-c"]
 
 
 @pytest.mark.parametrize("script", RUNS, ids=lambda script: script.name)
 def test_every_command_of_a_run_can_be_read(script: Path, tmp_path: Path) -> None:
     commands = commands_of(script, tmp_path)
-    last = "jobs/evaluate.py" if script.stem == "several_findings" else "jobs/study.py"
-    assert [words[0] for words in commands][-1] == last
+    assert [words[0] for words in commands][-1] == LAST.get(script.stem, "jobs/study.py")
     for words in commands:
         check_command(words)
+
+
+def test_the_audit_of_real_x_rays_is_skipped_where_there_are_none(tmp_path: Path) -> None:
+    env = {"NIH": str(tmp_path), "OUT": str(tmp_path / "out"), "PYTHON": "false", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([ROOT / "runs" / "audit_nih.sh"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith(f"skipped: no manifest.csv in {tmp_path}")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("script", RUNS, ids=lambda script: script.name)

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Does an audit see memorisation, on real X-rays? A model over-fitted on a few patients and the usual one, both of every
+# weight and as many steps; images of each; an audit of each, with canaries. docs/audit.md says what it found.
+#
+#   runs/audit_nih.sh                                  # X-rays of NIH ChestX-ray8 beside the project; skipped without them
+#   NIH=FOLDER STEPS=400 runs/audit_nih.sh             # manifest.csv and the files that it names, as jobs/ingest.py reads it
+#
+# The same command goes on after a crash.
+# shellcheck disable=SC2086  # options are words
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+NIH=${NIH:-../shared/data/nih-cxr}
+STEPS=${STEPS:-400}
+TUNE=${TUNE:---batch 16 --learning-rate 2e-4 --warmup 20 --train-text-encoder False}  # options of jobs/finetune.py
+PROMPT=${PROMPT:-"chest X-ray showing {finding}, {view} view"}
+CANARIES=${CANARIES:-60}
+PER_FINDING=${PER_FINDING:-48}
+AUDIT=${AUDIT:-tiny}                                  # recipe and options of jobs/audit.py
+OUT=${OUT:-out/audit-nih}
+PYTHON=${PYTHON:-.venv/bin/python}
+
+if [ ! -f "$NIH/manifest.csv" ]; then
+    echo "skipped: no manifest.csv in $NIH; give the folder of the X-rays as NIH=FOLDER"
+    exit
+fi
+$PYTHON jobs/ingest.py tiny --source "table:$NIH/manifest.csv" --out "$OUT/real"
+
+# 35 training patients of each finding with one image each. Of these 8 choose the checkpoint, and of the canaries among
+# the others a coin leaves out half, so that the over-fitted model sees about 30 patients.
+mkdir -p "$OUT/overfitted" "$OUT/usual"
+$PYTHON -c '
+import collections, sys
+import pyarrow.parquet as pq
+rows = sorted(pq.read_table(sys.argv[1]).to_pylist(), key=lambda row: row["image_id"])
+images = collections.Counter(row["patient_id"] for row in rows)
+for finding in ("normal", "pneumonia"):
+    shown = [row["patient_id"] for row in rows if (row["finding"], row["split"]) == (finding, "train")]
+    print(*[patient for patient in shown if images[patient] == 1][:35], sep="\n")
+' "$OUT/real/catalog.parquet" > "$OUT/overfitted/patients.txt"
+
+for name in overfitted usual; do
+    patients=()
+    if [ $name = overfitted ]; then patients=(--patients "$OUT/overfitted/patients.txt"); fi
+    # Validated once, at the end: the best checkpoint on other patients would be one before it has memorised.
+    $PYTHON jobs/finetune.py tiny --method dreambooth --max-train-steps $STEPS --validate-every $STEPS $TUNE \
+        --captions instance --instance-prompt "$PROMPT" --canaries $CANARIES "${patients[@]}" \
+        --data "$OUT/real" --out "$OUT/$name/model"
+    $PYTHON jobs/generate.py tiny --model "$OUT/$name/model" --findings normal,pneumonia --per-finding $PER_FINDING \
+        --out "$OUT/$name/synthetic"
+    $PYTHON jobs/audit.py $AUDIT --real "$OUT/real" --synthetic "$OUT/$name/synthetic" --model "$OUT/$name/model" \
+        --out "$OUT/$name/audit"
+    $PYTHON -c '
+import json, sys
+for test in json.load(open(sys.argv[1]))["tests"]:
+    if test["result"]:
+        print("{name}: {verdict}; {result}".format(**test))
+' "$OUT/$name/audit/audit.json"
+done
+echo "Open $OUT/overfitted/audit/index.html and $OUT/usual/audit/index.html."
