@@ -34,7 +34,8 @@ TITLE = "How good, how diverse, how many near-copies"
 def page(quality: Quality, template: str) -> bytes:
     """One file, `evaluation.html` or `evaluation.md`; it shows the pictures that lie beside it."""
     return render(
-        template, title=TITLE, sets=describe_sets(quality), summary=summarise(quality), notes=quality.notes,
+        template, title=TITLE, sets=describe_sets(quality), summary=summarise(quality),
+        notes=[*quality.notes, limits.unaudited("the synthetic set")],
         tables=list(tables(quality)), pictures=shown_pictures(quality), provenance=provenance(quality),
     ).encode()  # fmt: skip
 

@@ -17,7 +17,7 @@ from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notic
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, record_accuracies
 from cxr.errors import BadInput
 from cxr.progress import progress
-from cxr.report.limits import AUDIT_LIMITS, LIMITS, UNAUDITED
+from cxr.report.limits import AUDIT_LIMITS, LIMITS, unaudited
 from cxr.report.pages import render
 from cxr.store import Store, digest_of, json_lines, parquet
 
@@ -130,7 +130,8 @@ def card(quarantine: QuarantineJob, catalog: pa.Table, flagged: int) -> str:
     return render(
         "set_without_copies.md", kept=len(catalog), flagged=flagged, search=search.kind, digest=search.digest,
         synthetic=quarantine.recipe["set"], real=quarantine.recipe["real"], limits=OF_SEARCH[search.kind],
-        unaudited=UNAUDITED, generator=quarantine.generator, about=phantom_notice(quarantine.synthetic.sources),
+        unaudited=unaudited("this set"), generator=quarantine.generator,
+        about=phantom_notice(quarantine.synthetic.sources),
         counts=sorted(Counter(catalog["finding"].to_pylist()).items()),
         sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
     )  # fmt: skip

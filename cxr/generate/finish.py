@@ -18,6 +18,7 @@ from cxr.generate.config import GenerateConfig
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import committed_images, read_pictures, shard_objects
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
+from cxr.report.limits import unaudited
 from cxr.report.pages import render
 from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import Weights
@@ -102,5 +103,5 @@ def card(config: GenerateConfig, plan: Plan, source: str, licence: str, about: s
     lora = config.lora and Path(config.lora).name
     return render(
         "generated_set.md", config=config, plan=plan, source=source, licence=licence, about=about, learned=learned,
-        lora=lora,
+        lora=lora, unaudited=unaudited("this set"),
     )  # fmt: skip

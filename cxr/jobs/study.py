@@ -43,6 +43,8 @@ class Args:
     """The synthetic set; ARM=URI, as often as you like: the set that this arm takes in its place."""
     evaluation: str | None = None
     """Where `cxr evaluate` measured the two: shows that copies were looked for, and is quoted in the report."""
+    audit: str | None = None
+    """Where `cxr audit` attacked --synthetic: is quoted in the report, which calls a set without one unaudited."""
     lineage: str | None = None
     """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
     trials_per_gpu: int = 2
@@ -61,13 +63,14 @@ def main(args: Args) -> int:
 
     real = read_set(open_store(args.real))
     own = {arm: read_set(open_store(uri)) for arm, uri in synthetic_places(args.synthetic).items()}
-    place = open_store(args.evaluation) if args.evaluation else None
-    evaluation = (place, read_record(place)) if place else None
+    places = [open_store(uri) if uri else None for uri in (args.evaluation, args.audit)]
+    evaluation, audit = ((place, read_record(place)) if place else None for place in places)
     from cxr.data.lineage_lists import read_lists_option
     from cxr.study import job  # heavier: only for sets that are there
 
     lists = read_lists_option("--lineage", args.lineage)
-    ready = job.prepare(store, config, real, own.pop(MAIN, None), evaluation, resolve_weights(config), own, lists)
+    main_set, weights = own.pop(MAIN, None), resolve_weights(config)
+    ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit)
     from cxr.study import finish  # heavy: only for input that can be used
 
     if record := ready.take_finished():

@@ -15,7 +15,7 @@ from cxr.nightly.config import NightlyConfig, identity
 from cxr.nightly.gate import Check, Frozen, GateMetrics, check_metrics
 from cxr.nightly.places import DATA, MODELS, NIGHTS, REPORT, SET, below
 from cxr.nightly.pointer import Pointer
-from cxr.report.limits import UNAUDITED
+from cxr.report.limits import unaudited
 from cxr.report.pages import Table, render
 from cxr.report.words import number
 from cxr.store import Store
@@ -133,7 +133,9 @@ def complete(night: NightReport, report: Report, timings: dict[str, float]) -> R
 def render_page(report: Report) -> str:
     """The page beside `report.json`; it links to what lies around it."""
     warning = PHANTOM_NOTICE if report.phantom else ""
-    return render("night.html", report=report, checks=checks_table(report), warning=warning, unaudited=UNAUDITED)
+    return render(
+        "night.html", report=report, checks=checks_table(report), warning=warning, unaudited=unaudited("the set")
+    )
 
 
 def checks_table(report: Report) -> Table:

@@ -11,10 +11,6 @@ NOT_LOOKED_FOR = (
     "picture, membership in its training, or whether a patient can be recognised: a model that plainly memorised its "
     "30 patients had 0 of 96 pictures flagged. That nothing is flagged does not make a set anonymous."
 )
-UNAUDITED = (
-    "Unaudited: no attack has tested what this set gives away of the patients whom its generator learned from; "
-    "jobs/audit.py makes such attacks."
-)
 NOT_TOLD = "Whether the set repeats training pictures is not known."
 LIMITS = f"{LOOKED_FOR} {NOT_LOOKED_FOR}"
 AUDIT_LIMITS = (
@@ -24,6 +20,14 @@ AUDIT_LIMITS = (
     "model has learned of its patients, and does not make a set anonymous."
 )
 KINDS = {"images without copies": "images less flagged near-duplicates"}  # as records of version 0.1 call them
+
+
+def unaudited(what: str) -> str:
+    """What a page or card says of a set whose audit it does not have."""
+    return (
+        f"Unaudited: nothing here tests by attack what {what} gives away of the patients whom its generator learned "
+        "from; jobs/audit.py does."
+    )
 
 
 def kind(name: str) -> str:

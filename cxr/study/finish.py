@@ -9,11 +9,12 @@ import pyarrow as pa
 from cxr.artifact import Made, Record, library_versions
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
-from cxr.artifact.metrics import StudyMetrics
+from cxr.artifact.metrics import AuditMetrics, StudyMetrics
 from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CatalogSet, read_files
 from cxr.data.lineage import has_phantoms
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
+from cxr.report.limits import unaudited
 from cxr.store import StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
@@ -25,7 +26,7 @@ from cxr.study.pages import plots
 from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import Sets, read_test_set
+from cxr.study.sets import SYNTHETIC, Sets, read_test_set
 from cxr.study.summary import summarise
 
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
@@ -74,11 +75,12 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         allowed=job.allowed,
         notes=[
             *describe_labels(job),
+            *describe_audits(job),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
             *describe_generators(sets.sides),
         ],
-        origins=origins(sets.real, sets.sides),
+        origins=origins(sets.real, sets.sides) | audit_verdicts(job),
     )
 
 
@@ -86,6 +88,23 @@ def describe_labels(job: StudyJob) -> list[str]:
     """How often the pictures of each synthetic set show what was asked for."""
     return [
         describe_prompt_accuracy(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()
+    ]
+
+
+def audit_verdicts(job: StudyJob) -> dict[str, str]:
+    """Of each synthetic set, by what the page calls it."""
+    audited = {SYNTHETIC: AuditMetrics.read(job.audit[1]).verdict} if job.audit else {}
+    return {f"audit of {name} pictures": audited.get(name, "unaudited") for name in job.sets.sides}
+
+
+def describe_audits(job: StudyJob) -> list[str]:
+    """What attacks on each synthetic set got; a set without an audit is called unaudited."""
+    audited = job.audit and AuditMetrics.read(job.audit[1])
+    return [
+        f"Audit of the set '{name}': {audited.verdict}. {' '.join(audited.summary)}"
+        if audited and name == SYNTHETIC
+        else unaudited(f"the set '{name}'")
+        for name in job.sets.sides
     ]
 
 
@@ -101,7 +120,8 @@ def describe_generators(sides: Iterable[str]) -> list[str]:
 def list_sources(job: StudyJob) -> dict[str, Record]:
     """Every artifact that the study read."""
     read = {name: found.record for name, found in name_image_sets(job.sets).items()}
-    return read | ({"evaluation": job.evaluation[1]} if job.evaluation else {})
+    measured = {"evaluation": job.evaluation, "audit": job.audit}
+    return read | {name: found[1] for name, found in measured.items() if found}
 
 
 def name_image_sets(sets: Sets) -> dict[str, CatalogSet]:
@@ -111,7 +131,7 @@ def name_image_sets(sets: Sets) -> dict[str, CatalogSet]:
 def describe_source(name: str, record: Record, job: StudyJob) -> Source:
     sets = name_image_sets(job.sets)
     stores = {key: found.store for key, found in sets.items()}
-    stores |= {"evaluation": job.evaluation[0]} if job.evaluation else {}
+    stores |= {name: found[0] for name, found in (("evaluation", job.evaluation), ("audit", job.audit)) if found}
     arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
     pictures = record.made.count if name in sets else 0
     return Source(name, stores[name].uri, record.kind, record.recipe_digest, pictures, arms)

@@ -15,7 +15,7 @@ from cxr.store import Store
 from cxr.study.arms import TrainingDraw
 from cxr.study.config import StudyConfig
 from cxr.study.labels_check import prompt_accuracy
-from cxr.study.protocol import check_evaluation, check_protocol
+from cxr.study.protocol import check_audit, check_evaluation, check_protocol
 from cxr.study.results import Trial, read_trial, trial_key
 from cxr.study.sets import Sets, check_test, draw_training_sets, match_sets, read_test_set
 from cxr.study.trial import TrialSpec, TrialWorker
@@ -33,6 +33,7 @@ class StudyJob(Artifact):
     draws: dict[tuple[str, int], TrainingDraw]
     allowed: list[str]
     lists: PatientLists  # of patients whom generators were shown, see `lineage_lists.read_lists_option`
+    audit: tuple[Store, Record] | None  # of the main synthetic set
 
     @property
     def used(self) -> np.ndarray:
@@ -54,6 +55,7 @@ def prepare(
     weights: str | None,
     own: Mapping[str, CatalogSet] | None = None,
     lists: PatientLists = NO_LISTS,
+    audit: tuple[Store, Record | None] | None = None,
 ) -> StudyJob:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
@@ -69,6 +71,7 @@ def prepare(
     checked = None
     if evaluation is not None:
         checked = evaluation[0], check_evaluation(evaluation[0].uri, evaluation[1], sets)
+    audited = audit and (audit[0], check_audit(audit[0].uri, audit[1], sets))
     check_test(read_test_set(sets), sets.classes)
     shown = prompt_accuracies(sets, checked)
     allowed = check_protocol(sets, config, checked and checked[1], lists, shown)
@@ -79,8 +82,9 @@ def prepare(
         "synthetic": synthetic and synthetic.digest,
         "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": checked and checked[1].recipe_digest,
+        **({"audit": audited[1].recipe_digest} if audited else {}),  # without one it is what it was before
     }
-    job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists)
+    job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists, audited)
     job.refuse_other()
     return job
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from cxr.artifact import Record
-from cxr.artifact.kinds import EVALUATION, IMAGES_WITHOUT_COPIES
+from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import EvaluationMetrics
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import read_lineage, warn_of_hashed_ids
@@ -96,9 +96,18 @@ def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record
     )
 
 
-def compares(evaluation: Record, real: CatalogSet, synthetic: CatalogSet) -> bool:
-    """Whether it is an evaluation of just these sets."""
-    return (evaluation.recipe.get("real"), evaluation.recipe.get("synthetic")) == (real.digest, synthetic.digest)
+def compares(found: Record, real: CatalogSet, synthetic: CatalogSet) -> bool:
+    """Whether it is an evaluation, or an audit, of just these sets."""
+    return (found.recipe.get("real"), found.recipe.get("synthetic")) == (real.digest, synthetic.digest)
+
+
+def check_audit(uri: str, audit: Record | None, sets: Sets) -> Record:
+    """Its record; `BadInput` unless it is a finished one of just the real and the main synthetic set."""
+    if audit is None or audit.kind != AUDIT:
+        raise BadInput(f"--audit {uri}: no finished audit; give the --out of jobs/audit.py")
+    if sets.synthetic is None or not compares(audit, sets.real, sets.synthetic):
+        raise BadInput(f"--audit {uri}: is of other sets than --real and --synthetic; audit these")
+    return audit
 
 
 def check_evaluation(uri: str, evaluation: Record | None, sets: Sets) -> Record:

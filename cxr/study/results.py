@@ -130,11 +130,11 @@ class ArmResult:
 class Source:
     """A set of images, or an artifact, that the study read."""
 
-    name: str  # real, synthetic, evaluation
+    name: str  # real, synthetic, evaluation, audit
     uri: str
     kind: str
     digest: str  # of its recipe
-    pictures: int  # 0 of an evaluation
+    pictures: int  # 0 of an evaluation or audit
     arms: list[str] = field(default_factory=list)  # that take their synthetic pictures from it
 
 

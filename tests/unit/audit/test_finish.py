@@ -49,7 +49,7 @@ def test_pictures_that_either_detector_flags_are_taken_out_and_no_training_pictu
     assert [sorted(row) for row in taken] == [["finding", "image_id", "score_details", "score_key_points"]] * 2
     card = place.get("README.md").decode()
     assert f"Flagged by the audit {audited.digest[:12]}" in card and "by key points" in card
-    assert "It was not checked." in card and "Unaudited: no attack" in card and "real-000" not in card
+    assert "It was not checked." in card and "Unaudited: nothing here" in card and "real-000" not in card
 
 
 def test_why_no_picture_can_be_flagged(stored_set):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cxr.artifact import Made, Record, recipe_digest
+from cxr.artifact.metrics import LEAK, AuditMetrics
 from cxr.data.catalog import CatalogSet
 
 CLASSES = ["normal", "pneumonia"]
@@ -36,6 +37,13 @@ def synthetic_set(stored_set) -> CatalogSet:
 def of_record(found: CatalogSet, **fields: Any) -> CatalogSet:
     """The set with another record."""
     return replace(found, record=found.record.model_copy(update=fields))
+
+
+def audit_of(real: CatalogSet, synthetic: CatalogSet) -> Record:
+    recipe, made = {"real": real.digest, "synthetic": synthetic.digest}, Made(count=9, bytes=0, digest="")
+    found = AuditMetrics(verdict=LEAK, risks={}, tests={"one": LEAK}, summary=["Inference: leak found by: one."])
+    return Record(kind="audit", recipe=recipe, recipe_digest=recipe_digest(recipe), made=made, objects=[],
+                  metrics=found.write())  # fmt: skip
 
 
 def evaluation_of(real: CatalogSet, synthetic: CatalogSet, copies: int | None = 0) -> Record:

@@ -10,16 +10,23 @@ from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
-from cxr.study.finish import describe_generators, describe_settings, describe_source, list_sources
+from cxr.study.finish import (
+    audit_verdicts,
+    describe_audits,
+    describe_generators,
+    describe_settings,
+    describe_source,
+    list_sources,
+)
 from cxr.study.job import StudyJob, prepare
 from cxr.study.origins import origins, studies_phantoms
-from tests.unit.study.conftest import evaluation_of, of_record
+from tests.unit.study.conftest import audit_of, evaluation_of, of_record
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
 
 
-def job(place: Path, real: CatalogSet, synthetic: CatalogSet | None = None, evaluation=None) -> StudyJob:
-    return prepare(open_store(str(place)), ALONE, real, synthetic, evaluation, None)
+def job(place: Path, real: CatalogSet, synthetic: CatalogSet | None = None, evaluation=None, audit=None) -> StudyJob:
+    return prepare(open_store(str(place)), ALONE, real, synthetic, evaluation, None, audit=audit)
 
 
 def test_patients_are_spoken_of_where_they_are_known(real_set: CatalogSet, tmp_path: Path) -> None:
@@ -58,6 +65,24 @@ def test_each_synthetic_set_is_a_source_of_its_arms_and_one_run_of_a_generator(
     assert ours.recipe["own"] == {"limited_10": own.digest}
     lines = describe_generators(ours.sets.sides)
     assert len(lines) == 2 and all(line.startswith("Only one generator run stands behind") for line in lines)
+
+
+def test_a_set_is_called_unaudited_unless_its_audit_is_given(
+    real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
+) -> None:
+    store, evaluation = open_store(str(tmp_path)), evaluation_of(real_set, synthetic_set)
+    plain = job(tmp_path, real_set, synthetic_set, (store, evaluation))
+    assert audit_verdicts(plain) == {"audit of synthetic pictures": "unaudited"}
+    assert describe_audits(plain)[0].startswith(
+        "Unaudited: nothing here tests by attack what the set 'synthetic' gives"
+    )
+    audit = store, audit_of(real_set, synthetic_set)
+    audited = job(tmp_path, real_set, synthetic_set, (store, evaluation), audit)
+    assert audit_verdicts(audited) == {"audit of synthetic pictures": "leak found"}
+    assert describe_audits(audited) == ["Audit of the set 'synthetic': leak found. Inference: leak found by: one."]
+    assert list(list_sources(audited))[-1] == "audit"
+    assert describe_source("audit", audit[1], audited).pictures == 0
+    assert "audit" not in plain.recipe and audited.recipe == plain.recipe | {"audit": audit[1].recipe_digest}
 
 
 def of_sources(found: CatalogSet, *sources: str) -> CatalogSet:

@@ -15,10 +15,10 @@ from cxr.data.lineage_lists import NO_LISTS
 from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.generators import generator_saw_more
-from cxr.study.protocol import check_evaluation, check_protocol
+from cxr.study.protocol import check_audit, check_evaluation, check_protocol
 from cxr.study.sets import check_no_twins, draw_training_sets, load, match_sets, read_test_set
 from tests.stored import label_columns
-from tests.unit.study.conftest import evaluation_of, of_record
+from tests.unit.study.conftest import audit_of, evaluation_of, of_record
 
 CONFIG = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="synth_50", synthetic=50)), seeds=(1, 2))
 
@@ -209,6 +209,18 @@ def test_an_evaluation_of_other_sets_is_refused(real_set: CatalogSet, synthetic_
         check_evaluation("there", evaluation_of(synthetic_set, real_set), sets)
     with pytest.raises(BadInput, match="no finished evaluation"):
         check_evaluation("there", None, sets)
+
+
+def test_an_audit_is_of_just_these_sets(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
+    sets = match_sets(real_set, synthetic_set, CONFIG)
+    audit = audit_of(real_set, synthetic_set)
+    assert check_audit("there", audit, sets) is audit
+    with pytest.raises(BadInput, match=r"--audit there: no finished audit; give the --out of jobs/audit.py"):
+        check_audit("there", evaluation_of(real_set, synthetic_set), sets)
+    with pytest.raises(BadInput, match="--audit there: is of other sets than --real and --synthetic; audit these"):
+        check_audit("there", audit_of(real_set, real_set), sets)
+    with pytest.raises(BadInput, match="is of other sets"):
+        check_audit("there", audit, match_sets(real_set, None, ALONE))
 
 
 def test_only_used_pictures_are_read_each_once(real_set: CatalogSet, synthetic_set: CatalogSet) -> None:
