@@ -198,12 +198,12 @@ def test_what_would_not_hold_is_refused_before_anything_is_written(
     prepared, tmp_path: Path, columns: dict, fields: dict, line: str
 ) -> None:
     with pytest.raises(BadInput, match=line):
-        prepared(columns, **{"epsilon": 8.0, **fields})
+        prepared(columns, **{**PRIVATE, **fields})
     assert not (tmp_path / "out").exists()
 
 
 def test_a_base_that_saw_these_patients_is_refused(prepared) -> None:
-    ready = prepared(epsilon=8.0)
+    ready = prepared(**PRIVATE)
     for patients, refused in (({"p3"}, True), ({"p15", "p16", "elsewhere"}, False)):  # of training; of others
         seen = pseudonymise((hashed_id(patient, "") for patient in patients), owner_key())
         known = replace(ready, model=replace(ready.model, lineage=(seen,)))
@@ -215,24 +215,24 @@ def test_a_base_that_saw_these_patients_is_refused(prepared) -> None:
 
 
 def test_the_draws_are_of_the_owners_key_and_of_one_recipe(prepared, monkeypatch) -> None:
-    draws = job.draw_patients(prepared(epsilon=8.0))
+    draws = job.draw_patients(prepared(**PRIVATE))
     assert draws.owners.tolist() == np.unique([f"p{n // 2}" for n in range(28)], return_inverse=True)[1].tolist()
-    assert job.draw_patients(prepared(epsilon=8.0)).secret == draws.secret and str(draws.secret) not in repr(draws)
-    assert job.draw_patients(prepared(epsilon=8.0, learning_rate=1e-3)).secret != draws.secret
+    assert job.draw_patients(prepared(**PRIVATE)).secret == draws.secret and str(draws.secret) not in repr(draws)
+    assert job.draw_patients(prepared(**PRIVATE, learning_rate=1e-3)).secret != draws.secret
     monkeypatch.setenv("CXR_LINEAGE_KEY", "another key of somebody else")
-    assert job.draw_patients(prepared(epsilon=8.0)).secret != draws.secret
+    assert job.draw_patients(prepared(**PRIVATE)).secret != draws.secret
     assert job.draw_patients(prepared()) is None
 
 
 def test_record_and_card_tell_the_promise_and_what_it_takes_for_granted(prepared, tmp_path: Path) -> None:
-    ready = prepared(epsilon=8.0)
+    ready = prepared(**PRIVATE)
     ready.begin(ready.plan)
     history = [{"step": 0, "mse": 0.5}, {"step": 4, "mse": 0.5}]
     result = runs.Result(4, 2, {"mse": 0.5}, {"mse": 0.5}, {}, [], history, "a GPU")
     ready.store.put(runs.result_key(runs.FINAL), json.dumps(asdict(result)).encode())
     record = ready.make(lambda: finish.complete(ready, {"total": 1.0}))
     told = record.metrics["privacy"]
-    assert 7.9 < told["epsilon"] <= 8 and told["delta"] == 1 / 140 and told["unit"] == "patient"
+    assert 1.9 < told["epsilon"] <= 2 and told["delta"] == 1 / 140 and told["unit"] == "patient"
     assert (told["bound"], told["sampling_rate"], told["steps"], told["patients"]) == (0.05, 1 / 14, 4, 14)
     assert told["accountant"].startswith("Renyi differential privacy, Opacus 1.") and len(told["assumptions"]) > 3
     card = (tmp_path / "out" / finish.CARD_KEY).read_text()
