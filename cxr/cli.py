@@ -109,6 +109,9 @@ def parse(args: type[Args], words: Sequence[str], description: str = "") -> Args
                 args, args=words, default=default, description=description, prog=name,
                 config=[FlagConversionOff], registry=SWITCHES,
             )  # fmt: skip
+    except BrokenPipeError:  # who reads the help has seen enough, as `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
     except (ValidationError, SystemExit) as stop:
         if error := find_validation_error(stop):
             raise out_of_range(error) from None

@@ -86,6 +86,15 @@ def test_help_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert said.err == ""
 
 
+def test_help_whose_reader_has_gone_ends_in_silence() -> None:
+    words = [sys.executable, "-m", "cxr", "verify", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("kind", [BadInput, StoreError])
 def test_what_a_user_can_mend_is_one_line_and_2(monkeypatch, capsys: pytest.CaptureFixture, kind: type) -> None:
     assert run(monkeypatch, raising(kind("x.csv: line 3:\n  is wrong")), "--recipe", "a") == 2
