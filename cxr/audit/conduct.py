@@ -30,15 +30,19 @@ from cxr.audit.judge import (
     NEAREST_RISKS,
     judge_canaries,
     judge_copies,
+    judge_links,
     judge_membership,
     judge_nearest,
     judge_promise,
     untestable,
     untested_canaries,
+    untested_links,
     untested_membership,
 )
 from cxr.audit.membership import FEWEST, compare_members, split_halves
 from cxr.audit.planted import COPIES as KINDS
+from cxr.audit.reidentify import FEWEST as SEVERAL
+from cxr.audit.reidentify import embed_patients, keep_linked
 from cxr.audit.results import AttackResult
 from cxr.audit.sets import RealPictures
 
@@ -46,7 +50,13 @@ Advance = Callable[[int], object]
 Read = Callable[[pa.Table], np.ndarray]
 Follow = Callable[[int], AbstractContextManager[Advance]]
 Vectors = Callable[[np.ndarray], np.ndarray]  # float32 [N, d] of uint8 [N, S, S]
-NEAREST_STREAM, COPIES_STREAM, PAIRS_STREAM, MEMBERSHIP_STREAM = 0, 100, 300, 301  # of random numbers of a seed
+NEAREST_STREAM, LINKS_STREAM, COPIES_STREAM, PAIRS_STREAM, MEMBERSHIP_STREAM = (
+    0,
+    50,
+    100,
+    300,
+    301,
+)  # of random numbers of a seed
 BASE = "base"  # its score
 PLANTED = ("the same", "blurred 3 px", "noise 20", "turned 10 degrees", "cropped 20 %", "half", "inverted", "mirrored")
 
@@ -99,6 +109,34 @@ def find_nearest(
     place[kept] = np.arange(len(kept))
     compared = place[owners] >= 0
     return nearest_patients(synthetic, vectors[rows[compared]], place[owners][compared]), sides
+
+
+def run_link_test(
+    by: str, synthetic: np.ndarray, features: np.ndarray, real: RealPictures, config: AuditConfig, advance: Advance
+) -> AttackResult:
+    """Re-identification.
+
+    Args:
+        synthetic: float32 [M, d]; features: float32 [N, d], of the real pictures.
+        advance: hears the permutations, as in `run_nearest_test`.
+    """
+    rng = np.random.default_rng([config.seed, LINKS_STREAM])
+    owners = np.unique(real.patients, return_inverse=True)[1]
+    vectors = embed_patients(features, owners, synthetic, config.false_matches, rng)
+    if vectors is None:
+        return untested_links(by, f"it takes {SEVERAL} patients with several pictures to learn how patients differ")
+
+    def test(part: str) -> tuple[int, NearestTest | None]:
+        found, sides = find_nearest(part, vectors.synthetic, vectors.real, real, rng)
+        if found is None:
+            return 0, None
+        linked = keep_linked(found, vectors)
+        count = len(linked.patients)
+        compared = compare_nearest(linked, sides, config.permutations, config.max_p, rng, advance) if count else None
+        return count, compared
+
+    (linked, found), (_, placebo) = test("train"), test("validation")
+    return judge_links(by, vectors, linked, len(synthetic), found, placebo, config)
 
 
 def search_copies(

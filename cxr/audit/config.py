@@ -31,6 +31,10 @@ class AuditConfig(BaseModel):
     """Pairs of patients that the model is asked about, at most."""
     resamples: int = Field(2000, ge=100, le=100_000)
     """Of patients, for an interval."""
+    false_matches: float = Field(0.001, gt=0, le=0.1)
+    """Share of pairs of different patients whom re-identification may link."""
+    min_linked: float = Field(0.8, gt=0, le=1)
+    """Share of other pictures of the same real patient that re-identification must link to count as a test."""
     permutations: int = Field(2000, ge=100, le=100_000)
     """Times that it is decided anew who is a training patient; more than 1 / --max-p."""
     draws: int = Field(20, ge=1, le=1000)

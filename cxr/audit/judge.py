@@ -11,6 +11,7 @@ from cxr.audit.duplicates import POWER, CopyTest
 from cxr.audit.epsilon import CONFIDENCE, CanaryTest, detectable_share
 from cxr.audit.exchangeability import Flagged, NearestTest, Sides
 from cxr.audit.membership import Estimate, MembershipTest, detectable_auc
+from cxr.audit.reidentify import PatientVectors, detectable_links
 from cxr.audit.results import INFERENCE, LINKABILITY, SINGLING_OUT, AttackResult
 
 NEAREST, COPIES = "nearest patient, by {}", "near-duplicates, by {}"
@@ -31,19 +32,28 @@ CANARIES, CANARIES_RISKS = "canaries: patients left in or out by a coin", (INFER
 CANARIES_QUESTION = "How well can be guessed from the model's error who was left in?"
 PROMISE, PROMISE_RISKS = "the promise of differential privacy", (INFERENCE,)
 PROMISE_QUESTION = "Do canaries show more of who was in the training than the epsilon that it promises allows?"
-LATER = (
-    AttackResult("re-identification", (LINKABILITY,), UNTESTED, "this version does not have it yet",
-               "Does a picture match other X-rays of a training patient better than those of others?"),
-)  # fmt: skip
+LINKS, LINKS_RISKS = "re-identification, by {}", (LINKABILITY,)
+LINKS_QUESTION = (
+    "Is a synthetic picture linked to X-rays of a training patient more often than to those of as many test patients?"
+)
+PLACEBO_FAILS = (
+    "the placebo fails: validation patients, whom the model was not trained on, are {} than test patients too "
+    "(p = {}), so the parts of the real set differ by more than training"
+)
 OFTEN = f"{100 * POWER:.0f} times in 100"
 
 
-def untested_attacks(nearest: Iterable[str], copies: Iterable[str], reason: str) -> list[AttackResult]:
+def untested_attacks(nearest: Iterable[str], copies: Iterable[str], links: str, reason: str) -> list[AttackResult]:
     """Every attack on the pictures, where none can be made; by what likeness would be measured with."""
     return [
         *(untestable(NEAREST.format(by), NEAREST_RISKS, NEAREST_QUESTION, reason) for by in nearest),
         *(untestable(COPIES.format(by), COPIES_RISKS, COPIES_QUESTION, reason) for by in copies),
+        untested_links(links, reason),
     ]
+
+
+def untested_links(by: str, reason: str) -> AttackResult:
+    return untestable(LINKS.format(by), LINKS_RISKS, LINKS_QUESTION, reason)
 
 
 def untestable(name: str, risks: tuple[str, ...], question: str, reason: str) -> AttackResult:
@@ -62,10 +72,7 @@ def judge_nearest(
     pictures = len(flagged.pictures)
     verdict, reason = NO_LEAK, ""
     if placebo is not None and placebo.p < config.max_p:
-        verdict, reason = UNTESTED, (
-            f"the placebo fails: validation patients, whom the model was not trained on, are nearer than test patients "
-            f"too (p = {p_value(placebo.p)}), so the parts of the real set differ by more than training"
-        )  # fmt: skip
+        verdict, reason = UNTESTED, PLACEBO_FAILS.format("nearer", p_value(placebo.p))
     elif found.p < config.max_p:
         verdict = LEAK
     elif math.isinf(found.detectable):
@@ -87,6 +94,53 @@ def judge_nearest(
             "share": found.share, "expected": found.expected, "p": found.p, "detectable": finite(found.detectable),
             "above_threshold": flagged.share, "threshold": flagged.threshold, "patients_a_side": sides.matched,
             "placebo_p": placebo.p if placebo else None,
+        },
+    )  # fmt: skip
+
+
+def judge_links(
+    by: str, vectors: PatientVectors, linked: int, pictures: int, found: NearestTest | None,
+    placebo: NearestTest | None, config: AuditConfig,
+) -> AttackResult:  # fmt: skip
+    """Of re-identification.
+
+    Args:
+        by: what the embedder of patients is made from.
+        linked: of so many pictures.
+        found: of the pictures that are linked; None where none are.
+        placebo: the same of validation patients in the place of training patients; None where it cannot be made.
+    """
+    reach = detectable_links(linked, pictures, vectors.linked, config.max_p)
+    verdict, reason = NO_LEAK, ""
+    if vectors.linked < config.min_linked:
+        verdict, reason = UNTESTED, (
+            f"the embedder links only {100 * vectors.linked:.1f} % of other pictures of the same real patient, where "
+            f"{100 * config.false_matches:g} % of different patients are linked too; below "
+            f"{100 * config.min_linked:g} % it would miss most"
+        )  # fmt: skip
+    elif placebo is not None and placebo.p < config.max_p:
+        verdict, reason = UNTESTED, PLACEBO_FAILS.format("linked to more often", p_value(placebo.p))
+    elif found is not None and found.p < config.max_p:
+        verdict = LEAK
+    elif math.isinf(reach):
+        verdict, reason = UNTESTED, f"{pictures:,} pictures are too few: not even all of them would show it; give more"
+    result = f"{linked:,} of {pictures:,} pictures are linked to somebody"
+    if found is not None:
+        result += f", {100 * found.share:.1f} % of them to a training patient (by chance "
+        result += f"{100 * found.expected:.1f} %), p = {p_value(found.p)}"
+    share = f"{100 * reach:.1f} %" if not math.isinf(reach) else "not even 100 %"
+    return AttackResult(
+        LINKS.format(by), LINKS_RISKS, verdict, reason, LINKS_QUESTION,
+        result=result,
+        limit=f"p below {config.max_p:g}",
+        power=f"{100 * vectors.linked:.1f} % of other pictures of {vectors.patients} real patients are linked at "
+              f"{100 * config.false_matches:g} % false links; found {OFTEN} where {share} of the pictures each show a "
+              "training patient of its own",
+        metrics={
+            "linked": linked, "recall": vectors.linked, "patients_with_several": vectors.patients,
+            "share": found.share if found else None, "expected": found.expected if found else None,
+            "p": found.p if found else None, "placebo_p": placebo.p if placebo else None,
+            "detectable": finite(reach),
         },
     )  # fmt: skip
 

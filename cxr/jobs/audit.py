@@ -104,7 +104,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
     import numpy as np
 
     from cxr.audit import finish
-    from cxr.audit.judge import LATER, untested_attacks
+    from cxr.audit.judge import untested_attacks
     from cxr.audit.pairs import choose_pairs
     from cxr.audit.results import Audit
     from cxr.audit.sets import PARTS, describe_comparison, load_real, why_untestable
@@ -119,7 +119,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
     nearest: dict[str, np.ndarray] = {}
     searches: list[CopySearch] = []
     if reason := why_untestable(job.real):
-        attacks = untested_attacks((DETAILS, FEATURES), (DETAILS, KEY_POINTS), reason)
+        attacks = untested_attacks((DETAILS, FEATURES), (DETAILS, KEY_POINTS), FEATURES, reason)
     else:
         attacks, nearest = compare_patients(synthetic, real, config, extractor)
         searches = search_for_copies(synthetic, real, config)
@@ -129,7 +129,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
     pairs, drawn = choose_pairs(searches, synthetic, ids, real, config.shown)
     found = Audit(
         real=job.real.digest, synthetic=job.synthetic.digest, pictures=len(synthetic),
-        patients={part: real.count_patients(part) for part in PARTS}, tests=[*attacks, *LATER],
+        patients={part: real.count_patients(part) for part in PARTS}, tests=attacks,
         notes=[generator, *describe_comparison(job.real, job.synthetic, job.shown)], pairs=pairs,
     )  # fmt: skip
     table = finish.pictures_table(job, real, nearest, searches)
@@ -155,18 +155,20 @@ def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
 def compare_patients(
     synthetic: "np.ndarray", real: "RealPictures", config: AuditConfig, features: "Vectors"
 ) -> "tuple[list[AttackResult], dict[str, np.ndarray]]":
-    """The test of nearest patients, by details and by features; and the pictures bool [M] that each flags."""
-    from cxr.audit.conduct import run_nearest_test
+    """The test of nearest patients, by details and by features, with the pictures bool [M] that each flags; and
+    re-identification by features."""
+    from cxr.audit.conduct import run_link_test, run_nearest_test
     from cxr.audit.exchangeability import detail_vectors
 
+    total = config.permutations * (2 if len(real.rows("validation")) else 1)
     results, flagged = [], {}
     for stream, (by, vectors) in enumerate({DETAILS: detail_vectors, FEATURES: features}.items()):
-        total = config.permutations * (2 if len(real.rows("validation")) else 1)
+        pictures = vectors(synthetic), vectors(real.pixels)
         with progress(f"nearest by {by}", total, "permutations") as advance:
-            found, flagged[by] = run_nearest_test(
-                by, vectors(synthetic), vectors(real.pixels), real, config, stream, advance
-            )
+            found, flagged[by] = run_nearest_test(by, *pictures, real, config, stream, advance)
         results.append(found)
+    with progress("re-identification", total, "permutations") as advance:
+        results.append(run_link_test(FEATURES, *pictures, real, config, advance))
     return results, flagged
 
 

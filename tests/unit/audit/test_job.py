@@ -18,7 +18,7 @@ from tests.words import parse_options
 
 FEW = {"false_alarms": 0.1, "permutations": 200, "planted": 5, "shown": 4, "size": 128}
 LATER = {
-    "re-identification": "this version does not have it yet",
+    "re-identification, by features": "it takes 20 patients with several pictures to learn how patients differ",
     "the promise of differential privacy": "no model was given (--model)",
 }
 
