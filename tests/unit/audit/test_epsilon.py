@@ -1,5 +1,7 @@
 """The bound of epsilon: coins give none, a training that shows its canaries gives a high one, and never too high."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,27 @@ def test_the_share_that_it_says_it_finds_is_found():
     found = [chance(60, 30, int(right), 0.0) for right in np.random.default_rng(2).binomial(30, share, 300)]
     assert 0.7 < share < 0.85 and 0.72 < np.mean(np.array(found) < 0.01 + 0.002) < 0.9
     assert detectable_share(10, 0.01) > share and np.isinf(detectable_share(4, 0.01))
+
+
+def test_the_noise_of_a_private_training_keeps_its_promise_and_a_tenth_of_it_does_not():
+    """Patients whose gradients have nothing in common, of whom each step's sum tells as much as it can."""
+    import torch
+
+    from cxr.finetune.config import FinetuneConfig
+    from cxr.finetune.privacy import PatientDraws, plan_privacy
+    from cxr.finetune.private_trainer import clip_patients
+
+    private = FinetuneConfig(epsilon=1, delta=1e-5, batch=30, max_train_steps=4)
+    privacy = plan_privacy(private, 30)  # all are in each step
+
+    def attack(seed: int, share: float) -> float:
+        """The bound, of four steps with this share of the noise that the promise takes."""
+        trained = np.random.default_rng(seed).random(60) < 0.5
+        draws = PatientDraws(replace(privacy, sigma=share * privacy.sigma), np.arange(60), seed)
+        gradients, seen = 3 * torch.eye(60)[np.flatnonzero(trained)], np.zeros(60)
+        for step in range(4):
+            seen += clip_patients([gradients], privacy.bound)[0].sum(dim=0).numpy() + draws.noise(step, [(60,)])[0]
+        return guess_canaries(seen, trained, privacy.delta).epsilon
+
+    assert np.mean([attack(seed, 1.0) > 1 for seed in range(40)]) <= 0.05
+    assert np.mean([attack(seed, 0.1) > 1 for seed in range(20)]) >= 0.9
