@@ -59,7 +59,8 @@ def test_an_embedder_that_cannot_tell_patients_apart_is_no_test():
 def test_patients_with_one_picture_teach_nothing():
     _, features, real = made_up(scatter=0.2)
     first = np.arange(0, len(features), EACH)
-    alone = RealPictures(*(column[first] for column in (real.ids, real.patients, real.strata, real.parts)), real.pixels)
+    columns = {name: getattr(real, name)[first] for name in ("ids", "patients", "strata", "parts")}
+    alone = RealPictures(**columns, pixels=real.pixels)
     found = link(features[:10], features[first], alone)
     assert (
         found.decision == "not tested, because it takes 20 patients with several pictures to learn how patients differ"
