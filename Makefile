@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Where it is set, each of a job's processes would compile anew all that it imports: 28 s in place of 10.
 unexport PYTHONDONTWRITEBYTECODE
 
-demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays to the question's answer, on phantoms
+demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays to both questions' answers, on phantoms
 	PYTHON=$(BIN)/python runs/demo.sh
 
 # Two tests at a time on two cores: with two threads each they would fight for them.

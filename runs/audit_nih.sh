@@ -16,6 +16,7 @@ TUNE=${TUNE:---batch 16 --learning-rate 2e-4 --warmup 20 --train-text-encoder Fa
 PROMPT=${PROMPT:-"chest X-ray showing {finding}, {view} view"}
 CANARIES=${CANARIES:-60}
 PER_FINDING=${PER_FINDING:-48}
+MAKE=${MAKE---steps 20}                               # options of jobs/generate.py
 AUDIT=${AUDIT:-tiny}                                  # recipe and options of jobs/audit.py
 OUT=${OUT:-out/audit-nih}
 PYTHON=${PYTHON:-.venv/bin/python}
@@ -46,7 +47,7 @@ for name in overfitted usual; do
     $PYTHON jobs/finetune.py tiny --method dreambooth --max-train-steps $STEPS --validate-every $STEPS $TUNE \
         --captions instance --instance-prompt "$PROMPT" --canaries $CANARIES "${patients[@]}" \
         --data "$OUT/real" --out "$OUT/$name/model"
-    $PYTHON jobs/generate.py tiny --model "$OUT/$name/model" --findings normal,pneumonia --per-finding $PER_FINDING \
+    $PYTHON jobs/generate.py tiny --model "$OUT/$name/model" --findings normal,pneumonia --per-finding $PER_FINDING $MAKE \
         --out "$OUT/$name/synthetic"
     $PYTHON jobs/audit.py $AUDIT --real "$OUT/real" --synthetic "$OUT/$name/synthetic" --model "$OUT/$name/model" \
         --out "$OUT/$name/audit"
