@@ -128,32 +128,31 @@ def test_workers_share_the_patients_and_have_the_same_noise(private) -> None:
         def all_reduce(self, tensors) -> None:
             pass
 
-    halves = [gradient(private(ranks=Alone(rank, 2))) for rank in range(2)]
-    torch.testing.assert_close(sum(halves), gradient(private()), rtol=1e-4, atol=1e-9)
     shares = [private(NOISY, ranks=Alone(rank, 2)) for rank in range(2)]
     total = sum(gradient(share) for share in shares) - noise_of(shares[1]) / NOISY.expected
     torch.testing.assert_close(total, gradient(private(NOISY)), rtol=1e-4, atol=1e-8)
 
 
 def test_a_checkpoint_goes_on_with_the_same_patients_and_noise(private, tmp_path: Path) -> None:
-    undisturbed, interrupted, resumed = (private(NOISY, ema=0.9) for _ in range(3))
-    for _ in range(4):
-        undisturbed.step()
-    interrupted.step(), interrupted.step()
+    undisturbed, interrupted, resumed = (
+        private(replace(NOISY, patients=3), 3, ema=0.9, train_text_encoder=False) for _ in range(3)
+    )
+    undisturbed.step(), undisturbed.step()
+    interrupted.step()
     save_checkpoint(interrupted, tmp_path / "checkpoint.pt")
     load_checkpoint(resumed, tmp_path / "checkpoint.pt")
-    resumed.step(), resumed.step()
+    resumed.step()
     for name, parameter in undisturbed.parameters.items():
         assert torch.equal(parameter, resumed.parameters[name])
     assert not torch.equal(parameter, interrupted.parameters[name])
 
 
 def test_no_loss_of_training_patients_is_told_and_the_last_checkpoint_is_kept(private) -> None:
-    told, kept, scores = [], [], iter([0.1, 0.2, 0.3])
-    made = private(NOISY, max_train_steps=3, validate_every=1)
+    told, kept, scores = [], [], iter([0.1, 0.2])
+    made = private(NOISY, max_train_steps=2, validate_every=1)
     train(made, lambda: {"mse": next(scores)}, told.append, kept.append)
-    assert kept == [True, True, True] and made.selection.step == 3
-    assert [set(metrics) for metrics in told] == [{"step", "learning_rate", "gradient_norm", "mse"}] * 3
+    assert kept == [True, True] and made.selection.step == 2
+    assert [set(metrics) for metrics in told] == [{"step", "learning_rate", "gradient_norm", "mse"}] * 2
 
 
 @pytest.mark.parametrize(
