@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Does an audit see memorisation, on real X-rays? A model over-fitted on a few patients and the usual one, both of every
-# weight and as many steps; images of each; an audit of each, with canaries. docs/audit.md says what it found.
+# weight and as many steps; images of each; an audit of each, with canaries, whose results it prints.
 #
 #   runs/audit_nih.sh                                  # X-rays of NIH ChestX-ray8 beside the project; skipped without them
 #   NIH=FOLDER STEPS=400 runs/audit_nih.sh             # manifest.csv and the files that it names, as jobs/ingest.py reads it

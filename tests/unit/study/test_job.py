@@ -48,6 +48,23 @@ def test_a_refusal_leaves_nothing_in_out(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_what_is_given_as_the_audit_must_be_one_of_these_sets(
+    job, real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
+) -> None:
+    words = [
+        "tiny",
+        "--real",
+        real_set.store.uri,
+        "--synthetic",
+        synthetic_set.store.uri,
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(BadInput, match=r"--audit .*: no finished audit; give the --out of jobs/audit\.py"):
+        job.main(cli.parse(job.Args, [*words, "--audit", real_set.store.uri]))
+    assert not (tmp_path / "out").exists()
+
+
 def arms_of(job, *words: str) -> set[str]:
     given = ["tiny", "--real", "r", "--out", "o", *words]
     return {arm.name for arm in job.build_config(cli.parse(job.Args, given)).arms}
