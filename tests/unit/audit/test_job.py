@@ -138,7 +138,7 @@ def test_without_patients_or_a_test_part_it_says_why_nothing_was_tested(job, set
     job.main(parse_options(job, real=sets[real], synthetic=sets["placebo"], out=out, **FEW))
     tests = read(out)["tests"]
     assert read(out)["verdict"] == "not tested" and {test["verdict"] for test in tests} == {"not tested"}
-    assert sum(reason in test["reason"] for test in tests) == 4
+    assert sum(reason in test["reason"] for test in tests) == 5
     assert reason in (out / "index.html").read_text(encoding="utf-8")
 
 
