@@ -49,14 +49,15 @@ def make_model(config: PretrainConfig, folder: Path, per_finding: int) -> int:
     """Autoencoder, text encoder and UNet; then whether text is followed."""
     from cxr.pretrain.build import build
     from cxr.pretrain.combinations import combinations_table
-    from cxr.weights import write_digest
+    from cxr.weights import resolve, write_digest
 
     if not (folder / "model_index.json").exists():
         build(config, folder)
     digest = write_digest(folder)
     accuracy = measure_model(folder, per_finding, config.seed)
     combinations = measure_several(folder, SEVERAL, per_finding, config.seed)
-    (folder / "README.md").write_text(model_card(config, accuracy, combinations, digest), encoding="utf-8")
+    start = resolve(config.start).digest if config.start else None
+    (folder / "README.md").write_text(model_card(config, start, accuracy, combinations, digest), encoding="utf-8")
     print(f"asked finding seen in {accuracy.share:.1%} of {accuracy.counts.sum()} pictures: {folder}/README.md")
     print(combinations_table(combinations))
     return cli.DONE
@@ -178,11 +179,12 @@ def make_sample(folder: Path, advance: Advance):
     return sample
 
 
-def model_card(config, accuracy, combinations, digest: str) -> str:
+def model_card(config, start: str | None, accuracy, combinations, digest: str) -> str:
+    """`start`: digest of the model that it went on from."""
     from cxr.pretrain.combinations import combinations_table
     from cxr.pretrain.prompt_accuracy import confusion_table
 
     return render(
-        "embedded_model.md", config=config, accuracy=accuracy, combinations=combinations, digest=digest,
+        "embedded_model.md", config=config, start=start, accuracy=accuracy, combinations=combinations, digest=digest,
         confusion_table=confusion_table(accuracy), combinations_table=combinations_table(combinations),
     )  # fmt: skip
