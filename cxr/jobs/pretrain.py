@@ -128,13 +128,11 @@ def measure_model(folder: Path, per_finding: int, seed: int):
 def measure_several(folder: Path, findings: tuple[str, ...], per_combination: int, seed: int):
     """Asks the model for every combination of findings; a classifier of phantoms says what is there.
 
-    It is trained on phantoms with these findings and with others, which it learns to tell from them, each as drawn and
-    as the model's autoencoder gives it back, in another appearance: blur and grain are no findings.
+    It learns from phantoms as drawn and as the model's autoencoder gives them back: blur and grain are no findings.
     """
     import numpy as np
 
     from cxr.embedded.phantoms import draw_phantom
-    from cxr.pretrain.appearance import vary_appearance
     from cxr.pretrain.build import draw_phantoms, draw_training_phantom
     from cxr.pretrain.combinations import STEPS, labels_of, measure_combinations, train_multi_label
     from cxr.pretrain.vae import reconstruct
@@ -143,19 +141,19 @@ def measure_several(folder: Path, findings: tuple[str, ...], per_combination: in
 
     def part(draw, count: int):
         pixels, shown = draw_phantoms(draw, count, size)
-        return pixels, labels_of(shown, findings)
+        return pixels, reconstruct(folder / "vae", pixels), labels_of(shown, findings)
 
-    these = part(partial(draw_phantom, seed + 101, findings=shares, size=size), 2500)
-    others = part(partial(draw_training_phantom, seed + 111, size=size, several=0.5), 2500)
-    fresh, shown = part(partial(draw_phantom, seed + 202, findings=shares, size=size), 500)
-    pixels, labels = (np.concatenate(both) for both in zip(these, others, strict=True))
-    varied = vary_appearance(reconstruct(folder / "vae", pixels), np.random.default_rng(seed))
-    training = np.concatenate([pixels, varied]), np.tile(labels, (2, 1))
+    parts = [
+        part(partial(draw_phantom, seed + 101, findings=shares, size=size), 2500),
+        part(partial(draw_training_phantom, seed + 111, size=size, several=0.5), 2500),
+    ]
+    training = [(np.concatenate([drawn, given]), np.tile(labels, (2, 1))) for drawn, given, labels in parts]
+    _, *known = part(partial(draw_phantom, seed + 202, findings=shares, size=size), 500)
     with progress("classifier", STEPS, "steps") as advance:
-        see = train_multi_label(training, seed, advance)
+        see = train_multi_label(*training, seed, advance)
     with progress("combinations", per_combination * 2 ** len(findings), "pictures") as advance:
-        known = reconstruct(folder / "vae", fresh), shown
-        return measure_combinations(make_sample(folder, advance), see, known, findings, per_combination, seed + 303)
+        sample = make_sample(folder, advance)
+        return measure_combinations(sample, see, tuple(known), findings, per_combination, seed + 303)
 
 
 def make_sample(folder: Path, advance: Advance):

@@ -86,5 +86,5 @@ def test_a_small_finding_anywhere_in_the_picture_is_learned(monkeypatch):
         return pixels, labels
 
     pixels, labels = part(1, 200)
-    see = combinations.train_multi_label(part(0, 400), seed=0)
+    see = combinations.train_multi_label(part(0, 400), part(2, 400), seed=0)
     assert ((see(pixels) > 0.5) == labels).mean() > 0.95
