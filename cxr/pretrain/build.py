@@ -18,7 +18,7 @@ from cxr.pretrain.denoiser import make_scheduler, make_unet, train_denoiser
 from cxr.pretrain.text import AttributeHead, make_text_encoder, sample_captions, train_text_encoder, train_tokenizer
 from cxr.pretrain.vae import train_vae
 from cxr.progress import Advance, progress
-from cxr.prompts.findings import Attributes, sample_attributes, sample_combination
+from cxr.prompts.findings import SEVERAL, Attributes, sample_attributes, sample_combination
 from cxr.weights import resolve, strip_local_paths
 
 CORPUS = 20_000  # captions that the tokenizer is trained on
@@ -42,12 +42,18 @@ def draw_phantoms(draw: Callable[[int], Phantom], count: int, size: int) -> tupl
     return pixels, attributes
 
 
-def draw_training_phantom(seed: int, number: int, size: int, several: float) -> Phantom:
-    """A phantom of the balanced series, or by the chance `several` one of the same patient with several patterns."""
+def draw_training_phantom(seed: int, number: int, size: int, several: float, independent: float = 0) -> Phantom:
+    """A phantom of the balanced series, or of the same patient one with several patterns: by the chance `several` with
+    two or three of all, by the chance `independent` with each of `SEVERAL` or not, by the toss of a coin."""
     patient, attributes, rng = sample_visit(seed, number)
     draws = np.random.default_rng([seed, number, COMBINATION_STREAM])
-    if draws.random() < several:
-        attributes = sample_attributes(sample_combination(draws), patient.sex, patient.age, draws)
+    drawn = draws.random()
+    if drawn < several + independent:
+        if drawn < several:
+            findings = sample_combination(draws)
+        else:
+            findings = tuple(name for name in SEVERAL if draws.random() < 0.5)
+        attributes = sample_attributes(findings, patient.sex, patient.age, draws)
     return draw_visit(patient, attributes, rng, size)
 
 
@@ -58,7 +64,9 @@ def build(config: PretrainConfig, folder: Path) -> None:
         BadInput: the model to go on from draws pictures of another size.
     """
     start = find_start(config)
-    draw = partial(draw_training_phantom, config.seed, size=config.size, several=config.several)
+    draw = partial(
+        draw_training_phantom, config.seed, size=config.size, several=config.several, independent=config.independent
+    )
     pixels, attributes = draw_phantoms(draw, config.phantoms, config.size)
     vae = load_or_train_vae(config, start, pixels, folder / "vae")
     tokenizer, encoder = load_or_train_text(config, start, folder)

@@ -82,7 +82,10 @@ class PretrainConfig(Config):
     phantoms: int = 12000
     """Drawn to train on."""
     several: float = Field(0.5, ge=0, le=1)
-    """Share of phantoms and captions with two or three patterns at once; the others show one of the ten findings."""
+    """Share of phantoms and captions with two or three patterns at once."""
+    independent: float = Field(0, ge=0, le=1)
+    """Share of phantoms that show cardiomegaly, effusion and nodule each or not, by the toss of a coin; what neither
+    share has shows one of the ten findings."""
     start: str | None = None
     """A model that this command has made, to go on from: `tiny`, or a folder. Its autoencoder is kept, its text encoder
     and UNet are trained further, in the sizes that they have. None: all from new weights."""

@@ -14,6 +14,7 @@ from cxr.embedded.phantoms import draw_phantom
 from cxr.errors import BadInput
 from cxr.pretrain.build import build, draw_training_phantom
 from cxr.pretrain.config import DenoiserConfig, PretrainConfig, TextConfig, VaeConfig
+from cxr.prompts.findings import SEVERAL
 from cxr.weights import write_digest
 
 SMALL = PretrainConfig(
@@ -65,6 +66,14 @@ def test_a_share_of_training_phantoms_shows_several_patterns_and_the_others_stay
     assert set(counts) == {1, 2, 3} and 4 < (counts > 1).sum() < 12
     for number in np.flatnonzero(counts == 1)[:3]:
         np.testing.assert_array_equal(mixed[number].pixels, draw_phantom(7, int(number), size=28).pixels)
+
+
+def test_a_share_shows_each_of_three_findings_by_the_toss_of_a_coin():
+    mixed = [draw_training_phantom(7, number, 28, several=0.2, independent=0.8) for number in range(60)]
+    shown = [{sign.pattern for sign in one.attributes.signs} for one in mixed]
+    tossed = [one for one in shown if one <= set(SEVERAL)]
+    assert 40 < len(tossed) < 56 and set() in tossed and set(SEVERAL) in tossed
+    assert all(0.3 < np.mean([name in one for one in tossed]) < 0.7 for name in SEVERAL)
 
 
 def test_going_on_from_a_model_keeps_its_autoencoder_and_trains_the_rest_further(built, tmp_path):
