@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cxr.study.job import StudyJob
     from cxr.study.trial import TrialWorker
 
+FEWEST_SEEDS = 3  # that say how much is luck
 TOGETHER = "--workers-per-trial"
 MAIN = ""  # the synthetic set of all arms that have none of their own
 
@@ -71,6 +72,12 @@ def main(args: Args) -> int:
     lists = read_lists_option("--lineage", args.lineage)
     main_set, weights = own.pop(MAIN, None), resolve_weights(config)
     ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit)
+    if len(config.seeds) < FEWEST_SEEDS:
+        named = ", ".join(map(str, config.seeds))
+        note(
+            f"--seeds names seeds, and does not count them: trials with {named} alone hardly tell an effect from the "
+            f"luck of a training; give {FEWEST_SEEDS} or more, as {','.join(map(str, StudyConfig().seeds))}"
+        )
     from cxr.study import finish  # heavy: only for input that can be used
 
     if record := ready.take_finished():

@@ -48,6 +48,19 @@ def test_a_refusal_leaves_nothing_in_out(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize(("seeds", "warned"), [("3", True), ("1,2,3", False)])
+def test_a_number_of_seeds_that_is_taken_for_a_seed_is_told(
+    job, real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path, monkeypatch, capsys, seeds: str, warned: bool
+) -> None:
+    monkeypatch.setattr(cluster, "session", refuse)
+    words = ["tiny", "--real", real_set.store.uri, "--synthetic", synthetic_set.store.uri, "--out",
+             str(tmp_path / "out"), "--resize", "32", "--size", "32", "--allow-unchecked-copies",
+             "--min-prompt-accuracy", "0", "--seeds", seeds]  # fmt: skip
+    with pytest.raises(BadInput, match="no room"):
+        job.main(cli.parse(job.Args, words))
+    assert ("--seeds names seeds, and does not count them: trials with 3 alone" in capsys.readouterr().err) == warned
+
+
 def test_what_is_given_as_the_audit_must_be_one_of_these_sets(
     job, real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path
 ) -> None:
