@@ -98,6 +98,7 @@ def test_contact_sheet_and_card(small_set):
         pixels[20:148, x : x + 128].std() > 1 and pixels[168:, x : x + 128].std() > 1 for x in range(0, 1024, 128)
     )
     card = (small_set / "README.md").read_text()
+    assert "\n- Unaudited: nothing here tests by attack what this set gives away" in card
     assert card.startswith("---\n") and "26 synthetic chest X-rays" in card and "| Medical_Devices | 13 |" in card
 
 

@@ -148,6 +148,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
         for key in ("comparison.png", "distributions.png", "density.png", "copies.png"):
             assert key in text and Image.open(io.BytesIO(store.get(key))).size[0] > 300
         assert "Fréchet distance (tiny)" in text and "FID" not in text
+        assert "Unaudited: nothing here tests by attack what the synthetic set gives away" in text
         assert "beyond chance" not in text and "2 of 240" not in text
     assert "One &lt;b&gt;note" in page and page.count("<table>") == tables.count("| --- |\n") == 8
     assert PHANTOM_NOTICE in page and f"> **Note:** {PHANTOM_NOTICE}" in tables
