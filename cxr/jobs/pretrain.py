@@ -147,10 +147,10 @@ def measure_several(folder: Path, findings: tuple[str, ...], per_combination: in
         part(partial(draw_phantom, seed + 101, findings=shares, size=size), 2500),
         part(partial(draw_training_phantom, seed + 111, size=size, several=0.5), 2500),
     ]
-    training = [(np.concatenate([drawn, given]), np.tile(labels, (2, 1))) for drawn, given, labels in parts]
+    first, others = ((np.concatenate([drawn, given]), np.tile(labels, (2, 1))) for drawn, given, labels in parts)
     _, *known = part(partial(draw_phantom, seed + 202, findings=shares, size=size), 500)
     with progress("classifier", STEPS, "steps") as advance:
-        see = train_multi_label(*training, seed, advance)
+        see = train_multi_label(first, others, seed, advance)
     with progress("combinations", per_combination * 2 ** len(findings), "pictures") as advance:
         sample = make_sample(folder, advance)
         return measure_combinations(sample, see, tuple(known), findings, per_combination, seed + 303)
