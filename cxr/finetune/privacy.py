@@ -202,6 +202,6 @@ def warn_of_noise(privacy: Privacy, note: Callable[[str], None]) -> None:
     if privacy.noise_share > DROWNING:
         needed = math.ceil(privacy.noise_share / DROWNING)
         note(
-            f"{OPTION} {privacy.epsilon:.3g}: {describe_noise(privacy)}. Above {DROWNING:g} little is learned: it "
+            f"{OPTION} {privacy.epsilon:.2g}: {describe_noise(privacy)}. Above {DROWNING:g} little is learned: it "
             f"takes some {needed} times as many patients at a step (--batch), of a set as much larger"
         )
