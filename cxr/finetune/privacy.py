@@ -21,7 +21,7 @@ from cxr.finetune.config import FinetuneConfig, total_steps
 
 OPTION = "--epsilon"
 METRIC = "privacy"  # of the record, see `ModelMetrics`
-DROWNING = 0.01  # noise over a patient's gradient, in each trained number and step, above which little is learned
+DROWNING = 0.01  # noise over a patient's gradient, in each trained number and step, above which it costs much
 SAMPLED, NOISE, PICTURES = range(3)  # streams of draws of one secret
 ASSUMPTIONS = (
     "It compares trainings with and without one patient, all of their pictures and captions together; a patient is who "
@@ -198,10 +198,11 @@ def describe_noise(privacy: Privacy) -> str:
 
 
 def warn_of_noise(privacy: Privacy, note: Callable[[str], None]) -> None:
-    """Tells where the noise will drown what is to be learned."""
+    """Tells where the noise will cost much of what is to be learned."""
     if privacy.noise_share > DROWNING:
         needed = math.ceil(privacy.noise_share / DROWNING)
         note(
-            f"{OPTION} {privacy.epsilon:.2g}: {describe_noise(privacy)}. Above {DROWNING:g} little is learned: it "
-            f"takes some {needed} times as many patients at a step (--batch), of a set as much larger"
+            f"{OPTION} {privacy.epsilon:.2g}: {describe_noise(privacy)}. Above {DROWNING:g} it costs "
+            f"much of what is to be learned: {needed} times as many patients a step (--batch), of a set as much larger, "
+            "bring it down to that"
         )
