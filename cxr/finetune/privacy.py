@@ -203,6 +203,6 @@ def warn_of_noise(privacy: Privacy, note: Callable[[str], None]) -> None:
         needed = math.ceil(privacy.noise_share / DROWNING)
         note(
             f"{OPTION} {privacy.epsilon:.2g}: {describe_noise(privacy)}. Above {DROWNING:g} it costs "
-            f"much of what is to be learned: {needed} times as many patients a step (--batch), of a set as much larger, "
-            "bring it down to that"
+            f"much of what is to be learned: {needed} times as many patients at a step (--batch), of a set as much "
+            "larger, bring it down to that"
         )
