@@ -80,7 +80,6 @@ def judge_nearest(
             f"{pictures:,} pictures and {sides.matched} patients a side are too few: a set of which every picture is "
             "nearest to a training patient would not be found either; give more of both"
         )  # fmt: skip
-    reach = f"{100 * found.detectable:.0f} %" if not math.isinf(found.detectable) else "not even 100 %"
     checked = f"; placebo, validation against test patients: p = {p_value(placebo.p)}" if placebo else ""
     return AttackResult(
         NEAREST.format(by), NEAREST_RISKS, verdict, reason, NEAREST_QUESTION,
@@ -88,8 +87,8 @@ def judge_nearest(
                f"{100 * found.expected:.1f} %), p = {p_value(found.p)}; {100 * flagged.share:.1f} % are nearer to one "
                f"than {100 * (1 - config.false_alarms):g} % of this set's are to a test patient{checked}",
         limit=f"p below {config.max_p:g}",
-        power=f"{pictures:,} pictures, {sides.matched} patients a side: found {OFTEN} where {reach} of the pictures "
-              "are each nearest to a training patient of its own",
+        power=f"{pictures:,} pictures, {sides.matched} patients a side: {describe_reach(found.detectable)} are each "
+              "nearest to a training patient of its own",
         metrics={
             "share": found.share, "expected": found.expected, "p": found.p, "detectable": finite(found.detectable),
             "above_threshold": flagged.share, "threshold": flagged.threshold, "patients_a_side": sides.matched,
@@ -128,14 +127,13 @@ def judge_links(
     if found is not None:
         result += f", {100 * found.share:.1f} % of them to a training patient (by chance "
         result += f"{100 * found.expected:.1f} %), p = {p_value(found.p)}"
-    share = f"{100 * reach:.1f} %" if not math.isinf(reach) else "not even 100 %"
     return AttackResult(
         LINKS.format(by), LINKS_RISKS, verdict, reason, LINKS_QUESTION,
         result=result,
         limit=f"p below {config.max_p:g}",
         power=f"{100 * vectors.linked:.1f} % of other pictures of {vectors.patients} real patients are linked at "
-              f"{100 * config.false_matches:g} % false links; found {OFTEN} where {share} of the pictures each show a "
-              "training patient of its own",
+              f"{100 * config.false_matches:g} % false links; {describe_reach(reach)} each show a training patient of "
+              "its own",
         metrics={
             "linked": linked, "recall": vectors.linked, "patients_with_several": vectors.patients,
             "share": found.share if found else None, "expected": found.expected if found else None,
@@ -262,6 +260,15 @@ def judge_promise(promise: Promise | None, found: CanaryTest | None) -> AttackRe
             "highest_epsilon": found.highest,
         },
     )  # fmt: skip
+
+
+def describe_reach(share: float) -> str:
+    """Which share of the pictures would be found; infinite: not even all."""
+    return (
+        "not found even where all of the pictures"
+        if math.isinf(share)
+        else (f"found {OFTEN} where {100 * share:.1f} % of the pictures")
+    )
 
 
 def decide_membership(

@@ -23,11 +23,17 @@ PAIRS = (
 def page(found: Audit) -> bytes:
     """`index.html`; it shows the pictures of pairs that lie beside it."""
     return render(
-        "audit.html", title=TITLE, verdict=found.verdict, leak=found.verdict == LEAK, summary=summarise(found),
-        about=describe_sets(found), basis=BASIS, control=CONTROL, risks=risks_table(found), tests=tests_table(found),
-        missing=missing_table(found), notes=found.notes, pairs=[(pair, describe_pair(pair)) for pair in found.pairs],
-        pairs_about=PAIRS, provenance=provenance(found),
+        "audit.html", title=TITLE, verdict=describe_verdict(found), leak=found.verdict == LEAK,
+        summary=summarise(found), about=describe_sets(found), basis=BASIS, control=CONTROL, risks=risks_table(found),
+        tests=tests_table(found), missing=missing_table(found), notes=found.notes,
+        pairs=[(pair, describe_pair(pair)) for pair in found.pairs], pairs_about=PAIRS, provenance=provenance(found),
     ).encode()  # fmt: skip
+
+
+def describe_verdict(found: Audit) -> str:
+    """The worst that any test found, beside how many were not made: of these nothing is known."""
+    missing = sum(test.verdict == UNTESTED for test in found.tests)
+    return f"{found.verdict}; {missing} of {len(found.tests)} tests could not be made" if missing else found.verdict
 
 
 def summarise(found: Audit) -> list[str]:

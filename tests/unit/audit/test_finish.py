@@ -64,3 +64,17 @@ def test_why_no_picture_can_be_flagged(stored_set):
     assert why_unflagged(enough, AuditConfig()) == ""
     assert why_unflagged(some, AuditConfig()).startswith("98 test pictures are too few")
     assert why_unflagged(nameless, AuditConfig()).startswith("the real set names no patients")
+
+
+def test_the_pages_first_line_says_how_many_tests_were_not_made():
+    from cxr.audit.page import page
+    from cxr.audit.results import AttackResult, Audit
+
+    made = AttackResult(
+        "near-duplicates", ("singling out",), "no leak found at this power", "", "Is it?", "no", "p", "n"
+    )
+    others = [AttackResult(name, ("inference",), "not tested", "no model was given", "Is it?") for name in "ab"]
+    parts = {"train": 3, "validation": 2, "test": 1}
+    some, all_made = (page(Audit("r", "s", 4, parts, [made, *more], [], [])).decode() for more in (others, []))
+    assert "No leak found at this power; 2 of 3 tests could not be made." in some
+    assert "No leak found at this power." in all_made and "could not be made." not in all_made.split("<ul>")[0]
