@@ -28,15 +28,17 @@ from cxr.audit.judge import (
     NEAREST,
     NEAREST_QUESTION,
     NEAREST_RISKS,
-    judge_canaries,
     judge_copies,
     judge_links,
-    judge_membership,
     judge_nearest,
-    judge_promise,
     untestable,
-    untested_canaries,
     untested_links,
+)
+from cxr.audit.judge_model import (
+    judge_canaries,
+    judge_membership,
+    judge_promise,
+    untested_canaries,
     untested_membership,
 )
 from cxr.audit.membership import FEWEST, compare_members, split_halves
@@ -50,13 +52,8 @@ Advance = Callable[[int], object]
 Read = Callable[[pa.Table], np.ndarray]
 Follow = Callable[[int], AbstractContextManager[Advance]]
 Vectors = Callable[[np.ndarray], np.ndarray]  # float32 [N, d] of uint8 [N, S, S]
-NEAREST_STREAM, LINKS_STREAM, COPIES_STREAM, PAIRS_STREAM, MEMBERSHIP_STREAM = (
-    0,
-    50,
-    100,
-    300,
-    301,
-)  # of random numbers of a seed
+NEAREST_STREAM, LINKS_STREAM, COPIES_STREAM = 0, 50, 100  # of random numbers of a seed
+PAIRS_STREAM, MEMBERSHIP_STREAM = 300, 301
 BASE = "base"  # its score
 PLANTED = ("the same", "blurred 3 px", "noise 20", "turned 10 degrees", "cropped 20 %", "half", "inverted", "mirrored")
 

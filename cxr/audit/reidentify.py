@@ -49,18 +49,18 @@ def embed_patients(
         return None
     folds = deal_patients(pictures, rng)[owners]
     size = min(DIMENSIONS, real.shape[1], len(several) - -(-len(several) // FOLDS) - 1)
-    known, made = np.zeros((len(real), FOLDS, size), np.float32), np.zeros((len(synthetic), FOLDS, size), np.float32)
+    known, shown = (np.zeros((len(vectors), FOLDS, size), np.float32) for vectors in (real, synthetic))
     for fold in range(FOLDS):
         judged = folds == fold
         taught = ~judged & (pictures[owners] > 1)
         middle, axes = real[~judged].mean(axis=0), discriminant_axes(real[taught], owners[taught], size)
         known[judged, fold] = unit_length((real[judged] - middle) @ axes)
-        made[:, fold] = unit_length((synthetic - middle) @ axes)
+        shown[:, fold] = unit_length((synthetic - middle) @ axes)
     known = known.reshape(len(real), -1)
     same, different = compare_pairs(known, owners, folds)
     threshold = float(np.quantile(different, 1 - false_matches, method="higher"))
     linked = np.mean([(likeness > threshold).mean() for likeness in same])
-    return PatientVectors(known, made.reshape(len(synthetic), -1), threshold, float(linked), len(several))
+    return PatientVectors(known, shown.reshape(len(synthetic), -1), threshold, float(linked), len(several))
 
 
 def deal_patients(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:

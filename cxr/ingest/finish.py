@@ -197,9 +197,9 @@ def build_record(
     job: IngestJob, read: CollectedImages, split: Split, objects: list[StoredObject], timings: dict[str, float]
 ) -> Record:
     by_key = read.kept.select(["key", "sha256"]).take(pc.sort_indices(read.kept["key"]))
-    digest = digest_lines(f"{key} {sha256}\n" for key, sha256 in values_of(by_key))
+    digest = digest_lines(f"{key} {sha256}\n" for key, sha256 in iterate_rows(by_key))
     pictures = Made(count=len(read.kept), bytes=pc.sum(read.kept["size"]).as_py(), digest=digest)
-    image_ids = (image_id for (image_id,) in values_of(read.kept.select(["image_id"])))
+    image_ids = (image_id for (image_id,) in iterate_rows(read.kept.select(["image_id"])))
     shown = (read.labels == 1).sum(axis=0).tolist()
     return job.new_record(
         pictures,
@@ -225,7 +225,7 @@ def list_values(column: pa.ChunkedArray) -> list[str | None]:
     return values[coded.indices.fill_null(len(values) - 1).to_numpy()].tolist()
 
 
-def values_of(table: pa.Table) -> Iterator[tuple[str, ...]]:
+def iterate_rows(table: pa.Table) -> Iterator[tuple[str, ...]]:
     """Row by row, few of them Python's at a time."""
     for part in table.to_batches(ROWS_AT_ONCE):
         yield from zip(*(column.to_pylist() for column in part.columns), strict=True)

@@ -107,7 +107,7 @@ def prepare(
         BadInput: the source or the place cannot be used.
     """
     whole, marks, images = hashlib.sha256(), hashlib.sha256(), 0
-    findings, shown = set[str](), set[str]()
+    findings: set[str] = set()
     exclusive = True
     rows, size, starts = LabelledRows(rows), config.unit_images, array("q", [0])
     with pq.ParquetWriter(folder / PLAN_KEY, ROWS, compression="zstd") as plan, (folder / UNITS).open("wb") as units:
@@ -117,7 +117,6 @@ def prepare(
                 marks.update(f"{row.mark}\n".encode())
                 whole.update(TO_JSON.encode(identify_row(row)).encode())
                 findings.update(row.labels.findings)
-                shown.update(row.labels.present)
                 exclusive = exclusive and row.exclusive
             plan.write_table(tabulate_rows(group))
             for start in range(0, len(group), size):
@@ -128,12 +127,12 @@ def prepare(
         problem = f"holds one class only, {next(iter(findings))!r}" if findings else "holds no pictures"
         problem += f" ({rows.left_out:,} more have no label and are left out)" if rows.left_out else ""
         raise BadInput(f"--source: {problem}; a classifier needs pictures of two findings at least")
-    if not shown:
+    plan = pq.read_table(folder / PLAN_KEY, columns=["name", "present", "patient_id", "split"])
+    if not len(pc.list_flatten(plan["present"])):
         raise BadInput(
             f"--source: none of its {images:,} pictures shows {' or '.join(sorted(findings)[:TOLD_FINDINGS])}; a "
             "classifier needs some that do: give other --findings"
         )
-    plan = pq.read_table(folder / PLAN_KEY, columns=["name", "present", "patient_id", "split"])
     refuse_repeated_names(plan["name"])
     check_splits(config, plan, exclusive)
     for line in (*rows.lines(images), *describe_odd_names(findings), *describe_odd_patients(plan["patient_id"])):

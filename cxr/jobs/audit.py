@@ -139,7 +139,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
 def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
     """The attacks on the model, if there is one that can be attacked."""
     from cxr.audit.conduct import attack_model
-    from cxr.audit.judge import untested_canaries, untested_membership, untested_promise
+    from cxr.audit.judge_model import untested_canaries, untested_membership, untested_promise
     from cxr.data.catalog import read_images
 
     model = job.attacked

@@ -7,7 +7,7 @@ import pytest
 
 from cxr.audit.config import AuditConfig
 from cxr.audit.epsilon import bound_epsilon, chance, detectable_share, guess_canaries
-from cxr.audit.judge import judge_canaries
+from cxr.audit.judge_model import judge_canaries
 
 LIMITS = AuditConfig()
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from cxr.audit.config import AuditConfig
-from cxr.audit.judge import decide_membership, judge_membership
+from cxr.audit.judge_model import decide_membership, judge_membership
 from cxr.audit.membership import (
     MembershipTest,
     compare_members,
