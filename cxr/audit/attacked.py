@@ -21,6 +21,7 @@ from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import read_lineage
 from cxr.data.lineage_key import VARIABLE, find_owner_key
 from cxr.data.lineage_lists import PatientLists, find_shown
+from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.family import check_networks
 from cxr.errors import BadInput
 from cxr.store import Store, open_store, sha256
@@ -35,7 +36,7 @@ class AttackedModel:
 
     base: Weights
     tuned: Weights  # a LoRA's file or a whole model's folder
-    size: int  # px that it was trained at
+    sampler: SamplerConfig  # as its training sampled it, at the size that it was trained at
     rows: (
         pa.Table
     )  # of the real set's catalog, with `caption`; `split` is as the training had it: train, test, left out
@@ -57,6 +58,15 @@ class PairedPictures(PatientPictures):
     """Of pairs of patients: a training patient, and a test patient with the same finding and view."""
 
     strata: np.ndarray  # str [P]
+
+
+@dataclass(frozen=True)
+class ExtractionTargets:
+    """A picture each of canaries, and of test patients who are like one of them in finding and view."""
+
+    rows: pa.Table  # as in `AttackedModel`
+    canary: np.ndarray  # bool [P]
+    kept: np.ndarray  # bool [P], a canary who was left in
 
 
 def find_attacked(
@@ -110,7 +120,12 @@ def find_attacked(
     if not {*rows["split"].to_pylist()} >= {"train", "test"}:
         return "the model was not trained on a patient whose name is known, or there is no test patient of its findings"
     canaries, promise = find_canaries(rows, record.recipe), ModelMetrics.read(record).privacy
-    return AttackedModel(whole, tuned, record.recipe["size"], rows, canaries, promise)
+    return AttackedModel(whole, tuned, read_sampler(record.recipe), rows, canaries, promise)
+
+
+def read_sampler(recipe: Mapping[str, Any]) -> SamplerConfig:
+    """Of a training's recipe."""
+    return SamplerConfig(size=recipe["size"], steps=recipe["sampling_steps"], guidance=recipe["guidance"])
 
 
 def find_base(spec: str | None, record: Record) -> Weights | str:
@@ -177,6 +192,21 @@ def choose_canaries(model: AttackedModel) -> PatientPictures:
     place = {patient: number for number, patient in enumerate(patients)}
     owners = np.array([place[patient] for patient in rows["patient_id"].to_pylist()], int)
     return PatientPictures(rows, owners, np.array([model.canaries[patient] for patient in patients], bool))
+
+
+def choose_targets(model: AttackedModel, most: int, rng: np.random.Generator) -> ExtractionTargets:
+    """All canaries and at most so many test patients; a patient's picture is drawn, so that all have one chance."""
+    patients, strata = np.array(model.rows["patient_id"].to_pylist()), patient_strata(model.rows)
+    canary = np.isin(patients, list(model.canaries))
+    test = pc.equal(model.rows["split"], "test").to_numpy() & np.isin(strata, strata[canary])
+
+    def draw_rows(side: np.ndarray) -> np.ndarray:
+        order = rng.permutation(np.flatnonzero(side))
+        return order[np.sort(np.unique(patients[order], return_index=True)[1])]
+
+    rows = np.concatenate([draw_rows(canary), draw_rows(test)[:most]])
+    kept = [model.canaries.get(patient, False) for patient in patients[rows]]
+    return ExtractionTargets(model.rows.take(pa.array(rows)), canary[rows], np.array(kept, bool))
 
 
 def choose_pairs(rows: pa.Table, most: int, rng: np.random.Generator) -> PairedPictures:

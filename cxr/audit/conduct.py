@@ -1,16 +1,32 @@
 """All tests of an audit, one after the other, on pictures that are in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from cxr.audit.attacked import AttackedModel, PairedPictures, PatientPictures, choose_canaries, choose_pairs
+from cxr.audit.attacked import (
+    AttackedModel,
+    ExtractionTargets,
+    PairedPictures,
+    PatientPictures,
+    choose_canaries,
+    choose_pairs,
+    choose_targets,
+)
 from cxr.audit.config import AuditConfig
 from cxr.audit.denoising import PIA, PLAIN, RELATIVE, load_model, measure_errors, score_pictures
-from cxr.audit.duplicates import CopyTest, Detector, judge_planted, judge_scores, set_levels, why_too_few
+from cxr.audit.duplicates import (
+    CopyTest,
+    Detector,
+    controls_needed,
+    judge_planted,
+    judge_scores,
+    set_levels,
+    why_too_few,
+)
 from cxr.audit.epsilon import DELTA, guess_canaries
 from cxr.audit.exchangeability import (
     NearestTest,
@@ -21,6 +37,7 @@ from cxr.audit.exchangeability import (
     match_sides,
     nearest_patients,
 )
+from cxr.audit.extraction import compare_sides, match_own, sample_captions
 from cxr.audit.judge import (
     COPIES,
     COPIES_QUESTION,
@@ -34,7 +51,9 @@ from cxr.audit.judge import (
     untestable,
     untested_links,
 )
+from cxr.audit.judge_extraction import EXTRACTED, judge_extracted, judge_extraction, untested_extraction
 from cxr.audit.judge_model import (
+    NO_CANARIES,
     judge_canaries,
     judge_membership,
     judge_promise,
@@ -51,11 +70,13 @@ from cxr.audit.sets import RealPictures
 Advance = Callable[[int], object]
 Read = Callable[[pa.Table], np.ndarray]
 Follow = Callable[[int], AbstractContextManager[Advance]]
+Search = Callable[[np.ndarray], Detector]  # makes pictures, uint8 [N, S, S], ready to be searched
 Vectors = Callable[[np.ndarray], np.ndarray]  # float32 [N, d] of uint8 [N, S, S]
 NEAREST_STREAM, LINKS_STREAM, COPIES_STREAM = 0, 50, 100  # of random numbers of a seed
-PAIRS_STREAM, MEMBERSHIP_STREAM = 300, 301
+PAIRS_STREAM, MEMBERSHIP_STREAM, EXTRACTION_STREAM, SIDES_STREAM = 300, 301, 302, 303
 BASE = "base"  # its score
 PLANTED = ("the same", "blurred 3 px", "noise 20", "turned 10 degrees", "cropped 20 %", "half", "inverted", "mirrored")
+SAMPLED = "the same", "blurred 3 px", "noise 20"  # copies as a model samples them
 
 
 @dataclass(frozen=True)
@@ -202,7 +223,7 @@ def attack_model(model: AttackedModel, config: AuditConfig, read: Read, follow: 
             "are needed"
         )
     if not model.canaries:
-        without = untested_canaries("the model was trained without (cxr finetune --canaries)")
+        without = untested_canaries(NO_CANARIES)
         return [*results, without, judge_promise(model.promise, None)]
     of_patients = np.bincount(canaries.owners, scores[-1][RELATIVE]) / np.bincount(canaries.owners)
     found = guess_canaries(of_patients, canaries.member, model.promise.delta if model.promise else DELTA)
@@ -240,3 +261,67 @@ def judge_pairs(scores: dict[str, np.ndarray], pairs: PairedPictures, config: Au
         placebo = compare_members(scores[by][tested], owners[tested], half, config.resamples, rng)
         results.append(judge_membership(by, found, placebo, base, int(member.sum()), config))
     return results
+
+
+def extract_canaries(
+    model: AttackedModel, config: AuditConfig, by: str, searches: Mapping[str, Search], read: Read, follow: Follow
+) -> list[AttackResult]:
+    """Whether pictures of canaries come out of the model when it is asked for their captions: whether what comes out is
+    nearer to those who were left in, and whether copies of these are in it.
+
+    Args:
+        by: what nearness is measured by.
+        searches: detectors by name; that of this name gives correlations.
+        read: pictures of rows of the real set, uint8 [N, S, S], of the size that the model makes.
+        follow: begins to follow so many pictures.
+    """
+    if not model.canaries:
+        return [untested_extraction(NO_CANARIES)]
+    if not config.canary_images:
+        return [untested_extraction("no picture was asked for (--canary-images 0)")]
+    if len({*model.canaries.values()}) < 2:
+        return [untested_extraction("the coin left all of the few canaries on the same side")]
+    rng = np.random.default_rng([config.seed, EXTRACTION_STREAM])
+    targets = choose_targets(model, config.max_patients, rng)
+    captions, pixels = targets.rows["caption"].to_pylist(), read(targets.rows)
+    canaries = np.flatnonzero(targets.canary)
+    asked = [captions[row] for row in canaries for _ in range(config.canary_images)]
+    with follow(len(asked)) as advance:
+        samples = sample_captions(load_model(model.base, model.tuned), model.sampler, asked, rng, advance)
+    rng = np.random.default_rng([config.seed, SIDES_STREAM])
+    likeness = match_own(pixels[canaries], [captions[row] for row in canaries], samples, asked)
+    sides = compare_sides(likeness, targets.kept[canaries], config.permutations, config.max_p, rng)
+    found = [judge_extraction(by, sides, targets, asked, config)]
+    for name, search in searches.items():
+        found.append(find_extracted(name, search, name == by, samples, pixels, targets, config, rng))
+    return found
+
+
+def find_extracted(
+    by: str, search: Search, correlations: bool, samples: np.ndarray, pixels: np.ndarray, targets: ExtractionTargets,
+    config: AuditConfig, rng: np.random.Generator,
+) -> AttackResult:  # fmt: skip
+    """How many canaries who were left in have a copy among pictures that were sampled, by a detector. Those who were
+    left out and test patients say which likeness comes by chance.
+
+    Args:
+        samples: uint8 [M, S, S]; pixels: uint8 [P, S, S], of the targets.
+    """
+    kept, controls = np.flatnonzero(targets.kept), np.flatnonzero(~targets.kept)
+    if len(controls) < (needed := controls_needed(config.false_alarms)):
+        return untested_extraction(
+            f"{len(controls):,} patients whom the model never saw are too few to say which likeness "
+            f"{100 * config.false_alarms:g} % reach by chance; {needed:,} are needed", EXTRACTED.format(by)
+        )  # fmt: skip
+    scores = search(samples).nearest(pixels, advance=lambda count: None).scores
+    levels = set_levels(scores[controls], config.false_alarms, len(kept), config.max_p, correlations)
+    planted, rows = {}, rng.permutation(kept)[: config.planted]
+    for kind in SAMPLED:
+        copies = np.stack([KINDS[kind](pixels[row], pixels[controls[0]], rng) for row in rows])
+        found = search(copies).nearest(pixels[rows], advance=lambda count: None)
+        planted[kind] = judge_planted(found, np.arange(len(rows)), levels)
+    judged = judge_scores(scores[kept], levels, planted, config.max_p)
+    left_out, placebo = targets.canary[controls], None
+    if not left_out.all():
+        placebo = compare_sides(scores[controls], left_out, config.permutations, config.max_p, rng).p
+    return judge_extracted(by, judged, scores > levels.threshold, placebo, targets, config)

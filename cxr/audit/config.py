@@ -41,6 +41,8 @@ class AuditConfig(BaseModel):
     """Of as many test patients as training patients, for the threshold of single pictures."""
     planted: int = Field(20, ge=5, le=1000)
     """Copies of each kind that are planted, to say how many of them the search finds."""
+    canary_images: int = Field(4, ge=0, le=1000)
+    """Pictures sampled from the caption of each canary of the model, to see whether its own comes out; 0: none."""
     shown: int = Field(12, ge=0, le=200)
     """Pairs of pictures on the page at most."""
     seed: int = Field(0, ge=0, lt=2**63)

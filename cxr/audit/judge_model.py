@@ -14,6 +14,7 @@ MEMBERSHIP_QUESTION = (
     "finding and view?"
 )
 CANARIES, CANARIES_RISKS = "canaries: patients left in or out by a coin", (INFERENCE,)
+NO_CANARIES = "the model was trained without (cxr finetune --canaries)"
 CANARIES_QUESTION = "How well can be guessed from the model's error who was left in?"
 PROMISE, PROMISE_RISKS = "the promise of differential privacy", (INFERENCE,)
 PROMISE_QUESTION = "Do canaries show more of who was in the training than the epsilon that it promises allows?"

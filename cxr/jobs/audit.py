@@ -4,8 +4,8 @@ Exit code 0: all there, whatever was found. 2: bad input.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from tyro.conf import Suppress
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxr.artifact import Record
-    from cxr.audit.conduct import CopySearch, Vectors
-    from cxr.audit.duplicates import Detector
+    from cxr.audit.conduct import CopySearch, Search, Vectors
     from cxr.audit.finish import AuditJob
     from cxr.audit.results import AttackResult
     from cxr.audit.sets import RealPictures
@@ -138,18 +137,21 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
 
 def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
     """The attacks on the model, if there is one that can be attacked."""
-    from cxr.audit.conduct import attack_model
+    from cxr.audit.conduct import attack_model, extract_canaries
+    from cxr.audit.judge_extraction import untested_extraction
     from cxr.audit.judge_model import untested_canaries, untested_membership, untested_promise
     from cxr.data.catalog import read_images
 
     model = job.attacked
     if isinstance(model, str):
-        return [*untested_membership(model), untested_canaries(model), untested_promise(model)]
-    size = model.size
-    return attack_model(
-        model, job.config, lambda rows: read_images(job.real.store, rows, size),
-        lambda pictures: progress("the model's errors", pictures, "pictures"),
-    )  # fmt: skip
+        return [
+            *untested_membership(model), untested_canaries(model), untested_promise(model), untested_extraction(model)
+        ]  # fmt: skip
+    config, read = job.config, partial(read_images, job.real.store, size=model.sampler.size)
+    attacks = attack_model(model, config, read, lambda count: progress("the model's errors", count, "pictures"))
+    return attacks + extract_canaries(
+        model, config, DETAILS, detectors(config), read, lambda count: progress("canaries asked for", count, "pictures")
+    )
 
 
 def compare_patients(
@@ -174,24 +176,26 @@ def compare_patients(
 
 def search_for_copies(synthetic: "np.ndarray", real: "RealPictures", config: AuditConfig) -> "list[CopySearch]":
     """The search for near-duplicates, by each detector of the training pictures."""
+    from cxr.audit.conduct import count_lookups, search_copies
+
+    pixels, found = real.pixels[real.rows("train")], []
+    for by, search in detectors(config).items():
+        with progress(f"copies by {by}", count_lookups(len(synthetic), real, config), "pictures") as advance:
+            found.append(search_copies(by, search(pixels), by == DETAILS, synthetic, real, config, advance))
+    return found
+
+
+def detectors(config: AuditConfig) -> "dict[str, Search]":
+    """What makes pictures ready to be searched for copies, by name."""
     import numpy as np
 
-    from cxr.audit.conduct import count_lookups, search_copies
     from cxr.audit.keypoints import KeyPointIndex
     from cxr.evaluate.copies import TrainingImageIndex
 
-    train = real.rows("train")
-    pixels, patients = real.pixels[train], real.patients[train].tolist()
-    rng = np.random.default_rng([config.seed, WORDS_STREAM])
-    makers: dict[str, Callable[[], Detector]] = {
-        DETAILS: lambda: TrainingImageIndex(pixels, patients),
-        KEY_POINTS: lambda: KeyPointIndex(pixels, rng),
+    return {
+        DETAILS: lambda pixels: TrainingImageIndex(pixels, range(len(pixels))),
+        KEY_POINTS: lambda pixels: KeyPointIndex(pixels, np.random.default_rng([config.seed, WORDS_STREAM])),
     }
-    found = []
-    for by, make in makers.items():
-        with progress(f"copies by {by}", count_lookups(len(synthetic), real, config), "pictures") as advance:
-            found.append(search_copies(by, make(), by == DETAILS, synthetic, real, config, advance))
-    return found
 
 
 def build_config(args: Args) -> AuditConfig:

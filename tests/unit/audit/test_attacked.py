@@ -13,7 +13,7 @@ import pytest
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.artifact.metrics import Promise
-from cxr.audit.attacked import AttackedModel, choose_canaries, choose_pairs, find_attacked
+from cxr.audit.attacked import AttackedModel, choose_canaries, choose_pairs, choose_targets, find_attacked
 from cxr.data.canaries import draw_canaries
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import hashed_id, pseudonymise, record_lineage
@@ -86,7 +86,8 @@ def tuned(sets, tmp_path: Path):
         lora = save({f"{layer}.lora_{half}.weight": torch.zeros(1, 1) for half in "AB"})
         pieces = {"plan.parquet": sink.getvalue(), "lineage.json": encode_lists(lineage), LORA_FILE: lora}
         objects = [store.put(name, data) for name, data in pieces.items()]
-        recipe = {"method": "lora", "size": 64, **({"canaries": canaries, "seed": seed} if canaries else {})}
+        how = {"method": "lora", "size": 64, "sampling_steps": 20, "guidance": 3.0}
+        recipe = {**how, **({"canaries": canaries, "seed": seed} if canaries else {})}
         noted = [one | ({"key": key} if key else {}) for one in record_lineage(lineage) or []]
         record = Record(
             kind=FINE_TUNED_MODEL, recipe=recipe, recipe_digest=recipe_digest(recipe), objects=objects,
@@ -101,8 +102,8 @@ def tuned(sets, tmp_path: Path):
 
 def test_captions_and_parts_are_those_of_the_training_and_patients_come_in_pairs(tuned, sets):
     found = tuned().find(sets["real"], sets["synthetic"])
-    assert isinstance(found, AttackedModel) and found.size == 64 and not found.canaries
-    assert found.promise is None
+    assert isinstance(found, AttackedModel) and found.sampler.size == 64 and not found.canaries
+    assert found.promise is None and (found.sampler.steps, found.sampler.guidance) == (20, 3.0)
     assert found.tuned.path.name == LORA_FILE and found.base.spec == "tiny"
     rows = found.rows.to_pylist()
     assert [row["split"] for row in rows] == ["train"] * 20 + ["test"] * TEST
@@ -127,6 +128,17 @@ def test_canaries_are_drawn_again_by_the_owner_s_key(tuned, sets, monkeypatch):
     chosen = choose_canaries(found)
     assert len(chosen.rows) == 16 and chosen.member.sum() == 8 - len(left)  # two pictures each
     assert not left & set(choose_pairs(found.rows, 400, np.random.default_rng(0)).rows["patient_id"].to_pylist())
+
+
+def test_a_picture_each_of_canaries_and_of_test_patients_like_them_is_asked_for(tuned, sets, monkeypatch):
+    monkeypatch.setattr("cxr.data.canaries.FEWEST", 4)
+    found = tuned(canaries=8).find(sets["real"], sets["synthetic"])
+    assert isinstance(found, AttackedModel)
+    targets = choose_targets(found, 5, np.random.default_rng(0))
+    patients = np.array(targets.rows["patient_id"].to_pylist())
+    assert {*patients[targets.canary]} == {*found.canaries} and len({*patients}) == len(patients) == 8 + 5
+    assert {*patients[targets.kept]} == {patient for patient, kept in found.canaries.items() if kept}
+    assert {*targets.rows.filter(pa.array(~targets.canary))["split"].to_pylist()} == {"test"}
 
 
 def test_canaries_of_another_draw_are_no_model_of_ours(tuned, sets, monkeypatch):

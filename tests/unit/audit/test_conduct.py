@@ -45,7 +45,7 @@ def attack(monkeypatch):
         monkeypatch.setattr(conduct, "load_model", lambda base, tuned: next(models))
         nothing: Any = None
         drawn = dict(zip(names[2 * pairs :], kept.tolist(), strict=True))
-        model = AttackedModel(nothing, nothing, 8, table, drawn, promise)
+        model = AttackedModel(nothing, nothing, nothing, table, drawn, promise)
         heard: list[int] = []
         found = conduct.attack_model(
             model, CONFIG, lambda rows: PIXELS[[int(name[-3:]) for name in rows["image_id"].to_pylist()]],
