@@ -44,14 +44,21 @@ def answer(config: StudyConfig, arms: Sequence[ArmResult], saw_more: Collection[
         return Answer(f"No answer: the trials of {pair[0]}, the primary arm, or of {pair[1]} failed.", details)
     arm, result = kinds[pair[0]], found[pair[0]]
     leak = [f"The generator of {arm.name} {SAW_ALL}."] if arm.name in saw_more else []
-    return Answer(headline(arm, result, one, found), [*leak, *describe_primary(arm, result, one, found), *details])
+    return Answer(
+        headline(arm, result, one, found, config.margin), [*leak, *describe_primary(arm, result, one, found), *details]
+    )
 
 
-def headline(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> str:
-    """Synthetic pictures are said to help or hurt only where the arm's control does not do the same."""
+def headline(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult], margin: float | None) -> str:
+    """Synthetic pictures are said to help or hurt only where the arm's control does not do the same, and to make no
+    difference that matters only where that was shown."""
     mix = describe_mix(arm, result)
-    if one.p_holm >= LEVEL:
-        return f"No detectable difference: with {mix} AUROC {describe_change(one)}."
+    if is_within(one):
+        return f"No difference that matters: with {mix} AUROC {describe_change(one)}, within the margin of {margin:g}."
+    if not is_significant(one):
+        return (
+            f"{'No detectable difference' if margin is None else 'Undecided'}: with {mix} AUROC {describe_change(one)}."
+        )
     control = result.difference_from(arm.control)
     if not arm.synthetic or control is None:
         why = ", and this study has no control for it" if arm.synthetic else ""
@@ -134,6 +141,17 @@ def is_significant(one: Difference) -> bool:
     return one.p_holm < LEVEL
 
 
+def is_within(one: Difference) -> bool:
+    """Whether it was shown to lie within the margin, where there is one."""
+    return one.margin_holm is not None and one.margin_holm < LEVEL
+
+
+def decide(one: Difference) -> str:
+    """better, worse, within the margin (or both), or undecided."""
+    found = [("better" if one.mean > 0 else "worse")] if is_significant(one) else []
+    return ", ".join(found + ["within the margin"] * is_within(one)) or "undecided"
+
+
 def describe_difference(one: Difference) -> str:
     if is_significant(one):
         return f"AUROC {describe_change(one)}"
@@ -164,6 +182,7 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet,
         "same in every trial, so nothing here says how another training set would do. Detectable differences are found "
         "after the correction too, with 80 % power.",
         *describe_families(config),
+        *describe_margin(config),
     ]
     if any(0 < arm.real < 100 for arm in config.arms):
         lines.append(
@@ -181,6 +200,17 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet,
         if len(shown) < FEW:
             lines.append(f"{len(shown)} test patients show {name}: intervals are rough below {FEW}.")
     return lines
+
+
+def describe_margin(config: StudyConfig) -> list[str]:
+    """What is decided beside a difference from 0."""
+    if config.margin is None:
+        return []
+    return [
+        f"A difference in AUROC of less than {config.margin:g} was named before the run as one that does not matter. "
+        "Within the margin: two one-sided tests at 5 % show that the true difference is less than that to either side, "
+        "corrected as the others are. Undecided: neither a difference nor its absence was shown."
+    ]
 
 
 def describe_families(config: StudyConfig) -> list[str]:

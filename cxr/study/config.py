@@ -115,6 +115,9 @@ class StudyConfig(BaseModel):
     """With those of the file, and the controls that the budget asks for."""
     primary: str | None = Field(None, validate_default=True)
     """The arm that the answer is about, tested alone at 5 %; synth_100 where there is one. Name it before the run."""
+    margin: float | None = Field(None, gt=0, lt=0.5)
+    """A difference in AUROC that does not matter: then arms are also tested for being equivalent. Name it before the
+    run, as 0.01."""
     seeds: Seeds = (42, 123, 456, 789, 1011)
     """Of the trials of each arm, separated by commas."""
     subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)

@@ -8,10 +8,10 @@ import numpy as np
 
 from cxr.study.config import BASELINE, Arm
 from cxr.study.influence import MetricWithInfluence
-from cxr.study.results import METRICS, Difference
+from cxr.study.results import MAIN, METRICS, Difference
 from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen_variance, welch
 
-CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm"}
+CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm", "margin_p": "margin_holm"}
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,20 @@ Pair = tuple[str, str]  # an arm and the one that it is compared with
 
 
 def compare_arms(
-    arms: Sequence[Arm], primary: str | None, measurements: dict[str, Measurements]
+    arms: Sequence[Arm], primary: str | None, measurements: dict[str, Measurements], margin: float | None = None
 ) -> dict[str, list[Difference]]:
     """By arm, against the baseline, then against its control.
 
     One comparison of the primary arm is tested alone, see `primary_pair`. All others together, with the baseline and
     with controls, are one family: two families that feed one answer would err twice as often as each says.
+
+    Args:
+        margin: a difference in AUROC that does not matter; None: no pair is tested for being equivalent.
     """
     pairs = list_pairs(arms)
     alone = primary_pair(arms, primary)
-    found = family(measurements, [pair for pair in pairs if pair == alone])
-    found |= family(measurements, [pair for pair in pairs if pair != alone])
+    found = family(measurements, [pair for pair in pairs if pair == alone], margin)
+    found |= family(measurements, [pair for pair in pairs if pair != alone], margin)
     return {arm.name: [one for pair in pairs if pair[0] == arm.name for one in found.get(pair, [])] for arm in arms}
 
 
@@ -71,7 +74,7 @@ def primary_pair(arms: Sequence[Arm], primary: str | None) -> Pair | None:
     return arm.name, arm.control if arm.real < 100 and arm.control else BASELINE
 
 
-def family(arms: dict[str, Measurements], pairs: Sequence[Pair]) -> dict[Pair, list[Difference]]:
+def family(arms: dict[str, Measurements], pairs: Sequence[Pair], margin: float | None) -> dict[Pair, list[Difference]]:
     """The differences of each pair, metric by metric, corrected over the pairs. Arms that share no seed are left out.
 
     A difference counts after Holm's correction, so what is detectable is so at the level of its first step, which is
@@ -82,7 +85,10 @@ def family(arms: dict[str, Measurements], pairs: Sequence[Pair]) -> dict[Pair, l
     found: dict[Pair, list[Difference]] = {pair: [] for pair in sides}
     for metric in METRICS:
         level = LEVEL / max(1, len(sides))
-        differences = correct_for_family([difference(*both, pair[1], metric, level) for pair, both in sides.items()])
+        within = margin if metric == MAIN else None
+        differences = correct_for_family(
+            [difference(*both, pair[1], metric, level, within) for pair, both in sides.items()]
+        )
         for pair, one in zip(sides, differences, strict=True):
             found[pair].append(one)
     return found
@@ -94,24 +100,29 @@ def share_seeds(first: Measurements, second: Measurements) -> tuple[Measurements
     return first.with_seeds(seeds), second.with_seeds(seeds)
 
 
-def difference(first: Measurements, second: Measurements, against: str, metric: str, level: float) -> Difference:
+def difference(
+    first: Measurements, second: Measurements, against: str, metric: str, level: float, margin: float | None
+) -> Difference:
     """The first less the second, which have the same seeds; not yet corrected.
 
     Args:
         level: that p must be below, so that it is so after the correction too.
+        margin: that the difference is tested to lie within; None: it is not.
     """
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
     paired = values - others, components - their_components
     found = estimate(*paired, first.unseen_variance(metric) + second.unseen_variance(metric))
     drawn_low = drawn_high = of_these = None
-    if metric == "auroc":
+    if metric == MAIN:
         drawn_low, drawn_high = interval_of_draws((first.resampled - second.resampled).mean(axis=0))
         of_these = delong(*paired)
     low, high = found.interval()
     p, over_seeds = found.p(), welch(values, others)
+    outside = None if margin is None else found.p_within(margin)
     return Difference(
         against, metric, found.mean, max(-1.0, low), min(1.0, high), p, p, over_seeds, over_seeds, of_these, of_these,
         drawn_low, drawn_high, found.detectable(level) if estimate(*paired).error else None,
+        outside, outside,
     )  # fmt: skip
 
 

@@ -62,6 +62,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     return Study(
         answer=found.headline,
         details=found.details,
+        margin=config.margin,
         primary=config.primary,
         phantom=studies_phantoms(sets.real),
         classes=list(sets.classes),

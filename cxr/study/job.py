@@ -76,7 +76,7 @@ def prepare(
     shown = prompt_accuracies(sets, checked)
     allowed = check_protocol(sets, config, checked and checked[1], lists, shown)
     recipe = {
-        **config.model_dump(mode="json", exclude={"classifier": {"weights"}}),
+        **config.model_dump(mode="json", exclude={"classifier": {"weights"}, "margin": config.margin is None}),
         "weights": weights,
         "real": real.digest,
         "synthetic": synthetic and synthetic.digest,

@@ -70,6 +70,8 @@ class Difference:
     bootstrap_low: float | None  # AUROC only: patients drawn anew
     bootstrap_high: float | None
     detectable: float | None  # smallest true one that is found after the correction, with 80 % power; None: no scatter
+    margin_p: float | None = None  # that the true one is the margin or more, to either side; None: no margin, no AUROC
+    margin_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ class Study:
     allowed: list[str]  # what `--allow-...` let pass, in words
     notes: list[str]  # what a reader must know besides
     details: list[str] = field(default_factory=list)  # sentences beneath the headline
+    margin: float | None = None  # a difference in AUROC that does not matter; None: none was named
     primary: str | None = None  # the arm that was named before the run and is tested alone
     origins: dict[str, str] = field(default_factory=dict)  # what the pictures of each part are, in words
 

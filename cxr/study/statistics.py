@@ -34,7 +34,7 @@ Nadeau and Bengio 2003, Machine Learning 52, 239).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -94,6 +94,14 @@ class Estimate:
         if away >= self.critical(LEAST):
             return 0.0
         return float(np.exp(optimize.brentq(lambda power: self.critical(np.exp(power)) - away, np.log(LEAST), 0.0)))
+
+    def p_within(self, margin: float) -> float:
+        """That the true mean is this far from 0 or further: the larger p of two one-sided tests, below -margin and
+        above it (TOST: Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657); 1 where nothing varies."""
+        room = margin - abs(self.mean)
+        if not self.error or room <= 0:
+            return 1.0
+        return replace(self, mean=room).p() / 2
 
     def detectable(self, level: float) -> float | None:
         """The smallest true mean that is found at a level, two-sided, with 80 % power; at 0.5 %, as for one of ten

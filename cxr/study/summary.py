@@ -43,7 +43,7 @@ def summarise(
     if not by_arm[BASELINE]:
         raise BadInput(f"arm {BASELINE}: every trial failed, and the others are compared with it; try it again")
     measurements = measure_trials({name: ran for name, ran in by_arm.items() if ran}, test, config.resamples, rng)
-    differences = compare_arms(config.arms, config.primary, measurements)
+    differences = compare_arms(config.arms, config.primary, measurements, config.margin)
     found = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]

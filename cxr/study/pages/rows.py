@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from cxr.report.limits import kind
 from cxr.report.pages import Table
+from cxr.study.answer import decide
 from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
 
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
@@ -19,7 +20,7 @@ def called(metric: str) -> str:
 def results(study: Study) -> Table:
     """An arm a row: its metrics with intervals and marks, how far from the baseline, and what it was trained on."""
     main, *others = METRICS
-    head = ["arm", called(main), "difference from baseline", "p (Holm)", *map(called, others)]
+    head = ["arm", called(main), "difference from baseline", "p (Holm)", "decision", *map(called, others)]
     head += ["real", "synthetic", "seeds"]
     rows = []
     for arm in study.arms:
@@ -27,7 +28,8 @@ def results(study: Study) -> Table:
         first, *others = (
             spread(arm.metrics.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
         )
-        compared = [gain(found), p_value(found.p_holm)] if found else [NOTHING, NOTHING]
+        decided = decide(found) if found and study.margin else NOTHING
+        compared = [gain(found), p_value(found.p_holm), decided] if found else [NOTHING] * 3
         rows.append([arm.label, first, *compared, *others, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
     return without_empty(head, rows)
 
@@ -110,12 +112,14 @@ def p_value(p: float | None) -> str:
 
 def comparisons(study: Study) -> Table:
     """Every difference in AUROC by every test: each p, in brackets after the correction; the primary one has none."""
-    head = ["arm", "compared with", "difference", "p (Holm)", "Welch (Holm)", "DeLong (Holm)"]
+    head = ["arm", "compared with", "difference", "p (Holm)", "outside the margin (Holm)"]
+    head += ["Welch (Holm)", "DeLong (Holm)"]
     head += ["bootstrap", "detectable"]
     labels = {arm.arm: arm.label for arm in study.arms}
     rows = [
         [
             arm.label, labels.get(d.against, d.against), gain(d), f"{p_value(d.p)} ({p_value(d.p_holm)})",
+            f"{p_value(d.margin_p)} ({p_value(d.margin_holm)})",
             f"{p_value(d.welch_p)} ({p_value(d.welch_holm)})", f"{p_value(d.delong_p)} ({p_value(d.delong_holm)})",
             bootstrap(d), NOTHING if d.detectable is None else f"{d.detectable:.3f}",
         ]

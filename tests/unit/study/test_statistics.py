@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -127,3 +129,12 @@ def test_with_many_patients_the_detectable_difference_is_2_8_errors():
 
 def test_where_nothing_varies_nothing_is_known_of_what_could_be_found():
     assert estimate(np.zeros(3), np.zeros((3, 9))).detectable(0.05) is None
+
+
+def test_a_mean_is_within_a_margin_by_the_nearer_of_its_two_ends():
+    """Two errors from one end and six from the other; on or past an end nothing is shown."""
+    found = Estimate(0.02, None, 0.01, 0.0, (2, 10_000))
+    assert found.p_within(0.04) == pytest.approx(stats.norm.sf(2), rel=0.01)
+    assert replace(found, mean=-0.02).p_within(0.04) == pytest.approx(found.p_within(0.04))
+    assert found.p_within(0.02) == found.p_within(0.01) == 1
+    assert estimate(np.zeros(3), np.zeros((3, 9))).p_within(0.01) == 1

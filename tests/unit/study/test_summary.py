@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from cxr.errors import BadInput
 from cxr.study import results
-from cxr.study.answer import Answer, answer, detectable_in_deviations, notes
+from cxr.study.answer import Answer, answer, decide, detectable_in_deviations, notes
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.results import METRICS, ArmResult, Trial, ValidationPoint
 from cxr.study.statistics import holm
@@ -233,6 +233,27 @@ def test_the_headline_is_one_short_sentence_and_says_what_was_seen():
     assert any(
         line.startswith("No detectable difference from the baseline: synth_25, synth_50 (") for line in found.details
     )
+
+
+def test_with_a_margin_the_answer_is_better_worse_within_or_undecided():
+    alike = {BASELINE: 1.0, "synth_50": 1.0, "synth_100": 1.0}
+    found = said(alike, margin=0.2)
+    start = "No difference that matters: with as many synthetic as real pictures AUROC changed by "
+    assert found.headline.startswith(start) and found.headline.endswith(", within the margin of 0.2.")
+    undecided = "Undecided: with as many synthetic as real pictures AUROC changed by "
+    assert said(alike, margin=0.001).headline.startswith(undecided)
+    assert said({BASELINE: 1.0, "synth_100": 1.8}, margin=0.001).headline.startswith("Synthetic pictures helped: ")
+
+
+def test_each_arm_is_decided_and_the_notes_say_what_the_margin_is():
+    config = StudyConfig(arms=standard_arms(only=["synth_50", "synth_100"]), margin=0.2, **SMALL)
+    arms = {arm.arm: arm for arm in summarised({BASELINE: 1.8, "synth_50": 1.8, "synth_100": 0.2}, config)[1]}
+    against_baseline = {name: arm.difference_from(BASELINE) for name, arm in arms.items()}
+    assert (
+        decide(against_baseline["synth_50"]) == "within the margin" and decide(against_baseline["synth_100"]) == "worse"
+    )
+    assert all(one.margin_p is None for one in arms["synth_50"].differences if one.metric != "auroc")
+    assert any("less than 0.2 was named before the run" in line for line in notes(config, [], part(), CLASSES))
 
 
 def test_the_primary_arm_is_another_where_another_is_named():
