@@ -101,7 +101,12 @@ def share_seeds(first: Measurements, second: Measurements) -> tuple[Measurements
 
 
 def difference(
-    first: Measurements, second: Measurements, against: str, metric: str, level: float, margin: float | None
+    first: Measurements,
+    second: Measurements,
+    against: str,
+    metric: str,
+    level: float,
+    margin: float | None = None,
 ) -> Difference:
     """The first less the second, which have the same seeds; not yet corrected.
 
