@@ -1,5 +1,6 @@
 """A study: which arms, which seeds, which classifier. Light: no torch."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class Arm(BaseModel):
 
 
 PRIMARY = "synth_100"  # where the study has it and names no other
+RULE = re.compile(r"youden|f1|0\.5|sensitivity=(0\.\d+|1)")  # of an operating point
 GUIDE = (  # the seven arms of the guide that students copy
     Arm(name=BASELINE),
     Arm(name="synth_25", synthetic=25),
@@ -115,6 +117,9 @@ class StudyConfig(BaseModel):
     """With those of the file, and the controls that the budget asks for."""
     primary: str | None = Field(None, validate_default=True)
     """The arm that the answer is about, tested alone at 5 %; synth_100 where there is one. Name it before the run."""
+    operating_point: str = "youden"
+    """Where accuracy, sensitivity, specificity and F1 are measured, chosen on validation: youden (the highest
+    sensitivity + specificity), f1, sensitivity=0.95 (at least), or 0.5. Of three classes or more: the most probable."""
     margin: float | None = Field(None, gt=0, lt=0.5)
     """A difference in AUROC that does not matter: then arms are also tested for being equivalent. Name it before the
     run, as 0.01."""
@@ -151,6 +156,13 @@ class StudyConfig(BaseModel):
         from cxr.study.arms import read_arms
 
         return (*arms, *read_arms(file))
+
+    @field_validator("operating_point")
+    @classmethod
+    def _is_a_rule(cls, rule: str) -> str:
+        if not RULE.fullmatch(rule):
+            raise ValueError("give youden, f1, sensitivity=0.95 (or another share) or 0.5")
+        return rule
 
     @field_validator("primary")
     @classmethod

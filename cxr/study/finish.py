@@ -157,9 +157,26 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
         "arms": f"a part of the real data is drawn by {unit}, of each finding its share, the same for every seed "
         f"(subset seed {config.subset_seed}), smaller parts in larger ones; synthetic pictures by class, for each seed",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
+        "operating point": describe_operating_point(config.operating_point, len(job.sets.classes)),
         "test": f"no {unit} of the test part is in another{unnamed}; "
         f"bootstrap over {unit}s, {config.resamples} resamples",
     }
+
+
+def describe_operating_point(rule: str, classes: int) -> str:
+    """Where a picture is taken for a class, and how probabilities are calibrated, in words."""
+    name, _, share = rule.partition("=")
+    threshold = (
+        {
+            "youden": "the threshold of the highest sensitivity + specificity",
+            "f1": "the threshold of the highest F1",
+            "sensitivity": f"the highest threshold of a sensitivity of at least {share}",
+            "0.5": "a probability of 0.5",
+        }[name]
+        if classes == 2
+        else "the most probable class"
+    )
+    return f"{threshold}, after temperature scaling; both chosen on the validation part for each seed"
 
 
 def describe_augmentation(job: StudyJob) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cxr.classify.metrics import averaged_classes
+from cxr.classify.operating_point import Predictions
 from cxr.report.proportions import count_independent
 from cxr.study.results import METRICS
 
@@ -30,33 +31,32 @@ class MetricWithInfluence:
     patients: float  # independent ones that it counts as where they do not differ; 0: it is no share of patients
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> dict[str, MetricWithInfluence]:
+def measure(found: Predictions, labels: np.ndarray, patients: np.ndarray) -> dict[str, MetricWithInfluence]:
     """`METRICS` of a trial. Of two classes the last is the positive one; of more, metrics are means over each against
-    the others. But for the AUROC a picture counts as the class of the highest probability. The calibration error is
-    that of the predicted class, in 15 bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+    the others. The calibration error is that of the class of the highest probability, in 15 bins of equal width (Guo et
+    al. 2017, arXiv:1706.04599).
 
     Args:
-        probabilities: float [N, C].
         labels: class numbers int [N]; every class is there.
         patients: int [N], from 0 to P - 1.
     """
-    every, numbers = np.ones(len(labels)), averaged_classes(probabilities.shape[1])
-    classes = [against_others(probabilities, labels, patients, number) for number in numbers]
-    accuracy = ratio(probabilities.argmax(axis=1) == labels, every, patients)
-    found = {name: mean([metrics[name] for metrics in classes], accuracy.patients) for name in classes[0]}
-    found["accuracy"] = accuracy
-    found["calibration_error"] = replace(ratio(_signed_gaps(probabilities, labels), every, patients), patients=0.0)
-    return {name: found[name] for name in METRICS}
+    every, numbers = np.ones(len(labels)), averaged_classes(found.scores.shape[1])
+    classes = [against_others(found, labels, patients, number) for number in numbers]
+    accuracy = ratio(found.named == labels, every, patients)
+    metrics = {name: mean([each[name] for each in classes], accuracy.patients) for name in classes[0]}
+    metrics["accuracy"] = accuracy
+    metrics["calibration_error"] = replace(ratio(_signed_gaps(found.calibrated, labels), every, patients), patients=0.0)
+    return {name: metrics[name] for name in METRICS}
 
 
 def against_others(
-    probabilities: np.ndarray, labels: np.ndarray, patients: np.ndarray, number: int
+    found: Predictions, labels: np.ndarray, patients: np.ndarray, number: int
 ) -> dict[str, MetricWithInfluence]:
     """AUROC, sensitivity, specificity, precision and F1 of one class."""
-    shown, named = labels == number, probabilities.argmax(axis=1) == number
+    shown, named = labels == number, found.named == number
     both = shown & named
     return {
-        "auroc": auroc(probabilities[:, number], shown, patients),
+        "auroc": auroc(found.scores[:, number], shown, patients),
         "sensitivity": ratio(both, shown, patients),
         "specificity": ratio(~shown & ~named, ~shown, patients),
         "precision": ratio(both, named, patients),

@@ -28,6 +28,9 @@ class Trial:
     scores: list[list[float]]  # class probabilities of the test pictures, in the order of `Design.test`
     device: str
     seconds: float
+    # Chosen on validation; those of version 0.1 were read as they came.
+    temperature: float = 1.0
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from cxr.classify.metrics import averaged_classes, resample_auroc
+from cxr.classify.operating_point import OperatingPoint, Predictions
 from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import Measurements, compare_arms
@@ -61,16 +62,23 @@ def measure_trials(
 ) -> dict[str, Measurements]:
     """Every metric of every trial, and its AUROC with the same resampled patients."""
     labels, patients = np.array(test.labels), number_patients(test.patients)
-    scores = {name: [np.array(trial.scores) for trial in ran] for name, ran in trials.items()}
-    draws = iter(resample_auroc([one for arm in scores.values() for one in arm], labels, patients, resamples, rng))
+    found = {name: [read_scores(trial) for trial in ran] for name, ran in trials.items()}
+    draws = iter(
+        resample_auroc([one.scores for arm in found.values() for one in arm], labels, patients, resamples, rng)
+    )
     return {
         name: Measurements(
             [trial.seed for trial in trials[name]],
             [measure(one, labels, patients) for one in arm],
             np.array([next(draws) for _ in arm]),
         )
-        for name, arm in scores.items()
+        for name, arm in found.items()
     }
+
+
+def read_scores(trial: Trial) -> Predictions:
+    """Of the test pictures, at the trial's own operating point."""
+    return OperatingPoint(trial.temperature, trial.threshold).read(np.array(trial.scores))
 
 
 def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def spread_of(metrics: Sequence[MetricWithInfluence]) -> Spread:
 def measure_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> list[ClassMetrics]:
     labels, patients, found = np.array(test.labels), number_patients(test.patients), []
     for number, name in enumerate(classes):
-        seeds = [against_others(np.array(trial.scores), labels, patients, number) for trial in trials]
+        seeds = [against_others(read_scores(trial), labels, patients, number) for trial in trials]
         spreads = {metric: spread_of([seed[metric] for seed in seeds]) for metric in CLASS_METRICS}
         found.append(ClassMetrics(name, int((labels == number).sum()), **spreads))
     return found
@@ -129,8 +137,7 @@ def measure_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[st
 
 def confusion(trials: Sequence[Trial], test: TestSet, classes: int) -> list[list[int]]:
     """Pictures [shown][named], all seeds together."""
-    named = [np.argmax(trial.scores, axis=1) for trial in trials]
-    counts = (confusion_matrix(test.labels, one, labels=range(classes)) for one in named)
+    counts = (confusion_matrix(test.labels, read_scores(trial).named, labels=range(classes)) for trial in trials)
     return np.sum(list(counts), axis=0).tolist()
 
 
@@ -176,13 +183,13 @@ def subgroup(
     trials: Sequence[Trial], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
 ) -> Subgroup:
     labels, patients = np.array(test.labels)[rows], number_patients(np.array(test.patients)[rows])
-    scores, count = [np.array(trial.scores)[rows] for trial in trials], int(patients.max()) + 1
+    found, count = [read_scores(trial).of(rows) for trial in trials], int(patients.max()) + 1
     every = np.ones(len(labels))
-    accuracy = spread_of([ratio(one.argmax(axis=1) == labels, every, patients) for one in scores])
+    accuracy = spread_of([ratio(one.named == labels, every, patients) for one in found])
     shown = min(len(np.unique(patients[labels == number])) for number in range(classes))
     auroc = None
     if count >= LEAST and shown > 1:
-        auroc = spread_of([measure(one, labels, patients)["auroc"] for one in scores])
+        auroc = spread_of([measure(one, labels, patients)["auroc"] for one in found])
     return Subgroup(attribute, value, len(labels), count, auroc, accuracy)
 
 

@@ -52,6 +52,7 @@ class TrialWorker:
     validation: np.ndarray  # rows
     test: np.ndarray
     config: ClassifyConfig
+    operating_point: str
     optimism: bool
     threads: int
 
@@ -83,6 +84,7 @@ class TrialWorker:
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
         from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
+        from cxr.classify.operating_point import choose_operating_point
         from cxr.classify.task import OneFinding
         from cxr.ranks import device_name
 
@@ -97,10 +99,14 @@ class TrialWorker:
         phases = [TrainingPhase(*phase) for phase in spec.phases]
         task = OneFinding(self.classes)
         trained = train_classifier(pictures, phases, self.config, task, spec.seed, watch, ranks)
-        scores = predict_probabilities(trained.network, pixels, self.test, self.config, task)
+        validated, scores = (
+            predict_probabilities(trained.network, pixels, rows, self.config, task)
+            for rows in (self.validation, self.test)
+        )
+        point = choose_operating_point(validated, labels[self.validation], self.operating_point)
         return Trial(
             spec.arm, spec.seed, spec.real, spec.synthetic, spec.steps, trained.best, trained.curve,
-            rounded(scores), device_name(), time.monotonic() - start,
+            rounded(scores), device_name(), time.monotonic() - start, point.temperature, point.threshold,
         )  # fmt: skip
 
 

@@ -89,9 +89,9 @@ def explained(study: Study) -> list[str]:
     if any(name != MAIN and found.low is not None and not is_informative(found) for name, found in spreads):
         lines.append(
             "seeds ±: the standard deviation between seeds, in place of an interval that would take in more than half "
-            "of the scale. Accuracy, F1, sensitivity and specificity go by the class with the highest probability, so "
-            "they jump where a seed's probabilities are all a little too high or too low. AUROC goes by the order of "
-            "the pictures alone: trust it first, and take more seeds."
+            "of the scale. Accuracy, F1, sensitivity and specificity go by a threshold that each seed chooses on the "
+            "validation part, so they jump where that is small. AUROC goes by the order of the pictures alone: trust it "
+            "first, and take more seeds."
         )
     if any(found.low is None for _, found in spreads):
         lines.append("A metric without an interval varied neither between seeds nor between patients.")

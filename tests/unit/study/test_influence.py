@@ -6,8 +6,11 @@ import torch
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from cxr.classify.operating_point import OperatingPoint
 from cxr.study.influence import against_others, auroc, measure, ratio
 from cxr.study.results import METRICS
+
+read = OperatingPoint().read  # as a network gives them
 
 
 def plain_delong(first: np.ndarray, second: np.ndarray, shown: np.ndarray) -> float:
@@ -78,7 +81,7 @@ def test_several_pictures_of_a_patient_give_obuchowskis_variance():
 def test_figures_are_scikit_learns(classes: int):
     scores, labels, patients = drawn(4, classes=classes)
     named, how = scores.argmax(axis=1), {"average": "binary" if classes == 2 else "macro"}
-    found = {name: figure.value for name, figure in measure(scores, labels, patients).items()}
+    found = {name: figure.value for name, figure in measure(read(scores), labels, patients).items()}
     assert tuple(found) == METRICS
     one_hot = labels[:, None] == np.arange(classes)
     specificities = [recall_score(labels != number, named != number) for number in range(classes)]
@@ -90,14 +93,14 @@ def test_figures_are_scikit_learns(classes: int):
     assert found["specificity"] == pytest.approx(specificities[1] if classes == 2 else np.mean(specificities))
     given = torch.from_numpy(scores), torch.from_numpy(labels)
     assert found["calibration_error"] == pytest.approx(multiclass_calibration_error(*given, classes).item(), abs=1e-6)
-    precision = against_others(scores, labels, patients, 1)["precision"].value
+    precision = against_others(read(scores), labels, patients, 1)["precision"].value
     assert precision == pytest.approx(precision_score(labels == 1, named == 1))
 
 
 def test_calibration_error_by_hand():
     """Two pictures at 0.9, one of them right; two at 0.6, both right: (|1.8 - 1| + |1.2 - 2|) / 4."""
     scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
-    found = measure(scores, np.array([0, 1, 1, 1]), np.arange(4))["calibration_error"]
+    found = measure(read(scores), np.array([0, 1, 1, 1]), np.arange(4))["calibration_error"]
     assert found.value == pytest.approx(0.4)
 
 
@@ -106,8 +109,8 @@ def test_influence_are_what_leaving_each_patient_out_shows():
     scores, labels, patients = drawn(5, pictures=900, patients=300, classes=3)
     count = patients.max() + 1
     kept = [patients != patient for patient in range(count)]
-    left = [measure(scores[k], labels[k], np.unique(patients[k], return_inverse=True)[1]) for k in kept]
-    for metric, figure in measure(scores, labels, patients).items():
+    left = [measure(read(scores[k]), labels[k], np.unique(patients[k], return_inverse=True)[1]) for k in kept]
+    for metric, figure in measure(read(scores), labels, patients).items():
         jackknife = (count - 1) * np.var([one[metric].value for one in left])
         assert figure.components @ figure.components == pytest.approx(jackknife, rel=0.03), metric
 

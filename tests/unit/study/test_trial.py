@@ -23,7 +23,9 @@ PIXELS = np.where(LABELS[:, None, None] == 1, 200, 50) + np.random.default_rng(0
 def run(tmp_path: Path) -> TrialWorker:
     spec = TrialSpec("baseline", 3, [(np.arange(24), 6)], real=24, synthetic=0)
     store, parts = open_store(str(tmp_path)), {"validation": np.arange(24, 32), "test": np.arange(32, 40)}
-    return TrialWorker(store, "recipe", spec, 2, **parts, config=CONFIG, optimism=True, threads=1)
+    return TrialWorker(
+        store, "recipe", spec, 2, **parts, config=CONFIG, operating_point="youden", optimism=True, threads=1
+    )
 
 
 def called(run: TrialWorker) -> list[dict]:
