@@ -90,8 +90,8 @@ def explained(study: Study) -> list[str]:
         lines.append(
             "seeds ±: the standard deviation between seeds, in place of an interval that would take in more than half "
             "of the scale. Accuracy, F1, sensitivity and specificity go by a threshold that each seed chooses on the "
-            "validation part, so they jump where that is small. AUROC goes by the order of the pictures alone: trust it "
-            "first, and take more seeds."
+            "validation part, so they jump where that is small. AUROC goes by the order of the pictures alone: trust "
+            "it first, and take more seeds."
         )
     if any(found.low is None for _, found in spreads):
         lines.append("A metric without an interval varied neither between seeds nor between patients.")
