@@ -42,6 +42,11 @@ def main(args: Args) -> int:
         raise BadInput(f"--per-finding {args.per_finding}: give at least 1")
     if isinstance(config, ExtractorConfig):
         return make_extractor(config, args.out)
+    if config.several + config.independent > 1:
+        raise BadInput(
+            f"--several {config.several:g} and --independent {config.independent:g}: are shares of the same phantoms "
+            "and more than 1 together; lower one"
+        )
     return make_model(config, args.out, args.per_finding)
 
 
