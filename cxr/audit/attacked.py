@@ -1,6 +1,5 @@
 """The fine-tuned model that is attacked: its weights, its base's, and the pictures and captions of its training."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cxr.artifact import Record, read_record
 from cxr.artifact.keys import PLAN_KEY
@@ -24,7 +22,7 @@ from cxr.data.lineage_lists import PatientLists, find_shown
 from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.family import check_networks
 from cxr.errors import BadInput
-from cxr.store import Store, open_store, sha256
+from cxr.store import Store, open_store, read_parquet, sha256
 from cxr.weights import Weights, resolve, resolve_lora
 
 TINY = "tiny"  # the base where none is named
@@ -152,7 +150,7 @@ def read_rows(store: Store, record: Record, real: CatalogSet, shown: np.ndarray)
         data = b""
     if sha256(data) != wanted:
         raise BadInput(f"--model {store.uri}: {PLAN_KEY} is missing or damaged; restore it")
-    plan = {row["image_id"]: row for row in pq.read_table(io.BytesIO(data)).to_pylist()}
+    plan = {row["image_id"]: row for row in read_parquet(data).to_pylist()}
     table = real.table
     planned = [plan.get(image_id, {}) for image_id in table["image_id"].to_pylist()]
     parts = np.array([row.get("split") or "" for row in planned])

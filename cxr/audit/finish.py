@@ -1,14 +1,12 @@
 """An audit as an artifact: what is compared, written first; results, page and pairs; the record last."""
 
 import functools
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
@@ -21,8 +19,8 @@ from cxr.audit.duplicates import why_too_few
 from cxr.audit.page import page, summarise
 from cxr.audit.results import Audit
 from cxr.audit.sets import RealPictures, why_untestable
-from cxr.data.catalog import CatalogSet
-from cxr.store import Store, parquet
+from cxr.data.catalog import CatalogSet, list_compared
+from cxr.store import Store, parquet, read_parquet
 
 AUDIT_KEY, SUMMARY_KEY, PICTURES_KEY = "audit.json", "summary.json", "pictures.parquet"
 
@@ -54,10 +52,7 @@ def prepare(
 
 def begin(job: AuditJob) -> None:
     """Writes which pictures are compared, so that a restart knows the place as its own."""
-    sets = {"real": job.real.table, "synthetic": job.synthetic.table}
-    columns = ["image_id", "finding", "split"]
-    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in sets.items()]
-    job.begin(pa.concat_tables(tables))
+    job.begin(list_compared(job.real, job.synthetic))
 
 
 def complete(
@@ -97,7 +92,7 @@ def why_unflagged(real: CatalogSet, config: AuditConfig) -> str:
 def read_flagged(job: AuditJob) -> pa.Table:
     """Of a finished audit, the pictures that either detector flags as near-copies, and their scores; names no training
     picture."""
-    table = pq.read_table(io.BytesIO(job.store.get(PICTURES_KEY)))
+    table = read_parquet(job.store.get(PICTURES_KEY))
     flags = [table[name] for name in table.column_names if name.startswith("copied_")]
     scores = [name for name in table.column_names if name.startswith("score_")]
     return table.filter(functools.reduce(pc.or_, flags)).select(["image_id", "finding", *scores])

@@ -1,6 +1,5 @@
 """The one table that every set of images has, ingested or generated: one row an image; and the one way to read both."""
 
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,7 +18,7 @@ from cxr.data.images import decode_gray, fit_square
 from cxr.data.labels import LISTS, Vocabulary, exclusive_columns
 from cxr.data.lineage import merge_sources
 from cxr.errors import BadInput
-from cxr.store import Store, sha256
+from cxr.store import Store, read_parquet, sha256
 
 SHARD = ".parquet"  # how the key of a shard of many pictures ends
 OWN = ("image_id", "key", "text", "sha256")  # columns in which each picture has its own value
@@ -103,7 +102,7 @@ def read_set(store: Store) -> CatalogSet:
     if sha256(data) != wanted[CATALOG_KEY]:
         raise BadInput(f"{store.uri}: {CATALOG_KEY} is missing or damaged; jobs/verify.py tells more, restore it")
     try:
-        return CatalogSet(store, record, cast_catalog(pq.read_table(io.BytesIO(data))))
+        return CatalogSet(store, record, cast_catalog(read_parquet(data)))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise BadInput(
             f"{store.uri}: {CATALOG_KEY} is no catalog of ours ({type(error).__name__}); restore it"
@@ -116,6 +115,14 @@ def cast_catalog(table: pa.Table) -> pa.Table:
         for name, column in exclusive_columns(table["finding"]).items():
             table = table.append_column(name, column)
     return table.select(CATALOG.names).cast(CATALOG)
+
+
+def list_compared(real: CatalogSet, synthetic: CatalogSet) -> pa.Table:
+    """Which pictures of two sets are compared: the plan of what compares them."""
+    sets = {"real": real.table, "synthetic": synthetic.table}
+    columns = ["image_id", "finding", "split"]
+    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in sets.items()]
+    return pa.concat_tables(tables)
 
 
 def metadata_lines(parts: Iterable[pa.RecordBatch], further: Mapping[str, str]) -> Iterator[str]:

@@ -1,15 +1,11 @@
 """Replaces hashes that anybody can turn back into ids in an artifact of version 0.1, in place."""
 
-import io
-
-import pyarrow.parquet as pq
-
 from cxr.artifact import read_record, replace_record
 from cxr.artifact.keys import CATALOG_KEY, PLAN_KEY, RECORD_KEY
 from cxr.data.lineage import HASHED_IDS, LINEAGE, merge_lineages, read_lineage, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists, save_for_owner
 from cxr.errors import BadInput
-from cxr.store import Store, StoredObject, parquet
+from cxr.store import Store, StoredObject, parquet, read_parquet
 
 PATIENT_COLUMN = "patient"  # column of a fine-tuning's plan, of such names
 
@@ -43,7 +39,7 @@ def protect_artifact(store: Store) -> int:
 
 def remove_patient_column(store: Store) -> StoredObject:
     """Stores the plan without its column of patients."""
-    plan = pq.read_table(io.BytesIO(store.get(PLAN_KEY)))
+    plan = read_parquet(store.get(PLAN_KEY))
     if PATIENT_COLUMN not in plan.column_names:
         return store.read_back(PLAN_KEY)
     return store.put(PLAN_KEY, parquet(plan.drop_columns(PATIENT_COLUMN)))

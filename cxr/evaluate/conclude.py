@@ -1,13 +1,11 @@
 """What all units of an evaluation say together, once every one of them is stored."""
 
 import functools
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cxr.errors import BadInput
 from cxr.evaluate import measure, plots, results
@@ -21,7 +19,7 @@ from cxr.evaluate.label_classifier import Classifiers, measure_prompt_accuracy
 from cxr.evaluate.measure import Features
 from cxr.evaluate.sets import ImageSet, label_attributes, open_images, rows_of
 from cxr.evaluate.worker import INSPECTED, Unit, Units, damaged_features, features_in
-from cxr.store import Store, StoredObject, sha256
+from cxr.store import Store, StoredObject, read_parquet, sha256
 from cxr.tables import batched
 
 AT_ONCE = 8  # units that are read together
@@ -143,7 +141,7 @@ def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> 
 
     def read(unit: Unit) -> pa.Table:
         key = str(unit.inspected)
-        table = pq.read_table(io.BytesIO(store.get(key)))
+        table = read_parquet(store.get(key))
         if table.schema != INSPECTED:
             raise BadInput(f"{store.uri}: {key} is of another version of this software; remove it")
         return table

@@ -1,18 +1,16 @@
 """An evaluation as an artifact: what is compared, written first; metrics, page and pictures; the record last."""
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import EVALUATION
-from cxr.data.catalog import CatalogSet
+from cxr.data.catalog import CatalogSet, list_compared
 from cxr.evaluate.calibration import flag_copies
 from cxr.evaluate.config import EvaluateConfig, identity
 from cxr.evaluate.copies import Matches
@@ -20,7 +18,7 @@ from cxr.evaluate.page import page, summarise
 from cxr.evaluate.results import Quality
 from cxr.evaluate.sets import ImageSet, compared_with
 from cxr.report.words import FRECHET
-from cxr.store import Store, StoredObject, parquet
+from cxr.store import Store, StoredObject, parquet, read_parquet
 
 TABLES_KEY, COPIES_KEY = "quality.md", "copies.parquet"
 
@@ -60,10 +58,7 @@ def prepare(
 
 def begin(job: EvaluateJob) -> None:
     """Writes which pictures are compared, so that a restart knows the place as its own."""
-    sets = {"real": job.real.table, "synthetic": job.synthetic.table}
-    columns = ["image_id", "finding", "split"]
-    tables = [table.select(columns).add_column(0, "set", [[name] * len(table)]) for name, table in sets.items()]
-    job.begin(pa.concat_tables(tables))
+    job.begin(list_compared(job.real, job.synthetic))
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: di
 def read_flagged(job: EvaluateJob) -> pa.Table:
     """Of a finished evaluation, the pictures that it flags as near-copies and their scores; names no training
     picture."""
-    copies = pq.read_table(io.BytesIO(job.store.get(COPIES_KEY))).filter(pc.field("copied"))
+    copies = read_parquet(job.store.get(COPIES_KEY)).filter(pc.field("copied"))
     return copies.select(["image_id", "finding", "score"])
 
 

@@ -6,7 +6,6 @@ pictures lies below `commits/` until the record is written. What is stored is no
 """
 
 import functools
-import io
 import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from cxr.errors import BadInput
 from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import extractor_of
 from cxr.evaluate.label_classifier import Predict
-from cxr.store import Store, parquet, sha256
+from cxr.store import Store, parquet, read_parquet, sha256
 
 if TYPE_CHECKING:  # with pages and plots, which no worker draws
     from cxr.evaluate.finish import EvaluateJob
@@ -193,7 +192,7 @@ def features_file(digests: Sequence[str], values: np.ndarray) -> bytes:
 
 
 def features_in(data: bytes) -> tuple[list[str], np.ndarray]:
-    table = pq.read_table(io.BytesIO(data))
+    table = read_parquet(data)
     return table["sha256"].to_pylist(), np.stack(table["features"].combine_chunks().to_numpy(zero_copy_only=False))
 
 

@@ -1,7 +1,6 @@
 """What a worker does: it trains one run from where it stands to its end, and stores what that leaves."""
 
 import contextlib
-import io
 import json
 import shutil
 import tempfile
@@ -12,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from cxr.artifact.keys import PLAN_KEY, RECORD_KEY
@@ -30,7 +28,7 @@ from cxr.finetune.privacy import PatientDraws
 from cxr.finetune.runs import FINAL, SAMPLES, Result, result_key, rows_of_run
 from cxr.finetune.validation import Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
-from cxr.store import Store, StoredObject, open_store, put_file, put_folder
+from cxr.store import Store, StoredObject, open_store, put_file, put_folder, read_parquet
 from cxr.store.file_cache import cache_folder
 from cxr.weights import resolve
 
@@ -62,7 +60,7 @@ class FinetuneWorker:
 
     def train_to_the_end(self, tell: Tell) -> None:
         torch.set_num_threads(self.threads)
-        plan = pq.read_table(io.BytesIO(self.store.get(PLAN_KEY)))
+        plan = read_parquet(self.store.get(PLAN_KEY))
         trained, validated = rows_of_run(plan, self.run, self.config.folds)
         ranks, model = Ranks.here(), self.load_model()
         sample = sampling(model, self.config)

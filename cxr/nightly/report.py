@@ -1,10 +1,8 @@
 """What is left of a night: an artifact that says what was made, how good it is, and whether readers should take it."""
 
-import io
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cxr.artifact import Artifact, Made, Record, read_record
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
@@ -18,7 +16,7 @@ from cxr.nightly.pointer import Pointer
 from cxr.report.limits import unaudited
 from cxr.report.pages import Table, render
 from cxr.report.words import number
-from cxr.store import Store
+from cxr.store import Store, read_parquet
 
 REPORT_KEY = "report.json"
 
@@ -73,7 +71,7 @@ def night_report(root: Store, config: NightlyConfig, date: str, data: str, model
 def read_pinned_inputs(root: Store, date: str) -> dict[str, str] | None:
     """The digests of a night's data and model, if it was begun."""
     try:
-        return pq.read_table(io.BytesIO(report_store(root, date).get(PLAN_KEY))).to_pylist()[0]
+        return read_parquet(report_store(root, date).get(PLAN_KEY)).to_pylist()[0]
     except KeyError:
         return None
 

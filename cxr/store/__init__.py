@@ -9,5 +9,5 @@ files.py     local files as objects
 """
 
 from cxr.store.base import ListedObject, Store, StoredObject, check_key, digest_lines, digest_of, sha256
-from cxr.store.files import get_pieces, json_lines, parquet, put_file, put_folder, put_pieces
+from cxr.store.files import get_pieces, json_lines, parquet, put_file, put_folder, put_pieces, read_parquet
 from cxr.store.location import open_store

@@ -33,6 +33,13 @@ def parquet(table: "pa.Table") -> bytes:
     return sink.getvalue()
 
 
+def read_parquet(data: bytes) -> "pa.Table":
+    """The table of what `parquet` gives. Raises `OSError` or `pa.ArrowException` where it is none."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(io.BytesIO(data))
+
+
 def json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
     """A JSON object a line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
