@@ -149,9 +149,9 @@ def run_link_test(
         if found is None:
             return 0, None
         linked = keep_linked(found, vectors)
-        count = len(linked.patients)
-        compared = compare_nearest(linked, sides, config.permutations, config.max_p, rng, advance) if count else None
-        return count, compared
+        if not len(linked.patients) or vectors.linked < config.min_linked:  # a p of too weak an embedder says nothing
+            return len(linked.patients), None
+        return len(linked.patients), compare_nearest(linked, sides, config.permutations, config.max_p, rng, advance)
 
     (linked, found), (_, placebo) = test("train"), test("validation")
     return judge_links(by, vectors, linked, len(synthetic), found, placebo, config)

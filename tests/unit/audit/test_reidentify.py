@@ -33,8 +33,8 @@ def made_up(scatter: float) -> tuple[np.ndarray, np.ndarray, RealPictures]:
     return own, visits(own[owners], scatter, rng), real
 
 
-def link(synthetic: np.ndarray, features: np.ndarray, real: RealPictures) -> AttackResult:
-    return run_link_test("features", synthetic, features, real, CONFIG, lambda count: None)
+def link(synthetic: np.ndarray, features: np.ndarray, real: RealPictures, advance=lambda count: None) -> AttackResult:
+    return run_link_test("features", synthetic, features, real, CONFIG, advance)
 
 
 def test_other_visits_of_training_patients_are_linked_and_strangers_are_not():
@@ -51,9 +51,10 @@ def test_other_visits_of_training_patients_are_linked_and_strangers_are_not():
 
 def test_an_embedder_that_cannot_tell_patients_apart_is_no_test():
     own, features, real = made_up(scatter=3.0)
-    found = link(visits(own[:40], 3.0, np.random.default_rng(1)), features, real)
+    permuted: list[int] = []
+    found = link(visits(own[:40], 3.0, np.random.default_rng(1)), features, real, permuted.append)
     assert found.decision.startswith("not tested, because the embedder links only ")
-    assert found.metrics["recall"] < 0.3
+    assert found.metrics["recall"] < 0.3 and found.metrics["p"] is None and not permuted
 
 
 def test_patients_with_one_picture_teach_nothing():
