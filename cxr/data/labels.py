@@ -101,6 +101,11 @@ class Labels:
         return folder
 
 
+def shown_findings(row: Mapping[str, Any]) -> list[str]:
+    """Of a row of a catalog those that are present; where none is, what the folder's name says of that."""
+    return row["present"] or [row["finding"]]
+
+
 def content_of(row: Mapping[str, Any], findings: Sequence[str]) -> Content:
     """What a row of a catalog or of a plan says of its picture, for words.
 

@@ -13,6 +13,7 @@ from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import LabelMetrics
 from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, image_key, metadata_lines, read_files
+from cxr.data.labels import shown_findings
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
 from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, record_accuracies
 from cxr.errors import BadInput
@@ -124,6 +125,12 @@ def put_pictures(source: Store, rows: pa.Table, store: Store, advance: Callable[
         return sum(threads.map(copy, group_by_key(rows)))
 
 
+def count_findings(catalog: pa.Table) -> list[tuple[str, int]]:
+    """How many pictures show each finding, by name; a picture of several counts for each of them."""
+    rows = catalog.select(["present", "finding"]).to_pylist()
+    return sorted(Counter(name for row in rows for name in shown_findings(row)).items())
+
+
 def card(quarantine: QuarantineJob, catalog: pa.Table, flagged: int) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     search = quarantine.search
@@ -132,6 +139,6 @@ def card(quarantine: QuarantineJob, catalog: pa.Table, flagged: int) -> str:
         synthetic=quarantine.recipe["set"], real=quarantine.recipe["real"], limits=OF_SEARCH[search.kind],
         unaudited=unaudited("this set"), generator=quarantine.generator,
         about=phantom_notice(quarantine.synthetic.sources),
-        counts=sorted(Counter(catalog["finding"].to_pylist()).items()),
+        counts=count_findings(catalog), exclusive=quarantine.synthetic.vocabulary.exclusive,
         sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
     )  # fmt: skip

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cxr.data.labels import Vocabulary, content_of
+from cxr.data.labels import Vocabulary, content_of, shown_findings
 from cxr.errors import BadInput, nearest
 from cxr.finetune.config import FinetuneConfig
 from cxr.prompts.lists import UNLABELLED
@@ -28,11 +28,6 @@ def select_findings(rows: Sequence[Row], finding: str) -> list[Row]:
         if name not in known:
             raise BadInput(f"--finding {name[:60]!r}: no picture of the set shows it; {nearest(name, known)}")
     return [row for row in rows if not {*shown_findings(row)}.isdisjoint(wanted)]
-
-
-def shown_findings(row: Row) -> list[str]:
-    """Those that are present; where none is, what the folder's name says of that."""
-    return row["present"] or [row["finding"]]
 
 
 def write_captions(

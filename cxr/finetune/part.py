@@ -8,10 +8,11 @@ from typing import Any
 
 from cxr.data.canaries import LEFT_OUT, draw_canaries
 from cxr.data.canaries import OPTION as CANARIES_OPTION
+from cxr.data.labels import shown_findings
 from cxr.data.lineage_key import owner_key
 from cxr.data.subsets import entry_shares
 from cxr.errors import BadInput
-from cxr.finetune.captions import Row, shown_findings
+from cxr.finetune.captions import Row
 from cxr.finetune.config import FinetuneConfig
 
 CHOOSING = 1 / 8  # of the part, to choose by: what ingest's validation part is of training and validation

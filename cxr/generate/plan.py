@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from cxr.artifact import plan_marks
 from cxr.data.catalog import CATALOG
-from cxr.data.labels import LISTS, Labels, Vocabulary
+from cxr.data.labels import LISTS, Labels, Vocabulary, shown_findings
 from cxr.errors import BadInput
 from cxr.generate.config import GenerateConfig
 from cxr.prompts.findings import parse_findings
@@ -156,7 +156,7 @@ def complete_labels(draft: Path, path: Path, vocabulary: Vocabulary) -> dict[str
                     folder = {"finding": labels.folder(vocabulary.findings)}
                     known[key] = folder | labels.as_columns(vocabulary.findings)
                 cells.append(known[key])
-                counts.update(cells[-1]["present"] or [cells[-1]["finding"]])
+                counts.update(shown_findings(cells[-1]))
             for name in ("finding", *LISTS):
                 field = SCHEMA.field(name)
                 column = pa.array([cell[name] for cell in cells], field.type)

@@ -1,21 +1,22 @@
 """The end of a study: plots, tables and page, and the record last."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import Made, Record, library_versions
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
-from cxr.artifact.kinds import GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
+from cxr.artifact.kinds import AUDIT, EVALUATION, GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import AuditMetrics, StudyMetrics
 from cxr.artifact.quality import read_quality
 from cxr.data.catalog import CatalogSet, read_files
+from cxr.data.labels import shown_findings
 from cxr.data.lineage import has_phantoms
 from cxr.report.contact_sheet import COLUMNS, contact_sheet
 from cxr.report.limits import unaudited
-from cxr.store import StoredObject
+from cxr.store import Store, StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
 from cxr.study.generators import generator_saw_more
@@ -26,7 +27,7 @@ from cxr.study.pages import plots
 from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import SYNTHETIC, Sets, read_test_set
+from cxr.study.sets import SYNTHETIC, read_test_set
 from cxr.study.summary import summarise
 
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
@@ -45,7 +46,7 @@ def write_report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
     """
     study = describe_study(job, read_trials(job))
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
-    records |= {name: json.loads(record.model_dump_json()) for name, record in list_sources(job).items()}
+    records |= {name: json.loads(record.model_dump_json()) for name, (_, record) in list_sources(job).items()}
     quality = read_quality(job.evaluation[0]) if job.evaluation else None
     pictures = plots.draw(study) | {GRID: draw_grid(job)}
     written = {**tables.files(study), RESULTS_KEY: study_json(study), **pictures}
@@ -58,6 +59,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     config, sets, test = job.config, job.sets, read_test_set(job.sets)
     failed = sorted(set(job.draws) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
+    audits = read_audits(job)
     found = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
     return Study(
         answer=found.headline,
@@ -72,16 +74,16 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         **{part: sets.counts(part) for part in ("train", "validation", "test")},
         test_patients=len(set(test.patients)),
         settings=describe_settings(job),
-        sources=[describe_source(name, record, job) for name, record in list_sources(job).items()],
+        sources=[describe_source(name, *found, job) for name, found in list_sources(job).items()],
         allowed=job.allowed,
         notes=[
             *describe_labels(job),
-            *describe_audits(job),
+            *describe_audits(audits),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
             *describe_generators(sets.sides),
         ],
-        origins=origins(sets.real, sets.sides) | audit_verdicts(job),
+        origins=origins(sets.real, sets.sides) | audit_verdicts(audits),
     )
 
 
@@ -92,20 +94,24 @@ def describe_labels(job: StudyJob) -> list[str]:
     ]
 
 
-def audit_verdicts(job: StudyJob) -> dict[str, str]:
+def read_audits(job: StudyJob) -> dict[str, AuditMetrics | None]:
+    """What attacks on each synthetic set got, by its name; None: it has no audit."""
+    found = {SYNTHETIC: AuditMetrics.read(job.audit[1])} if job.audit else {}
+    return {name: found.get(name) for name in job.sets.sides}
+
+
+def audit_verdicts(audits: Mapping[str, AuditMetrics | None]) -> dict[str, str]:
     """Of each synthetic set, by what the page calls it."""
-    audited = {SYNTHETIC: AuditMetrics.read(job.audit[1]).verdict} if job.audit else {}
-    return {f"audit of {name} pictures": audited.get(name, "unaudited") for name in job.sets.sides}
+    return {f"audit of {name} pictures": found.verdict if found else "unaudited" for name, found in audits.items()}
 
 
-def describe_audits(job: StudyJob) -> list[str]:
-    """What attacks on each synthetic set got; a set without an audit is called unaudited."""
-    audited = job.audit and AuditMetrics.read(job.audit[1])
+def describe_audits(audits: Mapping[str, AuditMetrics | None]) -> list[str]:
+    """In words; a set without an audit is called unaudited."""
     return [
-        f"Audit of the set '{name}': {audited.verdict}. {' '.join(audited.summary)}"
-        if audited and name == SYNTHETIC
+        f"Audit of the set '{name}': {found.verdict}. {' '.join(found.summary)}"
+        if found
         else unaudited(f"the set '{name}'")
-        for name in job.sets.sides
+        for name, found in audits.items()
     ]
 
 
@@ -118,24 +124,19 @@ def describe_generators(sides: Iterable[str]) -> list[str]:
     ]
 
 
-def list_sources(job: StudyJob) -> dict[str, Record]:
-    """Every artifact that the study read."""
-    read = {name: found.record for name, found in name_image_sets(job.sets).items()}
+def list_sources(job: StudyJob) -> dict[str, tuple[Store, Record]]:
+    """Every artifact that the study read, and where it lies."""
+    sets = {"real": job.sets.real, **job.sets.sides}
     measured = {"evaluation": job.evaluation, "audit": job.audit}
-    return read | {name: found[1] for name, found in measured.items() if found}
+    return {name: (found.store, found.record) for name, found in sets.items()} | {
+        name: found for name, found in measured.items() if found
+    }
 
 
-def name_image_sets(sets: Sets) -> dict[str, CatalogSet]:
-    return {"real": sets.real, **sets.sides}
-
-
-def describe_source(name: str, record: Record, job: StudyJob) -> Source:
-    sets = name_image_sets(job.sets)
-    stores = {key: found.store for key, found in sets.items()}
-    stores |= {name: found[0] for name, found in (("evaluation", job.evaluation), ("audit", job.audit)) if found}
+def describe_source(name: str, store: Store, record: Record, job: StudyJob) -> Source:
     arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
-    pictures = record.made.count if name in sets else 0
-    return Source(name, stores[name].uri, record.kind, record.recipe_digest, pictures, arms)
+    pictures = record.made.count if record.kind not in (EVALUATION, AUDIT) else 0
+    return Source(name, store.uri, record.kind, record.recipe_digest, pictures, arms)
 
 
 def describe_settings(job: StudyJob) -> dict[str, str]:
@@ -206,7 +207,7 @@ def draw_grid(job: StudyJob) -> bytes:
 def read_first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
     """Files of the first pictures of a finding, by id, of the train part where there is one."""
     rows = [
-        row for row in side.table.to_pylist() if row["finding"] == finding and row["split"] in (None, "train")
+        row for row in side.table.to_pylist() if finding in shown_findings(row) and row["split"] in (None, "train")
     ]  # fmt: skip
     chosen = sorted(rows, key=lambda row: row["image_id"])[:COLUMNS]
     tables_of = (pa.Table.from_pylist([row], schema=side.table.schema) for row in chosen)
@@ -217,12 +218,11 @@ def complete(job: StudyJob, study: Study, written: list[StoredObject], timings: 
     """The record, when every trial has ended and the report is written."""
     keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.draws)]
     objects = [*map(job.store.read_back, keys), *written]
-    read = list_sources(job)
     base = next(arm for arm in study.arms if arm.arm == BASELINE)
     return job.new_record(
         Made.of(objects),
         objects,
-        inputs={name: record.recipe_digest for name, record in read.items()},
+        inputs={name: record.recipe_digest for name, (_, record) in list_sources(job).items()},
         seeds={str(number): seed for number, seed in enumerate(job.config.seeds)},
         device=base.device,
         timings=timings,

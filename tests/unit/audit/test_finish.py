@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr.data.catalog import read_set
+from cxr.data.labels import Labels
 from cxr.store import open_store
+from tests.stored import label_columns
 
 FLAGS = {"copied_details": [True, False, None, False], "copied_key_points": [False, True, None, False]}
 
@@ -49,7 +51,20 @@ def test_pictures_that_either_detector_flags_are_taken_out_and_no_training_pictu
     assert [sorted(row) for row in taken] == [["finding", "image_id", "score_details", "score_key_points"]] * 2
     card = place.get("README.md").decode()
     assert f"Flagged by the audit {audited.digest[:12]}" in card and "by key points" in card
+    assert "| a | 1 |" in card and "may show several" not in card
     assert "It was not checked." in card and "Unaudited: nothing here" in card and "real-000" not in card
+
+
+def test_a_picture_of_two_findings_counts_for_both_on_the_card(audited, stored_set, tmp_path: Path):
+    from cxr.evaluate.quarantine import prepare, write_set
+
+    labels = [Labels(("edema", "mass"), ()), Labels(("mass",), ("edema",)), Labels((), None)]
+    pixels = np.random.default_rng(1).integers(0, 255, (3, 16, 16), dtype=np.uint8)
+    several = stored_set("several", pixels, **label_columns(labels, ("edema", "mass")))
+    place, none = open_store(str(tmp_path / "clean")), pa.table({"image_id": pa.array([], pa.string())})
+    write_set(prepare(place, audited, audited.real, several, "it was not checked", ""), none, [])
+    card = place.get("README.md").decode()
+    assert "| No_Finding | 1 |\n| edema | 1 |\n| mass | 2 |\n" in card and "a picture may show several." in card
 
 
 def test_why_no_picture_can_be_flagged(stored_set):

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet
+from cxr.data.labels import Labels
 from cxr.data.lineage import PHANTOM
 from cxr.store import open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
@@ -17,9 +18,12 @@ from cxr.study.finish import (
     describe_settings,
     describe_source,
     list_sources,
+    read_audits,
+    read_first_pictures,
 )
 from cxr.study.job import StudyJob, prepare
 from cxr.study.origins import origins, studies_phantoms
+from tests.stored import label_columns
 from tests.unit.study.conftest import audit_of, evaluation_of, of_record
 
 ALONE = StudyConfig(arms=(Arm(name=BASELINE),))
@@ -45,7 +49,7 @@ def test_sets_have_pictures_and_an_evaluation_has_none(
 ) -> None:
     evaluation = open_store(str(tmp_path)), evaluation_of(real_set, synthetic_set)
     ours = job(tmp_path, real_set, synthetic_set, evaluation)
-    told = [describe_source(name, record, ours) for name, record in list_sources(ours).items()]
+    told = [describe_source(name, *found, ours) for name, found in list_sources(ours).items()]
     assert [(one.name, one.pictures) for one in told] == [("real", 60), ("synthetic", 48), ("evaluation", 0)]
 
 
@@ -58,7 +62,8 @@ def test_each_synthetic_set_is_a_source_of_its_arms_and_one_run_of_a_generator(
     place = open_store(str(tmp_path))
     ours = prepare(place, config, real_set, synthetic_set, None, None, {"limited_10": own})
     told = {
-        one.name: (one.uri, one.arms) for one in (describe_source(*each, ours) for each in list_sources(ours).items())
+        one.name: (one.uri, one.arms)
+        for one in (describe_source(name, *found, ours) for name, found in list_sources(ours).items())
     }
     assert told["synthetic"] == (synthetic_set.store.uri, ["limited_25"]) and told["real"][1] == []
     assert told["synthetic of limited_10"] == (own.store.uri, ["limited_10"])
@@ -72,17 +77,28 @@ def test_a_set_is_called_unaudited_unless_its_audit_is_given(
 ) -> None:
     store, evaluation = open_store(str(tmp_path)), evaluation_of(real_set, synthetic_set)
     plain = job(tmp_path, real_set, synthetic_set, (store, evaluation))
-    assert audit_verdicts(plain) == {"audit of synthetic pictures": "unaudited"}
-    assert describe_audits(plain)[0].startswith(
+    assert audit_verdicts(read_audits(plain)) == {"audit of synthetic pictures": "unaudited"}
+    assert describe_audits(read_audits(plain))[0].startswith(
         "Unaudited: nothing here tests by attack what the set 'synthetic' gives"
     )
     audit = store, audit_of(real_set, synthetic_set)
     audited = job(tmp_path, real_set, synthetic_set, (store, evaluation), audit)
-    assert audit_verdicts(audited) == {"audit of synthetic pictures": "leak found"}
-    assert describe_audits(audited) == ["Audit of the set 'synthetic': leak found. Inference: leak found by: one."]
+    found = read_audits(audited)
+    assert audit_verdicts(found) == {"audit of synthetic pictures": "leak found"}
+    assert describe_audits(found) == ["Audit of the set 'synthetic': leak found. Inference: leak found by: one."]
     assert list(list_sources(audited))[-1] == "audit"
-    assert describe_source("audit", audit[1], audited).pictures == 0
+    assert describe_source("audit", *audit, audited).pictures == 0
     assert "audit" not in plain.recipe and audited.recipe == plain.recipe | {"audit": audit[1].recipe_digest}
+
+
+def test_a_picture_of_two_findings_stands_in_the_rows_of_both(stored_set) -> None:
+    """As the page shows training pictures; of a picture without any, in that of no finding."""
+    labels = [Labels(("edema", "mass"), ()), Labels(("mass",), ("edema",)), Labels((), None)]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    found = stored_set("several", pixels, split=["train"] * 3, **label_columns(labels, ("edema", "mass")))
+    both, mass, none = (found.store.get(key) for key in found.table["key"].to_pylist())
+    assert read_first_pictures(found, "edema") == [both] and read_first_pictures(found, "mass") == [both, mass]
+    assert read_first_pictures(found, "No_Finding") == [none]
 
 
 def of_sources(found: CatalogSet, *sources: str) -> CatalogSet:
