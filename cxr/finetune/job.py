@@ -12,6 +12,7 @@ from cxr.artifact import Artifact
 from cxr.artifact.keys import CHECKPOINTS
 from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.data.catalog import CatalogSet, list_rows
+from cxr.data.labels import shown_findings
 from cxr.data.lineage import Lineage, hashed_id, merge_lineages, pseudonymise, warn_of_hashed_ids
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import attach_lists_beside, find_shown, read_lists
@@ -23,6 +24,7 @@ from cxr.finetune.config import FEWEST_FOR_KID, FinetuneConfig, check_batch, ide
 from cxr.finetune.part import Names, leave_out_canaries, patients_digest, select_patients
 from cxr.finetune.privacy import OPTION, PatientDraws, Privacy, check_private, plan_privacy, warn_of_noise
 from cxr.finetune.runs import FINAL, PLAN, RESULTS, read_result, rows_of_run
+from cxr.prompts.lists import UNLABELLED
 from cxr.store import Store, open_store
 from cxr.weights import Weights, resolve
 
@@ -64,6 +66,7 @@ def prepare(
     plan = make_plan(rows, captions, data.store.uri, config.folds)
     model = resolve(config.model)
     check_networks(model)
+    warn_of_other_findings(model, trained, note)
     family = family_of(model.path)
     family.check_size(model.path, config.size)
     if longer := family.count_too_long(model.path, plan["caption"].to_pylist()):
@@ -85,6 +88,22 @@ def prepare(
     collect_lineage(job)  # now, because a key that cannot be had would be missed when all is trained
     warn_of_hashed_ids(model.place, model.lineage)
     return job
+
+
+def warn_of_other_findings(model: Weights, trained: Sequence[Row], note: Callable[[str], None]) -> None:
+    """Notes in which findings the base's training and this one differ; nothing where no record tells of the base's.
+
+    Args:
+        trained: rows of the catalog.
+    """
+    if model.trained is None:
+        return
+    known, shown = {*model.trained.prompts}, {name for row in trained for name in shown_findings(row)} - {UNLABELLED}
+    new, left = (", ".join(sorted(names)) for names in (shown - known, known - shown))
+    parts = [f"{new} of this set it has to learn here"] if new else []
+    parts += [f"{left} it is not shown again, and may forget"] if left else []
+    if parts:
+        note(f"{model.spec} was trained on {', '.join(sorted(known))}: {'; '.join(parts)}")
 
 
 def refuse_known_patients(job: FinetuneJob) -> None:

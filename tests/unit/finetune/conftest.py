@@ -89,11 +89,13 @@ def make_set(folder: Path, **columns: object) -> Store:
 @pytest.fixture
 def prepared(random_model: Path, tmp_path: Path):
     """`prepared(columns, **fields)`: the job on a set with these columns changed, and a recipe with these fields, of
-    these patients alone where there are `names`."""
+    these patients alone where there are `names`; `note` hears what the user should know."""
 
-    def prepare(columns: dict | None = None, names: frozenset[str] | None = None, **fields: object) -> job.FinetuneJob:
+    def prepare(
+        columns: dict | None = None, names: frozenset[str] | None = None, note=lambda line: None, **fields: object
+    ) -> job.FinetuneJob:
         config = FinetuneConfig(model=str(random_model), **{**QUICK, **fields})
         data = make_set(tmp_path / "data", **(columns or {}))
-        return job.prepare(open_store(str(tmp_path / "out")), read_set(data), config, lambda line: None, names)
+        return job.prepare(open_store(str(tmp_path / "out")), read_set(data), config, note, names)
 
     return prepare

@@ -11,6 +11,8 @@ from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
 from cxr.finetune import job, runs, worker
 from cxr.finetune.loop import Trainer
+from cxr.prompts.trained_prompts import TrainedPrompts
+from cxr.weights import resolve
 from tests.find_patients import find_patient_ids
 
 
@@ -64,6 +66,30 @@ def test_what_cannot_be_used_is_told_before_anything_is_written(
     with pytest.raises(BadInput, match=told):
         prepared(columns, **fields)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        (["normal", "pneumonia"], None),
+        (["normal"], "was trained on normal: pneumonia of this set it has to learn here"),
+        (["mass", "normal", "pneumonia"], "mass, normal, pneumonia: mass it is not shown again, and may forget"),
+        (
+            ["effusion", "mass"],
+            "trained on effusion, mass: normal, pneumonia of this set it has to learn here; effusion, mass it is not "
+            "shown again, and may forget",
+        ),
+        (None, None),
+    ],
+)
+def test_a_base_that_was_trained_on_other_findings_is_said(
+    prepared, monkeypatch, known: list[str] | None, told: str | None
+) -> None:
+    trained = None if known is None else TrainedPrompts(dict.fromkeys(known, "chest X-ray"))
+    monkeypatch.setattr(job, "resolve", lambda spec: replace(resolve(spec), trained=trained))
+    notes: list[str] = []
+    prepared(note=notes.append)
+    assert len(notes) == (told is not None) and (told is None or notes[0].endswith(told))
 
 
 @pytest.mark.parametrize("what", ["a step", "a sample"])
