@@ -16,7 +16,7 @@ from cxr.artifact.keys import CATALOG_KEY, IMAGES, RECORD_KEY
 from cxr.artifact.metrics import LabelMetrics, SourceMetrics
 from cxr.data.images import decode_gray, fit_square
 from cxr.data.labels import LISTS, Vocabulary, exclusive_columns
-from cxr.data.lineage import merge_sources
+from cxr.data.lineage import merge_sources, name_sources
 from cxr.errors import BadInput
 from cxr.store import Store, read_parquet, sha256
 
@@ -77,7 +77,8 @@ class CatalogSet:
     @property
     def sources(self) -> list[str]:
         """Where its pictures came from, or those of the models behind them: as `lineage.merge_sources`."""
-        return SourceMetrics.read(self.record).sources or merge_sources(self.table["source"].to_pylist())
+        told = SourceMetrics.read(self.record).sources
+        return merge_sources(told) if told else name_sources(self.table["source"].to_pylist())
 
 
 def read_set(store: Store) -> CatalogSet:

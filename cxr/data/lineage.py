@@ -5,6 +5,7 @@ are keyed digests themselves (`lineage_key`). The list stays with the model and 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,10 @@ HASHED_IDS = "patients_seen"  # the same of version 0.1: a list of `hashed_id`
 SET_SOURCES = "sources"  # key in a record's metrics: see `merge_sources`
 PHANTOM = "phantom (computer-drawn, of no patient)"  # the source of phantoms in a catalog
 UNKNOWN_SOURCE = "unknown"  # a source that no record names
+UNNAMED = "sources of few pictures each, which are not named here"
+TOLD = {PHANTOM, UNKNOWN_SOURCE}  # always
+LEAST_SHARED = 10  # pictures of a source, so that it names none of them
+MOST_NAMED = 20
 PHANTOM_NOTICE = "Of phantoms, or of what a model has learned from them: no number here says anything about patients."
 
 
@@ -93,9 +98,19 @@ def warn_of_hashed_ids(uri: str, lineage: Lineage) -> None:
              f"python jobs/protect.py {uri}")  # fmt: skip
 
 
-def merge_sources(*parts: Iterable[str | None]) -> list[str]:
-    """The sources of the pictures that all parts were made of or learned from, through however many models."""
-    return sorted({source or UNKNOWN_SOURCE for part in parts for source in part})
+def name_sources(pictures: Iterable[str | None]) -> list[str]:
+    """The sources of a set, from that of each picture. A table's own can be a file of its patient, so that those which
+    few pictures of several share are not named: what is made of the set tells its sources to everybody."""
+    counts = Counter(source or UNKNOWN_SOURCE for source in pictures)
+    shared = {source for source, count in counts.items() if count >= LEAST_SHARED or source in TOLD or len(counts) == 1}
+    return merge_sources(shared, [UNNAMED] * (len(shared) < len(counts)))
+
+
+def merge_sources(*parts: Iterable[str]) -> list[str]:
+    """The sources of the pictures that all parts were made of or learned from, through however many models. So many
+    that they can only be those of single pictures, as artifacts of version 0.1 have them, are not named."""
+    found = {source for part in parts for source in part}
+    return sorted(found if len(found) <= MOST_NAMED else (found & TOLD) | {UNNAMED})
 
 
 def has_phantoms(sources: Iterable[str]) -> bool:

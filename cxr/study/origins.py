@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.lineage import SET_SOURCES, has_phantoms, merge_sources
+from cxr.data.lineage import SET_SOURCES, has_phantoms, name_sources
 
 TEST, TRAIN = "test", "train"
 
@@ -40,7 +40,7 @@ def part_sources(real: CatalogSet, part: str) -> list[str]:
         return real.sources
     split = real.table["split"]
     table = real.table if split.null_count == len(split) else real.table.filter(pc.equal(split, pa.scalar(part)))
-    return merge_sources(table["source"].to_pylist())
+    return name_sources(table["source"].to_pylist())
 
 
 def made_by(side: CatalogSet) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.artifact import read_record
-from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, read_lineage
+from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, merge_sources, read_lineage
 from cxr.errors import BadInput
 from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
 from cxr.store import digest_of, open_store
@@ -174,5 +174,5 @@ def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: st
     record = read_record(open_store(str(folder)))
     metrics = record.metrics if record else {}
     trained = trained_prompts(metrics, spec) if record else None
-    sources = tuple(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE]))
+    sources = tuple(merge_sources(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE])))
     return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained)

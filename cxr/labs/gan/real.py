@@ -10,7 +10,7 @@ import numpy as np
 
 from cxr.data.catalog import CatalogSet, read_images
 from cxr.data.images import RejectedImage, fit_square, read_gray
-from cxr.data.lineage import Lineage, hashed_id, merge_sources, pseudonymise
+from cxr.data.lineage import Lineage, hashed_id, name_sources, pseudonymise
 from cxr.data.lineage_key import owner_key
 from cxr.data.sources import SourceRow
 from cxr.data.splits import PARTS, split_by_group
@@ -32,7 +32,7 @@ class Real:
     digest: str
     source: str  # in words
     licence: str
-    sources: list[str]  # as `lineage.merge_sources`
+    sources: list[str]  # as `lineage.name_sources`
     lineage: Lineage = None  # whom a set's GAN sees; not known of a source
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +103,7 @@ def build_real(pixels: np.ndarray, columns: Mapping[str, Sequence[Any]], digest:
     labels = np.searchsorted(classes, findings).astype(np.int64)
     splits = choose_splits(findings, columns["split"], columns["patient"], seed)
     source, licence = (", ".join(sorted({e or "unstated" for e in columns[name]})) for name in ("source", "licence"))
-    return Real(pixels, labels, splits, classes, digest, source, licence, merge_sources(columns["source"]))
+    return Real(pixels, labels, splits, classes, digest, source, licence, name_sources(columns["source"]))
 
 
 def choose_splits(

@@ -65,10 +65,7 @@ def test_what_is_no_finished_set_is_refused(stored_set, tmp_path):
 
 
 def test_a_set_came_from_where_its_record_says_or_else_its_catalog(stored_set):
-    assert stored_set("taken in", noise(3), source=[PHANTOM, "folder", "folder"]).sources == [
-        "folder",
-        PHANTOM,
-    ]
+    assert stored_set("taken in", noise(11), source=[PHANTOM, *["folder"] * 10]).sources == ["folder", PHANTOM]
     assert stored_set("made", noise(3), metrics={"sources": [PHANTOM]}, source=["GAN"] * 3).sources == [PHANTOM]
 
 

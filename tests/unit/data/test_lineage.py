@@ -9,12 +9,14 @@ from cxr.data.lineage import (
     PHANTOM,
     PHANTOM_NOTICE,
     UNKNOWN_SOURCE,
+    UNNAMED,
     TrainingPatients,
     describe_patients,
     has_phantoms,
     hashed_id,
     merge_lineages,
     merge_sources,
+    name_sources,
     pseudonymise,
     read_lineage,
     record_lineage,
@@ -79,8 +81,19 @@ def test_names_of_version_01_are_put_under_the_key_and_warned_of(capsys) -> None
 
 
 def test_sources_add_up_and_an_unknown_one_is_no_phantom() -> None:
-    assert merge_sources([PHANTOM, "folder"], ("folder",), [None]) == sorted([PHANTOM, "folder", UNKNOWN_SOURCE])
+    assert merge_sources([PHANTOM, "folder"], ("folder",)) == ["folder", PHANTOM]
+    assert name_sources([PHANTOM, None, PHANTOM]) == sorted([PHANTOM, UNKNOWN_SOURCE])
     assert has_phantoms([PHANTOM, "folder"]) and not has_phantoms(["folder", UNKNOWN_SOURCE])
+
+
+def test_a_source_that_few_pictures_share_is_not_named_as_it_may_be_a_patients_file() -> None:
+    """A table of NIH's pictures had files as sources, and every card of a model of it told them all."""
+    files = [f"NIH/0000{patient}_000.png" for patient in range(30)]
+    assert name_sources(files) == [UNNAMED]
+    assert name_sources([*files[:3], *["Hospital A"] * 10]) == sorted(["Hospital A", UNNAMED])
+    assert name_sources(["Hospital A"] * 3) == ["Hospital A"]
+    assert merge_sources(files, [PHANTOM]) == sorted([PHANTOM, UNNAMED])  # as records of version 0.1 have them
+    assert merge_sources(merge_sources(files), ["Hospital B"]) == sorted(["Hospital B", UNNAMED])
 
 
 @pytest.mark.parametrize(
