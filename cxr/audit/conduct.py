@@ -51,7 +51,7 @@ from cxr.audit.judge import (
     untestable,
     untested_links,
 )
-from cxr.audit.judge_extraction import EXTRACTED, judge_extracted, judge_extraction, untested_extraction
+from cxr.audit.judge_extraction import judge_extracted, judge_extraction, untested_extracted, untested_extraction
 from cxr.audit.judge_model import (
     NO_CANARIES,
     judge_canaries,
@@ -309,10 +309,11 @@ def find_extracted(
     """
     kept, controls = np.flatnonzero(targets.kept), np.flatnonzero(~targets.kept)
     if len(controls) < (needed := controls_needed(config.false_alarms)):
-        return untested_extraction(
+        return untested_extracted(
+            by,
             f"{len(controls):,} patients whom the model never saw are too few to say which likeness "
-            f"{100 * config.false_alarms:g} % reach by chance; {needed:,} are needed", EXTRACTED.format(by)
-        )  # fmt: skip
+            f"{100 * config.false_alarms:g} % reach by chance; {needed:,} are needed",
+        )
     scores = search(samples).nearest(pixels, advance=lambda count: None).scores
     levels = set_levels(scores[controls], config.false_alarms, len(kept), config.max_p, correlations)
     planted, rows = {}, rng.permutation(kept)[: config.planted]

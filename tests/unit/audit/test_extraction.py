@@ -2,6 +2,7 @@
 
 import importlib
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -193,6 +194,33 @@ def test_a_picture_is_held_against_what_its_own_caption_gave():
     samples = np.concatenate([pixels[:1], pixels[1:2], others])
     found = match_own(pixels, ["a", "b", "c"], samples, ["a", "c", "b", "c"])
     assert found[0] == pytest.approx(1) and abs(found[1]) < 0.3 and abs(found[2]) < 0.3
+
+
+@pytest.mark.slow
+def test_the_job_asks_the_embedded_model_by_its_own_sampler_and_the_page_says_what_came(stored_set, tmp_path):
+    """A model that saw no canary: the base in the place of what was fine-tuned from it."""
+    from cxr.audit.finish import AuditJob
+    from cxr.audit.page import page
+    from cxr.audit.results import Audit
+    from cxr.store import open_store
+    from cxr.weights import resolve
+
+    count, tiny, job = 20 + TEST, resolve("tiny"), importlib.import_module("cxr.jobs.audit")
+    names, parts = [f"patient-{row}" for row in range(count)], ["train", "left out"] * 10 + ["test"] * TEST
+    columns = {"patient_id": names, "view": ["PA"] * count, "split": parts}
+    real = stored_set("real", draw_smooth(count, 2), **columns)
+    rows = real.table.append_column("caption", pa.array(["chest X-ray"] * count))
+    canaries = {name: part == "train" for name, part in zip(names[:20], parts, strict=False)}
+    model = AttackedModel(tiny, replace(tiny), SamplerConfig(size=SIDE, steps=1, guidance=1), rows, canaries, None)
+    config = CONFIG.model_copy(update={"canary_images": 1})
+    place = open_store(str(tmp_path / "audit"))
+    tests = job.attack_the_model(AuditJob(place, {}, config, real, real, None, model))
+    found = {test.name: test for test in tests}
+    nearer = found["extraction of canaries, by details"]
+    assert nearer.metrics["pictures"] == 20 and nearer.verdict == "no leak found at this power"
+    assert {"extracted copies of canaries, by details", "extracted copies of canaries, by key points"} < {*found}
+    shown = page(Audit("0" * 64, "1" * 64, 20, dict.fromkeys(("train", "validation", "test"), 20), tests, [], []))
+    assert "20 pictures of one caption, which all share" in shown.decode() and "singling out" in shown.decode()
 
 
 @pytest.mark.slow
