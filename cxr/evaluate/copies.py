@@ -2,7 +2,9 @@
 
 Amplitude spectra nominate: they do not move with the picture, and dividing by their length takes contrast out. What is
 correlated are details, a picture less a blurred one, which leaves out what all chests share; the best of a window of
-shifts, of three sizes and of both orientations counts.
+shifts, of three sizes and of both orientations counts. What noise takes from a query's spectrum and correlations is
+given back, as far as its level is known: of copies of X-rays with noise of 40 gray levels 100 % are found, without it
+50 %.
 
 Measured at 128 px on nih-cxr (773 pictures of 531 patients) and 900 phantoms, 100 copies of a kind, with 1 % false
 alarms. By spectrum the original is among the first ten for every copy shifted by up to 5 %, mirrored, JPEG-ed, 5 %
@@ -37,6 +39,8 @@ MIN_CONTRAST = 0.5  # gray levels, of details; every X-ray of nih-cxr has 4.6 at
 QUERIES = 256  # at once
 WINDOW = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
 PATCH, SHIFTS = SIDE - 2 * MARGIN, 2 * MARGIN + 1  # px of what is shifted, and how far it can be along each axis
+LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # spread 6 times that of white noise; 0 of lines
+CORRECTED = 0.9  # of the noise, so that noisy pictures of other patients are not lifted above the threshold
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class TrainingImageIndex:
         def prepare(row: int) -> None:
             self.details[row] = detail(pixels[row])
             one = self.details[row].astype(np.float32)
-            self.spreads[row], raw[row] = spreads(one), spectra(one)[0]
+            self.spreads[row], raw[row] = spreads(one), spectra(one, noise_level(pixels[row]))[0]
 
         with pool() as threads:
             list(threads.map(prepare, range(len(pixels))))
@@ -83,7 +87,7 @@ class TrainingImageIndex:
         with pool(threads) as at_work:
             for start in range(0, len(pixels), QUERIES):
                 part = slice(start, start + QUERIES)
-                queries = np.stack(list(at_work.map(lambda picture: spectra(detail(picture)), pixels[part])))
+                queries = np.stack(list(at_work.map(query_spectra, pixels[part])))
                 found += at_work.map(self.best, pixels[part], *self.nominate(queries, own[part]))
                 advance(len(pixels[part]))
         return Matches(*(np.array(column) for column in zip(*found, strict=True)))
@@ -105,7 +109,7 @@ class TrainingImageIndex:
     def best(self, picture: np.ndarray, rows: np.ndarray, mirrored: np.ndarray) -> tuple[float, int, bool]:
         """Score, row and orientation of the best of the nominated; rows of -1 are none."""
         mirrored, rows = mirrored[rows >= 0], rows[rows >= 0]
-        scores = self.correlations(zoomed(picture), rows, mirrored)
+        scores = np.minimum(self.correlations(zoomed(picture), rows, mirrored) / clearness(picture), 1)
         return max(zip(scores.tolist(), rows.tolist(), mirrored.tolist(), strict=True), default=(-1.0, 0, False))
 
     def relatives(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -153,10 +157,30 @@ def detail(picture: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(light, (0, 0), SMOOTH) - cv2.GaussianBlur(light, (0, 0), BLUR)
 
 
-def spectra(details: np.ndarray) -> np.ndarray:
+def noise_level(picture: np.ndarray) -> float:
+    """Gray levels of the white noise of uint8 [H, W], scaled to SIDE (Immerkaer 1996, CVIU 64, 300; by the median,
+    which edges hardly move)."""
+    light = fit_square(picture, SIDE, "keep").astype(np.float32)
+    return float(np.median(np.abs(cv2.filter2D(light, -1, LAPLACE)))) / (6 * 0.6745)
+
+
+def clearness(picture: np.ndarray) -> float:
+    """By what noise lowers each of a picture's correlations: the root of the share of the variance of its details that
+    is not noise (Spearman 1904, Am. J. Psychol. 15, 72)."""
+    variance = float(detail(picture)[MARGIN:-MARGIN, MARGIN:-MARGIN].var())
+    noise = noise_level(picture) ** 2 * float(np.sum(ONE_POINT**2))
+    return float(np.sqrt(1 - CORRECTED * min(noise / max(variance, MIN_CONTRAST**2), 1)))
+
+
+def query_spectra(picture: np.ndarray) -> np.ndarray:
+    return spectra(detail(picture), noise_level(picture))
+
+
+def spectra(details: np.ndarray, noise: float) -> np.ndarray:
     """float32 [2, 2 WAVES^2] of length 1, of a picture and of its mirror image: square roots of the amplitudes of the
-    lowest frequencies, of either slant. Mirroring swaps the slants."""
-    low = np.sqrt(np.abs(rfft2(details * WINDOW)))[:, : WAVES + 1]
+    lowest frequencies, less the noise's, of either slant. Mirroring swaps the slants."""
+    power = np.abs(rfft2(details * WINDOW)[:, : WAVES + 1]) ** 2
+    low = np.maximum(power - noise**2 * NOISE_POWER, 0) ** 0.25
     rising, falling = low[:WAVES], low[-np.arange(WAVES)]
     views = [(rising[:, :-1], falling[:, :0:-1]), (falling[:, :-1], rising[:, :0:-1])]
     return unit(np.stack([np.concatenate(slants, axis=1).ravel() for slants in views]))
@@ -210,3 +234,7 @@ def at_shifts(original: np.ndarray, patch: np.ndarray) -> np.ndarray:
     flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT
     product = cv2.mulSpectrums(original, patch, 0, conjB=True)
     return cv2.dft(product, flags=flags, nonzeroRows=SHIFTS)[:SHIFTS, :SHIFTS]
+
+
+ONE_POINT = detail(np.pad(np.full((1, 1), 255, np.uint8), SIDE // 2)[:SIDE, :SIDE]) / 255  # what details keep of it
+NOISE_POWER = np.sum(WINDOW**2) * np.abs(rfft2(ONE_POINT)[:, : WAVES + 1]) ** 2  # of white noise of one gray level

@@ -6,7 +6,6 @@ import pytest
 from cxr.audit.planted import COPIES
 
 BY_NEITHER = {
-    "noise 40",
     "middle 25 % pasted",
     "blended 0.5",
     "blurred 3 px",
@@ -62,6 +61,22 @@ def test_a_planted_copy_is_found_with_its_original(real, detectors, thresholds, 
 def test_other_patients_are_not_taken_for_copies(detectors, thresholds, phantoms):
     for detector, level in zip(detectors, thresholds, strict=True):
         assert (search(detector, phantoms[1]).scores > level).mean() <= 0.15  # of 24, by 20 test pictures' highest
+
+
+def test_over_draws_of_test_patients_the_share_of_others_above_is_as_asked(detectors, real, phantoms):
+    from cxr.audit.duplicates import set_levels
+
+    strangers = np.concatenate([real.pixels[real.rows("test")], phantoms[1]])
+    half, rng = len(strangers) // 2, np.random.default_rng(2)
+    for detector, correlations in zip(detectors, (True, False), strict=True):
+        scores, shares = search(detector, strangers).scores, []
+        for _ in range(200):
+            controls, others = np.split(rng.permutation(scores), [half])
+            levels = set_levels(controls, 0.1, len(others), 0.01, correlations)
+            shares.append((others > levels.threshold).mean())
+        asked, error = levels.rank / (half + 1), np.std(shares) / len(shares) ** 0.5
+        assert np.mean(shares) <= asked + 2.5 * error, (np.mean(shares), asked)
+        assert not correlations or np.mean(shares) >= asked - 2.5 * error  # of counts, equal ones are not above
 
 
 @pytest.mark.parametrize("kind", COPIES)
