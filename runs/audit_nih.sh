@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Does an audit see memorisation, on real X-rays? A model over-fitted on a few patients and the usual one, both of every
-# weight and as many steps; images of each; an audit of each, with canaries, whose results it prints.
+# weight and as many steps; images of each; an audit of each, with canaries, whose results it prints. Then the tests of the
+# images alone, on more of them; and LoRAs of the few patients, with and without differential privacy.
 #
 #   runs/audit_nih.sh                                  # X-rays of NIH ChestX-ray8 beside the project; skipped without them
 #   NIH=FOLDER STEPS=400 runs/audit_nih.sh             # manifest.csv and the files that it names, as jobs/ingest.py reads it
@@ -16,8 +17,11 @@ TUNE=${TUNE:---batch 16 --learning-rate 2e-4 --warmup 20 --train-text-encoder Fa
 PROMPT=${PROMPT:-"chest X-ray showing {finding}, {view} view"}
 CANARIES=${CANARIES:-60}
 PER_FINDING=${PER_FINDING:-48}
+MORE=${MORE-150 500}                                  # of each finding, for the tests that need no model
 MAKE=${MAKE---steps 20}                               # options of jobs/generate.py
 AUDIT=${AUDIT:-tiny}                                  # recipe and options of jobs/audit.py
+EPSILONS=${EPSILONS-1 8 50 none}
+PRIVATE_TUNE=${PRIVATE_TUNE:---batch 16 --max-train-steps 300 --validate-every 300}
 OUT=${OUT:-out/audit-nih}
 PYTHON=${PYTHON:-.venv/bin/python}
 
@@ -40,22 +44,50 @@ for finding in ("normal", "pneumonia"):
     print(*[patient for patient in shown if images[patient] == 1][:35], sep="\n")
 ' "$OUT/real/catalog.parquet" > "$OUT/overfitted/patients.txt"
 
-for name in overfitted usual; do
-    patients=()
-    if [ $name = overfitted ]; then patients=(--patients "$OUT/overfitted/patients.txt"); fi
-    # Validated once, at the end: the best checkpoint on other patients would be one before it has memorised.
-    $PYTHON jobs/finetune.py tiny --method dreambooth --max-train-steps $STEPS --validate-every $STEPS $TUNE \
-        --captions instance --instance-prompt "$PROMPT" --canaries $CANARIES "${patients[@]}" \
-        --data "$OUT/real" --out "$OUT/$name/model"
-    $PYTHON jobs/generate.py tiny --model "$OUT/$name/model" --findings normal,pneumonia --per-finding $PER_FINDING $MAKE \
-        --out "$OUT/$name/synthetic"
-    $PYTHON jobs/audit.py $AUDIT --real "$OUT/real" --synthetic "$OUT/$name/synthetic" --model "$OUT/$name/model" \
-        --out "$OUT/$name/audit"
+make_images() {                                       # model or LoRA, where it is, images of each finding, where they go
+    $PYTHON jobs/generate.py tiny "--$1" "$2" --findings normal,pneumonia --per-finding "$3" $MAKE --out "$4"
+}
+
+attack_model() {                                      # what it is, model or LoRA, and the folder that it is in
+    make_images "$1" "$2/model" "$PER_FINDING" "$2/synthetic"
+    $PYTHON jobs/audit.py $AUDIT --real "$OUT/real" --synthetic "$2/synthetic" --model "$2/model" --out "$2/audit"
+    print_results "$2/audit"
+}
+
+print_results() {                                     # of an audit
     $PYTHON -c '
 import json, sys
 for test in json.load(open(sys.argv[1]))["tests"]:
     if test["result"]:
         print("{name}: {verdict}; {result}".format(**test))
-' "$OUT/$name/audit/audit.json"
+' "$1/audit.json"
+}
+
+captions=(--captions instance --instance-prompt "$PROMPT" --canaries "$CANARIES" --data "$OUT/real")
+few=(--patients "$OUT/overfitted/patients.txt")
+for name in overfitted usual; do
+    patients=()
+    if [ $name = overfitted ]; then patients=("${few[@]}"); fi
+    # Validated once, at the end: the best checkpoint on other patients would be one before it has memorised.
+    $PYTHON jobs/finetune.py tiny --method dreambooth --max-train-steps $STEPS --validate-every $STEPS $TUNE \
+        "${captions[@]}" "${patients[@]}" --out "$OUT/$name/model"
+    attack_model model "$OUT/$name"
+done
+
+for count in $MORE; do
+    for name in overfitted usual; do
+        make_images model "$OUT/$name/model" "$count" "$OUT/$name/synthetic-$count"
+        $PYTHON jobs/audit.py $AUDIT --real "$OUT/real" --synthetic "$OUT/$name/synthetic-$count" \
+            --out "$OUT/$name/audit-$count"
+        print_results "$OUT/$name/audit-$count"
+    done
+done
+
+for epsilon in $EPSILONS; do
+    promise=(--epsilon "$epsilon")
+    if [ "$epsilon" = none ]; then promise=(); fi
+    $PYTHON jobs/finetune.py tiny $PRIVATE_TUNE "${promise[@]}" "${captions[@]}" "${few[@]}" \
+        --out "$OUT/epsilon-$epsilon/model"
+    attack_model lora "$OUT/epsilon-$epsilon"
 done
 echo "Open $OUT/overfitted/audit/index.html and $OUT/usual/audit/index.html."
