@@ -251,7 +251,7 @@ VINDR = replace(
 )
 RSNA = Layout(
     title="RSNA Pneumonia Detection Challenge 2018",
-    licence="rules of the RSNA challenge: non-commercial and academic research",
+    licence="RSNA terms of use: any purpose, with the attribution that they ask for",
     citation="Shih et al., Radiology: Artificial Intelligence 2019, doi:10.1148/ryai.2019180041",
     where="https://www.kaggle.com/c/rsna-pneumonia-detection-challenge",
     odd=(
