@@ -125,6 +125,7 @@ class ArmResult:
     subgroups: list[Subgroup]
     hours: float  # of all its trials, on `device`
     device: str
+    of_seeds: dict[int, dict[str, float]] = field(default_factory=dict)  # by METRICS, of each trial
 
     def difference_from(self, other: str | None, metric: str = MAIN) -> Difference | None:
         """This arm less another in a metric, where it was measured."""

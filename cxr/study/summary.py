@@ -48,12 +48,20 @@ def summarise(
     found = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]
-        metrics = {}
+        metrics, of_seeds = {}, {}
         if one := measurements.get(arm.name):
             metrics = {metric: spread_of([seed[metric] for seed in one.metrics]) for metric in METRICS}
+            of_seeds = {
+                seed: {metric: found.value for metric, found in trial.items()}
+                for seed, trial in zip(one.seeds, one.metrics, strict=True)
+            }
         shown = inspect_scores(by_arm[arm.name], test, classes) if metrics else NOTHING
         about = describe_arm(arm, by_arm[arm.name])
-        found.append(ArmResult(**about, failed=lost, metrics=metrics, differences=differences[arm.name], **shown))
+        found.append(
+            ArmResult(
+                **about, failed=lost, metrics=metrics, of_seeds=of_seeds, differences=differences[arm.name], **shown
+            )
+        )
     return found
 
 

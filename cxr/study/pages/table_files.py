@@ -29,6 +29,7 @@ def files(study: Study) -> dict[str, bytes]:
         "results.md": f"{markdown_table(*rows.results(study))}\n\n{marks}\n",
         "results.tex": latex(rows.results(study), marks),
         "results.csv": comma_separated(list(arm_records(study))),
+        "trials.csv": comma_separated(list(trial_records(study))),
         "classes.md": f"{markdown_table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
         "classes.tex": latex(classes(study), OF_CLASSES + phantom),
         "classes.csv": comma_separated(list(class_records(study))),
@@ -51,6 +52,19 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
         for role, other in (("baseline", study.baseline), ("control", arm.control)):
             record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
         yield record
+
+
+def trial_records(study: Study) -> Iterator[dict[str, object]]:
+    """A trial a row: what it was trained on, and its metrics on the test part."""
+    sets = {source.name: source for source in study.sources}
+    for arm in study.arms:
+        synthetic = next((one.digest for one in study.sources if arm.arm in one.arms), None)
+        for seed, metrics in arm.of_seeds.items():
+            yield {
+                "arm": arm.arm, "seed": seed, "real": arm.real, "synthetic": arm.synthetic, **metrics,
+                "classifier": study.settings.get("classifier"), "device": arm.device,
+                "real_set": sets["real"].digest if "real" in sets else None, "synthetic_set": synthetic,
+            }  # fmt: skip
 
 
 def class_records(study: Study) -> Iterator[dict[str, object]]:

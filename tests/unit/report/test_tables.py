@@ -6,7 +6,17 @@ from dataclasses import asdict, replace
 import pytest
 
 from cxr.study.pages.table_files import files, latex
-from cxr.study.results import METRICS, ArmResult, ClassMetrics, Difference, Spread, Study, ValidationPoint, study_json
+from cxr.study.results import (
+    METRICS,
+    ArmResult,
+    ClassMetrics,
+    Difference,
+    Source,
+    Spread,
+    Study,
+    ValidationPoint,
+    study_json,
+)
 
 SPREAD = Spread(0.9, 0.01, 0.88, 0.92)
 CLASSES = ["NORMAL", "PNEUMONIA_50%"]
@@ -43,6 +53,16 @@ def study() -> Study:
         answer="Yes.", phantom=False, classes=CLASSES, baseline="baseline", budget="steps", arms=arms, train=counts,
         validation=counts, test=counts, test_patients=150, settings={}, sources=[], allowed=[], notes=[],
     )  # fmt: skip
+
+
+def test_a_trial_is_a_row_with_what_it_was_trained_and_tested_on(study: Study) -> None:
+    sets = [Source("real", "a", "images", "d1", 9), Source("synthetic", "b", "images", "d2", 9, ["synth_100"])]
+    arms = [replace(arm, of_seeds=dict.fromkeys(arm.seeds, dict.fromkeys(METRICS, 0.9))) for arm in study.arms]
+    whole = replace(study, arms=arms, sources=sets, settings={"classifier": "cnn, from random weights"})
+    rows = list(csv.DictReader(io.StringIO(files(whole)["trials.csv"].decode())))
+    assert [(row["arm"], row["seed"]) for row in rows[:3]] == [("baseline", "42"), ("baseline", "123"), ("twice", "42")]
+    assert len(rows) == 6 and rows[0]["auroc"] == "0.9" and rows[0]["classifier"] == "cnn, from random weights"
+    assert [(row["real_set"], row["synthetic_set"]) for row in rows[3:5]] == [("d1", ""), ("d1", "d2")]
 
 
 def test_json_has_every_figure_unrounded(study: Study):

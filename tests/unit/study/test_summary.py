@@ -67,6 +67,7 @@ def test_figures_are_means_over_seeds(classes: int):
     one_hot = np.eye(classes)[test.labels]
     aurocs = [roc_auc_score(one_hot[:, 1], s[:, 1]) if classes == 2 else roc_auc_score(one_hot, s) for s in scores]
     assert arm.metrics["accuracy"].mean == pytest.approx(np.mean(accuracies))
+    assert [arm.of_seeds[seed]["auroc"] for seed in (42, 123, 456)] == pytest.approx(aurocs)
     assert arm.metrics["accuracy"].sd == pytest.approx(np.std(accuracies, ddof=1))
     assert arm.metrics["auroc"].mean == pytest.approx(np.mean(aurocs))
     assert all(one.low < one.mean < one.high for one in arm.metrics.values())
