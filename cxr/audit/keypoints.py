@@ -147,7 +147,10 @@ def fit(query: KeyPoints, original: KeyPoints, view: int, more_than: int = 0) ->
         return NOTHING
     alike = descriptors @ original.descriptors.T
     best = alike.argmax(axis=1)
-    second, first = np.partition(alike, -2, axis=1)[:, -2:].T
+    every = np.arange(len(best))
+    first = alike[every, best]
+    alike[every, best] = -1
+    second = alike.max(axis=1)
     clear = (1 - first) < RATIO**2 * (1 - second)  # of vectors of length 1, half the squared distances
     if clear.sum() <= max(more_than, 3):
         return NOTHING

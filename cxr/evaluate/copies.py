@@ -3,8 +3,8 @@
 Amplitude spectra nominate: they do not move with the picture, and dividing by their length takes contrast out. What is
 correlated are details, a picture less a blurred one, which leaves out what all chests share; the best of a window of
 shifts, of three sizes and of both orientations counts. What noise takes from a query's spectrum and correlations is
-given back, as far as its level is known: of copies of X-rays with noise of 40 gray levels 100 % are found, without it
-50 %.
+given back, as far as its level is known: of 100 copies of X-rays with noise of 40 gray levels 97 % are found (without
+it half of 30), and of 240 X-rays of other patients with such noise none.
 
 Measured at 128 px on nih-cxr (773 pictures of 531 patients) and 900 phantoms, 100 copies of a kind, with 1 % false
 alarms. By spectrum the original is among the first ten for every copy shifted by up to 5 %, mirrored, JPEG-ed, 5 %
