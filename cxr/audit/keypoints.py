@@ -79,7 +79,9 @@ class KeyPointIndex:
             every = np.concatenate([one.descriptors for one in self.points])
             examples = every[np.sort(rng.permutation(len(every))[:EXAMPLES])]
             self.axes = main_axes(examples)
-            self.words = examples @ self.axes
+            words = examples @ self.axes
+            # The nearest word has the largest of these products: the last column is half of its squared length.
+            self.words = np.hstack([words, -(words**2).sum(axis=1, keepdims=True) / 2])
             counts = vstack(list(threads.map(self.count_words, self.points)), format="csr")
         rarity = np.log((1 + len(pixels)) / (1 + np.bincount(counts.indices, minlength=len(self.words))))
         self.rarity = rarity.astype(np.float32)
@@ -92,7 +94,8 @@ class KeyPointIndex:
         shown = np.empty(0, int)
         if len(self.words):
             places = points.descriptors[:, ORDERS[view]] @ self.axes
-            shown = np.unique((places @ self.words.T - (self.words**2).sum(axis=1) / 2).argmax(axis=1))
+            extended = np.hstack([places, np.ones((len(places), 1), np.float32)])
+            shown = np.unique((extended @ self.words.T).argmax(axis=1))
         return csr_array((np.ones(len(shown), np.float32), shown, [0, len(shown)]), shape=(1, len(self.words)))
 
     def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object] = lambda count: None) -> Found:

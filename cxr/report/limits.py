@@ -16,7 +16,7 @@ LIMITS = f"{LOOKED_FOR} {NOT_LOOKED_FOR}"
 AUDIT_LIMITS = (
     f"Looked for were {SEARCH}, by correlation of aligned details and by key points with a fitted movement: whole "
     "pictures, and crops, halves, turned, mirrored, inverted and pasted ones. Neither finds all of them: small pasted "
-    "pieces, even blends and strong noise are missed. That the flagged pictures are taken out does not undo what the "
+    "pieces and even blends are missed. That the flagged pictures are taken out does not undo what the "
     "model has learned of its patients, and does not make a set anonymous."
 )
 KINDS = {"images without copies": "images less flagged near-duplicates"}  # as records of version 0.1 call them
