@@ -81,9 +81,9 @@ class PretrainConfig(Config):
     """Pixels along each side."""
     phantoms: int = 12000
     """Drawn to train on."""
-    several: float = Field(0.5, ge=0, le=1)
+    several: float = Field(0.25, ge=0, le=1)
     """Share of phantoms and captions with two or three patterns at once."""
-    independent: float = Field(0, ge=0, le=1)
+    independent: float = Field(0.5, ge=0, le=1)
     """Share of phantoms that show cardiomegaly, effusion and nodule each or not, by the toss of a coin; what neither
     share has shows one of the ten findings."""
     start: str | None = None

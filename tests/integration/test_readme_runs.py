@@ -76,6 +76,8 @@ NOT_HERE = {
     "pytest -m slow tests/unit/study/test_coverage.py": ".ci/run runs it",
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
     "python jobs/pretrain.py extractor --out FOLDER": "takes minutes; tests/unit/pretrain runs its parts",
+    "python jobs/pretrain.py tiny --out FOLDER --start BEFORE": "takes an hour; tests/unit/pretrain runs its parts",
+    'NIH=FOLDER MAKE="--steps 20 --workers 1" runs/audit_nih.sh': "needs the NIH pictures; test_runs.py reads it",
     "python benchmarks/combinations.py": "takes a quarter of an hour",
     ".venv/bin/pytest -s -m slow tests/real/test_audit.py": "needs the NIH pictures, and takes minutes",
     "... --like SET --images 2000": "names no set; out/like is made so",
