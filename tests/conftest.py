@@ -20,6 +20,7 @@ import botocore.session
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 from cxr import cli
@@ -30,6 +31,8 @@ from tests.stored import stored_set  # noqa: F401 - a fixture
 
 JOBS = Path(__file__).parents[1] / "jobs"
 FINDINGS = ("Normal_Anatomy", "Medical_Devices")
+settings.register_profile("any machine", deadline=None)  # an example that takes long beside other work is no failure
+settings.load_profile("any machine")
 
 
 def pytest_collection() -> None:

@@ -222,7 +222,7 @@ def test_whom_a_model_has_seen_and_what_of_is_what_its_record_tells(tmp_path):
     told = _record(_model()).model_copy(update={"metrics": {"lineage": lineage, "sources": [PHANTOM, "folder"]}})
     commit_record(open_store(str(tmp_path / "m")), told)
     known = resolve(str(tmp_path / "m"))
-    assert (known.lineage, known.sources) == ((TrainingPatients("k", "c"),), (PHANTOM, "folder"))
+    assert (known.lineage, known.sources) == ((TrainingPatients("k", "c"),), ("folder", PHANTOM))
     assert known.place == str(tmp_path / "m") and resolve_lora(str(_lora_beside(known.path))).place == known.place
     assert (resolve("tiny").lineage, resolve("tiny").sources) == ((), (PHANTOM,))
 

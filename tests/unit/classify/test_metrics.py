@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxr.classify.metrics import auroc, class_aurocs, draw_patients, resample_auroc
+from cxr.classify.operating_point import OperatingPoint
 from cxr.study.influence import measure
 
 
@@ -41,7 +42,7 @@ def test_draws_scatter_as_the_components_say_and_are_the_same_for_every_trial():
     scores, labels = scored(800, 2)
     patients = np.arange(800) // 2
     first, again = resample_auroc([scores, scores], labels, patients, 2000, np.random.default_rng(0))
-    components = measure(scores, labels, patients)["auroc"].components
+    components = measure(OperatingPoint().read(scores), labels, patients)["auroc"].components
     assert (first == again).all()
     assert first.std() == pytest.approx(np.linalg.norm(components), rel=0.08)
 

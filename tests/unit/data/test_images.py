@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
@@ -42,7 +42,6 @@ def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-@settings(deadline=None)
 @given(pictures, printable)
 def test_any_picture_comes_back_unchanged(pixels: np.ndarray, text: str) -> None:
     png = encode_png(pixels, {"cxr": text})
@@ -54,7 +53,6 @@ def test_any_picture_comes_back_unchanged(pixels: np.ndarray, text: str) -> None
     assert shown.text["cxr"] == text
 
 
-@settings(deadline=None)
 @given(pictures)
 def test_chunks_are_valid_and_in_order(pixels: np.ndarray) -> None:
     kinds = [kind for kind, _ in chunks(encode_png(pixels, {"cxr": "a", XMP_KEYWORD: GENERATED_XMP}))]
@@ -113,7 +111,6 @@ def test_rubbish_is_refused_by_name(data: bytes) -> None:
         decode_gray(data, "scan_7.png")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_crash_the_reader(data: bytes) -> None:
     with contextlib.suppress(BadInput):
@@ -125,7 +122,6 @@ def test_no_bytes_crash_the_reader(data: bytes) -> None:
 sizes = st.integers(1, 70)
 
 
-@settings(deadline=None)
 @given(npst.arrays(np.uint8, st.tuples(sizes, sizes), elements=st.integers(100, 200)), sizes)
 def test_any_picture_fits_any_size(pixels: np.ndarray, size: int) -> None:
     stretched, kept = fit_square(pixels, size, "square"), fit_square(pixels, size, "keep")

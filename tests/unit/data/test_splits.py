@@ -31,7 +31,7 @@ def sets(draw):
     return [(f,) for f, _ in rows], [g for _, g in rows]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(sets(), st.integers(0, 5))
 def test_no_group_is_on_two_sides_and_every_finding_is_on_each(columns, seed: int):
     findings, groups = columns
@@ -43,7 +43,7 @@ def test_no_group_is_on_two_sides_and_every_finding_is_on_each(columns, seed: in
     assert all((fold is not None) == (part == "train") for part, fold in zip(split.split, split.fold, strict=True))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sets(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(columns, shuffler):
     rows = list(zip(*columns, strict=True))
@@ -164,7 +164,7 @@ def test_findings_and_their_pairs_are_in_balance_and_so_is_who_has_many_pictures
     assert max(means) - min(means) < 0.15 * np.mean(means)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.randoms(use_true_random=False))
 def test_several_findings_a_picture_keep_patients_together_whatever_the_order(seed, shuffler):
     rng = np.random.default_rng(seed)

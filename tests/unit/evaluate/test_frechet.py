@@ -49,7 +49,7 @@ def test_fewer_samples_than_dimensions_agree_too(counts):
     assert frechet(gaussian_of(moments(a)), gaussian_of(moments(b))) == pytest.approx(expected, rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(*[st.floats(-50, 50)] * 2, *[st.floats(0, 30)] * 2), min_size=1, max_size=6))
 def test_diagonal_gaussians_are_as_far_apart_as_the_closed_form_says(axes):
     """Per axis (m - m')^2 + (s - s')^2; one axis is the one-dimensional case."""

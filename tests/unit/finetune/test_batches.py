@@ -18,7 +18,7 @@ def draw_schedule(instances: int = 7, classes: int = 0, **fields) -> DrawSchedul
 
 
 @given(st.integers(1, 50), st.integers(0, 10**9), st.integers(0, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_epoch_shows_every_picture_once(count: int, seed: int, epoch: int) -> None:
     seen = [shuffled(seed, 0, count, epoch * count + place) for place in range(count)]
     assert sorted(seen) == list(range(count))

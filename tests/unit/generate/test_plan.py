@@ -21,7 +21,7 @@ from cxr.prompts.findings import FINDINGS
 from cxr.prompts.lists import PromptRow
 
 CONFIG = GenerateConfig(sampler=SamplerConfig(batch=4), seed=5)
-in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
 def row(prompt: str, finding: str = "normal", negative: str = "", count: int = 1, seed: int | None = None) -> PromptRow:

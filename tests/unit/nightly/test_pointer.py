@@ -90,7 +90,7 @@ def test_of_a_commit_and_a_takeover_at_once_one_is_first_and_both_know_which(sto
         assert read_latest(store) == seen.result()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations([0, 0, 1, 1, 2, 2]))
 def test_in_any_order_the_pointer_never_goes_back(order: list[int]) -> None:
     """Three holders overtake each other; each closes what was before and commits, at any moment after."""

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr.errors import BadInput
@@ -30,7 +30,6 @@ def test_all_means_the_ten() -> None:
     assert len(FINDINGS) == 10
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(FINDINGS + BINARY), min_size=1, unique=True), st.sampled_from([",", ", ", " , "]))
 def test_a_list_comes_back_in_the_order_given(names: list[str], comma: str) -> None:
     assert parse_findings(comma.join(names)) == tuple(names)
@@ -68,7 +67,6 @@ def test_a_pattern_has_one_right_label() -> None:
     assert set(counts.values()) == {1}
 
 
-@settings(deadline=None)
 @given(st.sampled_from(FINDINGS + BINARY), st.sampled_from("FM"), st.integers(1, 95), st.integers(0, 2**32))
 def test_attributes_fit_their_pattern(finding: str, sex: str, age: int, seed: int) -> None:
     drawn = sample_attributes((finding,), sex, age, np.random.default_rng(seed))

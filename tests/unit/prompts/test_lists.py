@@ -17,7 +17,7 @@ from cxr.errors import BadInput
 from cxr.prompts.lists import PromptRow, clean_prompt, read_prompts, safe_finding
 
 MARK = re.compile(r"X{4,}|(?<![^\W_])X{2,3}(?![^\W_])|_{2,}|\[\*\*[^\[\]]*\*\*\]")
-in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+in_tmp = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\n\r\t\",;'X_"), max_size=60)
 prompts = texts.filter(lambda text: any(map(str.isalnum, clean_prompt(text)[0])))

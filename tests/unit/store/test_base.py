@@ -4,7 +4,7 @@ import hashlib
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr.errors import BadInput
@@ -29,7 +29,6 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("place")
 
 
-@settings(deadline=None)
 @given(key=_NASTY, data=st.binary(max_size=50))
 def test_any_key_is_refused_or_stored_listed_and_deleted(place, key, data):
     store = open_store(str(place / "inner"))

@@ -36,7 +36,7 @@ def _begin(store, recipe: dict, digest: str | None = None) -> None:
     store.put("plan.parquet", sink.getvalue().to_pybytes())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(_JSON)
 def test_a_recipes_digest_survives_json_and_the_order_of_its_fields(recipe):
     again = json.loads(json.dumps(dict(reversed(recipe.items()))))
