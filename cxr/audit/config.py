@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+POWER = 0.8  # with which a test finds the least leak that it is said to find
+
 
 class AuditConfig(BaseModel):
     """The recipe of an audit; with the digests of both sets and of the extractor it fixes every number."""

@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 from scipy.stats import betabinom, binom, chi2
 
+from cxr.audit.config import POWER
+
 TAIL = 0.1  # share of the highest scores whose tail is extrapolated
-POWER = 0.8
 CONFIDENCE = 0.95  # that the tail is no longer than assumed
 
 

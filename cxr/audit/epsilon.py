@@ -12,10 +12,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom
 
+from cxr.audit.config import POWER
+
 CONFIDENCE = 0.95
 DELTA = 1e-5  # where the training promises no other
 MOST = 50.0  # epsilon; more is never shown
-POWER = 0.8
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from scipy.stats import norm
 
+from cxr.audit.config import POWER
 from cxr.data.images import fit_square
 
 DETAIL_SIDE = 64  # px
 SMOOTH, BLUR = 0.5, 2.5  # px; details are what lies between
-POWER = 0.8
 MOST_PER_PATIENT = 4  # patients of the larger side for each of the smaller one; more would add little
 NEAREST = 48  # patients of each picture that are looked at: half of them are in a draw, a quarter at least
 PICTURES = 512  # at once

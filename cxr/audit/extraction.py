@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from cxr.audit.config import POWER
 from cxr.audit.exchangeability import CELLS, detail_vectors
 from cxr.audit.membership import steps
 
 if TYPE_CHECKING:
     from cxr.diffusion.config import SamplerConfig
     from cxr.diffusion.family import DiffusionModel
-
-POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,8 @@ def sample_captions(
     """A picture of each caption, uint8 [S, size, size], each of a seed of its own; `advance` hears them."""
     from cxr.diffusion.sampler import Sampler
 
-    sampler, seeds = Sampler(model, config), rng.integers(2**63, size=len(captions)).tolist()
-    pictures = []
-    for start in range(0, len(captions), config.batch):
-        part = slice(start, start + config.batch)
-        pictures.append(sampler(captions[part], [""] * len(captions[part]), seeds[part]))
-        advance(len(pictures[-1]))
-    return np.concatenate(pictures)
+    seeds = rng.integers(2**63, size=len(captions)).tolist()
+    return Sampler(model, config)(captions, [""] * len(captions), seeds, advance=advance)
 
 
 def match_own(pixels: np.ndarray, captions: Sequence[str], samples: np.ndarray, asked: Sequence[str]) -> np.ndarray:

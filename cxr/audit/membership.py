@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
+from cxr.audit.config import POWER
 from cxr.audit.duplicates import controls_needed
 
 LEVEL = 0.05  # of intervals: two-sided
 FALSE_POSITIVES = 0.01  # of test pictures
-POWER = 0.8
 FEWEST = 20  # patients a side: of fewer, halves say nothing
 CELLS = 1 << 22  # resamples x pictures at once
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,21 @@ class Sampler:
         model.speed_up(config.compile)
         return cls(model, config)
 
-    def __call__(self, prompts: Sequence[str], negatives: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
-        """uint8 [len(prompts), size, size]; any number of rows, sampled in whole batches, so that bytes stay."""
-        batch = self.config.batch
-        parts = [
-            self.sample(prompts[i : i + batch], negatives[i : i + batch], seeds[i : i + batch])
-            for i in range(0, len(prompts), batch)
-        ]
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        negatives: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> np.ndarray:
+        """uint8 [len(prompts), size, size]; any number of rows, sampled in whole batches, so that bytes stay; `advance`
+        hears the pictures of each."""
+        parts = []
+        for start in range(0, len(prompts), self.config.batch):
+            part = slice(start, start + self.config.batch)
+            parts.append(self.sample(prompts[part], negatives[part], seeds[part]))
+            advance(len(parts[-1]))
         return np.concatenate(parts)
 
     @torch.inference_mode()

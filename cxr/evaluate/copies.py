@@ -87,8 +87,8 @@ class TrainingImageIndex:
         with pool(threads) as at_work:
             for start in range(0, len(pixels), QUERIES):
                 part = slice(start, start + QUERIES)
-                queries = np.stack(list(at_work.map(query_spectra, pixels[part])))
-                found += at_work.map(self.best, pixels[part], *self.nominate(queries, own[part]))
+                views, clear = zip(*at_work.map(examine_query, pixels[part]), strict=True)
+                found += at_work.map(self.best, pixels[part], clear, *self.nominate(np.stack(views), own[part]))
                 advance(len(pixels[part]))
         return Matches(*(np.array(column) for column in zip(*found, strict=True)))
 
@@ -106,10 +106,16 @@ class TrainingImageIndex:
         mirrored = np.take_along_axis(alike[1] > alike[0], rows, axis=1)
         return np.where(np.isfinite(similar), rows, -1), mirrored
 
-    def best(self, picture: np.ndarray, rows: np.ndarray, mirrored: np.ndarray) -> tuple[float, int, bool]:
-        """Score, row and orientation of the best of the nominated; rows of -1 are none."""
+    def best(
+        self, picture: np.ndarray, clear: float, rows: np.ndarray, mirrored: np.ndarray
+    ) -> tuple[float, int, bool]:
+        """Score, row and orientation of the best of the nominated; rows of -1 are none.
+
+        Args:
+            clear: the picture's, as `clearness` gives it.
+        """
         mirrored, rows = mirrored[rows >= 0], rows[rows >= 0]
-        scores = np.minimum(self.correlations(zoomed(picture), rows, mirrored) / clearness(picture), 1)
+        scores = np.minimum(self.correlations(zoomed(picture), rows, mirrored) / clear, 1)
         return max(zip(scores.tolist(), rows.tolist(), mirrored.tolist(), strict=True), default=(-1.0, 0, False))
 
     def relatives(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -120,8 +126,8 @@ class TrainingImageIndex:
             others = np.flatnonzero(self.groups == self.groups[row])
             others = others[others != row]
             if len(others):
-                both = np.repeat([False, True], len(others))
-                scores.append(self.best(pixels[row], np.tile(others, 2), both)[0])
+                both, clear = np.repeat([False, True], len(others)), examine_query(pixels[row])[1]
+                scores.append(self.best(pixels[row], clear, np.tile(others, 2), both)[0])
         return np.array(scores)
 
     def correlations(self, patches: np.ndarray, rows: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
@@ -164,16 +170,18 @@ def noise_level(picture: np.ndarray) -> float:
     return float(np.median(np.abs(cv2.filter2D(light, -1, LAPLACE)))) / (6 * 0.6745)
 
 
-def clearness(picture: np.ndarray) -> float:
+def clearness(details: np.ndarray, noise: float) -> float:
     """By what noise lowers each of a picture's correlations: the root of the share of the variance of its details that
     is not noise (Spearman 1904, Am. J. Psychol. 15, 72)."""
-    variance = float(detail(picture)[MARGIN:-MARGIN, MARGIN:-MARGIN].var())
-    noise = noise_level(picture) ** 2 * float(np.sum(ONE_POINT**2))
-    return float(np.sqrt(1 - CORRECTED * min(noise / max(variance, MIN_CONTRAST**2), 1)))
+    variance = float(details[MARGIN:-MARGIN, MARGIN:-MARGIN].var())
+    of_noise = noise**2 * float(np.sum(ONE_POINT**2))
+    return float(np.sqrt(1 - CORRECTED * min(of_noise / max(variance, MIN_CONTRAST**2), 1)))
 
 
-def query_spectra(picture: np.ndarray) -> np.ndarray:
-    return spectra(detail(picture), noise_level(picture))
+def examine_query(picture: np.ndarray) -> tuple[np.ndarray, float]:
+    """The `spectra` of uint8 [H, W], and its `clearness`."""
+    details, noise = detail(picture), noise_level(picture)
+    return spectra(details, noise), clearness(details, noise)
 
 
 def spectra(details: np.ndarray, noise: float) -> np.ndarray:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cxr.audit.sets import RealPictures
 
 DETAILS, FEATURES, KEY_POINTS = "details", "features", "key points"  # what pictures are compared by
-WORDS_STREAM = 200  # of the random numbers of a seed, beside those of `cxr.audit.conduct`
+WORDS_STREAM = 200  # of the random numbers of a seed, beside those of `cxr.audit.conduct` and `conduct_model`
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
 
 def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
     """The attacks on the model, if there is one that can be attacked."""
-    from cxr.audit.conduct import attack_model, extract_canaries
+    from cxr.audit.conduct_model import attack_model, extract_canaries
     from cxr.audit.judge_extraction import untested_extraction
     from cxr.audit.judge_model import untested_canaries, untested_membership, untested_promise
     from cxr.data.catalog import read_images

@@ -18,7 +18,6 @@ from cxr.progress import Advance, progress
 from cxr.prompts.findings import SEVERAL
 from cxr.report.pages import render
 
-SHOWN = 40  # pictures between two steps of the progress
 JUDGE_EPOCHS = 6  # of the classifier that says which of the ten findings a picture shows
 
 
@@ -163,7 +162,6 @@ def measure_several(folder: Path, findings: tuple[str, ...], per_combination: in
 
 def make_sample(folder: Path, advance: Advance):
     """The model in `folder`: prompts and seeds to uint8 [N, size, size]."""
-    import numpy as np
     import torch
 
     from cxr.diffusion.sampler import Sampler
@@ -171,15 +169,7 @@ def make_sample(folder: Path, advance: Advance):
     config = recipes.GENERATE["tiny"]().sampler
     sampler = Sampler.load(folder, None, config.model_copy(update={"threads": torch.get_num_threads()}))
 
-    def sample(prompts, seeds):
-        parts = []
-        for at in range(0, len(prompts), SHOWN):
-            batch = slice(at, at + SHOWN)
-            parts.append(sampler(prompts[batch], [""] * len(prompts[batch]), seeds[batch]))
-            advance(len(parts[-1]))
-        return np.concatenate(parts)
-
-    return sample
+    return lambda prompts, seeds: sampler(prompts, [""] * len(prompts), seeds, advance=advance)
 
 
 def model_card(config, start: str | None, accuracy, combinations, digest: str) -> str:

@@ -47,7 +47,7 @@ class Arm(BaseModel):
 
 
 PRIMARY = "synth_100"  # where the study has it and names no other
-RULE = re.compile(r"youden|f1|0\.5|sensitivity=(0\.\d+|1)")  # of an operating point
+OPERATING_RULES = re.compile(r"youden|f1|0\.5|sensitivity=(0\.\d+|1)")
 GUIDE = (  # the seven arms of the guide that students copy
     Arm(name=BASELINE),
     Arm(name="synth_25", synthetic=25),
@@ -160,7 +160,7 @@ class StudyConfig(BaseModel):
     @field_validator("operating_point")
     @classmethod
     def _is_a_rule(cls, rule: str) -> str:
-        if not RULE.fullmatch(rule):
+        if not OPERATING_RULES.fullmatch(rule):
             raise ValueError("give youden, f1, sensitivity=0.95 (or another share) or 0.5")
         return rule
 

@@ -167,17 +167,14 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
 def describe_operating_point(rule: str, classes: int) -> str:
     """Where a picture is taken for a class, and how probabilities are calibrated, in words."""
     name, _, share = rule.partition("=")
-    threshold = (
-        {
-            "youden": "the threshold of the highest sensitivity + specificity",
-            "f1": "the threshold of the highest F1",
-            "sensitivity": f"the highest threshold of a sensitivity of at least {share}",
-            "0.5": "a probability of 0.5",
-        }[name]
-        if classes == 2
-        else "the most probable class"
-    )
-    return f"{threshold}, after temperature scaling; both chosen on the validation part for each seed"
+    thresholds = {
+        "youden": "the threshold of the highest sensitivity + specificity",
+        "f1": "the threshold of the highest F1",
+        "sensitivity": f"the highest threshold of a sensitivity of at least {share}",
+        "0.5": "a probability of 0.5",
+    }
+    chosen = thresholds[name] if classes == 2 else "the most probable class"
+    return f"{chosen}, after temperature scaling; both chosen on the validation part for each seed"
 
 
 def describe_augmentation(job: StudyJob) -> str:

@@ -132,8 +132,7 @@ def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
     parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
     return [
         TrialWorker(job.store, job.digest, spec, len(job.sets.classes), **parts, config=job.config.classifier,
-                    operating_point=job.config.operating_point,
-            optimism=job.config.selection_bias, threads=threads)
+            operating_point=job.config.operating_point, optimism=job.config.selection_bias, threads=threads)
         for spec in trial_specs(job, place) if (spec.arm, spec.seed) not in done
     ]  # fmt: skip
 

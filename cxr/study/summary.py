@@ -43,44 +43,53 @@ def summarise(
     by_arm = {arm.name: [trial for trial in trials if trial.arm == arm.name] for arm in config.arms}
     if not by_arm[BASELINE]:
         raise BadInput(f"arm {BASELINE}: every trial failed, and the others are compared with it; try it again")
-    measurements = measure_trials({name: ran for name, ran in by_arm.items() if ran}, test, config.resamples, rng)
+    predictions = {name: [read_scores(trial) for trial in ran] for name, ran in by_arm.items()}
+    ended = {name: ran for name, ran in by_arm.items() if ran}
+    measurements = measure_trials(ended, predictions, test, config.resamples, rng)
     differences = compare_arms(config.arms, config.primary, measurements, config.margin)
-    found = []
+    results = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]
         metrics, of_seeds = {}, {}
         if one := measurements.get(arm.name):
             metrics = {metric: spread_of([seed[metric] for seed in one.metrics]) for metric in METRICS}
             of_seeds = {
-                seed: {metric: found.value for metric, found in trial.items()}
+                seed: {metric: measured.value for metric, measured in trial.items()}
                 for seed, trial in zip(one.seeds, one.metrics, strict=True)
             }
-        shown = inspect_scores(by_arm[arm.name], test, classes) if metrics else NOTHING
+        shown = inspect_scores(by_arm[arm.name], predictions[arm.name], test, classes) if metrics else NOTHING
         about = describe_arm(arm, by_arm[arm.name])
-        found.append(
+        results.append(
             ArmResult(
                 **about, failed=lost, metrics=metrics, of_seeds=of_seeds, differences=differences[arm.name], **shown
             )
         )
-    return found
+    return results
 
 
 def measure_trials(
-    trials: dict[str, list[Trial]], test: TestSet, resamples: int, rng: np.random.Generator
+    trials: dict[str, list[Trial]],
+    predictions: dict[str, list[Predictions]],
+    test: TestSet,
+    resamples: int,
+    rng: np.random.Generator,
 ) -> dict[str, Measurements]:
-    """Every metric of every trial, and its AUROC with the same resampled patients."""
+    """Every metric of every trial, and its AUROC with the same resampled patients.
+
+    Args:
+        predictions: of each trial, by arm.
+    """
     labels, patients = np.array(test.labels), number_patients(test.patients)
-    found = {name: [read_scores(trial) for trial in ran] for name, ran in trials.items()}
     draws = iter(
-        resample_auroc([one.scores for arm in found.values() for one in arm], labels, patients, resamples, rng)
+        resample_auroc([one.scores for name in trials for one in predictions[name]], labels, patients, resamples, rng)
     )
     return {
         name: Measurements(
-            [trial.seed for trial in trials[name]],
-            [measure(one, labels, patients) for one in arm],
-            np.array([next(draws) for _ in arm]),
+            [trial.seed for trial in ran],
+            [measure(one, labels, patients) for one in predictions[name]],
+            np.array([next(draws) for _ in ran]),
         )
-        for name, arm in found.items()
+        for name, ran in trials.items()
     }
 
 
@@ -89,14 +98,16 @@ def read_scores(trial: Trial) -> Predictions:
     return OperatingPoint(trial.temperature, trial.threshold).read(np.array(trial.scores))
 
 
-def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
+def inspect_scores(
+    trials: Sequence[Trial], predictions: Sequence[Predictions], test: TestSet, classes: Sequence[str]
+) -> dict[str, Any]:
     """What is found by looking closer than at an arm's metrics, by the fields of `ArmResult`."""
     return {
-        "classes": measure_classes(trials, test, classes),
-        "confusion": confusion(trials, test, len(classes)),
-        "roc": mean_roc(trials, test),
+        "classes": measure_classes(predictions, test, classes),
+        "confusion": confusion(predictions, test, len(classes)),
+        "roc": mean_roc(predictions, test),
         "selection_bias": selection_bias(trials),
-        "subgroups": subgroups(trials, test, len(classes)),
+        "subgroups": subgroups(predictions, test, len(classes)),
     }
 
 
@@ -134,26 +145,26 @@ def spread_of(metrics: Sequence[MetricWithInfluence]) -> Spread:
     return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
 
-def measure_classes(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> list[ClassMetrics]:
+def measure_classes(predictions: Sequence[Predictions], test: TestSet, classes: Sequence[str]) -> list[ClassMetrics]:
     labels, patients, found = np.array(test.labels), number_patients(test.patients), []
     for number, name in enumerate(classes):
-        seeds = [against_others(read_scores(trial), labels, patients, number) for trial in trials]
+        seeds = [against_others(one, labels, patients, number) for one in predictions]
         spreads = {metric: spread_of([seed[metric] for seed in seeds]) for metric in CLASS_METRICS}
         found.append(ClassMetrics(name, int((labels == number).sum()), **spreads))
     return found
 
 
-def confusion(trials: Sequence[Trial], test: TestSet, classes: int) -> list[list[int]]:
+def confusion(predictions: Sequence[Predictions], test: TestSet, classes: int) -> list[list[int]]:
     """Pictures [shown][named], all seeds together."""
-    counts = (confusion_matrix(test.labels, read_scores(trial).named, labels=range(classes)) for trial in trials)
+    counts = (confusion_matrix(test.labels, one.named, labels=range(classes)) for one in predictions)
     return np.sum(list(counts), axis=0).tolist()
 
 
-def mean_roc(trials: Sequence[Trial], test: TestSet) -> list[list[float]]:
+def mean_roc(predictions: Sequence[Predictions], test: TestSet) -> list[list[float]]:
     """[false positive rate, true positive rate], averaged over seeds, and over classes where there are more than two,
     at each of `RATES` (vertical averaging: Fawcett 2006, Pattern Recognit. Lett. 27, 861)."""
     labels, curves = np.array(test.labels), []
-    for scores in (np.array(trial.scores) for trial in trials):
+    for scores in (one.scores for one in predictions):
         for number in averaged_classes(scores.shape[1]):
             curves.append(np.interp(RATES, *roc_curve(labels == number, scores[:, number])[:2]))
     heights = np.mean(curves, axis=0)
@@ -176,28 +187,28 @@ def selection_bias(trials: Sequence[Trial]) -> Spread | None:
     return Spread(found.mean, found.sd, max(0.0, low), min(1.0, high))
 
 
-def subgroups(trials: Sequence[Trial], test: TestSet, classes: int) -> list[Subgroup]:
+def subgroups(predictions: Sequence[Predictions], test: TestSet, classes: int) -> list[Subgroup]:
     """Those of two patients at least."""
     found = []
     for attribute, values in test.groups.items():
         for value in sorted({value for value in values if value is not None}):
             rows = np.array([other == value for other in values])
             if len(set(np.array(test.patients)[rows])) > 1:
-                found.append(subgroup(trials, test, rows, classes, attribute, value))
+                found.append(subgroup(predictions, test, rows, classes, attribute, value))
     return found
 
 
 def subgroup(
-    trials: Sequence[Trial], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
+    predictions: Sequence[Predictions], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
 ) -> Subgroup:
     labels, patients = np.array(test.labels)[rows], number_patients(np.array(test.patients)[rows])
-    found, count = [read_scores(trial).of(rows) for trial in trials], int(patients.max()) + 1
+    inside, count = [one.of(rows) for one in predictions], int(patients.max()) + 1
     every = np.ones(len(labels))
-    accuracy = spread_of([ratio(one.named == labels, every, patients) for one in found])
+    accuracy = spread_of([ratio(one.named == labels, every, patients) for one in inside])
     shown = min(len(np.unique(patients[labels == number])) for number in range(classes))
     auroc = None
     if count >= LEAST and shown > 1:
-        auroc = spread_of([measure(one, labels, patients)["auroc"] for one in found])
+        auroc = spread_of([measure(one, labels, patients)["auroc"] for one in inside])
     return Subgroup(attribute, value, len(labels), count, auroc, accuracy)
 
 

@@ -56,14 +56,14 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
 
 def trial_records(study: Study) -> Iterator[dict[str, object]]:
     """A trial a row: what it was trained on, and its metrics on the test part."""
-    sets = {source.name: source for source in study.sources}
+    real = next((one.digest for one in study.sources if one.name == "real"), None)
     for arm in study.arms:
         synthetic = next((one.digest for one in study.sources if arm.arm in one.arms), None)
         for seed, metrics in arm.of_seeds.items():
             yield {
                 "arm": arm.arm, "seed": seed, "real": arm.real, "synthetic": arm.synthetic, **metrics,
                 "classifier": study.settings.get("classifier"), "device": arm.device,
-                "real_set": sets["real"].digest if "real" in sets else None, "synthetic_set": synthetic,
+                "real_set": real, "synthetic_set": synthetic,
             }  # fmt: skip
 
 

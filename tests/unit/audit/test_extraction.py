@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cxr.audit import conduct
+from cxr.audit import conduct_model
 from cxr.audit.attacked import AttackedModel, ExtractionTargets
 from cxr.audit.config import AuditConfig
 from cxr.audit.duplicates import Found
@@ -88,14 +88,14 @@ def extract(monkeypatch):
         same = {"finding": ["a"] * count, "view": ["PA"] * count}
         table = pa.table({"image_id": names, "patient_id": names, "caption": said, "split": parts, **same})
         known = {said[row]: pixels[row] for row in np.flatnonzero(LEFT_IN)[:recalled]}
-        monkeypatch.setattr(conduct, "load_model", lambda base, tuned: Recalling(known, others, change))
+        monkeypatch.setattr(conduct_model, "load_model", lambda base, tuned: Recalling(known, others, change))
         nothing: Any = None
         canaries = dict(zip(names, LEFT_IN.tolist(), strict=False))
         sampler = SamplerConfig(size=pixels.shape[1])
         fields = {"canaries": canaries} | {name: changes.pop(name) for name in [*changes] if name == "canaries"}
         model = AttackedModel(nothing, nothing, sampler, table, fields["canaries"], None)
         heard: list[int] = []
-        found = conduct.extract_canaries(
+        found = conduct_model.extract_canaries(
             model, CONFIG.model_copy(update=changes), "details", searches or {"details": PlainSearch},
             lambda rows: pixels[[int(name[-3:]) for name in rows["image_id"].to_pylist()]],
             lambda pictures: nullcontext(heard.append),
@@ -174,7 +174,7 @@ def test_chance_is_called_a_leak_at_the_nominal_rate():
         kept[:CANARIES] = rng.random(CANARIES) < 0.5
         leaks[0] += compare_sides(rng.normal(size=CANARIES), kept[:CANARIES], 100, limit, rng).p < limit
         targets = ExtractionTargets(nothing, canary, kept)
-        found = conduct.find_extracted("details", Chance, True, pixels, pixels, targets, config, rng)
+        found = conduct_model.find_extracted("details", Chance, True, pixels, pixels, targets, config, rng)
         leaks[1] += found.verdict == "leak found"
     assert 7 <= leaks[0] <= 36 and leaks[1] <= 36, leaks
 

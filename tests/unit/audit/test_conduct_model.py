@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from cxr.artifact.metrics import Promise
-from cxr.audit import conduct
+from cxr.audit import conduct_model
 from cxr.audit.attacked import AttackedModel
 from cxr.audit.config import AuditConfig
 from cxr.audit.results import AttackResult
@@ -42,12 +42,12 @@ def attack(monkeypatch):
             if part == "train" and rng.random() < remembered
         }
         models = iter([Remembering({}), Remembering(known)])
-        monkeypatch.setattr(conduct, "load_model", lambda base, tuned: next(models))
+        monkeypatch.setattr(conduct_model, "load_model", lambda base, tuned: next(models))
         nothing: Any = None
         drawn = dict(zip(names[2 * pairs :], kept.tolist(), strict=True))
         model = AttackedModel(nothing, nothing, nothing, table, drawn, promise)
         heard: list[int] = []
-        found = conduct.attack_model(
+        found = conduct_model.attack_model(
             model, CONFIG, lambda rows: PIXELS[[int(name[-3:]) for name in rows["image_id"].to_pylist()]],
             lambda pictures: nullcontext(heard.append),
         )  # fmt: skip
