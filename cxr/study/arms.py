@@ -105,12 +105,19 @@ def take_first(rows: np.ndarray, labels: np.ndarray, counts: dict[int, int], see
 
 def check_counts(config: StudyConfig, pool_of: Callable[[str], Pool], classes: Sequence[str]) -> None:
     """`BadInput` if an arm asks for more synthetic pictures of a class than its set has."""
+    lacking: dict[str, str] = {}  # of each such arm what it needs
     for arm in config.arms:
         pool = pool_of(arm.name)
         for label, count in count_wanted(pool.real_labels, arm.synthetic).items():
             there = int((pool.synthetic_labels == label).sum())
             if there < count:
-                raise BadInput(
-                    f"arm {arm.name}: needs {count} synthetic pictures of {classes[label]}, there are {there}: "
-                    f"{count - there} are missing; generate more, or leave the arm out"
+                lacking.setdefault(
+                    arm.name,
+                    f"needs {count} synthetic pictures of {classes[label]}, there are {there}: {count - there} missing",
                 )
+    if lacking:
+        name, why = next(iter(lacking.items()))
+        others = f" (and of {len(lacking) - 1} other arms)" if len(lacking) > 1 else ""
+        enough = any(arm.synthetic and arm.name not in lacking for arm in config.arms)
+        out = f", or leave out what needs them: --without {','.join(lacking)}" if enough else ""
+        raise BadInput(f"arm {name}: {why}{others}; generate more{out}")

@@ -12,7 +12,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from cxr.classify.config import ClassifyConfig
 from cxr.data.subsets import SUBSET_SEED
-from cxr.errors import BadInput
+from cxr.errors import BadInput, nearest
 
 BASELINE = "baseline"
 Budget = Literal["steps", "epochs"]
@@ -87,6 +87,41 @@ def standard_arms(budget: Budget = "steps", only: Collection[str] | None = None)
     return (*arms, *(control for control in CONTROLS[budget] if control.name in needed))
 
 
+def choose_arms(arms: Sequence[Arm], only: str, without: str) -> tuple[Arm, ...]:
+    """The arms that are wanted, with the baseline and their controls; of those left out their controls go too.
+
+    Args:
+        only, without: names, separated by commas; empty: nothing is said.
+
+    Raises:
+        BadInput: no arm is called so, or the one left out is the baseline or the control of another.
+    """
+    if only:
+        wanted = {BASELINE, *read_names("--only", only, arms)}
+        wanted |= {arm.control for arm in arms if arm.name in wanted and arm.control}
+        arms = [arm for arm in arms if arm.name in wanted]
+    if not without:
+        return tuple(arms)
+    out = read_names("--without", without, arms)
+    kept = [arm for arm in arms if arm.name not in out]
+    needed = {arm.control: arm.name for arm in kept if arm.control}
+    if BASELINE in out:
+        raise BadInput(f"--without {BASELINE}: all other arms are compared with it; leave out another")
+    if control := next((name for name in out if name in needed), None):
+        raise BadInput(f"--without {control}: is the control of {needed[control]}; leave both out, or none")
+    theirs = {arm.control for arm in arms if arm.name in out} - set(needed)
+    return tuple(arm for arm in kept if arm.name not in theirs)
+
+
+def read_names(option: str, words: str, arms: Sequence[Arm]) -> list[str]:
+    """The names of arms in an option's words."""
+    names, known = [name.strip() for name in words.split(",")], [arm.name for arm in arms]
+    for name in names:
+        if name not in known:
+            raise BadInput(f"{option} {name[:60]!r}: no arm of this study is called so; {nearest(name, known)}")
+    return names
+
+
 def parse_seeds(words: Sequence[str]) -> tuple[int, ...]:
     try:
         return tuple(int(seed) for seed in words[0].split(","))
@@ -113,8 +148,12 @@ class StudyConfig(BaseModel):
     """steps: each arm takes as many optimiser steps as the baseline; epochs: as many epochs."""
     arms_file: Annotated[Path | None, arg(name="arms")] = Field(None, exclude=True)
     """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, shuffled, control."""
+    only: str = Field("", exclude=True)
+    """Of the arms these alone, with the baseline and their controls: synth_50,synth_100."""
+    without: str = Field("", exclude=True)
+    """All arms but these, as synth_100,shuffled_100; a control that no other arm needs goes with them."""
     arms: Suppress[tuple[Arm, ...]] = Field(standard_arms(), validate_default=True)
-    """With those of the file, and the controls that the budget asks for."""
+    """With those of the file, and the controls that the budget asks for; less those that are left out."""
     primary: str | None = Field(None, validate_default=True)
     """The arm that the answer is about, tested alone at 5 %; synth_100 where there is one. Name it before the run."""
     operating_point: str = "youden"
@@ -151,11 +190,11 @@ class StudyConfig(BaseModel):
             standard = {arm.name for each in CONTROLS for arm in standard_arms(each)}
             own = [arm for arm in arms if arm.name not in standard]
             arms = (*standard_arms(budget, {arm.name for arm in arms}), *own)
-        if file is None:
-            return arms
-        from cxr.study.arms import read_arms
+        if file is not None:
+            from cxr.study.arms import read_arms
 
-        return (*arms, *read_arms(file))
+            arms = (*arms, *read_arms(file))
+        return choose_arms(arms, info.data.get("only", ""), info.data.get("without", ""))
 
     @field_validator("operating_point")
     @classmethod
@@ -167,10 +206,17 @@ class StudyConfig(BaseModel):
     @field_validator("primary")
     @classmethod
     def _is_an_arm(cls, primary: str | None, info: ValidationInfo) -> str | None:
-        """None becomes the usual one, or the only one that there is beside the baseline."""
-        others = [arm.name for arm in info.data.get("arms", ()) if arm.name != BASELINE]
+        """None becomes the usual one, or the only one that there is beside the baseline. Where the recipe's is left
+        out, it becomes the only one with synthetic pictures."""
+        arms = info.data.get("arms", ())
+        others = [arm.name for arm in arms if arm.name != BASELINE]
         if primary is None:
             return PRIMARY if PRIMARY in others else others[0] if len(others) == 1 else None
+        if primary not in others and (info.data.get("only") or info.data.get("without")):
+            able = [arm.name for arm in arms if arm.synthetic and not arm.shuffled]
+            if len(able) == 1:
+                return able[0]
+            raise ValueError(f"is left out; name the arm that the answer is about: {' or '.join(able or others)}")
         if primary not in others:
             raise ValueError(f"no arm beside the baseline is called so; give one of: {', '.join(others) or 'none'}")
         return primary

@@ -129,8 +129,40 @@ def test_repeated_real_pictures_are_the_same_ones(pool: Pool) -> None:
 
 def test_too_few_synthetic_pictures_are_told_with_arm_and_number(pool: Pool) -> None:
     config = StudyConfig(arms=(Arm(name=BASELINE), Arm(name="much", synthetic=250)))
-    with pytest.raises(BadInput, match=r"arm much: needs 150 .* of normal, there are 80: 70 are missing"):
+    with pytest.raises(BadInput, match=r"arm much: needs 150 .* of normal, there are 80: 70 missing; generate more$"):
         check_counts(config, lambda arm: pool, ["normal", "pneumonia"])
+
+
+def test_a_set_too_small_for_some_arms_is_told_how_to_leave_them_out(pool: Pool) -> None:
+    config = StudyConfig(arms=standard_arms(only=("synth_50", "synth_100", "limited_10")))
+    small = Pool(pool.real, pool.real_labels, pool.entry, pool.synthetic[40:100], pool.synthetic_labels[40:100])
+    with pytest.raises(BadInput, match=r"arm synth_100: .*there are 40: .*--without synth_100,limited_10$"):
+        check_counts(config, lambda arm: small, ["normal", "pneumonia"])
+
+
+def chosen(**options: str) -> tuple[set[str], str | None]:
+    config = StudyConfig(arms=standard_arms(only=("synth_50", "synth_100", "limited_10")), **options)
+    return {arm.name for arm in config.arms}, config.primary
+
+
+def test_arms_are_chosen_with_their_controls() -> None:
+    """The answer is about the only arm that is left, where the usual one is not."""
+    assert chosen(only="synth_50", primary="synth_100") == ({BASELINE, "synth_50", "real_short_67"}, "synth_50")
+    assert chosen(without="synth_50,limited_10") == ({BASELINE, "synth_100", "real_short_50"}, "synth_100")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"only": "synth_5"}, "did you mean synth_50"),
+        ({"without": BASELINE}, "compared with it"),
+        ({"without": "real_short_67"}, "is the control of synth_50"),
+        ({"without": "synth_100", "primary": "synth_100"}, "name the arm .*: synth_50 or limited_10"),
+    ],
+)
+def test_what_cannot_be_chosen(options: dict[str, str], why: str) -> None:
+    with pytest.raises((BadInput, ValueError), match=why):
+        chosen(**options)
 
 
 def test_arms_from_a_file(tmp_path: Path) -> None:
