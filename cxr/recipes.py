@@ -205,6 +205,20 @@ def limited() -> StudyConfig:
     return StudyConfig(arms=standard_arms(only=("limited_10", "limited_25")), primary="limited_10")
 
 
+def worth() -> StudyConfig:
+    """What a synthetic picture is worth in real ones, read off the learning curve of 10, 25, 50 and 100 % real data.
+
+    Of `real_25_synth_25` and `real_50_synth_50` a worth from 0 to 1 lies within the curve; of `synth_100` one above 0
+    lies beyond it.
+    """
+    alone = [Arm(name=f"real_{share}", real=share) for share in (10, 25, 50)]
+    within = [
+        Arm(name=f"real_{share}_synth_{share}", real=share, synthetic=share, control=f"real_{share}")
+        for share in (25, 50)
+    ]
+    return StudyConfig(arms=(*standard_arms(only=("synth_50", "synth_100", "shuffled_100")), *within, *alone))
+
+
 def findings10() -> StudyConfig:
     """One ResNet-18 over all findings of a set, with the report by class; three seeds."""
     classifier = ClassifyConfig(network="resnet18", flip=False)
@@ -224,6 +238,7 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
     "standard": standard,
     "study_7x3": study_7x3,
     "limited": limited,
+    "worth": worth,
     "mnist28": mnist28,
     "findings10": findings10,
 }

@@ -29,6 +29,8 @@ from cxr.study.pages.page import GRID, page
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import SYNTHETIC, read_test_set
 from cxr.study.summary import summarise
+from cxr.study.worth import read_worth
+from cxr.study.worth_words import describe_worth
 
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
 SPLIT_HERE = (
@@ -59,11 +61,13 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     config, sets, test = job.config, job.sets, read_test_set(job.sets)
     failed = sorted(set(job.draws) - {(trial.arm, trial.seed) for trial in trials})
     arms = summarise(config, trials, failed, test, sets.classes, np.random.default_rng(config.seeds[0]))
+    learning = read_worth(config, trials, test, np.random.default_rng(config.seeds[0]))
     audits = read_audits(job)
-    found = answer(config, arms, [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)])
+    saw_more = [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)]
+    found = answer(config, arms, saw_more)
     return Study(
         answer=found.headline,
-        details=found.details,
+        details=[*found.details, *(describe_worth(learning, saw_more) if learning else [])],
         margin=config.margin,
         primary=config.primary,
         phantom=studies_phantoms(sets.real),
@@ -84,6 +88,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
             *describe_generators(sets.sides),
         ],
         origins=origins(sets.real, sets.sides) | audit_verdicts(audits),
+        learning=learning,
     )
 
 

@@ -18,6 +18,12 @@ FIGURES = {
         "An interval that crosses zero leaves open who is better. The gray band shows which true differences this "
         "study was too small to find with 80 % power, after the correction.",
     ),
+    "learning.png": (
+        "Learning curve",
+        "AUROC of real pictures alone against how many they are, with its 95 % band; the dashed part was not measured. "
+        "Arms with synthetic pictures stand where the curve has their AUROC, with the interval of that number of real "
+        "pictures; an arrow: or beyond.",
+    ),
     "roc.png": ("ROC curves", "Mean over seeds on the test set; the other arms are behind each curve in gray."),
     "accuracy.png": (
         "Accuracy",

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cxr.report.plots import confusion_matrix
+from cxr.study.pages.learning_plot import learning_curve
 from cxr.study.pages.plot_style import (
     BLACK,
     BLUE,
@@ -54,6 +55,8 @@ def draw(study: Study) -> dict[str, bytes]:
         "dose.png": dose,
         "confusion.png": confusion,
     }
+    if study.learning:
+        wanted["learning.png"] = learning_curve
     if any(arm.selection_bias for arm in study.arms):
         wanted["optimism.png"] = selection_bias
     if not any(pairs(study)):

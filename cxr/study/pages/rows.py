@@ -6,6 +6,7 @@ from cxr.report.limits import kind
 from cxr.report.pages import Table
 from cxr.study.answer import decide
 from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
+from cxr.study.worth_words import count_of_100
 
 CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
 NOTHING = "-"
@@ -21,7 +22,7 @@ def results(study: Study) -> Table:
     """An arm a row: its metrics with intervals and marks, how far from the baseline, and what it was trained on."""
     main, *others = METRICS
     head = ["arm", called(main), "difference from baseline", "p (Holm)", "decision", *map(called, others)]
-    head += ["real", "synthetic", "seeds"]
+    head += ["100 synthetic are worth", "real", "synthetic", "seeds"]
     rows = []
     for arm in study.arms:
         found = arm.difference_from(study.baseline)
@@ -30,8 +31,19 @@ def results(study: Study) -> Table:
         )
         decided = decide(found) if found and study.margin else NOTHING
         compared = [gain(found), p_value(found.p_holm), decided] if found else [NOTHING] * 3
-        rows.append([arm.label, first, *compared, *others, f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)])
+        amounts = [worth(study, arm), f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)]
+        rows.append([arm.label, first, *compared, *others, *amounts])
     return without_empty(head, rows)
+
+
+def worth(study: Study, arm: ArmResult) -> str:
+    """Real pictures that 100 of the arm's synthetic ones are worth."""
+    curve = study.learning
+    read = next((one for one in curve.readings if one.arm == arm.arm), None) if curve else None
+    if curve is None or read is None or not curve.tells(read):
+        return NOTHING
+    mean, low, high = count_of_100(curve, read)
+    return f"{mean} ({low} to {high})"
 
 
 def without_empty(head: list[str], rows: list[list[str]]) -> Table:

@@ -15,6 +15,10 @@ MARKS = (
 )
 OF_CLASSES = "Each class against the others: mean over seeds with its 95 % interval."
 PHANTOM = " Of phantoms: no number here says anything about patients."
+OF_WORTH = {  # columns and the fields of `Worth` that they hold
+    "equivalent": "equivalent", "equivalent_low": "equivalent_low", "equivalent_high": "equivalent_high",
+    "worth": "worth", "worth_low": "low", "worth_high": "high",
+}  # fmt: skip
 ESCAPED = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"$^\dagger$", "<": "$<$", ">": "$>$",
@@ -44,14 +48,16 @@ def classes(study: Study) -> Table:
 
 
 def arm_records(study: Study) -> Iterator[dict[str, object]]:
-    """Every metric of an arm, unrounded; then every difference in AUROC."""
+    """Every metric of an arm, unrounded; then every difference in AUROC, and what a synthetic picture is worth."""
+    read = {one.arm: one for one in (study.learning.readings if study.learning else [])}
     for arm in study.arms:
         record = {"arm": arm.arm, "real": arm.real, "synthetic": arm.synthetic, "seeds": len(arm.seeds)}
         for metric in METRICS:
             record |= prefixed(metric, arm.metrics.get(metric), Spread)
         for role, other in (("baseline", study.baseline), ("control", arm.control)):
             record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
-        yield record
+        found = read.get(arm.arm)
+        yield record | {name: getattr(found, field, None) for name, field in OF_WORTH.items()}
 
 
 def trial_records(study: Study) -> Iterator[dict[str, object]]:
