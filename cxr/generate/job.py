@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.prompts.lists import PromptRow
 from cxr.prompts.words import Content
+from cxr.report.forecast import Forecast, about, count_words
 from cxr.store import Store, sha256
 from cxr.weights import Weights, resolve, resolve_lora
 
@@ -181,8 +181,8 @@ def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record
     )  # fmt: skip
 
 
-def estimate(job: GenerateJob) -> str:
-    """What the job would make, in words; samples two short batches to time them, and stores nothing."""
+def forecast(job: GenerateJob) -> Forecast:
+    """What the job would make; samples two short batches to time them, and stores nothing."""
     from cxr.diffusion.sampler import Sampler
     from cxr.ranks import device_name
 
@@ -190,10 +190,12 @@ def estimate(job: GenerateJob) -> str:
     sampler = Sampler.load(job.model.path, job.lora.path if job.lora else None, config.sampler)
     seconds = sampler.seconds_an_image() * plan.images
     size = config.sampler.size**2 * BYTES_A_PIXEL * plan.images
-    return (
-        f"{plan.images} images in {plan.units} units, {len(plan.findings)} findings, seed {config.seed}\n"
-        f"about {timedelta(seconds=round(seconds))} on one worker like this machine's ({device_name()}), "
-        f"about {size / 1e6:.1f} MB; nothing was written to {job.store.uri}"
+    return Forecast(
+        f"the model {job.model.spec}" + (f" with the LoRA {job.lora.spec}" if job.lora else ""),
+        f"{plan.images} images in {plan.units} units, {len(plan.findings)} findings ({count_words(plan.findings)}), "
+        f"{config.sampler.size} px, seed {config.seed}",
+        f"about {size / 1e6:.1f} MB",
+        f"{about(seconds)} on one worker like this machine's ({device_name()}), as two short batches took",
     )
 
 

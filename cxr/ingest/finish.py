@@ -104,7 +104,7 @@ def split_images(
     if unknown := read.rows["patient_id"].null_count:
         warnings.append(
             f"{unknown} of {len(patients)} pictures name no patient: they are split by picture, so one patient may be "
-            "on both sides"
+            "on both sides; where file names tell patients apart give --patient-pattern, where a table does table:FILE"
         )
     exclusive = job.vocabulary.exclusive
     split = split_by_group(findings, groups.tolist(), fractions, config.folds, config.seed, exclusive)

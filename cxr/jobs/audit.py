@@ -48,6 +48,8 @@ class Args:
     """The base that --model was fine-tuned from, where it is not tiny: as `cxr finetune --model` had it."""
     quarantine: str | None = None
     """Where the synthetic set goes without the pictures that a detector flags as near-duplicates."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -87,6 +89,11 @@ def main(args: Args) -> int:
     note(generator)
     if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
+    elif args.dry_run:
+        from cxr.audit.forecast import forecast
+
+        print(forecast(job).text(job.store.uri))
+        return cli.DONE
     else:
         record = job.make(lambda: audit_sets(job, generator, start))
     for line in record.metrics["summary"]:

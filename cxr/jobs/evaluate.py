@@ -1,6 +1,6 @@
 """How good, how diverse, how many near-copies: `cxr evaluate RECIPE --real URI --synthetic URI --out URI`.
 
-Exit code 0: all there. 2: bad input.
+Exit code 0: all there. 2: bad input. 3: all there but the set of --quarantine, which too few training pictures forbid.
 """
 
 import pickle
@@ -13,6 +13,7 @@ from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.artifact.metrics import EvaluationMetrics
+from cxr.errors import SomeFailed
 from cxr.evaluate.config import EvaluateConfig
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -49,6 +50,8 @@ class Args:
     """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
     workers: int | None = None
     """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -81,12 +84,17 @@ def main(args: Args) -> int:
     job = finish.prepare(places[2], config, digest, real, synthetic, generator)
     earlier = read_earlier(job, open_store(args.features)) if args.features else None
     reason = why_too_few(real.table["split"].to_pylist().count("train"))
-    reason = reason and f"--real has {reason}"
-    quarantines = [quarantine.prepare(place, job, real, synthetic, generator, reason) for place in places[3:]]
+    able = [] if reason else places[3:]
+    quarantines = [quarantine.prepare(place, job, real, synthetic, generator, "") for place in able]
     for line in (generator, *left_out):
         note(line)
     if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
+    elif args.dry_run:
+        from cxr.evaluate.forecast import forecast
+
+        print(forecast(job, findings, reason).text(job.store.uri))
+        return cli.DONE
     else:
         from cxr.cluster import COMPUTE_USAGE
 
@@ -97,6 +105,11 @@ def main(args: Args) -> int:
     for clean in quarantines:
         accuracies = prompt_accuracies(read_quality(job.store).prompt_accuracy)
         print(quarantine.write_set(clean, finish.read_flagged(job), accuracies))
+    if args.quarantine and reason:
+        raise SomeFailed(
+            f"--quarantine {args.quarantine}: not written: near-copies cannot be told, as --real has {reason}; all "
+            "else is there. Ingest more, or give study the whole set with --allow-unchecked-copies"
+        )
     return cli.DONE
 
 

@@ -46,6 +46,8 @@ class Args:
     """Go on with as few as these while machines are missing, and with more when they are back."""
     tensorboard: Path | None = None
     """A local folder for TensorBoard's curves (pip install tensorboard)."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -64,6 +66,11 @@ def main(args: Args) -> int:
     ready = job.prepare(store, data, config, note, names)
     if record := ready.take_finished():
         print(f"already there: step {record.metrics['step']} in {store.uri}")
+        return cli.DONE
+    if args.dry_run:
+        from cxr.finetune.forecast import forecast
+
+        print(forecast(ready).text(store.uri))
         return cli.DONE
 
     def work() -> "Record":

@@ -54,7 +54,7 @@ class Args:
     workers: int | None = None
     """Samplers at work side by side; by default one for each GPU, or for each core. Does not change the pictures."""
     dry_run: bool = False
-    """Only say what would be made, how long it would take and how large it would be."""
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
     retry_failed: bool = False
     """Try the units again that failed before."""
 
@@ -70,12 +70,12 @@ def main(args: Args) -> int:
     asked = read_like(args) or read_own_prompts(args, note) or None
     with tempfile.TemporaryDirectory() as folder:
         ready = job.prepare(store, config, asked, Path(folder), note)
-        if args.dry_run:
-            print(job.estimate(ready))
-            return cli.DONE
         if record := ready.take_finished():
             print(f"already there: {record.made.count} images in {store.uri}")
             display(store, args)
+            return cli.DONE
+        if args.dry_run:
+            print(job.forecast(ready).text(store.uri))
             return cli.DONE
 
         def work() -> "Record":

@@ -24,6 +24,7 @@ from cxr.jobs import audit, evaluate, finetune, generate, ingest
 from cxr.nightly.config import NightlyConfig
 from cxr.nightly.places import AUDIT, DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
 from cxr.progress import note
+from cxr.report.forecast import Forecast
 from cxr.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Args:
     """The night's, as 2026-11-21; it also seeds the night's prompts and pictures."""
     keep: int = 14
     """Nights to keep; that of `latest` stays in any case."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -66,6 +69,9 @@ def main(args: Args) -> int:
         return print_summary(root, args.date, record)
     pinned = report.read_pinned_inputs(root, args.date)
     data = pinned["data"] if pinned else digest_source(config)  # before the lease: what cannot be read leaves nothing
+    if args.dry_run:
+        print(forecast(root, config, args.date, data).text(root.uri))
+        return cli.DONE
     with hold_lease(root) as lease:
         try:
             return run_night(lease, config, args, data, start)
@@ -97,6 +103,35 @@ def run_night(lease: "Lease", config: NightlyConfig, args: Args, data: str, star
         note(f"removed {root.uri}/{place}")
     timings = {"total": time.monotonic() - start}
     return print_summary(root, day, tonight.make(lambda: report.complete(tonight, found, timings)))
+
+
+def forecast(root: Store, config: NightlyConfig, day: str, data: str) -> Forecast:
+    """What the night would do, as far as the last ones have not done it.
+
+    Args:
+        data: digest of the set that the source makes.
+    """
+    from cxr.data.catalog import read_set
+    from cxr.finetune.config import identity
+    from cxr.nightly import pointer
+    from cxr.weights import resolve
+
+    places = {ingest: below(root, f"{DATA}{data}")}
+    if read_record(places[ingest]):
+        base = parse_config(finetune, config.finetune)
+        recipe = identity(base, resolve(base.model).digest, read_set(places[ingest]).digest)
+        places[finetune] = below(root, f"{MODELS}{recipe_digest(recipe)}")
+    places |= {step: below(root, f"{NIGHTS}{day}/{name}") for step, name in ((generate, SET), (evaluate, EVALUATION))}
+    places |= {audit: below(root, f"{NIGHTS}{day}/{AUDIT}")} if config.audit else {}
+    there = [step_name(step) for step, place in places.items() if read_record(place)]
+    todo = [step for step in STEPS if step_name(step) not in there and (step is not audit or config.audit)]
+    words = "; ".join(f"{step_name(step)} ({getattr(config, step_name(step))})" for step in todo)
+    latest = pointer.read_latest(root).night
+    return Forecast(
+        f"the source {config.source}; latest is {latest or 'no night yet'}",
+        f"the night of {day}: {words or 'only its report'}" + (f"; there already: {', '.join(there)}" if there else ""),
+        "what these steps need; each says it with a --dry-run of its own",
+    )
 
 
 def prepare_night(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "NightReport":

@@ -52,6 +52,8 @@ class Args:
     """Trials side by side on a GPU."""
     workers_per_trial: int = 1
     """Devices that train one trial together."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -82,6 +84,11 @@ def main(args: Args) -> int:
 
     if record := ready.take_finished():
         print(f"already there: {StudyMetrics.read(record).answer}\nlook at {store.uri}/{finish.PAGE_KEY}")
+        return cli.DONE
+    if args.dry_run:
+        from cxr.study.forecast import forecast
+
+        print(forecast(ready).text(store.uri))
         return cli.DONE
 
     def work() -> "Record":

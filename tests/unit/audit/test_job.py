@@ -172,3 +172,11 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(job, sets, tmp_path,
     with pytest.raises(BadInput, match=line) as caught:
         job.main(parse_options(job, **{"real": places[real], "synthetic": places[synthetic], "out": out} | options))
     assert "\n" not in str(caught.value) and not out.exists()
+
+
+def test_a_dry_run_says_what_would_be_attacked(job, sets, tmp_path, capsys) -> None:
+    given = {"recipe": "tiny", "real": sets["real"], "synthetic": sets["placebo"], "out": tmp_path / "out"}
+    assert job.main(parse_options(job, **given, dry_run=True)) == 0
+    told = capsys.readouterr().out
+    assert f"reads: {TRAIN} training and {TEST} test pictures" in told and "no model was given" in told
+    assert not list(tmp_path.iterdir())

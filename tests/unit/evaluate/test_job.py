@@ -42,12 +42,6 @@ def places(stored_set) -> dict[str, str]:
         ("real", "others", {}, "no finding is in both sets: --real has a, b; --synthetic has x"),
         ("real", "few", {}, "too few pictures: a is left out: 60 real patients, 15 synthetic pictures; 20 needed"),
         ("undivided", "synthetic", {}, "no picture is in a train part"),
-        (
-            "small",
-            "synthetic",
-            {"quarantine": "{out}-clean"},
-            "60 training pictures, where telling near-copies takes 100",
-        ),
         ("real", "synthetic", {"against": "test"}, "has no test part"),
         ("real", "synthetic", {"extractor": "inseption"}, "no such"),
         ("real", "synthetic", {"recipe": "tinny"}, "did you mean tiny"),
@@ -67,3 +61,11 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(job, places, tmp_pat
         job.main(parse_options(job, **given))
     assert "\n" not in str(caught.value)
     assert not out.exists()
+
+
+def test_a_dry_run_says_what_too_few_training_pictures_leave_out(job, places, tmp_path, capsys) -> None:
+    given = {"real": places["small"], "synthetic": places["synthetic"], "out": tmp_path / "out", "dry_run": True}
+    assert job.main(parse_options(job, recipe="tiny", **given)) == 0
+    told = capsys.readouterr().out
+    assert "no search for near-copies (60 training pictures, where telling near-copies takes 100)" in told
+    assert "reads: 60 real pictures" in told and not list(tmp_path.iterdir())

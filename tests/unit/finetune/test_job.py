@@ -10,6 +10,7 @@ import torch
 from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
 from cxr.finetune import job, runs, worker
+from cxr.finetune.forecast import forecast
 from cxr.finetune.loop import Trainer
 from cxr.prompts.trained_prompts import TrainedPrompts
 from cxr.weights import resolve
@@ -27,6 +28,12 @@ def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
     trained, validated = runs.rows_of_run(ready.plan, "final", 2)
     assert sorted(held_out) == sorted(patients(trained)) and len(trained) == 28
     assert set(validated["split"].to_pylist()) == {"validation"}
+
+
+def test_what_it_would_make_is_told_in_steps_and_pictures(prepared) -> None:
+    told = forecast(prepared(folds=2, max_train_steps=7)).text("there")
+    assert "reads: 28 training and " in told and "and 2 folds: 21 steps of" in told
+    assert told.endswith("nothing was written to there")
 
 
 def patients(part: pa.Table) -> set[int]:

@@ -103,3 +103,11 @@ def test_a_source_of_other_pictures_with_the_same_names_is_another_set(job: Modu
     assert digest() == first
     (tmp_path / "mass" / "2.png").write_bytes(b"again")
     assert digest() != first
+
+
+def test_a_dry_run_names_the_steps_that_are_to_do(job, tmp_path: Path, capsys) -> None:
+    given = {"recipe": "tiny", "source": "phantom:40", "out": tmp_path / "out", "date": "2026-11-21", "dry_run": True}
+    assert job.main(parse_options(job, **given)) == 0
+    told = capsys.readouterr().out
+    assert "the night of 2026-11-21: ingest (tiny); finetune (tiny); generate (tiny --per-finding 24); eval" in told
+    assert "latest is no night yet" in told and not list(tmp_path.iterdir())

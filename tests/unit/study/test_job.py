@@ -104,3 +104,16 @@ def test_sets_of_single_arms_are_named(job) -> None:
     for twice in (["a", "b"], ["limited_10=a", "limited_10=b"]):
         with pytest.raises(BadInput, match="would have two sets"):
             job.synthetic_places(twice)
+
+
+def test_a_dry_run_counts_trials_and_times_a_step(
+    job, real_set: CatalogSet, synthetic_set: CatalogSet, tmp_path: Path, capsys
+) -> None:
+    words = ["tiny", "--real", real_set.store.uri, "--synthetic", synthetic_set.store.uri, "--out",
+             str(tmp_path / "out"), "--resize", "32", "--size", "32", "--allow-unchecked-copies",
+             "--min-prompt-accuracy", "0", "--only", "synth_50", "--seeds", "1,2,3", "--dry-run"]  # fmt: skip
+    assert job.main(cli.parse(job.Args, words)) == 0
+    told = capsys.readouterr().out
+    assert "makes: 9 trials, 3 arms (baseline, synth_50, real_short_67) with 3 seeds" in told
+    assert "train: normal 20, pneumonia 20" in told and "as 5 steps took" in told
+    assert not list(tmp_path.iterdir())

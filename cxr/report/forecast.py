@@ -1,0 +1,41 @@
+"""What a job would do, for `--dry-run`: every job says it in the same lines, and stores nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cxr.report.words import duration
+
+UNKNOWN_TIME = "not known beforehand; from its first minute on the job shows the time left"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """In words."""
+
+    reads: str
+    makes: str
+    needs: str
+    time: str = UNKNOWN_TIME
+
+    def text(self, uri: str) -> str:
+        """The lines to print.
+
+        Args:
+            uri: where it would go.
+        """
+        return (
+            f"reads: {self.reads}\nmakes: {self.makes}\nneeds: {self.needs}\ntime: {self.time}\n"
+            f"nothing was written to {uri}"
+        )
+
+
+def count_words(counts: Mapping[str, int], most: int = 6) -> str:
+    """`normal 60, pneumonia 60`, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    shown = ", ".join(f"{name} {count:,}" for name, count in ordered[:most])
+    return shown + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+
+
+def about(seconds: float) -> str:
+    """An estimate in words."""
+    return f"about {duration(seconds)}" if seconds >= 1 else duration(seconds)
