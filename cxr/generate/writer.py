@@ -1,6 +1,5 @@
 """From pictures to objects: a unit's PNG files and their commit, or one shard; and reading both back."""
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from cxr.artifact.keys import COMMITS
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.data.labels import LISTS
+from cxr.data.shards import IMAGE, encode_shard, image_features
 from cxr.errors import StoreError
 from cxr.generate.config import Layout
 from cxr.store import Store, StoredObject, sha256
@@ -26,7 +26,7 @@ READ_THREADS = 32
 
 SHARD_SCHEMA = pa.schema(
     [
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),  # as `datasets` stores an image
+        ("image", IMAGE),
         ("image_id", pa.string()),
         ("finding", pa.string()),
         ("prompt", pa.string()),
@@ -36,12 +36,6 @@ SHARD_SCHEMA = pa.schema(
         *map(CATALOG.field, (*LISTS, "view", "sex", "age")),
     ]
 )
-SHARD_FEATURES = {"image": {"_type": "Image"}} | {
-    field.name: {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"}
-    if pa.types.is_list(field.type)
-    else {"dtype": str(field.type), "_type": "Value"}
-    for field in list(SHARD_SCHEMA)[1:]
-}
 
 
 @dataclass(frozen=True)
@@ -90,11 +84,9 @@ def shard_of(rows: Sequence[dict[str, Any]], files: Sequence[bytes]) -> bytes:
             }
             for row, file in zip(rows, files, strict=True)
         ],
-        schema=SHARD_SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": SHARD_FEATURES}})}),
+        schema=SHARD_SCHEMA,
     )
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="none", row_group_size=100)  # PNG does not shrink; groups for streaming
-    return sink.getvalue()
+    return encode_shard(table, image_features(SHARD_SCHEMA))
 
 
 def store_failure(store: Store, unit: int, rows: Sequence[dict[str, Any]], error: str) -> None:

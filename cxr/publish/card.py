@@ -1,0 +1,101 @@
+"""The dataset card of a published set: what it is, what was looked for in it, and what was not."""
+
+from cxr.artifact.metrics import UNTESTED, AuditMetrics
+from cxr.artifact.quality import Interval, Quality
+from cxr.data.catalog import CatalogSet
+from cxr.data.labels import shown_findings
+from cxr.data.lineage import PHANTOM, phantom_notice
+from cxr.publish.formats import FormatName
+from cxr.publish.public import names_place, without_place
+from cxr.report.limits import unaudited
+from cxr.report.pages import Table, render
+from cxr.report.words import metric_label, number
+
+NOT_FOR = (
+    "Not for clinical use. Not a stand-in for real X-rays in a test: what a classifier reaches on these pictures says "
+    "nothing about patients."
+)
+FILES = {
+    "parquet": "data/*.parquet", "webdataset": "data/*.tar", "imagefolder": "images/**", "dicom": "catalog.parquet"
+}  # fmt: skip
+LOADED_BY = {
+    "parquet": 'datasets.load_dataset("parquet", data_files="data/*.parquet")',
+    "webdataset": 'datasets.load_dataset("webdataset", data_files="data/*.tar")',
+    "imagefolder": 'datasets.load_dataset("imagefolder", data_dir="images")',
+    "dicom": "pydicom.dcmread(file)  # a file a picture below dicom/, in a folder by its finding",
+}
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+NO_PROMISE = (
+    "A set can give away patients of the training in ways that no test here looks for. "
+    "No verdict says that it does not."
+)
+
+
+def render_card(
+    found: CatalogSet, rows: list[dict], form: FormatName, audit: AuditMetrics | None, quality: Quality | None,
+    licence: str | None, digests: dict[str, str],
+) -> str:  # fmt: skip
+    """The card, with the front matter that the Hugging Face hub reads.
+
+    Args:
+        rows: of the public catalog.
+        licence: of the publication, as the publisher gives it.
+        digests: of the audit and the evaluation that were given.
+    """
+    models = sorted({row["source"] for row in rows})
+    licences = sorted({row["licence"] for row in rows})
+    usual = "apache-2.0" if licences == ["Apache-2.0"] else "other"
+    return render(
+        "published_set.md", count=len(rows), form=form, files=FILES[form], loaded_by=LOADED_BY[form],
+        licence=licence or usual, stated=licence, models=models, licences=licences, size=size_category(len(rows)),
+        sources=public_sources(found), counts=count_findings(rows), exclusive=found.vocabulary.exclusive,
+        about=describe_origin(found.sources), not_for=NOT_FOR, no_promise=NO_PROMISE, digest=found.digest,
+        audit=audit and audit_table(audit), summary=public_lines(audit.summary) if audit else [],
+        untested=[name for name, verdict in audit.tests.items() if verdict == UNTESTED] if audit else [],
+        unaudited=unaudited("this set"), metrics=quality and metrics_table(quality), digests=digests,
+    )  # fmt: skip
+
+
+def public_sources(found: CatalogSet) -> list[str]:
+    """Where the pictures came from that the models behind the set learned from."""
+    return sorted({without_place(source, "a local source") for source in found.sources})
+
+
+def public_lines(lines: list[str]) -> list[str]:
+    return [line for line in lines if not names_place(line)]
+
+
+def describe_origin(sources: list[str]) -> str:
+    if set(sources) == {PHANTOM}:
+        return "None is of a patient: what the model learned from was drawn by a program."
+    return f"A picture can show a patient of the model's training. {phantom_notice(sources, 'them')}".rstrip()
+
+
+def count_findings(rows: list[dict]) -> list[tuple[str, int]]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        for name in shown_findings(row):
+            counts[name] = counts.get(name, 0) + 1
+    return sorted(counts.items())
+
+
+def audit_table(audit: AuditMetrics) -> Table:
+    risks = [[f"risk: {risk}", verdict] for risk, verdict in audit.risks.items()]
+    return ["looked for", "verdict"], risks + [[name, verdict] for name, verdict in audit.tests.items()]
+
+
+def metrics_table(quality: Quality) -> Table:
+    """The metrics of all findings together, with their 95 % intervals and what two halves of the real set give."""
+    rows = [
+        [metric_label(quality.extractor, name), with_interval(found.interval), with_interval(found.reference)]
+        for name, found in quality.groups[0].metrics.items()
+    ]
+    return ["metric", "value (95 % interval)", "two halves of the real set"], rows
+
+
+def with_interval(found: Interval) -> str:
+    return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"
+
+
+def size_category(count: int) -> str:
+    return next((name for limit, name in SIZES if count < limit), "1M<n<10M")

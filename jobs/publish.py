@@ -1,0 +1,7 @@
+"""Hand a synthetic set on: `python jobs/publish.py SET --to DIR --audit URI`."""
+
+from cxr import cli
+from cxr.jobs.publish import Args, main
+
+if __name__ == "__main__":
+    cli.run(Args, main)
