@@ -6,12 +6,14 @@ looks like the other real pictures, it sees the finding in x * sensitivity + (1 
 x (Rogan and Gladen 1978, Am. J. Epidemiol. 107, 71), that is the share of labels that are right.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cxr.artifact.quality import PromptAccuracies
 
 PROMPT_ACCURACY = "prompt_accuracy"  # in the metrics of a set that an evaluation left: see `record_accuracies`
+MOSTLY = 0.5  # of the labels
 MIN_DIFFERENCE = 0.2  # sensitivity less false alarms; below, x is the quotient of two small and noisy numbers
 
 
@@ -28,10 +30,21 @@ class PromptAccuracy:
     @property
     def right(self) -> float | None:
         """The share of labels that are right, 0 to 1; None where the classifier cannot tell."""
+        return self._right_if_seen_in(self.seen / self.total)
+
+    @property
+    def mostly_wrong(self) -> bool:
+        """Whether less than half of its labels are right, even if as many show it as the 95 % interval allows."""
+        from cxr.report.proportions import clopper_pearson
+
+        most = self._right_if_seen_in(clopper_pearson(self.seen / self.total, self.total)[1])
+        return most is not None and most < MOSTLY
+
+    def _right_if_seen_in(self, share: float) -> float | None:
         others = self.false_alarms or 0.0
         if self.sensitivity - others < MIN_DIFFERENCE:
             return None
-        return min(1.0, max(0.0, (self.seen / self.total - others) / (self.sensitivity - others)))
+        return min(1.0, max(0.0, (share - others) / (self.sensitivity - others)))
 
     def __str__(self) -> str:
         others = "" if self.false_alarms is None else f" and in {_percent(self.false_alarms)} of real ones of others"
@@ -43,6 +56,19 @@ class PromptAccuracy:
             f"({_percent(self.seen / self.total)}); it sees it in {_percent(self.sensitivity)} of real ones of "
             f"{self.finding}{others}, {labels}"
         )
+
+
+def judge_labels(found: Sequence[PromptAccuracy]) -> str:
+    """The verdict on a set's labels, in words."""
+    rights = {one.finding: one.right for one in found if one.right is not None}
+    if wrong := [one.finding for one in found if one.mostly_wrong]:
+        return f"mostly wrong for {', '.join(wrong)}, so do not train on these pictures"
+    if not rights:
+        return "not to be judged, because the classifier hardly tells real pictures of these findings apart"
+    worst = min(rights, key=lambda finding: rights[finding])
+    blind = [one.finding for one in found if one.right is None]
+    rest = f"; not to be judged for {', '.join(blind)}" if blind else ""
+    return f"about {_percent(rights[worst])} right for {worst}, the worst finding{rest}"
 
 
 def prompt_accuracies(measured: PromptAccuracies | None) -> list[PromptAccuracy]:

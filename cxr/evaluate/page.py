@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from cxr.data.prompt_accuracy import judge_labels
 from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL, HELD_OUT
 from cxr.evaluate.diversity import Diversity
@@ -9,7 +10,7 @@ from cxr.evaluate.label_classifier import Auroc, PromptAccuracies, SeenFindings
 from cxr.evaluate.plots import ACCURACY, COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
 from cxr.evaluate.rates import Rate
 from cxr.evaluate.resample import TrainingGap
-from cxr.evaluate.results import FullSetDistance, Metric, Quality, has_aurocs
+from cxr.evaluate.results import FullSetDistance, Metric, Quality, has_aurocs, label_accuracies
 from cxr.report import limits
 from cxr.report.pages import Table, render
 from cxr.report.words import FRECHET, number, percent
@@ -57,14 +58,17 @@ def describe_sets(quality: Quality) -> str:
 
 
 def summarise(quality: Quality) -> list[str]:
-    """What was found of fidelity, of labels and of near-copies, in a sentence each."""
+    """What was found of fidelity, of labels and of near-copies: a sentence each, which begins with the verdict."""
     return [describe_fidelity(quality), describe_labels(quality), describe_near_copies(quality)]
 
 
 def describe_fidelity(quality: Quality) -> str:
     reference, sides = quality.groups[0].metrics[FRECHET].reference, quality.sides
+    verdict = "farther from real pictures than these are from each other"
+    if reference.synthetic <= reference.high:
+        verdict = "no farther from real pictures than these are from each other"
     sentence = (
-        f"Fidelity: {quality.metric_label(FRECHET)} to {PARTS_CALLED[quality.against]} is "
+        f"Fidelity: {verdict}; {quality.metric_label(FRECHET)} to {PARTS_CALLED[quality.against]} is "
         f"{number(reference.synthetic)}, where real pictures have {number(reference.value)} "
         f"({number(reference.low)} to {number(reference.high)}) at the same size"
     )
@@ -80,14 +84,15 @@ def describe_labels(quality: Quality) -> str:
     if quality.prompt_accuracy is None:
         return "Labels: whether the pictures show what was asked for was not measured."
     found, real = quality.prompt_accuracy.synthetic, quality.prompt_accuracy.real
+    verdict = f"Labels: {judge_labels(label_accuracies(quality))}"
     if not found.counts:
-        return f"Labels: {describe_worst(found, real)}"
+        return f"{verdict}; {describe_worst(found, real)}"
     asked = "what was asked for is seen"
     if len(found.findings) > 1:
         worst = rate_cell(found.findings[found.worst])
         asked = f"{found.worst} is seen in {worst} of the pictures that were asked for it, the worst finding; all"
     real_rate = rate_cell(real.accuracy)
-    return f"Labels: {asked} in {rate_cell(found.accuracy)}; of real pictures the true one is seen in {real_rate}."
+    return f"{verdict}; {asked} in {rate_cell(found.accuracy)}; of real pictures the true one is seen in {real_rate}."
 
 
 def describe_worst(found: SeenFindings, real: SeenFindings) -> str:

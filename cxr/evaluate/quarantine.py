@@ -1,7 +1,7 @@
 """A set less the near-copies that were flagged: a new artifact, so that catalog, card and record of both stay true."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from cxr.artifact.metrics import LabelMetrics
 from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, image_key, metadata_lines, read_files
 from cxr.data.labels import shown_findings
 from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_lineages, phantom_notice, read_lineage, record_lineage
-from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, record_accuracies
+from cxr.data.prompt_accuracy import PROMPT_ACCURACY, PromptAccuracy, judge_labels, record_accuracies
 from cxr.errors import BadInput
 from cxr.progress import progress
 from cxr.report.limits import AUDIT_LIMITS, LIMITS, unaudited
@@ -66,7 +66,8 @@ def write_set(quarantine: QuarantineJob, copies: pa.Table, accuracies: list[Prom
             lambda: without_copies(quarantine, copies, accuracies, advance)
         )
     taken = record.metrics["quarantined"]
-    return f"{record.made.count} pictures less {taken} flagged as near-copies: {quarantine.store.uri}"
+    labels = f"; labels: {judge_labels(accuracies)}" if any(one.mostly_wrong for one in accuracies) else ""
+    return f"{record.made.count} pictures less {taken} flagged as near-copies{labels}: {quarantine.store.uri}"
 
 
 def without_copies(
@@ -94,7 +95,7 @@ def without_copies(
         store.put(CATALOG_KEY, parquet(catalog)),
         store.put(METADATA_KEY, "".join(metadata_lines(catalog.to_batches(), {"text": "prompt"})).encode()),
         store.put(TAKEN_OUT_KEY, json_lines(copies.to_pylist())),
-        store.put(CARD_KEY, card(quarantine, catalog, len(copies)).encode()),
+        store.put(CARD_KEY, card(quarantine, catalog, len(copies), accuracies).encode()),
     ]
     labels = synthetic.vocabulary
     pairs = zip(keys, kept["sha256"].to_pylist(), strict=True)
@@ -131,14 +132,23 @@ def count_findings(catalog: pa.Table) -> list[tuple[str, int]]:
     return sorted(Counter(name for row in rows for name in shown_findings(row)).items())
 
 
-def card(quarantine: QuarantineJob, catalog: pa.Table, flagged: int) -> str:
+def describe_model(record: Record) -> str:
+    """What the set's pictures were made with, as far as its record tells."""
+    names = {"model": "model", "lora": "LoRA"}
+    parts = [f"{name} `{record.inputs[key][:16]}`" for key, name in names.items() if record.inputs.get(key)]
+    return f"made with {' and '.join(parts)} (digests), as the card of that set says" if parts else ""
+
+
+def card(quarantine: QuarantineJob, catalog: pa.Table, flagged: int, accuracies: Sequence[PromptAccuracy] = ()) -> str:
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     search = quarantine.search
+    labels = f"Labels: {judge_labels(accuracies)}." if accuracies else ""
     return render(
         "set_without_copies.md", kept=len(catalog), flagged=flagged, search=search.kind, digest=search.digest,
         synthetic=quarantine.recipe["set"], real=quarantine.recipe["real"], limits=OF_SEARCH[search.kind],
         unaudited=unaudited("this set"), generator=quarantine.generator,
-        about=phantom_notice(quarantine.synthetic.sources),
+        about=phantom_notice(quarantine.synthetic.sources), labels=labels, accuracies=list(map(str, accuracies)),
+        model=describe_model(quarantine.synthetic.record),
         counts=count_findings(catalog), exclusive=quarantine.synthetic.vocabulary.exclusive,
         sources=sorted({source or "unstated" for source in catalog["source"].to_pylist()}),
     )  # fmt: skip

@@ -7,9 +7,11 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from cxr.artifact.quality import PromptAccuracies as StoredAccuracies
 from cxr.data.catalog import CatalogSet
 from cxr.data.labels import NO_FINDING
 from cxr.data.lineage import PHANTOM_NOTICE, has_phantoms, phantom_notice
+from cxr.data.prompt_accuracy import PromptAccuracy, prompt_accuracies
 from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL
 from cxr.evaluate.diversity import Diversity
@@ -95,6 +97,14 @@ class Quality:
         return (
             json.dumps(TypeAdapter(Quality).dump_python(self, by_alias=True), indent=1, ensure_ascii=False) + "\n"
         ).encode()
+
+
+def label_accuracies(quality: Quality) -> list[PromptAccuracy]:
+    """What follows for the labels of each finding; empty where it was not measured."""
+    if quality.prompt_accuracy is None:
+        return []
+    values = TypeAdapter(PromptAccuracies).dump_python(quality.prompt_accuracy, by_alias=True)
+    return prompt_accuracies(StoredAccuracies.model_validate(values))
 
 
 def has_aurocs(quality: Quality) -> bool:

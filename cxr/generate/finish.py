@@ -94,6 +94,7 @@ def describe_part(part: Weights) -> str:
     if part.trained is None and UNKNOWN_SOURCE in part.sources:
         return "no record says what it learned from"
     findings = f" of {', '.join(part.trained.prompts)}" if part.trained else ""
+    findings += f", of the set `{part.data[:16]}`" if part.data else ""
     captions = f"; captions: {part.trained.for_record['kind']}" if part.trained else ""
     return f"it and its base learned from: {', '.join(part.sources)}; trained on X-rays{findings}{captions}"
 

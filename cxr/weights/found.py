@@ -51,6 +51,7 @@ class Weights:
     lineage: Lineage
     sources: tuple[str, ...]
     trained: TrainedPrompts | None = None
+    data: str = ""  # digest of the set that it was fine-tuned on; empty where no record tells
 
     @property
     def place(self) -> str:
@@ -175,4 +176,5 @@ def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: st
     metrics = record.metrics if record else {}
     trained = trained_prompts(metrics, spec) if record else None
     sources = tuple(merge_sources(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE])))
-    return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained)
+    data = record.inputs.get("data", "") if record else ""
+    return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained, data)

@@ -11,6 +11,7 @@ import pytest
 
 from cxr.data.catalog import read_set
 from cxr.data.labels import Labels
+from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.store import open_store
 from tests.stored import label_columns
 
@@ -45,12 +46,15 @@ def test_pictures_that_either_detector_flags_are_taken_out_and_no_training_pictu
 
     place = open_store(str(tmp_path / "clean"))
     clean = prepare(place, audited, audited.real, audited.synthetic, "it was not checked", "")
-    assert "2 pictures less 2 flagged" in write_set(clean, read_flagged(audited), [])
+    wrong = [PromptAccuracy("a", 0, 60, 0.9, 0.1)]
+    written = write_set(clean, read_flagged(audited), wrong)
+    assert "2 pictures less 2 flagged as near-copies; labels: mostly wrong for a, so do not train" in written
     assert read_set(place).table["image_id"].to_pylist() == ["synthetic-0002", "synthetic-0003"]
     taken = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert [sorted(row) for row in taken] == [["finding", "image_id", "score_details", "score_key_points"]] * 2
     card = place.get("README.md").decode()
     assert f"Flagged by the audit {audited.digest[:12]}" in card and "by key points" in card
+    assert "Labels: mostly wrong for a, so" in card and "- Asked for a, 0 of 60 pictures show it" in card
     assert "| a | 1 |" in card and "may show several" not in card
     assert "It was not checked." in card and "Unaudited: nothing here" in card and "real-000" not in card
 

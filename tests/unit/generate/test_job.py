@@ -144,5 +144,7 @@ def test_the_card_names_the_lora_and_what_it_learned_from(ready: GenerateJob, tm
     lora = replace(ready.model, digest="1a2b3c4d" * 8, sources=("an archive",), trained=TRAINED)
     assert describe_training(ready.model, None) == ""
     assert "LoRA: digest `1a2b3c4d1a2b3c4d`" in describe_training(ready.model, lora)
+    of_a_set = replace(lora, data="5e7" * 20)
+    assert "of normal, pneumonia, of the set `5e75e75e75e75e75`" in describe_training(ready.model, of_a_set)
     unknown = replace(ready.model, sources=("unknown",), trained=None)
     assert "no record says what it learned from" in describe_training(ready.model, unknown)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cxr.data.catalog import CatalogSet
-from cxr.data.prompt_accuracy import PromptAccuracy, record_accuracies
+from cxr.data.prompt_accuracy import PromptAccuracy, judge_labels, record_accuracies
 from cxr.errors import BadInput
 from cxr.store import Store, open_store
 from cxr.study.config import BASELINE, Arm, StudyConfig
@@ -111,3 +111,17 @@ def test_what_the_audit_measured_is_refused_and_a_classifier_that_cannot_tell_re
     assert unfaithful_labels([NORMAL, blind], CONFIG) == "" and "too alike to say" in describe_prompt_accuracy(
         "synthetic", [blind]
     )
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ([NORMAL, PromptAccuracy("pneumonia", 0, 60, 0.9, 0.1)], "mostly wrong for pneumonia, so do not train"),
+        ([NORMAL, PromptAccuracy("pneumonia", 24, 60, 0.9, 0.1)], "about 38 % right for pneumonia"),  # it can be 51 %
+        ([NORMAL], "about 100 % right for normal"),
+        ([PromptAccuracy("pneumonia", 0, 60, 0.55, 0.45)], "not to be judged, because the classifier hardly tells"),
+        ([NORMAL, PromptAccuracy("mass", 0, 9, 0.5, 0.5)], "worst finding; not to be judged for mass"),
+    ],
+)  # fmt: skip
+def test_labels_get_a_verdict(found: list[PromptAccuracy], verdict: str) -> None:
+    assert verdict in judge_labels(found)
