@@ -4,6 +4,7 @@ Exit code 0: all there. 2: bad input, or the audit did not pass: nothing is writ
 """
 
 import re
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,9 +13,11 @@ from tyro.conf import Positional, arg
 from cxr import cli
 from cxr.errors import BadInput
 from cxr.progress import note, progress
+from cxr.publish.hub import PREFIX, HubRepo, parse_repo, staging_folder
 from cxr.store import open_store
 
 if TYPE_CHECKING:
+    from cxr.artifact import Record
     from cxr.publish.job import PublishJob
 
 LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,60}")  # an SPDX name, or the hub's
@@ -25,7 +28,7 @@ class Args:
     uri: Positional[str]
     """The set to publish, as `cxr generate` or `--quarantine` wrote it: a folder or s3://bucket/prefix."""
     to: str
-    """Where it goes: a folder or s3://bucket/prefix."""
+    """Where it goes: a folder, s3://bucket/prefix, or hub:owner/name, a dataset of the Hugging Face hub."""
     form: Annotated[Literal["parquet", "imagefolder", "dicom", "webdataset"], arg(name="as")] = "parquet"
     """Parquet files for `datasets`, PNG files in folders, DICOM files, or tar files for WebDataset."""
     audit: str | None = None
@@ -42,18 +45,44 @@ def main(args: Args) -> int:
     """Publish a synthetic set, if its audit passed. What is written names no patient, shows no real picture, and holds
     no path of this machine."""
     check_options(args)
-    target = open_store(args.to)
-    target.check()
-    from cxr.publish.job import publish_set
-
+    repo = parse_repo(args.to) if args.to.startswith(PREFIX) else None
+    if repo is None:
+        open_store(args.to).check()
     job = prepare(args)
+    if repo is not None:
+        return send(job, HubRepo(repo, "dataset", job.digest))
     if record := job.take_finished():
         print(f"already there: {record.made.count} pictures in {job.store.uri}")
         return cli.DONE
-    with progress("publish", len(job.rows), "pictures") as advance:
-        record = job.make(lambda: publish_set(job, advance))
-    print(f"{record.made.count} pictures as {job.form}, {record.made.bytes / 1e6:.1f} MB: {job.store.uri}")
+    print(f"{describe(pack(job), job)}: {job.store.uri}")
     return cli.DONE
+
+
+def send(job: "PublishJob", repo: HubRepo) -> int:
+    """Packs in a folder of this machine, uploads, and removes the folder."""
+    if repo.is_finished():
+        print(f"already there: {len(job.rows)} pictures in {repo.uri}")
+        return cli.DONE
+    record = job.take_finished() or pack(job)
+    folder = staging_folder(job.digest)
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    with progress("upload", files, "files") as advance:
+        repo.upload(folder, advance)
+    shutil.rmtree(folder)
+    print(f"{describe(record, job)}: {repo.uri}")
+    print("a new repository is private; look at it, then make it public in its settings on the hub")
+    return cli.DONE
+
+
+def pack(job: "PublishJob") -> "Record":
+    from cxr.publish.job import publish_set
+
+    with progress("publish", len(job.rows), "pictures") as advance:
+        return job.make(lambda: publish_set(job, advance))
+
+
+def describe(record: "Record", job: "PublishJob") -> str:
+    return f"{record.made.count} pictures as {job.form}, {record.made.bytes / 1e6:.1f} MB"
 
 
 def check_options(args: Args) -> None:
@@ -69,7 +98,7 @@ def check_options(args: Args) -> None:
 
 def prepare(args: Args) -> "PublishJob":
     """All that is checked before anything is written."""
-    from cxr.artifact import read_record
+    from cxr.artifact import read_record, recipe_digest
     from cxr.artifact.quality import read_quality
     from cxr.data.catalog import read_set
     from cxr.publish.job import PublishJob, publish_recipe
@@ -81,17 +110,18 @@ def prepare(args: Args) -> "PublishJob":
     told = check_audit(args.audit, audit, found) if args.audit else None
     evaluation, quality = None, None
     if args.evaluation:
-        place = open_store(args.evaluation)
-        evaluation = read_record(place)
+        measured = open_store(args.evaluation)
+        evaluation = read_record(measured)
         check_evaluation(args.evaluation, evaluation, found)
-        quality = read_quality(place)
+        quality = read_quality(measured)
     if args.form == "dicom":
         from cxr.data.sources.dicom_pixels import require_pydicom
 
         require_pydicom()
     rows, left_out = public_rows(found)
     recipe = publish_recipe(found, args.form, audit, evaluation, args.licence)
-    job = PublishJob(open_store(args.to), recipe, found, rows, args.form, told, quality, args.licence)
+    place = str(staging_folder(recipe_digest(recipe))) if args.to.startswith(PREFIX) else args.to
+    job = PublishJob(open_store(place), recipe, found, rows, args.form, told, quality, args.licence)
     job.refuse_other()
     if left_out:
         note(f"{left_out} prompts name what looks like a path; they are left out")
