@@ -69,10 +69,13 @@ class HubRepo:
         advance(len(last))
 
     def _commit(self, message: str, files: Mapping[str, Path | bytes], *further: "CommitOperationDelete") -> None:
-        from huggingface_hub import CommitOperationAdd
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         def commit(api: "HfApi") -> None:
-            operations = [*(CommitOperationAdd(key, content) for key, content in files.items()), *further]
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [
+                CommitOperationAdd(key, content) for key, content in files.items()
+            ]
+            operations += further
             api.create_commit(self.name, operations, commit_message=message, repo_type=self.kind)
 
         self._ask(commit)
