@@ -66,6 +66,7 @@ SMALLER = {
 
 FETCHED = "of what it begins with, each needs the internet, and better a GPU: Stable Diffusion, a set of the hub"
 NOT_HERE = {
+    ".venv/bin/python jobs/compare.py out/study out/study-2 --out out/compared": "test_compare.py compares studies",
     "make venv": "what this runs in",
     "make demo": ".ci/run runs it",
     "make test": ".ci/run runs it",

@@ -1,0 +1,99 @@
+"""Studies side by side: whose answer, by which generator; other real sets are refused, other protocols told."""
+
+import csv
+import importlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cxr import cli
+from cxr.artifact import Made, Record, read_record, recipe_digest, verify
+from cxr.artifact.lifecycle import commit_record
+from cxr.errors import BadInput
+from cxr.store import open_store
+from cxr.study.config import StudyConfig, standard_arms
+
+CONFIG = StudyConfig(arms=standard_arms(only=("synth_100",)), seeds=(1, 2, 3))
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def job() -> ModuleType:
+    return importlib.import_module("cxr.jobs.compare")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """`write(name, gain)`: a finished study whose primary arm gained so much."""
+
+    def written(name: str, gain: float, real: str = "r" * 64, classifier: str = "cnn") -> Path:
+        def arm(called: str, auroc: float, changes: list[dict]) -> dict:
+            level = {"mean": auroc, "sd": 0.01, "low": auroc - 0.02, "high": auroc + 0.02}
+            return {"arm": called, "title": f"arm {called}", "seeds": [1, 2, 3], "figures": {"auroc": level},
+                    "differences": changes}  # fmt: skip
+
+        change = {"against": "baseline", "metric": "auroc", "mean": gain, "low": gain - 0.01, "high": gain + 0.01,
+                  "p": 0.04, "p_holm": 0.04}  # fmt: skip
+        source = {"name": "synthetic", "uri": f"/sets/of-{name}", "kind": "generated images", "digest": "d" * 64,
+                  "arms": ["synth_100"]}  # fmt: skip
+        results = {
+            "answer": f"AUROC {gain:+.3f}.", "phantom": False, "test_patients": 20, "sources": [source],
+            "arms": [arm("baseline", 0.8, []), arm("synth_100", 0.8 + gain, [change])],
+            "settings": {"classifier": classifier, "seeds": "1, 2, 3"}, "allowed": [],
+        }  # fmt: skip
+        store = open_store(str(tmp_path / name))
+        stored = store.put("results.json", json.dumps(results).encode())
+        recipe = CONFIG.model_dump(mode="json") | {"real": real, "synthetic": name}
+        commit_record(store, Record(kind="study", recipe=recipe, recipe_digest=recipe_digest(recipe),
+                                    made=Made.of([stored]), objects=[stored], metrics={}))  # fmt: skip
+        return tmp_path / name
+
+    return written
+
+
+def compare(job: ModuleType, out: Path, *studies: Path) -> int:
+    return job.main(cli.parse(job.Args, [*map(str, studies), "--out", str(out)]))
+
+
+def test_each_study_has_a_row_with_its_generator_and_its_difference(job, write: Write, tmp_path: Path, capsys) -> None:
+    out, studies = tmp_path / "out", [write("first", 0.02), write("second", -0.03)]
+    assert compare(job, out, *studies) == 0
+    told = capsys.readouterr().out
+    assert "first: AUROC +0.020." in told and "second: AUROC -0.030." in told
+    text = (out / "comparison.md").read_text()
+    assert "| second | of-second (dddddddddddd) | synth_100 | 0.800 (0.780 to 0.820) | 0.770 (0.750 to 0.790) |" in text
+    assert "| arm synth_100 | +0.020 (+0.010 to +0.030) | -0.030 (-0.040 to -0.020) |" in text
+    assert "differ in" not in text and "is not tested here" in text
+    rows = list(csv.DictReader(io.StringIO((out / "comparison.csv").read_text())))
+    assert [(row["study"], row["arm"], row["less_baseline_mean"]) for row in rows][1::2] == [
+        ("first", "synth_100", "0.02"), ("second", "synth_100", "-0.03")
+    ]  # fmt: skip
+    store = open_store(str(out))
+    assert verify(store).clean and read_record(store).kind == "comparison of studies"
+    assert compare(job, out, *studies) == 0 and "already there" in capsys.readouterr().out
+
+
+def test_what_the_studies_do_not_share_is_told(job, write: Write, tmp_path: Path, capsys) -> None:
+    compare(job, tmp_path / "out", write("small", 0.01), write("large", 0.02, classifier="densenet121"))
+    line = "The studies differ in classifier, so a difference between them may come from that: small: cnn; large: dense"
+    assert line in capsys.readouterr().out and line in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (("one",), "give two studies or more"),
+        (("one", "other"), "is of another real set than"),
+        (("one", "one"), "given twice"),
+        (("one", "none"), "none: no such folder"),
+    ],
+)
+def test_what_cannot_be_compared(job, write: Write, tmp_path: Path, names: tuple[str, ...], why: str) -> None:
+    write("one", 0.01), write("other", 0.02, real="s" * 64)
+    with pytest.raises(BadInput, match=why):
+        compare(job, tmp_path / "out", *(tmp_path / name for name in names))
+    assert not (tmp_path / "out").exists()
