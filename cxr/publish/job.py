@@ -15,7 +15,8 @@ from cxr.artifact.metrics import AuditMetrics, LabelMetrics
 from cxr.artifact.quality import Quality
 from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, metadata_lines, read_files
 from cxr.data.lineage import SET_SOURCES
-from cxr.publish.card import public_sources, render_card
+from cxr.publish.card import public_sources, render_card, responsible_use, title, usual_licence
+from cxr.publish.croissant import CROISSANT_KEY, encode_croissant
 from cxr.publish.formats import FORMATS, SHARDED, FormatName, Unit
 from cxr.publish.public import public_png
 from cxr.store import Store, StoredObject, digest_of, parquet
@@ -106,19 +107,20 @@ def complete(job: PublishJob) -> Record:
     """Writes what belongs beside the pictures; returns the record."""
     pictures: list[tuple[str, str]] = []
     objects: list[StoredObject] = []
-    for of_unit, stored in read_commits(job):
+    for of_unit, of_store in read_commits(job):
         pictures += of_unit
-        objects += stored
+        objects += of_store
     catalog = public_catalog(job.rows, pictures)
     made = Made(count=len(pictures), bytes=sum(one.size for one in objects), digest=digest_of(pictures))
     listed = catalog.to_pylist()
-    beside = {CATALOG_KEY: parquet(catalog), CARD_KEY: card_of(job, listed).encode()}
+    stored = job.store.put(CATALOG_KEY, parquet(catalog))
+    beside = {CARD_KEY: card_of(job, listed).encode(), CROISSANT_KEY: croissant_of(job, listed, stored)}
     if job.form == "imagefolder":
         beside[METADATA_KEY] = "".join(metadata_lines(catalog.to_batches(), {"text": "prompt"})).encode()
     named = objects if job.form in SHARDED else []  # the catalog names the others
     return job.new_record(
         made,
-        [*named, *(job.store.put(key, data) for key, data in beside.items())],
+        [stored, *named, *(job.store.put(key, data) for key, data in beside.items())],
         inputs={},
         metrics={
             SET_SOURCES: public_sources(job.source),
@@ -140,3 +142,8 @@ def public_catalog(rows: pa.Table, pictures: Sequence[Sequence[str]]) -> pa.Tabl
 def card_of(job: PublishJob, rows: list[dict[str, Any]]) -> str:
     digests = {name: job.recipe[name] for name in ("audit", "evaluation") if job.recipe[name]}
     return render_card(job.source, rows, job.form, job.audit, job.quality, job.licence, digests)
+
+
+def croissant_of(job: PublishJob, rows: list[dict[str, Any]], catalog: StoredObject) -> bytes:
+    about, licence = responsible_use(job.source, rows, job.audit), job.licence or usual_licence(rows)
+    return encode_croissant(job.form, catalog, title(len(rows), job.audit), about, licence)

@@ -56,7 +56,7 @@ def test_a_published_set_is_whole_private_and_loads(server, generated, audit, tm
     files = server.repos[REPO]
     assert server.private[REPO] and "private" in capsys.readouterr().out
     assert sorted(files) == sorted(
-        [".gitattributes", "README.md", "catalog.parquet", "record.json"]
+        [".gitattributes", "README.md", "catalog.parquet", "croissant.json", "record.json"]
         + [f"data/train-{number:05d}-of-00003.parquet" for number in range(3)]
     )
     assert "record.json" in server.commits[-1] and not any("record.json" in one for one in server.commits[:-1])
