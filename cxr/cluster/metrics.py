@@ -3,6 +3,7 @@
 Ray writes `ray_` before each name. GPU memory is there already: `ray_node_gram_used`.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +11,44 @@ from ray.util.metrics import Counter, Gauge
 
 from cxr.report.words import duration
 
+PRICE = "CXR_HOUR_PRICE"
+
 
 @dataclass
 class ComputeUsage:
     """Of all the work that this process has started."""
 
     gpu_seconds: float = 0.0  # of work that has ended
+    cpu_seconds: float = 0.0  # of work without a GPU: its time, for each CPU that it had to itself
     retries: int = 0  # of units that failed, and of trials that were started again
 
     def summary(self, seconds: float) -> str:
-        """For a job's last line: the time it took, and GPU time and retries where there were any."""
-        gpu = f", {duration(self.gpu_seconds)} of GPU time" if self.gpu_seconds else ""
-        return f"in {duration(seconds)}{gpu}" + (f", {self.retries} tried again" if self.retries else "")
+        """For a job's last line: the time it took, that of its GPUs or else CPUs, what these cost where a price is
+        known, and retries where there were any."""
+        parts = [f"in {duration(seconds)}"]
+        if used := self.gpu_seconds or self.cpu_seconds:
+            parts.append(f"{duration(used)} of {'GPU' if self.gpu_seconds else 'CPU'} time{cost_of(used)}")
+        return ", ".join([*parts, *([f"{self.retries} tried again"] if self.retries else [])])
+
+    def add(self, seconds: float, cpus: float, gpus: float) -> None:
+        """Work that has ended."""
+        if gpus:
+            self.gpu_seconds += gpus * seconds
+        else:
+            self.cpu_seconds += cpus * seconds
+
+
+def cost_of(seconds: float) -> str:
+    """In brackets, at the price of an hour of a GPU (of a CPU where there is none) that CXR_HOUR_PRICE names, as
+    `2.50 EUR`; empty where it names none."""
+    price, _, currency = os.environ.get(PRICE, "").strip().partition(" ")
+    try:
+        cost = float(price) * seconds / 3600
+    except ValueError:
+        return f" ({PRICE} {price[:20]!r} is no price; give one as 2.50 EUR)" if price else ""
+    return (
+        f" (about {cost:.2f} {currency} at {price} an hour)" if currency else f" (about {cost:.2f} at {price} an hour)"
+    )
 
 
 COMPUTE_USAGE = ComputeUsage()

@@ -58,7 +58,7 @@ def train(
     gpus, queue = int(has_gpu()), make_queue()
     with tempfile.TemporaryDirectory() as folder:
         trainer = TorchTrainer(
-            lambda: run_and_report(work, queue, shared, gpus, first=get_context().get_world_rank() == 0),
+            lambda: run_and_report(work, queue, shared, threads, gpus, first=get_context().get_world_rank() == 0),
             scaling_config=ScalingConfig(
                 num_workers=most if least == most else workers,
                 use_gpu=bool(gpus),
@@ -118,7 +118,7 @@ def run_trials(
     task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=TRIES)(run_and_report)
 
     def run() -> None:
-        running = [task.remote(trial, queue, shared, gpus) for trial in trials]
+        running = [task.remote(trial, queue, shared, threads, gpus) for trial in trials]
         for number, ended in enumerate(running):
             try:
                 ray.get(ended)
@@ -138,11 +138,13 @@ def make_queue() -> Queue:
     return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
-def run_and_report(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef], gpus: float, first: bool = True) -> None:
+def run_and_report(
+    work: Work, queue: Queue, shared: Sequence[ray.ObjectRef], cpus: float, gpus: float, first: bool = True
+) -> None:
     """In a worker: a user's error is sent before it is raised, so that the job ends with its message.
 
     Args:
-        gpus: of the worker.
+        cpus, gpus: of the worker.
         first: whether it is the first of those that train together, which alone sends that they started.
     """
     start = time.monotonic()
@@ -155,8 +157,7 @@ def run_and_report(work: Work, queue: Queue, shared: Sequence[ray.ObjectRef], gp
             queue.put({"user_error": user_error})
         raise
     finally:
-        if gpus:
-            queue.put({"gpu_seconds": gpus * (time.monotonic() - start)})
+        queue.put({"used": (time.monotonic() - start, cpus, gpus)})
 
 
 def stream_messages(run: Callable[[], object], queue: Queue, starts: int) -> Iterator[Message]:
@@ -185,7 +186,7 @@ def stream_messages(run: Callable[[], object], queue: Queue, starts: int) -> Ite
                 break
             continue
         raise_user_error(message.pop("user_error", ""))
-        COMPUTE_USAGE.gpu_seconds += message.pop("gpu_seconds", 0)
+        COMPUTE_USAGE.add(*message.pop("used", (0, 0, 0)))
         started += message.pop("started", False)
         if message:
             metric.update(message)

@@ -104,7 +104,7 @@ def run_units(
         for row in table.to_pylist():
             raise_user_error(row.pop("user_error"))
             unit = UnitDone(**row)
-            COMPUTE_USAGE.gpu_seconds += gpu * unit.seconds
+            COMPUTE_USAGE.add(unit.seconds, threads, gpu)
             metrics.add(unit.images, unit.bytes, unit.error, unit.retries)
             yield unit
 
@@ -227,7 +227,7 @@ def run_rows(
         for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in table.to_pylist():
                 raise_user_error(row["user_error"])
-                COMPUTE_USAGE.gpu_seconds += gpus * row["seconds"]
+                COMPUTE_USAGE.add(row["seconds"], threads, gpus)
                 message = json.loads(row["message"])
                 metrics.add(message.get("images", 0))
                 yield message

@@ -13,7 +13,7 @@ from typing import Any
 from cxr.artifact.quality import PromptAccuracies
 
 PROMPT_ACCURACY = "prompt_accuracy"  # in the metrics of a set that an evaluation left: see `record_accuracies`
-MOSTLY = 0.5  # of the labels
+MOSTLY, ALL = 0.5, 0.995  # of the labels
 MIN_DIFFERENCE = 0.2  # sensitivity less false alarms; below, x is the quotient of two small and noisy numbers
 
 
@@ -66,9 +66,12 @@ def judge_labels(found: Sequence[PromptAccuracy]) -> str:
     if not rights:
         return "not to be judged, because the classifier hardly tells real pictures of these findings apart"
     worst = min(rights, key=lambda finding: rights[finding])
+    lowest = f"about {_percent(rights[worst])} right for {worst}" + (
+        ", fewer than for any other" if len(rights) > 1 else ""
+    )
     blind = [one.finding for one in found if one.right is None]
     rest = f"; not to be judged for {', '.join(blind)}" if blind else ""
-    return f"about {_percent(rights[worst])} right for {worst}, the worst finding{rest}"
+    return ("right, as far as the classifier can tell" if rights[worst] > ALL else lowest) + rest
 
 
 def prompt_accuracies(measured: PromptAccuracies | None) -> list[PromptAccuracy]:
