@@ -37,7 +37,7 @@ def complete(job: FinetuneJob, timings: dict[str, float]) -> Record:
     job.store.put_if_absent(HISTORY_KEY, json_lines(history))  # it holds times: the first of several drivers' stays
     objects += [
         job.store.read_back(PLAN_KEY),
-        job.store.put(CURVES_KEY, plot_curves(final.history)),
+        job.store.put(CURVES_KEY, plot_curves(final.history, final.step)),
         job.store.read_back(HISTORY_KEY),
         job.store.put(CARD_KEY, render_card(job, results).encode()),
         job.store.put(LINEAGE_KEY, encode_lists(collect_lineage(job))),

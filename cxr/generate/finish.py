@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,17 @@ def finish(
             size, digest = sum(s.size for s in shards), digest_of((s.key, s.sha256) for s in shards)
     first = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
     pictures = {finding: read_pictures(store, config.layout, rows) for finding, rows in first.items()}
-    objects.append(store.put(SHEET_KEY, contact_sheet(pictures)))
+    lora = f" + {Path(config.lora).name}" if config.lora else ""
+    asked = {finding: describe_prompts(rows, f"{Path(config.model).name}{lora}") for finding, rows in first.items()}
+    objects.append(store.put(SHEET_KEY, contact_sheet(pictures, plan.findings, asked)))
     objects.append(store.put(CARD_KEY, card(config, plan, source, licence, about, learned).encode()))
     return Made(count=plan.images, bytes=size, digest=digest), objects
+
+
+def describe_prompts(rows: Sequence[Mapping[str, Any]], model: str) -> str:
+    """For the sheet: what made these pictures, and what it was asked for first."""
+    prompts = list(dict.fromkeys(row["prompt"] for row in rows))
+    return f'{model}: "{prompts[0]}"' + (" and others" if len(prompts) > 1 else "") if prompts else model
 
 
 def write_tables(

@@ -68,7 +68,9 @@ def complete(job: IngestJob, timings: dict[str, float], note: Callable[[str], No
         REJECTED_KEY: encode_rejections(read),
         REPORT_KEY: render_markdown(report).encode(),
         PICTURE_KEY: draw_report(report),
-        SHEET_KEY: contact_sheet(read_first_images(job.store, read, report)),
+        SHEET_KEY: contact_sheet(
+            read_first_images(job.store, read, report), {name: int(rows.sum()) for name, rows in report.shown.items()}
+        ),
         CARD_KEY: render_card(job, read, report).encode(),
     }
     if boxes := list_boxes(read):

@@ -207,16 +207,26 @@ def format_metric(value: float | None, interval: tuple[float, float] | None) -> 
 
 
 def draw_report(report: SplitReport) -> bytes:
-    """The same as a PNG of five or six panels, 1,400 pixels wide."""
+    """The same as a PNG of up to six panels, 1,400 pixels wide; what the source does not tell has none."""
     exclusive = report.vocabulary.exclusive
     height = PANEL if exclusive else max(PANEL, FINDING_HEIGHT * len(report.frequent) + 1.5)
-    figure = Figure(figsize=(14, 3 * height), dpi=100, layout="constrained")
     last = "baselines" if exclusive else "together"
-    axes = figure.subplot_mosaic([["counts", "ages"], ["views", "sexes"], ["baselines", last]])
+    optional = {
+        "ages": any(age is not None for age in report.ages), "views": bool(rank_values(report.views)),
+        "sexes": bool(rank_values(report.sexes)),
+    }  # fmt: skip
+    small = ["counts", *(name for name, told in optional.items() if told)]
+    rows = [[small[0]] * 2] if len(small) == 1 else [small[:2]]
+    rows += [small[2:] * (2 if len(small) == 3 else 1)] if len(small) > 2 else []
+    height *= (len(rows) + 1) / 3
+    figure = Figure(figsize=(14, 3 * height), dpi=100, layout="constrained")
+    axes = figure.subplot_mosaic([*rows, ["baselines", last]])
     draw_counts(axes["counts"], report)
-    draw_ages(axes["ages"], report)
-    draw_shares(axes["views"], report, "view", report.views)
-    draw_shares(axes["sexes"], report, "sex", report.sexes)
+    if optional["ages"]:
+        draw_ages(axes["ages"], report)
+    for name, what, values in (("views", "view", report.views), ("sexes", "sex", report.sexes)):
+        if optional[name]:
+            draw_shares(axes[name], report, what, values)
     if exclusive:
         draw_baselines(axes["baselines"], report.baselines)
     else:
@@ -238,9 +248,6 @@ def draw_counts(axis: Axes, report: SplitReport) -> None:
 def draw_shares(axis: Axes, report: SplitReport, what: str, values: Sequence[str | None]) -> None:
     axis.set_title(f"{what.capitalize()} in each finding (share)", fontsize=15)
     different = rank_values(values)
-    if not different:
-        write_not_given(axis, what)
-        return
     shares = {
         value: [measure_share(values, chosen, value) or 0.0 for chosen in report.frequent.values()]
         for value in different
@@ -267,9 +274,6 @@ def put_legend_below(axis: Axes, columns: int) -> None:
 def draw_ages(axis: Axes, report: SplitReport) -> None:
     axis.set_title("Age of each finding (years)", fontsize=15)
     known = {name: known_ages(report.ages, chosen) for name, chosen in report.frequent.items()}
-    if not any(known.values()):
-        write_not_given(axis, "age")
-        return
     axis.boxplot(
         list(known.values()), orientation="horizontal", tick_labels=list(known), widths=0.6, patch_artist=True,
         boxprops={"facecolor": COLOURS[4]}, medianprops={"color": "black"}, flierprops={"markersize": 3},
@@ -333,8 +337,3 @@ def draw_baselines(axis: Axes, measured: Sequence[Baseline]) -> None:
     axis.set_xlim(0, 1.02)
     axis.tick_params(labelsize=12)
     put_legend_below(axis, 1)
-
-
-def write_not_given(axis: Axes, what: str) -> None:
-    axis.text(0.5, 0.5, f"{what} {UNKNOWN}", ha="center", va="center", transform=axis.transAxes, fontsize=14)
-    axis.set_axis_off()

@@ -4,10 +4,12 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 
 from PIL import Image, ImageDraw, ImageFont
 
 COLUMNS, ROWS = 8, 20  # pictures of a finding, and findings, at most
+FONT = 14
 SIDE, LINE, GAP = 128, 20, 16  # px of a picture, of a line of text, and between two blocks
 
 
@@ -20,18 +22,34 @@ class Row:
     captions: Sequence[Sequence[str]] = ()
 
 
-def contact_sheet(files: Mapping[str, Iterable[bytes]]) -> bytes:
+def contact_sheet(
+    files: Mapping[str, Iterable[bytes]], totals: Mapping[str, int] = MappingProxyType({}),
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:  # fmt: skip
     """A PNG, a first look at a set: under each finding's name its first pictures, side by side.
 
     Args:
         files: pictures as files, for each finding; of more than `COLUMNS` and `ROWS`, the first are shown.
+        totals: how many pictures of each finding the set has, where the sheet is to say it.
+        about: what else it is to say of a finding, as the prompt.
     """
-    return sheet(
-        [
-            Row(finding.replace("_", " "), [[thumbnail(file) for file in islice(pictures, COLUMNS)]])
-            for finding, pictures in list(files.items())[:ROWS]
-        ]
-    )
+    rows = []
+    for finding, pictures in list(files.items())[:ROWS]:
+        shown = [thumbnail(file) for file in islice(pictures, COLUMNS)]
+        counted = f": {len(shown)} of {totals[finding]:,}" if finding in totals else ""
+        told = f"{finding.replace('_', ' ')}{counted}" + (f", {about[finding]}" if finding in about else "")
+        rows.append(Row(shorten(told, max(len(shown) * SIDE - 8, SIDE)), [shown]))
+    return sheet(rows)
+
+
+def shorten(text: str, width: int) -> str:
+    """The text as far as it fits into so many pixels of a sheet's line."""
+    font = ImageFont.load_default(FONT)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def thumbnail(file: bytes) -> Image.Image:
@@ -43,7 +61,7 @@ def sheet(rows: Sequence[Row]) -> bytes:
     widths = [sum(len(block) * SIDE + GAP for block in row.blocks) - GAP for row in rows]
     heights = [LINE + SIDE + (LINE if row.captions else 0) for row in rows]
     canvas = Image.new("L", (max(widths), sum(heights)), 255)
-    draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(14), 0
+    draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(FONT), 0
     for row, height in zip(rows, heights, strict=True):
         draw.text((4, top + 1), row.label, fill=0, font=font)
         left = 0

@@ -109,6 +109,7 @@ def test_curves_show_what_was_reported(scores: dict) -> None:
     with Image.open(io.BytesIO(plot_curves(history))) as picture:
         assert picture.size == (700, 300 * (1 + len(scores)))
         assert np.asarray(picture.convert("L")).min() < 100
+    assert plot_curves(history, kept=7) != plot_curves(history)
 
 
 def test_class_pictures_are_made_once_for_a_recipe(tmp_path) -> None:
