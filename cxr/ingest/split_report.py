@@ -220,7 +220,8 @@ def draw_report(report: SplitReport) -> bytes:
     rows += [small[2:] * (2 if len(small) == 3 else 1)] if len(small) > 2 else []
     height *= (len(rows) + 1) / 3
     figure = Figure(figsize=(14, 3 * height), dpi=100, layout="constrained")
-    axes = figure.subplot_mosaic([*rows, ["baselines", last]])
+    rows.append(["baselines", last])
+    axes = figure.subplot_mosaic(rows)  # type: ignore[arg-type]  # of names it takes lists of lists
     draw_counts(axes["counts"], report)
     if optional["ages"]:
         draw_ages(axes["ages"], report)
