@@ -3,17 +3,19 @@
 # training patients, and its images are measured, searched for near-duplicates and tried on a classifier.
 #
 #   runs/own_xrays.sh                                           # phantoms, on a CPU: shows that the way works, no more
-#   SOURCE=folder:my-xrays runs/own_xrays.sh                    # a folder with a folder of X-rays for each finding, on a CPU
+#   SOURCE=folder:my-xrays runs/own_xrays.sh                    # a folder of X-rays for each finding in it, on a CPU
 #   SOURCE=folder:my-xrays RECIPE=sd15 TUNE="lora_a100 --captions instance" PER_FINDING=2000 MAKE= EVALUATE=inception \
 #     STUDY=standard runs/own_xrays.sh                          # the same on GPUs, for images worth something
 #
-# Where file names tell patients apart, SOURCE="folder:my-xrays --patient-pattern IM_([0-9]+)_" keeps each on one side.
+# The folder is looked for from this repository, unless its whole path is given. Where file names tell patients apart,
+# PATIENTS="IM_([0-9]+)_" keeps each on one side of the split.
 # Read out/own/real/split_report.md before you believe a result. The same command goes on after a crash.
 # shellcheck disable=SC2086  # options are words
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SOURCE=${SOURCE:-phantom:360,7,normal+pneumonia}      # what jobs/ingest.py reads: folder:DIR, table:FILE, dicom:DIR ...
+PATIENTS=${PATIENTS:-}                                # a pattern on file names whose group is the patient
 RECIPE=${RECIPE:-tiny}                                # of ingest and generate
 TUNE=${TUNE:-tiny --max-train-steps 150 --captions instance}  # of jobs/finetune.py: own X-rays seldom have texts
 FINDINGS=${FINDINGS:-all}                             # that the model was trained on, or some of them
@@ -24,7 +26,7 @@ STUDY=${STUDY:-tiny}                                  # recipe and options of jo
 OUT=${OUT:-out/own}
 PYTHON=${PYTHON:-.venv/bin/python}
 
-$PYTHON jobs/ingest.py $RECIPE --source $SOURCE --out "$OUT/real"
+$PYTHON jobs/ingest.py $RECIPE --source "$SOURCE" ${PATIENTS:+--patient-pattern "$PATIENTS"} --out "$OUT/real"
 
 # The model sees the training patients alone; validation chooses the checkpoint.
 $PYTHON jobs/finetune.py $TUNE --data "$OUT/real" --out "$OUT/model"

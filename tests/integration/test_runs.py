@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from cxr.embedded.phantoms import draw_phantom
+from cxr.prompts.findings import BINARY
 from tests.integration.test_readme import ROOT, check_command
 
 RUNS = sorted((ROOT / "runs").glob("*.sh"))
@@ -98,3 +101,26 @@ def test_few_real_data_with_a_generator_for_each_arm(jobs, tmp_path: Path) -> No
     assert found["primary"] == "limited_10" and not any("may have seen" in line for line in found["details"])
     recipes = [json.loads((tmp_path / share / "model" / "record.json").read_text())["recipe"] for share in ("10", "25")]
     assert [recipe["patients"] for recipe in recipes] == [10, 25]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_a_folder_of_few_x_rays_goes_the_whole_way(jobs, tmp_path: Path) -> None:
+    """The student's way: nothing but two folders. Near-copies cannot be told among so few, and the study says so."""
+    for number in range(120):
+        drawn = draw_phantom(3, number, BINARY, 64)
+        file = tmp_path / "my x-rays" / drawn.attributes.findings[0] / f"IM_{number // 2:03d}_{number % 2}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn.pixels).save(file)
+    tune = "tiny --size 64 --batch 4 --max-train-steps 2 --validate-every 2 --captions instance"
+    study = f"tiny {SMALLER['CLASSIFIER']} --only synth_50"
+    asked = {"SOURCE": f"folder:{tmp_path}/my x-rays", "PATIENTS": "IM_([0-9]+)_", "PER_FINDING": "45", "TUNE": tune,
+             "STUDY": study, "OUT": str(tmp_path / "out"), "PYTHON": sys.executable}  # fmt: skip
+    env = jobs.env({**SMALLER, **asked})
+    done = subprocess.run([ROOT / "runs" / "own_xrays.sh"], env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert "evaluate cannot tell near-copies (100 needed)" in done.stdout and "no patient" not in done.stderr
+    assert 'prompts: "chest X-ray showing normal", "chest X-ray showing pneumonia", with which' in done.stderr
+    assert "clean: not written: near-copies cannot be told" in done.stderr
+    results = json.loads((tmp_path / "out" / "study" / "results.json").read_text())
+    assert results["primary"] == "synth_50" and "near-copies could not be told" in results["allowed"][0]
