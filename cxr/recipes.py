@@ -211,9 +211,9 @@ def worth() -> StudyConfig:
     Of `real_25_synth_25` and `real_50_synth_50` a worth from 0 to 1 lies within the curve; of `synth_100` one above 0
     lies beyond it.
     """
-    alone = [Arm(name=f"real_{share}", real=share) for share in (10, 25, 50)]
+    alone = [Arm(name=f"real_{share}", real=share, redraw=True) for share in (10, 25, 50)]
     within = [
-        Arm(name=f"real_{share}_synth_{share}", real=share, synthetic=share, control=f"real_{share}")
+        Arm(name=f"real_{share}_synth_{share}", real=share, synthetic=share, redraw=True, control=f"real_{share}")
         for share in (25, 50)
     ]
     return StudyConfig(arms=(*standard_arms(only=("synth_50", "synth_100", "shuffled_100")), *within, *alone))

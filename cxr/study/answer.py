@@ -184,10 +184,15 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet,
         *describe_families(config),
         *describe_margin(config),
     ]
-    if any(0 < arm.real < 100 for arm in config.arms):
+    if any(0 < arm.real < 100 and not arm.redraw for arm in config.arms):
         lines.append(
             f"Arms with a part of the real data have the same patients with every seed (subset seed "
             f"{config.subset_seed}): nothing here says how another part of that size would do."
+        )
+    if any(arm.redraw for arm in config.arms):
+        lines.append(
+            "Arms of the learning curve have other real pictures with each seed, but those with all of them: how lucky "
+            "the training part is as a whole, no interval says."
         )
     if len(config.seeds) == 1:
         lines.append("One seed: intervals show chance among the test patients alone, none of training; take five.")

@@ -72,8 +72,9 @@ class TrainingDraw:
 
 
 def draw_training_set(arm: Arm, pool: Pool, seed: int) -> TrainingDraw:
-    """What the arm trains on with this seed: the same real pictures with every seed, so that one generator can have
-    learned from just these; of the synthetic ones a share of each class, of smaller shares always the same pictures."""
+    """What the arm trains on with this seed: of real pictures the same with every seed whose pool has the same `entry`,
+    so that one generator can have learned from just these; of the synthetic ones a share of each class, of smaller
+    shares always the same pictures."""
     counts = count_wanted(pool.real_labels, arm.synthetic)
     return TrainingDraw(
         real=pool.real[pool.entry <= arm.real / 100] if arm.real else pool.real[:0],

@@ -1,5 +1,6 @@
 """A study: which arms, which seeds, which classifier. Light: no torch."""
 
+import operator
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -32,6 +33,7 @@ class Arm(BaseModel):
     repeat: int = Field(1, ge=1, le=100)  # times that each real picture is there
     order: Literal["mixed", "synthetic_first"] = "mixed"
     steps: float = Field(100, gt=0, le=100)  # percent of the optimiser steps that the budget gives
+    redraw: bool = Field(False, exclude_if=operator.not_)  # with each seed another part of the real pictures
     shuffled: bool = False  # the synthetic pictures' labels are dealt out anew among them
     control: str | None = None  # the arm of as much real and no synthetic data
 
@@ -147,7 +149,8 @@ class StudyConfig(BaseModel):
     budget: Budget = "steps"
     """steps: each arm takes as many optimiser steps as the baseline; epochs: as many epochs."""
     arms_file: Annotated[Path | None, arg(name="arms")] = Field(None, exclude=True)
-    """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, shuffled, control."""
+    """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, redraw, shuffled,
+    control."""
     only: str = Field("", exclude=True)
     """Of the arms these alone, with the baseline and their controls: synth_50,synth_100."""
     without: str = Field("", exclude=True)
@@ -240,9 +243,9 @@ class StudyConfig(BaseModel):
             if arm.control not in arms:
                 raise ValueError(f"arm {arm.name}: its control {arm.control} is no arm of this study; add it")
             control = arms[arm.control]
-            if control is arm or control.synthetic or control.real != arm.real:
+            if control is arm or control.synthetic or (control.real, control.redraw) != (arm.real, arm.redraw):
                 raise ValueError(
                     f"arm {arm.name}: its control {arm.control} is not the same real data alone; name another arm of "
-                    f"{arm.real:g} % real pictures without synthetic ones"
+                    f"{arm.real:g} % real pictures without synthetic ones{', with redraw' if arm.redraw else ''}"
                 )
         return self

@@ -152,6 +152,8 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
     unnamed = f" ({patients.null_count:,} of {count:,} name no patient)" if patients.null_count else ""
     start = "ImageNet weights" if job.recipe["weights"] else "random weights"
     budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
+    redrawn = ", ".join(arm.name for arm in config.arms if arm.redraw)
+    parts = (f"another with each seed for {redrawn}, else " if redrawn else "") + "the same for every seed"
     return {
         "classifier": f"{classifier.network}, from {start}",
         "pictures": f"held at {classifier.resize} px, shown at {classifier.size} px",
@@ -160,7 +162,7 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
         f"{classifier.weight_decay:g}, batch {classifier.batch}",
         "budget": f"{classifier.epochs} epochs of the baseline; {budget[config.budget]}",
         "seeds": ", ".join(map(str, config.seeds)),
-        "arms": f"a part of the real data is drawn by {unit}, of each finding its share, the same for every seed "
+        "arms": f"a part of the real data is drawn by {unit}, of each finding its share, {parts} "
         f"(subset seed {config.subset_seed}), smaller parts in larger ones; synthetic pictures by class, for each seed",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
         "operating point": describe_operating_point(config.operating_point, len(job.sets.classes)),

@@ -99,6 +99,13 @@ class MonotoneCurves:
 FORMS: dict[Form, type[PowerLaws] | type[MonotoneCurves]] = {"power": PowerLaws, "monotone": MonotoneCurves}
 
 
+def choose_form(sizes: np.ndarray, heights: np.ndarray, noise: np.ndarray) -> tuple[Form, float]:
+    """The form for heights [K], and p of a power law's fit. Where the exponent is the smallest there is, the curve does
+    not bend, so that no end can be told from it."""
+    p, (exponent,) = fit_p(sizes, heights, noise), PowerLaws.fit(sizes, heights[None]).c
+    return ("power" if p >= MISFIT and exponent > EXPONENTS[0] else "monotone"), p
+
+
 def fit_p(sizes: np.ndarray, heights: np.ndarray, noise: np.ndarray) -> float:
     """p that heights [K] are a power law and noise: the share of power laws with noise [B, K] that fit no better."""
     fitted = PowerLaws.fit(sizes, heights[None]).at(sizes)

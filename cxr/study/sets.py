@@ -109,11 +109,16 @@ def columns(sets: Sets, subset_seed: int) -> tuple[np.ndarray, np.ndarray, np.nd
         findings += found.table["finding"].to_pylist()
         splits += [name] * len(found.table)
     split = np.array([part or "" for part in splits])
+    return np.array([numbers[finding] for finding in findings]), split, draw_entry(sets.real, split, subset_seed)
+
+
+def draw_entry(real: CatalogSet, split: np.ndarray, subset_seed: int) -> np.ndarray:
+    """`entry` of all rows."""
     entry, trained = np.ones(len(split)), np.flatnonzero(split == "train")
-    rows = sets.real.table.select(["patient_id", "image_id", "finding"]).take(pa.array(trained)).to_pylist()
+    rows = real.table.select(["patient_id", "image_id", "finding"]).take(pa.array(trained)).to_pylist()
     units = [row["patient_id"] or row["image_id"] for row in rows]
     entry[trained] = entry_shares([row["finding"] for row in rows], units, subset_seed)
-    return np.array([numbers[finding] for finding in findings]), split, entry
+    return entry
 
 
 def check_own(config: StudyConfig, own: Iterable[str]) -> None:
@@ -211,8 +216,13 @@ def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
 
 def draw_training_sets(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], TrainingDraw]:
     """The pictures of each (arm, seed)."""
+    redrawn = {
+        seed: replace(sets, entry=draw_entry(sets.real, sets.split, config.subset_seed + 1 + seed))
+        for seed in config.seeds
+        if any(arm.redraw for arm in config.arms)
+    }
     return {
-        (arm.name, seed): draw_training_set(arm, sets.pool(arm.name), seed)
+        (arm.name, seed): draw_training_set(arm, (redrawn[seed] if arm.redraw else sets).pool(arm.name), seed)
         for arm in config.arms
         for seed in config.seeds
     }

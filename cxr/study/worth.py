@@ -20,7 +20,7 @@ import numpy as np
 
 from cxr.study.config import StudyConfig
 from cxr.study.influence import MetricWithInfluence, measure
-from cxr.study.learning_curve import FORMS, MISFIT, Form, fit_p
+from cxr.study.learning_curve import FORMS, Form, choose_form
 from cxr.study.results import MAIN, LearningCurve, TestSet, Trial, Worth
 from cxr.study.statistics import estimate, unseen_variance
 from cxr.study.summary import number_patients, read_scores
@@ -80,8 +80,7 @@ def learn(
     if not (seeds := shared_seeds(arms)):
         return None
     heights, noise = means(arms, seeds), draw_noise(arms, seeds, draws, rng)
-    p = fit_p(sizes, heights, noise)
-    form: Form = "power" if p >= MISFIT else "monotone"
+    form, p = choose_form(sizes, heights, noise)
     fitted, drawn = FORMS[form].fit(sizes, heights[None]), FORMS[form].fit(sizes, heights + noise)
     grid = np.geomspace(*fitted.reach, GRID)
     low, high = np.quantile(drawn.at(grid), [0.025, 0.975], axis=0)

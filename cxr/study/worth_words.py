@@ -7,8 +7,8 @@ from cxr.study.results import LearningCurve, Worth
 
 FORMS = {
     "power": "a - b n^-c was fitted to it",
-    "monotone": "a - b n^-c does not fit it (p = {p:.3f}), so it is the nearest curve that never falls, and ends where "
-    "it was measured",
+    "monotone": "a - b n^-c does not fit it, so it is the nearest curve that never falls, and ends where it was "
+    "measured",
 }
 
 
@@ -25,9 +25,8 @@ def describe_worth(curve: LearningCurve, saw_more: Collection[str] = ()) -> list
             f"{curve.sizes[0]:,} to {curve.sizes[-1]:,} real pictures AUROC changed by {mean:+z.3f} "
             f"({low:+z.3f} to {high:+z.3f})."
         ]
-    form = FORMS[curve.form].format(p=curve.fit_p)
     return [
-        f"Learning curve of real pictures alone: AUROC {points}; {form}.",
+        f"Learning curve of real pictures alone: AUROC {points}; {FORMS[curve.form]}.",
         *(
             describe_reading(curve, one) + (f" Its generator {SAW_ALL}." if one.arm in saw_more else "")
             for one in curve.readings

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pydantic import ValidationError
 
 from cxr.data.catalog import CATALOG, CatalogSet
 from cxr.data.labels import Labels
@@ -306,6 +307,25 @@ def test_a_generator_that_saw_more_than_its_arm_is_named(
     assert saw(everyone, everyone) and saw([], [*part, hashed_id("p25", "")])
     whole = next(one for one in LIMITED.arms if one.name == "synth_100")
     assert not generator_saw_more(match_sets(real_set, of_record(synthetic_set, metrics={}), LIMITED), whole, NO_LISTS)
+
+
+def test_redrawn_parts_change_with_the_seed_and_no_generator_was_kept_to_them(
+    real_set: CatalogSet, synthetic_set: CatalogSet
+) -> None:
+    """Parts of one seed lie in each other, so that an arm and its control have the same."""
+    shares = {"real_10": 10, "real_25": 25, "real_50": 50}
+    alone = [Arm(name=name, real=share, redraw=True) for name, share in shares.items()]
+    mixed = Arm(name="mixed", real=50, synthetic=50, redraw=True, control="real_50")
+    config = StudyConfig(arms=(Arm(name=BASELINE), *alone, mixed), seeds=(1, 2, 3, 4))
+    sets = match_sets(real_set, of_record(synthetic_set, metrics={"patients_seen": [hashed_id("p0", "")]}), config)
+    drawn = {name: set(draw.real.tolist()) for name, draw in draw_training_sets(sets, config).items()}
+    for seed in config.seeds:
+        assert drawn["real_10", seed] < drawn["real_25", seed] < drawn["real_50", seed] == drawn["mixed", seed]
+        assert len(drawn["real_50", seed]) == 20 and drawn["real_50", seed] < drawn[BASELINE, seed]
+    assert len({frozenset(drawn["real_50", seed]) for seed in config.seeds}) == 4
+    assert generator_saw_more(sets, mixed, NO_LISTS)
+    with pytest.raises(ValidationError, match=r"its control real_50 is not the same .*with redraw"):
+        StudyConfig(arms=(Arm(name=BASELINE), Arm(name="real_50", real=50), mixed))
 
 
 def test_pictures_of_several_findings_are_refused_and_one_against_its_absence_is_not(stored_set) -> None:

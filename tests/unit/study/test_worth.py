@@ -11,7 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 from cxr.recipes import worth as worth_recipe
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.influence import auroc
-from cxr.study.learning_curve import MonotoneCurves, PowerLaws, fit_p
+from cxr.study.learning_curve import MonotoneCurves, PowerLaws, choose_form, fit_p
 from cxr.study.results import LearningCurve, Worth
 from cxr.study.statistics import estimate
 from cxr.study.worth import Mix, draw_noise, learn, read_worth
@@ -129,6 +129,13 @@ def test_power_laws_are_found_again_and_read_backwards():
     assert fitted.read(np.array([0.5, 0.95, 0.93 - 1.3 * 2000**-0.6])).tolist() == [20.0, 800.0, 800.0]
     noise = np.random.default_rng(0).normal(0, 0.003, (500, 4))
     assert fit_p(sizes, heights, noise) > 0.9 > 0.05 > fit_p(sizes, np.array([0.7, 0.7, 0.9, 0.9]), noise)
+
+
+def test_a_curve_that_does_not_bend_is_not_extrapolated():
+    """Where each doubling adds as much or more, no end can be told from it."""
+    sizes, noise = np.array(SIZES), np.random.default_rng(0).normal(0, 0.02, (500, 4))
+    assert choose_form(sizes, 0.93 - 1.3 * sizes**-0.6, noise)[0] == "power"
+    assert choose_form(sizes, 0.5 + 0.001 * sizes, noise)[0] == "monotone"
 
 
 def test_monotone_curves_are_isotonic_regressions():
