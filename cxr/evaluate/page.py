@@ -6,6 +6,17 @@ from cxr.data.prompt_accuracy import judge_labels
 from cxr.evaluate.calibration import Copies
 from cxr.evaluate.config import ALL, HELD_OUT
 from cxr.evaluate.diversity import Diversity
+from cxr.evaluate.explained import (
+    ATTRIBUTES,
+    AUROCS,
+    COPYING,
+    EQUAL_SIZE,
+    FIDELITY,
+    LIKENESS,
+    ON_REAL,
+    PROMPT_ACCURACY,
+    SIDES,
+)
 from cxr.evaluate.label_classifier import Auroc, PromptAccuracies, SeenFindings
 from cxr.evaluate.plots import ACCURACY, COMPARISON, COPIES, DENSITY, DISTRIBUTIONS
 from cxr.evaluate.rates import Rate
@@ -155,51 +166,12 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
         yield "Near-copies", reason, (["pictures", "flagged"], [["synthetic, all", "not told"]])
 
 
-FIDELITY = (
-    "Each metric with its 95 % interval, from random halves of both sets. The Fréchet distance is given as the field "
-    "reports it; then, with its interval, for infinitely many pictures, because few pictures make it larger. Precision "
-    "and density: synthetic pictures lie where real ones do. Recall and coverage: they lie wherever real ones do."
-)
-EQUAL_SIZE = (
-    "Synthetic against a half of the real set, and in brackets the other half of the real set in its place, which is "
-    "what a perfect generator would get: only this compares sets of the same size."
-)
-LIKENESS = "Mean MS-SSIM of pairs of pictures of a finding; higher is less diverse, so compare it with the real set's."
-AUROCS = (
-    "A classifier is trained on the real train part and chosen on the validation part. AUROC: how well it tells "
-    "pictures that were asked to show the finding from those that were asked not to, 0.5 by chance; of real test "
-    "pictures, those that show it from those that do not, which is what it can do at best. Then in how many of either "
-    "it sees the finding: above a threshold that the validation part chooses, or as the most probable one where "
-    "findings exclude each other. The worst finding first, with 95 % intervals, of real pictures over patients."
-)
-ATTRIBUTES = (
-    "The same of what else was asked for: whether the picture has this view, is of a man, or of somebody older than "
-    "half of the training patients. A classifier of the real set's pictures says so."
-)
-PROMPT_ACCURACY = (
-    "Rows: what was asked; columns: what a classifier sees that was trained on the real train part and chosen on "
-    "the validation part; it knows every finding of the real set."
-)
-ON_REAL = "The same classifier on the real test part (rows: what is true): what it can do at best."
-SIDES = (
-    "The same synthetic pictures against training pictures and against as many held-out ones of the same findings. "
-    "What has not memorised is as far from both. The last column is how much two parts of the real set differ, drawn "
-    "at random with no patient in both (98 % of them): a gap above it, which 1 % of sets come to by chance, is a "
-    "sign of memorisation, also where no near-copy is flagged."
-)
-COPYING = (
-    "A picture is flagged where its details correlate with those of a training picture by more than those of 99 % of "
-    "training pictures do with one of another patient, after alignment and also mirrored. So about 1 % of pictures "
-    "that are no copies are flagged as well. How many of this set can be by chance takes into account that the "
-    "threshold comes from a sample: on 95 % of thresholds at most 2.5 % of innocent sets have more; on the others it "
-    "can be every set that meets it, such as all nights on the same training pictures."
-)
-
-
 def fidelity_table(quality: Quality) -> Table:
     names = list(quality.groups[0].metrics)
     infinite = any(group.metrics[FRECHET].infinite is not None for group in quality.groups)
+    shifted = [name for name in names if any(is_corrected(group.metrics[name]) for group in quality.groups)]
     head = ["finding", "real (patients)", "synthetic", *map(quality.metric_label, names)]
+    head += [f"{quality.metric_label(name)}, corrected" for name in shifted]
     head += [f"{quality.metric_label(FRECHET)}, infinite"] if infinite else []
     of_all = any(group.whole for group in quality.groups)
     head += [f"{quality.metric_label(FRECHET)}, all pictures"] if of_all else []
@@ -207,6 +179,7 @@ def fidelity_table(quality: Quality) -> Table:
     for group in quality.groups:
         row = [group.finding, f"{group.real_count} ({group.real_patients})", str(group.synthetic_count)]
         row += [metric_cell(group.metrics[name]) for name in names]
+        row += [corrected_cell(group.metrics[name]) for name in shifted]
         row += [number(group.metrics[FRECHET].infinite or 0.0)] if infinite else []
         rows.append(row + ([full_set_cell(group.whole)] if of_all else []))
     return head, rows
@@ -292,11 +265,20 @@ def provenance(quality: Quality) -> str:
     )
 
 
+def is_corrected(found: Metric) -> bool:
+    """Whether its interval is for another value than that which the field reports."""
+    return found.interval.corrected != found.interval.value
+
+
 def metric_cell(found: Metric) -> str:
-    """The value and its interval; between them the value that the interval is for, where it is another."""
+    """The value, and its interval unless that is for another one, which then has a column of its own."""
+    return number(found.interval.value) if is_corrected(found) else corrected_cell(found)
+
+
+def corrected_cell(found: Metric) -> str:
+    """The value that the interval is for, and the interval."""
     at = found.interval
-    corrected = "" if at.corrected == at.value else f"; {number(at.corrected)}"
-    return f"{number(at.value)}{corrected} ({number(at.low)} to {number(at.high)})"
+    return f"{number(at.corrected)} ({number(at.low)} to {number(at.high)})"
 
 
 def full_set_cell(found: FullSetDistance | None) -> str:
