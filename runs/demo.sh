@@ -15,19 +15,21 @@ PYTHON=${PYTHON:-.venv/bin/python}
 $PYTHON jobs/generate.py tiny --out out/demo --per-finding 8
 $PYTHON jobs/verify.py out/demo
 
-# "Real" X-rays of two findings, split by patient, and synthetic ones of the same.
-$PYTHON jobs/ingest.py tiny --source phantom:360,7,normal+pneumonia --out out/study/real
-$PYTHON jobs/generate.py tiny --findings normal,pneumonia --per-finding 130 --steps 20 --out out/study/synthetic
+# "Real" X-rays of two findings, split by patient: few to train on, and many to test on, so that an effect can be seen.
+# And synthetic ones of the same.
+FINDINGS=Normal_Anatomy+Structural_Lesions
+$PYTHON jobs/ingest.py tiny --source phantom:540,7,$FINDINGS --train 0.2 --validation 0.1 --test 0.7 --out out/study/real
+$PYTHON jobs/generate.py tiny --findings ${FINDINGS/+/,} --per-finding 65 --steps 12 --out out/study/synthetic
 
 # How good and how diverse are they? Those flagged as near-duplicates of training images stay out of out/study/clean.
 $PYTHON jobs/evaluate.py tiny --real out/study/real --synthetic out/study/synthetic \
     --out out/study/quality --quarantine out/study/clean
 
-# Are they safe to share? Attacks on what would be shared; 72 test images say which likeness 2 % reach by chance.
-$PYTHON jobs/audit.py tiny --real out/study/real --synthetic out/study/clean --false-alarms 0.02 --out out/study/audit
+# Are they safe to share? Attacks on what would be shared.
+$PYTHON jobs/audit.py tiny --real out/study/real --synthetic out/study/clean --out out/study/audit
 
-# Do they help a classifier?
-$PYTHON jobs/study.py tiny --real out/study/real --synthetic out/study/clean \
+# Do they help a classifier that has a tenth of the real ones?
+$PYTHON jobs/study.py few --real out/study/real --synthetic out/study/clean \
     --evaluation out/study/quality --audit out/study/audit --out out/study/report
 
 echo "Open out/demo/contact_sheet.png, out/study/quality/index.html, out/study/audit/index.html and"
