@@ -3,7 +3,7 @@
 INGESTED_IMAGES = "ingested images"
 GENERATED_IMAGES = "generated images"
 IMAGES_WITHOUT_COPIES = "images without copies"
-PUBLISHED_IMAGES = "published images"
+PUBLISHED_IMAGES, PUBLISHED_MODEL = "published images", "published model"
 FINE_TUNED_MODEL = "fine-tuned model"
 EVALUATION = "evaluation"
 AUDIT = "audit"
