@@ -52,6 +52,8 @@ class Args:
     """Trials side by side on a GPU."""
     workers_per_trial: int = 1
     """Devices that train one trial together."""
+    plan: bool = False
+    """Only train the baseline with the first three seeds, and say what so many seeds and test patients could find."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
@@ -91,6 +93,9 @@ def main(args: Args) -> int:
         print(forecast(ready).text(store.uri))
         return cli.DONE
 
+    if args.plan:
+        return plan_study(ready, args)
+
     def work() -> "Record":
         failures = run_trials(ready, args)
         for name, why in failures.items():
@@ -112,6 +117,20 @@ def main(args: Args) -> int:
         print("Of phantoms, which say nothing about patients:")
     print("\n- ".join([found.answer, *found.details]))
     print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
+    return cli.DONE
+
+
+def plan_study(ready: "StudyJob", args: Args) -> int:
+    """The pilot's trials, which stay, and what the study could find; nothing with synthetic pictures is trained."""
+    from cxr.report.pages import markdown_table
+    from cxr.study import job, plan
+
+    pilot = job.pilot(ready)
+    for name, why in run_trials(pilot, args).items():
+        note(f"trial {name} failed: {why}")
+    made = plan.freeze_plan(ready, job.read_trials(pilot))
+    print("\n".join([*plan.describe_plan(made), "", markdown_table(*plan.plan_table(made))]))
+    print(f"kept in {ready.store.uri}/{plan.POWER_KEY}; go on with the same command without --plan, and your --seeds")
     return cli.DONE
 
 

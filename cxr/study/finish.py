@@ -26,6 +26,7 @@ from cxr.study.origins import origins, studies_phantoms
 from cxr.study.pages import plots
 from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
+from cxr.study.plan import POWER_KEY, describe_kept, read_plan
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import SYNTHETIC, read_test_set
 from cxr.study.summary import summarise
@@ -154,7 +155,9 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
     budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
     redrawn = ", ".join(arm.name for arm in config.arms if arm.redraw)
     parts = (f"another with each seed for {redrawn}, else " if redrawn else "") + "the same for every seed"
+    plan = read_plan(job)
     return {
+        **({"plan": describe_kept(plan, config)} if plan else {}),
         "classifier": f"{classifier.network}, from {start}",
         "pictures": f"held at {classifier.resize} px, shown at {classifier.size} px",
         "augmentation": describe_augmentation(job),
@@ -220,8 +223,10 @@ def read_first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
 
 def complete(job: StudyJob, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:
     """The record, when every trial has ended and the report is written."""
-    keys = [PLAN_KEY, *(trial_key(arm, seed) for arm, seed in job.draws)]
-    objects = [*map(job.store.read_back, keys), *written]
+    plan = read_plan(job)
+    planned = [POWER_KEY, *(trial_key(BASELINE, seed) for seed in plan.pilot.seeds)] if plan else []
+    keys = [PLAN_KEY, *planned, *(trial_key(arm, seed) for arm, seed in job.draws)]
+    objects = [*map(job.store.read_back, dict.fromkeys(keys)), *written]
     base = next(arm for arm in study.arms if arm.arm == BASELINE)
     return job.new_record(
         Made.of(objects),

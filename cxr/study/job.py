@@ -1,24 +1,36 @@
 """What `jobs/study.py` is made of, without Ray: from two sets to trials in the store, and what is left of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import Artifact, Record
+from cxr.artifact.keys import PLAN_KEY
 from cxr.artifact.kinds import STUDY
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage_lists import NO_LISTS, PatientLists
 from cxr.data.prompt_accuracy import PromptAccuracy
+from cxr.errors import BadInput
 from cxr.store import Store
 from cxr.study.arms import TrainingDraw
-from cxr.study.config import StudyConfig
+from cxr.study.config import BASELINE, StudyConfig
 from cxr.study.labels_check import prompt_accuracy
 from cxr.study.protocol import check_audit, check_evaluation, check_protocol
 from cxr.study.results import Trial, read_trial, trial_key
 from cxr.study.sets import Sets, check_test, draw_training_sets, match_sets, read_test_set
 from cxr.study.trial import TrialSpec, TrialWorker
+
+PILOT = 3  # seeds of the baseline that a plan is made from
+OPEN = ("seeds", "primary", "margin")  # what no trial depends on, so that it may be settled after the pilot
+
+
+@dataclass(frozen=True)
+class PlannedStudy(Artifact):
+    """A study whose seeds, primary arm and margin are not settled yet."""
+
+    kind = STUDY
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,18 @@ class StudyJob(Artifact):
     allowed: list[str]
     lists: PatientLists  # of patients whom generators were shown, see `lineage_lists.read_lists_option`
     audit: tuple[Store, Record] | None  # of the main synthetic set
+
+    @property
+    def planned(self) -> "PlannedStudy":
+        """This study as a plan begins it: the pilot's trials are of it."""
+        return PlannedStudy(self.store, {name: value for name, value in self.recipe.items() if name not in OPEN})
+
+    def refuse_other(self) -> None:
+        """As of any artifact; but a plan of this study may have been begun here."""
+        try:
+            self.planned.refuse_other()
+        except BadInput:
+            super().refuse_other()
 
     @property
     def used(self) -> np.ndarray:
@@ -98,12 +122,40 @@ def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> di
 
 
 def begin(job: StudyJob) -> None:
-    """Writes which trials there are, so that a restart knows the place as its own."""
+    """Writes which trials there are, so that a restart knows the place as its own. A plan's becomes the study's."""
     rows = [
         {"arm": spec.arm, "seed": spec.seed, "real": spec.real, "synthetic": spec.synthetic, "steps": spec.steps}
         for spec in trial_specs(job, np.arange(len(job.sets.labels)))
     ]
-    job.begin(pa.Table.from_pylist(rows))
+    plan = pa.Table.from_pylist(rows)
+    job.begin(plan)
+    if is_planned(job):
+        job.store.put(PLAN_KEY, job.mark_plan(plan))
+
+
+def is_planned(job: StudyJob) -> bool:
+    """Whether a plan was begun in its place, and the study itself not yet."""
+    try:
+        job.planned.refuse_other()
+    except BadInput:
+        return False
+    return job.store.exists(PLAN_KEY)
+
+
+def pilot(job: StudyJob) -> StudyJob:
+    """The baseline alone with the first seeds, as a part of the planned study.
+
+    Raises:
+        BadInput: the study has begun, or has nothing to compare.
+    """
+    if len(job.config.arms) == 1:
+        raise BadInput("--plan: this study has one arm, so it compares nothing; take a recipe with more, as standard")
+    if job.store.exists(PLAN_KEY) and not is_planned(job):
+        raise BadInput(f"--plan: the study at {job.store.uri} has begun; a plan comes before it, in another --out")
+    arms = tuple(arm for arm in job.config.arms if arm.name == BASELINE)
+    config = job.config.model_copy(update={"arms": arms, "seeds": job.config.seeds[:PILOT]})
+    draws = {trial: drawn for trial, drawn in job.draws.items() if trial in {(BASELINE, seed) for seed in config.seeds}}
+    return replace(job, recipe=job.planned.recipe, config=config, draws=draws)
 
 
 def trial_specs(job: StudyJob, place: np.ndarray) -> list[TrialSpec]:
@@ -139,5 +191,5 @@ def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
 
 def read_trials(job: StudyJob) -> list[Trial]:
     """What trials have left, in the order of arms and seeds."""
-    found = (read_trial(job.store, trial_key(arm, seed), job.digest) for arm, seed in job.draws)
+    found = (read_trial(job.store, trial_key(arm, seed), job.digest, job.planned.digest) for arm, seed in job.draws)
     return [trial for trial in found if trial is not None]

@@ -221,8 +221,11 @@ def trial_json(trial: Trial, recipe: str) -> bytes:
     return json.dumps({"recipe": recipe, **asdict(trial)}, indent=1).encode() + b"\n"
 
 
-def read_trial(store: Store, key: str, recipe: str) -> Trial | None:
+def read_trial(store: Store, key: str, *recipes: str) -> Trial | None:
     """What the trial has left; None if nothing yet.
+
+    Args:
+        recipes: digests, one of which it must have.
 
     Raises:
         BadInput: it is damaged, or of another recipe.
@@ -233,7 +236,7 @@ def read_trial(store: Store, key: str, recipe: str) -> Trial | None:
         return None
     try:
         fields = json.loads(data)
-        if fields.pop("recipe") == recipe:
+        if fields.pop("recipe") in recipes:
             return TypeAdapter(Trial).validate_python(fields)
     except (ValueError, KeyError, TypeError):  # pydantic's is one of the first
         raise BadInput(f"{store.uri}: {key} is damaged; remove it, and the trial is run again") from None

@@ -108,12 +108,16 @@ class Estimate:
         arms, it is 76 to 80 % with three seeds and 73 % with two. None where nothing varies."""
         if not self.error:
             return None
-        critical, degrees = self.critical(level), 1 / np.dot((self.share, 1 - self.share), 1 / np.array(self.degrees))
+        far = self.error * (2 * self.critical(level) + 10)
+        return float(optimize.brentq(lambda true: self.power(true, level) - POWER, 0.5 * self.error, far))
 
-        def lacking(shift: float) -> float:  # the other tail adds nothing at such power, and scipy's is NaN there
-            return float(stats.nct.sf(critical, degrees, shift)) - POWER
-
-        return self.error * float(optimize.brentq(lacking, 0.5, 2 * critical + 10))
+    def power(self, true: float, level: float) -> float:
+        """The share of studies that find this true mean, above 0, at a level, two-sided; 0 where nothing varies."""
+        if not self.error:
+            return 0.0
+        degrees = 1 / np.dot((self.share, 1 - self.share), 1 / np.array(self.degrees))
+        # the other tail adds nothing at such power, and scipy's is NaN there
+        return float(stats.nct.sf(self.critical(level), degrees, true / self.error))
 
 
 def estimate(values: np.ndarray, components: np.ndarray, unseen: float = 0.0) -> Estimate:

@@ -47,6 +47,7 @@ SMALLER = {
     "out/synthetic": f"--per-finding 66 {GENERATE}",
     "out/quality": EVALUATE,
     "out/study": f"{STUDY} --size 32 --resize 32",
+    "out/planned": f"{STUDY} --size 32 --resize 32",
     "out/pm-resnet18": STUDY,
     "out/pm-gan": f"{GAN} --count 300",
     "out/pm-quality": f"{EVALUATE} --size 32",
