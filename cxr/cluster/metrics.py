@@ -26,7 +26,7 @@ class ComputeUsage:
         """For a job's last line: the time it took, that of its GPUs or else CPUs, what these cost where a price is
         known, and retries where there were any."""
         parts = [f"in {duration(seconds)}"]
-        if used := self.gpu_seconds or self.cpu_seconds:
+        if (used := self.gpu_seconds or self.cpu_seconds) >= 1:
             parts.append(f"{duration(used)} of {'GPU' if self.gpu_seconds else 'CPU'} time{cost_of(used)}")
         return ", ".join([*parts, *([f"{self.retries} tried again"] if self.retries else [])])
 

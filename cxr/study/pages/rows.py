@@ -32,8 +32,13 @@ def results(study: Study) -> Table:
         decided = decide(found) if found and study.margin else NOTHING
         compared = [gain(found), p_value(found.p_holm), decided] if found else [NOTHING] * 3
         amounts = [worth(study, arm), f"{arm.real:,}", f"{arm.synthetic:,}", seeds(arm)]
-        rows.append([arm.label, first, *compared, *others, *amounts])
+        rows.append([named(arm), first, *compared, *others, *amounts])
     return without_empty(head, rows)
+
+
+def named(arm: ArmResult) -> str:
+    """An arm by its label, and as options call it."""
+    return f"{arm.label}: {arm.arm}"
 
 
 def worth(study: Study, arm: ArmResult) -> str:

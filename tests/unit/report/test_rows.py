@@ -55,7 +55,7 @@ def test_less_calibration_error_is_better(binary):
 
 def test_results_show_every_arm_with_figures_and_intervals(binary):
     head, cells = rows.results(binary)
-    assert [line[0] for line in cells] == [arm.label for arm in binary.arms]
+    assert [line[0] for line in cells] == [f"{arm.label}: {arm.arm}" for arm in binary.arms]
     assert all(len(line) == len(head) for line in cells)
     found, spread = row(binary, "synth_50"), binary.arms[2].metrics["f1"]
     assert found["F1"] == f"{spread.mean:.3f} ({spread.low:.3f} to {spread.high:.3f})"
