@@ -47,7 +47,7 @@ def find_files(uri: str, record: Record) -> tuple[StoredObject, ...]:
         BadInput: its record does not name them.
     """
     if record.kind != FINE_TUNED_MODEL:
-        raise BadInput(f"{uri}: holds a {record.kind} artifact; give a set, or a model that jobs/finetune.py made")
+        raise BadInput(f"{uri}: holds {record.kind}; give a set, or a model that jobs/finetune.py made")
     if record.recipe.get("method") == "lora":
         found = tuple(one for one in record.objects if one.key in (LORA_FILE, KOHYA_FILE))
         missing = {LORA_FILE, KOHYA_FILE} - {one.key for one in found}

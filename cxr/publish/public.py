@@ -22,7 +22,7 @@ def check_generated(found: CatalogSet) -> None:
     kind, uri = found.record.kind, found.store.uri
     if kind not in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES):
         raise BadInput(
-            f"{uri}: holds a {kind} artifact; only what jobs/generate.py or --quarantine wrote can be published"
+            f"{uri}: holds {kind}, not a generated set; give one that jobs/generate.py or --quarantine wrote"
         )
     for column in OF_PATIENTS:
         if found.table[column].null_count < len(found.table):
