@@ -13,7 +13,7 @@ from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, COMMITS, METADATA_KEY, PLAN
 from cxr.artifact.kinds import PUBLISHED_IMAGES
 from cxr.artifact.metrics import AuditMetrics, LabelMetrics
 from cxr.artifact.quality import Quality
-from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, metadata_lines, read_files
+from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, list_rows, metadata_lines, read_files
 from cxr.data.lineage import SET_SOURCES
 from cxr.publish.card import public_sources, render_card, responsible_use, title, usual_licence
 from cxr.publish.croissant import CROISSANT_KEY, encode_croissant
@@ -21,7 +21,7 @@ from cxr.publish.formats import FORMATS, SHARDED, FormatName, Unit
 from cxr.publish.public import public_png
 from cxr.store import Store, StoredObject, digest_of, parquet
 
-UNIT = 1000  # pictures that are packed, stored and made again together
+UNIT, FILES_UNIT = 1000, 200  # pictures that are packed and stored together: of a shard; of a file each
 PUT_THREADS = 8
 
 
@@ -40,11 +40,15 @@ class PublishJob(Artifact):
     licence: str | None
 
     @property
+    def unit_size(self) -> int:
+        return UNIT if self.form in SHARDED else FILES_UNIT
+
+    @property
     def units(self) -> int:
-        return -(-len(self.rows) // UNIT)
+        return -(-len(self.rows) // self.unit_size)
 
     def unit_rows(self, number: int) -> pa.Table:
-        return self.rows.slice(number * UNIT, UNIT)
+        return self.rows.slice(number * self.unit_size, self.unit_size)
 
 
 def publish_recipe(
@@ -112,7 +116,7 @@ def complete(job: PublishJob) -> Record:
         objects += of_store
     catalog = public_catalog(job.rows, pictures)
     made = Made(count=len(pictures), bytes=sum(one.size for one in objects), digest=digest_of(pictures))
-    listed = catalog.to_pylist()
+    listed = list_rows(catalog)
     stored = job.store.put(CATALOG_KEY, parquet(catalog))
     beside = {CARD_KEY: card_of(job, listed).encode(), CROISSANT_KEY: croissant_of(job, listed, stored)}
     if job.form == "imagefolder":

@@ -114,6 +114,7 @@ def test_a_stopped_run_goes_on_and_the_bytes_are_those_of_an_undisturbed_one(
     generated, audit, tmp_path, form, monkeypatch
 ):
     monkeypatch.setattr(job, "UNIT", 3)
+    monkeypatch.setattr(job, "FILES_UNIT", 3)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     words = (generated.uri, "--as", form, "--audit", audit, "--to")
     assert run(*words, whole) == 0
