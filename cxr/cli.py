@@ -14,7 +14,15 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-import tyro
+try:
+    import tyro
+except ModuleNotFoundError:  # a cluster's Python, where a job starts there
+    print(
+        f"cxr: {sys.executable} has not what cxr needs; start the cluster from an environment that has it, its bin "
+        "first in PATH (PATH=$PWD/.venv/bin:$PATH ray start ...), or pip install it there",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 from pydantic import BaseModel, ValidationError
 from tyro.conf import FlagConversionOff, OmitArgPrefixes, arg
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo

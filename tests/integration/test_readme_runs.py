@@ -69,7 +69,7 @@ FETCHED = "of what it begins with, each needs the internet, and better a GPU: St
 HEAD = "a head of its own would stay; test_submit.py starts and ends one"
 NOT_HERE = {
     "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(openssl rand -hex 16)": HEAD,
-    ".venv/bin/ray start --head --disable-usage-stats --metrics-export-port 8080": HEAD,
+    "PATH=$PWD/.venv/bin:$PATH ray start --head --disable-usage-stats --metrics-export-port 8080": HEAD,
     "RAY_ADDRESS=http://127.0.0.1:8265 .venv/bin/python jobs/submit.py generate tiny --out $PWD/out/submitted": HEAD,
     ".venv/bin/python jobs/compare.py out/study out/study-2 --out out/compared": "test_compare.py compares studies",
     "make venv": "what this runs in",

@@ -250,3 +250,11 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, check=False
     )
     assert (done.returncode, b"Traceback" in done.stderr) == (3, False), done.stderr
+
+
+def test_a_python_without_what_cxr_needs_is_named_in_one_line() -> None:
+    """As where a cluster's `python` is another than that of the environment which started it."""
+    hides = "import runpy, sys; sys.modules['tyro'] = None; sys.argv = ['cxr']; runpy.run_module('cxr', alter_sys=True)"
+    done = subprocess.run([sys.executable, "-c", hides], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"cxr: {sys.executable} has not what cxr needs" in done.stderr
