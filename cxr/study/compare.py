@@ -157,16 +157,19 @@ def write(job: CompareJob) -> Record:
     job.begin(pa.table({"study": [one.store.uri for one in studies], "recipe": job.recipe["studies"]}))
     tables = {"The answer of each study": answers(studies), "Each arm less the baseline, AUROC": by_arm(studies)}
     notes = describe_differences(studies)
-    text = [f"# {title(studies)}", *(f"> **Note:** {line}" for line in notes)]
+    lines = answer_lines(studies)
+    text = [f"# {title(studies)}", "\n".join(f"- {line}" for line in lines), *(f"> **Note:** {line}" for line in notes)]
     text += [f"## {name}\n\n{markdown_table(*cells)}" for name, cells in tables.items()]
     pieces = {
         TABLE_KEY: "\n\n".join([*text, HOW_TO_TEST, ""]).encode(),
         CSV_KEY: comma_separated(studies),
-        PAGE_KEY: render("comparison.html", title=title(studies), notes=notes, tables=tables, how=HOW_TO_TEST).encode(),
+        PAGE_KEY: render(
+            "comparison.html", title=title(studies), lines=lines, notes=notes, tables=tables, how=HOW_TO_TEST
+        ).encode(),
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
     inputs = {one.name: one.record.recipe_digest for one in studies}
-    return job.new_record(Made.of(objects), objects, {"answers": answer_lines(studies)}, inputs=inputs)
+    return job.new_record(Made.of(objects), objects, {"answers": lines}, inputs=inputs)
 
 
 def title(studies: Sequence[FinishedStudy]) -> str:
@@ -192,7 +195,7 @@ def describe_differences(studies: Sequence[FinishedStudy]) -> list[str]:
 def answers(studies: Sequence[FinishedStudy]) -> Table:
     """A study a row: what its primary arm did."""
     head = ["study", "synthetic set", "its arm", "AUROC of the baseline", "AUROC of the arm", "difference", "against"]
-    return [*head, "p", "seeds", "answer"], [answer_row(one) for one in studies]
+    return [*head, "p", "seeds"], [answer_row(one) for one in studies]
 
 
 def answer_row(one: FinishedStudy) -> list[str]:
@@ -201,13 +204,13 @@ def answer_row(one: FinishedStudy) -> list[str]:
     levels = [level(one.find(name)) for name in (BASELINE, arm)]
     p = NOTHING if change is None else "<0.001" if change.p_holm < 0.001 else f"{change.p_holm:.3f}"
     seeds = str(len(found.seeds)) if found else NOTHING
-    return [one.name, one.generated_by(arm), arm, *levels, gain(change), against, p, seeds, one.results.answer]
+    return [one.name, one.generated_by(arm), arm, *levels, gain(change), against, p, seeds]
 
 
 def by_arm(studies: Sequence[FinishedStudy]) -> Table:
     """An arm a row, a study a column."""
     arms = {arm.arm: arm.title for one in studies for arm in one.results.arms if arm.arm != BASELINE}
-    rows = [[title, *(gain(one.change(arm, BASELINE)) for one in studies)] for arm, title in arms.items()]
+    rows = [[f"{title}: {arm}", *(gain(one.change(arm, BASELINE)) for one in studies)] for arm, title in arms.items()]
     return ["arm", *(one.name for one in studies)], rows
 
 

@@ -66,7 +66,7 @@ def test_each_study_has_a_row_with_its_generator_and_its_difference(job, write: 
     assert "first: AUROC +0.020." in told and "second: AUROC -0.030." in told
     text = (out / "comparison.md").read_text()
     assert "| second | of-second (dddddddddddd) | synth_100 | 0.800 (0.780 to 0.820) | 0.770 (0.750 to 0.790) |" in text
-    assert "| arm synth_100 | +0.020 (+0.010 to +0.030) | -0.030 (-0.040 to -0.020) |" in text
+    assert "| arm synth_100: synth_100 | +0.020 (+0.010 to +0.030) | -0.030 (-0.040 to -0.020) |" in text
     assert "differ in" not in text and "is not tested here" in text
     rows = list(csv.DictReader(io.StringIO((out / "comparison.csv").read_text())))
     assert [(row["study"], row["arm"], row["less_baseline_mean"]) for row in rows][1::2] == [
