@@ -11,6 +11,7 @@ from cxr.classify.task import Task
 
 TRIES = 3
 EPOCHS, IMAGES_SEEN = 15, 20_000  # seen in training: the fewer of both, but each picture twice
+FEW_SEEN = 3_500  # where the train part is small it is shown more often, until so many are seen
 BATCH = 32
 
 LabelledArrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, size, size] and the targets of a task
@@ -26,7 +27,7 @@ def train_best_of(
 ) -> Predict:
     """Of `TRIES` networks with other first weights and orders, the one that does best on the validation part."""
     pixels, _ = train_part
-    config = small_config(choose_epochs(len(pixels)), pixels.shape[1], BATCH)
+    config = best_of_config(len(pixels), pixels.shape[1])
     tries = [train_one(train_part, validation, config, task, seed + number, advance) for number in range(TRIES)]
     best = max(tries, key=lambda found: task.rank(found.curve[found.best]))
     return lambda pictures: predict(best, pictures, config, task)
@@ -57,13 +58,19 @@ def small_config(epochs: int, size: int = 128, batch: int = 64) -> ClassifyConfi
     )  # fmt: skip
 
 
+def best_of_config(count: int, size: int = 128) -> ClassifyConfig:
+    """For so many pictures. Turned and cropped a little: with 108 phantoms AUROC is 0.92 and not 0.79."""
+    altered = {"crop_scale": (0.8, 1.0), "rotation": 10, "jitter": 0.1}
+    return small_config(choose_epochs(count), size, BATCH).model_copy(update=altered)
+
+
 def choose_epochs(count: int) -> int:
-    return max(2, min(EPOCHS, IMAGES_SEEN // count))
+    return max(2, min(max(EPOCHS, FEW_SEEN // count), IMAGES_SEEN // count))
 
 
 def count_steps(count: int) -> int:
     """How often `train_best_of` of so many pictures advances."""
-    return TRIES * small_config(choose_epochs(count), batch=BATCH).steps(count)
+    return TRIES * best_of_config(count).steps(count)
 
 
 def predict(found: TrainedClassifier, pictures: np.ndarray, config: ClassifyConfig, task: Task) -> np.ndarray:

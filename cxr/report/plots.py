@@ -35,8 +35,9 @@ def confusion_matrix(axis: "Axes", classes: Sequence[str], counts: np.ndarray) -
         colour = "white" if shares[row, column] > 0.5 else "black"
         axis.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", color=colour, fontsize=12)
     names = [name.replace("_", " ") for name in classes]
-    slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 4 else {}
-    axis.set_xticks(range(len(names)), names, **slant)
+    several = len(names) > 4
+    slant: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if several else {}
+    axis.set_xticks(range(len(names)), names if several else [name.replace(" ", "\n") for name in names], **slant)
     axis.set_yticks(range(len(names)), names)
     axis.tick_params(length=0)
     axis.grid(visible=False)
