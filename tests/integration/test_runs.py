@@ -1,5 +1,6 @@
 """The scripts of whole studies in `runs/`: every command can be read; one goes through at the smallest size."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ RUNS = sorted((ROOT / "runs").glob("*.sh"))
 KEEPS_WORDS = """#!/bin/sh
 printf '%s\\0' "$@" '' >> "$WORDS"
 """
-LAST = {"several_findings": "jobs/evaluate.py", "audit_nih": "jobs/audit.py"}  # of the others the study
+LAST = {  # of the others the study
+    "several_findings": "jobs/evaluate.py", "audit_nih": "jobs/audit.py", "two_generators": "jobs/compare.py",
+}  # fmt: skip
 SMALLER = {
     "SOURCE": "phantom:360,7,normal+pneumonia",
     "RECIPE": "tiny --size 64",
@@ -124,3 +127,17 @@ def test_a_folder_of_few_x_rays_goes_the_whole_way(jobs, tmp_path: Path) -> None
     assert "clean: not written: near-copies cannot be told" in done.stderr
     results = json.loads((tmp_path / "out" / "study" / "results.json").read_text())
     assert results["primary"] == "synth_50" and "near-copies could not be told" in results["allowed"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1000)
+def test_two_generators_stand_side_by_side(jobs, tmp_path: Path) -> None:
+    """The researcher's way: a study of each, and which set each took is told from the other."""
+    small = {"SOURCE": "phantom:360,7,normal+pneumonia", "SPLIT": "", "FINDINGS": "normal,pneumonia"}
+    study = f"tiny {SMALLER['CLASSIFIER']} --only synth_100"
+    env = jobs.env({**SMALLER, **small, "STUDY": study, "OUT": str(tmp_path), "PYTHON": sys.executable})
+    done = subprocess.run([ROOT / "runs" / "two_generators.sh"], env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "compared" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["synthetic_set"] for row in rows if row["arm"] == "synth_100"}) == 2
