@@ -21,7 +21,7 @@ def learning_curve(study: Study) -> bytes:
         axis = figure.subplots()
         draw_curve(axis, curve)
         for one, (colour, marker) in zip(curve.readings, cycle(STYLES), strict=False):
-            draw_reading(axis, curve, one, f"{labels[one.arm]}", colour, marker)
+            draw_reading(axis, curve, one, labels.get(one.arm, one.arm), colour, marker)
         axis.set_xscale("log")
         axis.set_xticks(curve.sizes, [f"{size:,}" for size in curve.sizes])
         axis.minorticks_off()
