@@ -22,7 +22,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def test_every_figure_is_for_print(binary, drawn, monkeypatch):
-    assert set(drawn["binary"]) == ALWAYS and set(drawn["ten"]) == {*ALWAYS, "optimism.png"}
+    assert set(drawn["binary"]) == ALWAYS and set(drawn["ten"]) == {*ALWAYS, "optimism.png", "learning.png"}
     for data in (*drawn["binary"].values(), *drawn["ten"].values()):
         assert Image.open(io.BytesIO(data)).width == 7 * plots.DPI
         assert pixels(data)[:, -2:].min() > 250  # nothing is cut off at the right
