@@ -1,9 +1,9 @@
-"""AUROC of class probabilities, also of many draws of patients at once."""
+"""AUROC and AUPRC of class probabilities; AUROC also of many draws of patients at once."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 BLOCK = 250  # draws at a time, so that the counts of many pictures fit into the processor's cache
 
@@ -26,6 +26,14 @@ def binary_auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(roc_auc_score(labels[known], scores[known]))
 
 
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Of one finding, likewise: the area under the curve of precision against sensitivity as a sum of steps (AUPRC)."""
+    known = ~np.isnan(labels)
+    if len(np.unique(labels[known])) < 2:
+        return float("nan")
+    return float(average_precision_score(labels[known], scores[known]))
+
+
 def averaged_classes(classes: int) -> range:
     """The classes that a metric is the mean of: of two the last, of more all."""
     return range(1, 2) if classes == 2 else range(classes)
@@ -39,13 +47,15 @@ def resample_auroc(
 
     Args:
         trials: the class probabilities [N, C] of each.
-        labels: class numbers int [N].
+        labels: class numbers int [N]; or where a picture can show several findings, float [N, C] of 1, 0 and not a
+            number: then it is the mean over the findings that a draw has on both sides.
         patients: int [N], from 0 to P - 1.
     """
     blocks = []
     for start in range(0, resamples, BLOCK):
         counts = draw_patients(patients, min(BLOCK, resamples - start), rng)
-        blocks.append([class_aurocs(probabilities, labels, counts).mean(axis=0) for probabilities in trials])
+        mean = mean_finding_aurocs if labels.ndim == 2 else mean_class_aurocs
+        blocks.append([mean(probabilities, labels, counts) for probabilities in trials])
     return np.concatenate(blocks, axis=1)
 
 
@@ -53,6 +63,24 @@ def draw_patients(patients: np.ndarray, resamples: int, rng: np.random.Generator
     """How often each picture is there, float32 [resamples, N], when as many patients are drawn as there are."""
     count = patients.max() + 1
     return rng.multinomial(count, np.full(count, 1 / count), resamples).astype(np.float32)[:, patients]
+
+
+def mean_class_aurocs(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """[B], of scores [N, C], class numbers [N] and counts [B, N]."""
+    return class_aurocs(scores, labels, counts).mean(axis=0)
+
+
+def mean_finding_aurocs(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """[B], of scores [N, F], labels [N, F] of 1, 0 and not a number, and counts [B, N]: the mean over those findings
+    that are there on both sides."""
+    known = ~np.isnan(labels)
+    found = np.array([
+        weighted_auroc(scores[rows, column], labels[rows, column] == 1, counts[:, rows])
+        for column, rows in enumerate(known.T)
+    ])  # fmt: skip
+    there = ~np.isnan(found)
+    return np.divide(found.sum(axis=0, where=there), there.sum(axis=0), out=np.full(len(counts), np.nan),
+                     where=there.any(axis=0))  # fmt: skip
 
 
 def class_aurocs(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
