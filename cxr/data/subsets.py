@@ -38,6 +38,14 @@ def entry_shares(findings: Sequence[str], units: Sequence[str], seed: int) -> np
     return np.array([entry[unit] for unit in units])
 
 
+def patient_entries(shown: Sequence[Sequence[str]], units: Sequence[str], seed: int) -> np.ndarray:
+    """`entry_shares` of rows that show one finding or several."""
+    pairs = [(unit, finding) for unit, findings in zip(units, shown, strict=True) for finding in findings]
+    exploded = [unit for unit, _ in pairs]
+    entry = dict(zip(exploded, entry_shares([finding for _, finding in pairs], exploded, seed), strict=True))
+    return np.array([entry[unit] for unit in units])
+
+
 def _hash_to_share(seed: int, text: str) -> float:
     """A number from 0 to 1, the same for the same text."""
     return int.from_bytes(hashlib.sha256(f"subset {seed} {text}".encode()).digest()[:7], "big") / 2**56

@@ -10,7 +10,7 @@ from cxr.data.canaries import LEFT_OUT, draw_canaries
 from cxr.data.canaries import OPTION as CANARIES_OPTION
 from cxr.data.labels import shown_findings
 from cxr.data.lineage_key import owner_key
-from cxr.data.subsets import entry_shares
+from cxr.data.subsets import patient_entries
 from cxr.errors import BadInput
 from cxr.finetune.captions import Row
 from cxr.finetune.config import FinetuneConfig
@@ -92,7 +92,8 @@ def leave_out_canaries(rows: Sequence[Row], config: FinetuneConfig) -> list[Row]
 def patient_shares(rows: Sequence[Row], config: FinetuneConfig) -> list[tuple[str, float]]:
     """The patient of each row, and the share from which on it is drawn."""
     units = [patient_of(row) for row in rows]
-    return list(zip(units, entry_shares([row["finding"] for row in rows], units, config.subset_seed), strict=True))
+    shown = [shown_findings(row) for row in rows]
+    return list(zip(units, patient_entries(shown, units, config.subset_seed), strict=True))
 
 
 def assign_split(row: Row, choosing: Collection[str]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import list_pairs, primary_pair
-from cxr.study.results import ArmResult, Difference, TestSet
+from cxr.study.results import AVERAGE_PRECISION, MAIN, ArmResult, Difference, TestSet
+from cxr.study.several import describe_several
 from cxr.study.statistics import LEVEL, Estimate
 
 FEW = 30  # patients of a class below which intervals are rough
@@ -131,7 +132,8 @@ def describe_limited_arms(
 
 
 def answer_for_one_arm(arm: ArmResult) -> Answer:
-    shown = {"accuracy": arm.metrics["accuracy"], "AUROC": arm.metrics["auroc"]}
+    names = {"accuracy": "accuracy", MAIN: "AUROC", AVERAGE_PRECISION: "AUPRC"}
+    shown = {called: arm.metrics[name] for name, called in names.items() if name in arm.metrics}
     metrics = ", ".join(f"{name} {one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in shown.items())
     why = "No arm of this study shows what synthetic pictures do beside real ones."
     return Answer(f"One arm alone, {arm.label}: {metrics}.", [why])
@@ -181,6 +183,7 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet,
         "Intervals and p are for a new seed and new patients of the same population; the training pictures are the "
         "same in every trial, so nothing here says how another training set would do. Detectable differences are found "
         "after the correction too, with 80 % power.",
+        *(describe_several(test, config.primary is not None) if test.findings else []),
         *describe_families(config),
         *describe_margin(config),
     ]
@@ -201,7 +204,7 @@ def notes(config: StudyConfig, failed: Sequence[tuple[str, int]], test: TestSet,
     gone = {arm: [seed for other, seed in failed if other == arm] for arm, _ in failed}
     lines += [f"{arm}: failed with seed {', '.join(map(str, seeds))}." for arm, seeds in gone.items()]
     for number, name in enumerate(classes):
-        shown = {patient for patient, label in zip(test.patients, test.labels, strict=True) if label == number}
+        shown = set(np.array(test.patients)[test.showing(number)].tolist())
         if len(shown) < FEW:
             lines.append(f"{len(shown)} test patients show {name}: intervals are rough below {FEW}.")
     return lines

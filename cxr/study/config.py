@@ -12,6 +12,7 @@ from tyro.conf import Suppress, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from cxr.classify.config import ClassifyConfig
+from cxr.data.labels import LabelPolicy
 from cxr.data.subsets import SUBSET_SEED
 from cxr.errors import BadInput, nearest
 
@@ -161,7 +162,10 @@ class StudyConfig(BaseModel):
     """The arm that the answer is about, tested alone at 5 %; synth_100 where there is one. Name it before the run."""
     operating_point: str = "youden"
     """Where accuracy, sensitivity, specificity and F1 are measured, chosen on validation: youden (the highest
-    sensitivity + specificity), f1, sensitivity=0.95 (at least), or 0.5. Of three classes or more: the most probable."""
+    sensitivity + specificity), f1, sensitivity=0.95 (at least), or 0.5. Of three classes or more: the most probable;
+    where pictures can show several findings: none."""
+    labels: LabelPolicy = LabelPolicy()
+    """What uncertain and unknown labels count as, where pictures can show several findings."""
     margin: float | None = Field(None, gt=0, lt=0.5)
     """A difference in AUROC that does not matter: then arms are also tested for being equivalent. Name it before the
     run, as 0.01."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from cxr.study.config import BASELINE, Arm
 from cxr.study.influence import MetricWithInfluence
-from cxr.study.results import MAIN, METRICS, Difference
+from cxr.study.results import AVERAGE_PRECISION, MAIN, METRICS, Difference, of_finding
 from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen_variance, welch
 
 CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm", "margin_p": "margin_holm"}
@@ -57,6 +57,8 @@ def compare_arms(
     alone = primary_pair(arms, primary)
     found = family(measurements, [pair for pair in pairs if pair == alone], margin)
     found |= family(measurements, [pair for pair in pairs if pair != alone], margin)
+    if alone and found.get(alone):
+        found[alone] += compare_findings(measurements[alone[0]], measurements[alone[1]], alone[1])
     return {arm.name: [one for pair in pairs if pair[0] == arm.name for one in found.get(pair, [])] for arm in arms}
 
 
@@ -83,7 +85,8 @@ def family(arms: dict[str, Measurements], pairs: Sequence[Pair], margin: float |
     sides = {(arm, other): share_seeds(arms[arm], arms[other]) for arm, other in pairs if {arm, other} <= arms.keys()}
     sides = {pair: both for pair, both in sides.items() if both[0].seeds}
     found: dict[Pair, list[Difference]] = {pair: [] for pair in sides}
-    for metric in METRICS:
+    measured = next(iter(arms.values())).metrics[0]
+    for metric in (name for name in (*METRICS, AVERAGE_PRECISION) if name in measured):
         level = LEVEL / max(1, len(sides))
         within = margin if metric == MAIN else None
         differences = correct_for_family(
@@ -92,6 +95,13 @@ def family(arms: dict[str, Measurements], pairs: Sequence[Pair], margin: float |
         for pair, one in zip(sides, differences, strict=True):
             found[pair].append(one)
     return found
+
+
+def compare_findings(first: Measurements, second: Measurements, against: str) -> list[Difference]:
+    """The differences in AUROC of single findings, where pictures can show several: a family of their own."""
+    both = share_seeds(first, second)
+    names = [name for name in first.metrics[0] if name.startswith(of_finding(MAIN, ""))]
+    return correct_for_family([difference(*both, against, name, LEVEL / len(names)) for name in names])
 
 
 def share_seeds(first: Measurements, second: Measurements) -> tuple[Measurements, Measurements]:

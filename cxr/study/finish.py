@@ -28,7 +28,7 @@ from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.plan import POWER_KEY, describe_kept, read_plan
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import SYNTHETIC, read_test_set
+from cxr.study.sets import PARTS, SYNTHETIC, read_test_set
 from cxr.study.summary import summarise
 from cxr.study.worth import read_worth
 from cxr.study.worth_words import describe_worth
@@ -76,7 +76,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         baseline=BASELINE,
         budget=config.budget,
         arms=arms,
-        **{part: sets.counts(part) for part in ("train", "validation", "test")},
+        **{part: sets.counts(part) for part in PARTS},
         test_patients=len(set(test.patients)),
         settings=describe_settings(job),
         sources=[describe_source(name, *found, job) for name, found in list_sources(job).items()],
@@ -88,6 +88,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
             *notes(config, failed, test, sets.classes),
             *describe_generators(sets.sides),
         ],
+        pictures={part: len(sets.part(part)) for part in PARTS} if sets.several else {},
         origins=origins(sets.real, sets.sides) | audit_verdicts(audits),
         learning=learning,
     )
@@ -156,6 +157,7 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
     redrawn = ", ".join(arm.name for arm in config.arms if arm.redraw)
     parts = (f"another with each seed for {redrawn}, else " if redrawn else "") + "the same for every seed"
     plan = read_plan(job)
+    by = "by chance, so that findings come together as in the set," if job.sets.several else "by class,"
     return {
         **({"plan": describe_kept(plan, config)} if plan else {}),
         "classifier": f"{classifier.network}, from {start}",
@@ -166,11 +168,24 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
         "budget": f"{classifier.epochs} epochs of the baseline; {budget[config.budget]}",
         "seeds": ", ".join(map(str, config.seeds)),
         "arms": f"a part of the real data is drawn by {unit}, of each finding its share, {parts} "
-        f"(subset seed {config.subset_seed}), smaller parts in larger ones; synthetic pictures by class, for each seed",
+        f"(subset seed {config.subset_seed}), smaller parts in larger ones; synthetic pictures {by} for each seed",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
-        "operating point": describe_operating_point(config.operating_point, len(job.sets.classes)),
+        **describe_decision(job),
         "test": f"no {unit} of the test part is in another{unnamed}; "
         f"bootstrap over {unit}s, {config.resamples} resamples",
+    }
+
+
+def describe_decision(job: StudyJob) -> dict[str, str]:
+    """What scores are made of labels and read by."""
+    if not job.sets.several:
+        return {"operating point": describe_operating_point(job.config.operating_point, len(job.sets.classes))}
+    policy = job.config.labels
+    taken = {"ignore": "left out of training and of metrics", "absent": "absent", "present": "present"}
+    return {
+        "labels": f"uncertain ones are {taken[policy.uncertain]}, unknown ones {taken[policy.unknown]}; binary "
+        "cross-entropy of each finding",
+        "operating point": "none: AUROC and AUPRC go by the order of the probabilities alone",
     }
 
 

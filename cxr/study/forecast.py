@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
-from cxr.classify.task import OneFinding
+from cxr.classify.task import task_of
 from cxr.ranks import device_name
 from cxr.report.forecast import Forecast, about, count_words
 from cxr.study.job import StudyJob, trial_specs
@@ -38,11 +38,12 @@ def probe(job: StudyJob) -> tuple[float, float]:
     classifier, classes = job.config.classifier, len(job.sets.classes)
     config, count = classifier.model_copy(update={"epochs": 1}), max(classifier.batch, 2 * classes)
     pixels = np.random.default_rng(0).integers(0, 256, (count, config.resize, config.resize), np.uint8)
-    rows, labels, times = np.arange(count), np.arange(count) % classes, []
+    rows, times, task = np.arange(count), [], task_of(classes, not job.sets.several)
+    labels = task.targets(np.eye(classes, dtype=np.float32)[rows % classes])
     trained = train_classifier(
-        LabelledImages(pixels, labels, rows[: 2 * classes]), [TrainingPhase(rows, PROBED)], config, OneFinding(classes),
+        LabelledImages(pixels, labels, rows[: 2 * classes]), [TrainingPhase(rows, PROBED)], config, task,
         seed=0, watch=lambda point: times.append(time.perf_counter()),
     )  # fmt: skip
     start = time.perf_counter()
-    predict_probabilities(trained.network, pixels, rows, config, OneFinding(classes))
+    predict_probabilities(trained.network, pixels, rows, config, task)
     return float(np.median(np.diff(times))), (time.perf_counter() - start) / count

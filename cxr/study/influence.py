@@ -30,6 +30,10 @@ class MetricWithInfluence:
     components: np.ndarray  # float64 [P], a patient each; their sum is 0
     patients: float  # independent ones that it counts as where they do not differ; 0: it is no share of patients
 
+    def of_all(self, patients: int) -> "MetricWithInfluence":
+        """The same where there are so many patients, of whom the last add nothing."""
+        return replace(self, components=np.pad(self.components, (0, patients - len(self.components))))
+
 
 def measure(found: Predictions, labels: np.ndarray, patients: np.ndarray) -> dict[str, MetricWithInfluence]:
     """`METRICS` of a trial. Of two classes the last is the positive one; of more, metrics are means over each against
@@ -78,6 +82,31 @@ def auroc(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> Metric
     pairs = 1 + ((m + n) / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
     every = count_independent(np.bincount(patients))
     return MetricWithInfluence(value, sides[0].components + sides[1].components, min(m * n / pairs, every))
+
+
+def average_precision(scores: np.ndarray, shown: np.ndarray, patients: np.ndarray) -> MetricWithInfluence:
+    """AUPRC of scores [N] for pictures that show the finding (bool [N]): the mean, over these, of the precision among
+    pictures with their score or a higher one.
+
+    It is no ratio of sums: a picture also changes the precision at all lower scores. Its component is the derivative by
+    its weight, which holds both (the infinitesimal jackknife).
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, positive = -scores[order], shown[order].astype(float)
+    first, last = np.searchsorted(ranked, ranked, "left"), np.searchsorted(ranked, ranked, "right")
+    precision, count = np.cumsum(positive)[last - 1] / last, positive.sum()
+    value = float(positive @ precision / count)
+
+    def at_most(values: np.ndarray) -> np.ndarray:
+        """Sums over the pictures with each one's score or a lower one."""
+        return np.cumsum(values[::-1])[::-1][first]
+
+    own, others = positive * (precision - value), positive * at_most(positive / last)
+    slopes = (own + others - at_most(positive * precision / last)) / count
+    carriers = np.bincount(patients, shown)
+    counted = int(np.count_nonzero(carriers))
+    components = np.bincount(patients[order], slopes) * np.sqrt(counted / max(counted - 1, 1))
+    return MetricWithInfluence(value, components, count_independent(carriers))
 
 
 def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from cxr.artifact import Artifact, Record
 from cxr.artifact.keys import PLAN_KEY
 from cxr.artifact.kinds import STUDY
 from cxr.data.catalog import CatalogSet
+from cxr.data.labels import LabelPolicy
 from cxr.data.lineage_lists import NO_LISTS, PatientLists
 from cxr.data.prompt_accuracy import PromptAccuracy
 from cxr.errors import BadInput
@@ -100,7 +102,7 @@ def prepare(
     shown = prompt_accuracies(sets, checked)
     allowed = check_protocol(sets, config, checked and checked[1], lists, shown)
     recipe = {
-        **config.model_dump(mode="json", exclude={"classifier": {"weights"}, "margin": config.margin is None}),
+        **config.model_dump(mode="json", exclude=left_out(config)),
         "weights": weights,
         "real": real.digest,
         "synthetic": synthetic and synthetic.digest,
@@ -111,6 +113,12 @@ def prepare(
     job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists, audited)
     job.refuse_other()
     return job
+
+
+def left_out(config: StudyConfig) -> dict[str, Any]:
+    """What the recipe does not name: places, and what is as it was before there was a choice."""
+    usual = {"labels": True} if config.labels == LabelPolicy() else {}
+    return {"classifier": {"weights"}, "margin": config.margin is None, **usual}
 
 
 def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> dict[str, list[PromptAccuracy]]:

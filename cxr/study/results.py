@@ -1,9 +1,11 @@
 """What trials leave and what a study finds, in named records: `trials/<arm>/<seed>/result.json` and `results.json`."""
 
 import json
+import operator
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, TypeAdapter
 
 from cxr.classify.curve import ValidationPoint
@@ -11,6 +13,7 @@ from cxr.errors import BadInput
 from cxr.store import Store
 
 MAIN = "auroc"  # the metric that the answer is about
+AVERAGE_PRECISION = "average_precision"  # of studies of several findings a picture, beside AUROC
 METRICS = (MAIN, "accuracy", "f1", "sensitivity", "specificity", "calibration_error")
 
 
@@ -40,9 +43,15 @@ class TestSet:
     __test__ = False  # no test of pytest's
 
     image_ids: list[str]
-    labels: list[int]  # class numbers
+    labels: list[int] | list[list[float]]  # class numbers; or by finding 1, 0 and not a number
     patients: list[str]  # a picture without a patient is one of its own
     groups: dict[str, list[str | None]]  # view, sex, age (decades: "40-49"): the picture's value
+    findings: tuple[str, ...] = ()  # of `labels`, where a picture can show several
+
+    def showing(self, number: int) -> np.ndarray:
+        """Which pictures show a class or a finding, bool [N]."""
+        labels = np.array(self.labels)
+        return labels[:, number] == 1 if self.findings else labels == number
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,8 @@ class ArmResult:
     synthetic: int
     seeds: list[int]  # that ended well
     failed: list[int]
-    metrics: Annotated[dict[str, Spread], Field(serialization_alias="figures")]  # by METRICS
+    # by METRICS; of several findings a picture see `several.measure_findings`
+    metrics: Annotated[dict[str, Spread], Field(serialization_alias="figures")]
     differences: list[Difference]  # by metric against the baseline, then against the control
     classes: list[ClassMetrics]
     confusion: list[list[int]]  # [true][named], all seeds together
@@ -210,6 +220,28 @@ class Study:
     primary: str | None = None  # the arm that was named before the run and is tested alone
     origins: dict[str, str] = field(default_factory=dict)  # what the pictures of each part are, in words
     learning: LearningCurve | None = None  # where the study has real-only arms of enough sizes
+    # by part, where they can show several findings; else each is counted once in `train`, `validation` and `test`
+    pictures: Annotated[dict[str, int], Field(exclude_if=operator.not_)] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """Whether a picture can show several findings, which are then the `classes`."""
+        return bool(self.pictures)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Those of whole arms."""
+        found = next((arm.metrics for arm in self.arms if arm.metrics), {})
+        return [name for name in (*METRICS, AVERAGE_PRECISION) if name in found]
+
+    def count(self, part: str) -> int:
+        """Real pictures of a part."""
+        return self.pictures.get(part, sum(getattr(self, part).values()))
+
+
+def of_finding(metric: str, finding: str) -> str:
+    """The name of a metric of one finding, among those of an arm."""
+    return f"{metric} of {finding}"
 
 
 def trial_key(arm: str, seed: int) -> str:

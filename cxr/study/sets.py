@@ -8,15 +8,23 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.data.catalog import CatalogSet, read_images
-from cxr.data.labels import NO_FINDING
+from cxr.data.labels import NO_FINDING, shown_findings
 from cxr.data.splits import split_by_group
-from cxr.data.subsets import entry_shares
+from cxr.data.subsets import patient_entries
 from cxr.errors import BadInput, nearest
-from cxr.prompts.lists import UNLABELLED
 from cxr.store import sha256
 from cxr.study.arms import Pool, TrainingDraw, check_counts, draw_training_set
 from cxr.study.config import StudyConfig
 from cxr.study.results import TestSet
+from cxr.study.several import measured_findings
+from cxr.study.several_sets import (
+    check_no_positive,
+    check_one_finding,
+    check_same_findings,
+    check_validation_chooses,
+    finding_matrix,
+    shows_several,
+)
 
 PARTS = ("train", "validation", "test")
 SYNTHETIC = "synthetic"  # the set of all arms that have none of their own
@@ -28,10 +36,10 @@ class Sets:
 
     real: CatalogSet
     synthetic: CatalogSet | None
-    classes: tuple[str, ...]  # the positive one last, of two
-    labels: np.ndarray  # int64 [N]
+    classes: tuple[str, ...]  # the positive one last, of two; or the findings that a picture can show several of
+    labels: np.ndarray  # int64 [N]; or by finding 1, 0 and not a number, float32 [N, F]
     split: np.ndarray  # str [N]; of synthetic ones the name of their set, see `sides`
-    entry: np.ndarray  # float64 [N], see `entry_shares`; of real training pictures
+    entry: np.ndarray  # float64 [N], see `patient_entries`; of real training pictures
     split_here: bool = False  # by picture, see `split_by_picture`
     own: Mapping[str, CatalogSet] = field(default_factory=dict)  # the synthetic sets of single arms, by arm
 
@@ -45,10 +53,21 @@ class Sets:
         """Name of the synthetic set that an arm takes its pictures from."""
         return set_name(arm) if arm in self.own else SYNTHETIC
 
+    @property
+    def several(self) -> bool:
+        return self.labels.ndim == 2
+
+    @property
+    def strata(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """What synthetic pictures are drawn by: number of each row, and names. Of several findings a picture there is
+        but one stratum, so that they stay as often together as they are."""
+        return (np.zeros(len(self.labels), int), ("any finding",)) if self.several else (self.labels, self.classes)
+
     def pool(self, arm: str) -> Pool:
         """What an arm draws from."""
+        strata = self.strata[0]
         real, synthetic = (np.flatnonzero(self.split == name) for name in ("train", self.side_of(arm)))
-        return Pool(real, self.labels[real], self.entry[real], synthetic, self.labels[synthetic])
+        return Pool(real, strata[real], self.entry[real], synthetic, strata[synthetic])
 
     def part(self, name: str) -> np.ndarray:
         """Rows of a part of the split."""
@@ -56,6 +75,9 @@ class Sets:
 
     def counts(self, name: str) -> dict[str, int]:
         """Pictures of each class in a part."""
+        if self.several:
+            shown = (self.labels[self.part(name)] == 1).sum(axis=0)
+            return dict(zip(self.classes, shown.tolist(), strict=True))
         found = Counter(self.labels[self.part(name)].tolist())
         return {finding: found[label] for label, finding in enumerate(self.classes)}
 
@@ -73,19 +95,21 @@ def match_sets(
         own: the synthetic sets of single arms, by arm.
 
     Raises:
-        BadInput: pictures of several findings, one class only, a part of the split or a class in it is missing, labels
-            that differ, a picture in both sets, or fewer pictures than an arm asks for.
+        BadInput: one set alone has pictures of several findings, one class only, a part of the split or a class in it
+            is missing, labels that differ, a picture in both sets, or fewer pictures than an arm asks for.
     """
     own = own or {}
-    check_one_finding("--real", real)
-    for found in filter(None, (synthetic, *own.values())):
-        check_one_finding("--synthetic", found)
+    several = shows_several(real)
+    if not several:
+        check_one_finding("--real", real)
+        for found in filter(None, (synthetic, *own.values())):
+            check_one_finding("--synthetic", found)
     classes = classes_of(real, config)
     check_own(config, own)
     split_here = synthetic is None and not own and real.table["split"].null_count == len(real.table)
     if split_here:
         real = split_by_picture(real)
-    check_parts(real, classes)
+    check_parts(real, () if several else classes)
     check_patients(real)
     if synthetic is None and (needy := [arm.name for arm in config.arms if arm.synthetic and arm.name not in own]):
         raise BadInput(
@@ -93,31 +117,40 @@ def match_sets(
         )
     sets = Sets(real, synthetic, classes, np.array([]), np.array([]), np.array([]), split_here, own)
     for found in sets.sides.values():
-        check_same_labels(real, found, classes)
+        if several:
+            check_same_findings(real, found)
+        else:
+            check_same_labels(real, found, classes)
         check_apart(real, found)
-    labels, split, entry = columns(sets, config.subset_seed)
+    labels, split, entry = columns(sets, config)
     sets = replace(sets, labels=labels, split=split, entry=entry)
-    check_counts(config, sets.pool, classes)
+    if several:
+        check_validation_chooses(real.store.uri, labels[sets.part("validation")])
+    check_counts(config, sets.pool, sets.strata[1])
     return sets
 
 
-def columns(sets: Sets, subset_seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def columns(sets: Sets, config: StudyConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`labels`, `split` and `entry` of all rows."""
-    numbers = {finding: label for label, finding in enumerate(sets.classes)}
-    findings, splits = (sets.real.table[column].to_pylist() for column in ("finding", "split"))
+    every = sets.real, *sets.sides.values()
+    if shows_several(sets.real):
+        labels = finding_matrix(every, sets.classes, config.labels)
+    else:
+        numbers = {finding: label for label, finding in enumerate(sets.classes)}
+        labels = np.array([numbers[finding] for found in every for finding in found.table["finding"].to_pylist()])
+    splits = [part or "" for part in sets.real.table["split"].to_pylist()]
     for name, found in sets.sides.items():
-        findings += found.table["finding"].to_pylist()
         splits += [name] * len(found.table)
-    split = np.array([part or "" for part in splits])
-    return np.array([numbers[finding] for finding in findings]), split, draw_entry(sets.real, split, subset_seed)
+    split = np.array(splits)
+    return labels, split, draw_entry(sets.real, split, config.subset_seed)
 
 
 def draw_entry(real: CatalogSet, split: np.ndarray, subset_seed: int) -> np.ndarray:
     """`entry` of all rows."""
     entry, trained = np.ones(len(split)), np.flatnonzero(split == "train")
-    rows = real.table.select(["patient_id", "image_id", "finding"]).take(pa.array(trained)).to_pylist()
+    rows = real.table.select(["patient_id", "image_id", "finding", "present"]).take(pa.array(trained)).to_pylist()
     units = [row["patient_id"] or row["image_id"] for row in rows]
-    entry[trained] = entry_shares([row["finding"] for row in rows], units, subset_seed)
+    entry[trained] = patient_entries([shown_findings(row) for row in rows], units, subset_seed)
     return entry
 
 
@@ -131,25 +164,11 @@ def check_own(config: StudyConfig, own: Iterable[str]) -> None:
             )
 
 
-def check_one_finding(option: str, found: CatalogSet) -> None:
-    """`BadInput` unless each picture shows one finding, or it is known whether it shows the only one of its set."""
-    findings, where = found.vocabulary.findings, f"{option} {found.store.uri}"
-    if found.vocabulary.exclusive:
-        return
-    if len(findings) > 1:
-        raise BadInput(
-            f"{where}: its pictures can show several of {len(findings)} findings, where a study takes one a picture; "
-            f"ingest with one of them, as --findings {findings[0]}: it is then compared with {NO_FINDING}"
-        )
-    if unknown := found.table["finding"].to_pylist().count(UNLABELLED):
-        raise BadInput(
-            f"{where}: of {unknown} pictures nobody knows whether they show {findings[0]}; a study needs to know it of "
-            "each: leave them out of what is ingested"
-        )
-
-
 def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
     """The findings by name; of two, the positive one last: the finding where the other is its absence."""
+    if shows_several(real):
+        check_no_positive(config.positive, real.vocabulary.findings)
+        return real.vocabulary.findings
     classes = sorted(set(real.table["finding"].to_pylist()))
     if len(classes) < 2:
         raise BadInput(f"--real {real.store.uri}: shows {classes[0]} only; a classifier needs two findings at least")
@@ -170,7 +189,7 @@ def split_by_picture(found: CatalogSet) -> CatalogSet:
     """
     findings, ids = (found.table[column].to_pylist() for column in ("present", "image_id"))
     column = found.table.schema.get_field_index("split")
-    split = pa.array(split_by_group(findings, ids, folds=0).split)
+    split = pa.array(split_by_group(findings, ids, folds=0, exclusive=not shows_several(found)).split)
     return replace(found, table=found.table.set_column(column, "split", split))
 
 
@@ -178,7 +197,7 @@ def check_parts(real: CatalogSet, classes: Sequence[str]) -> None:
     shown = Counter(zip(real.table["split"].to_pylist(), real.table["finding"].to_pylist(), strict=True))
     for split in PARTS:
         missing = [finding for finding in classes if not shown[split, finding]]
-        if missing == list(classes):
+        if split not in {part for part, _ in shown}:
             raise BadInput(f"--real {real.store.uri}: has no {split} part; ingest it again with one")
         if missing:
             raise BadInput(f"--real {real.store.uri}: no {missing[0]} in its {split} part; ingest it again, or more")
@@ -260,12 +279,17 @@ def read_test_set(sets: Sets) -> TestSet:
     patients = [patient or image for patient, image in zip(rows["patient_id"].to_pylist(), ids, strict=True)]
     ages = [None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}" for age in rows["age"].to_pylist()]
     groups = {"view": rows["view"].to_pylist(), "sex": rows["sex"].to_pylist(), "age": ages}
-    return TestSet(ids, sets.labels[sets.part("test")].tolist(), patients, groups)
+    findings = sets.classes if sets.several else ()
+    return TestSet(ids, sets.labels[sets.part("test")].tolist(), patients, groups, findings)
 
 
 def check_test(test: TestSet, classes: Sequence[str]) -> None:
     """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
-    labels, patients = np.array(test.labels), np.array(test.patients)
+    patients = np.array(test.patients)
+    if test.findings:
+        if not measured_findings(np.array(test.labels), patients):
+            raise BadInput("test part: no finding that 2 patients show and 2 do not, as metrics need; ingest more")
+        return
     for number, name in enumerate(classes):
-        if (shown := len(np.unique(patients[labels == number]))) < 2:
+        if (shown := len(np.unique(patients[test.showing(number)]))) < 2:
             raise BadInput(f"test part: {shown} patients with {name}, where metrics need 2; leave it out or split anew")

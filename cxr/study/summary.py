@@ -12,8 +12,9 @@ from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import Measurements, compare_arms
 from cxr.study.influence import MetricWithInfluence, against_others, measure, ratio
-from cxr.study.results import METRICS, ArmResult, ClassMetrics, Spread, Subgroup, TestSet, Trial
+from cxr.study.results import ArmResult, ClassMetrics, Spread, Subgroup, TestSet, Trial
 from cxr.study.sets import check_test
+from cxr.study.several import measure_findings, measured_findings
 from cxr.study.statistics import estimate
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
@@ -43,21 +44,20 @@ def summarise(
     by_arm = {arm.name: [trial for trial in trials if trial.arm == arm.name] for arm in config.arms}
     if not by_arm[BASELINE]:
         raise BadInput(f"arm {BASELINE}: every trial failed, and the others are compared with it; try it again")
-    predictions = {name: [read_scores(trial) for trial in ran] for name, ran in by_arm.items()}
     ended = {name: ran for name, ran in by_arm.items() if ran}
-    measurements = measure_trials(ended, predictions, test, config.resamples, rng)
+    measurements = measure_trials(ended, test, config.resamples, rng)
     differences = compare_arms(config.arms, config.primary, measurements, config.margin)
     results = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]
         metrics, of_seeds = {}, {}
         if one := measurements.get(arm.name):
-            metrics = {metric: spread_of([seed[metric] for seed in one.metrics]) for metric in METRICS}
+            metrics = {metric: spread_of([seed[metric] for seed in one.metrics]) for metric in one.metrics[0]}
             of_seeds = {
                 seed: {metric: measured.value for metric, measured in trial.items()}
                 for seed, trial in zip(one.seeds, one.metrics, strict=True)
             }
-        shown = inspect_scores(by_arm[arm.name], predictions[arm.name], test, classes) if metrics else NOTHING
+        shown = inspect_scores(by_arm[arm.name], test, classes) if metrics else NOTHING
         about = describe_arm(arm, by_arm[arm.name])
         results.append(
             ArmResult(
@@ -68,29 +68,30 @@ def summarise(
 
 
 def measure_trials(
-    trials: dict[str, list[Trial]],
-    predictions: dict[str, list[Predictions]],
-    test: TestSet,
-    resamples: int,
-    rng: np.random.Generator,
+    trials: dict[str, list[Trial]], test: TestSet, resamples: int, rng: np.random.Generator
 ) -> dict[str, Measurements]:
-    """Every metric of every trial, and its AUROC with the same resampled patients.
-
-    Args:
-        predictions: of each trial, by arm.
-    """
+    """Every metric of every trial, and its AUROC with the same resampled patients."""
     labels, patients = np.array(test.labels), number_patients(test.patients)
-    draws = iter(
-        resample_auroc([one.scores for name in trials for one in predictions[name]], labels, patients, resamples, rng)
-    )
+    scores = [np.array(trial.scores) for ran in trials.values() for trial in ran]
+    if test.findings:
+        measured = measured_findings(labels, patients)
+        labels, scores = labels[:, measured], [one[:, measured] for one in scores]
+    draws = iter(resample_auroc(scores, labels, patients, resamples, rng))
     return {
         name: Measurements(
             [trial.seed for trial in ran],
-            [measure(one, labels, patients) for one in predictions[name]],
+            [measure_trial(trial, test) for trial in ran],
             np.array([next(draws) for _ in ran]),
         )
         for name, ran in trials.items()
     }
+
+
+def measure_trial(trial: Trial, test: TestSet) -> dict[str, MetricWithInfluence]:
+    labels, patients = np.array(test.labels), number_patients(test.patients)
+    if test.findings:
+        return measure_findings(np.array(trial.scores), labels, patients, test.findings)
+    return measure(read_scores(trial), labels, patients)
 
 
 def read_scores(trial: Trial) -> Predictions:
@@ -98,10 +99,11 @@ def read_scores(trial: Trial) -> Predictions:
     return OperatingPoint(trial.temperature, trial.threshold).read(np.array(trial.scores))
 
 
-def inspect_scores(
-    trials: Sequence[Trial], predictions: Sequence[Predictions], test: TestSet, classes: Sequence[str]
-) -> dict[str, Any]:
+def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str]) -> dict[str, Any]:
     """What is found by looking closer than at an arm's metrics, by the fields of `ArmResult`."""
+    if test.findings:
+        return NOTHING | {"roc": mean_finding_roc(trials, test), "selection_bias": selection_bias(trials)}
+    predictions = [read_scores(trial) for trial in trials]
     return {
         "classes": measure_classes(predictions, test, classes),
         "confusion": confusion(predictions, test, len(classes)),
@@ -167,6 +169,21 @@ def mean_roc(predictions: Sequence[Predictions], test: TestSet) -> list[list[flo
     for scores in (one.scores for one in predictions):
         for number in averaged_classes(scores.shape[1]):
             curves.append(np.interp(RATES, *roc_curve(labels == number, scores[:, number])[:2]))
+    return mean_curve(curves)
+
+
+def mean_finding_roc(trials: Sequence[Trial], test: TestSet) -> list[list[float]]:
+    """The same, averaged over seeds and findings."""
+    labels, curves = np.array(test.labels), []
+    for scores in (np.array(trial.scores) for trial in trials):
+        for number in measured_findings(labels, np.array(test.patients)):
+            known = ~np.isnan(labels[:, number])
+            curves.append(np.interp(RATES, *roc_curve(labels[known, number], scores[known, number])[:2]))
+    return mean_curve(curves)
+
+
+def mean_curve(curves: Sequence[np.ndarray]) -> list[list[float]]:
+    """[rate, height], from 0, of curves at `RATES`."""
     heights = np.mean(curves, axis=0)
     heights[0] = 0.0
     return np.stack([RATES, heights], axis=1).tolist()

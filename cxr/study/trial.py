@@ -84,8 +84,8 @@ class TrialWorker:
 
     def train(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray, ranks: "Ranks") -> Trial:
         from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
-        from cxr.classify.operating_point import choose_operating_point
-        from cxr.classify.task import OneFinding
+        from cxr.classify.operating_point import OperatingPoint, choose_operating_point
+        from cxr.classify.task import task_of
         from cxr.ranks import device_name
 
         def watch(point: "ValidationPoint | None") -> None:
@@ -97,13 +97,16 @@ class TrialWorker:
             labels = shuffle_labels(labels, spec.shuffled, spec.seed)
         pictures = LabelledImages(pixels, labels, self.validation, self.test if self.optimism else None)
         phases = [TrainingPhase(*phase) for phase in spec.phases]
-        task = OneFinding(self.classes)
+        exclusive = labels.ndim == 1
+        task = task_of(self.classes, exclusive)
         trained = train_classifier(pictures, phases, self.config, task, spec.seed, watch, ranks)
         validated, scores = (
             predict_probabilities(trained.network, pixels, rows, self.config, task)
             for rows in (self.validation, self.test)
         )
-        point = choose_operating_point(validated, labels[self.validation], self.operating_point)
+        point = OperatingPoint()  # as they come: several findings have none
+        if exclusive:
+            point = choose_operating_point(validated, labels[self.validation], self.operating_point)
         return Trial(
             spec.arm, spec.seed, spec.real, spec.synthetic, spec.steps, trained.best, trained.curve,
             rounded(scores), device_name(), time.monotonic() - start, point.temperature, point.threshold,

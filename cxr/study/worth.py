@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.study.config import StudyConfig
-from cxr.study.influence import MetricWithInfluence, measure
+from cxr.study.influence import MetricWithInfluence
 from cxr.study.learning_curve import FORMS, Form, choose_form
 from cxr.study.results import MAIN, LearningCurve, TestSet, Trial, Worth
 from cxr.study.statistics import estimate, unseen_variance
-from cxr.study.summary import number_patients, read_scores
+from cxr.study.summary import measure_trial
 
 LEAST_SIZES = 4  # of a curve: one more than its form has parameters
 DRAWS = 4000
@@ -61,10 +61,9 @@ def read_worth(
 
 def measure_auroc(trials: Sequence[Trial], test: TestSet) -> dict[str, Measured]:
     """By arm."""
-    labels, patients = np.array(test.labels), number_patients(test.patients)
     found: dict[str, Measured] = {trial.arm: {} for trial in trials}
     for trial in trials:
-        found[trial.arm][trial.seed] = measure(read_scores(trial), labels, patients)[MAIN]
+        found[trial.arm][trial.seed] = measure_trial(trial, test)[MAIN]
     return found
 
 

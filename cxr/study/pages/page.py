@@ -84,10 +84,10 @@ def facts(study: Study) -> dict[str, str]:
     trials = sum(len(arm.seeds) for arm in study.arms)
     failed = sum(len(arm.failed) for arm in study.arms)
     seconds = 3600 * sum(arm.hours for arm in study.arms)
-    tested, patients = sum(study.test.values()), study.test_patients
+    tested, patients = study.count("test"), study.test_patients
     devices = ", ".join(sorted({arm.device for arm in study.arms if arm.seeds}))
     return {
-        "real pictures to train on": f"{sum(study.train.values()):,}",
+        "real pictures to train on": f"{study.count('train'):,}",
         "test pictures": f"{tested:,}" + (f" of {patients:,} patients" if patients < tested else ""),
         "arms": str(len(study.arms)),
         "trials": f"{trials}, {failed} failed" if failed else str(trials),

@@ -59,6 +59,8 @@ def draw(study: Study) -> dict[str, bytes]:
         wanted["learning.png"] = learning_curve
     if any(arm.selection_bias for arm in study.arms):
         wanted["optimism.png"] = selection_bias
+    if study.several:
+        del wanted["accuracy.png"], wanted["confusion.png"]
     if not any(pairs(study)):
         del wanted["differences.png"]
     return {name: figure(study) for name, figure in wanted.items()}
@@ -152,7 +154,7 @@ def explained(study: Study, found: Sequence[tuple[ArmResult, Difference]]) -> li
 
 def roc(study: Study) -> bytes:
     """Receiver operating characteristics, mean over seeds, an arm a panel with all others behind it in gray."""
-    several = len(study.classes) > 2
+    over = "findings" if study.several else "classes" if len(study.classes) > 2 else ""
 
     def panel(axis: Axes, arm: ArmResult) -> None:
         for other in measured(study):
@@ -162,7 +164,7 @@ def roc(study: Study) -> bytes:
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], aspect="equal")
 
     return panels(
-        study, "ROC curves" + (", mean over classes" if several else ""), panel,
+        study, "ROC curves" + (f", mean over {over}" if over else ""), panel,
         "false positive rate", "true positive rate",
     )  # fmt: skip
 

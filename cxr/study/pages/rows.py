@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from cxr.report.limits import kind
 from cxr.report.pages import Table
 from cxr.study.answer import decide
-from cxr.study.results import MAIN, METRICS, ArmResult, Difference, Spread, Study
+from cxr.study.results import AVERAGE_PRECISION, MAIN, ArmResult, Difference, Spread, Study, of_finding
 from cxr.study.worth_words import count_of_100
 
-CALLED = {"auroc": "AUROC", "f1": "F1", "calibration_error": "ECE"}  # the others are called by their names
+CALLED = {
+    "auroc": "AUROC",
+    AVERAGE_PRECISION: "AUPRC",
+    "f1": "F1",
+    "calibration_error": "ECE",
+}  # the others are called by their names
+ORDER = (MAIN, AVERAGE_PRECISION)  # that go by the order of the pictures alone
 NOTHING = "-"
 WIDE = 0.5  # of an interval that says nothing
 OF_CLASS = ("auroc", "sensitivity", "specificity", "precision", "f1")
@@ -20,14 +26,14 @@ def called(metric: str) -> str:
 
 def results(study: Study) -> Table:
     """An arm a row: its metrics with intervals and marks, how far from the baseline, and what it was trained on."""
-    main, *others = METRICS
+    main, *others = study.metrics
     head = ["arm", called(main), "difference from baseline", "p (Holm)", "decision", *map(called, others)]
     head += ["100 synthetic are worth", "real", "synthetic", "seeds"]
     rows = []
     for arm in study.arms:
         found = arm.difference_from(study.baseline)
         first, *others = (
-            spread(arm.metrics.get(metric), marks(study, arm, metric), metric == MAIN) for metric in METRICS
+            spread(arm.metrics.get(metric), marks(study, arm, metric), metric in ORDER) for metric in study.metrics
         )
         decided = decide(found) if found and study.margin else NOTHING
         compared = [gain(found), p_value(found.p_holm), decided] if found else [NOTHING] * 3
@@ -103,7 +109,10 @@ def explained(study: Study) -> list[str]:
             f"not that there would never be one: the truth can be as low as the interval begins, here {least:.3f} "
             "(Clopper and Pearson, on patients)."
         )
-    if any(name != MAIN and found.low is not None and not is_informative(found) for name, found in spreads):
+    if any(
+        name in study.metrics and name not in ORDER and found.low is not None and not is_informative(found)
+        for name, found in spreads
+    ):
         lines.append(
             "seeds ±: the standard deviation between seeds, in place of an interval that would take in more than half "
             "of the scale. Accuracy, F1, sensitivity and specificity go by a threshold that each seed chooses on the "
@@ -162,7 +171,7 @@ def counts(study: Study) -> Table:
     """Real pictures of each class in each part."""
     parts = {"train": study.train, "validation": study.validation, "test": study.test}
     rows = [[name, *(f"{part.get(name, 0):,}" for part in parts.values())] for name in study.classes]
-    rows.append(["all", *(f"{sum(part.values()):,}" for part in parts.values())])
+    rows.append(["all", *(f"{study.count(part):,}" for part in parts)])
     return ["class", *parts], rows
 
 
@@ -199,6 +208,28 @@ def classes(arm: ArmResult) -> Table:
         for c in arm.classes
     ]
     return ["class", "test pictures", *map(called, OF_CLASS)], rows
+
+
+def findings(study: Study, arm: ArmResult, whole: bool = False) -> Table:
+    """Each finding by itself, where pictures can show several; of the primary arm with its difference.
+
+    Args:
+        whole: also the columns that have nothing.
+    """
+    rows = []
+    for name in study.classes:
+        found = finding_difference(arm, name)
+        both = [spread(arm.metrics.get(of_finding(metric, name)), always=True) for metric in ORDER]
+        compared = [found.against, gain(found), p_value(found.p_holm)] if found else [NOTHING] * 3
+        rows.append([name, f"{study.test[name]:,}", *both, *compared])
+    head = ["finding", "test pictures that show it", *map(called, ORDER)]
+    head += ["AUROC less that of", "difference", "p (Holm)"]
+    return (head, rows) if whole else without_empty(head, rows)
+
+
+def finding_difference(arm: ArmResult, finding: str) -> Difference | None:
+    """In AUROC of one finding, from the arm that it is compared with."""
+    return next((one for one in arm.differences if one.metric == of_finding(MAIN, finding)), None)
 
 
 def confusion(study: Study, arm: ArmResult) -> Table:

@@ -7,11 +7,15 @@ from dataclasses import asdict
 
 from cxr.report.pages import Table, markdown_table
 from cxr.study.pages import rows
-from cxr.study.results import METRICS, Difference, Spread, Study
+from cxr.study.results import Difference, Spread, Study, of_finding
 
 MARKS = (
     "Mean over seeds with its 95 % interval. * p < 0.05 and ** p < 0.01 against the baseline, † better than the same "
     "real data alone (p < 0.05), after Holm's correction; the primary arm is tested alone."
+)
+OF_FINDINGS = (
+    "Each finding by itself: mean over seeds with its 95 % interval; the primary arm with its difference, p corrected "
+    "over the findings."
 )
 OF_CLASSES = "Each class against the others: mean over seeds with its 95 % interval."
 PHANTOM = " Of phantoms: no number here says anything about patients."
@@ -28,21 +32,26 @@ ESCAPED = {
 def files(study: Study) -> dict[str, bytes]:
     """The results and the classes in each form, by file name."""
     phantom = PHANTOM if study.phantom else ""
+    about = OF_FINDINGS if study.several else OF_CLASSES
     marks = " ".join([MARKS, *rows.explained(study)]) + phantom
     texts = {
         "results.md": f"{markdown_table(*rows.results(study))}\n\n{marks}\n",
         "results.tex": latex(rows.results(study), marks),
         "results.csv": comma_separated(list(arm_records(study))),
         "trials.csv": comma_separated(list(trial_records(study))),
-        "classes.md": f"{markdown_table(*classes(study))}\n\n{OF_CLASSES}{phantom}\n",
-        "classes.tex": latex(classes(study), OF_CLASSES + phantom),
-        "classes.csv": comma_separated(list(class_records(study))),
+        "classes.md": f"{markdown_table(*classes(study))}\n\n{about}{phantom}\n",
+        "classes.tex": latex(classes(study), about + phantom),
+        "classes.csv": comma_separated(list((finding_records if study.several else class_records)(study))),
     }
     return {name: text.encode() for name, text in texts.items()}
 
 
 def classes(study: Study) -> Table:
-    """A class of an arm a row."""
+    """A class or a finding of an arm a row."""
+    if study.several:
+        tables = [(arm, rows.findings(study, arm, whole=True)) for arm in study.arms if arm.metrics]
+        head, found = ["arm", *tables[0][1][0]], [[arm.label, *row] for arm, table in tables for row in table[1]]
+        return rows.without_empty(head, found)
     head = rows.classes(study.arms[0])[0]
     return ["arm", *head], [[arm.label, *row] for arm in study.arms for row in rows.classes(arm)[1]]
 
@@ -52,7 +61,7 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
     read = {one.arm: one for one in (study.learning.readings if study.learning else [])}
     for arm in study.arms:
         record = {"arm": arm.arm, "real": arm.real, "synthetic": arm.synthetic, "seeds": len(arm.seeds)}
-        for metric in METRICS:
+        for metric in study.metrics:
             record |= prefixed(metric, arm.metrics.get(metric), Spread)
         for role, other in (("baseline", study.baseline), ("control", arm.control)):
             record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
@@ -80,6 +89,16 @@ def class_records(study: Study) -> Iterator[dict[str, object]]:
             for name in rows.OF_CLASS:
                 record |= prefixed(name, getattr(one, name), Spread)
             yield record
+
+
+def finding_records(study: Study) -> Iterator[dict[str, object]]:
+    """Those of the primary arm have the difference in AUROC from the arm that it is compared with."""
+    for arm in (arm for arm in study.arms if arm.metrics):
+        for name in study.classes:
+            record: dict[str, object] = {"arm": arm.arm, "finding": name, "pictures": study.test[name]}
+            for metric in rows.ORDER:
+                record |= prefixed(metric, arm.metrics.get(of_finding(metric, name)), Spread)
+            yield record | prefixed("difference", rows.finding_difference(arm, name), Difference)
 
 
 def prefixed(prefix: str, found: Spread | Difference | None, kind: type[Spread | Difference]) -> dict[str, object]:

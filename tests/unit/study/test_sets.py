@@ -328,7 +328,9 @@ def test_redrawn_parts_change_with_the_seed_and_no_generator_was_kept_to_them(
         StudyConfig(arms=(Arm(name=BASELINE), Arm(name="real_50", real=50), mixed))
 
 
-def test_pictures_of_several_findings_are_refused_and_one_against_its_absence_is_not(stored_set) -> None:
+def test_one_finding_against_its_absence_is_taken_and_several_only_where_the_real_pictures_show_several(
+    stored_set,
+) -> None:
     rng, config = np.random.default_rng(0), StudyConfig(arms=(Arm(name=BASELINE),))
 
     def stored(findings: tuple[str, ...], *labels: Labels) -> CatalogSet:
@@ -338,12 +340,13 @@ def test_pictures_of_several_findings_are_refused_and_one_against_its_absence_is
         return stored_set("several", pixels, split=split, **label_columns(rows, findings))
 
     several = stored(("edema", "mass"), Labels(("edema", "mass"), ()), Labels((), None))
+    edema = stored(("edema",), Labels(("edema",), ()), Labels((), None))
     with pytest.raises(
-        BadInput, match=r"can show several of 2 findings.*as --findings edema: it is then compared with"
+        BadInput, match=r"can show several of 2 findings, those of --real one each; generate it with --like"
     ):
-        match_sets(several, None, config)
-    one = match_sets(stored(("edema",), Labels(("edema",), ()), Labels((), None)), None, config)
-    assert one.classes == ("No_Finding", "edema")
+        match_sets(edema, several, config)
+    assert match_sets(several, None, config).classes == ("edema", "mass")
+    assert match_sets(edema, None, config).classes == ("No_Finding", "edema")
     doubtful = stored(("edema",), Labels(("edema",), ()), Labels((), None), Labels())
     with pytest.raises(BadInput, match="of 8 pictures nobody knows whether they show edema"):
         match_sets(doubtful, None, config)
