@@ -4,6 +4,8 @@ Ray writes `ray_` before each name. GPU memory is there already: `ray_node_gram_
 """
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +23,13 @@ class ComputeUsage:
     gpu_seconds: float = 0.0  # of work that has ended
     cpu_seconds: float = 0.0  # of work without a GPU: its time, for each CPU that it had to itself
     retries: int = 0  # of units that failed, and of trials that were started again
+    own_seconds: Callable[[], float] = lambda: 0.0  # of a CPU, of this process itself
 
     def summary(self, seconds: float) -> str:
         """For a job's last line: the time it took, that of its GPUs or else CPUs, what these cost where a price is
         known, and retries where there were any."""
         parts = [f"in {duration(seconds)}"]
-        if (used := self.gpu_seconds or self.cpu_seconds) >= 1:
+        if (used := self.gpu_seconds or self.cpu_seconds + self.own_seconds()) >= 1:
             parts.append(f"{duration(used)} of {'GPU' if self.gpu_seconds else 'CPU'} time{cost_of(used)}")
         return ", ".join([*parts, *([f"{self.retries} tried again"] if self.retries else [])])
 
@@ -51,7 +54,7 @@ def cost_of(seconds: float) -> str:
     )
 
 
-COMPUTE_USAGE = ComputeUsage()
+COMPUTE_USAGE = ComputeUsage(own_seconds=time.process_time)
 
 
 class UnitMetrics:
