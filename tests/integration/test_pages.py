@@ -1,6 +1,7 @@
 """The pages as readers see them: in a real browser, from a file and from a server, on a desk and on a phone."""
 
 import io
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from cxr.reader.page import reader_page
 from cxr.study.pages.page import GRID, page
 from cxr.study.pages.plots import draw
 from tests.unit.report.sample import TEN, optimistic, read_sample_quality, sample_study
@@ -168,3 +171,31 @@ def test_a_broken_page_would_be_noticed(show, tmp_path):
     assert "warning: odd" in seen.complaints and any("gone.png" in line for line in seen.complaints)
     assert seen.ask(MISSING) == ["gone"] and seen.ask(SMALLEST_TYPE) == 10
     assert seen.ask("document.scrollingElement.scrollWidth") > 400
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_reader_answers_by_keys_goes_on_after_a_reload_and_saves(show, tmp_path, size):
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
+    (tmp_path / "page.html").write_text(reader_page("s", "reader-1", ["effusion"], pictures), encoding="utf-8")
+    seen = show((tmp_path / "page.html").as_uri(), size)
+    view, keys = seen.page, seen.page.keyboard
+    drawn = seen.ask("[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 64, 64).data]")
+    assert drawn[::4] == pictures[0].ravel().tolist()
+    keys.press("6")
+    keys.press("Enter")
+    assert view.inner_text("#missing") == "Still open: how real it looks."
+    for realism, finding, verdict in (("1", "effusion", "6"), ("-2", "No_Finding", "1")):
+        keys.press(verdict)
+        view.click(f"[name=realism][value='{realism}']")
+        view.click(f"[name=finding][value={finding}]")
+        keys.press("Enter")
+        view.reload()
+    assert "2 answered" in view.inner_text("h1")
+    with view.expect_download() as saved:
+        view.click("#export")
+    told = json.loads(Path(saved.value.path()).read_text())
+    assert [(one["case"], one["verdict"], one["realism"], one["findings"]) for one in told["answers"]] == [
+        (1, 3, 1, ["effusion"]), (2, -3, -2, ["No_Finding"]),
+    ]  # fmt: skip
+    assert seen.complaints == [] and seen.ask("document.scrollingElement.scrollWidth") <= size["width"]
+    assert seen.ask(SMALLEST_TYPE) >= 12

@@ -46,6 +46,7 @@ SMALLER = {
     "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
     "out/synthetic": f"--per-finding 66 {GENERATE}",
     "out/quality": EVALUATE,
+    "out/readers": "--cases 20",
     "out/study": f"{STUDY} --size 32 --resize 32",
     "out/planned": f"{STUDY} --size 32 --resize 32",
     "out/pm-resnet18": STUDY,
@@ -72,6 +73,8 @@ NOT_HERE = {
     "PATH=$PWD/.venv/bin:$PATH ray start --head --disable-usage-stats --metrics-export-port 8080": HEAD,
     "RAY_ADDRESS=http://127.0.0.1:8265 .venv/bin/python jobs/submit.py generate tiny --out $PWD/out/submitted": HEAD,
     ".venv/bin/python jobs/compare.py out/study out/study-2 --out out/compared": "test_compare.py compares studies",
+    ".venv/bin/python jobs/reader.py score out/readers reader-1.json reader-2.json reader-3.json "
+    "--out out/readers-score": "needs the answers of three people; tests/unit/reader simulates some",
     "make venv": "what this runs in",
     "make demo": ".ci/run runs it",
     "make test": ".ci/run runs it",

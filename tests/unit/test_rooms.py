@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 CXR = Path(__file__).parents[2] / "cxr"
-STAGES = ("ingest", "pretrain", "finetune", "generate", "evaluate", "audit", "study", "nightly", "publish", "labs")
+STAGES = (
+    "ingest", "pretrain", "finetune", "generate", "evaluate", "audit", "study", "nightly", "publish", "reader", "labs",
+)  # fmt: skip
 ROOMS = (
     ("__main__",), ("jobs",), ("recipes",), STAGES, ("classify",), ("diffusion",), ("weights",), ("data",),
     ("embedded",), ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",),
