@@ -12,13 +12,15 @@ example is there in all views, so that the words of a picture in another view ar
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from cxr.audit.duplicates import Found
 from cxr.data.images import fit_square
@@ -136,9 +138,12 @@ class KeyPointIndex:
         return score, best
 
 
-def pool() -> ThreadPoolExecutor:
-    cv2.setNumThreads(1)  # pictures are looked at side by side, and OpenCV's own threads would wait for each other
-    return ThreadPoolExecutor(os.cpu_count())
+@contextmanager
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Pictures are looked at side by side; threads of OpenCV and of matrix products would wait for each other."""
+    cv2.setNumThreads(1)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield threads
 
 
 def main_axes(descriptors: np.ndarray) -> np.ndarray:
