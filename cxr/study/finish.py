@@ -30,7 +30,7 @@ from cxr.study.plan import POWER_KEY, describe_kept, read_plan
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import PARTS, SYNTHETIC, read_test_set
 from cxr.study.summary import summarise
-from cxr.study.worth import read_worth
+from cxr.study.worth import explain_no_worth, read_worth
 from cxr.study.worth_words import describe_worth
 
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
@@ -68,7 +68,10 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     found = answer(config, arms, saw_more)
     return Study(
         answer=found.headline,
-        details=[*found.details, *(describe_worth(learning, saw_more) if learning else [])],
+        details=[
+            *found.details,
+            *(describe_worth(learning, saw_more) if learning else explain_no_worth(config, trials)),
+        ],
         margin=config.margin,
         primary=config.primary,
         phantom=studies_phantoms(sets.real),

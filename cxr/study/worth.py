@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.study.config import StudyConfig
+from cxr.study.config import Arm, StudyConfig
 from cxr.study.influence import MetricWithInfluence
 from cxr.study.learning_curve import FORMS, Form, choose_form
 from cxr.study.results import MAIN, LearningCurve, TestSet, Trial, Worth
@@ -50,13 +50,31 @@ def read_worth(
     With a budget of epochs there is none: more pictures are more steps then, and copies would be worth something.
     """
     counts = {trial.arm: (trial.real, trial.synthetic) for trial in trials}
-    arms = [arm for arm in config.arms if arm.name in counts and arm.repeat == 1 and arm.steps == 100]
-    curve = {counts[arm.name][0]: arm.name for arm in arms if not arm.synthetic}
+    arms, curve = find_curve(config, trials)
     if config.budget != "steps" or len(curve) < LEAST_SIZES:
         return None
     measured = measure_auroc(trials, test)
     mixes = [Mix(arm.name, *counts[arm.name], measured[arm.name]) for arm in arms if arm.synthetic]
     return learn({size: measured[curve[size]] for size in sorted(curve)}, mixes, rng)
+
+
+def find_curve(config: StudyConfig, trials: Sequence[Trial]) -> tuple[list[Arm], dict[int, str]]:
+    """The arms that have trials and take the whole budget, and of those without synthetic pictures each by its size."""
+    counts = {trial.arm: trial.real for trial in trials}
+    arms = [arm for arm in config.arms if arm.name in counts and arm.repeat == 1 and arm.steps == 100]
+    return arms, {counts[arm.name]: arm.name for arm in arms if not arm.synthetic}
+
+
+def explain_no_worth(config: StudyConfig, trials: Sequence[Trial]) -> list[str]:
+    """A line on why a study that was made for a learning curve has none."""
+    if not any(arm.redraw for arm in config.arms):
+        return []
+    sizes = len(find_curve(config, trials)[1])
+    why = f"this study has {sizes}" if sizes < LEAST_SIZES else "its arms share no seed, or not the steps"
+    return [
+        f"What a synthetic picture is worth is not told: that takes {LEAST_SIZES} sizes of real pictures alone, in "
+        f"equal steps and with the same seeds; {why}."
+    ]
 
 
 def measure_auroc(trials: Sequence[Trial], test: TestSet) -> dict[str, Measured]:

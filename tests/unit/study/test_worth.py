@@ -12,9 +12,9 @@ from cxr.recipes import worth as worth_recipe
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.influence import auroc
 from cxr.study.learning_curve import MonotoneCurves, PowerLaws, choose_form, fit_p
-from cxr.study.results import LearningCurve, Worth
+from cxr.study.results import LearningCurve, TestSet, Trial, Worth
 from cxr.study.statistics import estimate
-from cxr.study.worth import Mix, draw_noise, learn, read_worth
+from cxr.study.worth import Mix, draw_noise, explain_no_worth, learn, read_worth
 from cxr.study.worth_words import describe_worth
 from tests.unit.study.test_summary import part, trial
 
@@ -161,6 +161,11 @@ def test_a_difference_of_two_arms_is_drawn_with_its_own_error():
 
 
 def curve_study(config: StudyConfig, levels: dict[str, float]) -> LearningCurve | None:
+    trials, test = curve_trials(config, levels)
+    return read_worth(config, trials, test, np.random.default_rng(0))
+
+
+def curve_trials(config: StudyConfig, levels: dict[str, float]) -> tuple[list[Trial], TestSet]:
     counts = {arm.name: {"real": int(10 * arm.real), "synthetic": int(10 * arm.synthetic)} for arm in config.arms}
     test = part(60)
     trials = [
@@ -168,7 +173,16 @@ def curve_study(config: StudyConfig, levels: dict[str, float]) -> LearningCurve 
         for arm in config.arms
         for seed in config.seeds
     ]
-    return read_worth(config, trials, test, np.random.default_rng(0))
+    return trials, test
+
+
+def test_a_curve_that_lost_an_arm_says_why_no_worth_is_told():
+    whole = worth_recipe().model_copy(update={"seeds": (42, 123)})
+    fewer = whole.model_copy(update={"arms": tuple(arm for arm in whole.arms if arm.name != "real_50")})
+    assert curve_study(fewer, {}) is None
+    assert "4 sizes of real pictures alone" in (line := explain_no_worth(fewer, curve_trials(fewer, {})[0])[0])
+    assert line.endswith("this study has 3.")
+    assert explain_no_worth(StudyConfig(), []) == []
 
 
 def test_the_recipe_reads_each_synthetic_arm_off_its_real_only_arms():
