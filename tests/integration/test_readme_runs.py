@@ -48,7 +48,7 @@ SMALLER = {
     "out/quality": EVALUATE,
     "out/readers": "--cases 20",
     "out/study": f"{STUDY} --size 32 --resize 32",
-    "out/planned": f"{STUDY} --size 32 --resize 32",
+    "out/planned": f"{STUDY} --seeds 1,2 --size 32 --resize 32",
     "out/pm-resnet18": STUDY,
     "out/pm-gan": f"{GAN} --count 300",
     "out/pm-quality": f"{EVALUATE} --size 32",
