@@ -141,9 +141,9 @@ def prepare_model(args: Args, source: Store, record: "Record") -> "PublishModelJ
     files = find_files(args.uri, record)
     digest = loaded_digest(record, files)
     audit = read_record(open_store(args.audit)) if args.audit else None
-    told = check_model_audit(args.audit, audit, digest) if args.audit else None
+    passed = check_model_audit(args.audit, audit, digest) if args.audit else None
     recipe = {"model": digest, "audit": audit and audit.recipe_digest, "licence": args.licence}
-    return PublishModelJob(place_of(args, recipe), recipe, source, record, files, told, args.licence)
+    return PublishModelJob(place_of(args, recipe), recipe, source, record, files, passed, args.licence)
 
 
 def prepare_set(args: Args) -> "PublishJob":
@@ -156,7 +156,7 @@ def prepare_set(args: Args) -> "PublishJob":
     found = read_set(open_store(args.uri))
     check_generated(found)
     audit = read_record(open_store(args.audit)) if args.audit else None
-    told = check_audit(args.audit, audit, found) if args.audit else None
+    passed = check_audit(args.audit, audit, found) if args.audit else None
     evaluation, quality = None, None
     if args.evaluation:
         measured = open_store(args.evaluation)
@@ -171,4 +171,4 @@ def prepare_set(args: Args) -> "PublishJob":
     recipe = publish_recipe(found, args.form, audit, evaluation, args.licence)
     if left_out:
         note(f"{left_out} prompts name what looks like a path; they are left out")
-    return PublishJob(place_of(args, recipe), recipe, found, rows, args.form, told, quality, args.licence)
+    return PublishJob(place_of(args, recipe), recipe, found, rows, args.form, passed, quality, args.licence)

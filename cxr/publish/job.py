@@ -115,7 +115,7 @@ def complete(job: PublishJob) -> Record:
         pictures += of_unit
         objects += of_store
     catalog = public_catalog(job.rows, pictures)
-    made = Made(count=len(pictures), bytes=sum(one.size for one in objects), digest=digest_of(pictures))
+    published = Made(count=len(pictures), bytes=sum(one.size for one in objects), digest=digest_of(pictures))
     listed = list_rows(catalog)
     stored = job.store.put(CATALOG_KEY, parquet(catalog))
     beside = {CARD_KEY: card_of(job, listed).encode(), CROISSANT_KEY: croissant_of(job, listed, stored)}
@@ -123,7 +123,7 @@ def complete(job: PublishJob) -> Record:
         beside[METADATA_KEY] = "".join(metadata_lines(catalog.to_batches(), {"text": "prompt"})).encode()
     named = objects if job.form in SHARDED else []  # the catalog names the others
     return job.new_record(
-        made,
+        published,
         [stored, *named, *(job.store.put(key, data) for key, data in beside.items())],
         inputs={},
         metrics={

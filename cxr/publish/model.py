@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import CARD_KEY, PLAN_KEY
-from cxr.artifact.kinds import AUDIT, FINE_TUNED_MODEL, PUBLISHED_MODEL
-from cxr.artifact.metrics import LEAK, UNTESTED, AuditMetrics, ModelMetrics, SourceMetrics
+from cxr.artifact.kinds import FINE_TUNED_MODEL, PUBLISHED_MODEL
+from cxr.artifact.metrics import UNTESTED, AuditMetrics, ModelMetrics, SourceMetrics
 from cxr.data.lineage import UNKNOWN_SOURCE, phantom_notice
 from cxr.errors import BadInput
 from cxr.publish.card import NO_PROMISE, audit_table, public_lines
-from cxr.publish.public import names_place, without_place
+from cxr.publish.public import names_place, require_finished_audit, require_passed, without_place
 from cxr.report.limits import unaudited
 from cxr.report.pages import render
 from cxr.store import Store, StoredObject, digest_of, sha256
@@ -66,17 +66,11 @@ def loaded_digest(record: Record, files: tuple[StoredObject, ...]) -> str:
 
 
 def check_model_audit(uri: str, audit: Record | None, digest: str) -> AuditMetrics:
-    """What the audit found; `BadInput` unless it is a finished one that attacked just this model and found no leak."""
-    if audit is None or audit.kind != AUDIT:
-        raise BadInput(f"--audit {uri}: no finished audit; give the --out of jobs/audit.py")
-    if audit.recipe.get("model") != digest:
+    """What the audit found; `BadInput` unless it is a finished one that attacked just this model and passed."""
+    finished = require_finished_audit(uri, audit)
+    if finished.recipe.get("model") != digest:
         raise BadInput(f"--audit {uri}: did not attack this model; audit a set of its pictures with --model")
-    told = AuditMetrics.read(audit)
-    if leaks := [name for name, verdict in told.tests.items() if verdict == LEAK]:
-        raise BadInput(f"--audit {uri}: {LEAK} by {', '.join(leaks)}; the model is not published")
-    if told.verdict == UNTESTED:
-        raise BadInput(f"--audit {uri}: no test could be made; audit against more patients, or give --unaudited")
-    return told
+    return require_passed(uri, finished, "model")
 
 
 def publish_model(job: PublishModelJob, advance: Callable[[int], object]) -> Record:
@@ -86,10 +80,10 @@ def publish_model(job: PublishModelJob, advance: Callable[[int], object]) -> Rec
     for file in job.files:
         objects.append(job.store.put(file.key, read_weights(job.source, file)))
         advance(1)
-    made = Made.of(objects)
+    weights = Made.of(objects)
     objects.append(job.store.put(CARD_KEY, render_model_card(job).encode()))
-    told = {"verdict": job.audit.verdict, "risks": job.audit.risks} if job.audit else "unaudited"
-    return job.new_record(made, objects, {"sources": public_sources(job.record), "audit": told}, inputs={})
+    verdicts = {"verdict": job.audit.verdict, "risks": job.audit.risks} if job.audit else "unaudited"
+    return job.new_record(weights, objects, {"sources": public_sources(job.record), "audit": verdicts}, inputs={})
 
 
 def read_weights(source: Store, file: StoredObject) -> bytes:
@@ -121,8 +115,8 @@ def safetensors_texts(data: bytes) -> list[str]:
 
 
 def public_sources(record: Record) -> list[str]:
-    told = SourceMetrics.read(record).sources or [UNKNOWN_SOURCE]
-    return sorted({without_place(source, "a local source") for source in told})
+    named = SourceMetrics.read(record).sources or [UNKNOWN_SOURCE]
+    return sorted({without_place(source, "a local source") for source in named})
 
 
 def render_model_card(job: PublishModelJob) -> str:

@@ -30,20 +30,32 @@ def check_generated(found: CatalogSet) -> None:
 
 
 def check_audit(uri: str, audit: Record | None, found: CatalogSet) -> AuditMetrics:
-    """What the audit found; `BadInput` unless it is a finished one of just this set that passed.
+    """What the audit found; `BadInput` unless it is a finished one of just this set that passed."""
+    finished = require_finished_audit(uri, audit)
+    if finished.recipe.get("synthetic") != found.digest:
+        raise BadInput(f"--audit {uri}: is of another set than {found.store.uri}; audit this one")
+    return require_passed(uri, finished, "set")
 
-    An audit passes where it tested something and found no leak. It is no promise that there is none.
-    """
+
+def require_finished_audit(uri: str, audit: Record | None) -> Record:
     if audit is None or audit.kind != AUDIT:
         raise BadInput(f"--audit {uri}: no finished audit; give the --out of jobs/audit.py")
-    if audit.recipe.get("synthetic") != found.digest:
-        raise BadInput(f"--audit {uri}: is of another set than {found.store.uri}; audit this one")
-    told = AuditMetrics.read(audit)
-    if leaks := [name for name, verdict in told.tests.items() if verdict == LEAK]:
-        raise BadInput(f"--audit {uri}: {LEAK} by {', '.join(leaks)}; the set is not published")
-    if told.verdict == UNTESTED:
+    return audit
+
+
+def require_passed(uri: str, audit: Record, published: str) -> AuditMetrics:
+    """What the audit found; `BadInput` unless it passed: it tested something and found no leak. It is no promise that
+    there is none.
+
+    Args:
+        published: what the audit is of, in words.
+    """
+    found = AuditMetrics.read(audit)
+    if leaks := [name for name, verdict in found.tests.items() if verdict == LEAK]:
+        raise BadInput(f"--audit {uri}: {LEAK} by {', '.join(leaks)}; the {published} is not published")
+    if found.verdict == UNTESTED:
         raise BadInput(f"--audit {uri}: no test could be made; audit against more patients, or give --unaudited")
-    return told
+    return found
 
 
 def check_evaluation(uri: str, evaluation: Record | None, found: CatalogSet) -> None:

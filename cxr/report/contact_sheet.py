@@ -37,8 +37,8 @@ def contact_sheet(
     for finding, pictures in list(files.items())[:ROWS]:
         shown = [thumbnail(file) for file in islice(pictures, COLUMNS)]
         counted = f": {len(shown)} of {totals[finding]:,}" if finding in totals else ""
-        told = f"{finding.replace('_', ' ')}{counted}" + (f", {about[finding]}" if finding in about else "")
-        rows.append(Row(shorten(told, max(len(shown) * SIDE - 8, SIDE)), [shown]))
+        title = f"{finding.replace('_', ' ')}{counted}" + (f", {about[finding]}" if finding in about else "")
+        rows.append(Row(shorten(title, max(len(shown) * SIDE - 8, SIDE)), [shown]))
     return sheet(rows)
 
 

@@ -49,11 +49,10 @@ def read_worth(
 
     With a budget of epochs there is none: more pictures are more steps then, and copies would be worth something.
     """
-    counts = {trial.arm: (trial.real, trial.synthetic) for trial in trials}
     arms, curve = find_curve(config, trials)
     if config.budget != "steps" or len(curve) < LEAST_SIZES:
         return None
-    measured = measure_auroc(trials, test)
+    measured, counts = measure_auroc(trials, test), {trial.arm: (trial.real, trial.synthetic) for trial in trials}
     mixes = [Mix(arm.name, *counts[arm.name], measured[arm.name]) for arm in arms if arm.synthetic]
     return learn({size: measured[curve[size]] for size in sorted(curve)}, mixes, rng)
 
