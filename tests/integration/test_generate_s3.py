@@ -54,7 +54,7 @@ def test_shards_need_few_puts(s3, jobs, small):
     place = f"s3://{name}/shards"
     done = jobs.generate(place, *small, "--layout", "shards", env=s3.env)
     assert done.returncode == 0, done.stderr
-    puts = s3.requests(name)
+    puts = [key for key, status in s3.requests(name) if status == 200]  # boto repeats one that is answered late: 412
     assert len(puts) <= 1 + 5, puts
     assert pq.read_table(open_store(place).open("shards/00000000.parquet")).num_rows == 26
     assert jobs.verify(place).returncode == 0
