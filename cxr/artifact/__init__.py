@@ -5,6 +5,8 @@ keys.py       names of objects that more than one room knows
 record.py     what an artifact was made of
 metrics.py    what readers of other kinds ask of a record's metrics
 lifecycle.py  begin, make, commit, sweep: what a stage's job is built on
+tracking.py   an artifact in the making as a run in MLflow, which mlflow_process.py writes in a process of its own
+public_text.py  which texts may leave this machine
 units.py      the commits of an artifact in the making
 verify.py     reads everything back
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from cxr.artifact.keys import PLAN_KEY, RECORD_KEY
 from cxr.artifact.record import Made, Record, library_versions, read_record, recipe_digest, record_json
+from cxr.artifact.tracking import track
 from cxr.errors import BadInput, StoreError
 from cxr.store.base import Store, StoredObject
 from cxr.store.files import parquet
@@ -56,19 +57,15 @@ class Artifact:
 
     def make(self, work: Callable[[], Record]) -> Record:
         """The record of the artifact, which `work` makes. If another driver finishes it meanwhile, theirs: whatever
-        `work` then misses, because they have swept it up, or fails in, the artifact is complete.
+        `work` then misses, because they have swept it up, or fails in, the artifact is complete. Tracked, where the
+        environment says so (`cxr.artifact.tracking`).
 
         Raises:
             BadInput: another recipe's artifact was finished here meanwhile.
         """
-        try:
-            record = commit_record(self.store, work())
-        except Exception:
-            theirs = self.take_finished()
-            if theirs is None:
-                raise
-            return theirs
-        self._sweep()
+        with track(self.kind, self.recipe, self.digest, self.store.uri) as run:
+            record = self._make(work)
+            run.conclude(record)
         return record
 
     def take_finished(self) -> Record | None:
@@ -99,6 +96,17 @@ class Artifact:
             kind=self.kind, recipe=self.recipe, recipe_digest=self.digest, inputs=inputs, made=made, objects=objects,
             seeds=seeds or {}, versions=library_versions(), device=device, timings=timings or {}, metrics=metrics,
         )  # fmt: skip
+
+    def _make(self, work: Callable[[], Record]) -> Record:
+        try:
+            record = commit_record(self.store, work())
+        except Exception:
+            theirs = self.take_finished()
+            if theirs is None:
+                raise
+            return theirs
+        self._sweep()
+        return record
 
     def _sweep(self) -> None:
         self.store.delete([found.key for prefix in self.scratch for found in self.store.list(prefix)])

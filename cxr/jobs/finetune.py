@@ -146,7 +146,8 @@ def embedded_kernel_distance() -> "Distance":
 
 
 def show_progress(ready: "FinetuneJob", messages: Iterable[dict[str, Any]], tensorboard: Path | None) -> None:
-    """A bar over the steps of all runs; with a folder, their metrics for TensorBoard too."""
+    """A bar over the steps of all runs; their metrics for MLflow and, with a folder, for TensorBoard."""
+    from cxr.artifact import tracking
     from cxr.finetune.job import count_steps, steps_done
 
     reached = {run: steps_done(ready, run) for run in ready.runs}
@@ -166,6 +167,7 @@ def show_progress(ready: "FinetuneJob", messages: Iterable[dict[str, Any]], tens
             loss = f"loss {metrics['loss']:.4f} · " if "loss" in metrics else ""  # the base model has none
             advance(max(0, step - reached[run]), f"{run}: {loss}{scores}")
             reached[run] = max(reached[run], step)
+            tracking.report(metrics, step, prefix=f"{run}/")
             if tensorboard:
                 write_tensorboard(writers, tensorboard / run, metrics, step)
 

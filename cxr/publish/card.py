@@ -1,12 +1,12 @@
 """The dataset card of a published set: what it is, what was looked for in it, and what was not."""
 
 from cxr.artifact.metrics import UNTESTED, AuditMetrics
+from cxr.artifact.public_text import names_place, without_place
 from cxr.artifact.quality import Interval, Quality
 from cxr.data.catalog import CatalogSet
 from cxr.data.labels import shown_findings
 from cxr.data.lineage import PHANTOM, phantom_notice
 from cxr.publish.formats import FormatName
-from cxr.publish.public import names_place, without_place
 from cxr.report.limits import unaudited
 from cxr.report.pages import Table, render
 from cxr.report.words import metric_label, number

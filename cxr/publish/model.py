@@ -11,10 +11,11 @@ from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import CARD_KEY, PLAN_KEY
 from cxr.artifact.kinds import FINE_TUNED_MODEL, PUBLISHED_MODEL
 from cxr.artifact.metrics import UNTESTED, AuditMetrics, ModelMetrics, SourceMetrics
+from cxr.artifact.public_text import names_place, without_place
 from cxr.data.lineage import UNKNOWN_SOURCE, phantom_notice
 from cxr.errors import BadInput
 from cxr.publish.card import NO_PROMISE, audit_table, public_lines
-from cxr.publish.public import names_place, require_finished_audit, require_passed, without_place
+from cxr.publish.public import require_finished_audit, require_passed
 from cxr.report.limits import unaudited
 from cxr.report.pages import render
 from cxr.store import Store, StoredObject, digest_of, sha256

@@ -1,19 +1,16 @@
 """What of a set may leave: generated pictures without texts, rows without patients, and words without places."""
 
-import re
-
 import pyarrow as pa
 
 from cxr.artifact import Record
 from cxr.artifact.kinds import AUDIT, EVALUATION, GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import LEAK, UNTESTED, AuditMetrics
+from cxr.artifact.public_text import names_place, without_place
 from cxr.data.catalog import CATALOG, CatalogSet
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, decode_gray, encode_png
 from cxr.errors import BadInput
 
 OF_PATIENTS = ("patient_id", "split", "fold")  # columns of real sets, empty in generated ones
-# A local path, a share or a bucket, at the start of a word; no web address, no `and/or`.
-PLACE = re.compile(r"""(^|[\s"'(=,;:])(/\w|~[\w-]*/|\.\.?/|[A-Za-z]:[\\/]\w|\\\\\w)|\b(file|s3):/""")
 MARK = GENERATED_XMP.encode()
 
 
@@ -64,16 +61,6 @@ def check_evaluation(uri: str, evaluation: Record | None, found: CatalogSet) -> 
         raise BadInput(f"--evaluation {uri}: no finished evaluation; give the --out of jobs/evaluate.py")
     if evaluation.recipe.get("synthetic") not in (found.digest, found.record.recipe.get("set", found.digest)):
         raise BadInput(f"--evaluation {uri}: is of another set than {found.store.uri}; evaluate this one")
-
-
-def names_place(text: str | None) -> bool:
-    """Whether a text holds what may be a path of a machine or a bucket."""
-    return bool(text and PLACE.search(text))
-
-
-def without_place(text: str | None, instead: str) -> str:
-    """The text; what stands for it where there is none, or it names a place."""
-    return instead if not text or names_place(text) else text
 
 
 def public_rows(found: CatalogSet) -> tuple[pa.Table, int]:

@@ -16,6 +16,7 @@ from cxr.errors import BadInput
 STEPS, EVERY = 8, 4
 QUICK = ("--max-train-steps", STEPS, "--validate-every", EVERY, "--size", 64, "--batch", 4)
 QUICK += ("--sampling-steps", 3, "--validation-images", 4, "--test-images", 4)
+TRACKED = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_EXPERIMENT_NAME": "tests"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def lora(jobs, words, tmp_path_factory) -> Path:
     (place.parent / "my-model").symlink_to(jobs.model)
     watched = ("--tensorboard", place.parent / "curves") if importlib.util.find_spec("tensorboard") else ()
     given = ["my-model" if word == jobs.model else word for word in words(place, *watched)]
-    done = jobs.run(*given, cwd=place.parent)  # Ray Train's workers have another working folder
+    done = jobs.run(*given, cwd=place.parent, env=TRACKED)  # Ray Train's workers have another working folder
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("best mse ") and f"look at {place}/curves.png" in done.stdout
     return place
@@ -89,16 +90,49 @@ def test_tensorboard_shows_the_figures_of_the_history(lora):
         assert {event.step: event.value for event in shown.Scalars(name)} == pytest.approx(told, rel=1e-6)
 
 
+def tracked_run(folder: Path):
+    """The one run in MLflow's store of the folder, and the metrics that it has of each step."""
+    mlflow = pytest.importorskip("mlflow", reason="no mlflow: pip install 'cxr[mlflow]'")
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    curves = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    return run, {name: [(point.step, point.value) for point in points] for name, points in curves.items()}
+
+
+def wait_until_killed(folder: Path) -> None:
+    """The job is gone; what writes its run says so in its own time."""
+    deadline = time.monotonic() + 60
+    while tracked_run(folder)[0].info.status != "KILLED":
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_mlflow_has_the_recipe_the_inputs_and_the_history_and_no_place(lora, real_set):
+    run, curves = tracked_run(lora.parent)
+    record = json.loads((lora / "record.json").read_text())
+    assert run.info.status == "FINISHED" and run.data.params["learning_rate"] == str(record["recipe"]["learning_rate"])
+    assert run.data.params["inputs.data"] == record["inputs"]["data"]
+    assert run.data.metrics["validation.mse"] == record["metrics"]["validation"]["mse"]
+    rows = [json.loads(line) for line in (lora / "history.jsonl").read_text().splitlines()]
+    for name in ("loss", "mse", "kid"):
+        assert curves[f"final/{name}"] == [(row["step"], row[name]) for row in rows if name in row]
+    assert not any(str(place) in str(run) for place in (lora, real_set, "my-model"))
+
+
 @pytest.mark.slow
 def test_a_killed_driver_goes_on_from_the_last_checkpoint_with_the_same_curve(jobs, words, lora, contents, tmp_path):
     place = tmp_path / "model"
-    job = jobs.start_job(*words(place))
+    tracked = TRACKED | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    job = jobs.start_job(*words(place), env=tracked)
     wait_for(job, lambda: (place / "checkpoints" / "final.json").exists())
     job.send_signal(signal.SIGKILL)
     job.communicate()
     assert not (place / "record.json").exists()
-    done = jobs.run(*words(place))
+    wait_until_killed(tmp_path)
+    done = jobs.run(*words(place), env=tracked)
     assert done.returncode == 0, done.stderr
+    run, curves = tracked_run(tmp_path)
+    assert run.info.status == "FINISHED" and [value for _, value in curves["final/loss"]] == losses(place)
     assert losses(place) == losses(lora)
     ours, theirs = contents(place), contents(lora)
     assert ours.keys() == theirs.keys()

@@ -93,6 +93,7 @@ NOT_HERE = {
     "... --like SET --images 2000": "names no set; out/like is made so",
     "... --like SET --balance findings": "names no set; out/like is made so",
     'pip install "cxr[dicom]"': "needs a registry that has cxr",
+    'pip install "cxr[mlflow]"': "needs a registry that has cxr",
     ".venv/bin/python jobs/ingest.py tiny --source table:manifest.csv --out out/nih": "out/nih is there",
     "jobs/generate.py sd15 --out ...": FETCHED,
     ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",

@@ -30,7 +30,7 @@ def imported(path: Path) -> Iterator[str]:
 def test_every_import_is_of_a_declared_dependency() -> None:
     files = [path for folder in ("cxr", "jobs") for path in (ROOT / folder).rglob("*.py")]
     modules = set(chain.from_iterable(map(imported, files))) - OURS - NOTEBOOKS - sys.stdlib_module_names
-    lines = [*PROJECT["dependencies"], *EXTRAS["dicom"], *EXTRAS["tracking"]]
+    lines = [*PROJECT["dependencies"], *EXTRAS["dicom"], *EXTRAS["mlflow"], *EXTRAS["tracking"]]
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     owners = metadata.packages_distributions()
     assert {name for name in modules if not declared & {*map(canonicalize_name, owners.get(name, []))}} == set()

@@ -24,7 +24,6 @@ from cxr.errors import BadInput
 from cxr.jobs import publish
 from cxr.publish import job
 from cxr.publish.formats import FORMAT_NAMES
-from cxr.publish.public import names_place
 from cxr.store import open_store
 from tests.unit.publish.conftest import CANARIES, HOME, draw, store_audit, store_evaluation, store_generated
 
@@ -246,19 +245,3 @@ def test_a_picture_without_the_mark_of_generated_media_is_not_published(tmp_path
         path for path in (tmp_path / "out").rglob("*") if zlib.crc32(path.read_bytes()) and path.suffix == ".png"
     ]
     assert not (tmp_path / "out/record.json").exists()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "/home/a/b", "see /data", "in ~/x", "~me/x", "C:\\Users\\x", "D:/x", "\\\\host\\share", "file:///x", "s3://b/x",
-        "model='/mnt/x'", "../up", "./here", "(/tmp/x)",
-    ],
-)  # fmt: skip
-def test_what_names_a_place(text):
-    assert names_place(text)
-
-
-@pytest.mark.parametrize("text", ["AP/PA view", "and/or", "https://physionet.org/x", "owner/name@abc", "1/2", "", None])
-def test_what_names_no_place(text):
-    assert not names_place(text)
