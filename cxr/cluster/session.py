@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -194,6 +195,8 @@ def speaks_http(connection: socket.socket) -> bool:
 
 
 def start_local_cluster(cpus: int, options: dict[str, Any]) -> None:
+    # Ray would keep one in the home folder, which a container's user may not have.
+    os.environ["RAY_AUTH_TOKEN"] = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
     try:
         ray.init(address="local", include_dashboard=False, num_cpus=cpus, **options)
     except Exception as error:  # its kinds are many, and plain
