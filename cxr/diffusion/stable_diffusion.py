@@ -58,6 +58,7 @@ class StableDiffusion(DiffusionModel):
         from cxr.diffusion.adapters import add_lora
         from cxr.diffusion.precision import own_device
 
+        silence_libraries()
         pipe = StableDiffusionPipeline.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, safety_checker=None,
             feature_extractor=None, requires_safety_checker=False,
@@ -172,3 +173,13 @@ class StableDiffusion(DiffusionModel):
         else:
             self.pipe.save_pretrained(folder, safe_serialization=True)
             strip_local_paths(folder)
+
+
+def silence_libraries() -> None:
+    """A job shows progress of its own, and tells itself what of a model does not fit."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    for logging in (of_diffusers, of_transformers):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()

@@ -10,7 +10,7 @@ import torch
 from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
 from cxr.finetune import job, runs, worker
-from cxr.finetune.forecast import forecast
+from cxr.finetune.forecast import Seconds, add_up, forecast
 from cxr.finetune.loop import Trainer
 from cxr.prompts.trained_prompts import TrainedPrompts
 from cxr.weights import resolve
@@ -31,9 +31,27 @@ def test_folds_share_out_the_training_part_by_patient(prepared) -> None:
 
 
 def test_what_it_would_make_is_told_in_steps_and_pictures(prepared) -> None:
-    told = forecast(prepared(folds=2, max_train_steps=7)).text("there")
+    told = forecast(prepared(folds=2, max_train_steps=7, sampling_steps=1)).text("there")
     assert "reads: 28 training and " in told and "and 2 folds: 21 steps of" in told
+    assert "as 2 of its steps and two short batches of samples took" in told
     assert told.endswith("nothing was written to there")
+
+
+def test_the_time_of_a_training_is_of_its_steps_its_encoding_and_its_samples(prepared) -> None:
+    ready = prepared(folds=2, max_train_steps=7, validate_every=3, validation_images=2, test_images=5)
+    assert add_up(ready, Seconds(step=1, encoding=0, sample=0)) == 21
+    assert add_up(ready, Seconds(step=0, encoding=1, sample=0)) == 28 + 28  # both folds together, and the final one
+    assert add_up(ready, Seconds(step=0, encoding=0, sample=1)) == 3 * 4 * 2 + 5  # before, after 3, 6 and 7 steps
+
+
+@pytest.mark.parametrize("fields", [{"epsilon": 8.0}, {"prior_weight": 1.0, "patience": 3}])
+def test_steps_with_privacy_and_with_class_pictures_are_timed_and_leave_nothing(
+    prepared, tmp_path: Path, fields: dict
+) -> None:
+    ready = prepared(sampling_steps=1, **fields)
+    before = {path for path in tmp_path.rglob("*")}
+    assert ("at most, as it may stop earlier" in forecast(ready).time) == ("patience" in fields)
+    assert {path for path in tmp_path.rglob("*")} == before
 
 
 def patients(part: pa.Table) -> set[int]:
