@@ -1,10 +1,13 @@
 """What a job would do, for `--dry-run`: every job says it in the same lines, and stores nothing."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from cxr.report.words import duration
 
+Result = TypeVar("Result")
 UNKNOWN_TIME = "not known beforehand; from its first minute on the job shows the time left"
 
 
@@ -39,3 +42,18 @@ def count_words(counts: Mapping[str, int], most: int = 6) -> str:
 def about(seconds: float) -> str:
     """An estimate in words."""
     return f"about {duration(seconds)}" if seconds >= 1 else duration(seconds)
+
+
+@dataclass(frozen=True)
+class Timed(Generic[Result]):
+    """Work that was done to see how long it takes."""
+
+    result: Result
+    seconds: float
+
+
+def timed(work: Callable[..., Result], *given: object, **named: object) -> Timed[Result]:
+    """What the work gives for these arguments, and how long that took."""
+    start = time.perf_counter()
+    result = work(*given, **named)
+    return Timed(result, time.perf_counter() - start)

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxr.data.catalog import read_set
 from cxr.errors import BadInput
+from cxr.evaluate import finish, forecast
+from cxr.evaluate.config import EvaluateConfig
+from cxr.evaluate.features import tiny_extractor
+from cxr.report.forecast import Timed
+from cxr.store import open_store
 from tests.words import parse_options
 
 JOB = Path(__file__).parents[3] / "jobs" / "evaluate.py"
@@ -69,3 +75,13 @@ def test_a_dry_run_says_what_too_few_training_pictures_leave_out(job, places, tm
     told = capsys.readouterr().out
     assert "no search for near-copies (60 training pictures, where telling near-copies takes 100)" in told
     assert "reads: 60 real pictures" in told and not list(tmp_path.iterdir())
+    assert "\ntime: about" in told and "as 24 pictures and one measurement of each finding took" in told
+
+
+def test_the_time_of_metrics_is_of_every_half_of_every_finding_and_of_pairs(job, places, monkeypatch) -> None:
+    monkeypatch.setattr(forecast, "timed", lambda work, *given: Timed(work(*given), 1.0))
+    real, synthetic = (read_set(open_store(places[name])) for name in ("small", "synthetic"))
+    config = EvaluateConfig(resamples=100, splits=10, pairs=48)
+    ready = finish.prepare(open_store(f"{places['small']}/../none"), config, "digest", real, synthetic)
+    halves, pairs = 3 * (100 + 2 * 10), 2 * 2 * 48 / forecast.PROBED  # of both findings and of all; of both sets
+    assert forecast.time_metrics(ready, ("a", "b"), tiny_extractor()) == halves + pairs

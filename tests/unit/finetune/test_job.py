@@ -49,9 +49,9 @@ def test_steps_with_privacy_and_with_class_pictures_are_timed_and_leave_nothing(
     prepared, tmp_path: Path, fields: dict
 ) -> None:
     ready = prepared(sampling_steps=1, **fields)
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     assert ("at most, as it may stop earlier" in forecast(ready).time) == ("patience" in fields)
-    assert {path for path in tmp_path.rglob("*")} == before
+    assert set(tmp_path.rglob("*")) == before
 
 
 def patients(part: pa.Table) -> set[int]:

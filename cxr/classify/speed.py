@@ -1,0 +1,34 @@
+"""How fast a classifier trains and predicts on this machine: a few steps of it on noise, for forecasts."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr.classify.config import ClassifyConfig
+from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
+from cxr.classify.task import Task
+
+STEPS = 5  # that are timed; one before them loads and warms up
+
+
+@dataclass(frozen=True)
+class Speed:
+    step: float  # seconds
+    prediction: float  # seconds a picture
+
+
+def measure_speed(config: ClassifyConfig, task: Task) -> Speed:
+    """Of a classifier of this configuration, with its batch, network and size of pictures."""
+    outputs, times = task.outputs, []
+    config = config.model_copy(update={"epochs": 1})
+    rows = np.arange(max(config.batch, 2 * outputs))
+    pixels = np.random.default_rng(0).integers(0, 256, (len(rows), config.resize, config.resize), np.uint8)
+    labels = task.targets(np.eye(outputs, dtype=np.float32)[rows % outputs])
+    trained = train_classifier(
+        LabelledImages(pixels, labels, rows[: 2 * outputs]), [TrainingPhase(rows, STEPS + 1)], config, task, seed=0,
+        watch=lambda point: times.append(time.perf_counter()),
+    )  # fmt: skip
+    start = time.perf_counter()
+    predict_probabilities(trained.network, pixels, rows, config, task)
+    return Speed(float(np.median(np.diff(times))), (time.perf_counter() - start) / len(rows))
