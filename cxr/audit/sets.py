@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -96,6 +96,12 @@ def load_real(real: CatalogSet, shown: np.ndarray | None, size: int, advance: Ca
         shown: bool [N], rows of the patients that the generator was trained on or chosen by; None: not known, so that
             all training patients are taken.
     """
+    known, table = list_real(real, shown)
+    return replace(known, pixels=read_images(real.store, table, size, advance))
+
+
+def list_real(real: CatalogSet, shown: np.ndarray | None) -> tuple[RealPictures, pa.Table]:
+    """What `load_real` will read: all but the pixels, of which there are none; and the rows of the catalog."""
     parts = np.array([part or "" for part in real.table["split"].to_pylist()])
     usable = np.isin(parts, PARTS) & real.table["patient_id"].is_valid().to_numpy()
     if shown is not None and (shown & (parts == "train")).any():
@@ -103,8 +109,7 @@ def load_real(real: CatalogSet, shown: np.ndarray | None, size: int, advance: Ca
     rows = np.flatnonzero(usable)
     table = real.table.take(pa.array(rows))
     ids, patients = (np.array(table[name].to_pylist()) for name in ("image_id", "patient_id"))
-    pixels = read_images(real.store, table, size, advance)
-    return RealPictures(ids, patients, patient_strata(table), parts[rows], pixels)
+    return RealPictures(ids, patients, patient_strata(table), parts[rows], np.empty((0, 0, 0), np.uint8)), table
 
 
 def patient_strata(table: pa.Table) -> np.ndarray:

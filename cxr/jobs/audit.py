@@ -91,8 +91,9 @@ def main(args: Args) -> int:
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
     elif args.dry_run:
         from cxr.audit.forecast import forecast
+        from cxr.evaluate.features import extractor_of
 
-        print(forecast(job).text(job.store.uri))
+        print(forecast(job, detectors(config), extractor_of(config.extractor)).text(job.store.uri))
         return cli.DONE
     else:
         record = job.make(lambda: audit_sets(job, generator, start))

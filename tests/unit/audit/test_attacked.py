@@ -13,13 +13,17 @@ import pytest
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.artifact.kinds import FINE_TUNED_MODEL
 from cxr.artifact.metrics import Promise
+from cxr.audit import forecast
 from cxr.audit.attacked import AttackedModel, choose_canaries, choose_pairs, choose_targets, find_attacked
+from cxr.audit.config import AuditConfig
+from cxr.audit.denoising import BATCH
 from cxr.data.canaries import draw_canaries
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import hashed_id, pseudonymise, record_lineage
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import encode_lists, read_lists
 from cxr.errors import BadInput
+from cxr.report.forecast import Timed
 from cxr.store import open_store
 from cxr.weights import resolve
 from cxr.weights.kinds import LORA_FILE
@@ -185,3 +189,12 @@ def test_another_base_another_model_s_pictures_and_damage_are_bad_input(tuned, s
     Path(model.place, "plan.parquet").write_bytes(b"")
     with pytest.raises(BadInput, match=r"plan\.parquet is missing or damaged"):
         model.find(sets["real"], sets["synthetic"])
+
+
+def test_the_time_of_the_attack_is_of_each_picture_once_by_the_model_and_its_base(tuned, sets, monkeypatch):
+    found = tuned().find(sets["real"], sets["synthetic"])
+    monkeypatch.setattr(forecast, "load_model", lambda base, tuned: None)
+    monkeypatch.setattr(forecast, "timed", lambda work, *given: Timed(None, 1.0))  # of BATCH pictures
+    config = AuditConfig(max_patients=20)
+    pictures = len(choose_pairs(found.rows, 20, np.random.default_rng(0)).rows)
+    assert forecast.time_model(found, sets["real"], config) == 2 * pictures / BATCH

@@ -179,4 +179,5 @@ def test_a_dry_run_says_what_would_be_attacked(job, sets, tmp_path, capsys) -> N
     assert job.main(parse_options(job, **given, dry_run=True)) == 0
     told = capsys.readouterr().out
     assert f"reads: {TRAIN} training and {TEST} test pictures" in told and "no model was given" in told
+    assert "\ntime: " in told and "as 24 pictures took" in told
     assert not list(tmp_path.iterdir())
