@@ -84,10 +84,11 @@ class KeyPointIndex:
             examples = drawn[:, ORDERS].reshape(-1, 128)
             self.axes = main_axes(examples)
             words = examples @ self.axes
-            # The nearest word has the largest of these products: the last column is half of its squared length.
-            self.words = np.hstack([words, -(words**2).sum(axis=1, keepdims=True) / 2])
+            # The nearest word has the largest of these products: the last row is half of its squared length. Words are
+            # columns, and rows lie together in memory: else the products take a third longer.
+            self.words = np.ascontiguousarray(np.vstack([words.T, -(words**2).sum(axis=1) / 2]))
             counts = self.stack(list(threads.map(self.find_words, self.points)))
-        rarity = np.log((1 + len(pixels)) / (1 + np.bincount(counts.indices, minlength=len(self.words))))
+        rarity = np.log((1 + len(pixels)) / (1 + np.bincount(counts.indices, minlength=self.words.shape[1])))
         self.rarity = rarity.astype(np.float32)
         weighted = counts.multiply(self.rarity).tocsr()
         norms = np.sqrt(weighted.multiply(weighted).sum(axis=1)).clip(1e-6)
@@ -95,17 +96,17 @@ class KeyPointIndex:
 
     def find_words(self, points: KeyPoints) -> np.ndarray:
         """int [W]: of a picture as it is, each once."""
-        if not len(self.words):
+        if not self.words.size:
             return np.empty(0, int)
         places = points.descriptors @ self.axes
         extended = np.hstack([places, np.ones((len(places), 1), np.float32)])
-        return np.unique((extended @ self.words.T).argmax(axis=1))
+        return np.unique((extended @ self.words).argmax(axis=1))
 
     def stack(self, words: Sequence[np.ndarray]) -> csr_array:
         """float32 [Q, all words]: 1 for each word that a picture shows."""
         ends = np.cumsum([0, *map(len, words)])
         shown = np.concatenate(words)
-        return csr_array((np.ones(len(shown), np.float32), shown, ends), shape=(len(words), len(self.words)))
+        return csr_array((np.ones(len(shown), np.float32), shown, ends), shape=(len(words), self.words.shape[1]))
 
     def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object] = lambda count: None) -> Found:
         """Of queries uint8 [Q, H, W], the picture with which each shares most; scores are matched key points."""

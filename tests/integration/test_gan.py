@@ -45,7 +45,8 @@ def test_pictures_lie_in_folders_of_what_they_are_named_and_verify(jobs, lab: Pa
 def test_a_generator_that_has_learned_nothing_yet_is_called_collapsed(lab: Path) -> None:
     figures = json.loads((lab / "record.json").read_text())["metrics"]
     assert figures["collapsed"] and "pictures of a class are alike" in "; ".join(figures["collapsed_because"])
-    assert "**Collapsed:**" in (lab / "README.md").read_text()
+    card = (lab / "README.md").read_text()
+    assert "**Collapsed:**" in card and "- Unaudited: nothing here tests by attack" in card
 
 
 def test_the_same_command_again_finishes_at_once_and_another_is_refused(job, lab: Path, contents, capsys) -> None:

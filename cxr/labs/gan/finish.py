@@ -23,6 +23,7 @@ from cxr.labs.gan.job import LENET_KEY, GanJob, GanRun, image_id
 from cxr.labs.gan.lenet import accuracy, predict
 from cxr.labs.gan.networks import LeNet5, sample
 from cxr.labs.gan.scoring import Scores, Similar, score_images
+from cxr.report.limits import unaudited
 from cxr.report.pages import render
 from cxr.store import StoredObject, json_lines, parquet
 
@@ -169,6 +170,7 @@ def render_card(job: GanJob, metrics: dict[str, Any]) -> str:
         "gan_set.md", config=job.config, real=job.real, conditional=job.conditioned_classes,
         train=len(job.real.part("train")[0]), metrics=metrics, good=good_key(older) if older else "",
         about=describe_patients(job.real.sources, job.real.lineage), never=missing_classes(metrics),
+        unaudited=unaudited("this set"),
     )  # fmt: skip
 
 
