@@ -14,6 +14,12 @@ CONTROL = (
     "The control is always the real set's test patients, whom the model never saw. A test has found a leak where its "
     "limit is passed; where it is not, it may still be there, smaller than the test's power, or of another kind."
 )
+YARDSTICK = (
+    "What such tests get out of a model that is known to have memorised 29 patients (docs/audit.md; NIH X-rays of 128 "
+    "px, 96 pictures, 60 canaries): 70 % of its pictures are nearest to one of them, its error tells them with an AUC "
+    "of 0.954, and 97 % of the canaries guessed are right; of the usual model it is 52 %, 0.490 and 63 %. Near-"
+    "duplicates see nothing of either."
+)
 PAIRS = (
     "The pairs most alike, by each detector, flagged or not. Lines join key points that one shift, turn and scaling "
     "explains: many, spread over the chest, are a copy."
@@ -25,7 +31,7 @@ def page(found: Audit) -> bytes:
     return render(
         "audit.html", title=TITLE, verdict=describe_verdict(found), leak=found.verdict == LEAK,
         summary=summarise(found), about=describe_sets(found), basis=BASIS, control=CONTROL, risks=risks_table(found),
-        tests=tests_table(found), missing=missing_table(found), notes=found.notes,
+        yardstick=YARDSTICK, tests=tests_table(found), missing=missing_table(found), notes=found.notes,
         pairs=[(pair, describe_pair(pair)) for pair in found.pairs], pairs_about=PAIRS, provenance=provenance(found),
     ).encode()  # fmt: skip
 

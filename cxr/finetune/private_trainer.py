@@ -27,7 +27,7 @@ class PrivateTrainer(Trainer):
         instances: the set, [N, size, size]; `draws.owners` is of the same pictures in the same order.
 
     Raises:
-        BadInput: as `Trainer`; or this machine computes in fp16.
+        BadInput: as `Trainer`; or this machine computes in fp16, or the base has batch norm.
     """
 
     def __init__(
@@ -37,6 +37,12 @@ class PrivateTrainer(Trainer):
         super().__init__(model, config, instances, recipe=recipe, ranks=ranks, units=draws.privacy.patients)
         if self.precision == torch.float16:
             raise BadInput(f"{OPTION}: this GPU has no bf16, and fp16 leaves steps out; give --precision fp32")
+        for network in model.networks:
+            if any(isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) for layer in network.modules()):
+                raise BadInput(
+                    f"{OPTION}: the base's {type(network).__name__} has batch norm, by which each patient changes the "
+                    "gradients of the others; take a base without, as tiny, sd15 and sd21 are"
+                )
         self.draws = draws
         self.selection.last = True
         self.hooks = [GradSampleHooks(network, loss_reduction="sum") for network in model.networks]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr.audit.page import YARDSTICK
 from cxr.data.lineage import describe_patients
 from cxr.report.limits import LIMITS, NOT_LOOKED_FOR, kind
 
@@ -51,6 +52,12 @@ def test_what_the_search_misses_is_said(missed: str):
     assert missed in NOT_LOOKED_FOR and "0 of 96" in NOT_LOOKED_FOR and NOT_LOOKED_FOR in LIMITS
     guide, readme = ((ROOT / page).read_text(encoding="utf-8") for page in ("docs/guides/evaluate.md", "README.md"))
     assert missed in " ".join(guide.split()) and "0 of 96" in guide and "0 of 96" in readme
+
+
+def test_the_yardstick_of_an_audits_page_is_what_the_documentation_measured():
+    measured = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    figures = re.findall(r"\d+ %|0\.\d+|\d+ patients", YARDSTICK)
+    assert len(figures) > 6 and [figure for figure in figures if figure not in measured] == []
 
 
 def test_cards_of_models_that_saw_patients_do_not_send_the_reader_to_a_clearance():

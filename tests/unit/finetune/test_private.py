@@ -201,6 +201,13 @@ def test_what_would_not_hold_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_base_with_batch_norm_is_refused(private, miniature, monkeypatch) -> None:
+    layer = miniature.pipe.unet.conv_norm_out
+    monkeypatch.setattr(miniature.pipe.unet, "conv_norm_out", torch.nn.BatchNorm2d(layer.num_channels))
+    with pytest.raises(BadInput, match="--epsilon: the base's UNet2DConditionModel has batch norm, by which"):
+        private()
+
+
 def test_a_base_that_saw_these_patients_is_refused(prepared) -> None:
     ready = prepared(**PRIVATE)
     for patients, refused in (({"p3"}, True), ({"p15", "p16", "elsewhere"}, False)):  # of training; of others
