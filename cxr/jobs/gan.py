@@ -34,6 +34,8 @@ class Args:
     """Where networks and pictures go: a local folder or s3://bucket/prefix."""
     data: str = "digits"
     """The real pictures: digits, idx:FOLDER, npz:FILE, folder:DIR ..., or a set that `cxr ingest` made."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -47,6 +49,11 @@ def main(args: Args) -> int:
     ready = job.prepare(store, config, real)
     if record := ready.take_finished():
         print(f"already there: {record.made.count} pictures in {store.uri}")
+    elif args.dry_run:
+        from cxr.labs.gan.forecast import forecast
+
+        print(forecast(ready).text(store.uri))
+        return cli.DONE
     else:
         record = ready.make(lambda: train_and_generate(ready, start))
     print_summary(record)

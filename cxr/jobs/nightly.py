@@ -114,6 +114,7 @@ def forecast(root: Store, config: NightlyConfig, day: str, data: str) -> Forecas
     from cxr.data.catalog import read_set
     from cxr.finetune.config import identity
     from cxr.nightly import pointer
+    from cxr.nightly.forecast import forecast_time
     from cxr.weights import resolve
 
     places = {ingest: below(root, f"{DATA}{data}")}
@@ -126,11 +127,12 @@ def forecast(root: Store, config: NightlyConfig, day: str, data: str) -> Forecas
     there = [step_name(step) for step, place in places.items() if read_record(place)]
     todo = [step for step in STEPS if step_name(step) not in there and (step is not audit or config.audit)]
     words = "; ".join(f"{step_name(step)} ({getattr(config, step_name(step))})" for step in todo)
-    latest = pointer.read_latest(root).night
+    latest = pointer.read_latest(root)
     return Forecast(
-        f"the source {config.source}; latest is {latest or 'no night yet'}",
+        f"the source {config.source}; latest is {latest.night or 'no night yet'}",
         f"the night of {day}: {words or 'only its report'}" + (f"; there already: {', '.join(there)}" if there else ""),
         "what these steps need; each says it with a --dry-run of its own",
+        forecast_time(root, map(step_name, todo), latest),
     )
 
 

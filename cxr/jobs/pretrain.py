@@ -15,7 +15,7 @@ from cxr import cli, recipes
 from cxr.errors import BadInput
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
 from cxr.progress import Advance, progress
-from cxr.prompts.findings import SEVERAL
+from cxr.prompts.findings import FINDINGS, SEVERAL
 from cxr.report.pages import render
 
 JUDGE_EPOCHS = 6  # of the classifier that says which of the ten findings a picture shows
@@ -30,6 +30,8 @@ class Args:
     """The folder for what is made: tiny in diffusers' layout, extractor as model.safetensors."""
     per_finding: int = 50
     """tiny: pictures of each finding, and of each combination, in the closing tests of whether text is followed."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -39,13 +41,19 @@ def main(args: Args) -> int:
         raise BadInput(f"--out {args.out}: is a file; give a folder")
     if args.per_finding < 1:
         raise BadInput(f"--per-finding {args.per_finding}: give at least 1")
-    if isinstance(config, ExtractorConfig):
-        return make_extractor(config, args.out)
-    if config.several + config.independent > 1:
+    if isinstance(config, PretrainConfig) and config.several + config.independent > 1:
         raise BadInput(
             f"--several {config.several:g} and --independent {config.independent:g}: are shares of the same phantoms "
             "and more than 1 together; lower one"
         )
+    if args.dry_run:
+        from cxr.pretrain.forecast import forecast
+
+        samples = args.per_finding * (len(FINDINGS) + 2 ** len(SEVERAL))
+        print(forecast(config, recipes.GENERATE["tiny"]().sampler, samples).text(str(args.out)))
+        return cli.DONE
+    if isinstance(config, ExtractorConfig):
+        return make_extractor(config, args.out)
     return make_model(config, args.out, args.per_finding)
 
 
@@ -75,7 +83,6 @@ def make_extractor(config: ExtractorConfig, folder: Path) -> int:
     from cxr.classify.best_of import predict, small_config, train_one
     from cxr.classify.task import OneFinding
     from cxr.pretrain.appearance import vary_appearance
-    from cxr.prompts.findings import FINDINGS
     from cxr.weights import EXTRACTOR, write_digest
 
     rng, settings = np.random.default_rng(config.seed), small_config(config.epochs, config.size)
@@ -114,7 +121,6 @@ def measure_model(folder: Path, per_finding: int, seed: int):
     from cxr.classify.best_of import predict, small_config, train_one
     from cxr.classify.task import OneFinding
     from cxr.pretrain.prompt_accuracy import measure
-    from cxr.prompts.findings import FINDINGS
 
     size, series = recipes.GENERATE["tiny"]().sampler.size, ((101, 12_000), (404, 1000), (202, 1000))
     training, validation, fresh = (labelled_phantoms(seed + n, count, size) for n, count in series)

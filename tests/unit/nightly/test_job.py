@@ -110,4 +110,5 @@ def test_a_dry_run_names_the_steps_that_are_to_do(job, tmp_path: Path, capsys) -
     assert job.main(parse_options(job, **given)) == 0
     told = capsys.readouterr().out
     assert "the night of 2026-11-21: ingest (tiny); finetune (tiny); generate (tiny --per-finding 24); eval" in told
+    assert "time: not known before a first night" in told
     assert "latest is no night yet" in told and not list(tmp_path.iterdir())
