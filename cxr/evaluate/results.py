@@ -20,6 +20,7 @@ from cxr.evaluate.resample import Interval, RealReference, TrainingGap
 from cxr.prompts.lists import UNLABELLED
 from cxr.report.words import metric_label
 
+PERFECT = 0.9995  # of an AUROC that the page shows as 1.000
 NOT_ASKED = (ALL, NO_FINDING, UNLABELLED)  # groups of pictures that show nothing in particular
 
 
@@ -146,6 +147,7 @@ def notes_of(
             "finding, and share two findings at least; where a picture can show several, each part must have pictures "
             "that show one and pictures that do not"
         )
+    notes += explain_perfect(accuracy) if accuracy else []
     findings = [group.finding for group in groups if group.finding not in NOT_ASKED] if accuracy else []
     for names, found in ((findings, accuracy), attributes):
         if unmeasured := [name for name in names if found is None or name not in found.synthetic.findings]:
@@ -167,3 +169,19 @@ def notes_of(
     if copies and copies.held_out is None:
         notes.append("the real set has no validation or test part to see how often pictures that are no copies count")
     return notes
+
+
+def explain_perfect(found: PromptAccuracies) -> list[str]:
+    """What it means, and what not, that findings are told without a mistake; nothing where none is."""
+    lines, sides = [], {"synthetic": found.synthetic, "real test": found.real}
+    for kind, side in sides.items():
+        told = {name: one for name, one in side.aurocs.items() if one.value >= PERFECT}
+        if told:
+            least = min(one.low for one in told.values())
+            lines.append(f"{kind} pictures of {', '.join(told)}, where the truth is {least:.3f} at least")
+    if not lines:
+        return []
+    return [
+        f"an AUROC of 1.000 of {'; and of '.join(lines)}: the classifier made no mistake on these, which are few or "
+        "easy to tell; it is no proof that a reader would see the findings, and pictures that overdraw them score so"
+    ]

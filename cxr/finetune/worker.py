@@ -69,7 +69,7 @@ class FinetuneWorker:
         validation = Validation(trainer, shown, sample, self.distance())
         history = self.train(trainer, validation, tell)
         if ranks.rank == 0 and not self.store.exists(RECORD_KEY):  # else another driver's model is there
-            self.save_final(trainer, validation, history, plan)
+            self.save_final(trainer, validation, history, plan, tell)
 
     def make_trainer(self, model: DiffusionModel, images: CaptionedImages, sample: Sample, ranks: Ranks) -> Trainer:
         config = self.config
@@ -118,7 +118,9 @@ class FinetuneWorker:
         train(trainer, validation, report, keep)
         return history
 
-    def save_final(self, trainer: Trainer, validation: Validation, history: list[Metrics], plan: pa.Table) -> None:
+    def save_final(
+        self, trainer: Trainer, validation: Validation, history: list[Metrics], plan: pa.Table, tell: Tell
+    ) -> None:
         """Stores the best model, and how it does on the test part if it is the final one; the result last."""
         load_best(self.store, self.run, trainer)
         step = trainer.selection.step
@@ -133,6 +135,7 @@ class FinetuneWorker:
                 tested = plan.filter(pc.equal(plan["split"], "test"))
                 if len(tested):
                     shown = self.read_images(tested, self.config.test_images)
+                    tell({"note": f"the kept model is tested on {len(shown)} pictures, which it samples"})
                     test = run_validation(Validation(trainer, shown, validation.sample, validation.distance), step)
             else:
                 objects = self.save_fold(trainer, f"best_model_{self.run}_epoch{epoch}", Path(folder))

@@ -161,6 +161,9 @@ def show_progress(ready: "FinetuneJob", messages: Iterable[dict[str, Any]], tens
                     f"--folds: a fold was given up, {why}; the same command goes on. If memory is short, "
                     f"{advise_less_memory(ready.config)}"
                 )
+            if line := metrics.get("note"):
+                note(line)
+                continue
             run, step = metrics.pop("run"), metrics.pop("step")
             if names := metrics.keys() & {"mse", "ssim", "psnr", "kid"}:
                 scores = " · ".join(f"{name} {metrics[name]:.4g}" for name in sorted(names))

@@ -83,7 +83,10 @@ def main(args: Args) -> int:
             f"luck of a training; give {FEWEST_SEEDS} or more, as {','.join(map(str, StudyConfig().seeds))}"
         )
     from cxr.study import finish  # heavy: only for input that can be used
+    from cxr.study.worth import foresee_no_worth
 
+    for line in foresee_no_worth(config):
+        note(f"{line} Take back --only or --without to have it")
     if record := ready.take_finished():
         print(f"already there: {StudyMetrics.read(record).answer}\nlook at {store.uri}/{finish.PAGE_KEY}")
         return cli.DONE

@@ -18,6 +18,7 @@ AMOUNTS: dict[float, str] = {  # by percent
     100: "as many",
     200: "twice as many",
 }
+PERFECT = 0.9995  # of an AUROC that pages show as 1.000
 SAW_ALL = "may have seen all real training pictures, so this is no answer for few real data"
 
 
@@ -38,15 +39,17 @@ def answer(config: StudyConfig, arms: Sequence[ArmResult], saw_more: Collection[
     if len(arms) == 1:
         return answer_for_one_arm(found[BASELINE])
     one = pair and found[pair[0]].difference_from(pair[1])
+    solved = explain_perfect(found[pair[1] if pair else BASELINE])
     details = [*describe_other_arms(kinds, arms, pair), *describe_limited_arms(kinds, arms, pair, saw_more)]
     if pair is None:
-        return Answer("No arm was named as the primary one, so none was tested alone.", details)
+        return Answer("No arm was named as the primary one, so none was tested alone.", [*solved, *details])
     if one is None:
         return Answer(f"No answer: the trials of {pair[0]}, the primary arm, or of {pair[1]} failed.", details)
     arm, result = kinds[pair[0]], found[pair[0]]
     leak = [f"The generator of {arm.name} {SAW_ALL}."] if arm.name in saw_more else []
     return Answer(
-        headline(arm, result, one, found, config.margin), [*leak, *describe_primary(arm, result, one, found), *details]
+        headline(arm, result, one, found, config.margin),
+        [*leak, *solved, *describe_primary(arm, result, one, found), *details],
     )
 
 
@@ -78,6 +81,19 @@ def describe_mix(arm: Arm, result: ArmResult) -> str:
     if not arm.synthetic or arm.shuffled or arm.order != "mixed" or arm.repeat > 1 or arm.steps < 100:
         return result.label
     return f"{AMOUNTS.get(arm.synthetic, f'{arm.synthetic:g} % as many')} synthetic as real pictures"
+
+
+def explain_perfect(compared: ArmResult) -> list[str]:
+    """What follows where the arm that others are compared with makes no mistakes; nothing where it makes some."""
+    auroc = compared.metrics.get(MAIN)
+    if auroc is None or auroc.mean < PERFECT:
+        return []
+    least = "" if auroc.low is None else f", or {auroc.low:.3f} at least,"
+    return [
+        f"{compared.arm} has an AUROC of 1.000{least} without any synthetic picture: these test pictures leave it "
+        "nothing to gain, so this study cannot show that synthetic ones help, nor that they would not in a harder "
+        "task. Test on more patients, or compare with fewer real pictures (--primary limited_10)."
+    ]
 
 
 def describe_primary(arm: Arm, result: ArmResult, one: Difference, found: dict[str, ArmResult]) -> list[str]:

@@ -69,11 +69,25 @@ def explain_no_worth(config: StudyConfig, trials: Sequence[Trial]) -> list[str]:
     if not any(arm.redraw for arm in config.arms):
         return []
     sizes = len(find_curve(config, trials)[1])
-    why = f"this study has {sizes}" if sizes < LEAST_SIZES else "its arms share no seed, or not the steps"
-    return [
+    return [describe_no_worth(sizes if sizes < LEAST_SIZES else None)]
+
+
+def foresee_no_worth(config: StudyConfig) -> list[str]:
+    """The same before any trial: of arms alone."""
+    arms = [arm for arm in config.arms if not arm.synthetic and arm.repeat == 1 and arm.steps == 100]
+    sizes = len({arm.real for arm in arms})
+    return [describe_no_worth(sizes)] if any(arm.redraw for arm in config.arms) and sizes < LEAST_SIZES else []
+
+
+def describe_no_worth(sizes: int | None) -> str:
+    """Args:
+    sizes: how many, where they are too few.
+    """
+    why = "its arms share no seed, or not the steps" if sizes is None else f"this study has {sizes}"
+    return (
         f"What a synthetic picture is worth is not told: that takes {LEAST_SIZES} sizes of real pictures alone, in "
         f"equal steps and with the same seeds; {why}."
-    ]
+    )
 
 
 def measure_auroc(trials: Sequence[Trial], test: TestSet) -> dict[str, Measured]:

@@ -18,6 +18,7 @@ from cxr.evaluate.label_classifier import (
     see,
     train_label_classifier,
 )
+from cxr.evaluate.results import explain_perfect
 from cxr.evaluate.sets import ImageSet, Labelling
 from tests.unit.evaluate.conftest import label
 
@@ -204,3 +205,12 @@ def test_of_patients_with_several_pictures_the_interval_is_wider_and_of_perfect_
     assert clustered.high - clustered.low > 1.5 * (single.high - single.low)
     perfect = measure_auroc(labels, labels, np.arange(240), rng())
     assert perfect.value == perfect.high == 1 and 0.9 < perfect.low < 1
+
+
+def test_findings_that_are_told_without_a_mistake_are_explained_and_others_are_not():
+    right, wrong = seen("abc", ["abc".index(name) for name in FINDINGS]), seen("abc", [0, 0, 2, 1, 0, 1])
+    assert explain_perfect(PromptAccuracies(tuple("abc"), wrong, wrong)) == []
+    (line,) = explain_perfect(PromptAccuracies(tuple("abc"), right, wrong))
+    assert "of synthetic pictures of a, b, c, where the truth is 0." in line and "real test" not in line
+    (line,) = explain_perfect(PromptAccuracies(tuple("abc"), wrong, right))
+    assert "of real test pictures of a, b, c" in line and "no proof" in line

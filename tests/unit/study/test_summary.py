@@ -277,7 +277,19 @@ def test_shuffled_labels_are_told_by_themselves():
 def test_where_nothing_varied_nothing_could_be_found():
     config, arms = summarised({BASELINE: 60.0, "synth_25": 60.0})
     assert arms[0].metrics["auroc"].mean == 1 and arms[1].differences[0].detectable is None
-    assert "nothing varied" in answer(config, arms).details[0]
+    assert "nothing varied" in answer(config, arms).details[1]
+
+
+def test_a_comparison_that_is_perfect_without_synthetic_pictures_is_explained_and_no_other():
+    solved = "an AUROC of 1.000, or 0."
+    perfect, far = {BASELINE: 60.0, "synth_100": 60.0}, {BASELINE: 1.0, "synth_100": 60.0}
+    (line,) = [line for line in said(perfect).details if solved in line]
+    assert line.startswith("baseline has") and "cannot show that synthetic ones help" in line
+    assert not any(solved in line for line in said(far).details)  # only what it is compared with leaves no room
+    few = {BASELINE: 60.0, "limited_10": 60.0, "limited_10_real": 1.0}
+    assert not any(solved in line for line in said(few, primary="limited_10").details)
+    few = {BASELINE: 60.0, "limited_10": 60.0, "limited_10_real": 60.0}
+    assert any(line.startswith("limited_10_real has") for line in said(few, primary="limited_10").details)
 
 
 FEW_DATA = {BASELINE: 1.5, "synth_100": 1.5, "limited_10": 1.4, "limited_10_real": 0.5, "limited_25": 1.0}

@@ -14,7 +14,7 @@ from cxr.study.influence import auroc
 from cxr.study.learning_curve import MonotoneCurves, PowerLaws, choose_form, fit_p
 from cxr.study.results import LearningCurve, TestSet, Trial, Worth
 from cxr.study.statistics import estimate
-from cxr.study.worth import Mix, draw_noise, explain_no_worth, learn, read_worth
+from cxr.study.worth import Mix, draw_noise, explain_no_worth, foresee_no_worth, learn, read_worth
 from cxr.study.worth_words import describe_worth
 from tests.unit.study.test_summary import part, trial
 
@@ -182,6 +182,7 @@ def test_a_curve_that_lost_an_arm_says_why_no_worth_is_told():
     assert curve_study(fewer, {}) is None
     assert "4 sizes of real pictures alone" in (line := explain_no_worth(fewer, curve_trials(fewer, {})[0])[0])
     assert line.endswith("this study has 3.")
+    assert foresee_no_worth(fewer) == [line] and foresee_no_worth(whole) == foresee_no_worth(StudyConfig()) == []
     assert explain_no_worth(StudyConfig(), []) == []
 
 
