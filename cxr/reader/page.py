@@ -1,6 +1,8 @@
 """The page of one reader: nothing in it but its pixels tells a real case from a synthetic one."""
 
 import base64
+import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +13,7 @@ from cxr.report.pages import render
 FORMAT = "cxr reader answers 1"
 CONFIDENCE = ("guess", "likely", "sure")
 REALISM = (-2, -1, 0, 1, 2)
+BLOCK = re.compile(r'<script type="text/plain" class="case">(.*?)</script>')
 MOST_BYTES = 400_000_000  # of the pictures in a page; browsers take about twice that
 
 
@@ -34,3 +37,9 @@ def reader_page(study: str, reader: str, findings: Sequence[str], pictures: np.n
 
 def encode(picture: np.ndarray) -> str:
     return base64.b64encode(picture.tobytes()).decode()
+
+
+def pictures_of_page(page: str) -> list[np.ndarray]:
+    """The pictures uint8 [S, S] of a reader's page, in its order."""
+    found = [np.frombuffer(base64.b64decode(block), np.uint8) for block in BLOCK.findall(page)]
+    return [pixels.reshape(-1, math.isqrt(len(pixels))) for pixels in found]

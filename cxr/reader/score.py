@@ -17,12 +17,13 @@ from cxr.artifact.kinds import READER_SCORE
 from cxr.errors import BadInput
 from cxr.reader.answers import Answer, findings_seen, read_answers, realism, verdicts
 from cxr.reader.job import Key, read_key
+from cxr.reader.pictures import draw_areas, draw_curves, read_shown
 from cxr.reader.statistics import BY_CHANCE, Estimate, Figures, areas, difference_of_means, fleiss_kappa, mean_area
-from cxr.report.pages import Table, render
+from cxr.report.pages import Table, embedded, render
 from cxr.store import Store, sha256
 
-RESULTS_KEY, CSV_KEY = "results.json", "cases.csv"
-MOST_SHOWN = 20  # cases in the page's tables
+RESULTS_KEY, CSV_KEY, CURVES_KEY, AREAS_KEY = "results.json", "cases.csv", "roc.png", "auc.png"
+MOST_SHOWN, MOST_PICTURES = 20, 12  # cases in each of the page's tables, and above it
 MOST_FILES = 1000
 
 
@@ -32,6 +33,8 @@ class ScoreJob(Artifact):
 
     kind = READER_SCORE
 
+    study: Store
+    prepared: Record
     key: Key
     answers: dict[str, list[Answer]]  # by reader, in the order of the key's cases
 
@@ -56,7 +59,7 @@ def prepare(store: Store, study: Store, files: Sequence[str]) -> ScoreJob:
         raise BadInput("give the study, then one file or more that its readers' pages saved")
     answers = read_answers(files, key)
     digests = sorted(sha256(Path(file).read_bytes()) for file in files)
-    job = ScoreJob(store, {"study": record.recipe_digest, "answers": digests}, key, answers)
+    job = ScoreJob(store, {"study": record.recipe_digest, "answers": digests}, study, record, key, answers)
     job.refuse_other()
     return job
 
@@ -96,7 +99,7 @@ def describe(scores: Scores, readers: int, cases: int) -> list[str]:
         answer = answer.replace("reader were", "reader was")
     lines = [answer, f"Of {cases} cases each called {scores.accuracy[0].value:.0%} rightly on average "
              f"({scores.accuracy[0].low:.0%} to {scores.accuracy[0].high:.0%}; by chance 50 %)."]  # fmt: skip
-    lines.append(f"Synthetic X-rays look more real than real ones by {scores.realism[0]} of 4 points (below 0: less).")
+    lines.append(describe_realism(scores.realism[0]))
     if scores.kappa:
         lines.append(f"Agreement on real or synthetic beyond chance: Fleiss' kappa {scores.kappa}.")
     elif len(scores.readers) > 1:
@@ -106,6 +109,15 @@ def describe(scores: Scores, readers: int, cases: int) -> list[str]:
     if len(scores.readers) < readers:
         lines.append(f"{len(scores.readers)} of {readers} readers answered.")
     return lines
+
+
+def describe_realism(difference: Estimate) -> str:
+    """Of synthetic X-rays less real ones, on a scale of 4 points."""
+    if difference.low <= 0 <= difference.high:
+        return f"That they look more or less real was not shown: synthetic less real ones {difference} of 4 points."
+    more, sign = ("more", 1) if difference.low > 0 else ("less", -1)
+    size = Estimate(sign * difference.value, *sorted((sign * difference.low, sign * difference.high)))
+    return f"Synthetic X-rays look {more} real than real ones by {size} of 4 points."
 
 
 def case_rows(job: ScoreJob) -> list[dict[str, Any]]:
@@ -131,8 +143,11 @@ def reader_table(scores: Scores) -> Table:
     return head, [[name, *(str(column[row]) for column in columns)] for row, name in enumerate(names)]
 
 
-def deceiving_table(rows: list[dict[str, Any]], kind: str) -> Table:
-    wrong = [row for row in rows if row["is"] == kind and row["wrong"]][:MOST_SHOWN]
+def deceiving(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["is"] == kind and row["wrong"]][:MOST_SHOWN]
+
+
+def deceiving_table(wrong: list[dict[str, Any]]) -> Table:
     head = ["image", "finding", "readers deceived", "their confidence, 1 to 3", "realism", "comments"]
     return head, [
         [row["image_id"], row["finding"].replace("_", " "), f"{row['wrong']} of {row['readers']}",
@@ -146,21 +161,43 @@ def write(job: ScoreJob) -> Record:
     scores, rows = score(job.key, job.answers), case_rows(job)
     lines = describe(scores, len(job.key.orders), len(job.key.cases))
     job.begin(pa.table({"reader": scores.readers}))
-    tables = {
-        "Each reader": reader_table(scores),
-        "Synthetic X-rays that were taken for real": deceiving_table(rows, "synthetic"),
-        "Real X-rays that were taken for synthetic": deceiving_table(rows, "real"),
+    wrong = {f"{kind.capitalize()} X-rays that were taken for {other}": deceiving(rows, kind)
+             for kind, other in (("synthetic", "real"), ("real", "synthetic"))}  # fmt: skip
+    synthetic = np.array([case.synthetic for case in job.key.cases])
+    plots = {
+        CURVES_KEY: draw_curves(scores.readers, verdicts(job.answers), synthetic),
+        AREAS_KEY: draw_areas(scores.readers, scores.area),
     }
+    page = render(
+        "reader_scores.html", lines=lines, readers=reader_table(scores), shown=pictures_of(job, wrong),
+        plots={key: embedded(plot) for key, plot in plots.items()},
+        tables={name: deceiving_table(some) for name, some in wrong.items()},
+    )  # fmt: skip
     figures = {name: [vars(one) for one in getattr(scores, name)] for name in ("area", "accuracy", "realism", "seen")}
     kappa = scores.kappa and vars(scores.kappa)
     told = {"answers": lines, "readers": ["all", *scores.readers], **figures, "kappa": kappa}
     pieces = {
         RESULTS_KEY: json.dumps(told, indent=1).encode(),
         CSV_KEY: comma_separated(rows),
-        PAGE_KEY: render("reader_scores.html", lines=lines, tables=tables).encode(),
+        **plots,
+        PAGE_KEY: page.encode(),
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]
     return job.new_record(Made.of(objects), objects, {"answers": lines}, inputs={"study": job.recipe["study"]})
+
+
+def pictures_of(job: ScoreJob, wrong: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows whose X-rays the page shows, each with its `picture`; none where the pages of `prepare` are gone."""
+    case_of = {(case.image_id, case.synthetic): place for place, case in enumerate(job.key.cases)}
+    places = {
+        name: [case_of[row["image_id"], row["is"] == "synthetic"] for row in some[:MOST_PICTURES]]
+        for name, some in wrong.items()
+    }
+    found = read_shown(job.study, job.prepared, job.key, [place for some in places.values() for place in some])
+    return {
+        name: [row | {"picture": found[place]} for row, place in zip(wrong[name], some, strict=False) if found]
+        for name, some in places.items()
+    }
 
 
 def comma_separated(rows: list[dict[str, Any]]) -> bytes:

@@ -1,6 +1,7 @@
 """A blind study from two sets to its page: what a reader gets tells nothing but pixels, what comes back is checked."""
 
 import base64
+import csv
 import json
 import re
 from pathlib import Path
@@ -12,12 +13,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
 from cxr import cli
-from cxr.data.images import encode_png, fit_square
+from cxr.data.images import decode_gray, encode_png, fit_square
 from cxr.errors import BadInput
 from cxr.jobs import reader
+from cxr.reader.page import BLOCK
+from cxr.reader.score import MOST_PICTURES
 from tests.unit.reader.simulated import draw_scores, rate
 
-BLOCK = re.compile(r'<script type="text/plain" class="case">(.*?)</script>')
 CUTS = (-1.0, 0.0, 0.5, 1.0, 2.0)
 
 
@@ -162,6 +164,31 @@ def test_readers_who_see_are_found_and_guessing_ones_are_not(study, tmp_path, ca
     lines = (place / "scores" / "cases.csv").read_text().splitlines()
     wrong = [int(line.split(",")[3]) for line in lines[1:]]
     assert len(wrong) == 40 and wrong == sorted(wrong, reverse=True) and wrong[0] == 3
+
+
+def test_the_page_shows_the_very_pictures_that_deceived_and_says_that_patients_are_among_them(study, tmp_path) -> None:
+    files = save(study, tmp_path, 0.0)
+    assert run("score", study, *files, "--out", tmp_path / "scores") == 0
+    page = (tmp_path / "scores/index.html").read_text()
+    assert "This page shows X-rays of patients" in page
+    key, rows = key_of(study), [*csv.DictReader((tmp_path / "scores/cases.csv").open())]
+    first = next(row for row in rows if row["is"] == "synthetic")
+    case = next(place for place, one in enumerate(key["cases"]) if one["image_id"] == first["image_id"])
+    block = BLOCK.findall((study / "reader-1.html").read_text())[key["orders"]["reader-1"].index(case)]
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)" alt="[^"]*, synthetic"', page)
+    assert len(shown) == min(MOST_PICTURES, sum(row["is"] == "synthetic" and row["wrong"] != "0" for row in rows))
+    assert decode_gray(base64.b64decode(shown[0]), "shown").tobytes() == base64.b64decode(block)
+
+
+def test_without_the_readers_pages_or_with_changed_ones_no_picture_is_shown(study, tmp_path) -> None:
+    files = save(study, tmp_path, 0.0)
+    (study / "reader-1.html").unlink()
+    for name in ("reader-2", "reader-3"):
+        with (study / f"{name}.html").open("a") as page:
+            page.write(" ")
+    assert run("score", study, *files, "--out", tmp_path / "scores") == 0
+    page = (tmp_path / "scores/index.html").read_text()
+    assert "shows X-rays of patients" not in page and page.count("data:image/png") == 2  # the plots
 
 
 def test_answers_that_cannot_count_are_refused_in_one_line(study, tmp_path) -> None:

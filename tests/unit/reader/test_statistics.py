@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from cxr.reader.pictures import FALSE_ALARMS, mean_curve, operating_points
 from cxr.reader.plan import BETWEEN, expect
+from cxr.reader.score import describe_realism
 from cxr.reader.statistics import Estimate, areas, difference_of_means, fleiss_kappa, mean_area
 from tests.unit.reader.simulated import draw_scores, rate, true_area
 
@@ -38,6 +40,26 @@ def test_one_readers_interval_is_of_other_cases() -> None:
 def test_areas_are_those_counted_by_hand_also_of_equal_scores() -> None:
     found = areas(np.array([[3, 1], [1, 1]]), np.array([[1, -3], [1, 1]]))
     assert found.values.tolist() == [0.875, 0.5]
+
+
+def test_the_area_below_a_drawn_curve_is_its_readers_auc_and_below_the_mean_curve_their_mean() -> None:
+    said = [rate(part, (-1.0, 0.0, 0.5, 1.0, 2.0)) for part in draw_scores(np.random.default_rng(5), 1.0, 3, 60)]
+    curves = [operating_points(*scores) for scores in zip(*said, strict=True)]
+    found = areas(*said).values
+    assert [np.trapezoid(y, x) for x, y in curves] == pytest.approx(found.tolist())
+    assert np.trapezoid(mean_curve(curves), FALSE_ALARMS) == pytest.approx(found.mean(), abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-1.0, -0.5, "less real than real ones by 0.75 (0.50 to 1.00)"),
+        (0.5, 1.0, "more real"),
+        (-1, 1, "not shown"),
+    ],
+)
+def test_realism_is_said_with_its_sign_and_not_where_none_is_shown(low: float, high: float, said: str) -> None:
+    assert said in describe_realism(Estimate((low + high) / 2, low, high))
 
 
 @pytest.mark.parametrize(("score", "value"), [(1.0, 1.0), (0.0, 0.5)])
