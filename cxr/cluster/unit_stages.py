@@ -95,7 +95,7 @@ def run_units(
             fn_args=(write_unit,),
             batch_size=1,
             batch_format="pyarrow",
-            compute=ray.data.TaskPoolStrategy(size=STORES_PER_MAKER * makers),
+            compute=ray.data.TaskPoolStrategy(size=min(STORES_PER_MAKER * makers, len(units))),
             num_cpus=STAGE_CPUS,
         )
     )
