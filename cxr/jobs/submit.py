@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 CXR = Path(cxr.__file__).parent
-PACKAGE_DATA = ("embedded/assets", "prompts/phrases.toml", "report/templates")  # what the package has beside code
+PACKAGE_DATA = (  # what the package has beside code
+    "embedded/assets", "prompts/phrases.toml", "publish/croissant_context.json", "report/templates",
+)  # fmt: skip
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
 MAGIC = (  # where, what, and whose
     (0, b"\x89PNG", "a picture"), (0, b"\xff\xd8\xff", "a picture"), (0, b"GIF8", "a picture"),
@@ -62,10 +64,13 @@ def main(words: list[str]) -> int:
     if not runs:
         submit_job(client, name, shlex.join(["python", "-m", "cxr", job, *words]), find_files(args))
     try:
-        return follow_job(client, name)
+        code = follow_job(client, name)
     except KeyboardInterrupt:
         stop_job(client, name)
         raise
+    if code == cli.BAD_INPUT and any(str(value).startswith("s3://") for value in option_values(args).values()):
+        note("no keys travel with a job: the cluster's machines use the AWS_... variables that they were started with")
+    return code
 
 
 def job_names() -> set[str]:
@@ -157,7 +162,9 @@ def connect() -> "JobSubmissionClient":
     try:
         return JobSubmissionClient()
     except AuthenticationError:
-        raise BadInput(f"RAY_AUTH_TOKEN: {address} asks for another; set it to the cluster's token") from None
+        raise BadInput(
+            f"RAY_AUTH_TOKEN: {address} asks for one, or for another; set it to the cluster's token"
+        ) from None
     except (ConnectionError, RuntimeError, requests.RequestException) as error:
         raise BadInput(f"RAY_ADDRESS {address}: no Ray cluster answers there ({type(error).__name__})") from None
 

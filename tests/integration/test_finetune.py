@@ -46,6 +46,7 @@ def lora(jobs, words, tmp_path_factory) -> Path:
     done = jobs.run(*given, cwd=place.parent, env=TRACKED)  # Ray Train's workers have another working folder
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("best mse ") and f"look at {place}/curves.png" in done.stdout
+    assert "note: the kept model is tested on " in done.stderr
     return place
 
 

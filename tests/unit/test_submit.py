@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+import tomllib
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,13 +97,11 @@ def project(submit, monkeypatch, tmp_path) -> Path:
 
 
 def code(*parts: str) -> set[str]:
-    """All that a job runs with."""
+    """All that a job runs with: code, and what pyproject.toml says that the package holds beside it."""
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["cxr"]
+    held = {path for pattern in data for path in (ROOT / "cxr").glob(pattern)}
     files = [path for part in parts for path in (ROOT / part).rglob("*") if path.is_file()]
-    return {
-        path.relative_to(ROOT).as_posix()
-        for path in files
-        if path.suffix == ".py" or path.name == "phrases.toml" or {"assets", "templates"} & set(path.parts)
-    }
+    return {path.relative_to(ROOT).as_posix() for path in files if path.suffix == ".py" or path in held}
 
 
 def test_nothing_but_code_travels(submit, project):
