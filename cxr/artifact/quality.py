@@ -12,6 +12,8 @@ class Interval(StoredPart):
     value: float
     low: float
     high: float
+    # Of a metric: less what sets of this size add on average. The interval is for it; version 0.1 has none.
+    corrected: float | None = None
 
 
 class Reference(Interval):
@@ -26,6 +28,9 @@ class MeasuredMetric(StoredPart):
 
 
 class Group(StoredPart):
+    finding: str = "all"
+    real_count: int = 0
+    synthetic_count: int = 0
     metrics: dict[str, MeasuredMetric] = Field(alias="figures")
 
 

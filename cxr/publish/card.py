@@ -2,14 +2,14 @@
 
 from cxr.artifact.metrics import UNTESTED, AuditMetrics
 from cxr.artifact.public_text import names_place, without_place
-from cxr.artifact.quality import Interval, Quality
+from cxr.artifact.quality import Interval, PromptAccuracies, Quality, SeenFindings
 from cxr.data.catalog import CatalogSet
 from cxr.data.labels import shown_findings
 from cxr.data.lineage import PHANTOM, phantom_notice
 from cxr.publish.formats import FormatName
 from cxr.report.limits import unaudited
 from cxr.report.pages import Table, render
-from cxr.report.words import metric_label, number
+from cxr.report.words import metric_label, number, percent
 
 NOT_FOR = (
     "Not for clinical use. Not a stand-in for real X-rays in a test: what a classifier reaches on these pictures says "
@@ -25,6 +25,11 @@ LOADED_BY = {
     "dicom": "pydicom.dcmread(file)  # a file a picture below dicom/, in a folder by its finding",
 }
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+CORRECTED = ", less what sets of this size add on average"
+SEEN = (
+    "What a classifier trained on the real set sees in the pictures: how well it tells those that were asked to show a "
+    "finding from those that were not (AUROC), and in which share of the first it sees it. 95 % intervals:"
+)
 NO_PROMISE = (
     "A set can give away patients of the training in ways that no test here looks for. "
     "No verdict says that it does not."
@@ -52,7 +57,7 @@ def render_card(
         about=describe_origin(found.sources), not_for=NOT_FOR, no_promise=NO_PROMISE, digest=found.digest,
         audit=audit and audit_table(audit), summary=public_lines(audit.summary) if audit else [],
         untested=[name for name, verdict in audit.tests.items() if verdict == UNTESTED] if audit else [],
-        unaudited=unaudited("this set"), metrics=quality and metrics_table(quality), digests=digests,
+        unaudited=unaudited("this set"), metrics=quality and quality_tables(quality), digests=digests,
     )  # fmt: skip
 
 
@@ -97,17 +102,52 @@ def audit_table(audit: AuditMetrics) -> Table:
     return ["looked for", "verdict"], risks + [[name, verdict] for name, verdict in audit.tests.items()]
 
 
+def quality_tables(quality: Quality) -> dict[str, Table]:
+    """What an evaluation measured, by what stands above it; where there is nothing of it, no table."""
+    tables = {"All findings together:": metrics_table(quality)}
+    if len(quality.groups) > 1:
+        tables[f"Each finding, with 95 % intervals{CORRECTED}:"] = findings_table(quality)
+    if quality.prompt_accuracy:
+        tables[SEEN] = prompt_table(quality.prompt_accuracy)
+    return tables
+
+
 def metrics_table(quality: Quality) -> Table:
     """The metrics of all findings together, with their 95 % intervals and what two halves of the real set give."""
     rows = [
-        [metric_label(quality.extractor, name), with_interval(found.interval), with_interval(found.reference)]
+        [
+            metric_label(quality.extractor, name), number(found.interval.value), with_interval(found.interval),
+            with_interval(found.reference),
+        ]
         for name, found in quality.groups[0].metrics.items()
+    ]  # fmt: skip
+    return ["metric", "as usually given", f"95 % interval{CORRECTED}", "two halves of the real set"], rows
+
+
+def findings_table(quality: Quality) -> Table:
+    metrics = quality.groups[0].metrics
+    rows = [
+        [group.finding, str(group.synthetic_count), str(group.real_count),
+         *(with_interval(group.metrics[name].interval) if name in group.metrics else "-" for name in metrics)]
+        for group in quality.groups[1:]
+    ]  # fmt: skip
+    return ["finding", "synthetic", "real", *(metric_label(quality.extractor, name) for name in metrics)], rows
+
+
+def prompt_table(found: PromptAccuracies) -> Table:
+    def auroc(side: SeenFindings, name: str) -> str:
+        return with_interval(side.aurocs[name]) if name in side.aurocs else "-"
+
+    rows = [
+        [name, auroc(found.synthetic, name), auroc(found.real, name), percent(rate.share, rate.low, rate.high)]
+        for name, rate in found.synthetic.findings.items()
     ]
-    return ["metric", "value (95 % interval)", "two halves of the real set"], rows
+    return ["finding", "AUROC, synthetic", "AUROC, real", "seen where asked"], rows
 
 
 def with_interval(found: Interval) -> str:
-    return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"
+    value = found.value if found.corrected is None else found.corrected
+    return f"{number(value)} ({number(found.low)} to {number(found.high)})"
 
 
 def size_category(count: int) -> str:

@@ -101,11 +101,25 @@ def store_record(place: Path, kind: str, recipe: dict, metrics: dict) -> str:
 
 
 def store_evaluation(place: Path, synthetic: str) -> str:
-    interval = {"value": 12.5, "low": 11.0, "high": 14.0}
-    metric = {"interval": interval, "floor": {"value": 3.0, "low": 2.5, "high": 3.5, "synthetic": 12.0}}
+    def metric(value: float) -> dict:
+        interval = {"value": value, "corrected": value - 1.5, "low": value - 2.5, "high": value}
+        return {"interval": interval, "floor": {"value": 3.0, "low": 2.5, "high": 3.5, "synthetic": 12.0}}
+
+    def group(finding: str, value: float) -> dict:
+        return {
+            "finding": finding,
+            "real_count": 40,
+            "synthetic_count": 2,
+            "figures": {"frechet_distance": metric(value)},
+        }
+
+    rate, seen = {"share": 0.75, "low": 0.5, "high": 0.9}, {"value": 0.8, "low": 0.7, "high": 0.9}
+    counted = {"nodule": rate | {"count": 3, "total": 4}}
+    side = {"agree": rate, "findings": counted, "absent": counted, "counts": [], "aurocs": {"nodule": seen}}
     quality = {
         "extractor": "embedded", "against": "real", "synthetic": {"pictures": 7},
-        "groups": [{"figures": {"frechet_distance": metric}}], "agreement": None, "copies": None,
+        "groups": [group("all", 12.5), group("effusion", 20.0), group("nodule", 30.0)],
+        "agreement": {"findings": ["nodule"], "real": side | {"aurocs": {}}, "synthetic": side}, "copies": None,
     }  # fmt: skip
     import json
 

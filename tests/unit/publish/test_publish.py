@@ -168,7 +168,9 @@ def test_the_card_says_what_was_looked_for_and_what_was_not(generated, audit, tm
     assert matter["license"] == "cc-by-4.0" and matter["pretty_name"] == "7 synthetic chest X-rays"
     assert f"| near duplicates | {NONE} |" in text and "**Not tested:** canaries." in text
     assert "Of 9 pictures none was flagged." in text and "Unaudited" not in text
-    assert "| Fréchet distance (embedded) | 12.5 (11 to 14) | 3 (2.5 to 3.5) |" in text
+    assert "| Fréchet distance (embedded) | 12.5 | 11 (10 to 12.5) | 3 (2.5 to 3.5) |" in text
+    assert "| nodule | 2 | 40 | 28.5 (27.5 to 30) |" in text  # the interval is for the corrected value
+    assert "| nodule | 0.8 (0.7 to 0.9) | - | 75.0 % (50.0 to 90.0) |" in text
     assert "Model: a local model. Licence of the model: Apache-2.0." in text and "NIH ChestX-ray14" in text
     assert "| nodule | 2 |" in text and "safe" not in text.casefold()
 
