@@ -1,6 +1,7 @@
 """An audit as one page for a data-protection officer."""
 
 from cxr.artifact.metrics import LEAK, UNTESTED
+from cxr.audit.judge import COPIES
 from cxr.audit.results import RISKS, Audit, Pair
 from cxr.report.pages import Table, render
 
@@ -28,17 +29,23 @@ PAIRS = (
 
 def page(found: Audit) -> bytes:
     """`index.html`; it shows the pictures of pairs that lie beside it."""
+    able = {pair.detector for pair in found.pairs} - {
+        test.name.removeprefix(COPIES.format("")) for test in found.tests if test.verdict == UNTESTED
+    }
     return render(
         "audit.html", title=TITLE, verdict=describe_verdict(found), leak=found.verdict == LEAK,
         summary=summarise(found), about=describe_sets(found), basis=BASIS, control=CONTROL, risks=risks_table(found),
         yardstick=YARDSTICK, tests=tests_table(found), missing=missing_table(found), notes=found.notes,
-        pairs=[(pair, describe_pair(pair)) for pair in found.pairs], pairs_about=PAIRS, provenance=provenance(found),
+        pairs=[(pair, describe_pair(pair, pair.detector in able)) for pair in found.pairs], pairs_about=PAIRS,
+        provenance=provenance(found),
     ).encode()  # fmt: skip
 
 
 def describe_verdict(found: Audit) -> str:
     """The worst that any test found, beside how many were not made: of these nothing is known."""
     missing = sum(test.verdict == UNTESTED for test in found.tests)
+    if missing == len(found.tests):
+        return f"{found.verdict}: none of {missing} tests could be made"
     return f"{found.verdict}; {missing} of {len(found.tests)} tests could not be made" if missing else found.verdict
 
 
@@ -46,8 +53,10 @@ def summarise(found: Audit) -> list[str]:
     """The verdict of each risk, in a sentence each; names nobody."""
     lines = []
     for risk, verdict in found.risks.items():
-        by = [test.name for test in found.tests if risk in test.risks and test.verdict == verdict]
-        how = f" by: {'; '.join(by)}" if verdict != UNTESTED else ", because no test of it could be made"
+        by = [test for test in found.tests if risk in test.risks and test.verdict == verdict]
+        how = f" by: {'; '.join(test.name for test in by)}"
+        if verdict == UNTESTED:
+            how = f", because {by[0].reason}" if by else ", because no test asks for it"
         lines.append(f"{risk[:1].upper()}{risk[1:]}: {verdict}{how}.")
     return lines
 
@@ -67,8 +76,9 @@ def risks_table(found: Audit) -> Table:
 
 
 def tests_table(found: Audit) -> Table:
-    """The tests that were made."""
-    rows = [[test.name, test.decision, test.result, test.limit, test.power] for test in found.tests if test.result]
+    """The tests that say something; what others saw stands in audit.json."""
+    made = [test for test in found.tests if test.result and test.verdict != UNTESTED]
+    rows = [[test.name, test.decision, test.result, test.limit, test.power] for test in made]
     return ["test", "verdict", "result", "limit", "power"], rows
 
 
@@ -77,8 +87,11 @@ def missing_table(found: Audit) -> Table:
     return ["test", "what it would ask", "why there is no answer"], rows
 
 
-def describe_pair(pair: Pair) -> str:
-    flag = "clear copy" if pair.clear else "flagged" if pair.flagged else "not flagged"
+def describe_pair(pair: Pair, told: bool) -> str:
+    """Args:
+    told: whether the detector could tell copies.
+    """
+    flag = "clear copy" if pair.clear else "flagged" if pair.flagged else "not flagged" if told else "not told"
     return (
         f"{flag} by {pair.detector} ({pair.likeness:.3g}): {pair.synthetic}, beside {pair.original} of patient "
         f"{pair.patient}"

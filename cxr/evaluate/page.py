@@ -98,12 +98,13 @@ def describe_labels(quality: Quality) -> str:
     verdict = f"Labels: {judge_labels(label_accuracies(quality))}"
     if not found.counts:
         return f"{verdict}; {describe_worst(found, real)}"
-    asked = "what was asked for is seen"
+    least = ""
     if len(found.findings) > 1:
-        worst = rate_cell(found.findings[found.worst])
-        asked = f"{found.worst} is seen in {worst} of the pictures that were asked for it, the worst finding; all"
-    real_rate = rate_cell(real.accuracy)
-    return f"{verdict}; {asked} in {rate_cell(found.accuracy)}; of real pictures the true one is seen in {real_rate}."
+        least = f"; least often {found.worst}, in {rate_cell(found.findings[found.worst])}"
+    return (
+        f"{verdict}; the classifier, which errs too, sees what was asked for in {rate_cell(found.accuracy)}{least}; of "
+        f"real pictures it sees the true one in {rate_cell(real.accuracy)}."
+    )
 
 
 def describe_worst(found: SeenFindings, real: SeenFindings) -> str:

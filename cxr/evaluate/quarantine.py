@@ -37,19 +37,12 @@ class QuarantineJob(Artifact):
     generator: str  # what is known of whom it was shown
 
 
-def prepare(
-    store: Store, search: Artifact, real: CatalogSet, synthetic: CatalogSet, generator: str, reason: str
-) -> QuarantineJob:
+def prepare(store: Store, search: Artifact, real: CatalogSet, synthetic: CatalogSet, generator: str) -> QuarantineJob:
     """Nothing is written.
 
-    Args:
-        reason: why the search cannot tell near-copies; empty if it can.
-
     Raises:
-        BadInput: the place is the search's, or holds something else, or near-copies cannot be told.
+        BadInput: the place is the search's, or holds something else.
     """
-    if reason:
-        raise BadInput(f"--quarantine {store.uri}: {reason}; leave --quarantine out, or ingest more")
     if store.uri == search.store.uri:
         raise BadInput(f"--quarantine {store.uri}: is --out too; give each a place of its own")
     recipe = {"set": synthetic.digest, "real": real.digest, search.kind: search.digest}

@@ -1,6 +1,7 @@
 """Is it safe to share? Attacks on a synthetic set: `cxr audit RECIPE --real URI --synthetic URI --out URI`.
 
-Exit code 0: all there, whatever was found. 2: bad input.
+Exit code 0: all there, whatever was found. 2: bad input. 3: all there but the set of --quarantine, which too few test
+pictures forbid.
 """
 
 import time
@@ -12,7 +13,7 @@ from tyro.conf import Suppress
 
 from cxr import cli, recipes
 from cxr.audit.config import AuditConfig
-from cxr.errors import BadInput
+from cxr.errors import BadInput, SomeFailed
 from cxr.progress import note, progress
 from cxr.store import open_store
 from cxr.weights import check_extractor_spec
@@ -84,8 +85,9 @@ def main(args: Args) -> int:
 
     attacked = find_attacked(args.model, args.base, real, synthetic, lists)
     job = finish.prepare(places[2], config, digest, real, synthetic, shown, attacked)
-    reason = finish.why_unflagged(real, config) if args.quarantine else ""
-    quarantines = [quarantine.prepare(place, job, real, synthetic, generator, reason) for place in places[3:]]
+    reason = finish.why_unflagged(real, config)
+    able = [] if reason else places[3:]
+    quarantines = [quarantine.prepare(place, job, real, synthetic, generator) for place in able]
     note(generator)
     if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
@@ -103,6 +105,11 @@ def main(args: Args) -> int:
     for clean in quarantines:
         accuracies = read_accuracies(synthetic.record.metrics.get(PROMPT_ACCURACY))
         print(quarantine.write_set(clean, finish.read_flagged(job), accuracies))
+    if args.quarantine and reason:
+        raise SomeFailed(
+            f"--quarantine {args.quarantine}: not written: near-duplicates cannot be told, because {reason}; all else "
+            "is there. Ingest more, or leave --quarantine out"
+        )
     return cli.DONE
 
 

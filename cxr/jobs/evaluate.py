@@ -85,7 +85,7 @@ def main(args: Args) -> int:
     earlier = read_earlier(job, open_store(args.features)) if args.features else None
     reason = why_too_few(real.table["split"].to_pylist().count("train"))
     able = [] if reason else places[3:]
-    quarantines = [quarantine.prepare(place, job, real, synthetic, generator, "") for place in able]
+    quarantines = [quarantine.prepare(place, job, real, synthetic, generator) for place in able]
     for line in (generator, *left_out):
         note(line)
     if record := job.take_finished():

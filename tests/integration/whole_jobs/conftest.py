@@ -157,7 +157,7 @@ def prepare_quarantine(store: LocalStore, seconds: float, evaluation: EvaluateJo
     from cxr.evaluate.finish import read_flagged
     from cxr.evaluate.quarantine import prepare, without_copies
 
-    ready = prepare(store, evaluation, evaluation.real, evaluation.synthetic, "", "")
+    ready = prepare(store, evaluation, evaluation.real, evaluation.synthetic, "")
     return Driver(ready, lambda: without_copies(ready, read_flagged(evaluation), [], lambda count: None))
 
 

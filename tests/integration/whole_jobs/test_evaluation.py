@@ -114,7 +114,7 @@ class Evaluation:
 
 
 def quarantined(job: finish.EvaluateJob, place: Store, advance: Callable[[int], object]) -> Record:
-    clean = prepare(place, job, job.real, job.synthetic, job.generator, "")
+    clean = prepare(place, job, job.real, job.synthetic, job.generator)
     copies, accuracies = finish.read_flagged(job), prompt_accuracies(read_quality(job.store).prompt_accuracy)
     return clean.take_finished() or clean.make(lambda: without_copies(clean, copies, accuracies, advance))
 

@@ -45,7 +45,7 @@ def test_pictures_that_either_detector_flags_are_taken_out_and_no_training_pictu
     from cxr.evaluate.quarantine import prepare, write_set
 
     place = open_store(str(tmp_path / "clean"))
-    clean = prepare(place, audited, audited.real, audited.synthetic, "it was not checked", "")
+    clean = prepare(place, audited, audited.real, audited.synthetic, "it was not checked")
     wrong = [PromptAccuracy("a", 0, 60, 0.9, 0.1)]
     written = write_set(clean, read_flagged(audited), wrong)
     assert "2 pictures less 2 flagged as near-copies; labels: mostly wrong for a, so do not train" in written
@@ -66,7 +66,7 @@ def test_a_picture_of_two_findings_counts_for_both_on_the_card(audited, stored_s
     pixels = np.random.default_rng(1).integers(0, 255, (3, 16, 16), dtype=np.uint8)
     several = stored_set("several", pixels, **label_columns(labels, ("edema", "mass")))
     place, none = open_store(str(tmp_path / "clean")), pa.table({"image_id": pa.array([], pa.string())})
-    write_set(prepare(place, audited, audited.real, several, "it was not checked", ""), none, [])
+    write_set(prepare(place, audited, audited.real, several, "it was not checked"), none, [])
     card = place.get("README.md").decode()
     assert "| No_Finding | 1 |\n| edema | 1 |\n| mass | 2 |\n" in card and "a picture may show several." in card
 

@@ -11,7 +11,7 @@ import pytest
 from cxr.artifact import read_record, verify
 from cxr.audit.planted import COPIES
 from cxr.data.catalog import read_set
-from cxr.errors import BadInput
+from cxr.errors import BadInput, SomeFailed
 from cxr.store import open_store
 from tests.unit.audit.conftest import TEST, TRAIN, VALIDATION
 from tests.words import parse_options
@@ -143,6 +143,25 @@ def test_without_patients_or_a_test_part_it_says_why_nothing_was_tested(job, set
 
 
 @pytest.mark.parametrize(
+    ("real", "alarms", "reason"),
+    [
+        ("untested", 0.1, "the real set has no test part"),
+        ("real", 0.01, "20 test pictures are too few to say which likeness 1 % of"),
+    ],
+)
+def test_a_set_without_copies_that_cannot_be_told_is_all_that_is_missing(
+    job, sets, tmp_path, real: str, alarms: float, reason: str
+):
+    out, clean = tmp_path / "out", tmp_path / "clean"
+    options = {"real": sets[real], "synthetic": sets["placebo"], "out": out, **FEW, "false_alarms": alarms}
+    with pytest.raises(SomeFailed, match=f"--quarantine .*: not written: .* because {reason}"):
+        job.main(parse_options(job, **options, quarantine=clean))
+    assert read_record(open_store(str(out))) and not clean.exists()
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert reason in page and "not flagged by" not in page
+
+
+@pytest.mark.parametrize(
     ("real", "synthetic", "options", "line"),
     [
         ("real", "real", {}, "is the same set as --real; give the set to audit"),
@@ -155,13 +174,6 @@ def test_without_patients_or_a_test_part_it_says_why_nothing_was_tested(job, set
         ("real", "placebo", {"model": "{real}"}, r"--model .*: no lineage\.json there"),
         ("real", "placebo", {"base": "tiny"}, "--base is of --model"),
         ("real", "placebo", {"quarantine": "{out}", "false_alarms": 0.1}, "--quarantine .*: is --out too"),
-        ("real", "placebo", {"quarantine": "{out}-clean"}, "20 test pictures are too few to say which likeness 1 % of"),
-        (
-            "untested",
-            "placebo",
-            {"quarantine": "{out}-clean"},
-            "--quarantine .*: the real set has no test part, .* out",
-        ),
     ],
 )
 def test_bad_input_is_one_clear_line_and_nothing_is_written(job, sets, tmp_path, real, synthetic, options, line):
