@@ -14,6 +14,7 @@ audit       is it safe to share: attacks with their power and limits, a page for
 study       does it help: arms, trials, statistics over seeds and patients, the answer in words, its pages
 nightly     one night after another: lease, gate, and the pointer that readers follow
 reader      a blind reader study: cases, a page a reader, a key, and what the answers say
+browse      one static page over any artifacts: galleries, records in words, what was made from what
 publish     a set or a model handed on, to a folder, a bucket or the hub: what may leave, forms, cards
 labs        a GAN and LeNet-5 on 28 px pictures: not X-rays
 

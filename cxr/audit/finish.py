@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.artifact import Artifact, Made, Record
-from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
+from cxr.artifact.keys import PAGE_KEY, PICTURES_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT
 from cxr.artifact.metrics import AuditMetrics
 from cxr.audit.attacked import AttackedModel
@@ -22,7 +22,7 @@ from cxr.audit.sets import RealPictures, why_untestable
 from cxr.data.catalog import CatalogSet, list_compared
 from cxr.store import Store, parquet, read_parquet
 
-AUDIT_KEY, SUMMARY_KEY, PICTURES_KEY = "audit.json", "summary.json", "pictures.parquet"
+AUDIT_KEY, SUMMARY_KEY = "audit.json", "summary.json"
 
 
 @dataclass(frozen=True)

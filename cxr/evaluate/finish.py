@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.artifact import Artifact, Made, Record
-from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY, QUALITY_KEY
+from cxr.artifact.keys import COMMITS, COPIES_KEY, PAGE_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import EVALUATION
 from cxr.data.catalog import CatalogSet, list_compared
 from cxr.evaluate.calibration import flag_copies
@@ -20,7 +20,7 @@ from cxr.evaluate.sets import ImageSet, compared_with
 from cxr.report.words import FRECHET
 from cxr.store import Store, StoredObject, parquet, read_parquet
 
-TABLES_KEY, COPIES_KEY = "quality.md", "copies.parquet"
+TABLES_KEY = "quality.md"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.artifact import Artifact, Made, Record
-from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY
+from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, PLAN_KEY, TAKEN_OUT_KEY
 from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
 from cxr.artifact.metrics import LabelMetrics
 from cxr.data.catalog import CATALOG, READ_THREADS, CatalogSet, group_by_key, image_key, metadata_lines, read_files
@@ -22,7 +22,6 @@ from cxr.report.limits import AUDIT_LIMITS, LIMITS, unaudited
 from cxr.report.pages import render
 from cxr.store import Store, digest_of, json_lines, parquet
 
-TAKEN_OUT_KEY = "quarantined.jsonl"
 OF_SEARCH = {EVALUATION: LIMITS, AUDIT: AUDIT_LIMITS}  # what a search finds and misses, by the kind of its artifact
 
 

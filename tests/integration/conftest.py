@@ -23,6 +23,7 @@ from cxr.embedded.phantoms import draw_phantom
 from cxr.prompts.findings import BINARY
 from cxr.store import capabilities
 from cxr.store.s3_client import connect
+from tests.browsing import browser, show  # noqa: F401 - fixtures
 
 _SCRIPT = Path(__file__).parents[1] / "ceph.sh"
 _REQUEST = re.compile(r'beast: .*?"(?P<verb>[A-Z]+) /(?P<bucket>[^/? "]*)(?P<rest>\S*) HTTP/1.1" (?P<status>\d+)')

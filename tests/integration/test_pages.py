@@ -2,12 +2,6 @@
 
 import io
 import json
-import shutil
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,64 +11,8 @@ from PIL import Image
 from cxr.reader.page import reader_page
 from cxr.study.pages.page import GRID, page
 from cxr.study.pages.plots import draw
+from tests.browsing import DESK, MISSING, PHONE, SMALLEST_TYPE, served
 from tests.unit.report.sample import TEN, optimistic, read_sample_quality, sample_study
-
-SWITCHES = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-DESK, PHONE = {"width": 1200, "height": 900}, {"width": 400, "height": 800}
-MISSING = "[...document.images].filter(image => !image.naturalWidth).map(image => image.alt)"
-SMALLEST_TYPE = """() => {
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), sizes = [];
-  while (texts.nextNode()) {
-    const { data, parentElement } = texts.currentNode;
-    if (data.trim()) sizes.push(parseFloat(getComputedStyle(parentElement).fontSize));
-  }
-  return Math.min(...sizes);
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install cxr[test]")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium: apt-get install -y --no-install-recommends chromium")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=program, args=SWITCHES)
-        yield started
-        started.close()
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A page in the browser, everything folded out, and what the browser complained of."""
-
-    page: object
-    complaints: list[str]
-
-    def ask(self, script: str):
-        return self.page.evaluate(script)
-
-
-@pytest.fixture
-def show(browser):
-    """`show(url, size, scheme)`"""
-
-    def opened(url: str, size: dict[str, int] = DESK, scheme: str = "light") -> Opened:
-        view, complaints = browser.new_page(viewport=size, color_scheme=scheme), []
-        view.on("console", lambda line: complaints.append(f"{line.type}: {line.text}"))
-        view.on("pageerror", lambda error: complaints.append(str(error)))
-        view.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        view.on("response", lambda reply: complaints.append(f"{reply.status}: {reply.url}") if not reply.ok else None)
-        view.goto(url)
-        view.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        return Opened(view, complaints)
-
-    yield opened
-    for context in browser.contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -113,21 +51,11 @@ def test_a_page_is_whole_and_readable_from_a_file(show, site, size, scheme):
 
 
 def test_a_page_asks_a_server_for_nothing_but_its_own(show, site):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        seen = show(f"http://127.0.0.1:{server.server_port}/index.html")
+    with served(site) as address:
+        seen = show(f"http://{address}/index.html")
         assert seen.complaints == [] and seen.ask(MISSING) == []
         origins = "performance.getEntriesByType('resource').map(entry => new URL(entry.name).host)"
-        assert set(seen.ask(origins)) <= {f"127.0.0.1:{server.server_port}", ""}
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *words: object) -> None:
-        pass
+        assert set(seen.ask(origins)) <= {address, ""}
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

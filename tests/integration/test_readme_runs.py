@@ -83,6 +83,7 @@ NOT_HERE = {
     "make s3": "runs tests/ceph.sh, and so do the tests of S3",
     "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
     "pytest -m slow tests/unit/study/test_coverage.py": ".ci/run runs it",
+    "pytest -m slow -s tests/integration/test_browse.py": ".ci/run runs it",
     "python jobs/pretrain.py tiny --out FOLDER": "takes 1.5 hours; tests/unit/pretrain runs its parts",
     "python jobs/pretrain.py extractor --out FOLDER": "takes minutes; tests/unit/pretrain runs its parts",
     "python jobs/pretrain.py tiny --out FOLDER --start BEFORE": "takes an hour; tests/unit/pretrain runs its parts",

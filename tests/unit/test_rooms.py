@@ -8,7 +8,8 @@ import pytest
 
 CXR = Path(__file__).parents[2] / "cxr"
 STAGES = (
-    "ingest", "pretrain", "finetune", "generate", "evaluate", "audit", "study", "nightly", "publish", "reader", "labs",
+    "ingest", "pretrain", "finetune", "generate", "evaluate", "audit", "study", "nightly", "publish", "reader",
+    "browse", "labs",
 )  # fmt: skip
 ROOMS = (
     ("__main__",), ("jobs",), ("recipes",), STAGES, ("classify",), ("diffusion",), ("weights",), ("data",),

@@ -1,0 +1,103 @@
+"""What a page knows of each picture of a set, as columns whose equal values are stored once."""
+
+import json
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cxr.artifact.public_text import names_place
+from cxr.browse.given import Given
+from cxr.browse.judged import Judged
+from cxr.browse.privacy import OF_PATIENTS
+from cxr.data.catalog import list_rows
+from cxr.data.labels import shown_findings
+
+# Name, what a reader sees, and how it is filtered: by one value, by one of several, by a part of the text, or not.
+COLUMNS = (
+    ("finding", "Finding", "several"), ("uncertain", "Uncertain", "several"), ("status", "Quarantine", "one"),
+    ("split", "Split", "one"), ("fold", "Fold", "one"), ("view", "View", "one"), ("sex", "Sex", "one"),
+    ("age", "Age", "none"), ("text", "Prompt", "text"), ("seed", "Seed", "text"), ("patient", "Patient", "text"),
+    ("nearest", "Nearest training picture", "text"), ("score", "Correlation with it", "none"),
+    ("nearest_row", "", "none"), ("id", "Picture", "text"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of a set that a page shows."""
+
+    given: Given
+    rows: pa.Table  # of its catalog
+    private: bool  # the page stays with its owner
+
+
+def draw_rows(given: Given, most: int) -> pa.Table:
+    """The rows of a set's catalog; of more than `most`, so many at random, the same each time, in their order."""
+    assert given.images is not None
+    table = given.images.table
+    if len(table) <= most:
+        return table
+    rng = np.random.default_rng(int(given.images.digest[:16], 16))
+    return table.take(np.sort(rng.choice(len(table), most, replace=False)))
+
+
+def describe_pictures(shown: Shown, judged: Judged, seeds: Sequence[str | None], places: dict[str, int]) -> str:
+    """The JSON of all columns that say something of a picture.
+
+    Args:
+        seeds: of each row.
+        places: of the training pictures that are in the page, their rows there, by id.
+    """
+    values = list_values(shown, judged, seeds, places)
+    named = [
+        {"name": name, "label": label_of(name, label, shown), "filter": kind, **encoded}
+        for name, label, kind in COLUMNS
+        if (encoded := encode_column(values.get(name, [])))
+    ]
+    return json.dumps({"count": len(shown.rows), "columns": named}, ensure_ascii=False, separators=(",", ":"))
+
+
+def label_of(name: str, label: str, shown: Shown) -> str:
+    return "Report" if name == "text" and not shown.given.is_synthetic else label
+
+
+def list_values(
+    shown: Shown, judged: Judged, seeds: Sequence[str | None], places: dict[str, int]
+) -> dict[str, list[Any]]:
+    """A value a row for each column; what is of patients only where the page stays with its owner."""
+    rows = list_rows(shown.rows)
+    ids = [row["image_id"] for row in rows]
+    read: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "finding": lambda row: tuple(name.replace("_", " ") for name in shown_findings(row)),
+        "uncertain": lambda row: tuple(name.replace("_", " ") for name in row["uncertain"] or ()) or None,
+        **{name: itemgetter(name) for name in ("view", "sex", "age")},
+        "text": lambda row: row["text"] if shown.private or not names_place(row["text"]) else None,
+    }  # fmt: skip
+    if shown.private:
+        read |= {name.removesuffix("_id"): itemgetter(name) for name in OF_PATIENTS}
+    values = {name: [of(row) for row in rows] for name, of in read.items()}
+    nearest = [judged.nearest.get(image_id) for image_id in ids]
+    return values | {
+        "id": ids,
+        "seed": list(seeds),
+        "status": [judged.status.get(image_id, "not judged") for image_id in ids] if judged.status else [],
+        "nearest": [found and found[0] for found in nearest],
+        "score": [found and round(found[1], 3) for found in nearest],
+        "nearest_row": [found and places.get(found[0]) for found in nearest],
+    }
+
+
+def encode_column(values: Sequence[Hashable]) -> dict[str, Any] | None:
+    """Different values in their first order, and the place of each row's among them, -1 where it has none; None where
+    no row has one. Where most rows have a value of their own, the values alone, a row each."""
+    places: dict[Hashable, int] = {}
+    codes = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
+    if not places:
+        return None
+    if 2 * len(places) > len(codes):
+        return {"values": list(values)}
+    return {"values": list(places), "codes": codes}

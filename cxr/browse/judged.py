@@ -1,0 +1,87 @@
+"""Of synthetic pictures what evaluations and audits found: quarantined or not, and the nearest training picture."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from cxr.artifact.keys import COPIES_KEY, PICTURES_KEY, TAKEN_OUT_KEY
+from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
+from cxr.browse.given import Given, read_object
+from cxr.browse.privacy import compared_sets, names_of_set
+from cxr.errors import BadInput
+from cxr.store import read_parquet
+
+ACCEPTED, QUARANTINED = "accepted", "quarantined"
+
+
+@dataclass
+class Judged:
+    """Of the pictures of a set, by their ids."""
+
+    status: dict[str, str] = field(default_factory=dict)  # of those that could be judged
+    nearest: dict[str, tuple[str, float]] = field(default_factory=dict)  # id of the training picture, and its score
+    by: list[str] = field(default_factory=list)  # names of the artifacts that judged
+    real: str = ""  # digest of the set of the nearest training pictures
+
+
+def judge_pictures(one: Given, given: Sequence[Given]) -> Judged:
+    """What all that is given says of this set's pictures. A picture is quarantined if any of them flags it; the nearest
+    training picture is that of the first.
+
+    Raises:
+        BadInput: what an artifact says of pictures is damaged.
+    """
+    found = Judged()
+    if not one.is_synthetic:
+        return found
+    own = names_of_set(one)
+    for other in given:
+        if other.kind == IMAGES_WITHOUT_COPIES and own & names_of_set(other):
+            take_quarantine(other, found)
+        compared = compared_sets(other)
+        if compared and compared.synthetic in own:
+            take_search(other, found)
+            found.real = found.real or compared.real
+    return found
+
+
+def take_quarantine(other: Given, found: Judged) -> None:
+    """Adds what a set without copies has taken out, and that the rest was accepted."""
+    found.by.append(other.name)
+    if other.images:
+        for image_id in other.images.table["image_id"].to_pylist():
+            found.status.setdefault(image_id, ACCEPTED)
+    for line in (read_object(other, TAKEN_OUT_KEY) or b"").splitlines():
+        found.status[json.loads(line)["image_id"]] = QUARANTINED
+
+
+def take_search(other: Given, found: Judged) -> None:
+    """Adds what an evaluation or an audit found of each picture."""
+    data = read_object(other, {EVALUATION: COPIES_KEY, AUDIT: PICTURES_KEY}[other.kind])
+    if data is None:
+        return
+    found.by.append(other.name)
+    first = not found.nearest
+    try:
+        for image_id, flags, nearest in read_rows(read_parquet(data)):
+            if any(flags):
+                found.status[image_id] = QUARANTINED
+            elif False in flags:
+                found.status.setdefault(image_id, ACCEPTED)
+            if first and nearest:
+                found.nearest[image_id] = nearest
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise BadInput(f"{other.store.uri}: its pictures' table is damaged ({type(error).__name__})") from None
+
+
+def read_rows(table: pa.Table) -> Iterator[tuple[str, list[bool | None], tuple[str, float] | None]]:
+    """(image id, whether it is flagged by each detector, its nearest training picture by the first of them)."""
+    names = table.column_names
+    flags = [name for name in names if name == "copied" or name.startswith("copied_")]
+    originals = [name for name in names if name == "original" or name.startswith("original_")]
+    score = originals[0].replace("original", "score") if originals else None
+    for row in table.to_pylist():
+        nearest = (row[originals[0]], row[score]) if score and row[originals[0]] is not None else None
+        yield row["image_id"], [row[name] for name in flags], nearest
