@@ -34,11 +34,15 @@ SMALLER = {
 }
 
 
-def commands_of(script: Path, tmp_path: Path) -> list[list[str]]:
-    """The words of each job that the script runs, as its shell expands them, with its own defaults."""
+def commands_of(script: Path, tmp_path: Path, ends: str = "") -> list[list[str]]:
+    """The words of each job that the script runs, as its shell expands them, with its own defaults.
+
+    Args:
+        ends: shell, with which the command that keeps the words ends.
+    """
     python, words = tmp_path / "python", tmp_path / "words"
     (tmp_path / "manifest.csv").touch()
-    python.write_text(KEEPS_WORDS)
+    python.write_text(KEEPS_WORDS + ends)
     python.chmod(0o755)
     env = {"PYTHON": str(python), "WORDS": str(words), "NIH": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run([script], env=env | {"OUT": str(tmp_path / "out")}, check=True)
@@ -52,6 +56,19 @@ def test_every_command_of_a_run_can_be_read(script: Path, tmp_path: Path) -> Non
     assert [words[0] for words in commands][-1] == LAST.get(script.stem, "jobs/study.py")
     for words in commands:
         check_command(words)
+
+
+@pytest.mark.parametrize("name", ["own_xrays", "two_generators"])
+def test_too_few_x_rays_for_near_copies_do_not_end_a_run(name: str, tmp_path: Path) -> None:
+    """An evaluation then ends with exit code 3, and the study takes the whole set; every other code ends the run."""
+    script, few = ROOT / "runs" / f"{name}.sh", '[ "$1" != jobs/evaluate.py ] || exit 3\n'
+    for ends, taken in ((few, "synthetic"), ("", "clean")):
+        (tmp_path / "words").unlink(missing_ok=True)
+        studies = [words for words in commands_of(script, tmp_path, ends) if words[0] == "jobs/study.py"]
+        assert {Path(words[words.index("--synthetic") + 1]).name for words in studies} == {taken}
+        assert {"--allow-unchecked-copies" in words for words in studies} == {taken == "synthetic"}
+    with pytest.raises(subprocess.CalledProcessError):
+        commands_of(script, tmp_path, few.replace("3", "2"))
 
 
 def test_the_audit_of_real_x_rays_is_skipped_where_there_are_none(tmp_path: Path) -> None:
