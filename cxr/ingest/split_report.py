@@ -186,6 +186,7 @@ def tabulate_baselines(report: SplitReport) -> Table:
         rows = [
             [b.name, format_metric(b.accuracy, b.accuracy_interval), format_metric(b.auc, b.auc_interval)]
             for b in report.baselines
+            if b.accuracy is not None or b.auc is not None
         ]
         return ["", "accuracy", "AUC"], rows
     measured = {(b.name, b.finding): format_metric(b.auc, b.auc_interval) for b in report.baselines}

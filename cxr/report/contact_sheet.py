@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 COLUMNS, ROWS = 8, 20  # pictures of a finding, and findings, at most
 FONT = 14
 SIDE, LINE, GAP = 128, 20, 16  # px of a picture, of a line of text, and between two blocks
+LINES = 4  # of text above a row, at most
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of text, and below it blocks of pictures with a gap between; a caption under each picture, or none."""
+    """Text, and below it blocks of pictures with a gap between; a caption under each picture, or none."""
 
     label: str
     blocks: Sequence[Sequence[Image.Image]]  # gray, SIDE px a side
@@ -38,8 +39,21 @@ def contact_sheet(
         shown = [thumbnail(file) for file in islice(pictures, COLUMNS)]
         counted = f": {len(shown)} of {totals[finding]:,}" if finding in totals else ""
         title = f"{finding.replace('_', ' ')}{counted}" + (f", {about[finding]}" if finding in about else "")
-        rows.append(Row(shorten(title, max(len(shown) * SIDE - 8, SIDE)), [shown]))
+        rows.append(Row(wrap(title, max(len(shown) * SIDE - 8, SIDE)), [shown]))
     return sheet(rows)
+
+
+def wrap(text: str, width: int) -> str:
+    """In lines of so many pixels, broken between words; what goes beyond `LINES` is left out, and dots say so."""
+    font, lines = ImageFont.load_default(FONT), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    shown = [shorten(line, width) for line in lines[:LINES]]
+    return "\n".join(shown if len(lines) <= LINES else [*shown[:-1], shorten(f"{lines[LINES - 1]} ...", width)])
 
 
 def shorten(text: str, width: int) -> str:
@@ -47,6 +61,7 @@ def shorten(text: str, width: int) -> str:
     font = ImageFont.load_default(FONT)
     if font.getlength(text) <= width:
         return text
+    text = text.removesuffix("...").rstrip()
     while text and font.getlength(f"{text}...") > width:
         text = text[:-1]
     return f"{text}..."
@@ -59,17 +74,19 @@ def thumbnail(file: bytes) -> Image.Image:
 def sheet(rows: Sequence[Row]) -> bytes:
     """A PNG of rows under each other."""
     widths = [sum(len(block) * SIDE + GAP for block in row.blocks) - GAP for row in rows]
-    heights = [LINE + SIDE + (LINE if row.captions else 0) for row in rows]
+    above = [LINE * (1 + row.label.count("\n")) for row in rows]
+    heights = [text + SIDE + (LINE if row.captions else 0) for text, row in zip(above, rows, strict=True)]
     canvas = Image.new("L", (max(widths), sum(heights)), 255)
     draw, font, top = ImageDraw.Draw(canvas), ImageFont.load_default(FONT), 0
-    for row, height in zip(rows, heights, strict=True):
-        draw.text((4, top + 1), row.label, fill=0, font=font)
+    for row, text, height in zip(rows, above, heights, strict=True):
+        for number, line in enumerate(row.label.splitlines()):
+            draw.text((4, top + 1 + number * LINE), line, fill=0, font=font)
         left = 0
         for number, block in enumerate(row.blocks):
             for place, picture in enumerate(block):
-                canvas.paste(picture, (left, top + LINE))
+                canvas.paste(picture, (left, top + text))
                 if row.captions:
-                    draw.text((left + 4, top + LINE + SIDE), row.captions[number][place], fill=0, font=font)
+                    draw.text((left + 4, top + text + SIDE), row.captions[number][place], fill=0, font=font)
                 left += SIDE
             left += GAP
         top += height

@@ -93,11 +93,10 @@ def test_ray_needs_no_home_folder_and_does_not_tell_its_log_level(jobs, tmp_path
 
 def test_contact_sheet_and_card(small_set):
     with Image.open(small_set / "contact_sheet.png") as sheet:
-        assert sheet.size == (8 * 128, 2 * (128 + 20))
+        lines, rest = divmod(sheet.height - 2 * 128, 20)
+        assert sheet.width == 8 * 128 and 2 <= lines <= 8 and not rest
         pixels = np.asarray(sheet)
-    assert all(
-        pixels[20:148, x : x + 128].std() > 1 and pixels[168:, x : x + 128].std() > 1 for x in range(0, 1024, 128)
-    )
+    assert all(pixels[-128:, x : x + 128].std() > 1 for x in range(0, 1024, 128))
     card = (small_set / "README.md").read_text()
     assert "\n- Unaudited: nothing here tests by attack what this set gives away" in card
     assert card.startswith("---\n") and "26 synthetic chest X-rays" in card and "| Medical_Devices | 13 |" in card

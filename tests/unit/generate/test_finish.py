@@ -105,7 +105,7 @@ def test_the_contact_sheet_shows_the_first_of_each_finding(make_set) -> None:
 def test_a_set_of_many_findings_has_a_sheet_of_the_first_20(make_set) -> None:
     made = make_set("folder", tuple(PromptRow(f"p{i}", f"class {i}", "", 1, None) for i in range(25)))
     finished(made)
-    assert Image.open(made.folder / "contact_sheet.png").size == (128, 20 * 148)
+    assert Image.open(made.folder / "contact_sheet.png").size == (128, 20 * 168)  # two lines of text
 
 
 @pytest.mark.parametrize("layout", ["folder", "shards"])
