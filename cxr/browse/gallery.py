@@ -21,7 +21,7 @@ COLUMNS = (
     ("finding", "Finding", "several"), ("uncertain", "Uncertain", "several"), ("status", "Quarantine", "one"),
     ("split", "Split", "one"), ("fold", "Fold", "one"), ("view", "View", "one"), ("sex", "Sex", "one"),
     ("age", "Age", "none"), ("text", "Prompt", "text"), ("seed", "Seed", "text"), ("patient", "Patient", "text"),
-    ("nearest", "Nearest training picture", "text"), ("score", "Correlation with it", "none"),
+    ("nearest", "Nearest in training", "text"), ("score", "Correlation with it", "none"),
     ("nearest_row", "", "none"), ("id", "Picture", "text"),
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ DIGEST = 64  # hex digits
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 172, 52, 56, 16, 8  # px of a box, and between boxes
 PASSING = 10  # px of height of a line that passes a column
 CHOSEN = ' class="here"'
-FITS = 20  # letters of a name in a box
+FITS, WORDS_FIT = 20, 26  # letters of a name in a box, and of a kind
 
 
 @dataclass(frozen=True)
@@ -201,13 +201,16 @@ def draw_box(node: Node, left: float, top: float, here: bool) -> str:
     shape = f'<rect x="{left:g}" y="{top:g}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
     words = (
         f"<title>{escape(node.name)}</title>"
-        f'<text class="name" x="{left + 10:g}" y="{top + 22:g}">{escape(shorten(node.name))}</text>'
-        f'<text x="{left + 10:g}" y="{top + 41:g}">{escape(node.kind)}</text>'
+        f'<text class="name" x="{left + 10:g}" y="{top + 22:g}">{escape(shorten(node.name, FITS, end=True))}</text>'
+        f'<text x="{left + 10:g}" y="{top + 41:g}">{escape(shorten(node.kind, WORDS_FIT))}</text>'
     )
     if node.place is None:
         return f'<g class="absent">{shape}{words}</g>'
     return f'<a href="#a{node.place}"{CHOSEN if here else ""}>{shape}{words}</a>'
 
 
-def shorten(name: str) -> str:
-    return name if len(name) <= FITS else f"…{name[1 - FITS :]}"
+def shorten(text: str, letters: int, end: bool = False) -> str:
+    """Its beginning, or its end, which tells names apart."""
+    if len(text) <= letters:
+        return text
+    return f"…{text[1 - letters :]}" if end else f"{text[: letters - 1]}…"

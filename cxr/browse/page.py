@@ -47,7 +47,7 @@ def render_page(store: Store, given: Sequence[Given], sets: Sequence[Shown], pri
     return render(
         "browse.html", title=title_of(given), sections=sections, privacy=privacy, stays=STAYS,
         nothing=SYNTHETIC_ALONE if sets else WORDS_ALONE, phantoms=describe_phantoms(given),
-        unaudited=[unaudited(f"the set {one.name}") for one in list_unaudited(given)],
+        unaudited=describe_unaudited([one.name for one in list_unaudited(given)]),
         graph=draw_graph(graph) if len(graph.nodes) <= WHOLE else "",
         told={"sets": told, "side": SIDE, "across": ACROSS, "sheet": PER_SHEET},
     )  # fmt: skip
@@ -66,6 +66,12 @@ def note_of(shown: Shown) -> str:
     images = shown.given.images
     total = len(images.table) if images else 0
     return "" if total == len(shown.rows) else f"{len(shown.rows):,} of {total:,} pictures, drawn at random."
+
+
+def describe_unaudited(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return unaudited(f"the set {names[0]}" if len(names) == 1 else f"any of the sets {', '.join(names)}")
 
 
 def list_unaudited(given: Sequence[Given]) -> list[Given]:

@@ -1,5 +1,5 @@
 // A gallery shows the rows that are in sight; what is known of its pictures is a script, loaded when it is first seen.
-const GAP = 8, WORDS = 18, AHEAD = 400;
+const GAP = 8, WORDS = 18, AHEAD = 400, FLAG = "\u2691 ";
 const make = (name, properties, ...inside) => {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...inside);
@@ -82,7 +82,9 @@ class Gallery {
       this.shown.sort((one, other) => score(other) - score(one));
     }
     const count = this.shown.length.toLocaleString("en"), all = this.count.toLocaleString("en");
-    this.status.textContent = this.shown.length === this.count ? `${all} pictures` : `${count} of ${all} pictures`;
+    const flagged = this.shown.filter(row => valueOf(this.column.status, row) === "quarantined").length;
+    this.status.textContent = (this.shown.length === this.count ? `${all} pictures` : `${count} of ${all} pictures`)
+      + (flagged ? `, ${FLAG}${flagged.toLocaleString("en")} quarantined` : "");
     this.section.querySelector(".active").textContent = tests.length ? `(${tests.length} set)` : "";
     this.chosen = 0;
     this.layout();
@@ -125,7 +127,7 @@ class Gallery {
     const left = (at % this.across) * (this.side + GAP), top = Math.floor(at / this.across) * this.high;
     Object.assign(cell.style, { transform: `translate(${left}px, ${top}px)`, width: `${this.side}px` });
     Object.assign(cell.firstChild.style, this.thumbnail(row, this.side), { height: `${this.side}px` });
-    cell.lastChild.textContent = (status === "quarantined" ? "quarantined: " : "") + words;
+    cell.lastChild.textContent = (status === "quarantined" ? FLAG : "") + words;
     cell.setAttribute("aria-label", `picture ${row + 1}, ${words}${status ? `, ${status}` : ""}`);
     return cell;
   }
