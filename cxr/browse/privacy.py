@@ -18,7 +18,7 @@ OF_PATIENTS = ("patient_id", "split", "fold")  # columns of real sets, empty in 
 MARK = GENERATED_XMP.encode()
 STAYS = (
     "Treat this folder as you treat the real X-rays: send it to nobody, and put it nowhere that others read, unless "
-    "their rules allow it."
+    "the rules of these X-rays allow it."
 )
 SYNTHETIC_ALONE = (
     "No X-ray of a patient is in this page, and no patient is named. What synthetic pictures give away all the same is "

@@ -137,6 +137,14 @@ def test_zoom_keeps_the_middle_and_thumbnails_alone_can_be_looked_at(show, tmp_p
     assert seen.ask("seen.zoom") == pytest.approx(1.25**4) and middle == pytest.approx([0.5, 0.5], abs=0.01)
 
 
+def test_a_page_in_a_bucket_over_sets_in_it_is_that_of_a_folder(s3, tmp_path, contents):
+    bucket = f"s3://{s3.make_bucket()}"
+    for root in (tmp_path, f"{bucket}/deep"):
+        store_set(open_store(f"{root}/out/synthetic"), GENERATED_IMAGES, draw(5, 1), told_in)
+        assert browse.main(cli.parse(browse.Args, [f"{root}/out", "--out", f"{root}/page"])) == 0
+    assert contents(tmp_path / "page") == contents(f"{bucket}/deep/page")
+
+
 # --- 20,000 pictures ---
 
 MANY, SHARD, SIDE = 20_000, 1000, 96

@@ -26,7 +26,7 @@ from cxr.data.catalog import CATALOG, image_key, read_set
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.data.labels import LISTS, Labels
 from cxr.data.lineage import PHANTOM
-from cxr.store import StoredObject, digest_of, json_lines, open_store, parquet, sha256
+from cxr.store import Store, StoredObject, digest_of, json_lines, open_store, parquet, sha256
 from cxr.weights.kinds import LORA_FILE
 
 PATIENT, HOME = "CANARY-PATIENT-4711", "/home/someone/canary-data"
@@ -46,8 +46,12 @@ class Stored:
         return [str(self.root / name) for name in names]
 
 
+def open_place(place: Path | Store) -> Store:
+    return place if isinstance(place, Store) else open_store(str(place))
+
+
 def store_record(
-    place: Path, kind: str, objects: Sequence[StoredObject] = (), metrics: dict[str, Any] | None = None,
+    place: Path | Store, kind: str, objects: Sequence[StoredObject] = (), metrics: dict[str, Any] | None = None,
     inputs: dict[str, str] | None = None, versions: dict[str, str] | None = None, **recipe: object,
 ) -> Record:  # fmt: skip
     record = Record(
@@ -55,15 +59,17 @@ def store_record(
         made=Made(count=3, bytes=30, digest=digest_of((one.key, one.sha256) for one in objects)), objects=[*objects],
         metrics=metrics or {}, versions=versions or {},
     )  # fmt: skip
-    return commit_record(open_store(str(place)), record)
+    return commit_record(open_place(place), record)
 
 
 def store_set(
-    place: Path, kind: str, pixels: np.ndarray, texts: Callable[[int], dict[str, str]], taken_out: Sequence[str] = (),
-    source: str = "folder", inputs: dict[str, str] | None = None, recipe: dict[str, Any] | None = None, **columns: list,
+    place: Path | Store, kind: str, pixels: np.ndarray, texts: Callable[[int], dict[str, str]],
+    taken_out: Sequence[str] = (), source: str = "folder", inputs: dict[str, str] | None = None,
+    recipe: dict[str, Any] | None = None, **columns: list,
 ) -> Record:  # fmt: skip
     """Pictures of which every second shows the first finding."""
-    store, name = open_store(str(place)), place.name
+    store = open_place(place)
+    name = store.uri.rpartition("/")[2]
     ids = columns.pop("image_id", [f"{name}-{row:04d}" for row in range(len(pixels))])
     findings = [FINDINGS[row % 2] for row in range(len(pixels))]
     files = [encode_png(picture, texts(row)) for row, picture in enumerate(pixels)]
@@ -83,7 +89,7 @@ def store_set(
         **LabelMetrics(vocabulary=list(FINDINGS)).write(), "sources": [source], "quarantined": len(taken_out),
         "lineage": [{"key": "k", "commitment": PATIENT}],
     }  # fmt: skip
-    return store_record(place, kind, objects, metrics, inputs, **(recipe or {"name": name}))
+    return store_record(store, kind, objects, metrics, inputs, **(recipe or {"name": name}))
 
 
 def told_in(row: int) -> dict[str, str]:
