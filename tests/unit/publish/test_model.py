@@ -16,7 +16,7 @@ from cxr.data.lineage import LINEAGE, SET_SOURCES
 from cxr.errors import BadInput
 from cxr.jobs import publish
 from cxr.store import digest_of, open_store
-from cxr.weights import resolve_lora
+from cxr.weights import resolve, resolve_lora
 from cxr.weights.kinds import KOHYA_FILE, LORA_FILE
 from tests.unit.publish.conftest import BUCKET, CANARIES, HOME, PATIENT, store_audit, store_record
 from tests.unit.publish.hub_server import UploadHub
@@ -76,6 +76,26 @@ def test_a_lora_goes_on_in_both_formats_and_nothing_else(tmp_path, capsys):
     assert run(place, "--to", out, "--audit", audit, "--licence", "openrail") == 0
     assert "already there: 2 files of a model" in capsys.readouterr().out
     assert resolve_lora(str(out)).digest == digest  # what is published is the model that was audited
+
+
+def test_a_whole_model_goes_on_in_all_its_parts_and_nothing_else(random_model, tmp_path):
+    store = open_store(str(tmp_path / "model"))
+    files = {
+        str(path.relative_to(random_model)): path.read_bytes() for path in random_model.rglob("*") if path.is_file()
+    }
+    inside = [store.put(name, data) for name, data in sorted(files.items()) if name != "record.json"]
+    fold = [store.put(f"folds/best_model_fold1_epoch2/{one.key}", PATIENT.encode()) for one in inside]
+    recipe = {"method": "dreambooth", "instance_prompt": HOME}
+    record = Record(
+        kind=FINE_TUNED_MODEL, recipe=recipe, recipe_digest=recipe_digest(recipe), made=Made.of(inside),
+        objects=[*inside, *fold], metrics={"step": 9},
+    )  # fmt: skip
+    commit_record(store, record)
+    assert run(store.uri, "--to", tmp_path / "out", "--unaudited") == 0
+    out = tmp_path / "out"
+    assert verify(open_store(str(out))).clean and resolve(str(out)).digest == resolve(str(random_model)).digest
+    assert not [path for path in out.rglob("*") if path.is_file() and PATIENT.encode() in path.read_bytes()]
+    assert "# A diffusion model of chest X-rays (unaudited)" in (out / "README.md").read_text()
 
 
 def test_an_unaudited_model_is_called_so(tmp_path):
