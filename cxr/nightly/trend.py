@@ -23,6 +23,7 @@ NIGHT_FILES = f"{TREND}nights/"
 READ_THREADS = 16
 DPI, WIDTH, PANEL = 200, 9.0, 2.6  # inches
 DAY = timedelta(days=1)
+HEADROOM = 1.15  # of a panel, so that the highest marker is whole
 BLUE, RED = COLOURS[0], COLOURS[5]
 
 
@@ -109,8 +110,9 @@ def draw_panel(axis: Axes, panel: Panel, nights: Sequence[Report]) -> None:
     x, y = [days[0] - DAY, *days, days[-1] + DAY], np.array([limits[0], *limits, limits[-1]], float)
     axis.step(x, y, where="mid", color="black", linestyle="--", linewidth=1.4, label="limit")
     axis.set_title(f"{panel.name} ({panel.better})", fontsize=14, loc="left", fontweight="bold")
-    axis.margins(x=0, y=0.15)
-    axis.set_ylim(bottom=0)
+    axis.margins(x=0)
+    highest = np.nanmax(np.array([0, *values, *y], float))  # None, of what was not measured, is not a number there
+    axis.set_ylim(0, HEADROOM * highest if highest else 1)
     axis.tick_params(labelsize=12)
     axis.grid(color="#e3e6e9")
     axis.spines[["top", "right"]].set_visible(False)

@@ -97,8 +97,12 @@ def describe(scores: Scores, readers: int, cases: int) -> list[str]:
     else:
         answer = f"{who} were not shown to tell synthetic from real X-rays: AUC {area}; up to {area.high:.2f} fits."
         answer = answer.replace("reader were", "reader was")
-    lines = [answer, f"Of {cases} cases each called {scores.accuracy[0].value:.0%} rightly on average "
-             f"({scores.accuracy[0].low:.0%} to {scores.accuracy[0].high:.0%}; by chance 50 %)."]  # fmt: skip
+    right = scores.accuracy[0]
+    share, low, high = (100 * value for value in (right.value, right.low, right.high))
+    lines = [
+        answer,
+        f"Of {cases} cases each called {share:.0f} % rightly on average ({low:.0f} to {high:.0f} %; by chance 50 %).",
+    ]
     lines.append(describe_realism(scores.realism[0]))
     if scores.kappa:
         lines.append(f"Agreement on real or synthetic beyond chance: Fleiss' kappa {scores.kappa}.")

@@ -63,3 +63,11 @@ def test_each_panel_draws_the_limit_of_its_own_figure() -> None:
         check = judged("2026-11-01").checks[panel.check]
         assert words in check.name and words in panel.name
         assert check.at_most is (panel.better == "lower is better")
+
+
+def test_every_marker_and_limit_is_inside_its_panel() -> None:
+    nights = [judged("2026-11-20", excess_distance=9.0), judged("2026-11-21", excess_distance=30.0)]
+    for panel, highest in zip(trend.PANELS, (30.0, 0.7, 0.05), strict=True):
+        axis = Figure().subplots()
+        trend.draw_panel(axis, panel, nights)
+        assert axis.get_ylim()[0] == 0 and axis.get_ylim()[1] == pytest.approx(1.15 * highest)
