@@ -27,6 +27,7 @@ from cxr.artifact.kinds import (
 )
 from cxr.data.catalog import CatalogSet, read_set
 from cxr.errors import BadInput
+from cxr.progress import note
 from cxr.store import Store, open_store, sha256
 
 ORDER = (
@@ -82,12 +83,16 @@ def list_places(store: Store) -> Iterator[Store]:
         return
     if store.exists(PLAN_KEY):
         raise BadInput(f"{store.uri}: is unfinished; finish it with the same command, then browse it")
-    below = sorted(key.removesuffix(f"/{RECORD_KEY}") for key, _ in store.list() if key.endswith(f"/{RECORD_KEY}"))
+    keys = [key for key, _ in store.list() if key.endswith((f"/{RECORD_KEY}", f"/{PLAN_KEY}"))]
+    below = sorted(key.removesuffix(f"/{RECORD_KEY}") for key in keys if key.endswith(RECORD_KEY))
     outermost = [one for one in below if not any(one.startswith(f"{other}/") for other in below)]
     places = [open_store(f"{store.uri}/{one}") for one in outermost]
     wanted = [place for place in places if json_of(place).get("kind") != PAGE]
     if not wanted:
         raise BadInput(f"{store.uri}: holds no finished artifact; give the --out of a job, or a folder of such")
+    begun = {key.removesuffix(f"/{PLAN_KEY}") for key in keys if key.endswith(PLAN_KEY)}
+    if unfinished := sorted(one for one in begun if not any(f"{one}/".startswith(f"{other}/") for other in outermost)):
+        note(f"{', '.join(unfinished)}: unfinished, left out")
     yield from wanted
 
 

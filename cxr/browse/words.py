@@ -15,6 +15,7 @@ from cxr.artifact.kinds import (
     IMAGES_WITHOUT_COPIES,
     INGESTED_IMAGES,
     NIGHT,
+    PUBLISHED_IMAGES,
     READER_SCORE,
     READER_STUDY,
     STUDY,
@@ -119,6 +120,14 @@ def tell_without_copies(one: Given) -> list[str]:
     ]
 
 
+def tell_published(one: Given) -> list[str]:
+    made, form, audit = one.record.made, one.record.recipe.get("as"), one.record.metrics.get("audit")
+    lines = tell_set(one)
+    if one.images is None:
+        lines = [f"{made.count:,} pictures as {form}, {size_in_words(made.bytes)}: browse the set that was published."]
+    return [*lines, f"Audit: {audit['verdict'] if isinstance(audit, dict) else 'none, published unaudited'}."]
+
+
 def tell_model(one: Given) -> list[str]:
     recipe, metrics = one.record.recipe, one.record.metrics
     what = f"A LoRA of rank {recipe.get('rank')}" if recipe.get("method") == "lora" else "A whole model"
@@ -175,6 +184,7 @@ TELL: dict[str, Callable[[Given], list[str]]] = {
     INGESTED_IMAGES: tell_ingested,
     GENERATED_IMAGES: tell_generated,
     IMAGES_WITHOUT_COPIES: tell_without_copies,
+    PUBLISHED_IMAGES: tell_published,
     FINE_TUNED_MODEL: tell_model,
     EVALUATION: lambda one: EvaluationMetrics.read(one.record).summary or tell_made(one),
     AUDIT: tell_audit,

@@ -88,6 +88,9 @@ def test_keys_and_filters_find_a_picture_and_its_nearest_training_picture(show, 
     keys.press("Enter")
     view.click("text=All nearest to it")
     assert view.inner_text("#a3 .count") == "25 of 30 pictures"
+    view.select_option("#a3 [name=order]", "score")
+    assert seen.ask("here.shown.slice(0, 2)") == [5, 6]  # of those, the likest to it first
+    view.locator("#a3 .cell:not([hidden])").first.focus()
     keys.press("Enter")
     view.click("text=Look at it")
     view.wait_for_function("location.hash === '#a0/4'")

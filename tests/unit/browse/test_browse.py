@@ -154,10 +154,12 @@ def test_of_a_large_set_some_are_drawn_and_the_page_says_so(stored, tmp_path):
     assert not (tmp_path / "one" / "pictures").exists()
 
 
-def test_a_folder_of_artifacts_is_all_of_them_and_names_tell_apart(stored, tmp_path):
+def test_a_folder_of_artifacts_is_all_of_them_and_names_tell_apart(stored, tmp_path, capsys):
     store_set(tmp_path / "out" / "nights" / "2026-11-22" / "set", GENERATED_IMAGES, draw(2, 3), told_in)
     (tmp_path / "out" / "nights" / "2026-11-21").symlink_to(stored.root / "nights" / "2026-11-21")
+    open_store(str(tmp_path / "out" / "begun")).put(PLAN_KEY, b"plan")
     assert run(tmp_path / "out", "--out", tmp_path / "out" / "page") == 0
+    assert "note: begun: unfinished, left out" in capsys.readouterr().err
     text = (tmp_path / "out" / "page" / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'<li><a href="#a\d">(.*?)</a>', text) == ["2026-11-21/set", "2026-11-22/set", "report"]
     assert run(tmp_path / "out", "--out", tmp_path / "out" / "page") == 0  # which is not taken for one of them

@@ -5,11 +5,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cxr.artifact.kinds import AUDIT, NIGHT
+from cxr.artifact.keys import CATALOG_KEY
+from cxr.artifact.kinds import AUDIT, NIGHT, PUBLISHED_IMAGES
 from cxr.browse.given import find_artifacts
 from cxr.browse.lineage import ACROSS, WIDTH, connect, draw_graph, lay_out
 from cxr.browse.words import describe_artifact
-from tests.unit.browse.conftest import HOME, PATIENT
+from cxr.store import StoredObject
+from tests.unit.browse.conftest import HOME, PATIENT, store_record
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,16 @@ def test_records_are_told_in_words(given):
 def test_kinds_are_in_the_order_in_which_one_is_made_from_another(given):
     assert [one.name for one in given] == ["real", "model", "set", "synthetic", "clean", "quality", "study", "report"]
     assert AUDIT not in {one.kind for one in given} and given[-1].kind == NIGHT
+
+
+def test_of_a_published_set_in_files_that_are_not_read_back_the_record_is_told(tmp_path):
+    recipe = {"set": "e" * 64, "as": "dicom", "audit": "f" * 64}
+    metrics = {"audit": {"verdict": "no leak found at this power", "risks": {}}}
+    store_record(tmp_path / "published", PUBLISHED_IMAGES, [StoredObject(CATALOG_KEY, 1, "0" * 64)], metrics, **recipe)
+    (one,) = find_artifacts([str(tmp_path / "published")])
+    assert one.images is None and describe_artifact(one).lines == [
+        "3 pictures as dicom, 0.0 MB: browse the set that was published.", "Audit: no leak found at this power.",
+    ]  # fmt: skip
+    assert {node.name for node in connect([one]).nodes.values()} == {
+        "published", "a set, eeeeeeee", "an audit, ffffffff",
+    }  # fmt: skip
