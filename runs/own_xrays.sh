@@ -44,6 +44,14 @@ case $CODE in
     *) exit "$CODE" ;;
 esac
 
+# A study refuses images whose labels are mostly wrong (exit code 2), as those of a short training can be.
+CODE=0
 $PYTHON jobs/study.py $STUDY --real "$OUT/real" --synthetic "$SYNTHETIC" --evaluation "$OUT/quality" $UNCHECKED \
-    --out "$OUT/study"
+    --out "$OUT/study" || CODE=$?
+if [ "$CODE" = 2 ]; then
+    echo "No study, for the reason above; $OUT/quality/index.html shows the images. If their labels are wrong, put" \
+        "in front of the same command TUNE=\"${TUNE%% *} --max-train-steps 1000 --captions instance\" OUT=$OUT-longer" \
+        "to train longer, or STUDY=\"$STUDY --allow-unfaithful-labels\" to try these images all the same." >&2
+fi
+[ "$CODE" = 0 ] || exit "$CODE"
 echo "Open $OUT/quality/index.html and $OUT/study/index.html."

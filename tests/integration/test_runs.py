@@ -34,18 +34,20 @@ SMALLER = {
 }
 
 
-def commands_of(script: Path, tmp_path: Path, ends: str = "") -> list[list[str]]:
-    """The words of each job that the script runs, as its shell expands them, with its own defaults.
-
-    Args:
-        ends: shell, with which the command that keeps the words ends.
-    """
-    python, words = tmp_path / "python", tmp_path / "words"
+def run_dry(script: Path, tmp_path: Path, ends: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs the script with a Python that only keeps the words of its commands in `words`, and `ends` so, in shell."""
+    python = tmp_path / "python"
     (tmp_path / "manifest.csv").touch()
     python.write_text(KEEPS_WORDS + ends)
     python.chmod(0o755)
-    env = {"PYTHON": str(python), "WORDS": str(words), "NIH": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    subprocess.run([script], env=env | {"OUT": str(tmp_path / "out")}, check=True)
+    env = {"PYTHON": str(python), "WORDS": str(tmp_path / "words"), "NIH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    return subprocess.run([script], env=env | {"OUT": str(tmp_path / "out")}, capture_output=True, text=True)
+
+
+def commands_of(script: Path, tmp_path: Path, ends: str = "") -> list[list[str]]:
+    """The words of each job that the script runs, as its shell expands them, with its own defaults; see `run_dry`."""
+    run_dry(script, tmp_path, ends).check_returncode()
+    words = tmp_path / "words"
     commands = [command.split("\0") for command in words.read_text().removesuffix("\0\0").split("\0\0")]
     return [command for command in commands if command[0] != "-c"]
 
@@ -69,6 +71,13 @@ def test_too_few_x_rays_for_near_copies_do_not_end_a_run(name: str, tmp_path: Pa
         assert {"--allow-unchecked-copies" in words for words in studies} == {taken == "synthetic"}
     with pytest.raises(subprocess.CalledProcessError):
         commands_of(script, tmp_path, few.replace("3", "2"))
+
+
+def test_who_has_images_with_wrong_labels_is_told_how_to_go_on(tmp_path: Path) -> None:
+    done = run_dry(ROOT / "runs" / "own_xrays.sh", tmp_path, '[ "$1" != jobs/study.py ] || exit 2\n')
+    assert done.returncode == 2 and "Open " not in done.stdout and done.stderr.count("\n") == 1
+    assert f'TUNE="tiny --max-train-steps 1000 --captions instance" OUT={tmp_path}/out-longer' in done.stderr
+    assert 'STUDY="tiny --allow-unfaithful-labels"' in done.stderr
 
 
 def test_the_audit_of_real_x_rays_is_skipped_where_there_are_none(tmp_path: Path) -> None:
