@@ -32,5 +32,8 @@ $PYTHON jobs/audit.py tiny --real out/study/real --synthetic out/study/clean --o
 $PYTHON jobs/study.py few --real out/study/real --synthetic out/study/clean \
     --evaluation out/study/quality --audit out/study/audit --out out/study/report
 
-echo "Open out/demo/contact_sheet.png, out/study/quality/index.html, out/study/audit/index.html and"
+# All of it in one page: every picture, every record in words, and what was made from what.
+$PYTHON jobs/browse.py out/demo out/study --out out/page
+
+echo "Open out/page/index.html, out/study/quality/index.html, out/study/audit/index.html and"
 echo "out/study/report/index.html."

@@ -12,7 +12,7 @@ import pyarrow as pa
 from cxr.artifact.public_text import names_place
 from cxr.browse.given import Given
 from cxr.browse.judged import Judged
-from cxr.browse.privacy import OF_PATIENTS
+from cxr.browse.privacy import OF_PATIENTS, is_of_phantoms
 from cxr.data.catalog import list_rows
 from cxr.data.labels import shown_findings
 
@@ -68,8 +68,10 @@ def label_of(name: str, label: str, shown: Shown) -> str:
 def list_values(
     shown: Shown, judged: Judged, seeds: Sequence[str | None], places: dict[str, int]
 ) -> dict[str, list[Any]]:
-    """A value a row for each column; what is of patients only where the page stays with its owner."""
-    rows = list_rows(shown.rows)
+    """A value a row for each column; what is of patients only where the page stays with its owner, or where they are
+    invented."""
+    images, rows = shown.given.images, list_rows(shown.rows)
+    assert images is not None
     ids = [row["image_id"] for row in rows]
     read: dict[str, Callable[[dict[str, Any]], Any]] = {
         "finding": lambda row: tuple(name.replace("_", " ") for name in shown_findings(row)),
@@ -77,7 +79,7 @@ def list_values(
         **{name: itemgetter(name) for name in ("view", "sex", "age")},
         "text": lambda row: row["text"] if shown.private or not names_place(row["text"]) else None,
     }  # fmt: skip
-    if shown.private:
+    if shown.private or is_of_phantoms(images):
         read |= {name.removesuffix("_id"): itemgetter(name) for name in OF_PATIENTS}
     values = {name: [of(row) for row in rows] for name, of in read.items()}
     nearest = [judged.nearest.get(image_id) for image_id in ids]

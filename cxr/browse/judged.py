@@ -33,10 +33,7 @@ def judge_pictures(one: Given, given: Sequence[Given]) -> Judged:
     Raises:
         BadInput: what an artifact says of pictures is damaged.
     """
-    found = Judged()
-    if not one.is_synthetic:
-        return found
-    own = names_of_set(one)
+    found, own = Judged(), names_of_set(one)
     for other in given:
         if other.kind == IMAGES_WITHOUT_COPIES and own & names_of_set(other):
             take_quarantine(other, found)

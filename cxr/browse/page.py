@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cxr.artifact.keys import PAGE_KEY
 from cxr.artifact.kinds import AUDIT
+from cxr.artifact.metrics import AuditMetrics
 from cxr.browse.gallery import Shown
 from cxr.browse.given import Given
 from cxr.browse.lineage import connect, draw_graph
@@ -27,7 +28,7 @@ class Section:
     graph: str  # SVG
     link: str | None  # to its own page, where it lies beside this one
     gallery: int | None  # the number of its set
-    note: str  # on the pictures shown
+    note: str  # of a set: what its audits found, and which pictures are shown
 
 
 def render_page(store: Store, given: Sequence[Given], sets: Sequence[Shown], privacy: Privacy, full: bool) -> str:
@@ -36,7 +37,7 @@ def render_page(store: Store, given: Sequence[Given], sets: Sequence[Shown], pri
     sections = [
         Section(
             one.name, describe_artifact(one), draw_graph(graph.around(f"a{place}"), f"a{place}"), link_to(store, one),
-            number.get(one.name), note_of(sets[number[one.name]]) if one.name in number else "",
+            number.get(one.name), note_of(sets[number[one.name]], given) if one.name in number else "",
         )
         for place, one in enumerate(given)
     ]  # fmt: skip
@@ -61,11 +62,17 @@ def count_artifacts(given: Sequence[Given]) -> str:
     return f"{len(given)} artifact{'s' if len(given) > 1 else ''}"
 
 
-def note_of(shown: Shown) -> str:
-    """Where not all pictures are shown."""
+def note_of(shown: Shown, given: Sequence[Given]) -> str:
+    """What its audits found, and where not all pictures are shown."""
     images = shown.given.images
-    total = len(images.table) if images else 0
-    return "" if total == len(shown.rows) else f"{len(shown.rows):,} of {total:,} pictures, drawn at random."
+    assert images is not None
+    audits = [
+        f"Audit {one.name}: {AuditMetrics.read(one.record).verdict}."
+        for one in given
+        if one.kind == AUDIT and (compared := compared_sets(one)) and compared.synthetic == images.digest
+    ]
+    some = f"{len(shown.rows):,} of {len(images.table):,} pictures, drawn at random."
+    return " ".join([*audits, *([some] if len(shown.rows) < len(images.table) else [])])
 
 
 def describe_unaudited(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from cxr.artifact.kinds import (
     STUDY,
 )
 from cxr.artifact.metrics import (
+    LEAK,
     AuditMetrics,
     EvaluationMetrics,
     ModelMetrics,
@@ -50,12 +51,19 @@ class Described:
     title: str  # what it is
     lines: list[str]  # what was made and found; the first says most
     settings: Table  # its recipe, a field a row
+    alarm: bool = False  # an audit has found a leak, or a night has failed its gate
 
 
 def describe_artifact(one: Given) -> Described:
     tell = TELL.get(one.kind, tell_set if one.images else tell_made)
     lines = [*tell(one), *tell_work(one)]
-    return Described(kind_in_words(one.kind), [clean(line) for line in lines], settings_of(one))
+    return Described(kind_in_words(one.kind), [clean(line) for line in lines], settings_of(one), is_alarm(one))
+
+
+def is_alarm(one: Given) -> bool:
+    if one.kind == AUDIT:
+        return AuditMetrics.read(one.record).verdict == LEAK
+    return one.kind == NIGHT and not NightMetrics.read(one.record).passed
 
 
 def tell_made(one: Given) -> list[str]:

@@ -20,7 +20,8 @@ KEEPS_WORDS = """#!/bin/sh
 printf '%s\\0' "$@" '' >> "$WORDS"
 """
 LAST = {  # of the others the study
-    "several_findings": "jobs/evaluate.py", "audit_nih": "jobs/audit.py", "two_generators": "jobs/compare.py",
+    "demo": "jobs/browse.py", "several_findings": "jobs/evaluate.py", "audit_nih": "jobs/audit.py",
+    "two_generators": "jobs/compare.py",
 }  # fmt: skip
 SMALLER = {
     "SOURCE": "phantom:360,7,normal+pneumonia",

@@ -12,7 +12,7 @@ from cxr import cli
 from cxr.artifact import verify
 from cxr.artifact.keys import PICTURES_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT, GENERATED_IMAGES
-from cxr.artifact.metrics import NO_LEAK, AuditMetrics
+from cxr.artifact.metrics import LEAK, NO_LEAK, AuditMetrics
 from cxr.browse import job as browse_job
 from cxr.browse import sheets
 from cxr.data.catalog import read_set
@@ -101,7 +101,7 @@ def test_phantoms_are_no_patients_and_are_called_phantoms(phantoms, tmp_path):
     assert run(*phantoms.at("real", "synthetic", "quality"), "--out", tmp_path / "page") == 0
     text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "Stays with its owner" not in text and "phantoms" in text
-    assert "patient" not in read_columns(tmp_path / "page", 0)
+    assert read_columns(tmp_path / "page", 0)["split"][0] == "train"  # of patients who were invented
     assert read_columns(tmp_path / "page", 1)["nearest_row"][0] == 3
 
 
@@ -221,13 +221,17 @@ def test_an_audit_judges_by_all_its_detectors_and_tells_the_nearest_by_the_first
         }
     )
     pictures = open_store(str(tmp_path / "audit")).put(PICTURES_KEY, parquet(table))
-    metrics = AuditMetrics(verdict=NO_LEAK, risks={}, tests={}, summary=["None found."]).write()
-    store_record(
-        tmp_path / "audit", AUDIT, [pictures], metrics, {"real": real.digest, "synthetic": synthetic.digest}, seed=1
-    )
+    compared = {"real": real.digest, "synthetic": synthetic.digest}
+    for name, verdict in (("audit", NO_LEAK), ("worse", LEAK)):
+        metrics = AuditMetrics(verdict=verdict, risks={}, tests={}, summary=["None found."]).write()
+        store_record(tmp_path / name, AUDIT, [pictures] if verdict == NO_LEAK else [], metrics, compared, seed=1)
     assert run(*stored.at("synthetic"), tmp_path / "audit", "--out", tmp_path / "page") == 0
     told = read_columns(tmp_path / "page", 0)
     assert told["status"][:4] == ["quarantined", "not judged", "accepted", "accepted"]
     assert set(told["nearest"]) == {"real-0001"} and told["score"][0] == 0.5 and "nearest_row" not in told
     text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "audit names the training picture" in text and "Unaudited" not in text and "No audit says" in text
+    assert "Audit audit: no leak found at this power." in text and "lead warning" not in text
+    assert run(*stored.at("synthetic"), tmp_path / "worse", "--out", tmp_path / "second") == 0
+    text = (tmp_path / "second" / "index.html").read_text(encoding="utf-8")
+    assert '<p class="lead warning">Verdict: leak found.' in text
