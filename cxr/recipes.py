@@ -16,7 +16,7 @@ from cxr.ingest.config import IngestConfig
 from cxr.labs.gan.config import GanConfig
 from cxr.nightly.config import NightlyConfig
 from cxr.pretrain.config import ExtractorConfig, PretrainConfig
-from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
+from cxr.study.config import BASELINE, FILTERS, Arm, StudyConfig, standard_arms
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -230,6 +230,12 @@ def worth() -> StudyConfig:
     return StudyConfig(arms=(*standard_arms(only=("synth_50", "synth_100", "shuffled_100")), *within, *alone))
 
 
+def filters() -> StudyConfig:
+    """What filtering does to a set of `cxr generate --accept`: accepted pictures against as many as they were made,
+    and those without the refused ones against as many fewer at random."""
+    return StudyConfig(arms=standard_arms(only=("synth_100", *(arm.name for arm in FILTERS))))
+
+
 def findings10() -> StudyConfig:
     """One ResNet-18 over all findings of a set, with the report by class; three seeds."""
     classifier = ClassifyConfig(network="resnet18", flip=False)
@@ -251,6 +257,7 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
     "study_7x3": study_7x3,
     "limited": limited,
     "worth": worth,
+    "filters": filters,
     "mnist28": mnist28,
     "findings10": findings10,
 }

@@ -66,6 +66,30 @@ class LabelMetrics(Metrics):
     exclusive: bool = True  # each shows exactly one of them
 
 
+class Filtered(StoredPart):
+    """How a set of generated images was chosen from those that were made."""
+
+    tests: list[str]
+    real: str  # digest of the set that they were judged by
+    quota: int  # accepted images of each finding that were wanted
+    made: dict[str, int]  # by finding
+    accepted: dict[str, int]
+    refused: dict[str, int]  # by the first test that refused them
+    # Of accepted ones, and of as many drawn from all that were made: recall, coverage and the like
+    diversity: dict[str, dict[str, float]] = {}
+
+    @property
+    def short(self) -> dict[str, int]:
+        """Findings of which fewer were accepted than wanted."""
+        return {name: count for name, count in self.accepted.items() if count < self.quota}
+
+
+class FilterMetrics(Metrics):
+    """Of images."""
+
+    filter: Filtered | None = None  # None: all that were made are there
+
+
 class EvaluationMetrics(Metrics):
     copies: int | None = None  # synthetic images flagged as near-copies; None: could not be told
     summary: list[str] = []  # what was found, in words

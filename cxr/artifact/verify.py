@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from cxr.artifact.keys import CATALOG_KEY, RECORD_KEY
+from cxr.artifact.keys import CANDIDATES_KEY, CATALOG_KEY, RECORD_KEY
 from cxr.artifact.record import read_record
 from cxr.errors import BadInput, StoreError
 from cxr.store.base import Store, StoredObject
@@ -43,7 +43,7 @@ _Reading = deque[tuple[_Named, Future[StoredObject | None]]]
 def verify(store: Store, progress: Callable[[Verification], None] = lambda so_far: None) -> Verification:
     """Read back everything that the record names; `progress` is called after every object.
 
-    When the catalog itself is missing or damaged, what it would name is unknown: its images are neither checked
+    When a catalog itself is missing or damaged, what it would name is unknown: its images are neither checked
     nor counted as extra.
 
     Raises:
@@ -58,10 +58,11 @@ def verify(store: Store, progress: Callable[[Verification], None] = lambda so_fa
     found = Verification()
     recorded = {o.key for o in record.objects} | {RECORD_KEY}
     _read_back(store, (_Named(o.key, o.sha256, o.size) for o in record.objects), found, progress)
-    if CATALOG_KEY in {*found.missing, *found.damaged}:
+    catalogs = {CATALOG_KEY, CANDIDATES_KEY} & recorded
+    if catalogs & {*found.missing, *found.damaged}:
         return found
-    if CATALOG_KEY in recorded:
-        _read_back(store, _images(store, recorded), found, progress)
+    for catalog in sorted(catalogs):
+        _read_back(store, _images(store, catalog, recorded), found, progress)
     found.extra.extend(key for key, _ in store.list() if key not in recorded)
     for keys in (found.missing, found.extra, found.damaged):
         keys.sort()
@@ -107,19 +108,19 @@ def _judge(
     progress(found)
 
 
-def _images(store: Store, known: set[str]) -> Iterator[_Named]:
-    """The catalog's rows as objects, each key once and only if not `known` yet; adds them to `known`."""
+def _images(store: Store, catalog: str, known: set[str]) -> Iterator[_Named]:
+    """A catalog's rows as objects, each key once and only if not `known` yet; adds them to `known`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with store.open(CATALOG_KEY) as file:
+        with store.open(catalog) as file:
             for batch in pq.ParquetFile(file).iter_batches(columns=["key", "sha256"]):
                 for key, digest in zip(batch["key"].to_pylist(), batch["sha256"].to_pylist(), strict=True):
                     if key not in known:
                         known.add(key)
                         yield _Named(key, digest)
     except (pa.ArrowInvalid, KeyError):
-        raise BadInput(f"{store.uri}: {CATALOG_KEY} is not a catalog with columns key and sha256") from None
+        raise BadInput(f"{store.uri}: {catalog} is not a catalog with columns key and sha256") from None
     except OSError as error:
-        raise StoreError(f"{store.uri}: {CATALOG_KEY} cannot be read ({type(error).__name__})") from None
+        raise StoreError(f"{store.uri}: {catalog} cannot be read ({type(error).__name__})") from None

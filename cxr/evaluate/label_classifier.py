@@ -112,18 +112,53 @@ def train_label_classifier(
         None where a part of the real set lacks one of `compared`, or where all parts share one finding only; of
         findings that do not exclude each other, where none is present and absent in every part.
     """
-    parts = [real.part(name) for name in ("train", "validation", "test")]
-    known = [name for name in labels.names if all(is_shown(labels, name, part, exclusive) for part in parts)]
+    known = known_findings(real, labels, exclusive, "train", "validation", "test")
     asked = tuple(name for name in compared if name in known)
     if not asked or (exclusive and (len(known) < 2 or len(asked) < len(compared))):
         return None
+    fitted = fit_classifier(real, labels, known, exclusive, learn)
     values = labels.columns(known)
-    usable = (values == 1).any(axis=1) if exclusive else ~np.isnan(values).all(axis=1)
-    train, validation, test = (part[usable[part]] for part in parts)
+    test = usable_rows(real, values, exclusive, "test")
+    predicted = fitted.predict(real.read(test))
+    seen = see(fitted.findings, fitted.thresholds, asked, values[test], predicted, rng, real.patients[test])
+    return LabelClassifier(fitted.findings, fitted.thresholds, fitted.predict, asked, seen)
+
+
+@dataclass(frozen=True)
+class FittedClassifier:
+    """A classifier of the real set that nobody has tested."""
+
+    findings: tuple[str, ...]
+    thresholds: tuple[float, ...] | None  # from which each is seen; None: the most probable one alone is
+    predict: Predict
+
+
+def known_findings(real: ImageSet, labels: Labelling, exclusive: bool, *parts: str) -> list[str]:
+    """Those that pictures of each of these parts show, and others do not."""
+    rows = [real.part(name) for name in parts]
+    return [name for name in labels.names if all(is_shown(labels, name, part, exclusive) for part in rows)]
+
+
+def fit_classifier(
+    real: ImageSet,
+    labels: Labelling,
+    known: Sequence[str],
+    exclusive: bool,
+    learn: Callable[[Labelled, Labelled], Predict],
+) -> FittedClassifier:
+    """Of these findings; learns from the train part, and chooses by the validation part. No other is looked at."""
+    values = labels.columns(known)
+    train, validation = (usable_rows(real, values, exclusive, name) for name in ("train", "validation"))
     predict = learn(*((real.read(part), values[part]) for part in (train, validation)))
     thresholds = None if exclusive else choose_thresholds(predict(real.read(validation)), values[validation])
-    seen = see(tuple(known), thresholds, asked, values[test], predict(real.read(test)), rng, real.patients[test])
-    return LabelClassifier(tuple(known), thresholds, predict, asked, seen)
+    return FittedClassifier(tuple(known), thresholds, predict)
+
+
+def usable_rows(real: ImageSet, values: np.ndarray, exclusive: bool, part: str) -> np.ndarray:
+    """Rows of a part, int, whose labels [N, F] say something."""
+    usable = (values == 1).any(axis=1) if exclusive else ~np.isnan(values).all(axis=1)
+    rows = real.part(part)
+    return rows[usable[rows]]
 
 
 def is_shown(labels: Labelling, name: str, part: np.ndarray, exclusive: bool) -> bool:

@@ -61,6 +61,18 @@ def nearest_distances(samples: np.ndarray, others: np.ndarray | None = None) -> 
     return torch.cat([distances.amin(dim=1) for _, distances in _blocks(x, y)]).double().numpy()
 
 
+def distances_to_others(samples: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """float [N]: from each of features [N, d] to the nearest of another group, infinite where there is none.
+
+    Args:
+        groups: [N], whose each is.
+    """
+    x = torch.from_numpy(as_samples(samples))
+    numbers = torch.from_numpy(np.unique(groups, return_inverse=True)[1])
+    found = [d.where(numbers[rows, None] != numbers, torch.inf).amin(dim=1) for rows, d in _blocks(x, x)]
+    return torch.cat(found).double().numpy()
+
+
 def _reach(x: Tensor, k: int) -> Tensor:
     """Distance of each sample to its k-th nearest other: the (k + 1)-th smallest, as the smallest is its own."""
     return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in _blocks(x, x)])

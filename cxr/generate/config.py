@@ -1,9 +1,11 @@
 """What to generate and how. Light: neither torch nor diffusers is imported here."""
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field
 
+from cxr.data.candidates import FilterConfig
 from cxr.diffusion.config import Frozen, SamplerConfig
 
 Layout = Literal["folder", "shards"]
@@ -31,18 +33,38 @@ class GenerateConfig(Frozen):
     """Of the whole set; another seed gives other prompts and pictures."""
     layout: Layout = "folder"
     """folder: one PNG an image; shards: Parquet files of 1,000."""
+    filter: FilterConfig = FilterConfig()
 
     @property
     def unit_images(self) -> int:
         """Pictures that are generated, stored and retried together."""
         return self.sampler.batch if self.layout == "folder" else SHARD_IMAGES
 
+    @property
+    def with_candidates(self) -> "GenerateConfig":
+        """With as many pictures of each finding as are made at most, in whole units, where they are filtered."""
+        if self.filter.quota is None:
+            return self
+        units = math.ceil(self.filter.quota * self.filter.tries / self.unit_images)
+        return self.model_copy(update={"per_finding": units * self.unit_images})
 
-def identity(config: GenerateConfig, model_digest: str, lora_digest: str | None, plan_digest: str) -> dict[str, Any]:
-    """The recipe as the record keeps it: places are replaced by digests of their content."""
+
+def identity(
+    config: GenerateConfig, model_digest: str, lora_digest: str | None, plan_digest: str,
+    judged_by: dict[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The recipe as the record keeps it: places are replaced by digests of their content.
+
+    Args:
+        judged_by: digests of the real set and of the extractor that pictures are filtered by; None: they are not, and
+            the recipe does not speak of it.
+    """
+    left_out = {"model", "lora", "findings", "per_finding", "templates", "filter"}
+    filtered = {"filter": {**config.filter.model_dump(mode="json"), **judged_by}} if judged_by else {}
     return {
-        **config.model_dump(mode="json", exclude={"model", "lora", "findings", "per_finding", "templates"}),
+        **config.model_dump(mode="json", exclude=left_out),
         "model": model_digest,
         "lora": lora_digest,
         "plan": plan_digest,
+        **filtered,
     }

@@ -1,27 +1,34 @@
 """The end of a generated set: catalog, metadata, card and contact sheet. Rows stream through, however many."""
 
-import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.artifact import Made
 from cxr.artifact.keys import CARD_KEY, CATALOG_KEY, METADATA_KEY, SHEET_KEY
+from cxr.artifact.metrics import Filtered
+from cxr.data.candidates import TESTS, count_verdicts
 from cxr.data.catalog import CATALOG
-from cxr.data.labels import LISTS
 from cxr.data.lineage import UNKNOWN_SOURCE
 from cxr.generate.config import GenerateConfig
+from cxr.generate.filtered import write_filtered_tables
 from cxr.generate.plan import Plan, PlanReader
-from cxr.generate.writer import committed_images, read_pictures, shard_objects
+from cxr.generate.writer import catalog_row, committed_images, metadata_line, read_pictures, shard_objects
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
 from cxr.report.limits import unaudited
 from cxr.report.pages import render
 from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import Weights
+
+MeasureDiversity = Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, dict[str, float]]]
+"""Of features float32 [M, d] of all pictures made, which of them are accepted, bool [M], and their findings, str [M]:
+by metric that of the `accepted` ones, and of as many of `all made`."""
 
 
 def finish(
@@ -49,12 +56,45 @@ def finish(
             objects += shards
             size, digest = sum(s.size for s in shards), digest_of((s.key, s.sha256) for s in shards)
     first = reader.first_of_each(list(plan.findings)[:ROWS], COLUMNS)
+    objects.append(put_sheet(store, config, first, plan.findings))
+    objects.append(store.put(CARD_KEY, card(config, plan, source, licence, about, learned).encode()))
+    return Made(count=plan.images, bytes=size, digest=digest), objects
+
+
+def finish_filtered(
+    store: Store, config: GenerateConfig, plan: Plan, source: str, licence: str, about: str, learned: str, real: str,
+    measure: MeasureDiversity,
+) -> tuple[Made, list[StoredObject], Filtered]:  # fmt: skip
+    """The same of a set that holds accepted pictures alone; also how they were chosen.
+
+    Args:
+        real: digest of the set that pictures were judged by.
+        measure: what filtering costs in diversity.
+    """
+    reader = PlanReader(plan.path, config.unit_images)
+    tables = write_filtered_tables(store, config.filter, plan, reader, source, licence, COLUMNS)
+    accepted = np.array(tables.candidates["accepted"].to_pylist(), bool)
+    findings = np.array(tables.candidates["finding"].to_pylist(), str)
+    found = Filtered(
+        tests=list(config.filter.tests), real=real, quota=config.filter.quota or 0,
+        **count_verdicts(tables.candidates), diversity=measure(tables.features, accepted, findings),
+    )  # fmt: skip
+    objects = [*tables.objects, put_sheet(store, config, tables.shown, found.accepted)]
+    kept = replace(plan, images=int(accepted.sum()), findings=found.accepted)
+    objects.append(store.put(CARD_KEY, card(config, kept, source, licence, about, learned, found).encode()))
+    rows = tables.candidates.filter(tables.candidates["accepted"])
+    pairs = zip(rows["key"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+    return Made(count=len(rows), bytes=tables.bytes, digest=digest_of(pairs)), objects, found
+
+
+def put_sheet(
+    store: Store, config: GenerateConfig, first: Mapping[str, Sequence[dict[str, Any]]], counts: Mapping[str, int]
+) -> StoredObject:
+    """The contact sheet of the first rows of each finding."""
     pictures = {finding: read_pictures(store, config.layout, rows) for finding, rows in first.items()}
     lora = f" + {Path(config.lora).name}" if config.lora else ""
     asked = {finding: describe_prompts(rows, f"{Path(config.model).name}{lora}") for finding, rows in first.items()}
-    objects.append(store.put(SHEET_KEY, contact_sheet(pictures, plan.findings, asked)))
-    objects.append(store.put(CARD_KEY, card(config, plan, source, licence, about, learned).encode()))
-    return Made(count=plan.images, bytes=size, digest=digest), objects
+    return store.put(SHEET_KEY, contact_sheet(pictures, counts, asked))
 
 
 def describe_prompts(rows: Sequence[Mapping[str, Any]], model: str) -> str:
@@ -74,11 +114,8 @@ def write_tables(
         for unit, images in enumerate(committed_images(store, config.layout, plan.units)):
             for row, image in zip(reader.rows(unit), images, strict=True):
                 size += image.size
-                asked = {name: row[name] for name in ("image_id", "finding", *LISTS, "view", "sex", "age")}
-                stored = {"key": image.key, "sha256": image.sha256, "source": source, "licence": licence}
-                waiting.append({**asked, "text": row["prompt"], **stored})
-                line = {"file_name": image.key.removeprefix("images/"), **row, "sha256": image.sha256}
-                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+                waiting.append(catalog_row(row, image, source, licence))
+                lines.write(metadata_line(row, image))
             if len(waiting) >= 8192:
                 table.write_table(pa.Table.from_pylist(waiting, schema=CATALOG))
                 waiting = []
@@ -107,10 +144,13 @@ def describe_part(part: Weights) -> str:
     return f"it and its base learned from: {', '.join(part.sources)}; trained on X-rays{findings}{captions}"
 
 
-def card(config: GenerateConfig, plan: Plan, source: str, licence: str, about: str, learned: str = "") -> str:
+def card(
+    config: GenerateConfig, plan: Plan, source: str, licence: str, about: str, learned: str = "",
+    filtered: Filtered | None = None,
+) -> str:  # fmt: skip
     """The dataset card, with the front matter that the Hugging Face hub reads."""
     lora = config.lora and Path(config.lora).name
     return render(
         "generated_set.md", config=config, plan=plan, source=source, licence=licence, about=about, learned=learned,
-        lora=lora, unaudited=unaudited("this set"),
+        lora=lora, unaudited=unaudited("this set"), filtered=filtered, describe=TESTS,
     )  # fmt: skip

@@ -14,35 +14,38 @@ import pyarrow.parquet as pq
 from cxr.artifact import Artifact, Record, listed_units, unit_key
 from cxr.artifact.keys import COMMITS, PLAN_KEY
 from cxr.artifact.kinds import GENERATED_IMAGES
-from cxr.artifact.metrics import LabelMetrics
+from cxr.artifact.metrics import FilterMetrics, LabelMetrics
+from cxr.data.candidates import VERDICTS
+from cxr.data.catalog import CatalogSet
 from cxr.data.labels import LISTS, content_of
 from cxr.data.lineage import (
     LINEAGE,
     SET_SOURCES,
     Lineage,
     describe_patients,
+    hashed_id,
     merge_lineages,
     merge_sources,
+    pseudonymise,
     record_lineage,
     warn_of_hashed_ids,
 )
+from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import attach_lists_beside, save_for_owner
 from cxr.diffusion.family import check_networks, family_of
 from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
 from cxr.generate.asked import AskedRows, ask_for_findings, ask_like, describe_untrained
 from cxr.generate.config import GenerateConfig, Layout, identity
-from cxr.generate.finish import describe_training, finish
+from cxr.generate.filtered import sweep_refused
+from cxr.generate.finish import MeasureDiversity, describe_training, finish, finish_filtered
 from cxr.generate.like import LikeSet
 from cxr.generate.plan import Plan, PlanReader, with_metadata, write_plan
 from cxr.generate.writer import FAILED, SHARDS, store_failure, store_unit
 from cxr.prompts.lists import PromptRow
 from cxr.prompts.words import Content
-from cxr.report.forecast import Forecast, about, count_words
 from cxr.store import Store, sha256
 from cxr.weights import Weights, resolve, resolve_lora
-
-BYTES_A_PIXEL = 0.5  # of a PNG of an X-ray, about: 0.47 on real ones at 512 px
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class GenerateJob(Artifact):
     """All that is fixed before the first picture."""
 
     kind = GENERATED_IMAGES
-    scratch = (COMMITS, FAILED)
+    scratch = (COMMITS, FAILED, VERDICTS)
 
     config: GenerateConfig
     model: Weights
@@ -58,6 +61,12 @@ class GenerateJob(Artifact):
     plan: Plan
     applied: dict[str, Any] | None = None  # what of the model the LoRA changes, as `Lora.summary`
     like: str | None = None  # digest of the set that it is to be like
+    judge: CatalogSet | None = None  # the real pictures that its own are judged by; None: all that are made are in it
+
+    def _sweep(self) -> None:
+        super()._sweep()
+        if self.judge is not None:
+            sweep_refused(self.store)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -66,6 +75,7 @@ class GenerateJob(Artifact):
             "plan": self.plan.digest,
             **({"lora": self.lora.digest} if self.lora else {}),
             **({"like": self.like} if self.like else {}),
+            **({"judge": self.judge.digest} if self.judge else {}),
         }
 
 
@@ -75,12 +85,16 @@ def prepare(
     asked: Iterable[PromptRow] | LikeSet | None,
     folder: Path,
     note: Callable[[str], None],
+    judge: CatalogSet | None = None,
+    extractor: str = "",
 ) -> GenerateJob:
     """Resolves the weights and writes the plan of what is asked to `folder`; nothing goes to the store yet.
 
     Args:
         asked: the user's own prompts, a set to be like, or None for the findings of the config.
         note: called with what the user should know.
+        judge: the real pictures that generated ones are judged by, where they are filtered.
+        extractor: digest of the network that measures their realism.
 
     Raises:
         BadInput: model, prompts or place cannot be used.
@@ -103,9 +117,10 @@ def prepare(
         notes.append(f"{too_long} of {plan.images} prompts are longer than the text encoder reads; their ends are lost")
     if line := describe_untrained(planned_contents(plan), plan.findings, trained):
         notes.append(line)
-    recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest)
+    judged_by = {"real": judge.digest, "extractor": extractor} if judge else None
+    recipe = identity(config, model.digest, lora.digest if lora else None, plan.digest, judged_by)
     like = asked.data.digest if isinstance(asked, LikeSet) else None
-    job = GenerateJob(store, recipe, config, model, lora, plan, changed.summary if changed else None, like)
+    job = GenerateJob(store, recipe, config, model, lora, plan, changed.summary if changed else None, like, judge)
     job.refuse_other()
     for line in notes:
         note(line)
@@ -116,8 +131,13 @@ def prepare(
 
 
 def collect_lineage(job: GenerateJob) -> Lineage:
-    """Whom model and LoRA were shown, with the lists beside them. Raises as `lineage.merge_lineages`."""
-    return merge_lineages(*(attach_lists_beside(part.place, part.lineage) for part in parts_of(job)))
+    """Whom model and LoRA were shown, with the lists beside them, and by whose pictures a set is chosen. Raises as
+    `lineage.merge_lineages`."""
+    shown = [attach_lists_beside(part.place, part.lineage) for part in parts_of(job)]
+    if job.judge is not None and SET_SOURCES not in job.judge.record.metrics:  # else of no patients
+        rows = job.judge.table.select(["patient_id", "image_id"]).to_pylist()
+        shown.append((pseudonymise({hashed_id(row["patient_id"], row["image_id"]) for row in rows}, owner_key()),))
+    return merge_lineages(*shown)
 
 
 def parts_of(job: GenerateJob) -> list[Weights]:
@@ -143,6 +163,7 @@ class State:
 
     pending: pa.Array  # int32 numbers of the units to make, ascending
     failed: set[int]  # given up earlier
+    stored: set[int]
     stored_images: int
 
 
@@ -158,45 +179,39 @@ def begin(job: GenerateJob, retry_failed: bool) -> State:
     pending = pa.array((unit for unit in range(job.plan.units) if unit not in settled), pa.int32())
     last = job.plan.units - 1 in stored  # the one that may be short
     short = job.plan.units * job.config.unit_images - job.plan.images
-    return State(pending, failed - stored, len(stored) * job.config.unit_images - (short if last else 0))
+    return State(pending, failed - stored, stored, len(stored) * job.config.unit_images - (short if last else 0))
 
 
-def complete(job: GenerateJob, device: str, timings: dict[str, float]) -> Record:
-    """Writes what belongs beside the pictures; returns the record."""
+def complete(
+    job: GenerateJob, device: str, timings: dict[str, float], measure: MeasureDiversity = lambda *found: {}
+) -> Record:
+    """Writes what belongs beside the pictures; returns the record.
+
+    Args:
+        measure: what filtering costs in diversity, where pictures are filtered.
+    """
     seen, sources = collect_lineage(job), merge_sources(*(part.sources for part in parts_of(job)))
     save_for_owner(seen)
     about = describe_patients(sources, seen)
     applied = {"lora": job.applied} if job.applied else {}
     learned = describe_training(job.model, job.lora)
-    pictures, objects = finish(job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned)
+    told = job.store, job.config, job.plan, job.model.source, job.model.licence, about, learned
+    findings, chosen = job.plan.findings, None
+    if job.judge is None:
+        pictures, objects = finish(*told)
+    else:
+        pictures, objects, chosen = finish_filtered(*told, job.judge.digest, measure)
+        findings = chosen.accepted
     objects.append(job.store.read_back(PLAN_KEY))
     vocabulary = job.plan.vocabulary
     labels = LabelMetrics(vocabulary=list(vocabulary.findings), exclusive=vocabulary.exclusive)
     return job.new_record(
         pictures, objects, inputs=job.inputs, seeds={"seed": job.config.seed}, device=device, timings=timings,
         metrics={
-            "findings": job.plan.findings, **labels.write(),
-            LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied,
+            "findings": findings, **labels.write(), LINEAGE: record_lineage(seen), SET_SOURCES: sources, **applied,
+            **(FilterMetrics(filter=chosen).write() if chosen else {}),
         },
     )  # fmt: skip
-
-
-def forecast(job: GenerateJob) -> Forecast:
-    """What the job would make; samples two short batches to time them, and stores nothing."""
-    from cxr.diffusion.sampler import Sampler
-    from cxr.ranks import device_name
-
-    plan, config = job.plan, job.config
-    sampler = Sampler.load(job.model.path, job.lora.path if job.lora else None, config.sampler)
-    seconds = sampler.seconds_an_image() * plan.images
-    size = config.sampler.size**2 * BYTES_A_PIXEL * plan.images
-    return Forecast(
-        f"the model {job.model.spec}" + (f" with the LoRA {job.lora.spec}" if job.lora else ""),
-        f"{plan.images} images in {plan.units} units, {len(plan.findings)} findings ({count_words(plan.findings)}), "
-        f"{config.sampler.size} px, seed {config.seed}",
-        f"about {size / 1e6:.1f} MB",
-        f"{about(seconds)} on one worker like this machine's ({device_name()}), as two short batches took",
-    )
 
 
 @dataclass(frozen=True)

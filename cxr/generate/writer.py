@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr.artifact import unit_key
-from cxr.artifact.keys import COMMITS
+from cxr.artifact.keys import COMMITS, IMAGES
 from cxr.data.catalog import CATALOG, image_key
 from cxr.data.images import GENERATED_XMP, XMP_KEYWORD, encode_png
 from cxr.data.labels import LISTS
@@ -87,6 +87,19 @@ def shard_of(rows: Sequence[dict[str, Any]], files: Sequence[bytes]) -> bytes:
         schema=SHARD_SCHEMA,
     )
     return encode_shard(table, image_features(SHARD_SCHEMA))
+
+
+def catalog_row(row: dict[str, Any], image: Image, source: str, licence: str) -> dict[str, Any]:
+    """A row of the catalog, of a plan's row and the picture that was made of it."""
+    asked = {name: row[name] for name in ("image_id", "finding", *LISTS, "view", "sex", "age")}
+    stored = {"key": image.key, "sha256": image.sha256, "source": source, "licence": licence}
+    return {**asked, "text": row["prompt"], **stored}
+
+
+def metadata_line(row: dict[str, Any], image: Image) -> str:
+    """The same for `datasets`' image folders, with all that was asked for."""
+    line = {"file_name": image.key.removeprefix(IMAGES), **row, "sha256": image.sha256}
+    return json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def store_failure(store: Store, unit: int, rows: Sequence[dict[str, Any]], error: str) -> None:

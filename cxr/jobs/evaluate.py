@@ -64,7 +64,9 @@ def main(args: Args) -> int:
     places = [open_store(uri) for uri in (args.real, args.synthetic, args.out, args.quarantine) if uri]
     for place in places[2:]:
         place.check()
+    from cxr.artifact.metrics import FilterMetrics
     from cxr.artifact.quality import read_quality
+    from cxr.data.candidates import warn_of_choice
     from cxr.data.catalog import read_set
     from cxr.data.lineage_lists import read_lists_option
     from cxr.data.prompt_accuracy import prompt_accuracies
@@ -76,6 +78,7 @@ def main(args: Args) -> int:
     findings, left_out = comparable_findings(real, synthetic, config)
     generator = check_generator(real, synthetic, read_lists_option("--lineage", args.lineage))
     left_out += describe_part(real, compared_with(real, synthetic, config), config) + describe_sizes(real, synthetic)
+    left_out += warn_of_choice(FilterMetrics.read(synthetic.record).filter)
     digest = resolve_extractor(config.extractor).digest
     from cxr.evaluate import finish, quarantine  # heavy: only for input that can be used
     from cxr.evaluate.calibration import why_too_few

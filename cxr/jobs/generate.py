@@ -1,6 +1,7 @@
 """Generate labelled X-rays from prompts: `cxr generate RECIPE --out URI`.
 
-Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` tries them again).
+Exit code 0: all there. 2: bad input. 3: all but failed units (`--retry-failed` tries them again), or fewer pictures
+accepted than --quota.
 """
 
 import json
@@ -25,6 +26,7 @@ from cxr.weights.names import ALIASES
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
+    from cxr.data.catalog import CatalogSet
     from cxr.generate.job import GenerateJob
     from cxr.generate.like import LikeSet
 
@@ -49,6 +51,8 @@ class Args:
     """A set: ask for findings, view, sex and age as they come together in its training part."""
     images: int | None = None
     """Pictures of --like; by default as many as its training part has."""
+    real: str | None = None
+    """Of --accept: the set that pictures are judged by, as cxr ingest made it; its test part is never looked at."""
     balance: Balance | None = None
     """Of --like: draw so that each finding, sex, age group or view comes alike often."""
     workers: int | None = None
@@ -65,20 +69,31 @@ def main(args: Args) -> int:
     config = build_config(args)
     store = open_store(output_place(args, config))
     store.check()
+    judge, extractor = read_judge(args)
     from cxr.generate import finish, job  # heavy: only for input that can be used
 
     asked = read_like(args) or read_own_prompts(args, note) or None
     with tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(store, config, asked, Path(folder), note)
+        ready = job.prepare(store, config, asked, Path(folder), note, judge, extractor)
+        if judge is not None:
+            from cxr.evaluate.judge import check_judge
+
+            check_judge(judge, config.filter, ready.plan.vocabulary, ready.plan.findings)
         if record := ready.take_finished():
             print(f"already there: {record.made.count} images in {store.uri}")
             display(store, args)
-            return cli.DONE
+            return check_quota(record)
         if args.dry_run:
-            print(job.forecast(ready).text(store.uri))
+            from cxr.generate.forecast import forecast
+
+            print(forecast(ready).text(store.uri))
             return cli.DONE
 
         def work() -> "Record":
+            if judge is not None:
+                from cxr.jobs.together.accepted import generate_accepted
+
+                return generate_accepted(ready, judge, args.workers, args.retry_failed, start)
             device = generate_units(ready, args)
             return job.complete(ready, device, {"total": time.monotonic() - start})
 
@@ -89,7 +104,31 @@ def main(args: Args) -> int:
     print(f"{record.made.count} images, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")
     print(f"look at {store.uri}/{finish.SHEET_KEY}, read {store.uri}/{finish.CARD_KEY}")
     display(store, args)
-    return cli.DONE
+    return check_quota(record)
+
+
+def check_quota(record: "Record") -> int:
+    """Says how a filtered set was chosen; the exit code."""
+    from cxr.artifact.metrics import FilterMetrics
+    from cxr.data.candidates import describe_filter
+
+    if (chosen := FilterMetrics.read(record).filter) is None:
+        return cli.DONE
+    for line in describe_filter(chosen):
+        print(line)
+    return cli.SOME_FAILED if chosen.short else cli.DONE
+
+
+def read_judge(args: Args) -> "tuple[CatalogSet | None, str]":
+    """The real pictures that generated ones are judged by, and the digest of the extractor; None where none are."""
+    if args.real is None:
+        return None, ""
+    from cxr.data.catalog import read_set
+    from cxr.evaluate.judge import without_test_part
+    from cxr.weights import resolve_extractor
+
+    real = without_test_part(read_set(open_store(args.real)))
+    return real, resolve_extractor(args.config.filter.extractor).digest
 
 
 def generate_units(ready: "GenerateJob", args: Args) -> str:
@@ -100,26 +139,19 @@ def generate_units(ready: "GenerateJob", args: Args) -> str:
     """
     from cxr import cluster
     from cxr.generate import job
+    from cxr.jobs.together.units import describe_failures, make_units
 
     state = job.begin(ready, args.retry_failed)
-    config, failures = ready.config, len(state.failed)
-    factory = job.GeneratorFactory(ready.store, config, ready.model.digest, ready.lora.digest if ready.lora else None)
-    writer = job.UnitWriter(ready.store, config.layout, job.provenance(ready))
-    threads = config.sampler.threads
+    failures = len(state.failed)
     with (
-        cluster.session((args.workers or 0) * threads),
+        cluster.session((args.workers or 0) * ready.config.sampler.threads),
         progress("generate", ready.plan.images, "images", state.stored_images) as advance,
     ):
-        workers = args.workers or cluster.default_workers()
-        units = cluster.run_units(state.pending, factory, writer, workers, threads) if len(state.pending) else ()
-        for done in units:
+        for done in make_units(ready, state.pending, args.workers or cluster.default_workers()):
             failures += bool(done.error)
             advance(done.images, f"{failures} units failed" if failures else "")
         if failures:
-            raise SomeFailed(
-                f"{failures} of {ready.plan.units} units failed, the others are stored; {ready.store.uri}/failed/ says "
-                f"why.\nTry just those again:\n  {cli.again('--retry-failed')}"
-            )
+            raise SomeFailed(describe_failures(ready, failures))
         return cluster.describe_devices()
 
 
@@ -142,8 +174,9 @@ def display(store: Store, args: Args) -> None:
 def build_config(args: Args) -> GenerateConfig:
     """The configuration, checked as far as needs no library and no network."""
     check_prompt_options(args)
+    check_filter_options(args)
     cli.check_workers(args.workers)
-    config = args.config
+    config = args.config.with_candidates
     if config.lora is None and config.model in ALIASES and config.findings != "all":  # others: when a record tells
         parse_asked_findings(config.findings, FINDINGS + BINARY if config.model == "tiny" else ())
     places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
@@ -186,6 +219,23 @@ def check_prompt_options(args: Args) -> None:
         raise BadInput(f"--images {args.images}: give a number from 1 to {MAX_IMAGES:,}")
     if args.count is not None and args.prompt is None:
         raise BadInput("--count is of --prompt; a list has a column for it, and findings have --per-finding")
+
+
+def check_filter_options(args: Args) -> None:
+    """`BadInput` if pictures are filtered in a way that cannot be."""
+    asked, usual = args.config, recipes.GENERATE[args.recipe]()
+    if not asked.filter.tests:
+        if args.real is not None:
+            raise BadInput("--real is of --accept; give the tests that a picture must pass, or leave it out")
+        return
+    if args.real is None:
+        raise BadInput("--accept: give --real too, the set that pictures are judged by")
+    if option := next((name for name in ("prompt", "prompts", "like") if getattr(args, name) is not None), None):
+        raise BadInput(f"--accept: fills a quota of each finding of --findings; leave out --{option}")
+    if asked.per_finding != usual.per_finding:
+        raise BadInput("--per-finding: --quota takes its place with --accept; leave it out")
+    if asked.layout != "folder":
+        raise BadInput("--layout shards: --accept takes out single pictures; leave it out (publish writes shards)")
 
 
 def read_like(args: Args) -> "LikeSet | None":

@@ -78,7 +78,7 @@ def describe_mix(arm: Arm, result: ArmResult) -> str:
         return "synthetic pictures alone"
     if arm.synthetic and arm.real < 100:
         return f"{arm.synthetic:g} % synthetic pictures beside {arm.real:g} % of the real ones"
-    if not arm.synthetic or arm.shuffled or arm.order != "mixed" or arm.repeat > 1 or arm.steps < 100:
+    if not arm.synthetic or arm.shuffled or arm.filter or arm.order != "mixed" or arm.repeat > 1 or arm.steps < 100:
         return result.label
     return f"{AMOUNTS.get(arm.synthetic, f'{arm.synthetic:g} % as many')} synthetic as real pictures"
 

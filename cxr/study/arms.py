@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from cxr.errors import BadInput
 from cxr.study.config import Arm, StudyConfig
 
-SYNTHETIC_STREAM, LABEL_STREAM = 2, 3  # streams of a seed: which pictures are drawn, how labels are shuffled
+# Streams of a seed: which pictures are drawn, how labels are shuffled, which are dropped.
+SYNTHETIC_STREAM, LABEL_STREAM, DROP_STREAM = 2, 3, 4
 
 
 def read_arms(path: Path) -> tuple[Arm, ...]:
@@ -43,8 +44,9 @@ class Pool:
     real: np.ndarray  # int64 rows [R]
     real_labels: np.ndarray  # int64 [R]
     entry: np.ndarray  # float64 [R], see `entry_shares`
-    synthetic: np.ndarray  # int64 rows [S]
+    synthetic: np.ndarray  # int64 rows [S]; of an arm with a `filter` with those that were refused
     synthetic_labels: np.ndarray  # int64 [S]
+    accepted: np.ndarray  # bool [S]
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,23 @@ def draw_training_set(arm: Arm, pool: Pool, seed: int) -> TrainingDraw:
     so that one generator can have learned from just these; of the synthetic ones a share of each class, of smaller
     shares always the same pictures."""
     counts = count_wanted(pool.real_labels, arm.synthetic)
+    drawn = take_first(pool.synthetic, pool.synthetic_labels, counts, [seed, SYNTHETIC_STREAM])
     return TrainingDraw(
         real=pool.real[pool.entry <= arm.real / 100] if arm.real else pool.real[:0],
-        synthetic=take_first(pool.synthetic, pool.synthetic_labels, counts, [seed, SYNTHETIC_STREAM]),
+        synthetic=drop_refused(arm, pool, drawn, seed) if arm.filter else drawn,
     )
+
+
+def drop_refused(arm: Arm, pool: Pool, drawn: np.ndarray, seed: int) -> np.ndarray:
+    """Of drawn synthetic rows those that the arm's filter leaves: all, the accepted ones, or as many of each class."""
+    places = np.searchsorted(pool.synthetic, drawn)
+    accepted, labels = pool.accepted[places], pool.synthetic_labels[places]
+    if arm.filter == "off":
+        return drawn
+    if arm.filter == "drop":
+        return drawn[accepted]
+    counts = {int(label): int(accepted[labels == label].sum()) for label in np.unique(labels)}
+    return take_first(drawn, labels, counts, [seed, DROP_STREAM])
 
 
 def shuffle_labels(labels: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
@@ -104,11 +119,11 @@ def take_first(rows: np.ndarray, labels: np.ndarray, counts: dict[int, int], see
     return np.sort(np.concatenate(chosen)) if chosen else rows[:0]
 
 
-def check_counts(config: StudyConfig, pool_of: Callable[[str], Pool], classes: Sequence[str]) -> None:
+def check_counts(config: StudyConfig, pool_of: Callable[[Arm], Pool], classes: Sequence[str]) -> None:
     """`BadInput` if an arm asks for more synthetic pictures of a class than its set has."""
     lacking: dict[str, str] = {}  # of each such arm what it needs
     for arm in config.arms:
-        pool = pool_of(arm.name)
+        pool = pool_of(arm)
         for label, count in count_wanted(pool.real_labels, arm.synthetic).items():
             there = int((pool.synthetic_labels == label).sum())
             if there < count:

@@ -36,7 +36,11 @@ class Arm(BaseModel):
     steps: float = Field(100, gt=0, le=100)  # percent of the optimiser steps that the budget gives
     redraw: bool = Field(False, exclude_if=operator.not_)  # with each seed another part of the real pictures
     shuffled: bool = False  # the synthetic pictures' labels are dealt out anew among them
-    control: str | None = None  # the arm of as much real and no synthetic data
+    # Of a filtered set (cxr generate --accept) an arm takes accepted pictures alone. Else its share of all that were
+    # made: as they are, without the refused ones, or without as many at random.
+    filter: Annotated[Literal["off", "drop", "random_drop"] | None, Field(exclude_if=operator.not_)] = None
+    # The arm of as much real and no synthetic data; of `drop` that of `random_drop`
+    control: str | None = None
 
     @model_validator(mode="after")
     def _holds_pictures(self) -> "Arm":
@@ -44,8 +48,9 @@ class Arm(BaseModel):
             raise ValueError(f"arm {self.name}: neither real nor synthetic pictures; give some")
         if self.order == "synthetic_first" and not (self.real and self.synthetic):
             raise ValueError(f"arm {self.name}: synthetic_first needs real and synthetic pictures; give both")
-        if self.shuffled and not self.synthetic:
-            raise ValueError(f"arm {self.name}: shuffled needs synthetic pictures; give some")
+        for option in ("shuffled", "filter"):
+            if getattr(self, option) and not self.synthetic:
+                raise ValueError(f"arm {self.name}: {option} needs synthetic pictures; give some")
         return self
 
 
@@ -64,6 +69,11 @@ FURTHER = (
     Arm(name="pretrain_then_finetune", synthetic=100, order="synthetic_first"),
     Arm(name="shuffled_100", synthetic=100, shuffled=True),  # what other pictures do whose labels say nothing
 )
+FILTERS = (  # what filtering does, and what having fewer pictures; `synth_100` has as many accepted ones as the first
+    Arm(name="unfiltered_100", synthetic=100, filter="off"),
+    Arm(name="filtered_100", synthetic=100, filter="drop", control="random_drop_100"),
+    Arm(name="random_drop_100", synthetic=100, filter="random_drop"),
+)
 # A mix shows each real picture less often in as many steps, and takes more steps in as many epochs: either alone moves
 # metrics. Controls are real data seen as often, in as many steps. That of limited arms is all that can be done with the
 # same real data: the whole budget.
@@ -72,9 +82,10 @@ CONTROLS: dict[Budget, tuple[Arm, ...]] = {
     "steps": (*LIMITED, Arm(name="real_short_67", steps=66.67), Arm(name="real_short_50", steps=50)),
     "epochs": (*LIMITED, Arm(name="duplicate_real_100", repeat=2)),
 }
+AS_MANY = (PRIMARY, "pretrain_then_finetune", "unfiltered_100")  # synthetic as real pictures
 CONTROL_OF: dict[Budget, dict[str, str]] = {
-    "steps": {"synth_50": "real_short_67", PRIMARY: "real_short_50", "pretrain_then_finetune": "real_short_50"},
-    "epochs": {PRIMARY: "duplicate_real_100", "pretrain_then_finetune": "duplicate_real_100"},
+    "steps": {"synth_50": "real_short_67"} | dict.fromkeys(AS_MANY, "real_short_50"),
+    "epochs": dict.fromkeys(AS_MANY, "duplicate_real_100"),
 }
 
 
@@ -82,9 +93,11 @@ def standard_arms(budget: Budget = "steps", only: Collection[str] | None = None)
     """The arms of the guide and further ones, with the controls that the budget asks for.
 
     Args:
-        only: names of those that are wanted, beside the baseline; their controls come with them.
+        only: names of those that are wanted, beside the baseline; their controls come with them. None: all but those
+            of filtered sets.
     """
-    wanted = [arm for arm in (*GUIDE, *FURTHER) if only is None or arm.name in {BASELINE, *only}]
+    every = (*GUIDE, *FURTHER) if only is None else (*GUIDE, *FURTHER, *FILTERS)
+    wanted = [arm for arm in every if only is None or arm.name in {BASELINE, *only}]
     arms = [arm.model_copy(update={"control": CONTROL_OF[budget].get(arm.name, arm.control)}) for arm in wanted]
     needed = {arm.control for arm in arms}
     return (*arms, *(control for control in CONTROLS[budget] if control.name in needed))
@@ -151,7 +164,7 @@ class StudyConfig(BaseModel):
     """steps: each arm takes as many optimiser steps as the baseline; epochs: as many epochs."""
     arms_file: Annotated[Path | None, arg(name="arms")] = Field(None, exclude=True)
     """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, redraw, shuffled,
-    control."""
+    filter, control."""
     only: str = Field("", exclude=True)
     """Of the arms these alone, with the baseline and their controls: synth_50,synth_100."""
     without: str = Field("", exclude=True)
@@ -247,6 +260,10 @@ class StudyConfig(BaseModel):
             if arm.control not in arms:
                 raise ValueError(f"arm {arm.name}: its control {arm.control} is no arm of this study; add it")
             control = arms[arm.control]
+            if control.filter == "random_drop" and control == arm.model_copy(
+                update={"name": control.name, "control": control.control, "filter": control.filter}
+            ):
+                continue  # of as many pictures
             if control is arm or control.synthetic or (control.real, control.redraw) != (arm.real, arm.redraw):
                 raise ValueError(
                     f"arm {arm.name}: its control {arm.control} is not the same real data alone; name another arm of "

@@ -9,8 +9,9 @@ import pyarrow as pa
 from cxr.artifact import Made, Record, library_versions
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT, EVALUATION, GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
-from cxr.artifact.metrics import AuditMetrics, StudyMetrics
+from cxr.artifact.metrics import AuditMetrics, FilterMetrics, StudyMetrics
 from cxr.artifact.quality import read_quality
+from cxr.data.candidates import describe_filter
 from cxr.data.catalog import CatalogSet, read_files
 from cxr.data.labels import shown_findings
 from cxr.data.lineage import has_phantoms
@@ -28,8 +29,10 @@ from cxr.study.pages import table_files as tables
 from cxr.study.pages.page import GRID, page
 from cxr.study.plan import POWER_KEY, describe_kept, read_plan
 from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import PARTS, SYNTHETIC, read_test_set
+from cxr.study.sets import SYNTHETIC
+from cxr.study.sets_check import PARTS
 from cxr.study.summary import summarise
+from cxr.study.tested import read_test_set
 from cxr.study.worth import explain_no_worth, read_worth
 from cxr.study.worth_words import describe_worth
 
@@ -86,6 +89,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         allowed=job.allowed,
         notes=[
             *describe_labels(job),
+            *describe_filters(job),
             *describe_audits(audits),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
@@ -101,6 +105,16 @@ def describe_labels(job: StudyJob) -> list[str]:
     """How often the pictures of each synthetic set show what was asked for."""
     return [
         describe_prompt_accuracy(name, found) for name, found in prompt_accuracies(job.sets, job.evaluation).items()
+    ]
+
+
+def describe_filters(job: StudyJob) -> list[str]:
+    """How the pictures of filtered sets were chosen."""
+    return [
+        f"The set '{name}' was filtered by {', '.join(chosen.tests)}: {'; '.join(describe_filter(chosen))}."
+        + (" Arms less the refused, or as made, draw on all that were made." if name in job.sets.refused else "")
+        for name, found in job.sets.sides.items()
+        if (chosen := FilterMetrics.read(found.record).filter)
     ]
 
 

@@ -19,7 +19,7 @@ def generator_saw_more(sets: Sets, arm: Arm, lists: PatientLists) -> bool:
     """
     if not arm.synthetic or not 0 < arm.real < 100:
         return False
-    rows = draw_training_set(arm, sets.pool(arm.name), 0).real
+    rows = draw_training_set(arm, sets.pool(arm), 0).real
     part = sets.real.table.take(pa.array(rows[: 0 if arm.redraw else None]))  # redrawn parts are no arm's own
     found = compare_patients(read_lineage(sets.sides[sets.side_of(arm.name)].record.metrics), part, lists)
     return bool(found.outside or found.unchecked)

@@ -21,7 +21,8 @@ from cxr.study.config import BASELINE, StudyConfig
 from cxr.study.labels_check import prompt_accuracy
 from cxr.study.protocol import check_audit, check_evaluation, check_protocol
 from cxr.study.results import Trial, read_trial, trial_key
-from cxr.study.sets import Sets, check_test, draw_training_sets, match_sets, read_test_set
+from cxr.study.sets import Sets, draw_training_sets, match_sets
+from cxr.study.tested import check_test, read_test_set
 from cxr.study.trial import TrialSpec, TrialWorker
 
 PILOT = 3  # seeds of the baseline that a plan is made from

@@ -25,8 +25,8 @@ from cxr.study.differences import list_pairs, primary_pair
 from cxr.study.influence import MetricWithInfluence
 from cxr.study.job import StudyJob
 from cxr.study.results import MAIN, Trial
-from cxr.study.sets import read_test_set
 from cxr.study.statistics import LEVEL, Estimate
+from cxr.study.tested import read_test_set
 from cxr.study.worth import measure_auroc
 
 POWER_KEY = "plan.json"

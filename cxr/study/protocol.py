@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from cxr.artifact import Record
 from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
-from cxr.artifact.metrics import EvaluationMetrics
+from cxr.artifact.metrics import EvaluationMetrics, FilterMetrics
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import read_lineage, warn_of_hashed_ids
 from cxr.data.lineage_lists import NO_LISTS, PatientLists, compare_patients
@@ -79,6 +79,9 @@ def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record
     """Why nobody can say that the set holds no copies of the training pictures; empty if somebody can."""
     record = synthetic.record
     if record.kind == IMAGES_WITHOUT_COPIES and record.recipe.get("real") == real.digest:
+        return ""
+    chosen = FilterMetrics.read(record).filter
+    if chosen and "copies" in chosen.tests and chosen.real == real.digest:
         return ""
     if evaluation is not None and compares(evaluation, real, synthetic):
         copies = EvaluationMetrics.read(evaluation).copies

@@ -1,12 +1,13 @@
 """The two sets of a study: what must hold of them before anything is trained, and their pictures in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
+from cxr.data.candidates import refused_rows
 from cxr.data.catalog import CatalogSet, read_images
 from cxr.data.labels import NO_FINDING, shown_findings
 from cxr.data.splits import split_by_group
@@ -14,9 +15,8 @@ from cxr.data.subsets import patient_entries
 from cxr.errors import BadInput, nearest
 from cxr.store import sha256
 from cxr.study.arms import Pool, TrainingDraw, check_counts, draw_training_set
-from cxr.study.config import StudyConfig
-from cxr.study.results import TestSet
-from cxr.study.several import measured_findings
+from cxr.study.config import Arm, StudyConfig
+from cxr.study.sets_check import check_apart, check_parts, check_patients, check_same_labels
 from cxr.study.several_sets import (
     check_no_positive,
     check_one_finding,
@@ -26,7 +26,6 @@ from cxr.study.several_sets import (
     shows_several,
 )
 
-PARTS = ("train", "validation", "test")
 SYNTHETIC = "synthetic"  # the set of all arms that have none of their own
 
 
@@ -42,6 +41,13 @@ class Sets:
     entry: np.ndarray  # float64 [N], see `patient_entries`; of real training pictures
     split_here: bool = False  # by picture, see `split_by_picture`
     own: Mapping[str, CatalogSet] = field(default_factory=dict)  # the synthetic sets of single arms, by arm
+    # By name of the synthetic set the pictures that were refused for it, where an arm asks for them
+    refused: Mapping[str, CatalogSet] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> dict[str, CatalogSet]:
+        """The sets whose rows follow the real ones, by what `split` calls them."""
+        return self.sides | {refused_name(name): found for name, found in self.refused.items()}
 
     @property
     def sides(self) -> dict[str, CatalogSet]:
@@ -63,11 +69,13 @@ class Sets:
         but one stratum, so that they stay as often together as they are."""
         return (np.zeros(len(self.labels), int), ("any finding",)) if self.several else (self.labels, self.classes)
 
-    def pool(self, arm: str) -> Pool:
+    def pool(self, arm: Arm) -> Pool:
         """What an arm draws from."""
-        strata = self.strata[0]
-        real, synthetic = (np.flatnonzero(self.split == name) for name in ("train", self.side_of(arm)))
-        return Pool(real, strata[real], self.entry[real], synthetic, strata[synthetic])
+        strata, side = self.strata[0], self.side_of(arm.name)
+        names = [side, refused_name(side)] if arm.filter else [side]
+        real, synthetic = np.flatnonzero(self.split == "train"), np.flatnonzero(np.isin(self.split, names))
+        accepted = self.split[synthetic] == side
+        return Pool(real, strata[real], self.entry[real], synthetic, strata[synthetic], accepted)
 
     def part(self, name: str) -> np.ndarray:
         """Rows of a part of the split."""
@@ -84,6 +92,10 @@ class Sets:
 
 def set_name(arm: str) -> str:
     return f"{SYNTHETIC} of {arm}"
+
+
+def refused_name(side: str) -> str:
+    return f"refused for {side}"
 
 
 def match_sets(
@@ -116,6 +128,7 @@ def match_sets(
             f"--synthetic: {', '.join(needy)} need synthetic pictures; give a set that jobs/generate.py made"
         )
     sets = Sets(real, synthetic, classes, np.array([]), np.array([]), np.array([]), split_here, own)
+    sets = replace(sets, refused=read_refused(sets, config))
     for found in sets.sides.values():
         if several:
             check_same_findings(real, found)
@@ -130,16 +143,33 @@ def match_sets(
     return sets
 
 
+def read_refused(sets: Sets, config: StudyConfig) -> dict[str, CatalogSet]:
+    """The pictures that arms with a `filter` take beside accepted ones, by name of their set.
+
+    Raises:
+        BadInput: a set of such an arm was not filtered.
+    """
+    needy = [arm.name for arm in config.arms if arm.filter]
+    found = {}
+    for side in {sets.side_of(name) for name in needy}:
+        whole = sets.sides[side]
+        try:
+            found[side] = replace(whole, table=refused_rows(whole))
+        except BadInput as error:
+            raise BadInput(f"--synthetic {error}, or leave out what needs them: --without {','.join(needy)}") from None
+    return found
+
+
 def columns(sets: Sets, config: StudyConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`labels`, `split` and `entry` of all rows."""
-    every = sets.real, *sets.sides.values()
+    every = sets.real, *sets.blocks.values()
     if shows_several(sets.real):
         labels = finding_matrix(every, sets.classes, config.labels)
     else:
         numbers = {finding: label for label, finding in enumerate(sets.classes)}
         labels = np.array([numbers[finding] for found in every for finding in found.table["finding"].to_pylist()])
     splits = [part or "" for part in sets.real.table["split"].to_pylist()]
-    for name, found in sets.sides.items():
+    for name, found in sets.blocks.items():
         splits += [name] * len(found.table)
     split = np.array(splits)
     return labels, split, draw_entry(sets.real, split, config.subset_seed)
@@ -193,46 +223,6 @@ def split_by_picture(found: CatalogSet) -> CatalogSet:
     return replace(found, table=found.table.set_column(column, "split", split))
 
 
-def check_parts(real: CatalogSet, classes: Sequence[str]) -> None:
-    shown = Counter(zip(real.table["split"].to_pylist(), real.table["finding"].to_pylist(), strict=True))
-    for split in PARTS:
-        missing = [finding for finding in classes if not shown[split, finding]]
-        if split not in {part for part, _ in shown}:
-            raise BadInput(f"--real {real.store.uri}: has no {split} part; ingest it again with one")
-        if missing:
-            raise BadInput(f"--real {real.store.uri}: no {missing[0]} in its {split} part; ingest it again, or more")
-
-
-def check_patients(real: CatalogSet) -> None:
-    """`BadInput` if a patient is in more than one part, as in a publisher's split that was kept."""
-    placed = zip(real.table["patient_id"].to_pylist(), real.table["split"].to_pylist(), strict=True)
-    parts_of = Counter(patient for patient, part in set(placed) if patient and part in PARTS)
-    if crossing := sum(count > 1 for count in parts_of.values()):
-        raise BadInput(
-            f"--real {real.store.uri}: {crossing} patients are in more than one part of its split, which flatters all "
-            "figures; ingest it again with --split patient"
-        )
-
-
-def check_same_labels(real: CatalogSet, synthetic: CatalogSet, classes: Sequence[str]) -> None:
-    shown = set(synthetic.table["finding"].to_pylist())
-    if strange := sorted(shown - set(classes)):
-        raise BadInput(
-            f"--synthetic {synthetic.store.uri}: shows {', '.join(strange)}, --real has {', '.join(classes)}; the "
-            "labels of both sets must be the same"
-        )
-
-
-def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
-    for column in ("sha256", "image_id"):
-        both = set(real.table[column].to_pylist()) & set(synthetic.table[column].to_pylist())
-        if both:
-            raise BadInput(
-                f"{len(both)} pictures are in --real and in --synthetic ({column} {min(both)[:16]}); give synthetic "
-                "pictures only"
-            )
-
-
 def draw_training_sets(sets: Sets, config: StudyConfig) -> dict[tuple[str, int], TrainingDraw]:
     """The pictures of each (arm, seed)."""
     redrawn = {
@@ -241,7 +231,7 @@ def draw_training_sets(sets: Sets, config: StudyConfig) -> dict[tuple[str, int],
         if any(arm.redraw for arm in config.arms)
     }
     return {
-        (arm.name, seed): draw_training_set(arm, (redrawn[seed] if arm.redraw else sets).pool(arm.name), seed)
+        (arm.name, seed): draw_training_set(arm, (redrawn[seed] if arm.redraw else sets).pool(arm), seed)
         for arm in config.arms
         for seed in config.seeds
     }
@@ -254,7 +244,7 @@ def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], objec
         BadInput: a picture is missing or damaged, or synthetic ones show the same pixels as real ones.
     """
     parts, start = [], 0
-    for found in (sets.real, *sets.sides.values()):
+    for found in (sets.real, *sets.blocks.values()):
         rows = used[(used >= start) & (used < start + len(found.table))] - start
         parts.append(read_images(found.store, found.table.take(pa.array(rows)), size, advance))
         start += len(found.table)
@@ -270,26 +260,3 @@ def check_no_twins(real: np.ndarray, *synthetic: np.ndarray) -> None:
             f"{len(twins)} synthetic pictures are real ones, pixel for pixel; take them out with jobs/evaluate.py "
             "--quarantine"
         )
-
-
-def read_test_set(sets: Sets) -> TestSet:
-    """Who is tested on."""
-    rows = sets.real.table.take(pa.array(sets.part("test")))
-    ids = rows["image_id"].to_pylist()
-    patients = [patient or image for patient, image in zip(rows["patient_id"].to_pylist(), ids, strict=True)]
-    ages = [None if age is None else f"{age // 10 * 10}-{age // 10 * 10 + 9}" for age in rows["age"].to_pylist()]
-    groups = {"view": rows["view"].to_pylist(), "sex": rows["sex"].to_pylist(), "age": ages}
-    findings = sets.classes if sets.several else ()
-    return TestSet(ids, sets.labels[sets.part("test")].tolist(), patients, groups, findings)
-
-
-def check_test(test: TestSet, classes: Sequence[str]) -> None:
-    """`BadInput` unless two patients at least show each class: an error between patients cannot be seen otherwise."""
-    patients = np.array(test.patients)
-    if test.findings:
-        if not measured_findings(np.array(test.labels), patients):
-            raise BadInput("test part: no finding that 2 patients show and 2 do not, as metrics need; ingest more")
-        return
-    for number, name in enumerate(classes):
-        if (shown := len(np.unique(patients[test.showing(number)]))) < 2:
-            raise BadInput(f"test part: {shown} patients with {name}, where metrics need 2; leave it out or split anew")

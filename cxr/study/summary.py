@@ -13,13 +13,16 @@ from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.differences import Measurements, compare_arms
 from cxr.study.influence import MetricWithInfluence, against_others, measure, ratio
 from cxr.study.results import ArmResult, ClassMetrics, Spread, Subgroup, TestSet, Trial
-from cxr.study.sets import check_test
 from cxr.study.several import measure_findings, measured_findings
 from cxr.study.statistics import estimate
+from cxr.study.tested import check_test
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
 LEAST = 10  # patients of a subgroup whose AUROC is shown
 NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "selection_bias": None, "subgroups": []}
+FILTER_LABELS = {
+    "off": " as made", "drop": " less the refused", "random_drop": " less as many at random as are refused",
+}  # fmt: skip
 CLASS_METRICS = ("auroc", "sensitivity", "specificity", "precision", "f1")  # of a class
 
 
@@ -133,9 +136,8 @@ def arm_label(arm: Arm) -> str:
     """In words: "100 % real + 25 % synthetic"."""
     times = "" if arm.repeat == 1 else f", {arm.repeat} times"
     parts = [f"{arm.real:g} % real{times}"] if arm.real else []
-    parts += [f"{arm.synthetic:g} % synthetic" + (" with shuffled labels" if arm.shuffled else "")] * (
-        arm.synthetic > 0
-    )
+    drawn = FILTER_LABELS.get(arm.filter or "", "") + (" with shuffled labels" if arm.shuffled else "")
+    parts += [f"{arm.synthetic:g} % synthetic{drawn}"] * (arm.synthetic > 0)
     mix = ", then ".join(reversed(parts)) if arm.order == "synthetic_first" else " + ".join(parts)
     return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
 

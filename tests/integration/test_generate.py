@@ -83,6 +83,28 @@ def test_each_picture_is_gray_and_carries_its_prompt_and_the_mark_of_generated_m
             assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
 
 
+def test_a_filtered_set_is_the_same_for_any_number_of_workers(
+    jobs, small_set, stored_set, shared_ray, contents, tmp_path
+):
+    """Judged by pictures of the same model, half of which are nearer to each other than `--max-percentile` allows."""
+    rows = pq.read_table(small_set / "catalog.parquet").to_pylist()
+    pixels = np.stack([np.asarray(Image.open(small_set / row["key"])) for row in rows])
+    split = ["train" if number % 2 else "validation" for number in range(len(rows))]
+    judge = stored_set("judge", pixels, finding=[row["finding"] for row in rows], split=split)
+    asked = ("--findings", ",".join(COUNTS), "--accept", "realism", "--quota", 4, "--tries", 4, "--seed", 5)
+    settings = ("--real", judge.store.uri, "--max-percentile", 60, "--steps", 2, "--batch", 4)
+    one, two = (
+        jobs.call(*jobs.words(tmp_path / f"{workers}", *asked, *settings, "--workers", workers)) for workers in (1, 2)
+    )
+    assert one.returncode == two.returncode == 0 and "refused by the first test that did: realism " in one.stdout
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    found = read_record(open_store(str(tmp_path / "1"))).metrics["filter"]
+    assert found["accepted"] == dict.fromkeys(COUNTS, 4) and sum(found["made"].values()) > 8
+    assert jobs.verify(tmp_path / "2").returncode == 0
+    again = jobs.call(*jobs.words(tmp_path / "1", *asked, *settings))
+    assert again.stdout.startswith("already there: 8 images") and again.returncode == 0
+
+
 @pytest.mark.slow
 def test_ray_needs_no_home_folder_and_does_not_tell_its_log_level(jobs, tmp_path):
     homeless = {"HOME": "/proc/nobody", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": "", "RAY_AUTH_TOKEN": ""}

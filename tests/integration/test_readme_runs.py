@@ -102,6 +102,8 @@ NOT_HERE = {
     "--licence cc-by-4.0": "sets of this size have too few patients to audit; tests/unit/publish has audits",
     "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
     "... --out s3://bucket/prefix": "test_generate_s3.py runs it",
+    ".venv/bin/python jobs/generate.py tiny --lora out/lora --findings normal,pneumonia --accept label,realism,copies "
+    "--quota 100 --real out/real --out out/accepted": "out/real comes later; test_generate.py fills a quota",
     ".venv/bin/ray job submit --working-dir . -- python jobs/generate.py sd15 --out s3://bucket/prefix": FETCHED,
     ".venv/bin/python jobs/submit.py generate sd15 --out s3://bucket/prefix": f"{FETCHED}; test_submit.py submits",
     "python jobs/ingest.py sd15 --source hub:hf-vision/chest-xray-pneumonia --out out/real": FETCHED,

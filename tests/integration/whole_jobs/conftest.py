@@ -22,6 +22,7 @@ from cxr.store.local import LocalStore
 from tests.integration.whole_jobs.test_evaluation import CONFIG, brighter, sets  # noqa: F401
 from tests.unit.evaluate.conftest import grid_extractor, made_pictures  # noqa: F401 - fixtures
 from tests.unit.finetune.conftest import make_set
+from tests.unit.generate.test_filtered import draw_judge, filter_config, store_units
 from tests.unit.labs.gan.conftest import SMALL, draw_bars
 from tests.unit.study.conftest import real_set  # noqa: F401
 
@@ -133,6 +134,24 @@ def prepare_generate(store: LocalStore, seconds: float, model: Path, folder: Pat
     return Driver(ready, work)
 
 
+def prepare_filter(store: LocalStore, seconds: float, model: Path, folder: Path, judge: CatalogSet) -> Driver:
+    from cxr.evaluate.judge import without_test_part
+    from cxr.generate import filtered, job, quota
+
+    ready = job.prepare(
+        store, filter_config(model), None, folder, lambda line: None, without_test_part(judge), "e" * 64
+    )  # fmt: skip
+
+    def work() -> Record:
+        job.begin(ready, retry_failed=False)
+        runs = quota.units_by_finding(ready.plan)
+        while todo := quota.next_units(runs, filtered.count_accepted(store), (), 2, 2):
+            store_units(ready, *todo)
+        return job.complete(ready, "CPU", {"total": seconds})
+
+    return Driver(ready, work)
+
+
 def prepare_evaluate(store: LocalStore, seconds: float, data: tuple[CatalogSet, CatalogSet], seen: tuple) -> Driver:
     from cxr.evaluate import conclude, finish, worker
 
@@ -226,6 +245,10 @@ def prepare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             return partial(prepare_finetune, model=given("random_model"), data=data)
         case "generate":
             return partial(prepare_generate, model=given("random_model"), folder=folder)
+        case "filter":
+            return partial(
+                prepare_filter, model=given("random_model"), folder=folder, judge=draw_judge(given("stored_set"))
+            )
         case "evaluate":
             return given("prepare_evaluation")
         case "quarantine":

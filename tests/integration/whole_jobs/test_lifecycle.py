@@ -15,7 +15,7 @@ from tests.integration.whole_jobs.conftest import Operation, Prepare, WatchedSto
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 LONG = ("ingest", "finetune", "evaluate", "gan")  # jobs
-JOBS = (*LONG, "generate", "quarantine", "study")
+JOBS = (*LONG, "generate", "filter", "quarantine", "study")
 
 
 @dataclass(frozen=True)

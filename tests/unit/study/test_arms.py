@@ -20,7 +20,7 @@ def pool() -> Pool:
     """60 real pictures of class 0 and 20 of class 1; 80 and 40 synthetic ones behind them."""
     real, synthetic = np.repeat([0, 1], [60, 20]), np.repeat([0, 1], [80, 40])
     entry = entry_shares(real.astype(str), [f"p{row}" for row in range(80)], 1)
-    return Pool(np.arange(80), real, entry, np.arange(80, 200), synthetic)
+    return Pool(np.arange(80), real, entry, np.arange(80, 200), synthetic, np.ones(120, bool))
 
 
 def test_each_class_gives_its_share(pool: Pool) -> None:
@@ -135,7 +135,8 @@ def test_too_few_synthetic_pictures_are_told_with_arm_and_number(pool: Pool) -> 
 
 def test_a_set_too_small_for_some_arms_is_told_how_to_leave_them_out(pool: Pool) -> None:
     config = StudyConfig(arms=standard_arms(only=("synth_50", "synth_100", "limited_10")))
-    small = Pool(pool.real, pool.real_labels, pool.entry, pool.synthetic[40:100], pool.synthetic_labels[40:100])
+    small = Pool(pool.real, pool.real_labels, pool.entry, pool.synthetic[40:100], pool.synthetic_labels[40:100],
+                 pool.accepted[40:100])  # fmt: skip
     with pytest.raises(BadInput, match=r"arm synth_100: .*there are 40: .*--without synth_100,limited_10$"):
         check_counts(config, lambda arm: small, ["normal", "pneumonia"])
 

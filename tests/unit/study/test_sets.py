@@ -17,7 +17,8 @@ from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.generators import generator_saw_more
 from cxr.study.protocol import check_audit, check_evaluation, check_protocol
-from cxr.study.sets import check_no_twins, draw_training_sets, load, match_sets, read_test_set
+from cxr.study.sets import check_no_twins, draw_training_sets, load, match_sets
+from cxr.study.tested import read_test_set
 from tests.stored import label_columns
 from tests.unit.study.conftest import audit_of, evaluation_of, of_record
 

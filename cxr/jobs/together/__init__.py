@@ -1,0 +1,1 @@
+"""What jobs put together of several stages and of Ray; no commands."""
