@@ -19,7 +19,8 @@ from cxr.classify.config import ClassifyConfig
 from cxr.embedded.phantoms import draw_phantom
 from cxr.ranks import Ranks
 from cxr.store import open_store
-from cxr.study.results import LearningCurve, TestSet, Trial, Worth
+from cxr.study.learning_results import LearningCurve, Worth
+from cxr.study.results import TestSet, Trial
 from cxr.study.trial import TrialSpec, TrialWorker
 from cxr.study.worth import Mix, learn, measure_auroc
 from cxr.study.worth_words import describe_worth

@@ -15,7 +15,7 @@ from cxr import cli, recipes
 from cxr.artifact import read_record
 from cxr.artifact.metrics import StudyMetrics
 from cxr.classify.config import SMALL_NETWORKS
-from cxr.errors import BadInput, SomeFailed
+from cxr.errors import BadInput, SomeFailed, nearest
 from cxr.progress import grid, note, progress
 from cxr.store import open_store
 from cxr.study.config import StudyConfig
@@ -23,6 +23,7 @@ from cxr.weights import check_weights_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
+    from cxr.data.sources.chosen_findings import Groups
     from cxr.study.job import StudyJob
     from cxr.study.trial import TrialWorker
 
@@ -46,6 +47,10 @@ class Args:
     """Where `cxr evaluate` measured the two: shows that copies were looked for, and is quoted in the report."""
     audit: str | None = None
     """Where `cxr audit` attacked --synthetic: is quoted in the report, which calls a set without one unaudited."""
+    external: UseAppendAction[tuple[str, ...]] = ()
+    """NAME=URI, as often as you like: a set of another hospital, on which every arm is tested too, once."""
+    external_findings: UseAppendAction[tuple[str, ...]] = ()
+    """NAME:OURS=THEIRS,...: what findings are called in an external set, as clinic:pneumonia=Consolidation."""
     lineage: str | None = None
     """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
     trials_per_gpu: int = 2
@@ -66,6 +71,7 @@ def main(args: Args) -> int:
     store.check()
     from cxr.data.catalog import read_set
 
+    external = external_places(args.external, args.external_findings)
     real = read_set(open_store(args.real))
     own = {arm: read_set(open_store(uri)) for arm, uri in synthetic_places(args.synthetic).items()}
     places = [open_store(uri) if uri else None for uri in (args.evaluation, args.audit)]
@@ -75,7 +81,8 @@ def main(args: Args) -> int:
 
     lists = read_lists_option("--lineage", args.lineage)
     main_set, weights = own.pop(MAIN, None), resolve_weights(config)
-    ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit)
+    elsewhere = {name: (read_set(open_store(uri)), groups) for name, (uri, groups) in external.items()}
+    ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit, elsewhere)
     if len(config.seeds) < FEWEST_SEEDS:
         named = ", ".join(map(str, config.seeds))
         note(
@@ -214,6 +221,34 @@ def synthetic_places(given: Sequence[str]) -> dict[str, str]:
         if arm in places:
             raise BadInput(f"--synthetic {words[:60]}: {arm or 'all other arms'} would have two sets; give one")
         places[arm] = uri
+    return places
+
+
+def external_places(given: Sequence[str], findings: Sequence[str]) -> "dict[str, tuple[str, Groups | None]]":
+    """The external sets' places by name, and what their findings are called.
+
+    Raises:
+        BadInput: words that name no set, two of one name, or findings of a set that is not there.
+    """
+    from cxr.data.sources.chosen_findings import parse_findings
+
+    groups: dict[str, Groups] = {}
+    for words in findings:
+        name, colon, pairs = words.partition(":")
+        if not colon or name in groups:
+            raise BadInput(
+                f"--external-findings {words[:60]}: write NAME:OURS=THEIRS, once for each external set, as "
+                "clinic:pneumonia=Consolidation"
+            )
+        groups[name] = parse_findings(pairs)
+    places: dict[str, tuple[str, Groups | None]] = {}
+    for words in given:
+        match = re.fullmatch(r"([A-Za-z0-9_-]{1,40})=(.+)", words)
+        if not match or match[1] in places:
+            raise BadInput(f"--external {words[:60]}: write NAME=URI, each name once, as clinic=out/clinic")
+        places[match[1]] = match[2], groups.get(match[1])
+    if unknown := next((name for name in groups if name not in places), None):
+        raise BadInput(f"--external-findings {unknown[:40]}: no --external is called so; {nearest(unknown, places)}")
     return places
 
 

@@ -1,42 +1,44 @@
 """The end of a study: plots, tables and page, and the record last."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
-import pyarrow as pa
 
 from cxr.artifact import Made, Record, library_versions
 from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
-from cxr.artifact.kinds import AUDIT, EVALUATION, GENERATED_IMAGES, IMAGES_WITHOUT_COPIES
+from cxr.artifact.kinds import AUDIT, EVALUATION
 from cxr.artifact.metrics import AuditMetrics, FilterMetrics, StudyMetrics
 from cxr.artifact.quality import read_quality
 from cxr.data.candidates import describe_filter
-from cxr.data.catalog import CatalogSet, read_files
-from cxr.data.labels import shown_findings
-from cxr.data.lineage import has_phantoms
-from cxr.report.contact_sheet import COLUMNS, contact_sheet
 from cxr.report.limits import unaudited
 from cxr.store import Store, StoredObject
 from cxr.study.answer import answer, notes
 from cxr.study.config import BASELINE
+from cxr.study.external_summary import summarise_external
+from cxr.study.external_words import describe_external
 from cxr.study.generators import generator_saw_more
 from cxr.study.job import StudyJob, prompt_accuracies, read_trials
 from cxr.study.labels_check import describe_prompt_accuracy
 from cxr.study.origins import origins, studies_phantoms
 from cxr.study.pages import plots
 from cxr.study.pages import table_files as tables
+from cxr.study.pages.grid import draw_grid
 from cxr.study.pages.page import GRID, page
 from cxr.study.plan import POWER_KEY, describe_kept, read_plan
-from cxr.study.results import Source, Study, Trial, study_json, trial_key
-from cxr.study.sets import SYNTHETIC
+from cxr.study.results import External, Source, Study, Trial, study_json, trial_key
+from cxr.study.sets import SYNTHETIC, Sets, external_name
 from cxr.study.sets_check import PARTS
 from cxr.study.summary import summarise
-from cxr.study.tested import read_test_set
+from cxr.study.tested import read_external_set, read_test_set
 from cxr.study.worth import explain_no_worth, read_worth
 from cxr.study.worth_words import describe_worth
 
 RESULTS_KEY, TABLE_KEY = "results.json", "results.md"
+ELSEWHERE = (
+    "each network also reads every picture of the other hospitals once, as the internal validation part chose it, with "
+    "its temperature and threshold; no patient of theirs is in the study's own sets"
+)
 SPLIT_HERE = (
     "The set came without a split and was split here, by picture: 70 % of each finding to train on, 10 % to choose the "
     "epoch by, 20 % to test. Where it is generated, labels are what was asked for, and numbers say how well its "
@@ -54,7 +56,7 @@ def write_report(job: StudyJob) -> tuple[Study, list[StoredObject]]:
     records = {"study": {"recipe": job.recipe, "versions": library_versions()}}
     records |= {name: json.loads(record.model_dump_json()) for name, (_, record) in list_sources(job).items()}
     quality = read_quality(job.evaluation[0]) if job.evaluation else None
-    pictures = plots.draw(study) | {GRID: draw_grid(job)}
+    pictures = plots.draw(study) | {GRID: draw_grid(job.sets)}
     written = {**tables.files(study), RESULTS_KEY: study_json(study), **pictures}
     written[PAGE_KEY] = page(study, records, pictures, quality, sorted(set(written) - set(pictures))).encode()
     return study, [job.store.put(key, data) for key, data in written.items()]
@@ -69,11 +71,13 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
     audits = read_audits(job)
     saw_more = [arm.name for arm in config.arms if generator_saw_more(sets, arm, job.lists)]
     found = answer(config, arms, saw_more)
+    external = list(summarise_elsewhere(job, trials))
     return Study(
         answer=found.headline,
         details=[
             *found.details,
             *(describe_worth(learning, saw_more) if learning else explain_no_worth(config, trials)),
+            *describe_external(external, BASELINE, config.primary),
         ],
         margin=config.margin,
         primary=config.primary,
@@ -82,7 +86,9 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         baseline=BASELINE,
         budget=config.budget,
         arms=arms,
-        **{part: sets.counts(part) for part in PARTS},
+        train=sets.counts("train"),
+        validation=sets.counts("validation"),
+        test=sets.counts("test"),
         test_patients=len(set(test.patients)),
         settings=describe_settings(job),
         sources=[describe_source(name, *found, job) for name, found in list_sources(job).items()],
@@ -96,9 +102,19 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
             *describe_generators(sets.sides),
         ],
         pictures={part: len(sets.part(part)) for part in PARTS} if sets.several else {},
-        origins=origins(sets.real, sets.sides) | audit_verdicts(audits),
+        origins=origins(sets.real, sets.sides) | elsewhere(sets) | audit_verdicts(audits),
         learning=learning,
+        external=external,
     )
+
+
+def summarise_elsewhere(job: StudyJob, trials: list[Trial]) -> Iterator[External]:
+    """What trials do at each other hospital."""
+    test, classes = read_test_set(job.sets), job.sets.classes
+    for name, found in job.sets.external.items():
+        rng = np.random.default_rng(job.config.seeds[0])
+        there = read_external_set(job.sets, name)
+        yield summarise_external(job.config, name, trials, test, there, classes, found.left_out, rng)
 
 
 def describe_labels(job: StudyJob) -> list[str]:
@@ -116,6 +132,18 @@ def describe_filters(job: StudyJob) -> list[str]:
         for name, found in job.sets.sides.items()
         if (chosen := FilterMetrics.read(found.record).filter)
     ]
+
+
+def elsewhere(sets: Sets) -> dict[str, str]:
+    """What the pictures of other hospitals are, and what their findings are called there."""
+    found = {}
+    for name, one in sets.external.items():
+        called = ", ".join(
+            f"{ours} from {' and '.join(theirs)}" for ours, theirs in one.findings.items() if theirs != [ours]
+        )
+        left = f"; {one.left_out:,} without a label of this study left out" if one.left_out else ""
+        found[f"pictures of {name}"] = f"from {', '.join(one.data.sources)}{f'; {called}' if called else ''}{left}"
+    return found
 
 
 def read_audits(job: StudyJob) -> dict[str, AuditMetrics | None]:
@@ -150,7 +178,8 @@ def describe_generators(sides: Iterable[str]) -> list[str]:
 
 def list_sources(job: StudyJob) -> dict[str, tuple[Store, Record]]:
     """Every artifact that the study read, and where it lies."""
-    sets = {"real": job.sets.real, **job.sets.sides}
+    others = {external_name(name): found.data for name, found in job.sets.external.items()}
+    sets = {"real": job.sets.real, **job.sets.sides, **others}
     measured = {"evaluation": job.evaluation, "audit": job.audit}
     return {name: (found.store, found.record) for name, found in sets.items()} | {
         name: found for name, found in measured.items() if found
@@ -188,6 +217,7 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
         f"(subset seed {config.subset_seed}), smaller parts in larger ones; synthetic pictures {by} for each seed",
         "choice": "the epoch of the highest AUROC on the validation part; the test part is used once, for its scores",
         **describe_decision(job),
+        **({"elsewhere": ELSEWHERE} if job.sets.external else {}),
         "test": f"no {unit} of the test part is in another{unnamed}; "
         f"bootstrap over {unit}s, {config.resamples} resamples",
     }
@@ -230,27 +260,6 @@ def describe_augmentation(job: StudyJob) -> str:
     parts += [f"rotation up to {config.rotation:g} degrees"] if config.rotation else []
     parts += [f"brightness and contrast by up to {config.jitter:g}"] if config.jitter else []
     return ", ".join(parts) or "none"
-
-
-def draw_grid(job: StudyJob) -> bytes:
-    """Training pictures of each class, the real ones above the synthetic ones."""
-    generated = job.sets.real.record.kind in (GENERATED_IMAGES, IMAGES_WITHOUT_COPIES)
-    first = "generated" if generated else "phantom" if has_phantoms(job.sets.real.sources) else "real"
-    rows = {}
-    for finding in job.sets.classes:
-        for name, side in {first: job.sets.real, **job.sets.sides}.items():
-            rows[f"{finding}, {name}"] = read_first_pictures(side, finding)
-    return contact_sheet({name: files for name, files in rows.items() if files})
-
-
-def read_first_pictures(side: CatalogSet, finding: str) -> list[bytes]:
-    """Files of the first pictures of a finding, by id, of the train part where there is one."""
-    rows = [
-        row for row in side.table.to_pylist() if finding in shown_findings(row) and row["split"] in (None, "train")
-    ]  # fmt: skip
-    chosen = sorted(rows, key=lambda row: row["image_id"])[:COLUMNS]
-    tables_of = (pa.Table.from_pylist([row], schema=side.table.schema) for row in chosen)
-    return [data for table in tables_of for _, data in read_files(side.store, table)]
 
 
 def complete(job: StudyJob, study: Study, written: list[StoredObject], timings: dict[str, float]) -> Record:

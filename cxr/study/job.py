@@ -14,15 +14,17 @@ from cxr.data.catalog import CatalogSet
 from cxr.data.labels import LabelPolicy
 from cxr.data.lineage_lists import NO_LISTS, PatientLists
 from cxr.data.prompt_accuracy import PromptAccuracy
+from cxr.data.sources.chosen_findings import Groups
 from cxr.errors import BadInput
 from cxr.store import Store
 from cxr.study.arms import TrainingDraw
 from cxr.study.config import BASELINE, StudyConfig
+from cxr.study.external import check_generators
 from cxr.study.labels_check import prompt_accuracy
 from cxr.study.protocol import check_audit, check_evaluation, check_protocol
 from cxr.study.results import Trial, read_trial, trial_key
-from cxr.study.sets import Sets, draw_training_sets, match_sets
-from cxr.study.tested import check_test, read_test_set
+from cxr.study.sets import Sets, draw_training_sets, external_name, match_sets
+from cxr.study.tested import check_test, read_external_set, read_test_set
 from cxr.study.trial import TrialSpec, TrialWorker
 
 PILOT = 3  # seeds of the baseline that a plan is made from
@@ -66,7 +68,8 @@ class StudyJob(Artifact):
     def used(self) -> np.ndarray:
         """Rows of every picture that some trial reads."""
         parts = [rows for drawn in self.draws.values() for rows in (drawn.real, drawn.synthetic)]
-        return np.unique(np.concatenate([*parts, self.sets.part("validation"), self.sets.part("test")]))
+        judged = ["validation", "test", *map(external_name, self.sets.external)]
+        return np.unique(np.concatenate([*parts, *map(self.sets.part, judged)]))
 
     @property
     def names(self) -> list[str]:
@@ -83,6 +86,7 @@ def prepare(
     own: Mapping[str, CatalogSet] | None = None,
     lists: PatientLists = NO_LISTS,
     audit: tuple[Store, Record | None] | None = None,
+    external: Mapping[str, tuple[CatalogSet, Groups | None]] | None = None,
 ) -> StudyJob:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
@@ -90,18 +94,22 @@ def prepare(
         weights: digest of the classifier's first weights; None: from scratch.
         own: the synthetic sets of single arms, by arm.
         lists: of patients whom generators were shown, beside those that this machine has.
+        external: see `match_sets`.
 
     Raises:
         BadInput: sets, protocol or place cannot be used.
     """
-    sets = match_sets(real, synthetic, config, own)
+    sets = match_sets(real, synthetic, config, own, external)
     checked = None
     if evaluation is not None:
         checked = evaluation[0], check_evaluation(evaluation[0].uri, evaluation[1], sets)
     audited = audit and (audit[0], check_audit(audit[0].uri, audit[1], sets))
     check_test(read_test_set(sets), sets.classes)
     shown = prompt_accuracies(sets, checked)
+    for name in sets.external:
+        check_test(read_external_set(sets, name), sets.classes, f"--external {name}")
     allowed = check_protocol(sets, config, checked and checked[1], lists, shown)
+    allowed += check_generators(real, sets.external, sets.sides, lists)
     recipe = {
         **config.model_dump(mode="json", exclude=left_out(config)),
         "weights": weights,
@@ -109,11 +117,21 @@ def prepare(
         "synthetic": synthetic and synthetic.digest,
         "own": {arm: found.digest for arm, found in sets.own.items()},
         "evaluation": checked and checked[1].recipe_digest,
-        **({"audit": audited[1].recipe_digest} if audited else {}),  # without one it is what it was before
+        # without one it is what it was before
+        **({"audit": audited[1].recipe_digest} if audited else {}),
+        **({"external": name_external(sets)} if sets.external else {}),
     }
     job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists, audited)
     job.refuse_other()
     return job
+
+
+def name_external(sets: Sets) -> dict[str, Any]:
+    """What the recipe says of external sets."""
+    return {
+        name: {"set": found.data.digest, "findings": {ours: list(theirs) for ours, theirs in found.findings.items()}}
+        for name, found in sets.external.items()
+    }
 
 
 def left_out(config: StudyConfig) -> dict[str, Any]:
@@ -193,7 +211,8 @@ def pending_trials(job: StudyJob, threads: int) -> list[TrialWorker]:
     parts = {"validation": place[job.sets.part("validation")], "test": place[job.sets.part("test")]}
     return [
         TrialWorker(job.store, job.digest, spec, len(job.sets.classes), **parts, config=job.config.classifier,
-            operating_point=job.config.operating_point, optimism=job.config.selection_bias, threads=threads)
+            operating_point=job.config.operating_point, optimism=job.config.selection_bias, threads=threads,
+            external={name: place[job.sets.part(external_name(name))] for name in job.sets.external})
         for spec in trial_specs(job, place) if (spec.arm, spec.seed) not in done
     ]  # fmt: skip
 

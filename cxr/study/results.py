@@ -3,7 +3,7 @@
 import json
 import operator
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, TypeAdapter
@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 from cxr.classify.curve import ValidationPoint
 from cxr.errors import BadInput
 from cxr.store import Store
+from cxr.study.learning_results import LearningCurve
 
 MAIN = "auroc"  # the metric that the answer is about
 AVERAGE_PRECISION = "average_precision"  # of studies of several findings a picture, beside AUROC
@@ -34,6 +35,8 @@ class Trial:
     # Chosen on validation; those of version 0.1 were read as they came.
     temperature: float = 1.0
     threshold: float | None = None
+    # The same of each external set, by its name: in the order of its pictures
+    external: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,46 +146,37 @@ class ArmResult:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What an arm's synthetic pictures did, in real ones: read off the learning curve, with 95 % intervals. At an end
-    of `LearningCurve.reach` a number stands for itself and all beyond it."""
+class Gap:
+    """A difference with its 95 % interval."""
 
-    arm: str
-    real: int
-    synthetic: int
-    auroc: float
-    equivalent: float  # real pictures alone that have this AUROC
-    equivalent_low: float
-    equivalent_high: float
-    worth: float  # of one synthetic picture: (equivalent - real) / synthetic
+    mean: float
     low: float
     high: float
+    p: float  # that it is 0; not corrected
 
 
 @dataclass(frozen=True)
-class LearningCurve:
-    """AUROC against the number of real pictures, of arms without others, all trained for as many steps."""
+class ExternalArm:
+    """An arm at another hospital."""
 
-    form: Literal["power", "monotone"]  # a - b n^-c, or the nearest curve that never falls
-    fit_p: float  # that a power law and noise fit no better
-    sizes: list[int]  # real pictures of the arms, ascending
-    aurocs: list[float]  # means over the seeds that they share
-    rise: list[float]  # from the first to the last, with its 95 % interval
-    reach: list[float]  # least and most real pictures that are told
-    band: list[list[float]]  # [real pictures, AUROC, low, high]
-    readings: list[Worth]  # none where the curve is flat: the interval of its rise holds 0
+    arm: str
+    metrics: dict[str, Spread]  # there, by METRICS
+    inside: dict[str, Spread]  # on the study's own test part; of several findings of those that both can measure
+    drops: dict[str, Gap]  # inside less there
+    extra_drop: Gap | None  # of AUROC, less the baseline's
+    differences: list[Difference]  # there, as `ArmResult.differences`
 
-    @property
-    def flat(self) -> bool:
-        return self.rise[1] <= 0
 
-    def beyond(self, equivalent: float) -> int:
-        """1 where it stands for itself and all above, -1 for all below, else 0."""
-        return (equivalent >= self.reach[1]) - (equivalent <= self.reach[0])
+@dataclass(frozen=True)
+class External:
+    """What was found at another hospital."""
 
-    def tells(self, one: Worth) -> bool:
-        """Whether the interval of what is read has an end."""
-        return (self.beyond(one.equivalent_low), self.beyond(one.equivalent_high)) != (-1, 1)
+    name: str
+    pictures: int
+    patients: int
+    classes: dict[str, int]  # pictures that show each
+    left_out: int  # pictures that the study has no label for
+    arms: list[ExternalArm]
 
 
 @dataclass(frozen=True)
@@ -220,6 +214,7 @@ class Study:
     primary: str | None = None  # the arm that was named before the run and is tested alone
     origins: dict[str, str] = field(default_factory=dict)  # what the pictures of each part are, in words
     learning: LearningCurve | None = None  # where the study has real-only arms of enough sizes
+    external: Annotated[list[External], Field(exclude_if=operator.not_)] = field(default_factory=list)
     # by part, where they can show several findings; else each is counted once in `train`, `validation` and `test`
     pictures: Annotated[dict[str, int], Field(exclude_if=operator.not_)] = field(default_factory=dict)
 

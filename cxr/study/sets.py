@@ -1,7 +1,7 @@
 """The two sets of a study: what must hold of them before anything is trained, and their pictures in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,12 +10,14 @@ import pyarrow as pa
 from cxr.data.candidates import refused_rows
 from cxr.data.catalog import CatalogSet, read_images
 from cxr.data.labels import NO_FINDING, shown_findings
+from cxr.data.sources.chosen_findings import Groups
 from cxr.data.splits import split_by_group
 from cxr.data.subsets import patient_entries
 from cxr.errors import BadInput, nearest
 from cxr.store import sha256
 from cxr.study.arms import Pool, TrainingDraw, check_counts, draw_training_set
 from cxr.study.config import Arm, StudyConfig
+from cxr.study.external import ExternalSet, match_external
 from cxr.study.sets_check import check_apart, check_parts, check_patients, check_same_labels
 from cxr.study.several_sets import (
     check_no_positive,
@@ -43,11 +45,13 @@ class Sets:
     own: Mapping[str, CatalogSet] = field(default_factory=dict)  # the synthetic sets of single arms, by arm
     # By name of the synthetic set the pictures that were refused for it, where an arm asks for them
     refused: Mapping[str, CatalogSet] = field(default_factory=dict)
+    external: Mapping[str, ExternalSet] = field(default_factory=dict)  # of other hospitals, by name
 
     @property
     def blocks(self) -> dict[str, CatalogSet]:
         """The sets whose rows follow the real ones, by what `split` calls them."""
-        return self.sides | {refused_name(name): found for name, found in self.refused.items()}
+        made = self.sides | {refused_name(name): found for name, found in self.refused.items()}
+        return made | {external_name(name): found.data for name, found in self.external.items()}
 
     @property
     def sides(self) -> dict[str, CatalogSet]:
@@ -94,17 +98,26 @@ def set_name(arm: str) -> str:
     return f"{SYNTHETIC} of {arm}"
 
 
+def external_name(name: str) -> str:
+    return f"external {name}"
+
+
 def refused_name(side: str) -> str:
     return f"refused for {side}"
 
 
 def match_sets(
-    real: CatalogSet, synthetic: CatalogSet | None, config: StudyConfig, own: Mapping[str, CatalogSet] | None = None
+    real: CatalogSet,
+    synthetic: CatalogSet | None,
+    config: StudyConfig,
+    own: Mapping[str, CatalogSet] | None = None,
+    external: Mapping[str, tuple[CatalogSet, Groups | None]] | None = None,
 ) -> Sets:
     """The sets of a study that can be trained. Reads no picture.
 
     Args:
         own: the synthetic sets of single arms, by arm.
+        external: sets of other hospitals by name, and what their findings are called here, see `match_external`.
 
     Raises:
         BadInput: one set alone has pictures of several findings, one class only, a part of the split or a class in it
@@ -128,7 +141,8 @@ def match_sets(
             f"--synthetic: {', '.join(needy)} need synthetic pictures; give a set that jobs/generate.py made"
         )
     sets = Sets(real, synthetic, classes, np.array([]), np.array([]), np.array([]), split_here, own)
-    sets = replace(sets, refused=read_refused(sets, config))
+    others = {name: match_external(name, *given, real, classes, several) for name, given in (external or {}).items()}
+    sets = replace(sets, refused=read_refused(sets, config), external=others)
     for found in sets.sides.values():
         if several:
             check_same_findings(real, found)
@@ -243,13 +257,25 @@ def load(sets: Sets, used: np.ndarray, size: int, advance: Callable[[int], objec
     Raises:
         BadInput: a picture is missing or damaged, or synthetic ones show the same pixels as real ones.
     """
-    parts, start = [], 0
-    for found in (sets.real, *sets.blocks.values()):
+    parts, start = {}, 0
+    for name, found in {"real": sets.real, **sets.blocks}.items():
         rows = used[(used >= start) & (used < start + len(found.table))] - start
-        parts.append(read_images(found.store, found.table.take(pa.array(rows)), size, advance))
+        parts[name] = read_images(found.store, found.table.take(pa.array(rows)), size, advance)
         start += len(found.table)
-    check_no_twins(*parts)
-    return np.concatenate(parts)
+    others = {external_name(name) for name in sets.external}
+    check_no_twins(*(pictures for name, pictures in parts.items() if name not in others))
+    for name in others:
+        check_untrained(name, parts[name], [pictures for other, pictures in parts.items() if other not in others])
+    return np.concatenate([*parts.values()])
+
+
+def check_untrained(name: str, external: np.ndarray, known: Sequence[np.ndarray]) -> None:
+    """`BadInput` if an external picture is among those that the study knows, pixel for pixel."""
+    digests = {sha256(picture.tobytes()) for pictures in known for picture in pictures}
+    if count := sum(sha256(picture.tobytes()) in digests for picture in external):
+        raise BadInput(
+            f"--{name}: {count} of its pictures are in --real or --synthetic, pixel for pixel; give a set of others"
+        )
 
 
 def check_no_twins(real: np.ndarray, *synthetic: np.ndarray) -> None:

@@ -1,8 +1,8 @@
 """One trial: trains on the pictures it was given, chooses by validation, is tested once."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,7 @@ class TrialWorker:
     operating_point: str
     optimism: bool
     threads: int
+    external: Mapping[str, np.ndarray] = field(default_factory=dict)  # rows of each external set
 
     def __call__(self, tell: Tell, pixels: np.ndarray, labels: np.ndarray) -> None:
         """Trains and stores the result, unless it is there; what fails by itself is tried again, then reported."""
@@ -107,9 +108,13 @@ class TrialWorker:
         point = OperatingPoint()  # as they come: several findings have none
         if exclusive:
             point = choose_operating_point(validated, labels[self.validation], self.operating_point)
+        external = {
+            name: rounded(predict_probabilities(trained.network, pixels, rows, self.config, task))
+            for name, rows in self.external.items()
+        }
         return Trial(
             spec.arm, spec.seed, spec.real, spec.synthetic, spec.steps, trained.best, trained.curve,
-            rounded(scores), device_name(), time.monotonic() - start, point.temperature, point.threshold,
+            rounded(scores), device_name(), time.monotonic() - start, point.temperature, point.threshold, external,
         )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from cxr.study.config import Arm, StudyConfig
 from cxr.study.influence import MetricWithInfluence
 from cxr.study.learning_curve import FORMS, Form, choose_form
-from cxr.study.results import MAIN, LearningCurve, TestSet, Trial, Worth
+from cxr.study.learning_results import LearningCurve, Worth
+from cxr.study.results import MAIN, TestSet, Trial
 from cxr.study.statistics import estimate, unseen_variance
 from cxr.study.summary import measure_trial
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from cxr.study.answer import SAW_ALL
-from cxr.study.results import LearningCurve, Worth
+from cxr.study.learning_results import LearningCurve, Worth
 
 FORMS = {
     "power": "a - b n^-c was fitted to it",

@@ -104,6 +104,10 @@ NOT_HERE = {
     "... --out s3://bucket/prefix": "test_generate_s3.py runs it",
     ".venv/bin/python jobs/generate.py tiny --lora out/lora --findings normal,pneumonia --accept label,realism,copies "
     "--quota 100 --real out/real --out out/accepted": "out/real comes later; test_generate.py fills a quota",
+    ".venv/bin/python jobs/study.py tiny --real out/real --synthetic out/clean --evaluation out/quality --external "
+    "clinic=out/clinic --external-findings clinic:pneumonia=Consolidation,normal=No_Finding --out out/elsewhere": (
+        "no second hospital is here; tests/integration/methods/test_external.py has one"
+    ),
     ".venv/bin/ray job submit --working-dir . -- python jobs/generate.py sd15 --out s3://bucket/prefix": FETCHED,
     ".venv/bin/python jobs/submit.py generate sd15 --out s3://bucket/prefix": f"{FETCHED}; test_submit.py submits",
     "python jobs/ingest.py sd15 --source hub:hf-vision/chest-xray-pneumonia --out out/real": FETCHED,

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxr.study.learning_results import LearningCurve, Worth
 from cxr.study.pages.plot_style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, png
-from cxr.study.results import LearningCurve, Study, Worth
+from cxr.study.results import Study
 
 STYLES = ((BLUE, "o"), (RED, "D"), (GREEN, "^"), (ORANGE, "v"), (SKY, "P"))
 

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 from cxr.report.limits import kind
 from cxr.report.pages import Table
 from cxr.study.answer import decide
-from cxr.study.results import AVERAGE_PRECISION, MAIN, ArmResult, Difference, Spread, Study, of_finding
+from cxr.study.results import (
+    AVERAGE_PRECISION,
+    MAIN,
+    ArmResult,
+    Difference,
+    External,
+    Gap,
+    Spread,
+    Study,
+    of_finding,
+)
 from cxr.study.worth_words import count_of_100
 
 CALLED = {
@@ -16,6 +26,7 @@ CALLED = {
 }  # the others are called by their names
 ORDER = (MAIN, AVERAGE_PRECISION)  # that go by the order of the pictures alone
 NOTHING = "-"
+IN_BOTH = ("sensitivity", "specificity")  # that do not depend on how many pictures show a finding
 WIDE = 0.5  # of an interval that says nothing
 OF_CLASS = ("auroc", "sensitivity", "specificity", "precision", "f1")
 
@@ -124,7 +135,7 @@ def explained(study: Study) -> list[str]:
     return lines
 
 
-def gain(found: Difference | Spread) -> str:
+def gain(found: Difference | Spread | Gap) -> str:
     if found.low is None:
         return f"{found.mean:+z.3f}"
     return f"{found.mean:+z.3f} ({found.low:+z.3f} to {found.high:+z.3f})"
@@ -193,6 +204,26 @@ def subgroups(study: Study) -> Table:
         rows.append([arm.label, *(spread(own.get(group), always=True) for group in groups)])
     head, rows = without_empty(head, rows)
     return head, rows if len(head) > 1 else []
+
+
+def external(study: Study, found: External) -> Table:
+    """An arm a row: here and there at the same operating points, how far it falls, and how far from the baseline it is
+    there."""
+    both = [name for name in IN_BOTH if any(name in one.metrics for one in found.arms)]
+    head = ["arm", "AUROC here", f"AUROC at {found.name}", "drop", "drop less the baseline's"]
+    head += ["difference from baseline there", "p (Holm)"]
+    head += [f"{called(name)} {where}" for name in both for where in ("here", "there")]
+    labels = {arm.arm: arm.label for arm in study.arms}
+    rows = []
+    for one in found.arms:
+        less = next((d for d in one.differences if (d.against, d.metric) == (study.baseline, MAIN)), None)
+        rows.append([
+            labels[one.arm], spread(one.inside[MAIN], always=True), spread(one.metrics[MAIN], always=True),
+            gain(one.drops[MAIN]), gain(one.extra_drop) if one.extra_drop else NOTHING,
+            *([gain(less), p_value(less.p_holm)] if less else [NOTHING] * 2),
+            *(spread(side[name]) for name in both for side in (one.inside, one.metrics)),
+        ])  # fmt: skip
+    return without_empty(head, rows)
 
 
 def selection_bias(study: Study) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from cxr.report.pages import Table, markdown_table
 from cxr.study.pages import rows
-from cxr.study.results import Difference, Spread, Study, of_finding
+from cxr.study.results import MAIN, Difference, Gap, Spread, Study, of_finding
 
 MARKS = (
     "Mean over seeds with its 95 % interval. * p < 0.05 and ** p < 0.01 against the baseline, † better than the same "
@@ -43,6 +43,9 @@ def files(study: Study) -> dict[str, bytes]:
         "classes.tex": latex(classes(study), about + phantom),
         "classes.csv": comma_separated(list((finding_records if study.several else class_records)(study))),
     }
+    if study.external:
+        tables = [f"{one.name}\n\n{markdown_table(*rows.external(study, one))}\n" for one in study.external]
+        texts |= {"external.md": "\n".join(tables), "external.csv": comma_separated(list(external_records(study)))}
     return {name: text.encode() for name, text in texts.items()}
 
 
@@ -67,6 +70,20 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
             record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
         found = read.get(arm.arm)
         yield record | {name: getattr(found, field, None) for name, field in OF_WORTH.items()}
+
+
+def external_records(study: Study) -> Iterator[dict[str, object]]:
+    """An arm at another hospital a row: every metric here and there, and its drop, unrounded."""
+    for found in study.external:
+        for one in found.arms:
+            record = {"hospital": found.name, "arm": one.arm, "pictures": found.pictures, "patients": found.patients}
+            for metric in one.metrics:
+                record |= prefixed(f"{metric}_here", one.inside[metric], Spread)
+                record |= prefixed(f"{metric}_there", one.metrics[metric], Spread)
+                record |= prefixed(f"{metric}_drop", one.drops[metric], Gap)
+            record |= prefixed("extra_drop", one.extra_drop, Gap)
+            less = next((d for d in one.differences if (d.against, d.metric) == (study.baseline, MAIN)), None)
+            yield record | prefixed("less_baseline", less, Difference)
 
 
 def trial_records(study: Study) -> Iterator[dict[str, object]]:
@@ -101,7 +118,9 @@ def finding_records(study: Study) -> Iterator[dict[str, object]]:
             yield record | prefixed("difference", rows.finding_difference(arm, name), Difference)
 
 
-def prefixed(prefix: str, found: Spread | Difference | None, kind: type[Spread | Difference]) -> dict[str, object]:
+def prefixed(
+    prefix: str, found: Spread | Difference | Gap | None, kind: type[Spread | Difference | Gap]
+) -> dict[str, object]:
     """Its fields as columns, empty where it is missing."""
     fields = asdict(found) if found else dict.fromkeys(kind.__dataclass_fields__)
     return {f"{prefix}_{name}": value for name, value in fields.items()}

@@ -9,18 +9,17 @@ import numpy as np
 from cxr.artifact.quality import Quality
 from cxr.prompts.findings import FINDINGS
 from cxr.study.config import BASELINE, Arm, StudyConfig
+from cxr.study.learning_results import LearningCurve, Worth
 from cxr.study.results import (
     METRICS,
     ArmResult,
     ClassMetrics,
     Difference,
-    LearningCurve,
     Source,
     Spread,
     Study,
     Subgroup,
     ValidationPoint,
-    Worth,
 )
 
 TWO = ("NORMAL", "PNEUMONIA")

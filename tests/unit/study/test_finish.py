@@ -19,10 +19,10 @@ from cxr.study.finish import (
     describe_source,
     list_sources,
     read_audits,
-    read_first_pictures,
 )
 from cxr.study.job import StudyJob, prepare
 from cxr.study.origins import origins, studies_phantoms
+from cxr.study.pages.grid import read_first_pictures
 from tests.stored import label_columns
 from tests.unit.study.conftest import audit_of, evaluation_of, of_record
 

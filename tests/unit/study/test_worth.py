@@ -12,7 +12,8 @@ from cxr.recipes import worth as worth_recipe
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.influence import auroc
 from cxr.study.learning_curve import MonotoneCurves, PowerLaws, choose_form, fit_p
-from cxr.study.results import LearningCurve, TestSet, Trial, Worth
+from cxr.study.learning_results import LearningCurve, Worth
+from cxr.study.results import TestSet, Trial
 from cxr.study.statistics import estimate
 from cxr.study.worth import Mix, draw_noise, explain_no_worth, foresee_no_worth, learn, read_worth
 from cxr.study.worth_words import describe_worth
