@@ -50,11 +50,11 @@ class FilterConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     accept: str = ""
-    """Tests that a picture must pass, as label,realism,copies,parts; what fails is made anew. Needs --real, --quota."""
+    """Tests that a picture must pass, as label,realism,copies,parts; what fails is made anew until a quota is full."""
     quota: int | None = Field(None, ge=1, le=MOST)
     """Accepted pictures of each finding."""
     tries: float = Field(4, ge=1, le=100)
-    """Pictures of each finding that are made at most, in times --quota."""
+    """Pictures of each finding that are made at most, in times the quota."""
     min_probability: float = Field(0.5, ge=0, lt=1)
     """Of the test label, where findings exclude each other: the asked one is the most probable, and at least so."""
     max_percentile: float = Field(95, gt=0, le=100)

@@ -21,7 +21,7 @@ from cxr.progress import note, progress
 from cxr.prompts.findings import BINARY, FINDINGS
 from cxr.prompts.lists import PromptRow, parse_asked_findings, read_prompts, typed_prompt
 from cxr.store import Store, open_store, sha256
-from cxr.weights import check_lora_spec, check_spec
+from cxr.weights import check_extractor_spec, check_lora_spec, check_spec
 from cxr.weights.names import ALIASES
 
 if TYPE_CHECKING:
@@ -176,7 +176,9 @@ def build_config(args: Args) -> GenerateConfig:
     check_prompt_options(args)
     check_filter_options(args)
     cli.check_workers(args.workers)
-    config = args.config.with_candidates
+    extractor = check_extractor_spec(args.config.filter.extractor)
+    filtered = args.config.filter.model_copy(update={"extractor": extractor})
+    config = args.config.with_candidates.model_copy(update={"filter": filtered})
     if config.lora is None and config.model in ALIASES and config.findings != "all":  # others: when a record tells
         parse_asked_findings(config.findings, FINDINGS + BINARY if config.model == "tiny" else ())
     places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}

@@ -1,5 +1,6 @@
 """A second hospital on phantoms: what lives on a mark of the scanner falls there, what does not stays."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from cxr.classify.config import ClassifyConfig
 from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import PHANTOM
-from cxr.embedded.phantoms import draw_phantom
+from cxr.embedded.phantoms import Phantom, draw_phantom
 from cxr.prompts.findings import BINARY
 from cxr.store import open_store
 from cxr.study import finish, job
@@ -16,7 +17,12 @@ from cxr.study.config import BASELINE, Arm, StudyConfig
 from cxr.study.results import MAIN, External
 from cxr.study.sets import load
 
-SIZE, TRAIN, VALIDATION, TEST = 32, 240, 90, 150
+SIZE, TRAIN, VALIDATION, TEST = 32, 180, 60, 90
+
+
+@functools.cache
+def phantoms(seed: int, count: int) -> list[Phantom]:
+    return [draw_phantom(seed, number, BINARY, SIZE) for number in range(count)]
 
 
 def draw(
@@ -25,7 +31,7 @@ def draw(
     """Phantoms with a bright corner in so many of the normal and of the other pictures; those from `far` away have less
     contrast and a quarter of the findings."""
     rng = np.random.default_rng(seed)
-    found = [draw_phantom(seed, number, BINARY, SIZE) for number in range(2 * count if far else count)]
+    found = phantoms(seed, 2 * count if far else count)
     if far:
         found = [one for one in found if one.attributes.findings[0] == BINARY[0] or rng.random() < 0.33][:count]
     findings = [one.attributes.findings[0] for one in found]
@@ -48,8 +54,8 @@ def elsewhere(
     split = ["train"] * TRAIN + ["validation"] * VALIDATION + ["test"] * TEST
     shares = (0.03, 0.97) if marked else (0.5, 0.5)
     real = draw(stored_set, f"{which}-real", 1, len(split), shares, split=split)
-    fake = draw(stored_set, f"{which}-fake", 2, TRAIN + 30, (0.5, 0.5), metrics={"patients_seen": []})
-    far = draw(stored_set, f"{which}-far", 3, 240, (0.5, 0.5), far=True)
+    fake = draw(stored_set, f"{which}-fake", 2, TRAIN + 20, (0.5, 0.5), metrics={"patients_seen": []})
+    far = draw(stored_set, f"{which}-far", 3, 130, (0.5, 0.5), far=True)
     network = ClassifyConfig(
         network="cnn", pretrained=False, resize=SIZE, size=SIZE, epochs=12, batch=32, learning_rate=2e-3, flip=False
     )
@@ -58,12 +64,13 @@ def elsewhere(
     store = open_store(str(Path(tmp_path_factory.mktemp("study"))))
     ready = job.prepare(store, config, real, fake, None, None, external={"far": (far, None)})
     pixels = load(ready.sets, ready.used, SIZE, lambda count: None)
-    for run in job.pending_trials(ready, 2):
+    for run in job.pending_trials(ready, 1):
         run(lambda told: None, pixels, ready.sets.labels[ready.used])
     [found] = finish.describe_study(ready, job.read_trials(ready)).external
     return marked, found
 
 
+@pytest.mark.slow
 def test_an_arm_that_lives_on_a_mark_falls_at_another_hospital_and_no_other(elsewhere: tuple[bool, External]) -> None:
     marked, found = elsewhere
     real, fake = found.arms
