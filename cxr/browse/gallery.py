@@ -1,13 +1,14 @@
 """What a page knows of each picture of a set, as columns whose equal values are stored once."""
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cxr.artifact.public_text import names_place
 from cxr.browse.given import Given
@@ -33,26 +34,48 @@ class Shown:
     given: Given
     rows: pa.Table  # of its catalog
     private: bool  # the page stays with its owner
+    judged: Judged
 
 
-def draw_rows(given: Given, most: int) -> pa.Table:
-    """The rows of a set's catalog; of more than `most`, so many at random, the same each time, in their order."""
+def draw_rows(given: Given, most: int, wanted: Collection[str]) -> pa.Table:
+    """The rows of a set's catalog; of more than `most` those that are wanted, and others at random, so many in all, the
+    same each time, in their order.
+
+    Args:
+        wanted: ids.
+    """
     assert given.images is not None
     table = given.images.table
     if len(table) <= most:
         return table
     rng = np.random.default_rng(int(given.images.digest[:16], 16))
-    return table.take(np.sort(rng.choice(len(table), most, replace=False)))
+    order = rng.permutation(len(table))
+    first = pc.is_in(table["image_id"], pa.array([*wanted], pa.string())).to_numpy()[order]
+    return table.take(np.sort(np.concatenate([order[first], order[~first]])[:most]))
 
 
-def describe_pictures(shown: Shown, judged: Judged, seeds: Sequence[str | None], places: dict[str, int]) -> str:
+def wanted_ids(one: Given, judged: Mapping[str, Judged]) -> set[str]:
+    """Of a set the pictures that are flagged, and those that pictures of another set are nearest to.
+
+    Args:
+        judged: of each set, by its name.
+    """
+    found = set(judged[one.name].quarantined)
+    for other in judged.values():
+        if one.images and other.real == one.images.digest:
+            found |= {original for original, _ in other.nearest.values()}
+    return found
+
+
+def describe_pictures(shown: Shown, seeds: Sequence[str | None], places: Mapping[str, int] | None) -> str:
     """The JSON of all columns that say something of a picture.
 
     Args:
         seeds: of each row.
-        places: of the training pictures that are in the page, their rows there, by id.
+        places: of the training pictures that are in the page, their rows, by id; None: their set is not, and none is
+            named.
     """
-    values = list_values(shown, judged, seeds, places)
+    values = list_values(shown, seeds, places)
     named = [
         {"name": name, "label": label_of(name, label, shown), "filter": kind, **encoded}
         for name, label, kind in COLUMNS
@@ -65,9 +88,7 @@ def label_of(name: str, label: str, shown: Shown) -> str:
     return "Report" if name == "text" and not shown.given.is_synthetic else label
 
 
-def list_values(
-    shown: Shown, judged: Judged, seeds: Sequence[str | None], places: dict[str, int]
-) -> dict[str, list[Any]]:
+def list_values(shown: Shown, seeds: Sequence[str | None], places: Mapping[str, int] | None) -> dict[str, list[Any]]:
     """A value a row for each column; what is of patients only where the page stays with its owner, or where they are
     invented."""
     images, rows = shown.given.images, list_rows(shown.rows)
@@ -82,15 +103,15 @@ def list_values(
     if shown.private or is_of_phantoms(images):
         read |= {name.removesuffix("_id"): itemgetter(name) for name in OF_PATIENTS}
     values = {name: [of(row) for row in rows] for name, of in read.items()}
-    nearest = [judged.nearest.get(image_id) for image_id in ids]
-    return values | {
-        "id": ids,
-        "seed": list(seeds),
-        "status": [judged.status.get(image_id, "not judged") for image_id in ids] if judged.status else [],
-        "nearest": [found and found[0] for found in nearest],
-        "score": [found and round(found[1], 3) for found in nearest],
-        "nearest_row": [found and places.get(found[0]) for found in nearest],
-    }
+    judged = shown.judged
+    if judged.status:
+        values["status"] = [judged.status.get(image_id, "not judged") for image_id in ids]
+    if places is not None:
+        nearest = [judged.nearest.get(image_id) for image_id in ids]
+        values["nearest"] = [found and found[0] for found in nearest]
+        values["score"] = [found and round(found[1], 3) for found in nearest]
+        values["nearest_row"] = [found and places.get(found[0]) for found in nearest]
+    return values | {"id": ids, "seed": list(seeds)}
 
 
 def encode_column(values: Sequence[Hashable]) -> dict[str, Any] | None:

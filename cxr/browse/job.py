@@ -10,7 +10,7 @@ import pyarrow as pa
 from cxr.artifact import Artifact, Made, Record, listed_units, unit_key
 from cxr.artifact.keys import COMMITS, PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import PAGE
-from cxr.browse.gallery import Shown, describe_pictures, draw_rows
+from cxr.browse.gallery import Shown, describe_pictures, draw_rows, wanted_ids
 from cxr.browse.given import Given, find_artifacts
 from cxr.browse.judged import judge_pictures
 from cxr.browse.page import render_page
@@ -72,8 +72,13 @@ def prepare(store: Store, uris: Sequence[str], most: int, pictures: str) -> Brow
         "most": most,
         "pictures": pictures,
     }
-    privacy = judge_privacy(given)
-    sets = [Shown(one, draw_rows(one, most), privacy.stays) for one in given if one.images]
+    judged = {one.name: judge_pictures(one, given) for one in given if one.images}
+    privacy = judge_privacy(given, judged)
+    sets = [
+        Shown(one, draw_rows(one, most, wanted_ids(one, judged)), privacy.stays, judged[one.name])
+        for one in given
+        if one.images
+    ]
     job = BrowseJob(store, recipe, given, privacy, sets)
     job.refuse_other()
     return job
@@ -125,9 +130,8 @@ def describe_sets(job: BrowseJob, seeds: Sequence[Sequence[str | None]]) -> list
     rows = [{image_id: row for row, image_id in enumerate(shown.rows["image_id"].to_pylist())} for shown in job.sets]
     found = []
     for number, shown in enumerate(job.sets):
-        judged = judge_pictures(shown.given, job.given)
-        real = at.get(judged.real)
-        columns = describe_pictures(shown, judged, seeds[number], {} if real is None else rows[real])
-        further = json.dumps({"real": real, "by": judged.by})
+        real = at.get(shown.judged.real)
+        columns = describe_pictures(shown, seeds[number], None if real is None else rows[real])
+        further = json.dumps({"real": real, "by": shown.judged.by})
         found.append(f"cxr.load({number},{columns},{further});\n".encode())
     return found

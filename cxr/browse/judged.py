@@ -8,12 +8,19 @@ import pyarrow as pa
 
 from cxr.artifact.keys import COPIES_KEY, PICTURES_KEY, TAKEN_OUT_KEY
 from cxr.artifact.kinds import AUDIT, EVALUATION, IMAGES_WITHOUT_COPIES
+from cxr.artifact.metrics import StoredPart
 from cxr.browse.given import Given, read_object
-from cxr.browse.privacy import compared_sets, names_of_set
 from cxr.errors import BadInput
 from cxr.store import read_parquet
 
 ACCEPTED, QUARANTINED = "accepted", "quarantined"
+
+
+class ComparedSets(StoredPart):
+    """Which sets an evaluation or an audit compared, by their digests."""
+
+    real: str = ""
+    synthetic: str = ""
 
 
 @dataclass
@@ -24,6 +31,22 @@ class Judged:
     nearest: dict[str, tuple[str, float]] = field(default_factory=dict)  # id of the training picture, and its score
     by: list[str] = field(default_factory=list)  # names of the artifacts that judged
     real: str = ""  # digest of the set of the nearest training pictures
+
+    @property
+    def quarantined(self) -> set[str]:
+        return {image_id for image_id, status in self.status.items() if status == QUARANTINED}
+
+
+def compared_sets(one: Given) -> ComparedSets | None:
+    """Of an evaluation or an audit."""
+    return ComparedSets.model_validate(one.record.inputs) if one.kind in (EVALUATION, AUDIT) else None
+
+
+def names_of_set(one: Given) -> set[str]:
+    """The digests of a set and, where it was taken from another, of that one."""
+    own = {one.images.digest} if one.images else set()
+    origin = one.record.recipe.get("set")
+    return own | ({origin} if isinstance(origin, str) else set())
 
 
 def judge_pictures(one: Given, given: Sequence[Given]) -> Judged:

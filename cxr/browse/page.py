@@ -8,8 +8,9 @@ from cxr.artifact.kinds import AUDIT
 from cxr.artifact.metrics import AuditMetrics
 from cxr.browse.gallery import Shown
 from cxr.browse.given import Given
+from cxr.browse.judged import compared_sets
 from cxr.browse.lineage import connect, draw_graph
-from cxr.browse.privacy import STAYS, SYNTHETIC_ALONE, WORDS_ALONE, Privacy, compared_sets, describe_phantoms
+from cxr.browse.privacy import STAYS, SYNTHETIC_ALONE, WORDS_ALONE, Privacy, describe_phantoms
 from cxr.browse.sheets import ACROSS, PER_SHEET, SIDE
 from cxr.browse.words import Described, describe_artifact
 from cxr.report.limits import unaudited
@@ -71,7 +72,7 @@ def note_of(shown: Shown, given: Sequence[Given]) -> str:
         for one in given
         if one.kind == AUDIT and (compared := compared_sets(one)) and compared.synthetic == images.digest
     ]
-    some = f"{len(shown.rows):,} of {len(images.table):,} pictures, drawn at random."
+    some = f"{len(shown.rows):,} of {len(images.table):,} pictures, drawn at random; flagged and nearest ones first."
     return " ".join([*audits, *([some] if len(shown.rows) < len(images.table) else [])])
 
 

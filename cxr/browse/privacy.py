@@ -1,14 +1,13 @@
 """What of a page is of patients. A page that shows or names any says so at its top, and stays with its owner."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from cxr.artifact.kinds import AUDIT, EVALUATION
-from cxr.artifact.metrics import StoredPart
 from cxr.artifact.public_text import without_place
 from cxr.browse.given import Given
+from cxr.browse.judged import Judged
 from cxr.data.catalog import CatalogSet
 from cxr.data.images import GENERATED_XMP
 from cxr.data.lineage import PHANTOM, merge_sources, phantom_notice
@@ -21,10 +20,10 @@ STAYS = (
     "the rules of these X-rays allow it."
 )
 SYNTHETIC_ALONE = (
-    "No X-ray of a patient is in this page, and no patient is named. What synthetic pictures give away all the same is "
-    "what an audit asks."
+    "All pictures in this page are synthetic or of phantoms, and no patient is named. A synthetic picture can still be "
+    "nearly that of a patient: an audit tests that, this page does not."
 )
-WORDS_ALONE = "No picture of a patient is in this page, and no patient is named."
+WORDS_ALONE = "No picture is in this page, and no patient is named."
 
 
 @dataclass(frozen=True)
@@ -38,24 +37,22 @@ class Privacy:
         return bool(self.reasons)
 
 
-class ComparedSets(StoredPart):
-    """Which sets an evaluation or an audit compared, by their digests."""
+def judge_privacy(given: Sequence[Given], judged: Mapping[str, Judged]) -> Privacy:
+    """From what is shown of each artifact. A flagged picture is taken for that of the patient whom it is nearly of.
 
-    real: str = ""
-    synthetic: str = ""
-
-
-def judge_privacy(given: Sequence[Given]) -> Privacy:
-    """From what is shown of each artifact."""
+    Args:
+        judged: of each set, by its name.
+    """
     phantoms = {one.images.digest for one in given if one.images and is_of_phantoms(one.images)}
-    shown = {digest for one in given if one.images for digest in names_of_set(one)}
-    reasons = [
-        f"{one.name} shows X-rays of patients" for one in given if one.images and shows_patients(one, one.images)
-    ]
+    reasons = []
     for one in given:
-        compared = compared_sets(one)
-        if compared and compared.synthetic in shown and compared.real not in phantoms:
-            reasons.append(f"{one.name} names the training picture that each synthetic picture is nearest to")
+        if one.images is None or one.images.digest in phantoms:
+            continue
+        if shows_patients(one, one.images):
+            reasons.append(f"{one.name} shows X-rays of patients")
+        flagged = judged[one.name].quarantined & set(one.images.table["image_id"].to_pylist())
+        if flagged and judged[one.name].real not in phantoms:
+            reasons.append(f"{one.name} shows {len(flagged):,} flagged as near-duplicates of training pictures")
     return Privacy(tuple(reasons))
 
 
@@ -67,18 +64,6 @@ def shows_patients(one: Given, images: CatalogSet) -> bool:
     """Whether pictures of a set are, or may be, of patients: all but generated ones and phantoms."""
     names_some = any(images.table[name].null_count < len(images.table) for name in OF_PATIENTS)
     return not is_of_phantoms(images) and (names_some or not one.is_synthetic)
-
-
-def compared_sets(one: Given) -> ComparedSets | None:
-    """Of an evaluation or an audit."""
-    return ComparedSets.model_validate(one.record.inputs) if one.kind in (EVALUATION, AUDIT) else None
-
-
-def names_of_set(one: Given) -> set[str]:
-    """The digests of a set and, where it was taken from another, of that one."""
-    own = {one.images.digest} if one.images else set()
-    origin = one.record.recipe.get("set")
-    return own | ({origin} if isinstance(origin, str) else set())
 
 
 def describe_phantoms(given: Sequence[Given]) -> str:

@@ -78,13 +78,13 @@ def test_a_page_that_shows_patients_says_so_first(page):
     text = (page / "index.html").read_text(encoding="utf-8")
     told = text.index("Stays with its owner")
     assert told < text.index("<h1>") and "real shows X-rays of patients" in text
-    assert "quality names the training picture" in text
+    assert "synthetic shows 1 flagged as near-duplicates of training pictures" in text and "clean shows" not in text
     assert "<b>0.1</b>" not in text and "&lt;b&gt;0.1" in text  # what records say is text
 
 
 def test_synthetic_pictures_alone_name_no_patient_and_no_place(stored, tmp_path, capsys):
     """Nor what stands in the files: their pixels go along, and the mark."""
-    assert run(*stored.at("synthetic", "clean", "model", "study"), "--out", tmp_path / "page") == 0
+    assert run(*stored.at("synthetic", "model", "study"), "--out", tmp_path / "page") == 0
     told = {path: path.read_bytes() for path in (tmp_path / "page").rglob("*") if path.is_file()}
     places = [*CANARIES, str(stored.root), str(tmp_path), "commitment"]
     assert not [(path, word) for path, data in told.items() for word in places if word.encode() in data]
@@ -94,7 +94,20 @@ def test_synthetic_pictures_alone_name_no_patient_and_no_place(stored, tmp_path,
     assert "owner" not in capsys.readouterr().out
     columns = read_columns(tmp_path / "page", 0)
     assert columns["text"][:2] == [None, "X-ray 1"] and "nearest" not in columns
-    assert columns["status"][:3] == ["quarantined", "not judged", "accepted"]
+
+
+def test_without_the_real_set_no_training_picture_is_named(stored, tmp_path):
+    assert run(*stored.at("clean", "quality"), "--out", tmp_path / "page") == 0
+    told = b"".join(path.read_bytes() for path in (tmp_path / "page").rglob("*") if path.is_file())
+    assert b"real-00" not in told and b"Stays with its owner" not in told
+    assert set(read_columns(tmp_path / "page", 0)["status"]) == {"accepted"}
+
+
+def test_a_flagged_picture_is_taken_for_a_patients(stored, tmp_path):
+    assert run(*stored.at("synthetic", "quality"), "--out", tmp_path / "page") == 0
+    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert "Stays with its owner" in text and "synthetic shows 1 flagged" in text
+    assert "real-00" not in (tmp_path / "page" / "data" / "0.js").read_text(encoding="utf-8")
 
 
 def test_phantoms_are_no_patients_and_are_called_phantoms(phantoms, tmp_path):
@@ -152,6 +165,10 @@ def test_of_a_large_set_some_are_drawn_and_the_page_says_so(stored, tmp_path):
     assert one == again == sorted(one) and len(one) == 7
     assert "7 of 30 pictures, drawn at random" in (tmp_path / "one" / "index.html").read_text(encoding="utf-8")
     assert not (tmp_path / "one" / "pictures").exists()
+    assert run(*stored.at("real", "synthetic", "quality"), "--out", tmp_path / "judged", "--most", 3) == 0
+    real, synthetic = (read_columns(tmp_path / "judged", number) for number in (0, 1))
+    assert {"real-0003", "real-0004"} < set(real["id"]) and synthetic["id"][0] == "synthetic-0000"
+    assert [real["id"][row] for row in synthetic["nearest_row"]] == synthetic["nearest"]
 
 
 def test_a_folder_of_artifacts_is_all_of_them_and_names_tell_apart(stored, tmp_path, capsys):
@@ -225,12 +242,12 @@ def test_an_audit_judges_by_all_its_detectors_and_tells_the_nearest_by_the_first
     for name, verdict in (("audit", NO_LEAK), ("worse", LEAK)):
         metrics = AuditMetrics(verdict=verdict, risks={}, tests={}, summary=["None found."]).write()
         store_record(tmp_path / name, AUDIT, [pictures] if verdict == NO_LEAK else [], metrics, compared, seed=1)
-    assert run(*stored.at("synthetic"), tmp_path / "audit", "--out", tmp_path / "page") == 0
-    told = read_columns(tmp_path / "page", 0)
+    assert run(*stored.at("real", "synthetic"), tmp_path / "audit", "--out", tmp_path / "page") == 0
+    told = read_columns(tmp_path / "page", 1)
     assert told["status"][:4] == ["quarantined", "not judged", "accepted", "accepted"]
-    assert set(told["nearest"]) == {"real-0001"} and told["score"][0] == 0.5 and "nearest_row" not in told
+    assert set(told["nearest"]) == {"real-0001"} and told["score"][0] == 0.5 and set(told["nearest_row"]) == {1}
     text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert "audit names the training picture" in text and "Unaudited" not in text and "No audit says" in text
+    assert "synthetic shows 1 flagged" in text and "Unaudited" not in text and "No audit says" in text
     assert "Audit audit: no leak found at this power." in text and "lead warning" not in text
     assert run(*stored.at("synthetic"), tmp_path / "worse", "--out", tmp_path / "second") == 0
     text = (tmp_path / "second" / "index.html").read_text(encoding="utf-8")
