@@ -132,7 +132,7 @@ def split_recipe(recipes: Recipes, words: Sequence[str], description: str) -> tu
     """The recipe's name, the words behind it, and what the help says of it; without a name it lists all of them."""
     if words and words[0] in HELP:
         name = next(iter(recipes))
-        lines = "\n".join(f"  {each:<16}{first_line(recipe)}" for each, recipe in recipes.items())
+        lines = "\n".join(f"  {each:<18}{first_line(recipe)}" for each, recipe in recipes.items())
         more = f"Give a recipe first:\n{lines}\n\nThe options of {name}; RECIPE --help shows another's:"
         return name, words, f"{description}\n\n{more}"
     if not words or words[0].startswith("-"):

@@ -1,4 +1,4 @@
-"""Fine-tune Stable Diffusion on X-rays: `python jobs/finetune.py RECIPE --data URI --out URI`."""
+"""Fine-tune a diffusion model on X-rays: `python jobs/finetune.py RECIPE --data URI --out URI`."""
 
 from cxr import cli
 from cxr.jobs.finetune import Args, main

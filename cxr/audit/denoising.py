@@ -52,6 +52,7 @@ def measure_errors(
 
     generator = torch.Generator().manual_seed(seed)
     noises = torch.randn((NOISES, *model.latent_shape(*pixels.shape[1:])), generator=generator).to(model.device)
+    model.encode_ahead(captions)
     plain, proximal = [], []
     with torch.inference_mode():
         for start in range(0, len(pixels), BATCH):

@@ -23,11 +23,11 @@ class SamplerConfig(Frozen):
     guidance: float = Field(7.5, ge=1.0, le=50.0)
     """Classifier-free guidance scale."""
     batch: int = Field(8, ge=1, le=256)
-    """Pictures in one call of the UNet, which with guidance sees twice as many."""
+    """Pictures in one call of the denoiser, which with guidance sees twice as many."""
     precision: Precision = "auto"
     """What the networks compute in; auto: fp16 on a GPU, fp32 on a CPU."""
     compile: bool = False
-    """torch.compile the UNet: minutes to start, faster afterwards."""
+    """torch.compile the denoiser: minutes to start, faster afterwards."""
     threads: int = Field(1, ge=1, le=256)
     """Of a sampler on a CPU; can change a last bit."""
     lora_scale: float = Field(1.0, ge=0.0, le=4.0)
@@ -35,12 +35,12 @@ class SamplerConfig(Frozen):
 
 
 class AdapterConfig(Frozen):
-    """Which weights of a model are trained: all of the UNet, or a LoRA; those of the text encoder too if asked."""
+    """Which weights of a model are trained: all of the denoiser, or a LoRA; those of the text encoder too if asked."""
 
     method: Literal["dreambooth", "lora"] = "lora"
-    """dreambooth: every weight of the UNet; lora: a small addition to it."""
+    """dreambooth: every weight of the denoiser (UNet or transformer); lora: a small addition to it."""
     train_text_encoder: bool = False
-    """Train the text encoder too, by the same method."""
+    """Train the text encoder too, by the same method; a T5 or Gemma always stays as it is."""
     rank: int = Field(8, ge=1, le=1024)
     """Of a LoRA."""
     alpha: float = Field(8, gt=0, le=4096)

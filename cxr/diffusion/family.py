@@ -44,8 +44,12 @@ class DiffusionModel(Protocol):
         """`BadInput` unless pictures of `size` px can be encoded."""
 
     @staticmethod
+    def check_method(config: AdapterConfig) -> None:
+        """`BadInput` unless the family can be trained so."""
+
+    @staticmethod
     def count_too_long(folder: Path, texts: Iterable[str]) -> int:
-        """How many texts have more tokens than the text encoder takes."""
+        """How many texts have more tokens than the text encoder takes; of several encoders, the one that takes most."""
 
     @staticmethod
     def read_lora(folder: Path, path: Path) -> Lora:
@@ -69,6 +73,12 @@ class DiffusionModel(Protocol):
     ) -> "Tensor":
         """From starting noise, float32 on the CPU, to pictures, float [B, 3, size, size] in [0, 1]."""
 
+    def encode_ahead(self, texts: Iterable[str], negatives: Iterable[str] = ()) -> "dict[str, Tensor]":
+        """The states of these texts, one tensor each on the CPU, where the text encoder is too large to stay in memory:
+        it is loaded, reads all that was not read before, and goes. What is encoded or sampled next needs it no more,
+        as long as its texts are among these. Families with small encoders return nothing, and read texts when asked.
+        """
+
     def make_trainable(self, config: AdapterConfig, lora_seed: Callable[[int], int]) -> "dict[str, nn.Parameter]":
         """Freezes all but what the method trains; returns that, float32, by name.
 
@@ -88,11 +98,14 @@ class DiffusionModel(Protocol):
     def timesteps(self) -> int:
         """Of the noise schedule; `BadInput` if the model was trained to predict what is not known."""
 
+    def draw_time(self, generator: "torch.Generator") -> int:
+        """A time step to train at, below `timesteps`, of the family's density; times rise with the noise."""
+
     def encode_images(self, pixels: np.ndarray) -> "Tensor":
         """Mean and standard deviation of the latents, float32 [B, 2, C, h, w], always in full precision."""
 
     def encode_texts(self, texts: Sequence[str]) -> "Tensor":
-        """The states that the denoiser reads, one row a text, cut or padded to the encoder's length."""
+        """All that the denoiser is told of each text, one row a text, cut or padded to the encoder's length."""
 
     def denoising_errors(
         self, moments: "Tensor", draw: "Tensor", noise: "Tensor", times: "Tensor", states: "Tensor"
@@ -122,8 +135,8 @@ def family_of(folder: Path) -> type[DiffusionModel]:
 
 def check_networks(found: "Weights") -> None:
     """`BadInput` unless all parts load and fit together, and every weight is a number. TensorCache by digest."""
-    if found.spec in ALIASES:  # checked against published digests
-        return
+    if found.source == "embedded" or (found.spec in ALIASES and ALIASES[found.spec].sha256):
+        return  # checked against published digests
     checked = json.dumps([found.digest, library_versions()], sort_keys=True)
     memory = cache_folder() / "checked" / sha256(checked.encode())[:32]
     if memory.is_file():

@@ -1,31 +1,49 @@
 """The layers of a base model that a LoRA can change, and every name that a trainer may give one."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
-from cxr.weights.kinds import read_header
+from cxr.weights.families import FAMILIES, Family
+from cxr.weights.files import weight_files
+from cxr.weights.kinds import INDEX, read_header
 
-UNET, TEXT = "unet", "text_encoder"
-FILES = {UNET: "unet/diffusion_pytorch_model.safetensors", TEXT: "text_encoder/model.safetensors"}
+UNET, TEXT, TEXT_2, TRANSFORMER = "unet", "text_encoder", "text_encoder_2", "transformer"
 _PREFIXES = {
     "base_model.model.": None, "unet.": UNET, "text_encoder.": TEXT, "lora_unet_": UNET, "lora_te_": TEXT,
     "lora_te1_": TEXT, "lycoris_": None, "model.diffusion_model.": UNET, "diffusion_model.": UNET,
     "cond_stage_model.transformer.": TEXT, "text_encoders.clip_l.transformer.": TEXT,
+    "text_encoder_2.": TEXT_2, "lora_te2_": TEXT_2, "text_encoders.clip_g.transformer.": TEXT_2,
+    "transformer.": TRANSFORMER,
 }  # fmt: skip
 Shape = tuple[int, ...]
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_bytes())
+
+
+def read_family(base: Path) -> Family:
+    """The entry of a verified model folder."""
+    return FAMILIES[read_json(base / INDEX)["_class_name"]]
+
+
+def read_shapes(part: Path) -> dict[str, Shape]:
+    """Of all tensors that a part's weight files hold, by name."""
+    return {name: shape for file in weight_files(part) for name, shape in read_header(file).shapes.items()}
+
+
 def read_layers(base: Path) -> dict[str, dict[str, Shape]]:
     """The layers of a base model that a LoRA can change, by part and name, with their weights' shapes."""
-    found: dict[str, dict[str, Shape]] = {}
-    for part, file in FILES.items():
-        shapes = read_header(base / file).shapes
-        found[part] = {
+    return {
+        part: {
             name.removesuffix(".weight").removeprefix("text_model."): shape
-            for name, shape in shapes.items()
+            for name, shape in read_shapes(base / part).items()
             if name.endswith(".weight") and len(shape) in (2, 4) and "embeddings." not in name
         }
-    return found
+        for part in read_family(base).trained
+    }
 
 
 def layer_of(name: str) -> tuple[str | None, str]:
@@ -36,25 +54,34 @@ def layer_of(name: str) -> tuple[str | None, str]:
     return part, name.replace(".processor.", ".").replace(".", "_")
 
 
-def trainer_names(shapes: dict[str, dict[str, Shape]]) -> dict[str, tuple[str, str]]:
-    """Every name a trainer may give a layer, with `_` between the words, to its part and name."""
-    known = {}
-    for layer in shapes[UNET]:
-        for name in (layer, original_name(layer, shapes[UNET])):
-            known[name.replace(".", "_")] = (UNET, layer)
-            known[name.removesuffix(".0").replace(".", "_")] = (UNET, layer)  # to_out of old diffusers
-    for layer in shapes[TEXT]:
-        name = layer.replace(".", "_")
-        old = name.replace("_out_proj", "_to_out")
-        for one in (name, re.sub(r"_([qkv])_proj$", r"_to_\1", old)):
-            known[one] = known[f"text_model_{one}"] = (TEXT, layer)
+def trainer_names(shapes: dict[str, dict[str, Shape]]) -> dict[str, dict[str, str]]:
+    """Every name a trainer may give a layer, with `_` between the words, to the layers of that name by part."""
+    known: dict[str, dict[str, str]] = {}
+    for part, layers in shapes.items():
+        for layer in layers:
+            for name in _text_names(layer) if part.startswith(TEXT) else _denoiser_names(layer, layers):
+                known.setdefault(name, {})[part] = layer
     return known
+
+
+def _denoiser_names(layer: str, layers: dict[str, Shape]) -> set[str]:
+    names = (layer, original_name(layer, layers))
+    return {
+        name.replace(".", "_") for one in names for name in (one, one.removesuffix(".0"))
+    }  # to_out of old diffusers
+
+
+def _text_names(layer: str) -> set[str]:
+    name = layer.replace(".", "_")
+    names = {name, re.sub(r"_([qkv])_proj$", r"_to_\1", name.replace("_out_proj", "_to_out"))}
+    return names | {f"text_model_{one}" for one in names}
 
 
 def original_name(layer: str, layers: dict[str, Shape]) -> str:
     """What the original Stable Diffusion calls a layer of diffusers' UNet; its blocks are numbered through."""
     outer = {"conv_in": "input_blocks.0.0", "conv_out": "out.2", "time_embedding.linear_1": "time_embed.0",
-             "time_embedding.linear_2": "time_embed.2"}  # fmt: skip
+             "time_embedding.linear_2": "time_embed.2", "add_embedding.linear_1": "label_emb.0.0",
+             "add_embedding.linear_2": "label_emb.0.2"}  # fmt: skip
     if layer in outer:
         return outer[layer]
     middle = {"resnets.0": "0", "attentions.0": "1", "resnets.1": "2"}

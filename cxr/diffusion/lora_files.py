@@ -1,7 +1,7 @@
 """LoRA files of the usual trainers: which layers of a base model one changes, and how strongly.
 
 Read are the names of diffusers (old and new), of peft and of kohya's sd-scripts, which other programs use too, the last
-also with the numbers of the original Stable Diffusion (`input_blocks`), for the UNet and for the text encoder. A layer
+also with the numbers of the original Stable Diffusion (`input_blocks`), for the denoiser and for text encoders. A layer
 is looked up among those that the base model's own files hold; a file of which any part finds none is refused.
 """
 
@@ -13,15 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxr.diffusion.layers import TEXT, UNET, Shape, layer_of, read_layers, trainer_names
+from cxr.diffusion.layers import TEXT, UNET, Shape, layer_of, read_json, read_layers, trainer_names
 from cxr.errors import BadInput
-from cxr.weights.kinds import ADAPTER_CONFIG, ADAPTER_FILE, LORA_KEY, Tensors, read_header, refuse_not_lora
+from cxr.weights.families import FAMILIES
+from cxr.weights.kinds import ADAPTER_CONFIG, ADAPTER_FILE, INDEX, LORA_KEY, Tensors, read_header, refuse_not_lora
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's settings in a file's header
+PIPELINE = "pipeline"  # in a header that we wrote: what it was trained on, as model_index.json calls it
+METADATA = "lora_adapter_metadata"  # where diffusers keeps peft's settings in a file's header
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")  # such a start leaves another base than the named one
+_SAY_WHICH = "save it with diffusers' save_lora_weights"
 _WIDTHS = {768: " (Stable Diffusion 1.x)", 1024: " (Stable Diffusion 2.x)", 2048: " (Stable Diffusion XL)"}
 
 
@@ -29,8 +32,8 @@ _WIDTHS = {768: " (Stable Diffusion 1.x)", 1024: " (Stable Diffusion 2.x)", 2048
 class Change:
     """What a LoRA adds to one layer: `strength * up @ down`."""
 
-    part: str  # UNET or TEXT
-    layer: str  # as the module is called; of the text encoder below its `text_model`
+    part: str  # of the model, as its folder calls it
+    layer: str  # as the module is called; of a text encoder below its `text_model`
     down: str  # tensors of the file: [rank, inputs, ...], [outputs, rank, ...]
     up: str
     rank: int
@@ -42,6 +45,7 @@ class Lora:
     """A LoRA that fits a base model in all its layers."""
 
     path: Path
+    parts: tuple[str, ...]  # of the model that a LoRA can change
     changes: tuple[Change, ...]
     assumed: bool  # peft's names without its settings: alpha is taken to be the rank
 
@@ -49,7 +53,7 @@ class Lora:
     def summary(self) -> dict[str, Any]:
         """For a record: how many layers are changed, and the rank (the lowest and the highest, if they differ)."""
         ranks = sorted({change.rank for change in self.changes})
-        layers = {part: sum(change.part == part for change in self.changes) for part in (UNET, TEXT)}
+        layers = {part: sum(change.part == part for change in self.changes) for part in self.parts}
         return {"layers": layers, "rank": ranks[0] if len(ranks) == 1 else [ranks[0], ranks[-1]]}
 
     def tensors(self) -> "Iterator[tuple[Change, Tensor, Tensor]]":
@@ -87,10 +91,15 @@ def read_lora(path: Path, base: Path) -> Lora:
     """
     header = read_header(path)
     refuse_not_lora(path, header.shapes)
+    ours, theirs = read_json(base / INDEX)["_class_name"], header.metadata.get(PIPELINE)
+    if theirs not in (None, ours):
+        raise BadInput(
+            f"{path}: made for another base model (a {theirs[:80]}, this is a {ours}); give the base it is for"
+        )
     shapes = read_layers(base)
-    _check_text_width(path, header, shapes[UNET])
+    _check_text_width(path, header, shapes.get(UNET, {}))
     halves = _group_by_layer(path, header, shapes)
-    settings = _read_settings(path, header)
+    settings = _read_settings(path, header, tuple(shapes))
     alphas = _read_alphas(path, header, [half.alpha for half in halves.values() if half.alpha])
     changes = []
     for (part, layer), half in sorted(halves.items()):
@@ -99,7 +108,7 @@ def read_lora(path: Path, base: Path) -> Lora:
         strength = _strength_of(alpha, settings.get(part), part, layer, rank)
         changes.append(Change(part, layer, down, up, rank, strength))
     silent = not settings and not alphas
-    return Lora(path, tuple(changes), silent and any(".lora_A." in name for name in header.shapes))
+    return Lora(path, tuple(shapes), tuple(changes), silent and any(".lora_A." in name for name in header.shapes))
 
 
 def check_values(lora: Lora) -> list[str]:
@@ -131,9 +140,14 @@ def _group_by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Sha
         if found is None:
             raise BadInput(f"{path}: holds {name[:120]!r} beside a LoRA, which is not read; train a plain LoRA")
         part, layer = layer_of(found["layer"])
+        if part is not None and part not in shapes:
+            raise BadInput(f"{path}: made for another base model ({_has(part)}); give the base it is for")
         asked.add((part, layer))
-        place = known.get(layer)
-        if place is None or part not in (None, place[0]):
+        places = known.get(layer, {})
+        if part is None and len(places) > 1:
+            raise BadInput(f"{path}: does not say which of {' and '.join(places)} {layer[:80]} is of; {_SAY_WHICH}")
+        place = next(((of, name) for of, name in places.items() if part in (None, of)), None)
+        if place is None:
             missing.append(found["layer"])
             continue
         role = "alpha" if found["alpha"] else {"A": "down", "B": "up"}.get(found["half"], found["way"])
@@ -148,6 +162,12 @@ def _group_by_layer(path: Path, header: Tensors, shapes: dict[str, dict[str, Sha
             f"{'does' if absent == 1 else 'do'} not exist in this one); give the base it is for"
         )
     return halves
+
+
+def _has(part: str) -> str:
+    """What a base has that has this part, in words."""
+    names = [family.name for family in FAMILIES.values() if part in family.trained]
+    return f"it changes {part}, which {' or '.join(names)} has"
 
 
 def _check_text_width(path: Path, header: Tensors, layers: dict[str, Shape]) -> None:
@@ -207,12 +227,12 @@ def _strength_of(alpha: float | None, settings: _Settings | None, part: str, lay
         return alpha / rank
     if settings is None:
         return 1.0
-    name = f"text_model.{layer}" if part == TEXT else layer
+    name = f"text_model.{layer}" if part.startswith(TEXT) else layer
     own = next((a for ending, a in settings.patterns.items() if re.match(rf"(.*\.)?({ending})$", name)), settings.alpha)
     return own / (math.sqrt(rank) if settings.root else rank)
 
 
-def _read_settings(path: Path, header: Tensors) -> dict[str, _Settings]:
+def _read_settings(path: Path, header: Tensors, parts: tuple[str, ...]) -> dict[str, _Settings]:
     """peft's settings of each part: from adapter_config.json beside its file, or as diffusers keeps them inside."""
     beside = path.with_name(ADAPTER_CONFIG)
     if path.name == ADAPTER_FILE and beside.is_file():
@@ -220,12 +240,12 @@ def _read_settings(path: Path, header: Tensors) -> dict[str, _Settings]:
         kind = str(settings.get("peft_type", "LORA")).rpartition(".")[2]
         if kind != "LORA":
             raise BadInput(f"{path}: peft's {kind[:40]}, which is not read; train a LoRA")
-        return dict.fromkeys((UNET, TEXT), _check_settings(beside, settings))
-    if _METADATA not in header.metadata:
+        return dict.fromkeys(parts, _check_settings(beside, settings))
+    if METADATA not in header.metadata:
         return {}
-    settings = _parse_settings(path, header.metadata[_METADATA].encode())
-    parts = [part for part in (UNET, TEXT) if f"{part}.lora_alpha" in settings]
-    return {part: _check_settings(path, _strip_prefix(f"{part}.", settings)) for part in parts}
+    settings = _parse_settings(path, header.metadata[METADATA].encode())
+    told = [part for part in parts if f"{part}.lora_alpha" in settings]
+    return {part: _check_settings(path, _strip_prefix(f"{part}.", settings)) for part in told}
 
 
 def _strip_prefix(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:

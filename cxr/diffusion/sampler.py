@@ -46,6 +46,7 @@ class Sampler:
     ) -> np.ndarray:
         """uint8 [len(prompts), size, size]; any number of rows, sampled in whole batches, so that bytes stay; `advance`
         hears the pictures of each."""
+        self.model.encode_ahead(prompts, negatives)
         parts = []
         for start in range(0, len(prompts), self.config.batch):
             part = slice(start, start + self.config.batch)
@@ -73,6 +74,7 @@ class Sampler:
 
     def seconds_an_image(self) -> float:
         """An estimate from two short batches: every step costs the same, and the rest is paid once."""
+        self.model.encode_ahead(["chest X-ray"], [""])
         seconds = []
         for steps in (1, 1, 2):  # the first one warms up
             start = time.perf_counter()

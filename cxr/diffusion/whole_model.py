@@ -5,53 +5,71 @@ shapes of the weights; libraries would fill in what is missing by chance, with a
 """
 
 import contextlib
+import importlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from cxr.diffusion.layers import FILES, TEXT, UNET, Shape
+from cxr.diffusion.layers import TEXT, read_family, read_shapes
 from cxr.errors import BadInput
-from cxr.weights.families import KNOWN_MODELS
-from cxr.weights.kinds import INDEX, read_header
+from cxr.weights.files import weight_files
+from cxr.weights.kinds import INDEX
 
 if TYPE_CHECKING:
     from torch import nn
 
 VAE = "vae"
-_FILES = {**FILES, VAE: "vae/diffusion_pytorch_model.safetensors"}
-_SIDE = 256  # px of what is passed through on paper
+SIDE = 256  # px of what is passed through on paper
+Config = dict[str, Any]
+Networks = dict[str, Any]  # by part, on torch's device `meta`
 _LARGEST = 1_000_000  # of any whole number in a configuration
-_MOST = {"layers_per_block": 32, "num_hidden_layers": 128, "transformer_layers_per_block": 32, "num_class_embeds": 0}
-_OF_OTHERS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim", "time_cond_proj_dim")
+_MOST = {"layers_per_block": 32, "num_hidden_layers": 128, "transformer_layers_per_block": 32, "num_class_embeds": 0,
+         "num_layers": 256}  # fmt: skip
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # autoencoders until 2022
 
 
-def check_folder(folder: Path) -> None:
-    """`BadInput` unless the files of a diffusers folder, verified before, are a whole Stable Diffusion."""
-    configs = {part: _read_config(folder / part / "config.json") for part in _FILES}
-    _read_config(folder / INDEX)
-    _refuse_other_families(folder, configs)
+def check_folder(
+    folder: Path,
+    refuse_others: Callable[[Path, Mapping[str, Config]], None],
+    pass_through: Callable[[Networks], None],
+    check_schedule: Callable[[Config], None],
+) -> None:
+    """`BadInput` unless the files of a diffusers folder, verified before, are a whole model of its family.
+
+    Args:
+        refuse_others: raises `BadInput` where the configurations are of another family, or of two models.
+        pass_through: raises where the networks do not work together; nothing is computed.
+        check_schedule: raises where the scheduler's configuration gives no steps to train or to sample by.
+    """
+    index = read_config(folder / INDEX)
+    classes = {part: index[part] for part in read_family(folder).parts if (index.get(part) or [None])[0]}
+    parts = [part for part in classes if not part.startswith(("tokenizer", "scheduler"))]
+    configs = {part: read_config(folder / part / "config.json") for part in parts}
+    refuse_others(folder, configs)
     networks = {}
-    for part, file in _FILES.items():
-        with _report_as_bad_input(folder / part / "config.json", f"describes no {part}"):
-            networks[part] = _build_on_meta(part, configs[part])
-        _compare_weights(
-            folder / file, part, {name: tuple(tensor.shape) for name, tensor in networks[part].state_dict().items()}
-        )
-    with _report_as_bad_input(folder, "its networks do not work together"):
-        _pass_through(networks)
-    _check_tokenizer(folder / "tokenizer", configs[TEXT])
-    _check_scheduler(folder)
-    for file in _FILES.values():
-        _check_finite(folder / file)
+    for part in parts:
+        with report_as_bad_input(folder / part / "config.json", f"describes no {part}"):
+            networks[part] = _build_on_meta(_load_class(*classes[part]), configs[part])
+        _compare_weights(folder / part, networks[part])
+    with report_as_bad_input(folder, "its networks do not work together"):
+        pass_through(networks)
+    for part in (name for name in classes if name.startswith("tokenizer")):
+        _check_tokenizer(folder / part, classes[part][1], configs[part.replace("tokenizer", TEXT)])
+    with report_as_bad_input(folder / "scheduler" / "scheduler_config.json", "describes no schedule"):
+        config = read_config(folder / "scheduler" / "scheduler_config.json")
+        _load_class(*classes["scheduler"]).from_pretrained(folder / "scheduler", local_files_only=True)
+        check_schedule(config)
+    for part in parts:
+        for file in weight_files(folder / part):
+            _check_finite(file)
 
 
 @contextlib.contextmanager
-def _report_as_bad_input(path: Path, what: str) -> Iterator[None]:
+def report_as_bad_input(path: Path, what: str) -> Iterator[None]:
     """Whatever a library makes of somebody's configuration, as one line."""
     try:
         yield
@@ -62,8 +80,8 @@ def _report_as_bad_input(path: Path, what: str) -> Iterator[None]:
         raise BadInput(f"{path}: {what} ({type(error).__name__}: {why}); fetch the model again") from None
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    with _report_as_bad_input(path, "is damaged"):
+def read_config(path: Path) -> dict[str, Any]:
+    with report_as_bad_input(path, "is damaged"):
         config = json.loads(path.read_bytes())
         if not isinstance(config, dict):
             raise ValueError("not a mapping")
@@ -80,102 +98,80 @@ def _read_config(path: Path) -> dict[str, Any]:
         return config
 
 
-def _refuse_other_families(folder: Path, configs: dict[str, dict[str, Any]]) -> None:
-    """What calls itself Stable Diffusion 1.x or 2.x, and has another family's networks."""
-    unet, vae, text = (configs[part] for part in (UNET, VAE, TEXT))
-    if strange := [name for name in _OF_OTHERS if unet.get(name) is not None]:
-        raise BadInput(f"{folder}: its UNet is of another family ({strange[0]}: {unet[strange[0]]!r}); {KNOWN_MODELS}")
-    channels, latent = unet.get("in_channels", 4), vae.get("latent_channels", 4)
-    if channels != latent or unet.get("out_channels", 4) != latent:
-        what = " (inpainting)" if channels == 9 else ""
-        raise BadInput(
-            f"{folder}: its UNet takes {channels!r} channels{what} and its autoencoder has {latent!r}; {KNOWN_MODELS}"
-        )
-    if (width := unet.get("cross_attention_dim", 1280)) != text.get("hidden_size", 512):
-        raise BadInput(
-            f"{folder}: its UNet reads texts {width!r} wide, its text encoder writes {text.get('hidden_size', 512)!r}; "
-            "they are of two models, fetch one whole model"
-        )
+def _load_class(library: str, name: str) -> Any:
+    return getattr(importlib.import_module(library), name)
 
 
-def _build_on_meta(part: str, config: dict[str, Any]) -> "nn.Module":
-    import torch
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    with torch.device("meta"):
-        if part == TEXT:
-            return CLIPTextModel(CLIPTextConfig.from_dict(config))
-        return (UNet2DConditionModel if part == UNET else AutoencoderKL).from_config(config)
-
-
-def _pass_through(networks: "dict[str, Any]") -> None:
-    """A picture, a text and noise through all three: shapes alone, nothing is computed."""
+def _build_on_meta(kind: Any, config: Config) -> "nn.Module":
     import torch
 
-    with torch.device("meta"), torch.no_grad():
-        vae, unet, text = networks[VAE], networks[UNET], networks[TEXT]
-        hidden = text(torch.zeros(1, 77, dtype=torch.long)).last_hidden_state
-        latents = vae.encode(torch.zeros(1, 3, _SIDE, _SIDE)).latent_dist.mean
-        noise = unet(latents, torch.zeros(1), hidden).sample
-        if noise.shape != latents.shape or vae.decode(noise).sample.shape[1] != 3:
-            raise ValueError("the UNet gives another shape than it takes")
+    with torch.device("meta"):  # of diffusers, or of transformers
+        return kind.from_config(config) if hasattr(kind, "from_config") else kind(kind.config_class.from_dict(config))
 
 
-def _compare_weights(path: Path, part: str, wanted: dict[str, Shape]) -> None:
-    stored = {_modern_name(name, part): shape for name, shape in read_header(path).shapes.items()}
-    wanted = {_modern_name(name, part): shape for name, shape in wanted.items()}
+def _compare_weights(folder: Path, network: "nn.Module") -> None:
+    part = TEXT if folder.name.startswith(TEXT) else folder.name
+    stored = {_modern_name(name, part): shape for name, shape in read_shapes(folder).items()}
+    wanted = {_modern_name(name, part): tuple(value.shape) for name, value in network.state_dict().items()}
+    tied = getattr(network, "_tied_weights_keys", None) or {}  # by transformers: stored once, under either name
+    for name, source in tied.items():
+        if source in stored or name in stored:
+            wanted.pop(name if source in stored else source, None)
     for name, shape in wanted.items():
         if name not in stored:
-            raise BadInput(f"{path}: has no {name}, which its config.json describes; fetch the model again")
+            raise BadInput(f"{folder}: has no {name}, which its config.json describes; fetch the model again")
         if stored[name] != shape and not (part == VAE and stored[name] == (*shape, 1, 1)):
             raise BadInput(
-                f"{path}: {name} is {list(stored[name])}, by its config.json {list(shape)}; fetch the model again"
+                f"{folder}: {name} is {list(stored[name])}, by its config.json {list(shape)}; fetch the model again"
             )
     if part != TEXT and (more := stored.keys() - wanted.keys()):  # a text encoder's file may hold more of CLIP
-        raise BadInput(f"{path}: holds {min(more)}, which its config.json does not describe; fetch the model again")
+        raise BadInput(f"{folder}: holds {min(more)}, which its config.json does not describe; fetch the model again")
 
 
 def _modern_name(name: str, part: str) -> str:
     if part == TEXT:
-        return name.removeprefix("text_model.")
+        return name.removeprefix("text_model.").removeprefix("model.")
     layer, _, kind = name.rpartition(".")
     before, _, last = layer.rpartition(".")
     return f"{before}.{_OLD_ATTENTION[last]}.{kind}" if part == VAE and last in _OLD_ATTENTION else name
 
 
-def _check_tokenizer(folder: Path, text: dict[str, Any]) -> None:
-    from transformers import CLIPTokenizer
-
-    with _report_as_bad_input(folder, "is no tokenizer of CLIP"):
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        length, room = tokenizer.model_max_length, text.get("max_position_embeddings", 77)
-        if length > room:
+def _check_tokenizer(folder: Path, name: str, text: Config) -> None:
+    with report_as_bad_input(folder, f"is no {name}"):
+        tokenizer = _load_class("transformers", name).from_pretrained(folder, local_files_only=True)
+        length = min(tokenizer.model_max_length, _LARGEST)  # of one without a length, transformers says 1e30
+        if name.startswith("CLIP") and length > (room := text.get("max_position_embeddings", 77)):
             raise ValueError(f"model_max_length is {length}, the text encoder reads {room}")
+        length = min(length, 300)
         ids = tokenizer("chest X-ray", padding="max_length", max_length=length, truncation=True).input_ids
         if max(len(tokenizer) - 1, *ids) >= text.get("vocab_size", 49408):
             raise ValueError(f"it knows {len(tokenizer)} words, the text encoder fewer")
 
 
-def _check_scheduler(folder: Path) -> None:
+def check_denoising(config: Config) -> None:
+    """Raises unless DPM-Solver++ and DDPM, as `generate` and `finetune` have them, can be made of the scheduler's
+    configuration."""
     import diffusers
     import torch
 
-    path = folder / "scheduler" / "scheduler_config.json"
-    with _report_as_bad_input(path, "describes no schedule"):
-        config = _read_config(path)
-        scheduler = getattr(diffusers, json.loads((folder / INDEX).read_bytes())["scheduler"][1])
-        scheduler.from_pretrained(path.parent, local_files_only=True)
-        sampled = diffusers.DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++")
-        for scheduler in (sampled, diffusers.DDPMScheduler.from_config(config)):  # as `generate` and `finetune` have it
-            scheduler.set_timesteps(2)
-            if not torch.isfinite(scheduler.alphas_cumprod).all():
-                raise ValueError("its noise is no number")
-        latents = torch.zeros(1, 4, 8, 8)
-        for step in sampled.timesteps:  # some settings are read on sampling alone
-            latents = sampled.step(torch.ones_like(latents), step, latents).prev_sample
-        if not torch.isfinite(latents).all():
-            raise ValueError("its steps give no numbers")
+    sampled = diffusers.DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++")
+    for scheduler in (sampled, diffusers.DDPMScheduler.from_config(config)):
+        scheduler.set_timesteps(2)
+        if not torch.isfinite(scheduler.alphas_cumprod).all():
+            raise ValueError("its noise is no number")
+    check_steps(sampled)
+
+
+def check_steps(scheduler: Any) -> None:
+    """Raises where two steps fail; some settings are read on sampling alone."""
+    import torch
+
+    scheduler.set_timesteps(2)
+    latents = torch.zeros(1, 4, 8, 8)
+    for step in scheduler.timesteps:
+        latents = scheduler.step(torch.ones_like(latents), step, latents).prev_sample
+    if not torch.isfinite(latents).all():
+        raise ValueError("its steps give no numbers")
 
 
 def _check_finite(path: Path) -> None:

@@ -4,7 +4,7 @@ A step has `batch * accumulation` slots, numbered over all workers, and each slo
 number of workers, accumulation and restarts change no draw, and the step number is all the state there is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,7 +33,7 @@ class CaptionedImages:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one pass of the UNet takes, B rows."""
+    """What one pass of the denoiser takes, B rows."""
 
     rows: list[int]  # of the pictures
     flipped: list[bool]
@@ -67,7 +67,7 @@ class DrawSchedule:
     captions: Sequence[str]
     instances: int
     latent_shape: tuple[int, int, int]
-    timesteps: int
+    draw_time: Callable[[torch.Generator], int]
 
     def batch(self, step: int, slots: Sequence[int]) -> Batch:
         """The set's rows of these slots, then as many class rows."""
@@ -101,7 +101,7 @@ class DrawSchedule:
         chance = generator(*key)
         dropped, flipped = torch.rand(2, generator=chance).tolist()
         return Draws(
-            time=int(torch.randint(self.timesteps, (), generator=chance)),
+            time=self.draw_time(chance),
             noise=torch.randn(self.latent_shape, generator=chance),
             posterior=torch.randn(self.latent_shape, generator=chance),
             dropped=dropped < self.config.caption_dropout,

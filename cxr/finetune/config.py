@@ -21,7 +21,8 @@ class FinetuneConfig(AdapterConfig):
     """
 
     model: str = "tiny"
-    """The base: tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
+    """The base: an alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
+    owner/name@revision or s3://bucket/prefix."""
     finding: str = "all"
     """`all`, or some of the set's findings separated by commas."""
     patients: Suppress[float] = Field(100, gt=0, le=100)

@@ -95,7 +95,8 @@ def render_card(job: FinetuneJob, results: dict[str, Result]) -> str:
     config, final, captions = job.config, results[FINAL], collect_trained_prompts(job)
     return render(
         "finetuned_model.md", config=config, final=final, model=job.model, data_digest=job.data.digest,
-        lora=config.method == "lora", embedded=job.model.source == "embedded", kohya=KOHYA_FILE,
+        lora=config.method == "lora", embedded=job.model.source == "embedded",
+        kohya=KOHYA_FILE if any(stored.key == KOHYA_FILE for stored in final.objects) else None,
         findings=list(captions.prompts), parts=Counter(job.plan["split"].to_pylist()),
         samples=f"samples/{FINAL}/{final.step:08d}.png", captions=captions,
         method=describe_method(job), patients=len(plain_names(job)) if "patients" in job.recipe else None,
@@ -121,7 +122,7 @@ def describe_privacy(privacy: Privacy) -> list[str]:
 
 def describe_method(job: FinetuneJob) -> str:
     config = job.config
-    what = "UNet and text encoder" if config.train_text_encoder else "UNet"
+    what = "denoiser and text encoder" if config.train_text_encoder else "denoiser"
     how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.method == "lora" else "every weight"
     prior = f"; prior {config.prior_weight:g} on {config.class_images} class pictures" if config.prior_weight else ""
     batch = f"batch {config.batch}" + (f" x {config.accumulation}" if config.accumulation > 1 else "")

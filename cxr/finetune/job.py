@@ -69,6 +69,7 @@ def prepare(
     warn_of_other_findings(model, trained, note)
     family = family_of(model.path)
     family.check_size(model.path, config.size)
+    family.check_method(config)
     if longer := family.count_too_long(model.path, plan["caption"].to_pylist()):
         note(f"{longer} of {len(plan)} captions are longer than the text encoder reads; their ends have no effect")
     recipe = identity(config, model.digest, data.digest) | (patients_digest(names) if names else {})

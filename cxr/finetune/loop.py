@@ -51,7 +51,7 @@ class Trainer:
         pictures = instances + classes if classes else instances
         self.objective = Objective(model, pictures, config.cache, self.precision)
         self.draw_schedule = DrawSchedule(
-            config, pictures.captions, len(instances), self.objective.latent_shape(), model.timesteps
+            config, pictures.captions, len(instances), self.objective.latent_shape(), model.draw_time
         )
         self.units = units or len(instances)
         self.steps = total_steps(config, self.units)

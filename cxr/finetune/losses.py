@@ -39,6 +39,8 @@ class Objective:
         self.model, self.images, self.precision = model, images, precision
         self.moments = TensorCache(self.encode, cache)
         self.states = TensorCache(model.encode_texts, cache and model.text_is_frozen)
+        if self.states.keep:
+            self.states.kept |= model.encode_ahead({*images.captions, ""})  # "": of a caption that is dropped
 
     def latent_shape(self) -> tuple[int, int, int]:
         return self.model.latent_shape(*self.images.pixels.shape[1:])

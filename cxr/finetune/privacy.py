@@ -110,7 +110,7 @@ def check_private(config: FinetuneConfig, rows: Sequence[Row]) -> None:
             raise BadInput(f"--delta {config.delta:g}: is of {OPTION}; give that too, or neither")
         return
     refused = {
-        "--method dreambooth: noise goes to every number that is trained, and this trains the whole UNet; take lora": (
+        "--method dreambooth: noise goes to every number that is trained, and this trains them all; take lora": (
             config.method != "lora"
         ),
         "--prior-weight: class pictures are no patients, so no gradient of theirs is bounded; give 0": (

@@ -18,7 +18,8 @@ class GenerateConfig(Frozen):
     """The recipe of a generated set; with the digests of model and prompts it fixes every byte."""
 
     model: str = "tiny"
-    """tiny, sd15, sd21, a diffusers folder, owner/name@revision or s3://bucket/prefix."""
+    """an alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
+    owner/name@revision or s3://bucket/prefix."""
     lora: str | None = None
     """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
     sampler: SamplerConfig = SamplerConfig()

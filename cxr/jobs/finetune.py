@@ -1,4 +1,4 @@
-"""Fine-tune Stable Diffusion on X-rays: `cxr finetune RECIPE --data URI --out URI`.
+"""Fine-tune a diffusion model on X-rays: `cxr finetune RECIPE --data URI --out URI`.
 
 Exit code 0: all there. 2: bad input, or a training that went wrong; the last checkpoint stays.
 """
@@ -51,7 +51,7 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Fine-tune Stable Diffusion on a set of X-rays, fully or as a LoRA, on any number of workers."""
+    """Fine-tune a diffusion model on a set of X-rays, fully or as a LoRA, on any number of workers."""
     start = time.monotonic()
     share, names = parse_patients(args.patients) if args.patients else (None, None)
     config, store = build_config(args, share), open_store(args.out)

@@ -42,7 +42,7 @@ class PublishModelJob(Artifact):
 
 
 def find_files(uri: str, record: Record) -> tuple[StoredObject, ...]:
-    """The weights of a fine-tuned model: a LoRA in both its formats, or all parts of a whole model.
+    """The weights of a fine-tuned model: a LoRA in the formats it has, or all parts of a whole model.
 
     Raises:
         BadInput: its record does not name them.
@@ -51,7 +51,7 @@ def find_files(uri: str, record: Record) -> tuple[StoredObject, ...]:
         raise BadInput(f"{uri}: holds {record.kind}; give a set, or a model that jobs/finetune.py made")
     if record.recipe.get("method") == "lora":
         found = tuple(one for one in record.objects if one.key in (LORA_FILE, KOHYA_FILE))
-        missing = {LORA_FILE, KOHYA_FILE} - {one.key for one in found}
+        missing = {LORA_FILE} - {one.key for one in found}
     else:
         found = tuple(one for one in record.objects if is_wanted(one.key, MODEL))
         missing = set() if any(one.key.endswith(".safetensors") for one in found) else {"*/*.safetensors"}
@@ -130,5 +130,6 @@ def render_model_card(job: PublishModelJob) -> str:
         about=phantom_notice(public_sources(job.record)), promise=promise, no_promise=NO_PROMISE,
         audit=job.audit and audit_table(job.audit), summary=public_lines(job.audit.summary) if job.audit else [],
         untested=[name for name, verdict in tests.items() if verdict == UNTESTED], unaudited=unaudited("this model"),
-        kohya=KOHYA_FILE, file=LORA_FILE, files=", ".join(f"`{one.key}`" for one in job.files),
+        kohya=KOHYA_FILE if any(one.key == KOHYA_FILE for one in job.files) else None, file=LORA_FILE,
+        files=", ".join(f"`{one.key}`" for one in job.files),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 Safetensors only, but for the published files of FID's network and of torchvision's.
 
-A model's name is an alias (`tiny`, `sd15`, `sd21`), a local folder, `owner/name@<40-hex commit>` on the Hugging Face
+A model's name is an alias (`tiny`, `sd15`, ...), a local folder, `owner/name@<40-hex commit>` on the Hugging Face
 hub, or `s3://bucket/prefix`. Only full-precision files are used, never `variant=` ones: fine-tuning needs them, a
 loader casts them, and a model keeps one digest whatever the device. Safety checker and feature extractor are left out.
 The name of an extractor says which network it is: `tiny`, `inception`, `rad-dino`, or `xrv=PLACE` with such a place.

@@ -1,10 +1,13 @@
 """The kinds of diffusion models that are known, by `_class_name` in their model_index.json.
 
-A second one is an entry here, and in `cxr/diffusion` a module with its subclass of `DiffusionModel`. Light, because a
+A further one is an entry here, and in `cxr/diffusion` a module with its subclass of `DiffusionModel`. Light, because a
 folder of another kind is refused before anything is loaded or fetched.
 """
 
 from dataclasses import dataclass
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+CLIP_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,12 @@ class Family:
     name: str
     model: str  # module:class, of a `cxr.diffusion.family.DiffusionModel`
     parts: dict[str, tuple[str, ...] | None]  # each with the classes that are read; None: any
+    trained: dict[str, tuple[str, ...]]  # parts that can be trained, the denoiser first; the layers of a new LoRA
+    optional: tuple[str, ...] = ()  # parts that a folder may be without
 
 
+T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast")
+CLIP_TOKENIZER = ("CLIPTokenizer", "CLIPTokenizerFast")
 FAMILIES = {
     "StableDiffusionPipeline": Family(
         "Stable Diffusion 1.x and 2.x",
@@ -24,12 +31,68 @@ FAMILIES = {
             "unet": ("UNet2DConditionModel",),
             "vae": ("AutoencoderKL",),
             "text_encoder": ("CLIPTextModel",),
-            "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+            "tokenizer": CLIP_TOKENIZER,
             "scheduler": None,
         },
-    )
+        {"unet": ATTENTION, "text_encoder": CLIP_ATTENTION},
+    ),
+    "StableDiffusionXLPipeline": Family(
+        "Stable Diffusion XL",
+        "cxr.diffusion.stable_diffusion_xl:StableDiffusionXL",
+        {
+            "unet": ("UNet2DConditionModel",),
+            "vae": ("AutoencoderKL",),
+            "text_encoder": ("CLIPTextModel",),
+            "text_encoder_2": ("CLIPTextModelWithProjection",),
+            "tokenizer": CLIP_TOKENIZER,
+            "tokenizer_2": CLIP_TOKENIZER,
+            "scheduler": None,
+        },
+        {"unet": ATTENTION, "text_encoder": CLIP_ATTENTION, "text_encoder_2": CLIP_ATTENTION},
+    ),
+    "StableDiffusion3Pipeline": Family(
+        "Stable Diffusion 3 and 3.5",
+        "cxr.diffusion.stable_diffusion_3:StableDiffusion3",
+        {
+            "transformer": ("SD3Transformer2DModel",),
+            "vae": ("AutoencoderKL",),
+            "text_encoder": ("CLIPTextModelWithProjection",),
+            "text_encoder_2": ("CLIPTextModelWithProjection",),
+            "text_encoder_3": ("T5EncoderModel",),
+            "tokenizer": CLIP_TOKENIZER,
+            "tokenizer_2": CLIP_TOKENIZER,
+            "tokenizer_3": T5_TOKENIZER,
+            "scheduler": ("FlowMatchEulerDiscreteScheduler",),
+        },
+        {"transformer": (*ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")},
+        optional=("text_encoder_3", "tokenizer_3"),
+    ),
+    "PixArtSigmaPipeline": Family(
+        "PixArt-Sigma",
+        "cxr.diffusion.pixart_sigma:PixArtSigma",
+        {
+            "transformer": ("PixArtTransformer2DModel", "Transformer2DModel"),
+            "vae": ("AutoencoderKL",),
+            "text_encoder": ("T5EncoderModel",),
+            "tokenizer": T5_TOKENIZER,
+            "scheduler": None,
+        },
+        {"transformer": ATTENTION},
+    ),
+    "SanaPipeline": Family(
+        "Sana",
+        "cxr.diffusion.sana:Sana",
+        {
+            "transformer": ("SanaTransformer2DModel",),
+            "vae": ("AutoencoderDC",),
+            "text_encoder": ("Gemma2Model",),
+            "tokenizer": ("GemmaTokenizer", "GemmaTokenizerFast"),
+            "scheduler": ("DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"),
+        },
+        {"transformer": ATTENTION},
+    ),
 }
+SETTINGS = ("requires_safety_checker", "force_zeros_for_empty_prompt", "add_watermarker")  # of an index, beside parts
 KNOWN_MODELS = (
-    f"the models known are {', '.join(f'{family.name} ({pipeline})' for pipeline, family in FAMILIES.items())}; "
-    "give tiny, sd15, sd21 or such"
+    f"the models known are {', '.join(family.name for family in FAMILIES.values())}; give tiny, sd15, sana_600m or such"
 )

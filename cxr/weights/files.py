@@ -10,6 +10,7 @@ from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput
 from cxr.store import digest_of, open_store
 from cxr.store.file_cache import file_digests
+from cxr.weights.families import FAMILIES
 from cxr.weights.kinds import (
     ADAPTER_CONFIG,
     ADAPTER_FILE,
@@ -22,8 +23,13 @@ from cxr.weights.kinds import (
 )
 
 DIGEST = "DIGEST"  # beside a model: the digest that `write_digest` found; the embedded model ships with it
+_TRAINED = sorted({part for family in FAMILIES.values() for part in family.trained})
 UNUSED = ("safety_checker", "feature_extractor")
-_KINDS = ("*.json", "*.txt", "model.safetensors", "diffusion_pytorch_model.safetensors")
+_WEIGHTS = ("model", "diffusion_pytorch_model")  # as transformers and diffusers name them, whole or in shards
+_KINDS = (
+    "*.json", "*.txt", "spiece.model", "tokenizer.model", *(f"{name}.safetensors" for name in _WEIGHTS),
+    *(f"{name}-?????-of-?????.safetensors" for name in _WEIGHTS),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,31 @@ def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
         has_weights = not part.startswith(("tokenizer", "scheduler"))
         if not held or (has_weights and not any(name.endswith(".safetensors") for name in held)):
             raise BadInput(_no_weights(folder, part))
+        if has_weights:
+            weight_files(folder / part)  # raises
     return sorted([INDEX, *names])
+
+
+def weight_files(part: Path) -> list[Path]:
+    """The safetensors files of a part of a model: one, or all shards that its index names; else `BadInput`."""
+    for name in _WEIGHTS:
+        if (whole := part / f"{name}.safetensors").is_file():
+            return [whole]
+        if (index := part / f"{name}.safetensors.index.json").is_file():
+            return _shards_of(index)
+    raise BadInput(f"{part}: shards without their index (model.safetensors.index.json); fetch the model again")
+
+
+def _shards_of(index: Path) -> list[Path]:
+    try:
+        names = sorted({*map(str, json.loads(index.read_bytes())["weight_map"].values())})
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise BadInput(f"{index}: damaged; fetch the model again") from None
+    if missing := [name for name in names if "/" in name or not (index.parent / name).is_file()]:
+        raise BadInput(f"{index.parent}: {missing[0][:120]} of {len(names)} shards is missing; fetch the model again")
+    if not names:
+        raise BadInput(f"{index}: names no shard; fetch the model again")
+    return [index.parent / name for name in names]
 
 
 def one_lora(name: str) -> FileSpec:
@@ -98,12 +128,13 @@ def _lora_in(folder: Path) -> str:
             return name
     if found:
         raise BadInput(f"{folder}: {len(found)} safetensors files, {', '.join(found[:3])}...; give one by its path")
-    parts = [part for part in ("unet", "text_encoder") if (folder / part / ADAPTER_FILE).is_file()]
+    parts = [part for part in _TRAINED if (folder / part / ADAPTER_FILE).is_file()]
     hint = "give the folder or the safetensors file of the LoRA"
     if INDEX in names:
         hint = "a whole model; give it with --model"
-    elif len(parts) == 2:
-        hint = "unet/ and text_encoder/ hold one each of peft's; save both as one with diffusers' save_lora_weights"
+    elif len(parts) > 1:
+        held = " and ".join(f"{part}/" for part in parts)
+        hint = f"{held} hold one each of peft's; save them as one with diffusers' save_lora_weights"
     elif parts:
         hint = f"give {folder / parts[0]}"
     elif pickles := [name for name in names if name.endswith(PICKLES)]:

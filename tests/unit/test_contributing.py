@@ -63,7 +63,7 @@ def test_the_metric() -> None:
 
 
 def test_the_family() -> None:
-    added = run("added = {" + block('"StableDiffusionXLPipeline"') + "}", vars(families))["added"]
+    added = run("added = {" + block('"AuraFlowPipeline"') + "}", vars(families))["added"]
     assert {type(family) for family in added.values()} == {families.Family}
     asked = {name for name, value in vars(DiffusionModel).items() if name[0] != "_" and not isinstance(value, type)}
     assert asked and {name for name in asked if f"`{name}`" not in PAGE} == set()

@@ -48,7 +48,7 @@ class Gray(DiffusionModel):
 def test_a_second_family_is_a_class_and_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = {"_class_name": "GrayPipeline", "unet": ["diffusers", "Gray"]}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    entry = families.Family("Gray", f"{__name__}:Gray", {"unet": ("Gray",)})
+    entry = families.Family("Gray", f"{__name__}:Gray", {"unet": ("Gray",)}, {"unet": ()})
     monkeypatch.setitem(families.FAMILIES, "GrayPipeline", entry)
     check_index(index, tmp_path)
     assert family_of(tmp_path).__name__ == "Gray"

@@ -108,7 +108,7 @@ def test_an_unaudited_model_is_called_so(tmp_path):
 def test_a_model_that_may_not_leave_is_refused(tmp_path):
     place, digest = store_model(tmp_path / "lora")
     named, _ = store_model(tmp_path / "named", {"base": f"{HOME}/sd15"})
-    old, _ = store_model(tmp_path / "old", leave_out=KOHYA_FILE)
+    old, _ = store_model(tmp_path / "old", leave_out=LORA_FILE)
     leaking = audit_model(tmp_path / "leaking", digest, membership="leak found")
     other = audit_model(tmp_path / "other", "0" * 64, membership=NONE)
     for words, told in (
@@ -116,7 +116,7 @@ def test_a_model_that_may_not_leave_is_refused(tmp_path):
         ((place, "--audit", leaking), "leak found by membership; the model is not published"),
         ((place, "--audit", other), "did not attack this model"),
         ((named, "--unaudited"), "names a path of a machine"),
-        ((old, "--unaudited"), f"names no {KOHYA_FILE}"),
+        ((old, "--unaudited"), f"names no {LORA_FILE}"),
     ):
         with pytest.raises(BadInput, match=told):
             run(*words, "--to", tmp_path / "out")

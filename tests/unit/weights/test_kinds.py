@@ -34,7 +34,7 @@ OTHER_LORAS = {
     "a text encoder": {"text_model.encoder.layers.0.mlp.fc1.weight": X},
     "a hypernetwork": {"320.0.linear1.weight": X},
     "a language model": {"model.layers.0.mlp.up.weight": X},
-    "Stable Diffusion XL": {"lora_te2_a.lora_down.weight": X, "lora_te2_a.lora_up.weight": X},
+    "a T5": {"lora_te3_a.lora_down.weight": X, "lora_te3_a.lora_up.weight": X},
     "Flux": {"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": X},
     "no LoRA that is known": {"a.b.c.d": X, "e.f": X, "g.h": X, "i.j": X, "k.l": X},
     "no tensor": {},
@@ -58,7 +58,7 @@ def with_index(folder: Path, base: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline", "SanaPipeline", "DiTPipeline",
+    ["FluxPipeline", "DiTPipeline", "PixArtAlphaPipeline", "SanaControlNetPipeline",
      "StableDiffusionInpaintPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionControlNetPipeline",
      "StableDiffusionUpscalePipeline", "OnnxStableDiffusionPipeline", "LatentConsistencyModelPipeline"],
 )  # fmt: skip

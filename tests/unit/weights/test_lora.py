@@ -259,7 +259,7 @@ def test_which_file_of_a_folder_is_the_lora(attention, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"give .*parts/unet"):
         check_lora_spec(str(tmp_path / "parts"))
     peft(tmp_path / "parts" / "text_encoder", attention)
-    with pytest.raises(BadInput, match="save both as one"):
+    with pytest.raises(BadInput, match="save them as one"):
         check_lora_spec(str(tmp_path / "parts"))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "pytorch_lora_weights.bin").write_bytes(b"x")
