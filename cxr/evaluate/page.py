@@ -124,13 +124,11 @@ def describe_near_copies(quality: Quality) -> str:
     copies = quality.copies
     if copies is None:
         return f"Near-copies: not possible to tell, because there are {quality.copies_reason}."
-    if copies.beyond_chance:
-        decision = f"more than chance, which gives {copies.most_by_chance} at most: do not publish them"
-    else:
-        decision = f"no more than chance, which gives up to {copies.most_by_chance}"
+    decision = "more than chance gives: do not publish them" if copies.beyond_chance else "no more than chance gives"
     return (
-        f"Near-copies: {copies.rate.count} of {copies.rate.total} look like near-copies of a training picture; "
-        f"{rounded(copies.expected)} would by chance ({decision}). Nothing but {limits.SEARCH} was looked for."
+        f"Near-copies: {copies.rate.count} of {copies.rate.total} look like near-copies of a training picture, "
+        f"{decision}; {rounded(copies.expected)} would by chance, {copies.most_by_chance} at most. Nothing but "
+        f"{limits.SEARCH} was looked for."
     )
 
 

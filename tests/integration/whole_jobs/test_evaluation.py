@@ -339,7 +339,7 @@ def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_fo
     page = store.get("quality.md").decode()
     first = [line for line in page.splitlines() if line.startswith("- ")]
     assert [line.split(":")[0] for line in first] == ["- Fidelity", "- Labels", "- Near-copies"]
-    assert "look like near-copies of a training picture; " in first[2] and "would by chance" in first[2]
+    assert "look like near-copies of a training picture, " in first[2] and "would by chance" in first[2]
     assert "80 pictures of synthetic" in page and "of real (set): distances to its held-out pictures" in page
     quarantined(evaluated.job, open_store(str(tmp_path / "clean")), print)
     card = (tmp_path / "clean" / "README.md").read_text()
