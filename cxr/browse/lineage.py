@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from cxr.artifact import Record
 from cxr.artifact.kinds import FINE_TUNED_MODEL, NIGHT
-from cxr.browse.given import Given
+from cxr.browse.given import Given, is_digest
 from cxr.report.limits import kind as kind_in_words
 from cxr.store import digest_of
 from cxr.weights.files import MODEL, is_wanted
@@ -19,7 +19,6 @@ ROLES = {
     "set": "a set", "like": "a set to be like", "evaluation": "an evaluation", "audit": "an audit",
 }  # fmt: skip
 BESIDE = ("set", "evaluation", "audit")  # what lies beside a night's report, of the same night
-DIGEST = 64  # hex digits
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 172, 52, 56, 16, 8  # px of a box, and between boxes
 PASSING = 10  # px of height of a line that passes a column
 CHOSEN = ' class="here"'
@@ -104,8 +103,8 @@ def digests_of(one: Given) -> Iterator[str]:
         yield one.images.digest
     if one.kind == FINE_TUNED_MODEL:
         yield model_digest(one.record)
-    if len(last := one.store.uri.rpartition("/")[2]) == DIGEST:  # data and models of nights are called by their places
-        yield last
+    if is_digest(one.store.uri):  # data and models of nights are called by their places
+        yield one.store.uri.rpartition("/")[2]
 
 
 def model_digest(record: Record) -> str:
@@ -120,7 +119,7 @@ def named_inputs(record: Record) -> Iterator[tuple[str, list[str]]]:
     named: dict[str, list[str]] = {}
     for role, value in [*record.recipe.items(), *record.inputs.items()]:
         for number, one in enumerate(value if isinstance(value, list) else [value]):
-            if isinstance(one, str) and len(one) == DIGEST:
+            if isinstance(one, str) and is_digest(one):
                 named.setdefault(role if number == 0 else f"{role} {number}", []).append(one)
     yield from named.items()
 

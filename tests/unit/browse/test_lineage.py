@@ -6,12 +6,13 @@ from xml.etree import ElementTree
 import pytest
 
 from cxr.artifact.keys import CATALOG_KEY
-from cxr.artifact.kinds import AUDIT, NIGHT, PUBLISHED_IMAGES
+from cxr.artifact.kinds import AUDIT, FINE_TUNED_MODEL, GENERATED_IMAGES, NIGHT, PUBLISHED_IMAGES
+from cxr.artifact.metrics import NightMetrics
 from cxr.browse.given import find_artifacts
 from cxr.browse.lineage import ACROSS, WIDTH, connect, draw_graph, lay_out
 from cxr.browse.words import describe_artifact
 from cxr.store import StoredObject
-from tests.unit.browse.conftest import HOME, PATIENT, store_record
+from tests.unit.browse.conftest import HOME, PATIENT, draw, store_real, store_record, store_set, told_in
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +106,21 @@ def test_of_a_published_set_in_files_that_are_not_read_back_the_record_is_told(t
     assert {node.name for node in connect([one]).nodes.values()} == {
         "published", "a set, eeeeeeee", "an audit, ffffffff",
     }  # fmt: skip
+
+
+def test_data_and_models_of_nights_are_known_by_their_places(tmp_path):
+    data, model = "0c" * 32, "0d" * 32
+    store_real(tmp_path / "nights" / "data" / data, draw(2, 0))
+    store_record(tmp_path / "nights" / "models" / model, FINE_TUNED_MODEL, method="lora")
+    for date in ("2026-11-21", "2026-11-22"):
+        place = tmp_path / "nights" / "nights" / date
+        store_set(place / "set", GENERATED_IMAGES, draw(2, 0), told_in, recipe={"night": date})
+        metrics = NightMetrics(passed=False, verdict="night failed its gate").write()
+        store_record(place / "report", NIGHT, [], metrics, {"data": data, "model": model}, date=date)
+    given = find_artifacts([str(tmp_path / "nights")])
+    nights = {"2026-11-21/report", "2026-11-22/report"}
+    assert named_edges(given) == {
+        *(("data/0c0c0c0c", night) for night in nights), *(("models/0d0d0d0d", night) for night in nights),
+        *((night.replace("report", "set"), night) for night in nights),
+    }  # fmt: skip
+    assert describe_artifact(given[-1]).alarm
