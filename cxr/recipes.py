@@ -11,7 +11,7 @@ from cxr.classify.config import ClassifyConfig
 from cxr.diffusion.config import SamplerConfig
 from cxr.evaluate.config import EvaluateConfig
 from cxr.finetune.config import FinetuneConfig
-from cxr.generate.config import GenerateConfig
+from cxr.generate.config import TINY_SIZE, GenerateConfig
 from cxr.ingest.config import IngestConfig
 from cxr.labs.gan.config import GanConfig
 from cxr.nightly.config import NightlyConfig
@@ -23,7 +23,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 def tiny() -> GenerateConfig:
     """The embedded model on phantoms' findings: minutes on a CPU, with the guidance of docs/results.md."""
-    return GenerateConfig(model="tiny", sampler=SamplerConfig(size=128, guidance=3.0), per_finding=16)
+    return GenerateConfig(model="tiny", sampler=SamplerConfig(size=TINY_SIZE, guidance=3.0), per_finding=16)
 
 
 def sd15() -> GenerateConfig:

@@ -11,6 +11,7 @@ from cxr.diffusion.config import Frozen, SamplerConfig
 Layout = Literal["folder", "shards"]
 Balance = Literal["findings", "sex", "age", "view"]
 SHARD_IMAGES = 1000
+TINY_SIZE = 128  # px, at which the embedded model was trained
 MAX_IMAGES = 10_000_000  # of one set: at 0.43 kB each metadata.jsonl comes to 4.3 GB, and S3 takes 5 GB in one PUT
 
 

@@ -36,7 +36,7 @@ from cxr.diffusion.family import check_networks, family_of
 from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
 from cxr.generate.asked import AskedRows, ask_for_findings, ask_like, describe_untrained
-from cxr.generate.config import GenerateConfig, Layout, identity
+from cxr.generate.config import TINY_SIZE, GenerateConfig, Layout, identity
 from cxr.generate.filtered import sweep_refused
 from cxr.generate.finish import MeasureDiversity, describe_training, finish, finish_filtered
 from cxr.generate.like import LikeSet
@@ -104,7 +104,9 @@ def prepare(
     family = family_of(model.path)
     changed = family.read_lora(model.path, lora.path) if lora else None
     notes = check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
-    trained = lora or model
+    size, trained = config.sampler.size, lora or model
+    if model.source == "embedded" and not lora and size != TINY_SIZE:
+        notes.append(f"--size {size}: tiny was trained at {TINY_SIZE} px, and at another size it draws no whole chests")
     if asked is None:
         asked_rows = ask_for_findings(config, trained, notes.append)
     elif isinstance(asked, LikeSet):

@@ -148,3 +148,11 @@ def test_the_card_names_the_lora_and_what_it_learned_from(ready: GenerateJob, tm
     assert "of normal, pneumonia, of the set `5e75e75e75e75e75`" in describe_training(ready.model, of_a_set)
     unknown = replace(ready.model, sources=("unknown",), trained=None)
     assert "no record says what it learned from" in describe_training(ready.model, unknown)
+
+
+@pytest.mark.parametrize(("size", "told"), [(64, True), (128, False)])
+def test_the_embedded_model_at_another_size_than_its_own_is_told(tmp_path: Path, size: int, told: bool) -> None:
+    heard: list[str] = []
+    config = recipes.replace_fields(recipes.tiny(), size=size, per_finding=1)
+    prepare(open_store(str(tmp_path / "set")), config, None, tmp_path, heard.append)
+    assert any("tiny was trained at 128 px" in line for line in heard) == told
