@@ -54,6 +54,7 @@ class Arm(BaseModel):
         return self
 
 
+SUBGROUPS = "view,sex,age,view+sex,sex+age"
 PRIMARY = "synth_100"  # where the study has it and names no other
 OPERATING_RULES = re.compile(r"youden|f1|0\.5|sensitivity=(0\.\d+|1)")
 GUIDE = (  # the seven arms of the guide that students copy
@@ -182,6 +183,9 @@ class StudyConfig(BaseModel):
     margin: float | None = Field(None, gt=0, lt=0.5)
     """A difference in AUROC that does not matter: then arms are also tested for being equivalent. Name it before the
     run, as 0.01."""
+    subgroups: str = SUBGROUPS
+    """Whose metrics and gaps are shown, named before the run: view, sex, age (decades), and joined ones of 10 patients
+    or more."""
     seeds: Seeds = (42, 123, 456, 789, 1011)
     """Of the trials of each arm, separated by commas."""
     subset_seed: int = Field(SUBSET_SEED, ge=0, lt=2**62)
@@ -222,6 +226,16 @@ class StudyConfig(BaseModel):
         if not OPERATING_RULES.fullmatch(rule):
             raise ValueError("give youden, f1, sensitivity=0.95 (or another share) or 0.5")
         return rule
+
+    @field_validator("subgroups")
+    @classmethod
+    def _names_attributes(cls, words: str) -> str:
+        names = [name.strip() for name in words.split(",")]
+        for name in names:
+            parts = name.split("+")
+            if not {*parts} <= {"view", "sex", "age"} or len({*parts}) < len(parts):
+                raise ValueError("give view, sex, age, or some of them joined by +, with commas between: view,sex+age")
+        return ",".join(dict.fromkeys(names))
 
     @field_validator("primary")
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 
 from cxr.study.config import BASELINE, Arm
 from cxr.study.influence import MetricWithInfluence
-from cxr.study.results import AVERAGE_PRECISION, MAIN, METRICS, Difference, of_finding
+from cxr.study.results import AVERAGE_PRECISION, MAIN, METRICS, Difference, Spread, of_finding
 from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen_variance, welch
 
 CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm", "margin_p": "margin_holm"}
@@ -37,6 +37,13 @@ class Measurements:
     def with_seeds(self, seeds: Sequence[int]) -> "Measurements":
         rows = [self.seeds.index(seed) for seed in seeds]
         return Measurements(list(seeds), [self.metrics[row] for row in rows], self.resampled[rows])
+
+
+def spread_of(metrics: Sequence[MetricWithInfluence]) -> Spread:
+    """Of a metric between 0 and 1, from each seed's."""
+    found = estimate(np.array([one.value for one in metrics]), np.array([one.components for one in metrics]))
+    bounds = found.interval_within_unit(float(np.mean([one.patients for one in metrics])))
+    return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
 
 Pair = tuple[str, str]  # an arm and the one that it is compared with

@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from cxr.study.config import BASELINE, StudyConfig
-from cxr.study.differences import Measurements, compare_arms, share_seeds
+from cxr.study.differences import Measurements, compare_arms, share_seeds, spread_of
 from cxr.study.results import AVERAGE_PRECISION, MAIN, METRICS, External, ExternalArm, Gap, TestSet, Trial
 from cxr.study.several import measured_findings
 from cxr.study.statistics import estimate
-from cxr.study.summary import measure_trial, measure_trials, spread_of
+from cxr.study.summary import measure_trial, measure_trials
 
 
 def summarise_external(

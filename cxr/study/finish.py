@@ -29,6 +29,7 @@ from cxr.study.plan import POWER_KEY, describe_kept, read_plan
 from cxr.study.results import External, Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import SYNTHETIC, Sets, external_name
 from cxr.study.sets_check import PARTS
+from cxr.study.subgroups import describe_gaps
 from cxr.study.summary import summarise
 from cxr.study.tested import read_external_set, read_test_set
 from cxr.study.worth import explain_no_worth, read_worth
@@ -78,6 +79,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
             *found.details,
             *(describe_worth(learning, saw_more) if learning else explain_no_worth(config, trials)),
             *describe_external(external, BASELINE, config.primary),
+            *(line for arm in arms if arm.arm in (BASELINE, config.primary) for line in describe_gaps(arm)),
         ],
         margin=config.margin,
         primary=config.primary,

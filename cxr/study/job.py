@@ -18,7 +18,7 @@ from cxr.data.sources.chosen_findings import Groups
 from cxr.errors import BadInput
 from cxr.store import Store
 from cxr.study.arms import TrainingDraw
-from cxr.study.config import BASELINE, StudyConfig
+from cxr.study.config import BASELINE, SUBGROUPS, StudyConfig
 from cxr.study.external import check_generators
 from cxr.study.labels_check import prompt_accuracy
 from cxr.study.protocol import check_audit, check_evaluation, check_protocol
@@ -137,6 +137,7 @@ def name_external(sets: Sets) -> dict[str, Any]:
 def left_out(config: StudyConfig) -> dict[str, Any]:
     """What the recipe does not name: places, and what is as it was before there was a choice."""
     usual = {"labels": True} if config.labels == LabelPolicy() else {}
+    usual |= {"subgroups": True} if config.subgroups == SUBGROUPS else {}
     return {"classifier": {"weights"}, "margin": config.margin is None, **usual}
 
 

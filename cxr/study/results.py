@@ -12,6 +12,7 @@ from cxr.classify.curve import ValidationPoint
 from cxr.errors import BadInput
 from cxr.store import Store
 from cxr.study.learning_results import LearningCurve
+from cxr.study.subgroup_results import GroupDifference, SubgroupGap
 
 MAIN = "auroc"  # the metric that the answer is about
 AVERAGE_PRECISION = "average_precision"  # of studies of several findings a picture, beside AUROC
@@ -91,7 +92,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """An arm's metrics among the test pictures of one view, sex or decade of age."""
+    """An arm's metrics among the test pictures of one view, sex or decade of age, or of one of each of several."""
 
     attribute: str
     value: str
@@ -99,6 +100,10 @@ class Subgroup:
     patients: int
     auroc: Spread | None  # None where it does not show every class, or too few
     accuracy: Spread
+    # At each trial's operating point; None of three classes or more, and where fewer than two patients can be missed
+    false_negatives: Spread | None = None
+    false_positives: Spread | None = None
+    less_baseline: GroupDifference | None = None  # in AUROC
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class ArmResult:
     hours: float  # of all its trials, on `device`
     device: str
     of_seeds: dict[int, dict[str, float]] = field(default_factory=dict)  # by METRICS, of each trial
+    gaps: list[SubgroupGap] = field(default_factory=list)
 
     def difference_from(self, other: str | None, metric: str = MAIN) -> Difference | None:
         """This arm less another in a metric, where it was measured."""

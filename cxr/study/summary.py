@@ -10,16 +10,16 @@ from cxr.classify.metrics import averaged_classes, resample_auroc
 from cxr.classify.operating_point import OperatingPoint, Predictions
 from cxr.errors import BadInput
 from cxr.study.config import BASELINE, Arm, StudyConfig
-from cxr.study.differences import Measurements, compare_arms
-from cxr.study.influence import MetricWithInfluence, against_others, measure, ratio
-from cxr.study.results import ArmResult, ClassMetrics, Spread, Subgroup, TestSet, Trial
+from cxr.study.differences import Measurements, compare_arms, spread_of
+from cxr.study.influence import MetricWithInfluence, against_others, measure
+from cxr.study.results import ArmResult, ClassMetrics, Spread, TestSet, Trial
 from cxr.study.several import measure_findings, measured_findings
 from cxr.study.statistics import estimate
+from cxr.study.subgroups import GroupResult, measure_subgroups
 from cxr.study.tested import check_test
 
 RATES = np.linspace(0, 1, 101)  # false positive rates of the mean ROC curve
-LEAST = 10  # patients of a subgroup whose AUROC is shown
-NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "selection_bias": None, "subgroups": []}
+NOTHING: dict[str, Any] = {"classes": [], "confusion": [], "roc": [], "selection_bias": None}
 FILTER_LABELS = {
     "off": " as made", "drop": " less the refused", "random_drop": " less as many at random as are refused",
 }  # fmt: skip
@@ -50,6 +50,10 @@ def summarise(
     ended = {name: ran for name, ran in by_arm.items() if ran}
     measurements = measure_trials(ended, test, config.resamples, rng)
     differences = compare_arms(config.arms, config.primary, measurements, config.margin)
+    groups = {} if test.findings else measure_subgroups(
+        {arm: ([one.seed for one in ran], [*map(read_scores, ran)]) for arm, ran in ended.items()},
+        test, len(classes), config.subgroups.split(","),
+    )  # fmt: skip
     results = []
     for arm in config.arms:
         lost = [seed for name, seed in failed if name == arm.name]
@@ -62,9 +66,17 @@ def summarise(
             }
         shown = inspect_scores(by_arm[arm.name], test, classes) if metrics else NOTHING
         about = describe_arm(arm, by_arm[arm.name])
+        own = groups.get(arm.name, GroupResult([], []))
         results.append(
             ArmResult(
-                **about, failed=lost, metrics=metrics, of_seeds=of_seeds, differences=differences[arm.name], **shown
+                **about,
+                failed=lost,
+                metrics=metrics,
+                of_seeds=of_seeds,
+                differences=differences[arm.name],
+                subgroups=own.subgroups,
+                gaps=own.gaps,
+                **shown,
             )
         )
     return results
@@ -112,7 +124,6 @@ def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str
         "confusion": confusion(predictions, test, len(classes)),
         "roc": mean_roc(predictions, test),
         "selection_bias": selection_bias(trials),
-        "subgroups": subgroups(predictions, test, len(classes)),
     }
 
 
@@ -140,13 +151,6 @@ def arm_label(arm: Arm) -> str:
     parts += [f"{arm.synthetic:g} % synthetic{drawn}"] * (arm.synthetic > 0)
     mix = ", then ".join(reversed(parts)) if arm.order == "synthetic_first" else " + ".join(parts)
     return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
-
-
-def spread_of(metrics: Sequence[MetricWithInfluence]) -> Spread:
-    """Of a metric between 0 and 1, from each seed's."""
-    found = estimate(np.array([one.value for one in metrics]), np.array([one.components for one in metrics]))
-    bounds = found.interval_within_unit(float(np.mean([one.patients for one in metrics])))
-    return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
 
 def measure_classes(predictions: Sequence[Predictions], test: TestSet, classes: Sequence[str]) -> list[ClassMetrics]:
@@ -204,31 +208,6 @@ def selection_bias(trials: Sequence[Trial]) -> Spread | None:
         return Spread(found.mean, found.sd, None, None)
     low, high = found.interval()
     return Spread(found.mean, found.sd, max(0.0, low), min(1.0, high))
-
-
-def subgroups(predictions: Sequence[Predictions], test: TestSet, classes: int) -> list[Subgroup]:
-    """Those of two patients at least."""
-    found = []
-    for attribute, values in test.groups.items():
-        for value in sorted({value for value in values if value is not None}):
-            rows = np.array([other == value for other in values])
-            if len(set(np.array(test.patients)[rows])) > 1:
-                found.append(subgroup(predictions, test, rows, classes, attribute, value))
-    return found
-
-
-def subgroup(
-    predictions: Sequence[Predictions], test: TestSet, rows: np.ndarray, classes: int, attribute: str, value: str
-) -> Subgroup:
-    labels, patients = np.array(test.labels)[rows], number_patients(np.array(test.patients)[rows])
-    inside, count = [one.of(rows) for one in predictions], int(patients.max()) + 1
-    every = np.ones(len(labels))
-    accuracy = spread_of([ratio(one.named == labels, every, patients) for one in inside])
-    shown = min(len(np.unique(patients[labels == number])) for number in range(classes))
-    auroc = None
-    if count >= LEAST and shown > 1:
-        auroc = spread_of([measure(one, labels, patients)["auroc"] for one in inside])
-    return Subgroup(attribute, value, len(labels), count, auroc, accuracy)
 
 
 def number_patients(patients: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -90,6 +90,7 @@ NOT_HERE = {
     'NIH=FOLDER MAKE="--steps 20 --workers 1" runs/audit_nih.sh': "needs the NIH pictures; test_runs.py reads it",
     "python benchmarks/combinations.py": "takes a quarter of an hour",
     "python benchmarks/worth.py": "takes a quarter of an hour",
+    ".venv/bin/pytest -s -m slow tests/integration/methods/test_external.py": ".ci/run runs it",
     ".venv/bin/pytest -s -m slow tests/real/test_audit.py": "needs the NIH pictures, and takes minutes",
     "... --like SET --images 2000": "names no set; out/like is made so",
     "... --like SET --balance findings": "names no set; out/like is made so",

@@ -7,7 +7,7 @@ from typing import Any
 from cxr.artifact.quality import Interval, Quality, Rate
 from cxr.report.pages import Table, embedded, render
 from cxr.report.words import duration, metric_label, number, percent
-from cxr.study.pages import rows
+from cxr.study.pages import group_rows, rows
 from cxr.study.results import Study
 
 GRID = "grid.png"  # real pictures above synthetic ones
@@ -70,6 +70,7 @@ def page(
         "study.html",
         study=study,
         rows=rows,
+        group_rows=group_rows,
         figures=[(*FIGURES[name], embedded(pictures[name]), name) for name in FIGURES if name in pictures],
         grid=(GRID, embedded(pictures[GRID])) if GRID in pictures else None,
         quality=quality_table(quality) if quality else None,

@@ -16,6 +16,7 @@ from cxr.study.results import (
     Study,
     of_finding,
 )
+from cxr.study.subgroup_results import GroupDifference, SubgroupGap
 from cxr.study.worth_words import count_of_100
 
 CALLED = {
@@ -135,7 +136,7 @@ def explained(study: Study) -> list[str]:
     return lines
 
 
-def gain(found: Difference | Spread | Gap) -> str:
+def gain(found: Difference | Spread | Gap | GroupDifference | SubgroupGap) -> str:
     if found.low is None:
         return f"{found.mean:+z.3f}"
     return f"{found.mean:+z.3f} ({found.low:+z.3f} to {found.high:+z.3f})"
@@ -195,8 +196,9 @@ def sources(study: Study) -> Table:
 
 
 def subgroups(study: Study) -> Table:
-    """AUROC of every arm among the test pictures of each view, sex and decade of age that have one in some arm."""
-    groups = {(g.attribute, g.value): g for arm in study.arms for g in arm.subgroups}
+    """AUROC of every arm among the test pictures of each view, sex and decade of age that have one in some arm; groups
+    of several attributes are in `group_rows`."""
+    groups = {(g.attribute, g.value): g for arm in study.arms for g in arm.subgroups if "+" not in g.attribute}
     head = ["arm", *(f"{name} {value}: {g.pictures} pictures" for (name, value), g in groups.items())]
     rows = []
     for arm in study.arms:

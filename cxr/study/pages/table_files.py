@@ -8,6 +8,7 @@ from dataclasses import asdict
 from cxr.report.pages import Table, markdown_table
 from cxr.study.pages import rows
 from cxr.study.results import MAIN, Difference, Gap, Spread, Study, of_finding
+from cxr.study.subgroup_results import GroupDifference
 
 MARKS = (
     "Mean over seeds with its 95 % interval. * p < 0.05 and ** p < 0.01 against the baseline, † better than the same "
@@ -43,6 +44,8 @@ def files(study: Study) -> dict[str, bytes]:
         "classes.tex": latex(classes(study), about + phantom),
         "classes.csv": comma_separated(list((finding_records if study.several else class_records)(study))),
     }
+    if records := list(group_records(study)):
+        texts["groups.csv"] = comma_separated(records)
     if study.external:
         tables = [f"{one.name}\n\n{markdown_table(*rows.external(study, one))}\n" for one in study.external]
         texts |= {"external.md": "\n".join(tables), "external.csv": comma_separated(list(external_records(study)))}
@@ -70,6 +73,17 @@ def arm_records(study: Study) -> Iterator[dict[str, object]]:
             record |= prefixed(f"less_{role}", arm.difference_from(other), Difference)
         found = read.get(arm.arm)
         yield record | {name: getattr(found, field, None) for name, field in OF_WORTH.items()}
+
+
+def group_records(study: Study) -> Iterator[dict[str, object]]:
+    """A group of test pictures of an arm a row, unrounded."""
+    for arm in study.arms:
+        for one in arm.subgroups:
+            record: dict[str, object] = {"arm": arm.arm, "attribute": one.attribute, "value": one.value}
+            record |= {"pictures": one.pictures, "patients": one.patients}
+            for name in ("auroc", "accuracy", "false_negatives", "false_positives"):
+                record |= prefixed(name, getattr(one, name), Spread)
+            yield record | prefixed("less_baseline", one.less_baseline, GroupDifference)
 
 
 def external_records(study: Study) -> Iterator[dict[str, object]]:
@@ -119,7 +133,9 @@ def finding_records(study: Study) -> Iterator[dict[str, object]]:
 
 
 def prefixed(
-    prefix: str, found: Spread | Difference | Gap | None, kind: type[Spread | Difference | Gap]
+    prefix: str,
+    found: Spread | Difference | Gap | GroupDifference | None,
+    kind: type[Spread | Difference | Gap | GroupDifference],
 ) -> dict[str, object]:
     """Its fields as columns, empty where it is missing."""
     fields = asdict(found) if found else dict.fromkeys(kind.__dataclass_fields__)

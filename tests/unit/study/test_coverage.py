@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxr.study.differences import Measurements, difference
+from cxr.study.differences import Measurements, difference, spread_of
 from cxr.study.influence import MetricWithInfluence, auroc, mean, ratio
 from cxr.study.results import MAIN, Spread
-from cxr.study.summary import spread_of
 
 STUDIES = 300
 ENOUGH = 0.93
