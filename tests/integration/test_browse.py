@@ -59,6 +59,15 @@ def test_it_asks_a_server_for_nothing_but_its_own(show, page):
         assert seen.complaints == [] and set(seen.ask(origins)) == {address}
 
 
+def test_a_page_that_was_copied_without_its_folders_says_so(show, page, tmp_path):
+    (tmp_path / "index.html").write_bytes(page.read_bytes())
+    seen = show(f"{(tmp_path / 'index.html').as_uri()}#a3/1")
+    seen.page.wait_for_function("document.querySelector('#a3 .count').textContent.includes('copy the whole folder')")
+    (tmp_path / "data").symlink_to(page.parent / "data")
+    seen.page.reload()
+    seen.page.wait_for_function("document.querySelector('#place').textContent.includes('copy the whole folder')")
+
+
 @SIZES
 def test_keys_and_filters_find_a_picture_and_its_nearest_training_picture(show, page, size):
     seen = show(f"{page.as_uri()}#a3", size)

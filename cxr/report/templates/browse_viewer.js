@@ -43,9 +43,9 @@ const showFacts = (gallery, row) => {
   for (const column of gallery.columns) {
     const value = valueOf(column, row);
     if (value === null || !column.label) continue;
-    const told = make("dd", { textContent: inWords(value) });
-    if (column.name === "nearest") addLinks(told, gallery, value, nearest);
-    facts.append(make("dt", { textContent: column.label }), told);
+    const fact = make("dd", { textContent: inWords(value) });
+    if (column.name === "nearest") addLinks(fact, gallery, value, nearest);
+    facts.append(make("dt", { textContent: column.label }), fact);
   }
   if (gallery.by.length) facts.append(make("dt", { textContent: "Judged by" }), make("dd", { textContent: gallery.by.join(", ") }));
 };
@@ -65,7 +65,7 @@ const addLinks = (box, gallery, id, nearest) => {
   box.append(" ", alike);
 };
 const showBeside = async () => {
-  const nearest = nearestOf(), other = find("other");
+  const nearest = nearestOf(), other = find("other"), { row } = seen;
   find("beside").disabled = !nearest;
   find("beside").hidden = !seen.gallery.column.nearest;
   find("beside").setAttribute("aria-pressed", Boolean(nearest && seen.beside));
@@ -73,6 +73,7 @@ const showBeside = async () => {
   if (other.hidden) return;
   const gallery = galleryOf(nearest.number);
   await gallery.ready;
+  if (seen.row !== row) return;  // another picture was turned to meanwhile
   setImage(other.querySelector("img"), gallery, nearest.row);
   const score = valueOf(seen.gallery.column.score, seen.row);
   other.querySelector("figcaption").textContent = `nearest training picture, in ${gallery.set.name}: correlation ${score}`;
@@ -168,6 +169,9 @@ for (const box of boxes) {
   for (const end of ["pointerup", "pointercancel"]) box.addEventListener(end, () => { last = null; });
   box.addEventListener("wheel", event => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.25 : 0.8); }, { passive: false });
 }
-for (const image of viewer.querySelectorAll("img")) image.addEventListener("load", () => { if (seen) fit(image); });
+for (const image of viewer.querySelectorAll("img")) {
+  image.addEventListener("load", () => { if (seen) fit(image); });
+  image.addEventListener("error", () => { find("place").textContent = `${image.getAttribute("src")} is missing: copy the whole folder`; });
+}
 addEventListener("resize", () => { if (viewer.open) adjust(); });
 go();
