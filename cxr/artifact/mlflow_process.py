@@ -5,6 +5,7 @@ Each line of the standard input is a JSON object of some of these: `artifact` an
 status is of a job that was killed. What a user should know is written to the standard output, a line each.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -12,6 +13,7 @@ import re
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 SECONDS_BETWEEN = 1.0  # two batches
@@ -92,7 +94,7 @@ def log_all(first: dict[str, Any], messages: "queue.SimpleQueue[dict[str, Any]]"
             waiting, pause = [], 0.0
         except Exception as error:
             if not pause:
-                print(describe(error), flush=True)
+                say(describe(error))
             if ended:
                 return False
             if run:
@@ -128,6 +130,12 @@ def take(messages: "queue.SimpleQueue[dict[str, Any]]", seconds: float) -> list[
     return taken
 
 
+def say(line: str) -> None:
+    """To the job, unless it was killed."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.__stdout__, flush=True)
+
+
 def describe(error: Exception) -> str:
     """One line without the name and the password that an address can hold."""
     text = re.sub(r"//[^/\s]*@", "//", " ".join(str(error).split()))
@@ -137,4 +145,6 @@ def describe(error: Exception) -> str:
 if __name__ == "__main__":
     header, heard = json.loads(sys.stdin.readline()), queue.SimpleQueue[dict[str, Any]]()
     threading.Thread(target=listen, args=(heard,), daemon=True).start()
-    sys.exit(not log_all(header, heard))
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # MLflow prints addresses there
+        everything = log_all(header, heard)
+    sys.exit(not everything)

@@ -40,7 +40,10 @@ class MlflowClient:
         self.save()
         return types.SimpleNamespace(info=types.SimpleNamespace(run_id=run_id))
     def update_run(self, run_id, status): self.set_terminated(run_id, status)
-    def set_terminated(self, run_id, status): self.runs[run_id]["status"] = status; self.save()
+    def set_terminated(self, run_id, status):
+        print("View run at", flush=True)  # as MLflow does: to nobody where the job was killed
+        self.runs[run_id]["status"] = status
+        self.save()
     def get_metric_history(self, run_id, name):
         return [types.SimpleNamespace(step=step) for key, _, step in self.runs[run_id]["metrics"] if key == name]
     def log_batch(self, run_id, metrics=(), params=(), tags=()):
@@ -132,8 +135,9 @@ def test_what_failed_and_goes_on_is_the_same_run_and_no_step_stands_in_it_twice(
 
 def test_a_job_that_is_killed_leaves_a_run_that_says_so(runs, tmp_path):
     process = tracking.start_process()
-    tracking.Run(process).send(artifact="a", name="n", parameters={}, tags={})
+    print(json.dumps({"artifact": "a", "name": "n"}), file=process.stdin, flush=True)
     process.stdin.close()  # as the system does for a process that it kills
+    process.stdout.close()
     wait_until(lambda: [run["status"] for run in runs()] == ["KILLED"])
 
 
@@ -155,7 +159,7 @@ def test_a_server_that_is_down_costs_one_line_which_tells_no_password(runs, tmp_
     assert (tmp_path / "a/record.json").exists()
 
 
-def test_a_server_that_comes_back_gets_what_it_missed(runs, tmp_path, monkeypatch, capsys):
+def test_a_server_that_comes_back_gets_what_it_missed(runs, tmp_path, monkeypatch, capfd):
     tries = iter([OSError("away"), OSError("away")])
 
     class Flaky(mlflow_process.ArtifactRun):
@@ -176,7 +180,7 @@ def test_a_server_that_comes_back_gets_what_it_missed(runs, tmp_path, monkeypatc
     assert mlflow_process.log_all({"artifact": "a", "name": "n"}, messages)
     assert [step for _, _, step in runs()[0]["metrics"]] == list(range(1500))
     assert runs()[0]["status"] == "FINISHED"
-    assert capsys.readouterr().out.count("away") == 1
+    assert capfd.readouterr().out.count("away") == 1
 
 
 def last_after(messages, turns: int):
