@@ -1,5 +1,6 @@
 """The entry point: `cxr JOB ...`, or `python -m cxr JOB ...`."""
 
+import contextlib
 import sys
 
 from cxr import cli
@@ -14,8 +15,9 @@ def run(words: list[str]) -> int:
     """Runs the job that the first word names; returns its exit code."""
     jobs = describe_jobs()
     if not words or words[0] in cli.HELP:
-        print("usage: cxr JOB ...\n\n" + "\n".join(f"  {name:<10}{line}" for name, line in jobs.items()))
-        print("\ncxr JOB --help tells a job's recipes and options.")
+        lines = "\n".join(f"  {name:<10}{line}" for name, line in jobs.items())
+        with contextlib.suppress(BrokenPipeError):  # who reads it has seen enough
+            print(f"usage: cxr JOB ...\n\n{lines}\n\ncxr JOB --help tells a job's recipes and options.")
         return cli.DONE
     name, *rest = words
     job = import_job(name, jobs)

@@ -92,9 +92,17 @@ def leave(code: int) -> NoReturn:
     if in_notebook():
         sys.exit(code)
     atexit._run_exitfuncs()
-    sys.stdout.flush()
+    flush_output()
     sys.stderr.flush()
     os._exit(code)
+
+
+def flush_output() -> None:
+    """Nothing is said where the reader has seen enough, as of `--help | head`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(args: type[Args], words: Sequence[str], description: str = "") -> Args:
@@ -117,13 +125,14 @@ def parse(args: type[Args], words: Sequence[str], description: str = "") -> Args
                 args, args=words, default=default, description=description, prog=name,
                 config=[FlagConversionOff], registry=SWITCHES,
             )  # fmt: skip
-    except BrokenPipeError:  # who reads the help has seen enough, as `--help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        flush_output()
         sys.exit(DONE)
     except (ValidationError, SystemExit) as stop:
         if error := find_validation_error(stop):
             raise out_of_range(error) from None
         if isinstance(stop, SystemExit) and stop.code in (0, None):
+            flush_output()
             raise
         raise BadInput(f"{plain(usage_error.getvalue())} (--help lists the options)") from None
 
