@@ -38,7 +38,7 @@ PICTURES = {
 
 PARTS_CALLED = {
     HELD_OUT: "its held-out pictures", "test": "its test pictures", "train": "its training pictures",
-    ALL: "all of its pictures, training ones among them",
+    ALL: "all of its pictures (training ones among them)",
 }  # fmt: skip
 TITLE = "How good, how diverse, how many near-copies"
 
