@@ -22,12 +22,19 @@ def describe_one(found: External, baseline: str, primary: str | None) -> Iterato
         between = f"; less the baseline there {less.mean:+z.3f} ({less.low:+z.3f} to {less.high:+z.3f})" if less else ""
         yield f"At {found.name} {describe_drop(arms[primary])}{between}."
     worse = [one for one in found.arms if one.extra_drop and one.extra_drop.low > 0]
+    better = [one for one in found.arms if one.extra_drop and one.extra_drop.high < 0]
     if worse:
-        named = ", ".join(f"{one.arm} by {show_gap(one.extra_drop)}" for one in worse if one.extra_drop)
         yield (
-            f"More than the baseline fall at {found.name}: {named}; they may live on what only the study's own "
-            "pictures have, such as marks of a scanner."
+            f"More than the baseline fall at {found.name}: {name_gaps(worse)}; they may live on what only the study's "
+            "own pictures have, such as marks of a scanner."
         )
+    if better:
+        yield f"Less than the baseline fall at {found.name}: {name_gaps(better)}."
+
+
+def name_gaps(arms: Sequence[ExternalArm]) -> str:
+    """Arms, each with by how much more or less than the baseline it falls."""
+    return ", ".join(f"{one.arm} by {show_gap(away_from_0(one.extra_drop))}" for one in arms if one.extra_drop)
 
 
 def describe_drop(arm: ExternalArm) -> str:
@@ -40,6 +47,11 @@ def describe_drop(arm: ExternalArm) -> str:
     )
     sure = "" if drop.p < LEVEL else ", which can be chance"
     return f"the AUROC of {arm.arm} {verb} by {show_gap(shown)} to {arm.metrics[MAIN].mean:.3f}{sure}"
+
+
+def away_from_0(gap: Gap) -> Gap:
+    """Turned so that it is above 0."""
+    return gap if gap.mean >= 0 else Gap(-gap.mean, -gap.high, -gap.low, gap.p)
 
 
 def show_gap(gap: Gap) -> str:

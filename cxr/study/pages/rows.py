@@ -209,23 +209,28 @@ def subgroups(study: Study) -> Table:
 
 
 def external(study: Study, found: External) -> Table:
-    """An arm a row: here and there at the same operating points, how far it falls, and how far from the baseline it is
-    there."""
+    """An arm a row: AUROC here and there, how far it falls, how far from the baseline it is there, and what the
+    operating points of here do there."""
     both = [name for name in IN_BOTH if any(name in one.metrics for one in found.arms)]
     head = ["arm", "AUROC here", f"AUROC at {found.name}", "drop", "drop less the baseline's"]
     head += ["difference from baseline there", "p (Holm)"]
-    head += [f"{called(name)} {where}" for name in both for where in ("here", "there")]
+    head += [f"{called(name)} there" for name in both]
     labels = {arm.arm: arm.label for arm in study.arms}
     rows = []
     for one in found.arms:
         less = next((d for d in one.differences if (d.against, d.metric) == (study.baseline, MAIN)), None)
         rows.append([
             labels[one.arm], spread(one.inside[MAIN], always=True), spread(one.metrics[MAIN], always=True),
-            gain(one.drops[MAIN]), gain(one.extra_drop) if one.extra_drop else NOTHING,
+            fall(one.drops[MAIN]), fall(one.extra_drop) if one.extra_drop else NOTHING,
             *([gain(less), p_value(less.p_holm)] if less else [NOTHING] * 2),
-            *(spread(side[name]) for name in both for side in (one.inside, one.metrics)),
+            *(spread(one.metrics[name]) for name in both),
         ])  # fmt: skip
     return without_empty(head, rows)
+
+
+def fall(found: Gap) -> str:
+    """Without a plus: what is above 0 is a loss."""
+    return f"{found.mean:z.3f} ({found.low:z.3f} to {found.high:z.3f})"
 
 
 def selection_bias(study: Study) -> Table:

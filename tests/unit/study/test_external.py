@@ -205,6 +205,16 @@ def test_an_arm_that_lives_on_a_mark_falls_and_the_others_do_not() -> None:
     )
 
 
+def test_an_arm_that_falls_less_is_named_too() -> None:
+    trials, here, there = simulate(2.0, seed=1)
+    swapped = {BASELINE: "synth_50", "synth_50": BASELINE}
+    trials = sorted((replace(one, arm=swapped[one.arm]) for one in trials), key=lambda one: one.arm)
+    config = CONFIG.model_copy(update={"seeds": (0, 1, 2), "primary": "synth_50"})
+    found = summarise_external(config, "h", trials, here, there, CLASSES, 0, np.random.default_rng(0))
+    lines = describe_external([found], BASELINE, "synth_50")
+    assert lines[-1].startswith("Less than the baseline fall at h: synth_50 by 0.")
+
+
 def test_without_a_mark_nobody_is_accused_and_a_shift_of_labels_is_no_drop() -> None:
     accused = [found_of(0.0, seed, shown=0.2).arms[1].extra_drop for seed in range(20)]
     assert sum(one.low > 0 for one in accused) <= 3
