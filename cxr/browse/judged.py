@@ -62,8 +62,7 @@ def judge_pictures(one: Given, given: Sequence[Given]) -> Judged:
             take_quarantine(other, found)
         compared = compared_sets(other)
         if compared and compared.synthetic in own:
-            take_search(other, found)
-            found.real = found.real or compared.real
+            take_search(other, compared.real, found)
     return found
 
 
@@ -77,13 +76,18 @@ def take_quarantine(other: Given, found: Judged) -> None:
         found.status[json.loads(line)["image_id"]] = QUARANTINED
 
 
-def take_search(other: Given, found: Judged) -> None:
-    """Adds what an evaluation or an audit found of each picture."""
+def take_search(other: Given, real: str, found: Judged) -> None:
+    """Adds what an evaluation or an audit found of each picture.
+
+    Args:
+        real: digest of the set whose training pictures it compared with.
+    """
     data = read_object(other, {EVALUATION: COPIES_KEY, AUDIT: PICTURES_KEY}[other.kind])
     if data is None:
         return
     found.by.append(other.name)
     first = not found.nearest
+    found.real = real if first else found.real
     try:
         for image_id, flags, nearest in read_rows(read_parquet(data)):
             if any(flags):
