@@ -58,6 +58,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXR_LINEAGE_KEY", "a key that only tests have")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # the tests' artifacts are nobody's runs
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(root / name))
         yield
