@@ -9,11 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "jobs/colab.ipynb"
 MINIATURE = {
-    "ingest": "tiny --source phantom:160,5,normal+pneumonia",
+    "ingest": "tiny --source phantom:300,5,normal+pneumonia --train 0.45 --validation 0.1 --test 0.45",
     "finetune": "tiny --max-train-steps 4 --validate-every 2",
-    "generate": "tiny --findings normal,pneumonia --per-finding 64 --steps 4 --workers 1",
+    "generate": "tiny --findings normal,pneumonia --per-finding 76 --steps 4 --workers 1",
     "evaluate": "tiny --min-samples 12 --resamples 10 --workers 1",
     "study": "tiny --seeds 1,2 --epochs 2",
+    "audit": "tiny --permutations 200 --resamples 200 --planted 5 --max-patients 20",
 }
 
 
@@ -67,12 +68,15 @@ def test_a_job_in_a_notebook_shows_its_picture_and_the_kernel_lives_on(jobs, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_the_whole_way_and_again_after_a_disconnection(execute, tmp_path: Path) -> None:
-    execute()
+    told = execute()
+    assert told.index("time: about") < told.index("look at")  # nothing is made before it is said how long it takes
+    assert told.count("nothing was written to") >= 8  # two at first, then before each job with a recipe
     [place] = (tmp_path / "place").iterdir()  # cpu or gpu
-    for name in ("real", "lora", "synthetic", "quality", "clean", "study"):
+    for name in ("real", "lora", "synthetic", "quality", "clean", "study", "audit", "published"):
         assert (place / name / "record.json").is_file()
     assert (place / "study.zip").stat().st_size > (place / "study/index.html").stat().st_size / 2
     assert "Not measured" not in (place / "study/index.html").read_text()
-    assert execute().count("already there") == 5
+    assert (place / "published.zip").is_file() and len(list((place / "published/images").rglob("*.png"))) > 100
+    assert execute().count("already there") >= 7  # each job, and the estimate of reading
