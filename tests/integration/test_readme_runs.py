@@ -99,6 +99,7 @@ NOT_HERE = {
     ".venv/bin/python jobs/ingest.py tiny --source table:manifest.csv --out out/nih": "out/nih is there",
     "jobs/generate.py sd15 --out ...": FETCHED,
     ".venv/bin/python jobs/nightly.py tiny --out out/nights --date 2026-11-21": "test_nightly.py runs whole nights",
+    ".venv/bin/python jobs/browse.py out/nights --out out/nights-page": "tests/unit/browse has nights",
     ".venv/bin/python jobs/publish.py out/synthetic --to out/published --audit out/audit --evaluation out/quality "
     "--licence cc-by-4.0": "sets of this size have too few patients to audit; tests/unit/publish has audits",
     "... --model FOLDER --lora FILE": "names no model; out/tuned is made with a LoRA",
