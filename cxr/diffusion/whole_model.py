@@ -95,6 +95,9 @@ def read_config(path: Path) -> dict[str, Any]:
         scale = config.get("scaling_factor", 1.0)  # of an autoencoder; latents are multiplied by it on sampling alone
         if not isinstance(scale, int | float) or not 0 < scale < math.inf:
             raise ValueError(f"scaling_factor is {str(scale)[:60]!r}")
+        shift = config.get("shift_factor") or 0.0
+        if not isinstance(shift, int | float) or not math.isfinite(shift):
+            raise ValueError(f"shift_factor is {str(shift)[:60]!r}")
         return config
 
 

@@ -103,14 +103,20 @@ def weight_files(part: Path) -> list[Path]:
 
 
 def _shards_of(index: Path) -> list[Path]:
+    """The files that an index names; `BadInput` unless they are there and hold what it says, as loaders rely on it."""
     try:
-        names = sorted({*map(str, json.loads(index.read_bytes())["weight_map"].values())})
+        told = json.loads(index.read_bytes())
+        placed = {str(name): str(file) for name, file in told["weight_map"].items()}
+        if not isinstance(told["metadata"], dict) or not placed:
+            raise ValueError
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise BadInput(f"{index}: damaged; fetch the model again") from None
+    names = sorted({*placed.values()})
     if missing := [name for name in names if "/" in name or not (index.parent / name).is_file()]:
         raise BadInput(f"{index.parent}: {missing[0][:120]} of {len(names)} shards is missing; fetch the model again")
-    if not names:
-        raise BadInput(f"{index}: names no shard; fetch the model again")
+    held = {name: file for file in names for name in read_header(index.parent / file).shapes}
+    if wrong := {*placed.items()} ^ {*held.items()}:
+        raise BadInput(f"{index}: is not of these shards ({min(wrong)[0][:120]}); fetch the model again")
     return [index.parent / name for name in names]
 
 

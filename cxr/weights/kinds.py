@@ -147,10 +147,15 @@ def explain_model_file(path: Path) -> str:
         if found := _among(list(names), (*_MODELS[1:], *_ADDITIONS)):
             advice = _WHOLE if found[1] == _WHOLE else KNOWN_MODELS
             return f"{path}: {found[0]}, not a model in diffusers' layout; {advice}"
+        is_xl = any(name.startswith("conditioner.embedders.") for name in names)
+        kind, more = (
+            ("StableDiffusionXLPipeline", "") if is_xl else ("StableDiffusionPipeline", ", safety_checker=None")
+        )
         return (
-            f"{path}: a single file; a folder in diffusers' layout is needed. Convert it once, where there is "
-            'internet, if it is Stable Diffusion 1.x or 2.x: python -c "from diffusers import StableDiffusionPipeline '
-            f"as P; P.from_single_file('{path.name}', safety_checker=None).save_pretrained('FOLDER')\""
+            f"{path}: a single file; a folder in diffusers' layout is needed. Convert it once, where there is internet "
+            "or with config='FOLDER OF A MODEL OF ITS KIND' too, if it is Stable Diffusion 1.x, 2.x or XL: "
+            f'python -c "from diffusers import {kind} as P; '
+            f"P.from_single_file('{path.name}'{more}).save_pretrained('FOLDER')\""
         )
     if path.suffix in (".gguf", ".onnx", ".zip", ".tar", ".gz"):
         return f"{path}: {path.suffix} is not read; give the folder that holds {INDEX}, in diffusers' layout"

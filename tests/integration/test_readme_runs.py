@@ -91,6 +91,7 @@ NOT_HERE = {
     "python benchmarks/combinations.py": "takes a quarter of an hour",
     "python benchmarks/worth.py": "takes a quarter of an hour",
     ".venv/bin/pytest -s -m slow tests/integration/methods/test_external.py": ".ci/run runs it",
+    "python benchmarks/model_memory.py": "computes for half a minute, of no machine",
     ".venv/bin/pytest -s -m slow tests/real/test_audit.py": "needs the NIH pictures, and takes minutes",
     "... --like SET --images 2000": "names no set; out/like is made so",
     "... --like SET --balance findings": "names no set; out/like is made so",

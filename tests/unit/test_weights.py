@@ -119,6 +119,7 @@ def cache(tmp_path, monkeypatch):
         ("owner/name", "owner/name@<40 hex digits>"),
         ("owner/name@main", "owner/name@<40 hex digits>"),
         ("runwayml/stable-diffusion-v1-5", "use sd15"),
+        ("roentgen2", "stanfordmimi/RoentGen-v2@<40-hex commit>"),
         (f"stabilityai/stable-diffusion-2-1-base@{COMMIT}", "use sd21"),
         ("s3://key:secret@b/x", "no valid bucket name"),
         (__file__, "give the folder that holds model_index.json"),
@@ -132,7 +133,7 @@ def test_a_name_that_means_nothing_is_one_line_of_advice(spec, says):
 
 
 def test_names_that_can_be_meant_pass_without_network(tmp_path):
-    for spec in ("tiny", "sd15", "sd21", f"owner/name@{COMMIT}", "s3://bucket/models/a", str(_lay(tmp_path, _model()))):
+    for spec in (*names.ALIASES, f"owner/name@{COMMIT}", "s3://bucket/models/a", str(_lay(tmp_path, _model()))):
         check_spec(spec)
     check_lora_spec(f"owner/name@{COMMIT}")
 
@@ -590,6 +591,16 @@ def test_the_second_mirror_serves_when_the_first_is_gone_or_holds_another_model(
     assert _ask(hub, cache, "sd15", *mirrors)["source"] == f"hub {mirrors[2]}"
     refused = _ask(hub, cache, "sd15", *mirrors[:2])["error"]
     assert f"{mirrors[0]} (HTTP 404)" in refused and f"{mirrors[1]} ({UNET} is not the published one" in refused
+
+
+def test_a_gated_model_says_how_to_ask_for_it(hub, cache, monkeypatch):
+    for alias in names.ALIASES.values():
+        assert all(names._COMMIT.fullmatch(mirror.partition("@")[2]) for mirror in alias.mirrors) and alias.licence
+    asked = names.ALIASES["sd35_medium"].access
+    assert "accept its licence on https://huggingface.co/stabilityai/" in asked
+    plain = names.Alias
+    monkeypatch.setattr(names, "Alias", lambda licence, mirrors, sha256: plain(licence, mirrors, sha256, asked))
+    assert asked in _ask(hub, cache, "sd15", _spec("gone/one"))["error"]
 
 
 def test_a_damaged_file_is_refused_and_fetched_again(hub, cache):

@@ -23,6 +23,7 @@ from cxr.errors import BadInput
 from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer
+from cxr.finetune.privacy import PatientDraws, Privacy
 from cxr.weights import check_spec, resolve, resolve_lora
 from cxr.weights.families import FAMILIES
 from cxr.weights.kinds import LORA_FILE
@@ -210,3 +211,26 @@ def test_an_audit_measures_its_denoising(load: Load, bars: CaptionedImages) -> N
     found = measure_errors(model, bars.pixels[:2], bars.captions[:2], 0, heard.append)
     assert found.plain.shape == (2, 16) and found.proximal.shape == (2, 8) and heard == [2]
     assert np.isfinite(found.plain).all() and (found.plain > 0).all()
+
+
+@pytest.mark.slow
+def test_a_private_training_has_each_patients_own_gradient(load: Load, bars: CaptionedImages) -> None:
+    from cxr.finetune.private_trainer import PrivateTrainer  # Opacus takes seconds to import
+
+    owners = np.array([0, 0, 1, 2, 2, 2])
+    privacy = Privacy(epsilon=8.0, delta=1e-3, sigma=0.0, bound=1.0, patients=3, sampling_rate=1.0, steps=4)
+    config = FinetuneConfig(**(SMALL | {"batch": 6, "alpha": 4}), epsilon=8.0)
+    made = PrivateTrainer(load(), config, bars, PatientDraws(privacy, owners, 1))
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # else all gradients of A are 0 at the first step
+        for parameter in made.parameters.values():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=chance)
+    group = [np.flatnonzero(owners == patient) for patient in range(3)]
+    errors, together = made.patient_gradients(group)
+    for number, rows in enumerate(group):
+        batch = made.draw_schedule.batch_of(0, rows.tolist(), [1.0] * len(rows), 1)
+        alone = made.objective.errors(batch).mean()
+        assert alone.item() == pytest.approx(errors[number].item(), rel=1e-4)
+        for found, expected in zip(together, torch.autograd.grad(alone, list(made.parameters.values())), strict=True):
+            torch.testing.assert_close(found[number], expected, rtol=1e-3, atol=1e-6)
+    assert any(gradients.abs().max() > 1e-5 for gradients in together)
