@@ -226,6 +226,14 @@ def lora_sana_a100() -> FinetuneConfig:
     )  # fmt: skip
 
 
+def distill() -> FinetuneConfig:
+    """The embedded model, or another (--model), made to sample in few steps without guidance (--steps)."""
+    return FinetuneConfig(
+        model="tiny", method="distill", steps=4, size=128, batch=32, max_train_steps=240, learning_rate=4e-4, ema=0.99,
+        validate_every=40, guidance=3.0,
+    )  # fmt: skip
+
+
 FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
     "tiny": tiny_lora,
     "dev": dev,
@@ -236,6 +244,7 @@ FINETUNE: dict[str, Callable[[], FinetuneConfig]] = {
     "lora_sd35_a100": lora_sd35_a100,
     "lora_pixart_a100": lora_pixart_a100,
     "lora_sana_a100": lora_sana_a100,
+    "distill": distill,
 }
 
 
@@ -378,8 +387,9 @@ def replace_fields(config: Config, **fields: object) -> Config:
     """
     values = config.model_dump()
     sampler = values.get("sampler", {})
+    of_sampler = SamplerConfig.model_fields if "sampler" in values else ()
     for name, value in fields.items():
-        (sampler if name in sampler else values)[name] = value
+        (sampler if name in of_sampler else values)[name] = value
     try:
         return type(config).model_validate(values)
     except ValidationError as error:

@@ -55,8 +55,17 @@ class Promise(StoredPart):
     delta: float
 
 
+class FewSteps(StoredPart):
+    """How a distilled model is to be sampled: without guidance, as that is in its weights."""
+
+    steps: int
+    solver: Literal["ddim"]
+    guidance: float  # of its teacher
+
+
 class ModelMetrics(Metrics):
     privacy: Promise | None = None  # None: its training promised none
+    few_steps: FewSteps | None = None  # None: it was not distilled
 
 
 class LabelMetrics(Metrics):

@@ -19,7 +19,7 @@ from cxr.data.catalog import CatalogSet
 from cxr.data.lineage import read_lineage
 from cxr.data.lineage_key import VARIABLE, find_owner_key
 from cxr.data.lineage_lists import PatientLists, find_shown
-from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.config import SamplerConfig, is_lora
 from cxr.diffusion.family import check_networks
 from cxr.errors import BadInput
 from cxr.store import Store, open_store, read_parquet, sha256
@@ -89,6 +89,11 @@ def find_attacked(
     record = read_record(store)
     if record is None or record.kind != FINE_TUNED_MODEL:
         return "what --model gives was not fine-tuned by cxr finetune"
+    if few := ModelMetrics.read(record).few_steps:
+        return (
+            f"the model was distilled to {few.steps} steps, from another model and captions, so that its errors at "
+            "pictures tell nothing of its training; audit with --model the one that it was distilled from"
+        )
     if reason := why_untestable(real):
         return reason
     if record.inputs.get("data") != real.digest:
@@ -102,11 +107,11 @@ def find_attacked(
     shown = find_shown(lineage, real.table, lists)
     if shown is None:
         return f"the list of whom the model was trained on was written under a key that is not here ({VARIABLE})"
-    tuned = resolve_lora(place) if record.recipe["method"] == "lora" else resolve(place)
+    tuned = resolve_lora(place) if is_lora(record.recipe["method"]) else resolve(place)
     used = {synthetic.record.inputs[name] for name in ("model", "lora") if name in synthetic.record.inputs}
     if used and tuned.digest not in used:
         raise BadInput(f"--model {place}: --synthetic was made with another model; give the one that it was made with")
-    if record.recipe["method"] != "lora":
+    if not is_lora(record.recipe["method"]):
         check_networks(tuned)
     whole = find_base(base, record)
     if isinstance(whole, str):

@@ -43,11 +43,11 @@ def make_trainable(
             module.requires_grad_(False).eval()
     for number, (name, layers) in enumerate(family_of(pipe).trained.items()):
         module = getattr(pipe, name)
-        if config.method == "lora":
+        if config.trains_lora:
             module.to(precision)
         if name not in trained_parts(pipe, config):
             continue
-        if config.method == "lora":
+        if config.trains_lora:
             lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(layers))
             _add_new_lora(module, lora, lora_seed(number))
         else:

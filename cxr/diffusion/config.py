@@ -5,6 +5,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Solver = Literal["dpm", "ddim", "lcm"]
+SOLVERS: dict[Solver, str] = {
+    "dpm": "DPM-Solver++",
+    "ddim": "DDIM (first order, trailing spacing)",
+    "lcm": "of latent consistency models",
+}
 
 
 class Frozen(BaseModel):
@@ -22,6 +28,9 @@ class SamplerConfig(Frozen):
     """Denoising steps."""
     guidance: float = Field(7.5, ge=1.0, le=50.0)
     """Classifier-free guidance scale."""
+    solver: Solver = Field("dpm", exclude_if=lambda solver: solver == "dpm")  # as recipes were before there were others
+    """dpm: DPM-Solver++; ddim: first order, trailing spacing, for distilled models and the LoRAs of Hyper-SD; lcm: for
+    LoRAs of latent consistency models."""
     batch: int = Field(8, ge=1, le=256)
     """Pictures in one call of the denoiser, which with guidance sees twice as many."""
     precision: Precision = "auto"
@@ -37,8 +46,9 @@ class SamplerConfig(Frozen):
 class AdapterConfig(Frozen):
     """Which weights of a model are trained: all of the denoiser, or a LoRA; those of the text encoder too if asked."""
 
-    method: Literal["dreambooth", "lora"] = "lora"
-    """dreambooth: every weight of the denoiser (UNet or transformer); lora: a small addition to it."""
+    method: Literal["dreambooth", "lora", "distill", "distill_lora"] = "lora"
+    """dreambooth: every weight of the denoiser (UNet or transformer); lora: a small addition to it; distill: every
+    weight, so that few steps without guidance end where many with it do; distill_lora: the same as an addition."""
     train_text_encoder: bool = False
     """Train the text encoder too, by the same method; a T5 or Gemma always stays as it is."""
     rank: int = Field(8, ge=1, le=1024)
@@ -49,3 +59,16 @@ class AdapterConfig(Frozen):
     """What the networks compute in; auto: bf16 on a GPU that has it, fp32 on a CPU."""
     gradient_checkpointing: bool = False
     """Much less memory for a quarter more time."""
+
+    @property
+    def trains_lora(self) -> bool:
+        return is_lora(self.method)
+
+    @property
+    def distills(self) -> bool:
+        return self.method.startswith("distill")
+
+
+def is_lora(method: str) -> bool:
+    """Whether a training by this method, as a record names it, leaves a LoRA."""
+    return method in ("lora", "distill_lora")

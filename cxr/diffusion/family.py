@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from cxr.artifact import library_versions
-from cxr.diffusion.config import AdapterConfig
+from cxr.diffusion.config import AdapterConfig, Solver
 from cxr.diffusion.lora_files import Lora
+from cxr.errors import BadInput
 from cxr.store import sha256
 from cxr.store.file_cache import cache_folder
 from cxr.weights.families import FAMILIES
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from cxr.diffusion.first_order import FirstOrder
     from cxr.weights.found import Weights
 
 
@@ -72,6 +74,30 @@ class DiffusionModel(Protocol):
         self, prompts: Sequence[str], negatives: Sequence[str], noise: "Tensor", size: int, steps: int, guidance: float
     ) -> "Tensor":
         """From starting noise, float32 on the CPU, to pictures, float [B, 3, size, size] in [0, 1]."""
+
+    def sample_by(
+        self, solver: Solver, generators: "Sequence[torch.Generator]", prompts: Sequence[str], negatives: Sequence[str],
+        noise: "Tensor", size: int, steps: int, guidance: float,
+    ) -> "Tensor":  # fmt: skip
+        """The same by another solver; of families whose entry has it.
+
+        Args:
+            generators: of each picture, on the CPU, for solvers that draw more noise.
+        """
+        raise NotImplementedError
+
+    @property
+    def first_order(self) -> "FirstOrder":
+        """First-order steps on the model's noise schedule; of families that can be distilled."""
+        raise NotImplementedError
+
+    def predict_velocity(self, latents: "Tensor", levels: "Tensor", states: "Tensor") -> "Tensor":
+        """What the denoiser says of latents at noise levels, int64 [B], as a velocity: float32 [B, C, h, w].
+
+        Args:
+            states: of `encode_texts`.
+        """
+        raise NotImplementedError
 
     def encode_ahead(self, texts: Iterable[str], negatives: Iterable[str] = ()) -> "dict[str, Tensor]":
         """The states of these texts, one tensor each on the CPU, where the text encoder is too large to stay in memory:
@@ -131,6 +157,14 @@ def family_of(folder: Path) -> type[DiffusionModel]:
     """Who loads a verified model folder."""
     module, _, name = FAMILIES[json.loads((folder / INDEX).read_bytes())["_class_name"]].model.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def check_solver(folder: Path, solver: Solver, option: str) -> None:
+    """`BadInput` unless models of a verified folder's family are sampled by this solver, which an option asks for."""
+    family = FAMILIES[json.loads((folder / INDEX).read_bytes())["_class_name"]]
+    if solver not in family.solvers:
+        able = ", ".join(other.name for other in FAMILIES.values() if solver in other.solvers)
+        raise BadInput(f"{option}: is not for {family.name}, only for {able}; leave it out, or give such a model")
 
 
 def check_networks(found: "Weights") -> None:

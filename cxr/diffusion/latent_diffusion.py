@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from cxr.diffusion.config import AdapterConfig
+from cxr.diffusion.config import AdapterConfig, Solver
 from cxr.diffusion.family import DiffusionModel
 from cxr.diffusion.layers import read_json
 from cxr.diffusion.lora_files import Lora, read_lora
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from cxr.diffusion.first_order import FirstOrder
     from cxr.diffusion.noising import Noising
 
 TEXTS_AT_ONCE = 1024
@@ -36,6 +37,7 @@ class LatentDiffusion(DiffusionModel):
 
     def __init__(self, pipe: Any) -> None:
         self.pipe, self.device = pipe, pipe.device
+        self.solvers: dict[Solver, Any] = {}
 
     @staticmethod
     def check_size(folder: Path, size: int) -> None:
@@ -68,16 +70,39 @@ class LatentDiffusion(DiffusionModel):
         if compile:
             setattr(self.pipe, self.denoiser, torch.compile(getattr(self.pipe, self.denoiser), fullgraph=True))
 
-    @cached_property
+    @property
     def solver(self) -> Any:
-        """The same networks with DPM-Solver++ (arXiv:2211.01095) in place of the folder's scheduler."""
-        from diffusers import DPMSolverMultistepScheduler
+        """The same networks with DPM-Solver++ in place of the folder's scheduler."""
+        return self.with_solver("dpm")
 
-        scheduler = DPMSolverMultistepScheduler.from_config(self.pipe.scheduler.config, algorithm_type="dpmsolver++")
-        settings = {name: value for name, value in self.without.items() if name not in self.pipe.components}
-        pipe = type(self.pipe)(**{**self.pipe.components, "scheduler": scheduler}, **settings)
-        pipe.set_progress_bar_config(disable=True)
-        return pipe
+    def with_solver(self, solver: Solver) -> Any:
+        """The same networks with this solver in place of the folder's scheduler."""
+        from cxr.diffusion.solvers import make_scheduler
+
+        if solver not in self.solvers:
+            parts = {**self.pipe.components, "scheduler": make_scheduler(solver, self.pipe.scheduler.config)}
+            settings = {name: value for name, value in self.without.items() if name not in self.pipe.components}
+            self.solvers[solver] = type(self.pipe)(**parts, **settings)
+            self.solvers[solver].set_progress_bar_config(disable=True)
+        return self.solvers[solver]
+
+    def sample_by(
+        self, solver: Solver, generators: "Sequence[torch.Generator]", prompts: Sequence[str], negatives: Sequence[str],
+        noise: "Tensor", size: int, steps: int, guidance: float,
+    ) -> "Tensor":  # fmt: skip
+        raise NotImplementedError  # `FAMILIES` tells whose models can
+
+    @cached_property
+    def first_order(self) -> "FirstOrder":
+        from cxr.diffusion.first_order import FirstOrder
+        from cxr.diffusion.noising import Denoising
+
+        if not isinstance(self.noising, Denoising):
+            raise NotImplementedError  # rectified flows are not distilled here
+        return FirstOrder(self.noising.schedule)
+
+    def predict_velocity(self, latents: "Tensor", levels: "Tensor", states: "Tensor") -> "Tensor":
+        return self.first_order.velocity(latents, levels, self.predict(latents, levels, states))
 
     def make_trainable(self, config: AdapterConfig, lora_seed: Callable[[int], int]) -> "dict[str, nn.Parameter]":
         from cxr.diffusion.adapters import make_trainable
@@ -142,10 +167,11 @@ class LatentDiffusion(DiffusionModel):
         from cxr.diffusion.adapters import save_lora
         from cxr.weights import strip_local_paths
 
-        if config.method == "lora":
+        if config.trains_lora:
             save_lora(self.pipe, config, folder)
         else:
-            self.pipe.save_pretrained(folder, safe_serialization=True)
+            pipe = self.with_solver("ddim") if config.distills else self.pipe
+            pipe.save_pretrained(folder, safe_serialization=True)
             strip_local_paths(folder)
 
 

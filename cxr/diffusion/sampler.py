@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,16 +62,18 @@ class Sampler:
         """One batch, padded with its first row in compute and trimmed in the result."""
         config = self.config
         rows = [*range(len(prompts)), *[0] * (config.batch - len(prompts))]
-        pixels = self.model.sample(
-            [prompts[i] for i in rows], [negatives[i] for i in rows], self.noise([seeds[i] for i in rows]),
+        generators = [torch.Generator().manual_seed(seeds[i]) for i in rows]
+        how = self.model.sample if config.solver == "dpm" else partial(self.model.sample_by, config.solver, generators)
+        pixels = how(
+            [prompts[i] for i in rows], [negatives[i] for i in rows], self.noise(generators),
             config.size, steps or config.steps, config.guidance,
         )  # fmt: skip
         return to_gray(pixels)[: len(prompts)]
 
-    def noise(self, seeds: Sequence[int]) -> Tensor:
+    def noise(self, generators: Sequence[torch.Generator]) -> Tensor:
         """The starting latents [B, C, h, w]: each from a generator of its own, drawn on the CPU in float32."""
         shape = self.model.latent_shape(self.config.size, self.config.size)
-        return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
     def seconds_an_image(self) -> float:
         """An estimate from two short batches: every step costs the same, and the rest is paid once."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from cxr.diffusion.config import Solver
 from cxr.diffusion.latent_diffusion import LatentDiffusion, count_longer
 from cxr.diffusion.layers import TEXT, UNET
 from cxr.diffusion.whole_model import SIDE, VAE, Config, Networks, check_denoising, check_folder
@@ -11,6 +12,7 @@ from cxr.errors import BadInput
 from cxr.weights.families import KNOWN_MODELS
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _OF_OTHERS = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim", "time_cond_proj_dim")
@@ -32,9 +34,16 @@ class StableDiffusion(LatentDiffusion):
     def sample(
         self, prompts: Sequence[str], negatives: Sequence[str], noise: "Tensor", size: int, steps: int, guidance: float
     ) -> "Tensor":
-        return self.solver(
+        return self.sample_by("dpm", (), prompts, negatives, noise, size, steps, guidance)
+
+    def sample_by(
+        self, solver: Solver, generators: "Sequence[torch.Generator]", prompts: Sequence[str], negatives: Sequence[str],
+        noise: "Tensor", size: int, steps: int, guidance: float,
+    ) -> "Tensor":  # fmt: skip
+        return self.with_solver(solver)(
             prompt=list(prompts), negative_prompt=list(negatives), latents=noise.to(self.device, self.pipe.unet.dtype),
             height=size, width=size, num_inference_steps=steps, guidance_scale=guidance, output_type="pt",
+            generator=list(generators) or None,
         ).images  # fmt: skip
 
     def encode_texts(self, texts: Sequence[str]) -> "Tensor":

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from cxr.finetune.config import FinetuneConfig
 
-ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION, LORA, CLASS_IMAGES = range(7)  # streams of draws of one seed
+ORDER, SLOT, CLASS_ORDER, CLASS_SLOT, VALIDATION, LORA, CLASS_IMAGES, TRAJECTORIES = range(
+    8
+)  # streams of draws of one seed
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from pydantic import Field
 from tyro.conf import Suppress
 
 from cxr.data.subsets import SUBSET_SEED
-from cxr.diffusion.config import AdapterConfig
+from cxr.diffusion.config import AdapterConfig, SamplerConfig
 from cxr.errors import BadInput
 
 Metric = Literal["ssim", "psnr", "mse", "kid"]
 Metrics = dict[str, float]
+TEACHER_STEPS, FIRST_STAGE = 16, 8  # of a distillation: of its teacher's ways, and what its student begins with
 FEWEST_FOR_KID = 2  # pictures: its estimate is without bias, and one has no other to be compared with
 
 
@@ -23,6 +24,12 @@ class FinetuneConfig(AdapterConfig):
     model: str = "tiny"
     """The base: an alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
     owner/name@revision or s3://bucket/prefix."""
+    lora: str | None = None
+    """With --method distill: a LoRA on the base, which is distilled with it."""
+    steps: Literal[1, 2, 4, 8] | None = None
+    """With --method distill or distill_lora: in how many steps the model that is left samples."""
+    noises: int = Field(1100, ge=8, le=1_000_000)
+    """With these: from how many noises the base is followed, 16 steps with --guidance each, to learn from."""
     finding: str = "all"
     """`all`, or some of the set's findings separated by commas."""
     patients: Suppress[float] = Field(100, gt=0, le=100)
@@ -97,19 +104,65 @@ class FinetuneConfig(AdapterConfig):
     seed: int = Field(0, ge=0, lt=2**63)
     """Of order, noise and LoRA."""
 
+    @property
+    def few_steps(self) -> int:
+        """Of a distillation, which `check_distillation` has passed."""
+        assert self.steps is not None
+        return self.steps
+
+    @property
+    def sampler(self) -> SamplerConfig:
+        """Of the pictures that a validation makes."""
+        if self.distills:
+            return SamplerConfig(size=self.size, steps=self.few_steps, guidance=1, solver="ddim")
+        return SamplerConfig(size=self.size, steps=self.sampling_steps, guidance=self.guidance)
+
 
 def total_steps(config: FinetuneConfig, units: int) -> int:
     """How many steps the training has on a set of so many pictures; with differential privacy, of so many patients."""
     return config.max_train_steps or -(-config.epochs * units // (config.batch * config.accumulation))
 
 
-def check_batch(config: FinetuneConfig, images: int) -> None:
-    """`BadInput` if a step takes more pictures than there are to train on."""
-    if config.batch * config.accumulation > images:
+def count_units(config: FinetuneConfig, images: int) -> int:
+    """What an epoch goes over: the pictures, or a distillation's noises."""
+    return config.noises if config.distills else images
+
+
+def check_batch(config: FinetuneConfig, units: int) -> None:
+    """`BadInput` if a step takes more pictures, or noises, than there are to train on."""
+    if config.batch * config.accumulation > units:
+        what = "--noises" if config.distills else "pictures of the set"
         raise BadInput(
-            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {images} pictures of the set; "
-            "lower --batch"
+            f"--batch {config.batch} x {config.accumulation} accumulated: more than the {units} {what}; lower --batch"
         )
+
+
+def check_distillation(config: FinetuneConfig) -> None:
+    """`BadInput` where a recipe asks for what distillation has not, or for distillation's options without it."""
+    if not config.distills:
+        for option, given in (("--steps", config.steps), ("--lora", config.lora)):
+            if given is not None:
+                raise BadInput(f"{option} {given}: is of --method distill; take that, or leave the option out")
+        return
+    refused = {
+        "--lora: a distilled LoRA goes on --model alone; take --method distill": (
+            config.trains_lora and config.lora is not None
+        ),
+        "--train-text-encoder: the text encoder stays as it is; give False, or begin from the recipe distill": (
+            config.train_text_encoder
+        ),
+        "--epsilon: no picture is trained on; distil a model that keeps the promise, with a set of phantoms": (
+            config.epsilon is not None
+        ),
+        "--prior-weight: no picture is trained on; give 0": config.prior_weight > 0,
+        "--canaries: no picture of theirs would be trained on; give 0": config.canaries > 0,
+        "--folds: there is nothing to cross-validate; give 1": config.folds > 1,
+    }
+    for line, applies in refused.items():
+        if applies:
+            raise BadInput(f"--method {config.method} with {line}")
+    if config.steps is None:
+        raise BadInput(f"--method {config.method}: give --steps 1, 2, 4 or 8, in which the model is to sample")
 
 
 def advise_less_memory(config: FinetuneConfig) -> str:
@@ -120,10 +173,14 @@ def advise_less_memory(config: FinetuneConfig) -> str:
     )
 
 
-def identity(config: FinetuneConfig, model_digest: str, data_digest: str) -> dict[str, Any]:
+def identity(
+    config: FinetuneConfig, model_digest: str, data_digest: str, lora_digest: str | None = None
+) -> dict[str, Any]:
     """The recipe as the record keeps it: places are replaced by digests; whether results are kept changes none. Of a
-    whole training part, without canaries or privacy, it is what it was before there were such."""
-    left_out = {"model", "cache"} | ({"patients", "subset_seed"} if config.patients == 100 else set())
+    whole training part, without canaries, privacy or distillation, it is what it was before there were such."""
+    left_out = {"model", "lora", "cache"} | ({"patients", "subset_seed"} if config.patients == 100 else set())
     left_out |= set() if config.canaries else {"canaries"}
     left_out |= {"epsilon", "delta", "clip_bound"} if config.epsilon is None else set()
-    return {**config.model_dump(mode="json", exclude=left_out), "model": model_digest, "data": data_digest}
+    left_out |= set() if config.distills else {"steps", "noises"}
+    places = {"model": model_digest, "data": data_digest} | ({"lora": lora_digest} if lora_digest else {})
+    return {**config.model_dump(mode="json", exclude=left_out), **places}

@@ -3,19 +3,21 @@
 import json
 import statistics
 from collections import Counter
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxr.artifact import Made, Record
 from cxr.artifact.keys import CARD_KEY, HISTORY_KEY, PLAN_KEY
+from cxr.artifact.metrics import FewSteps
 from cxr.data.catalog import list_rows
-from cxr.data.lineage import LINEAGE, SET_SOURCES, merge_sources, phantom_notice, record_lineage
+from cxr.data.lineage import LINEAGE, PHANTOM, SET_SOURCES, merge_sources, phantom_notice, record_lineage
 from cxr.data.lineage_lists import LINEAGE_KEY, encode_lists
 from cxr.finetune.captions import collect_prompts
-from cxr.finetune.config import Metrics
+from cxr.finetune.config import FinetuneConfig, Metrics
 from cxr.finetune.curves import plot_curves
-from cxr.finetune.job import FinetuneJob, collect_lineage, plain_names
+from cxr.finetune.job import FinetuneJob, collect_lineage, plain_names, promise_of_base
 from cxr.finetune.privacy import ASSUMPTIONS, Privacy, describe_noise
 from cxr.finetune.privacy import METRIC as PRIVACY
 from cxr.finetune.runs import FINAL, SAMPLES, Result, read_result
@@ -25,6 +27,7 @@ from cxr.store import StoredObject, json_lines
 from cxr.weights.kinds import KOHYA_FILE
 
 CURVES_KEY = "curves.png"
+FEW_STEPS = "few_steps"  # in the record's metrics, see `ModelMetrics`
 
 
 def complete(job: FinetuneJob, timings: dict[str, float]) -> Record:
@@ -60,7 +63,7 @@ def build_record(
     return job.new_record(
         Made.of(final.objects),
         objects,
-        inputs={"model": job.model.digest, "data": job.data.digest},
+        inputs={"model": job.model.digest, "data": job.data.digest} | ({"lora": job.lora.digest} if job.lora else {}),
         seeds={"seed": job.config.seed},
         device=final.device,
         timings=timings,
@@ -74,13 +77,15 @@ def build_record(
             SET_SOURCES: merge_all_sources(job),
             CAPTIONS_METRIC: collect_trained_prompts(job).for_record,
             **({PRIVACY: job.privacy.for_record()} if job.privacy else {}),
+            **({FEW_STEPS: few_steps(job.config).model_dump()} if job.config.distills else {}),
+            **({PRIVACY: promise} if (promise := kept_promise(job)) else {}),
         },
     )
 
 
 def merge_all_sources(job: FinetuneJob) -> list[str]:
     """Where all pictures came from that the model has learned from."""
-    return merge_sources(job.model.sources, job.data.sources)
+    return merge_sources(*(base.sources for base in job.bases), job.data.sources)
 
 
 def collect_trained_prompts(job: FinetuneJob) -> TrainedPrompts:
@@ -95,13 +100,14 @@ def render_card(job: FinetuneJob, results: dict[str, Result]) -> str:
     config, final, captions = job.config, results[FINAL], collect_trained_prompts(job)
     return render(
         "finetuned_model.md", config=config, final=final, model=job.model, data_digest=job.data.digest,
-        lora=config.method == "lora", embedded=job.model.source == "embedded",
+        lora=config.trains_lora, embedded=job.model.source == "embedded",
         kohya=KOHYA_FILE if any(stored.key == KOHYA_FILE for stored in final.objects) else None,
         findings=list(captions.prompts), parts=Counter(job.plan["split"].to_pylist()),
         samples=f"samples/{FINAL}/{final.step:08d}.png", captions=captions,
         method=describe_method(job), patients=len(plain_names(job)) if "patients" in job.recipe else None,
         scores=tabulate_scores(results), folds=len(results) > 1, about=phantom_notice(merge_all_sources(job)),
         recipe=json.dumps(job.recipe, indent=1), privacy=job.privacy and describe_privacy(job.privacy),
+        few=few_steps(config) if config.distills else None, teacher=job.lora, kept=kept_promise(job),
     )  # fmt: skip
 
 
@@ -123,10 +129,22 @@ def describe_privacy(privacy: Privacy) -> list[str]:
 def describe_method(job: FinetuneJob) -> str:
     config = job.config
     what = "denoiser and text encoder" if config.train_text_encoder else "denoiser"
-    how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.method == "lora" else "every weight"
+    how = f"LoRA of rank {config.rank}, alpha {config.alpha:g}" if config.trains_lora else "every weight"
     prior = f"; prior {config.prior_weight:g} on {config.class_images} class pictures" if config.prior_weight else ""
     batch = f"batch {config.batch}" + (f" x {config.accumulation}" if config.accumulation > 1 else "")
     return f"{how} of the {what}; {batch}, learning rate {config.learning_rate:g}, {config.schedule}{prior}"
+
+
+def few_steps(config: FinetuneConfig) -> FewSteps:
+    """How a distilled model is to be sampled."""
+    return FewSteps(steps=config.few_steps, solver="ddim", guidance=config.guidance)
+
+
+def kept_promise(job: FinetuneJob) -> dict[str, Any] | None:
+    """What a distillation's teacher promised its patients, where the student keeps it too: it has learned from the
+    teacher and from phantoms' captions alone, and what is computed from a private model stays private."""
+    promise = promise_of_base(job) if job.config.distills else None
+    return promise if set(job.data.sources) == {PHANTOM} else None
 
 
 def tabulate_scores(results: dict[str, Result]) -> Table:

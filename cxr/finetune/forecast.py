@@ -13,6 +13,9 @@ from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.family import DiffusionModel, family_of
 from cxr.diffusion.sampler import Sampler
 from cxr.finetune.batches import CaptionedImages
+from cxr.finetune.config import TEACHER_STEPS
+from cxr.finetune.distill import Trajectories, pick_captions
+from cxr.finetune.distill_worker import DistillTrainer
 from cxr.finetune.job import FinetuneJob, count_steps
 from cxr.finetune.loop import Trainer
 from cxr.finetune.privacy import PatientDraws
@@ -31,24 +34,29 @@ class Seconds:
     step: float  # on pictures that are encoded
     encoding: float  # of a picture; 0 where each step encodes anew
     sample: float  # of a picture
+    teacher: float = 0.0  # to follow it from a noise; 0 where nothing is distilled
 
 
 def forecast(job: FinetuneJob) -> Forecast:
     config, steps = job.config, {run: count_steps(job, run) for run in job.runs}
     parts, rows = Counter(job.plan["split"].to_pylist()), config.batch * config.accumulation
     captions = len(set(job.plan["caption"].to_pylist()))
-    what = f"a LoRA of rank {config.rank}" if config.method == "lora" else "a whole model"
+    what = f"a LoRA of rank {config.rank}" if config.trains_lora else "a whole model"
+    pictures = "steps of the base" if config.distills else "pictures"
     folds = f" and {len(steps) - 1} folds" if len(steps) > 1 else ""
     passes = sum(steps.values()) * rows
+    forward = 2 * TEACHER_STEPS * (config.noises + config.validation_images)
+    teacher = f", and {forward:,} of the base without" if config.distills else ""
     with explain_out_of_memory(config):
         seconds = add_up(job, probe(job))
     most = " at most, as it may stop earlier," if config.patience else ""
     return Forecast(
         f"{parts['train']:,} training and {parts['validation']:,} validation pictures with {captions:,} different "
         f"captions, and the model {job.model.spec}",
-        f"{what} for {job.model.spec}{folds}: {sum(steps.values()):,} steps of {rows} pictures at {config.size} px, "
+        f"{what} for {job.model.spec}{folds}: {sum(steps.values()):,} steps of {rows} {pictures} at {config.size} px, "
         f"validated every {config.validate_every}",
-        f"{passes:,} passes of a picture through the network and back; for a model of Stable Diffusion's size a GPU",
+        f"{passes:,} passes of a picture through the network and back{teacher}; for a model of Stable Diffusion's "
+        "size a GPU",
         f"{about(seconds)}{most} on one worker like this machine's ({device_name()}), as {PROBED} of its steps and two "
         "short batches of samples took",
     )
@@ -64,19 +72,27 @@ def add_up(job: FinetuneJob, seconds: Seconds) -> float:
         if run == FINAL:
             sampled += min(config.test_images, job.plan["split"].to_pylist().count("test"))
         total += steps * seconds.step + len(trained) * seconds.encoding + sampled * seconds.sample
-    return total + seconds.sample * (config.class_images if config.prior_weight else 0)
+    return (
+        total + seconds.teacher * config.noises + seconds.sample * (config.class_images if config.prior_weight else 0)
+    )
 
 
 def probe(job: FinetuneJob) -> Seconds:
     """Trains the real model on some of the real pictures, as many as a step takes."""
     config, model = job.config, family_of(job.model.path).load(job.model.path, torch.float32)
-    sampler = Sampler(model, SamplerConfig(size=config.size, steps=config.sampling_steps, guidance=config.guidance))
+    sampler, teacher = Sampler(model, config.sampler), 0.0
+    if config.distills:
+        many = SamplerConfig(size=config.size, steps=TEACHER_STEPS, guidance=config.guidance)
+        teacher = Sampler(model, many).seconds_an_image()
     trainer = build_trainer(job, model)
     trainer.step()
     start = time.perf_counter()
     for _ in range(PROBED):
         trainer.step()
     step = (time.perf_counter() - start) / PROBED
+    if config.distills:
+        with trainer.averaged():
+            return Seconds(step, 0.0, sampler.seconds_an_image(), teacher)
     pictures = trainer.objective.images.pixels
     keys = [(row, False) for row in range(min(len(pictures), config.batch))]
     start = time.perf_counter()
@@ -89,6 +105,10 @@ def probe(job: FinetuneJob) -> Seconds:
 def build_trainer(job: FinetuneJob, model: DiffusionModel) -> Trainer:
     """Of as many pictures as a step takes: each step has all of them, and with privacy all patients."""
     config, (rows, _) = job.config, rows_of_run(job.plan, FINAL, job.config.folds)
+    if config.distills:
+        shape = (config.noises, TEACHER_STEPS + 1, *model.latent_shape(config.size, config.size))
+        captions = pick_captions(rows["caption"].to_pylist(), config)
+        return DistillTrainer(model, config, Trajectories(np.broadcast_to(np.float32(0.5), shape), captions))
     count = config.batch * config.accumulation
     if job.privacy:
         patient_of = dict(zip(*(job.data.table[name].to_pylist() for name in ("image_id", "patient_id")), strict=True))

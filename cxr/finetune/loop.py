@@ -39,6 +39,9 @@ class Trainer:
         BadInput: the set is too small, or the batch cannot be shared by the workers.
     """
 
+    objective: Any  # gives the errors of what is drawn, as `Objective`
+    draw_schedule: Any  # as `DrawSchedule`
+
     def __init__(
         self, model: DiffusionModel, config: FinetuneConfig, instances: CaptionedImages,
         classes: CaptionedImages | None = None, recipe: dict[str, Any] | None = None, ranks: Ranks = Ranks(),  # noqa: B008
@@ -48,13 +51,9 @@ class Trainer:
         self.model, self.config, self.recipe, self.ranks = model, config, recipe or {}, ranks
         self.parameters = model.make_trainable(config, lambda number: derive_seed(config.seed, LORA, number))
         self.precision = pick_dtype(config.precision, "train", model.device)
-        pictures = instances + classes if classes else instances
-        self.objective = Objective(model, pictures, config.cache, self.precision)
-        self.draw_schedule = DrawSchedule(
-            config, pictures.captions, len(instances), self.objective.latent_shape(), model.draw_time
-        )
         self.units = units or len(instances)
         self.steps = total_steps(config, self.units)
+        self.prepare_objective(instances, classes)
         trained = list(self.parameters.values())
         self.optimizer = torch.optim.AdamW(
             trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -64,6 +63,14 @@ class Trainer:
         self.ema = average_weights(trained, config.ema) if config.ema else None
         self.selection = Selection(config.select, config.patience)
         self.done = 0  # steps
+
+    def prepare_objective(self, instances: CaptionedImages, classes: CaptionedImages | None) -> None:
+        """Sets what steps are drawn from, and how wrong the model is at them."""
+        pictures = instances + classes if classes else instances
+        self.objective = Objective(self.model, pictures, self.config.cache, self.precision)
+        self.draw_schedule = DrawSchedule(
+            self.config, pictures.captions, len(instances), self.objective.latent_shape(), self.model.draw_time
+        )
 
     @property
     def finished(self) -> bool:

@@ -12,6 +12,7 @@ from cxr.store import Store, StoredObject
 FINAL = "final"  # the run whose model is left; the others are folds
 RESULTS = "results/"
 SAMPLES = "samples/"
+TRAJECTORIES = "trajectories/"  # of a distillation
 PLAN = pa.schema(
     [
         ("image_id", pa.string()),

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +15,6 @@ import torch
 
 from cxr.artifact.keys import PLAN_KEY, RECORD_KEY
 from cxr.data.catalog import read_images
-from cxr.diffusion.config import SamplerConfig
 from cxr.diffusion.family import DiffusionModel, family_of
 from cxr.diffusion.sampler import Sampler
 from cxr.errors import BadInput
@@ -30,10 +29,11 @@ from cxr.finetune.validation import Distance, Sample, Validation
 from cxr.ranks import Ranks, device_name
 from cxr.store import Store, StoredObject, open_store, put_file, put_folder, read_parquet
 from cxr.store.file_cache import cache_folder
-from cxr.weights import resolve
+from cxr.weights import resolve, resolve_lora
 
 FOLDS = "folds/"
 Tell = Callable[[dict[str, Any]], None]
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,18 @@ class FinetuneWorker:
     def train_to_the_end(self, tell: Tell) -> None:
         torch.set_num_threads(self.threads)
         plan = read_parquet(self.store.get(PLAN_KEY))
-        trained, validated = rows_of_run(plan, self.run, self.config.folds)
         ranks, model = Ranks.here(), self.load_model()
         sample = sampling(model, self.config)
-        trainer = self.make_trainer(model, self.read_images(trained), sample, ranks)
+        trainer = self.make_trainer(model, plan, sample, ranks, tell)
+        _, validated = rows_of_run(plan, self.run, self.config.folds)
         shown = self.read_images(validated, self.config.validation_images)
-        validation = Validation(trainer, shown, sample, self.distance())
+        validation = self.make_validation(trainer, "validation", shown, sample)
         history = self.train(trainer, validation, tell)
         if ranks.rank == 0 and not self.store.exists(RECORD_KEY):  # else another driver's model is there
-            self.save_final(trainer, validation, history, plan, tell)
+            self.save_final(trainer, sample, history, plan, tell)
 
-    def make_trainer(self, model: DiffusionModel, images: CaptionedImages, sample: Sample, ranks: Ranks) -> Trainer:
-        config = self.config
+    def make_trainer(self, model: DiffusionModel, plan: pa.Table, sample: Sample, ranks: Ranks, tell: Tell) -> Trainer:
+        config, images = self.config, self.read_images(rows_of_run(plan, self.run, self.config.folds)[0])
         if config.epsilon is not None:
             from cxr.finetune.private_trainer import PrivateTrainer  # Opacus takes seconds to import
 
@@ -85,16 +85,20 @@ class FinetuneWorker:
             classes = ranks.broadcast_from_first(lambda: make_class_images(config, digest, sample, store))
         return Trainer(model, config, images, classes, self.recipe, ranks)
 
+    def make_validation(self, trainer: Trainer, part: Part, images: CaptionedImages, sample: Sample) -> Validation:
+        """Of some pictures of the part."""
+        return Validation(trainer, images, sample, self.distance())
+
     def load_model(self) -> DiffusionModel:
-        model = resolve(self.config.model)
-        if model.digest != self.recipe["model"]:
-            raise BadInput(f"--model {self.config.model}: this machine has other weights of that name than the driver")
-        return family_of(model.path).load(model.path, torch.float32)
+        model, lora = resolve(self.config.model), resolve_lora(self.config.lora) if self.config.lora else None
+        for option, found in (("model", model), ("lora", lora)):
+            if found and found.digest != self.recipe[option]:
+                raise BadInput(f"--{option} {found.spec}: this machine has other weights of that name than the driver")
+        family = family_of(model.path)
+        return family.load(model.path, torch.float32, family.read_lora(model.path, lora.path) if lora else None)
 
     def read_images(self, rows: pa.Table, count: int | None = None) -> CaptionedImages:
-        """All rows' pictures, or `count` of them evenly spread."""
-        if count is not None and count < len(rows):
-            rows = rows.take([round(i * (len(rows) - 1) / max(count - 1, 1)) for i in range(count)])
+        rows = spread_evenly(rows, count)
         return CaptionedImages(read_images(self.data, rows, self.config.size), rows["caption"].to_pylist())
 
     def train(self, trainer: Trainer, validation: Validation, tell: Tell) -> list[Metrics]:
@@ -118,9 +122,7 @@ class FinetuneWorker:
         train(trainer, validation, report, keep)
         return history
 
-    def save_final(
-        self, trainer: Trainer, validation: Validation, history: list[Metrics], plan: pa.Table, tell: Tell
-    ) -> None:
+    def save_final(self, trainer: Trainer, sample: Sample, history: list[Metrics], plan: pa.Table, tell: Tell) -> None:
         """Stores the best model, and how it does on the test part if it is the final one; the result last."""
         load_best(self.store, self.run, trainer)
         step = trainer.selection.step
@@ -136,7 +138,7 @@ class FinetuneWorker:
                 if len(tested):
                     shown = self.read_images(tested, self.config.test_images)
                     tell({"note": f"the kept model is tested on {len(shown)} pictures, which it samples"})
-                    test = run_validation(Validation(trainer, shown, validation.sample, validation.distance), step)
+                    test = run_validation(self.make_validation(trainer, "test", shown, sample), step)
             else:
                 objects = self.save_fold(trainer, f"best_model_{self.run}_epoch{epoch}", Path(folder))
         base, best = history[0], next(metrics for metrics in history if metrics["step"] == step)
@@ -156,8 +158,15 @@ class FinetuneWorker:
 
 def sampling(model: DiffusionModel, config: FinetuneConfig) -> Sample:
     """Pictures of the model in training, as `generate` would make them."""
-    sampler = Sampler(model, SamplerConfig(size=config.size, steps=config.sampling_steps, guidance=config.guidance))
+    sampler = Sampler(model, config.sampler)
     return lambda prompts, seeds: sampler(prompts, [""] * len(prompts), seeds)
+
+
+def spread_evenly(rows: pa.Table, count: int | None) -> pa.Table:
+    """All rows, or `count` of them evenly spread."""
+    if count is None or count >= len(rows):
+        return rows
+    return rows.take([round(i * (len(rows) - 1) / max(count - 1, 1)) for i in range(count)])
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from cxr.artifact.metrics import Filtered
 from cxr.data.candidates import TESTS, count_verdicts
 from cxr.data.catalog import CATALOG
 from cxr.data.lineage import UNKNOWN_SOURCE
+from cxr.diffusion.config import SOLVERS
 from cxr.generate.config import GenerateConfig
 from cxr.generate.filtered import write_filtered_tables
 from cxr.generate.plan import Plan, PlanReader
@@ -141,6 +142,11 @@ def describe_part(part: Weights) -> str:
     findings = f" of {', '.join(part.trained.prompts)}" if part.trained else ""
     findings += f", of the set `{part.data[:16]}`" if part.data else ""
     captions = f"; captions: {part.trained.for_record['kind']}" if part.trained else ""
+    if few := part.few_steps:
+        how = (
+            f"distilled to {few.steps} steps with guidance {few.guidance:g} folded in, by captions{findings}{captions}"
+        )
+        return f"the models behind it learned from: {', '.join(part.sources)}; {how}"
     return f"it and its base learned from: {', '.join(part.sources)}; trained on X-rays{findings}{captions}"
 
 
@@ -153,4 +159,5 @@ def card(
     return render(
         "generated_set.md", config=config, plan=plan, source=source, licence=licence, about=about, learned=learned,
         lora=lora, unaudited=unaudited("this set"), filtered=filtered, describe=TESTS,
+        solver=SOLVERS[config.sampler.solver],
     )  # fmt: skip

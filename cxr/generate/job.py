@@ -32,11 +32,13 @@ from cxr.data.lineage import (
 )
 from cxr.data.lineage_key import owner_key
 from cxr.data.lineage_lists import attach_lists_beside, save_for_owner
-from cxr.diffusion.family import check_networks, family_of
+from cxr.diffusion.config import SamplerConfig
+from cxr.diffusion.family import check_networks, check_solver, family_of
 from cxr.diffusion.lora_files import check_values
 from cxr.errors import BadInput
 from cxr.generate.asked import AskedRows, ask_for_findings, ask_like, describe_untrained
 from cxr.generate.config import TINY_SIZE, GenerateConfig, Layout, identity
+from cxr.generate.few_steps import match_sampler
 from cxr.generate.filtered import sweep_refused
 from cxr.generate.finish import MeasureDiversity, describe_training, finish, finish_filtered
 from cxr.generate.like import LikeSet
@@ -87,6 +89,7 @@ def prepare(
     note: Callable[[str], None],
     judge: CatalogSet | None = None,
     extractor: str = "",
+    usual: SamplerConfig | None = None,
 ) -> GenerateJob:
     """Resolves the weights and writes the plan of what is asked to `folder`; nothing goes to the store yet.
 
@@ -95,6 +98,7 @@ def prepare(
         note: called with what the user should know.
         judge: the real pictures that generated ones are judged by, where they are filtered.
         extractor: digest of the network that measures their realism.
+        usual: settings that nobody has chosen; a distilled model's own take their place.
 
     Raises:
         BadInput: model, prompts or place cannot be used.
@@ -103,7 +107,10 @@ def prepare(
     check_networks(model)
     family = family_of(model.path)
     changed = family.read_lora(model.path, lora.path) if lora else None
-    notes = check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
+    sampler, notes = match_sampler(config.sampler, usual, model, lora)
+    config = config.model_copy(update={"sampler": sampler})
+    check_solver(model.path, sampler.solver, f"--solver {sampler.solver}")
+    notes += check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
     size, trained = config.sampler.size, lora or model
     if model.source == "embedded" and not lora and size != TINY_SIZE:
         notes.append(f"--size {size}: tiny was trained at {TINY_SIZE} px, and at another size it draws no whole chests")

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tyro.conf import Suppress
 
 from cxr import cli, recipes
+from cxr.artifact.metrics import ModelMetrics
 from cxr.errors import BadInput
-from cxr.finetune.config import FinetuneConfig, advise_less_memory
+from cxr.finetune.config import FinetuneConfig, advise_less_memory, check_distillation
 from cxr.finetune.part import parse_patients
 from cxr.progress import note, progress
 from cxr.store import Store, open_store
-from cxr.weights import check_spec
+from cxr.weights import check_lora_spec, check_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
@@ -86,6 +87,9 @@ def main(args: Args) -> int:
     kept, score, before = "last" if ready.privacy else "best", best["validation"], best["base"]
     print(f"{kept} {config.select} {score[config.select]:.4g} (base {before[config.select]:.4g}) "
           f"at step {best['step']}, {record.made.bytes / 1e6:.1f} MB, {took}: {store.uri}")  # fmt: skip
+    if few := ModelMetrics.read(record).few_steps:
+        print(f"samples in {few.steps} steps of one pass each, with guidance {few.guidance:g} in its weights; mse is "
+              "the distance to where the base ends")  # fmt: skip
     uri = store.uri
     print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{runs.SAMPLES}, read {uri}/{finish.CARD_KEY}")
     return cli.DONE
@@ -131,9 +135,11 @@ def train_run(
     patients: "PatientDraws | None", tell: Callable[[dict[str, Any]], None],
 ) -> None:  # fmt: skip
     """On a worker: trains the run to its end."""
-    from cxr.finetune.worker import FinetuneWorker  # heavy, and needed on workers alone
+    from cxr.finetune.distill_worker import DistillWorker  # heavy, and needed on workers alone
+    from cxr.finetune.worker import FinetuneWorker
 
-    FinetuneWorker(store, data, config, recipe, run, threads, embedded_kernel_distance, patients)(tell)
+    worker = DistillWorker if config.distills else FinetuneWorker
+    worker(store, data, config, recipe, run, threads, embedded_kernel_distance, patients)(tell)
 
 
 def embedded_kernel_distance() -> "Distance":
@@ -199,4 +205,6 @@ def build_config(args: Args, patients: float | None = None) -> FinetuneConfig:
     config = args.config if patients is None else recipes.replace_fields(args.config, patients=patients)
     if (args.workers or 1) > config.batch:
         raise BadInput(f"--workers {args.workers}: --batch {config.batch} has a picture for as many at most")
-    return config.model_copy(update={"model": check_spec(config.model)})
+    check_distillation(config)
+    lora = check_lora_spec(config.lora) if config.lora else None
+    return config.model_copy(update={"model": check_spec(config.model), "lora": lora})

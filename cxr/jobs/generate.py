@@ -74,7 +74,8 @@ def main(args: Args) -> int:
 
     asked = read_like(args) or read_own_prompts(args, note) or None
     with tempfile.TemporaryDirectory() as folder:
-        ready = job.prepare(store, config, asked, Path(folder), note, judge, extractor)
+        usual = recipes.GENERATE[args.recipe]().sampler
+        ready = job.prepare(store, config, asked, Path(folder), note, judge, extractor, usual=usual)
         if judge is not None:
             from cxr.evaluate.judge import check_judge
 

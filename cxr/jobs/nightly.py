@@ -20,6 +20,7 @@ from cxr.artifact import Record, read_record, recipe_digest
 from cxr.artifact.metrics import NightMetrics
 from cxr.data.sources import parse_source
 from cxr.errors import BadInput
+from cxr.finetune.config import FinetuneConfig
 from cxr.jobs import audit, evaluate, finetune, generate, ingest
 from cxr.nightly.config import NightlyConfig
 from cxr.nightly.places import AUDIT, DATA, EVALUATION, MODELS, NIGHTS, SET, below, check_place
@@ -111,16 +112,13 @@ def forecast(root: Store, config: NightlyConfig, day: str, data: str) -> Forecas
     Args:
         data: digest of the set that the source makes.
     """
-    from cxr.data.catalog import read_set
-    from cxr.finetune.config import identity
     from cxr.nightly import pointer
     from cxr.nightly.forecast import forecast_time
-    from cxr.weights import resolve
 
     places = {ingest: below(root, f"{DATA}{data}")}
     if read_record(places[ingest]):
         base = parse_config(finetune, config.finetune)
-        recipe = identity(base, resolve(base.model).digest, read_set(places[ingest]).digest)
+        recipe = training_recipe(base, places[ingest])
         places[finetune] = below(root, f"{MODELS}{recipe_digest(recipe)}")
     places |= {step: below(root, f"{NIGHTS}{day}/{name}") for step, name in ((generate, SET), (evaluate, EVALUATION))}
     places |= {audit: below(root, f"{NIGHTS}{day}/{AUDIT}")} if config.audit else {}
@@ -138,11 +136,8 @@ def forecast(root: Store, config: NightlyConfig, day: str, data: str) -> Forecas
 
 def prepare_night(lease: "Lease", config: NightlyConfig, day: str, digest: str) -> "NightReport":
     """Brings in what is new in the source and trains where data or recipe are new; returns the begun night."""
-    from cxr.data.catalog import read_set
-    from cxr.finetune.config import identity
     from cxr.ingest.job import content_digest
     from cxr.nightly import report, retention, steps
-    from cxr.weights import resolve
 
     root = lease.store
     data = below(root, f"{DATA}{digest}")
@@ -153,7 +148,7 @@ def prepare_night(lease: "Lease", config: NightlyConfig, day: str, digest: str) 
         retention.remove_artifact(root, f"{DATA}{digest}/")
         raise BadInput(f"--source {config.source}: changed while it was read; run the same command again")
     base = parse_config(finetune, config.finetune)
-    model_digest = recipe_digest(identity(base, resolve(base.model).digest, read_set(data).digest))
+    model_digest = recipe_digest(training_recipe(base, data))
     tonight = report.begin(root, config, day, digest, model_digest)
     model = below(root, f"{MODELS}{model_digest}")
     steps.ensure_step(lease, "finetune", model, build_command(finetune, config.finetune, data=data.uri, out=model.uri))
@@ -167,7 +162,7 @@ def generate_and_judge(lease: "Lease", config: NightlyConfig, day: str, recipe: 
     root, base = lease.store, parse_config(finetune, config.finetune)
     data, model = below(root, f"{DATA}{recipe['data']}"), below(root, f"{MODELS}{recipe['model']}")
     generated, evaluation = (below(root, f"{NIGHTS}{day}/{name}") for name in (SET, EVALUATION))
-    weights = {"model": base.model, "lora": model.uri} if base.method == "lora" else {"model": model.uri}
+    weights = {"model": base.model, "lora": model.uri} if base.trains_lora else {"model": model.uri}
     words = build_command(
         generate, config.generate, **weights, seed=date.fromisoformat(day).toordinal(), out=generated.uri
     )
@@ -187,6 +182,16 @@ def generate_and_judge(lease: "Lease", config: NightlyConfig, day: str, recipe: 
         audit_record = steps.ensure_step(lease, "audit", place, words)
     metrics = gate.read_metrics(evaluation, evaluation_record, audit_record)
     return report.build_report(day, recipe, generated_record, metrics, config, last)
+
+
+def training_recipe(base: FinetuneConfig, data: Store) -> dict[str, Any]:
+    """As the fine-tuned model's record will have it."""
+    from cxr.data.catalog import read_set
+    from cxr.finetune.config import identity
+    from cxr.weights import resolve, resolve_lora
+
+    lora = resolve_lora(base.lora).digest if base.lora else None
+    return identity(base, resolve(base.model).digest, read_set(data).digest, lora)
 
 
 def digest_source(config: NightlyConfig) -> str:

@@ -13,6 +13,7 @@ from cxr.artifact.kinds import FINE_TUNED_MODEL, PUBLISHED_MODEL
 from cxr.artifact.metrics import UNTESTED, AuditMetrics, ModelMetrics, SourceMetrics
 from cxr.artifact.public_text import names_place, without_place
 from cxr.data.lineage import UNKNOWN_SOURCE, phantom_notice
+from cxr.diffusion.config import is_lora
 from cxr.errors import BadInput
 from cxr.publish.card import NO_PROMISE, audit_table, public_lines
 from cxr.publish.public import require_finished_audit, require_passed
@@ -38,7 +39,7 @@ class PublishModelJob(Artifact):
 
     @property
     def is_lora(self) -> bool:
-        return self.record.recipe.get("method") == "lora"
+        return is_lora(self.record.recipe.get("method", ""))
 
 
 def find_files(uri: str, record: Record) -> tuple[StoredObject, ...]:
@@ -49,7 +50,7 @@ def find_files(uri: str, record: Record) -> tuple[StoredObject, ...]:
     """
     if record.kind != FINE_TUNED_MODEL:
         raise BadInput(f"{uri}: holds {record.kind}; give a set, or a model that jobs/finetune.py made")
-    if record.recipe.get("method") == "lora":
+    if is_lora(record.recipe.get("method", "")):
         found = tuple(one for one in record.objects if one.key in (LORA_FILE, KOHYA_FILE))
         missing = {LORA_FILE} - {one.key for one in found}
     else:
@@ -84,7 +85,9 @@ def publish_model(job: PublishModelJob, advance: Callable[[int], object]) -> Rec
     weights = Made.of(objects)
     objects.append(job.store.put(CARD_KEY, render_model_card(job).encode()))
     verdicts = {"verdict": job.audit.verdict, "risks": job.audit.risks} if job.audit else "unaudited"
-    return job.new_record(weights, objects, {"sources": public_sources(job.record), "audit": verdicts}, inputs={})
+    few = ModelMetrics.read(job.record).few_steps
+    metrics = {"sources": public_sources(job.record), "audit": verdicts}
+    return job.new_record(weights, objects, metrics | ({"few_steps": few.model_dump()} if few else {}), inputs={})
 
 
 def read_weights(source: Store, file: StoredObject) -> bytes:
@@ -122,12 +125,13 @@ def public_sources(record: Record) -> list[str]:
 
 def render_model_card(job: PublishModelJob) -> str:
     """The model card, with the front matter that the Hugging Face hub reads."""
-    promise = ModelMetrics.read(job.record).privacy
+    told = ModelMetrics.read(job.record)
     tests = job.audit.tests if job.audit else {}
     return render(
         "published_model.md", lora=job.is_lora, licence=job.licence, base=job.record.inputs.get("model", "unknown"),
         steps=job.record.metrics.get("step"), rank=job.record.recipe.get("rank"), sources=public_sources(job.record),
-        about=phantom_notice(public_sources(job.record)), promise=promise, no_promise=NO_PROMISE,
+        about=phantom_notice(public_sources(job.record)), promise=told.privacy, few=told.few_steps,
+        no_promise=NO_PROMISE,
         audit=job.audit and audit_table(job.audit), summary=public_lines(job.audit.summary) if job.audit else [],
         untested=[name for name, verdict in tests.items() if verdict == UNTESTED], unaudited=unaudited("this model"),
         kohya=KOHYA_FILE if any(one.key == KOHYA_FILE for one in job.files) else None, file=LORA_FILE,

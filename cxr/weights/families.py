@@ -19,6 +19,7 @@ class Family:
     parts: dict[str, tuple[str, ...] | None]  # each with the classes that are read; None: any
     trained: dict[str, tuple[str, ...]]  # parts that can be trained, the denoiser first; the layers of a new LoRA
     optional: tuple[str, ...] = ()  # parts that a folder may be without
+    solvers: tuple[str, ...] = ("dpm",)  # that its models are sampled by; those of "ddim" can be distilled
 
 
 T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast")
@@ -35,6 +36,7 @@ FAMILIES = {
             "scheduler": None,
         },
         {"unet": ATTENTION, "text_encoder": CLIP_ATTENTION},
+        solvers=("dpm", "ddim", "lcm"),
     ),
     "StableDiffusionXLPipeline": Family(
         "Stable Diffusion XL",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.artifact import read_record
+from cxr.artifact.metrics import FewSteps, ModelMetrics
 from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, merge_sources, read_lineage
 from cxr.errors import BadInput
 from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
@@ -52,6 +53,7 @@ class Weights:
     sources: tuple[str, ...]
     trained: TrainedPrompts | None = None
     data: str = ""  # digest of the set that it was fine-tuned on; empty where no record tells
+    few_steps: FewSteps | None = None  # of a distilled model
 
     @property
     def place(self) -> str:
@@ -177,4 +179,5 @@ def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: st
     trained = trained_prompts(metrics, spec) if record else None
     sources = tuple(merge_sources(metrics.get(SET_SOURCES, [UNKNOWN_SOURCE])))
     data = record.inputs.get("data", "") if record else ""
-    return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained, data)
+    few_steps = ModelMetrics.read(record).few_steps if record else None
+    return Weights(spec, path, digest, licence, source, read_lineage(metrics), sources, trained, data, few_steps)

@@ -40,6 +40,8 @@ SMALLER = {
     "out/lora": FINETUNE,
     "out/tuned": f"--per-finding 1 {GENERATE} --lora $PWD/out/lora",  # the shared Ray works in another folder
     "out/worded": FINETUNE,
+    "out/fast": f"{FINETUNE} --noises 16",
+    "out/fast-set": "--per-finding 1 --size 64 --model $PWD/out/fast",
     "out/like": f"--images 12 {GENERATE} --lora $PWD/out/lora",
     "out/canaries": f"{FINETUNE} --canaries 20",
     "out/private": FINETUNE,

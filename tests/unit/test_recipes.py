@@ -92,7 +92,7 @@ def test_finetune_recipes_keep_their_published_values(name: str, published: dict
     [
         ({"rank": 0}, "--rank '0': "),
         ({"learning_rate": float("nan")}, "--learning-rate 'nan': "),
-        ({"method": "dora"}, "--method 'dora': .*'dreambooth' or 'lora'"),
+        ({"method": "dora"}, "--method 'dora': .*'dreambooth', 'lora', 'distill' or 'distill_lora'"),
         ({"select": "fid"}, "--select 'fid': .*'ssim'"),
         ({"size": 100}, "--size '100': .*multiple of 8"),
         ({"max_train_steps": 0}, "--max-train-steps '0': "),

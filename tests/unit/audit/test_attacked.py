@@ -171,6 +171,11 @@ def test_why_a_model_is_not_attacked(tuned, sets, real: str, changes: dict, reas
     assert isinstance(found, str) and re.search(reason, found)
 
 
+def test_a_distilled_model_is_not_attacked_but_the_one_behind_it(tuned, sets):
+    found = tuned(few_steps={"steps": 4, "solver": "ddim", "guidance": 3.0}).find(sets["real"], sets["synthetic"])
+    assert str(found).startswith("the model was distilled to 4 steps") and "it was distilled from" in str(found)
+
+
 def test_no_model_several_and_what_is_none_are_said(sets):
     for place, reason in ((None, "no model was given"), ("a,b", "several models"), (None, "--model")):
         assert reason in str(find_attacked(place, None, sets["real"], sets["synthetic"], {}))

@@ -25,7 +25,9 @@ NONE = "no leak found at this power"
 KEY = "unet.down_blocks.0.attentions.0.to_q.lora_{}.weight"
 
 
-def store_model(place: Path, texts: dict[str, str] | None = None, leave_out: str = "") -> tuple[str, str]:
+def store_model(
+    place: Path, texts: dict[str, str] | None = None, leave_out: str = "", **told: object
+) -> tuple[str, str]:
     """A fine-tuned LoRA with canaries in all that lies beside it; returns its place and the digest of its weights."""
     store = open_store(str(place))
     tensors = {KEY.format(half): np.full((2, 3), number, np.float32) for number, half in enumerate("AB")}
@@ -37,7 +39,7 @@ def store_model(place: Path, texts: dict[str, str] | None = None, leave_out: str
     objects = [store.put(name, data) for name, data in files.items() if name != leave_out]
     metrics = {
         "step": 40, LINEAGE: [{"key": "k", "commitment": PATIENT}], SET_SOURCES: ["NIH ChestX-ray14", BUCKET],
-        "privacy": {"epsilon": 8.0, "delta": 1e-4},
+        "privacy": {"epsilon": 8.0, "delta": 1e-4}, **told,
     }  # fmt: skip
     recipe = {"method": "lora", "rank": 2, "instance_prompt": f"of {PATIENT}", "data": HOME}
     weights = [one for one in objects if one.key == LORA_FILE]
@@ -57,6 +59,14 @@ def audit_model(place: Path, model: str, **tests: str) -> str:
 
 def run(*words: object) -> int:
     return publish.main(cli.parse(publish.Args, [*map(str, words)]))
+
+
+def test_how_a_distilled_model_is_sampled_goes_on_with_it(tmp_path):
+    few = {"steps": 4, "solver": "ddim", "guidance": 3.0}
+    place, _ = store_model(tmp_path / "lora", few_steps=few)
+    assert run(place, "--to", tmp_path / "out", "--unaudited") == 0
+    assert resolve_lora(str(tmp_path / "out")).few_steps.model_dump() == few
+    assert "sample it in 4 steps by DDIM" in (tmp_path / "out" / CARD_KEY).read_text()
 
 
 def test_a_lora_goes_on_in_both_formats_and_nothing_else(tmp_path, capsys):
