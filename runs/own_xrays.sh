@@ -48,7 +48,7 @@ esac
 CODE=0
 $PYTHON jobs/study.py $STUDY --real "$OUT/real" --synthetic "$SYNTHETIC" --evaluation "$OUT/quality" $UNCHECKED \
     --out "$OUT/study" || CODE=$?
-if [ "$CODE" = 2 ]; then
+if [ "$CODE" = 2 ] && [[ $STUDY != *--allow-unfaithful-labels* ]]; then
     echo "No study, for the reason above; $OUT/quality/index.html shows the images. If their labels are wrong, put" \
         "in front of the same command TUNE=\"${TUNE%% *} --max-train-steps 1000 --captions instance\" OUT=$OUT-longer" \
         "to train longer, or STUDY=\"$STUDY --allow-unfaithful-labels\" to try these images all the same." >&2
