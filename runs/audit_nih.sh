@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does an audit see memorisation, on real X-rays? A model over-fitted on a few patients and the usual one, both of every
 # weight and as many steps; images of each; an audit of each, with canaries, whose results it prints. Then the tests of the
-# images alone, on more of them; and LoRAs of the few patients, with and without differential privacy.
+# images alone, on more of them; and a LoRA of the few patients that memorises, with and without differential privacy.
 #
 #   runs/audit_nih.sh                                  # X-rays of NIH ChestX-ray8 beside the project; skipped without them
 #   NIH=FOLDER STEPS=400 runs/audit_nih.sh             # manifest.csv and the files that it names, as jobs/ingest.py reads it
@@ -21,7 +21,8 @@ MORE=${MORE-150 500}                                  # of each finding, for the
 MAKE=${MAKE---steps 20}                               # options of jobs/generate.py
 AUDIT=${AUDIT:-tiny}                                  # recipe and options of jobs/audit.py
 EPSILONS=${EPSILONS-1 8 50 none}
-PRIVATE_TUNE=${PRIVATE_TUNE:---batch 16 --max-train-steps 300 --validate-every 300}
+PRIVATE_TUNE=${PRIVATE_TUNE:---batch 16 --rank 64 --alpha 64 --learning-rate 3e-3 --train-text-encoder False
+    --max-train-steps 300 --validate-every 300}
 OUT=${OUT:-out/audit-nih}
 PYTHON=${PYTHON:-.venv/bin/python}
 
