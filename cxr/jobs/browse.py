@@ -24,6 +24,8 @@ class Args:
     """Pictures of a set; of a larger one so many are drawn at random, and the page says so."""
     pictures: Literal["full", "thumbnails"] = "full"
     """Whether the page holds each picture at its own size, to be opened, or thumbnails alone."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -44,6 +46,11 @@ def main(args: Args) -> int:
     job = prepare(store, args.uris, args.most, args.pictures)
     if job.take_finished():
         print(f"already there: {store.uri}/index.html")
+    elif args.dry_run:
+        from cxr.browse.forecast import forecast
+
+        print(forecast(job).text(store.uri))
+        return cli.DONE
     else:
         if job.sets:
             note(f"{job.pictures:,} pictures, {job.recipe['pictures']}: about {size_in_words(job.expected_bytes)}")

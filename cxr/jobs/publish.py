@@ -42,6 +42,8 @@ class Args:
     """An evaluation of the set: its metrics go on the card, with intervals."""
     licence: str | None = None
     """The licence of what is published, as cc-by-4.0; without it the card says that the model's holds."""
+    dry_run: bool = False
+    """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
 
 
 def main(args: Args) -> int:
@@ -54,12 +56,22 @@ def main(args: Args) -> int:
     if repo is None:
         open_store(args.to).check()
     job = prepare(args)
-    if repo is not None:
-        return send(job, HubRepo(repo, "dataset" if is_set(job) else "model", job.digest))
-    if record := job.take_finished():
+    if repo is None and (record := job.take_finished()):
         print(f"already there: {describe(record)} in {job.store.uri}")
         return cli.DONE
+    if args.dry_run:
+        return show_forecast(job, args.to)
+    if repo is not None:
+        return send(job, HubRepo(repo, "dataset" if is_set(job) else "model", job.digest))
     print(f"{describe(pack(job))}: {job.store.uri}")
+    return cli.DONE
+
+
+def show_forecast(job: "PublishJob | PublishModelJob", place: str) -> int:
+    from cxr.publish.forecast import forecast_model, forecast_set
+    from cxr.publish.job import PublishJob
+
+    print((forecast_set(job) if isinstance(job, PublishJob) else forecast_model(job)).text(place))
     return cli.DONE
 
 

@@ -49,6 +49,13 @@ def page(stored, tmp_path_factory) -> Path:
     return place
 
 
+def test_a_dry_run_says_what_would_be_and_writes_nothing(stored, tmp_path, capsys):
+    assert run(*stored.at("real", "synthetic"), "--out", tmp_path / "page", "--dry-run") == 0
+    told, count = capsys.readouterr().out, sum(len(stored.pixels[name]) for name in ("real", "synthetic"))
+    assert f"makes: one page with {count} pictures (full)" in told and "\ntime: " in told
+    assert not list((tmp_path / "page").rglob("*"))
+
+
 def test_each_picture_and_its_thumbnail_are_of_the_row(page, stored):
     for number, name in enumerate(("real", "synthetic")):
         sheet = decode_gray((page / "sheets" / str(number) / "00000.jpg").read_bytes(), "sheet").astype(float)

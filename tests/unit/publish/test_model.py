@@ -69,6 +69,14 @@ def test_how_a_distilled_model_is_sampled_goes_on_with_it(tmp_path):
     assert "sample it in 4 steps by DDIM" in (tmp_path / "out" / CARD_KEY).read_text()
 
 
+def test_a_dry_run_says_how_much_it_would_be_and_writes_nothing(tmp_path, capsys):
+    place, _ = store_model(tmp_path / "lora")
+    assert run(place, "--to", tmp_path / "out", "--unaudited", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "reads: 2 files of a LoRA, unaudited\n" in told and "\ntime: " in told
+    assert not list((tmp_path / "out").rglob("*"))
+
+
 def test_a_lora_goes_on_in_both_formats_and_nothing_else(tmp_path, capsys):
     place, digest = store_model(tmp_path / "lora")
     audit, out = audit_model(tmp_path / "audit", digest, membership=NONE, canaries="not tested"), tmp_path / "out"

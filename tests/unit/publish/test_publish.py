@@ -64,6 +64,16 @@ def test_nothing_private_goes_along(generated, audit, tmp_path, form, capsys):
     assert record.device == "" and record.metrics["sources"] == ["NIH ChestX-ray14", "a local source"]
 
 
+@pytest.mark.parametrize("form", ["parquet", "dicom"])
+def test_a_dry_run_says_what_would_be_and_writes_nothing(generated, audit, tmp_path, form, capsys):
+    place = tmp_path / "out"
+    assert run(generated.uri, "--to", place, "--as", form, "--audit", audit, "--dry-run") == 0
+    told, count = capsys.readouterr().out, len(generated.pixels)
+    assert f"reads: {count} synthetic pictures (" in told and "audited\nmakes: " in told
+    assert f"as {form}" in told and "\ntime: " in told and f"nothing was written to {place}" in told
+    assert not list(place.rglob("*"))
+
+
 def load(kind: str, place: Path, **files: str) -> datasets.Dataset:
     """As a reader of the card loads it, with a cache beside the place."""
     return datasets.load_dataset(kind, split="train", cache_dir=str(place.parent / "hf"), **files)
