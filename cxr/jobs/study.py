@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FEWEST_SEEDS = 3  # that say how much is luck
 TOGETHER = "--workers-per-trial"
-MAIN = ""  # the synthetic set of all arms that have none of their own
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Args:
     out: str
     """Where the study goes: a folder or s3://bucket/prefix."""
     synthetic: UseAppendAction[tuple[str, ...]] = ()
-    """The synthetic set; ARM=URI, as often as you like: the set that this arm takes in its place."""
+    """The synthetic set, or one of each training of its generator, as often as you like; ARM=URI: the set that this arm
+    takes in its place."""
     evaluation: str | None = None
     """Where `cxr evaluate` measured the two: shows that copies were looked for, and is quoted in the report."""
     audit: str | None = None
@@ -73,16 +73,19 @@ def main(args: Args) -> int:
 
     external = external_places(args.external, args.external_findings)
     real = read_set(open_store(args.real))
-    own = {arm: read_set(open_store(uri)) for arm, uri in synthetic_places(args.synthetic).items()}
+    main_places, own_places = synthetic_places(args.synthetic)
+    own = {arm: read_set(open_store(uri)) for arm, uri in own_places.items()}
+    mains = [read_set(open_store(uri)) for uri in main_places]
+    main_set, further = (mains[0], mains[1:]) if mains else (None, [])
     places = [open_store(uri) if uri else None for uri in (args.evaluation, args.audit)]
     evaluation, audit = ((place, read_record(place)) if place else None for place in places)
     from cxr.data.lineage_lists import read_lists_option
     from cxr.study import job  # heavier: only for sets that are there
 
     lists = read_lists_option("--lineage", args.lineage)
-    main_set, weights = own.pop(MAIN, None), resolve_weights(config)
+    weights = resolve_weights(config)
     elsewhere = {name: (read_set(open_store(uri)), groups) for name, (uri, groups) in external.items()}
-    ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit, elsewhere)
+    ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit, elsewhere, further)
     if len(config.seeds) < FEWEST_SEEDS:
         named = ", ".join(map(str, config.seeds))
         note(
@@ -208,20 +211,24 @@ def build_config(args: Args) -> StudyConfig:
     return args.config.model_copy(update={"classifier": classifier.model_copy(update={"weights": weights})})
 
 
-def synthetic_places(given: Sequence[str]) -> dict[str, str]:
-    """The synthetic sets' places by arm; `MAIN` for that of all others.
+def synthetic_places(given: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The synthetic sets' places: those of all arms that have none of their own, one a training of their generator, and
+    those of single arms.
 
     Raises:
-        BadInput: two sets for one.
+        BadInput: two sets for one arm.
     """
-    places: dict[str, str] = {}
+    main: list[str] = []
+    own: dict[str, str] = {}
     for words in given:
         match = re.fullmatch(r"([a-z0-9_]{1,40})=(.+)", words)
-        arm, uri = match.groups() if match else (MAIN, words)
-        if arm in places:
-            raise BadInput(f"--synthetic {words[:60]}: {arm or 'all other arms'} would have two sets; give one")
-        places[arm] = uri
-    return places
+        if match is None:
+            main.append(words)
+        elif match[1] in own:
+            raise BadInput(f"--synthetic {words[:60]}: {match[1]} would have two sets; give one")
+        else:
+            own[match[1]] = match[2]
+    return main, own
 
 
 def external_places(given: Sequence[str], findings: Sequence[str]) -> "dict[str, tuple[str, Groups | None]]":

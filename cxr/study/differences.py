@@ -9,7 +9,7 @@ import numpy as np
 from cxr.study.config import BASELINE, Arm
 from cxr.study.influence import MetricWithInfluence
 from cxr.study.results import AVERAGE_PRECISION, MAIN, METRICS, Difference, Spread, of_finding
-from cxr.study.statistics import LEVEL, delong, estimate, holm, unseen_variance, welch
+from cxr.study.statistics import LEVEL, by_generator, delong, estimate, holm, unseen_variance, welch
 
 CORRECTED = {"p": "p_holm", "welch_p": "welch_holm", "delong_p": "delong_holm", "margin_p": "margin_holm"}
 
@@ -21,6 +21,7 @@ class Measurements:
     seeds: list[int]
     metrics: list[dict[str, MetricWithInfluence]]  # of each seed
     resampled: np.ndarray  # [S, B], AUROC with patients drawn anew
+    generators: tuple[int, ...] | None = None  # of each seed, whose pictures it trained on; None: one, or none
 
     def of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Values [S] and components [S, P]."""
@@ -36,12 +37,16 @@ class Measurements:
 
     def with_seeds(self, seeds: Sequence[int]) -> "Measurements":
         rows = [self.seeds.index(seed) for seed in seeds]
-        return Measurements(list(seeds), [self.metrics[row] for row in rows], self.resampled[rows])
+        generators = self.generators and tuple(self.generators[row] for row in rows)
+        return Measurements(list(seeds), [self.metrics[row] for row in rows], self.resampled[rows], generators)
 
 
-def spread_of(metrics: Sequence[MetricWithInfluence]) -> Spread:
-    """Of a metric between 0 and 1, from each seed's."""
-    found = estimate(np.array([one.value for one in metrics]), np.array([one.components for one in metrics]))
+def spread_of(metrics: Sequence[MetricWithInfluence], generators: Sequence[int] | None = None) -> Spread:
+    """Of a metric between 0 and 1, from each seed's; of seeds of several generators see `over_generators`."""
+    values, components = np.array([one.value for one in metrics]), np.array([one.components for one in metrics])
+    if generators is not None and len({*generators}) > 1:
+        values, components = by_generator(values, components, generators)
+    found = estimate(values, components)
     bounds = found.interval_within_unit(float(np.mean([one.patients for one in metrics])))
     return Spread(found.mean, found.sd, *(bounds or (None, None)))
 
@@ -132,7 +137,7 @@ def difference(
         margin: that the difference is tested to lie within; None: it is not.
     """
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
-    paired = values - others, components - their_components
+    paired = over_generators(values - others, components - their_components, first, second)
     found = estimate(*paired, first.unseen_variance(metric) + second.unseen_variance(metric))
     drawn_low = drawn_high = of_these = None
     if metric == MAIN:
@@ -146,6 +151,12 @@ def difference(
         drawn_low, drawn_high, found.detectable(level) if estimate(*paired).error else None,
         outside, outside,
     )  # fmt: skip
+
+
+def over_generators(values: np.ndarray, components: np.ndarray, *sides: Measurements) -> tuple[np.ndarray, np.ndarray]:
+    """Of values and components of seeds what is replicated: the seeds, or the generators of a side that has several."""
+    generators = next((one.generators for one in sides if one.generators and len({*one.generators}) > 1), None)
+    return (values, components) if generators is None else by_generator(values, components, generators)
 
 
 def correct_for_family(differences: Sequence[Difference]) -> list[Difference]:

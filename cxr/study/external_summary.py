@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from cxr.study.config import BASELINE, StudyConfig
-from cxr.study.differences import Measurements, compare_arms, share_seeds, spread_of
+from cxr.study.differences import Measurements, compare_arms, over_generators, share_seeds, spread_of
 from cxr.study.results import AVERAGE_PRECISION, MAIN, METRICS, External, ExternalArm, Gap, TestSet, Trial
 from cxr.study.several import measured_findings
 from cxr.study.statistics import estimate
@@ -41,20 +41,26 @@ def summarise_external(
     ended = {arm: ran for arm, ran in by_arm.items() if ran}
     there = {arm: [replace(trial, scores=trial.external[name]) for trial in ran] for arm, ran in ended.items()}
     outside = measure_trials(there, external, config.resamples, rng)
-    inside = {
-        arm: Measurements([one.seed for one in ran], [measure_trial(one, test) for one in ran], np.empty((len(ran), 0)))
-        for arm, ran in ended.items()
-    }
+    inside = {arm: measure_inside(ran, test) for arm, ran in ended.items()}
     differences = compare_arms(config.arms, config.primary, outside, config.margin)
     arms = []
     for arm, found in outside.items():
         metrics = [metric for metric in (*METRICS, AVERAGE_PRECISION) if metric in found.metrics[0]]
-        spreads = {metric: spread_of([seed[metric] for seed in found.metrics]) for metric in metrics}
-        here = {metric: spread_of([seed[metric] for seed in inside[arm].metrics]) for metric in metrics}
+        spreads = {metric: spread_of([seed[metric] for seed in found.metrics], found.generators) for metric in metrics}
+        here = {
+            metric: spread_of([seed[metric] for seed in inside[arm].metrics], found.generators) for metric in metrics
+        }
         drops = {metric: read_drop(inside[arm], found, metric) for metric in metrics}
         extra = None if arm == BASELINE else read_extra_drop(inside, outside, arm)
         arms.append(ExternalArm(arm, spreads, here, drops, extra, differences[arm]))
     return External(name, len(external.patients), len(set(external.patients)), counts, left_out, arms)
+
+
+def measure_inside(trials: Sequence[Trial], test: TestSet) -> Measurements:
+    """Of an arm's trials, without drawing patients anew."""
+    nothing, generators = np.empty((len(trials), 0)), tuple(trial.generator for trial in trials)
+    found = [measure_trial(trial, test) for trial in trials]
+    return Measurements([trial.seed for trial in trials], found, nothing, generators)
 
 
 def with_common_findings(*tests: TestSet) -> list[TestSet]:
@@ -72,7 +78,7 @@ def with_common_findings(*tests: TestSet) -> list[TestSet]:
 
 def read_drop(inside: Measurements, outside: Measurements, metric: str) -> Gap:
     """A metric within less the same outside, over the seeds of an arm."""
-    return read_gap(*drop_of(inside, outside, metric))
+    return read_gap(*drop_of(inside, outside, metric), inside)
 
 
 def read_extra_drop(inside: Mapping[str, Measurements], outside: Mapping[str, Measurements], arm: str) -> Gap | None:
@@ -81,7 +87,7 @@ def read_extra_drop(inside: Mapping[str, Measurements], outside: Mapping[str, Me
     if not sides[0][0].seeds:
         return None
     first, second = (drop_of(sides[0][number], sides[1][number], MAIN) for number in (0, 1))
-    return read_gap(first[0] - second[0], first[1] - second[1], first[2] + second[2])
+    return read_gap(first[0] - second[0], first[1] - second[1], first[2] + second[2], sides[0][0])
 
 
 def drop_of(inside: Measurements, outside: Measurements, metric: str) -> tuple[np.ndarray, np.ndarray, float]:
@@ -91,7 +97,7 @@ def drop_of(inside: Measurements, outside: Measurements, metric: str) -> tuple[n
     return values - others, np.hstack([components, -their_components]), unseen
 
 
-def read_gap(values: np.ndarray, components: np.ndarray, unseen: float) -> Gap:
-    found = estimate(values, components, unseen)
+def read_gap(values: np.ndarray, components: np.ndarray, unseen: float, arm: Measurements) -> Gap:
+    found = estimate(*over_generators(values, components, arm), unseen)
     low, high = found.interval()
     return Gap(found.mean, low, high, found.p())

@@ -1,7 +1,7 @@
 """The end of a study: plots, tables and page, and the record last."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
             *describe_audits(audits),
             *([SPLIT_HERE] if sets.split_here else []),
             *notes(config, failed, test, sets.classes),
-            *describe_generators(sets.sides),
+            *describe_generators(sets),
         ],
         pictures={part: len(sets.part(part)) for part in PARTS} if sets.several else {},
         origins=origins(sets.real, sets.sides) | elsewhere(sets) | audit_verdicts(audits),
@@ -169,12 +169,18 @@ def describe_audits(audits: Mapping[str, AuditMetrics | None]) -> list[str]:
     ]
 
 
-def describe_generators(sides: Iterable[str]) -> list[str]:
-    """What no study of one run can say, of each synthetic set."""
-    return [
+def describe_generators(sets: Sets) -> list[str]:
+    """What no study of one run can say, of each synthetic set; of several runs, what the intervals hold."""
+    several = sets.generators if sets.further else []
+    runs = [
+        f"{len(several)} trainings of the generator stand behind {', '.join(several)}, one with each seed in turn: "
+        "intervals and p of arms with these pictures are also for a new training of it; what a picture is worth is not."
+    ]
+    return (runs if several else []) + [
         f"Only one generator run stands behind the set '{name}': the answer is conditional on it, and another run of "
         "the same recipe may do better or worse."
-        for name in sides
+        for name in sets.sides
+        if name not in several
     ]
 
 
@@ -189,7 +195,7 @@ def list_sources(job: StudyJob) -> dict[str, tuple[Store, Record]]:
 
 
 def describe_source(name: str, store: Store, record: Record, job: StudyJob) -> Source:
-    arms = [arm.name for arm in job.config.arms if arm.synthetic and job.sets.side_of(arm.name) == name]
+    arms = [arm.name for arm in job.config.arms if arm.synthetic and name in job.sets.sides_of(arm.name)]
     pictures = record.made.count if record.kind not in (EVALUATION, AUDIT) else 0
     return Source(name, store.uri, record.kind, record.recipe_digest, pictures, arms)
 

@@ -21,5 +21,6 @@ def generator_saw_more(sets: Sets, arm: Arm, lists: PatientLists) -> bool:
         return False
     rows = draw_training_set(arm, sets.pool(arm), 0).real
     part = sets.real.table.take(pa.array(rows[: 0 if arm.redraw else None]))  # redrawn parts are no arm's own
-    found = compare_patients(read_lineage(sets.sides[sets.side_of(arm.name)].record.metrics), part, lists)
-    return bool(found.outside or found.unchecked)
+    sides = [sets.sides[name] for name in sets.sides_of(arm.name)]
+    found = [compare_patients(read_lineage(side.record.metrics), part, lists) for side in sides]
+    return any(one.outside or one.unchecked for one in found)

@@ -1,6 +1,6 @@
 """What `jobs/study.py` is made of, without Ray: from two sets to trials in the store, and what is left of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,6 +87,7 @@ def prepare(
     lists: PatientLists = NO_LISTS,
     audit: tuple[Store, Record | None] | None = None,
     external: Mapping[str, tuple[CatalogSet, Groups | None]] | None = None,
+    further: Sequence[CatalogSet] = (),
 ) -> StudyJob:
     """Checks the sets and the protocol and draws the pictures of every trial; nothing goes to the store yet.
 
@@ -94,12 +95,12 @@ def prepare(
         weights: digest of the classifier's first weights; None: from scratch.
         own: the synthetic sets of single arms, by arm.
         lists: of patients whom generators were shown, beside those that this machine has.
-        external: see `match_sets`.
+        external, further: see `match_sets`.
 
     Raises:
         BadInput: sets, protocol or place cannot be used.
     """
-    sets = match_sets(real, synthetic, config, own, external)
+    sets = match_sets(real, synthetic, config, own, external, further)
     checked = None
     if evaluation is not None:
         checked = evaluation[0], check_evaluation(evaluation[0].uri, evaluation[1], sets)
@@ -119,6 +120,7 @@ def prepare(
         "evaluation": checked and checked[1].recipe_digest,
         # without one it is what it was before
         **({"audit": audited[1].recipe_digest} if audited else {}),
+        **({"further": [found.digest for found in further]} if further else {}),
         **({"external": name_external(sets)} if sets.external else {}),
     }
     job = StudyJob(store, recipe, config, sets, checked, draw_training_sets(sets, config), allowed, lists, audited)
@@ -195,12 +197,14 @@ def trial_specs(job: StudyJob, place: np.ndarray) -> list[TrialSpec]:
     config, classifier, found = job.config, job.config.classifier, []
     baseline = classifier.steps(int((job.sets.split == "train").sum()))
     for arm in config.arms:
-        for seed in config.seeds:
+        sides = len(job.sets.sides_of(arm.name)) if arm.synthetic else 1
+        for number, seed in enumerate(config.seeds):
             drawn = job.draws[arm.name, seed]
             parts = drawn.phases(arm, classifier.steps, baseline if config.budget == "steps" else None)
             phases = [(place[rows], steps) for rows, steps in parts]
             shuffled = place[drawn.synthetic] if arm.shuffled else None
-            found.append(TrialSpec(arm.name, seed, phases, len(drawn.real), len(drawn.synthetic), shuffled))
+            counts = len(drawn.real), len(drawn.synthetic)
+            found.append(TrialSpec(arm.name, seed, phases, *counts, shuffled, number % sides))
     return found
 
 

@@ -38,6 +38,7 @@ class Trial:
     threshold: float | None = None
     # The same of each external set, by its name: in the order of its pictures
     external: dict[str, list[list[float]]] = field(default_factory=dict)
+    generator: int = 0  # number of the synthetic set, of several trainings of a generator
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,33 @@
 """The two sets of a study: what must hold of them before anything is trained, and their pictures in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from cxr.data.candidates import refused_rows
 from cxr.data.catalog import CatalogSet, read_images
-from cxr.data.labels import NO_FINDING, shown_findings
+from cxr.data.labels import shown_findings
 from cxr.data.sources.chosen_findings import Groups
 from cxr.data.splits import split_by_group
 from cxr.data.subsets import patient_entries
-from cxr.errors import BadInput, nearest
+from cxr.errors import BadInput
 from cxr.store import sha256
 from cxr.study.arms import Pool, TrainingDraw, check_counts, draw_training_set
 from cxr.study.config import Arm, StudyConfig
 from cxr.study.external import ExternalSet, match_external
-from cxr.study.sets_check import check_apart, check_parts, check_patients, check_same_labels
+from cxr.study.sets_check import (
+    check_apart,
+    check_own,
+    check_parts,
+    check_patients,
+    check_same_labels,
+    classes_of,
+)
 from cxr.study.several_sets import (
-    check_no_positive,
     check_one_finding,
     check_same_findings,
     check_validation_chooses,
@@ -46,6 +53,7 @@ class Sets:
     # By name of the synthetic set the pictures that were refused for it, where an arm asks for them
     refused: Mapping[str, CatalogSet] = field(default_factory=dict)
     external: Mapping[str, ExternalSet] = field(default_factory=dict)  # of other hospitals, by name
+    further: Sequence[CatalogSet] = ()  # synthetic sets of further trainings of the generator, beside `synthetic`
 
     @property
     def blocks(self) -> dict[str, CatalogSet]:
@@ -56,12 +64,19 @@ class Sets:
     @property
     def sides(self) -> dict[str, CatalogSet]:
         """The synthetic sets by name, in the order of their rows."""
-        main = {SYNTHETIC: self.synthetic} if self.synthetic is not None else {}
+        main = (
+            {} if self.synthetic is None else dict(zip(self.generators, (self.synthetic, *self.further), strict=True))
+        )
         return main | {set_name(arm): found for arm, found in self.own.items()}
 
-    def side_of(self, arm: str) -> str:
-        """Name of the synthetic set that an arm takes its pictures from."""
-        return set_name(arm) if arm in self.own else SYNTHETIC
+    @property
+    def generators(self) -> list[str]:
+        """Names of the sets of all arms that have none of their own: one for each training of the generator."""
+        return [SYNTHETIC, *(f"{SYNTHETIC} {number + 2}" for number in range(len(self.further)))]
+
+    def sides_of(self, arm: str) -> list[str]:
+        """Names of the synthetic sets that an arm takes its pictures from, one with each seed in turn."""
+        return [set_name(arm)] if arm in self.own else self.generators
 
     @property
     def several(self) -> bool:
@@ -73,9 +88,10 @@ class Sets:
         but one stratum, so that they stay as often together as they are."""
         return (np.zeros(len(self.labels), int), ("any finding",)) if self.several else (self.labels, self.classes)
 
-    def pool(self, arm: Arm) -> Pool:
-        """What an arm draws from."""
-        strata, side = self.strata[0], self.side_of(arm.name)
+    def pool(self, arm: Arm, generator: int = 0) -> Pool:
+        """What an arm draws from, of so many generators."""
+        sides = self.sides_of(arm.name)
+        strata, side = self.strata[0], sides[generator % len(sides)]
         names = [side, refused_name(side)] if arm.filter else [side]
         real, synthetic = np.flatnonzero(self.split == "train"), np.flatnonzero(np.isin(self.split, names))
         accepted = self.split[synthetic] == side
@@ -112,12 +128,14 @@ def match_sets(
     config: StudyConfig,
     own: Mapping[str, CatalogSet] | None = None,
     external: Mapping[str, tuple[CatalogSet, Groups | None]] | None = None,
+    further: Sequence[CatalogSet] = (),
 ) -> Sets:
     """The sets of a study that can be trained. Reads no picture.
 
     Args:
         own: the synthetic sets of single arms, by arm.
         external: sets of other hospitals by name, and what their findings are called here, see `match_external`.
+        further: synthetic sets of further trainings of the generator.
 
     Raises:
         BadInput: one set alone has pictures of several findings, one class only, a part of the split or a class in it
@@ -127,7 +145,7 @@ def match_sets(
     several = shows_several(real)
     if not several:
         check_one_finding("--real", real)
-        for found in filter(None, (synthetic, *own.values())):
+        for found in filter(None, (synthetic, *further, *own.values())):
             check_one_finding("--synthetic", found)
     classes = classes_of(real, config)
     check_own(config, own)
@@ -140,7 +158,8 @@ def match_sets(
         raise BadInput(
             f"--synthetic: {', '.join(needy)} need synthetic pictures; give a set that jobs/generate.py made"
         )
-    sets = Sets(real, synthetic, classes, np.array([]), np.array([]), np.array([]), split_here, own)
+    sets = Sets(real, synthetic, classes, np.array([]), np.array([]), np.array([]), split_here, own, further=further)
+    check_generators_apart(sets, config)
     others = {name: match_external(name, *given, real, classes, several) for name, given in (external or {}).items()}
     sets = replace(sets, refused=read_refused(sets, config), external=others)
     for found in sets.sides.values():
@@ -153,8 +172,20 @@ def match_sets(
     sets = replace(sets, labels=labels, split=split, entry=entry)
     if several:
         check_validation_chooses(real.store.uri, labels[sets.part("validation")])
-    check_counts(config, sets.pool, sets.strata[1])
+    for number in range(len(sets.generators)):
+        check_counts(config, partial(sets.pool, generator=number), sets.strata[1])
     return sets
+
+
+def check_generators_apart(sets: Sets, config: StudyConfig) -> None:
+    """`BadInput` unless each training of the generator is another set, with a seed at least."""
+    every = [found.digest for name, found in sets.sides.items() if name in sets.generators]
+    if len({*every}) < len(every):
+        raise BadInput("--synthetic: the same set stands twice; give one of each training of the generator")
+    if len(every) > len(config.seeds):
+        raise BadInput(
+            f"--synthetic: {len(every)} sets for {len(config.seeds)} seeds, and each needs one; give more --seeds"
+        )
 
 
 def read_refused(sets: Sets, config: StudyConfig) -> dict[str, CatalogSet]:
@@ -165,7 +196,7 @@ def read_refused(sets: Sets, config: StudyConfig) -> dict[str, CatalogSet]:
     """
     needy = [arm.name for arm in config.arms if arm.filter]
     found = {}
-    for side in {sets.side_of(name) for name in needy}:
+    for side in {side for name in needy for side in sets.sides_of(name)}:
         whole = sets.sides[side]
         try:
             found[side] = replace(whole, table=refused_rows(whole))
@@ -198,33 +229,6 @@ def draw_entry(real: CatalogSet, split: np.ndarray, subset_seed: int) -> np.ndar
     return entry
 
 
-def check_own(config: StudyConfig, own: Iterable[str]) -> None:
-    """`BadInput` unless arms of these names take synthetic pictures."""
-    able = [arm.name for arm in config.arms if arm.synthetic]
-    for name in own:
-        if name not in able:
-            raise BadInput(
-                f"--synthetic {name}=...: no arm of that name takes synthetic pictures; {nearest(name, able)}"
-            )
-
-
-def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
-    """The findings by name; of two, the positive one last: the finding where the other is its absence."""
-    if shows_several(real):
-        check_no_positive(config.positive, real.vocabulary.findings)
-        return real.vocabulary.findings
-    classes = sorted(set(real.table["finding"].to_pylist()))
-    if len(classes) < 2:
-        raise BadInput(f"--real {real.store.uri}: shows {classes[0]} only; a classifier needs two findings at least")
-    if config.positive is None and not real.vocabulary.exclusive:
-        return NO_FINDING, *real.vocabulary.findings
-    if config.positive is None:
-        return tuple(classes)
-    if config.positive not in classes or len(classes) > 2:
-        raise BadInput(f"--positive {config.positive!r}: give one of two findings; the set has {', '.join(classes)}")
-    return (*(name for name in classes if name != config.positive), config.positive)
-
-
 def split_by_picture(found: CatalogSet) -> CatalogSet:
     """A set that came without a split, as generated ones do: 70 % train, 10 % validation, 20 % test of each finding.
 
@@ -245,9 +249,9 @@ def draw_training_sets(sets: Sets, config: StudyConfig) -> dict[tuple[str, int],
         if any(arm.redraw for arm in config.arms)
     }
     return {
-        (arm.name, seed): draw_training_set(arm, (redrawn[seed] if arm.redraw else sets).pool(arm), seed)
+        (arm.name, seed): draw_training_set(arm, (redrawn[seed] if arm.redraw else sets).pool(arm, number), seed)
         for arm in config.arms
-        for seed in config.seeds
+        for number, seed in enumerate(config.seeds)
     }
 
 

@@ -1,10 +1,13 @@
 """What must hold of a study's sets before anything is trained."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cxr.data.catalog import CatalogSet
-from cxr.errors import BadInput
+from cxr.data.labels import NO_FINDING
+from cxr.errors import BadInput, nearest
+from cxr.study.config import StudyConfig
+from cxr.study.several_sets import check_no_positive, shows_several
 
 PARTS = ("train", "validation", "test")
 
@@ -47,3 +50,30 @@ def check_apart(real: CatalogSet, synthetic: CatalogSet) -> None:
                 f"{len(both)} pictures are in --real and in --synthetic ({column} {min(both)[:16]}); give synthetic "
                 "pictures only"
             )
+
+
+def check_own(config: StudyConfig, own: Iterable[str]) -> None:
+    """`BadInput` unless arms of these names take synthetic pictures."""
+    able = [arm.name for arm in config.arms if arm.synthetic]
+    for name in own:
+        if name not in able:
+            raise BadInput(
+                f"--synthetic {name}=...: no arm of that name takes synthetic pictures; {nearest(name, able)}"
+            )
+
+
+def classes_of(real: CatalogSet, config: StudyConfig) -> tuple[str, ...]:
+    """The findings by name; of two, the positive one last: the finding where the other is its absence."""
+    if shows_several(real):
+        check_no_positive(config.positive, real.vocabulary.findings)
+        return real.vocabulary.findings
+    classes = sorted(set(real.table["finding"].to_pylist()))
+    if len(classes) < 2:
+        raise BadInput(f"--real {real.store.uri}: shows {classes[0]} only; a classifier needs two findings at least")
+    if config.positive is None and not real.vocabulary.exclusive:
+        return NO_FINDING, *real.vocabulary.findings
+    if config.positive is None:
+        return tuple(classes)
+    if config.positive not in classes or len(classes) > 2:
+        raise BadInput(f"--positive {config.positive!r}: give one of two findings; the set has {', '.join(classes)}")
+    return (*(name for name in classes if name != config.positive), config.positive)

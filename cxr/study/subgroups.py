@@ -9,12 +9,13 @@ in several groups count in each, and their part in what groups share cancels.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from cxr.classify.operating_point import Predictions
 from cxr.study.config import BASELINE
-from cxr.study.differences import Measurements, share_seeds, spread_of
+from cxr.study.differences import Measurements, over_generators, share_seeds, spread_of
 from cxr.study.influence import MetricWithInfluence, measure, ratio
 from cxr.study.results import MAIN, ArmResult, Subgroup, TestSet
 from cxr.study.statistics import LEVEL, estimate, holm
@@ -89,7 +90,7 @@ def spread_out(metric: MetricWithInfluence, places: np.ndarray, patients: int) -
 
 
 def measure_subgroups(
-    arms: Mapping[str, tuple[Sequence[int], Sequence[Predictions]]],
+    arms: Mapping[str, tuple[Sequence[int], Sequence[Predictions], tuple[int, ...] | None]],
     test: TestSet,
     classes: int,
     attributes: Sequence[str],
@@ -97,16 +98,16 @@ def measure_subgroups(
     """By arm.
 
     Args:
-        arms: seeds and what their trials say of the test pictures.
+        arms: seeds, what their trials say of the test pictures, and their generators as of `Measurements`.
     """
     groups, labels = list_groups(test, attributes), np.array(test.labels)
     owners = np.unique(test.patients, return_inverse=True)[1]
 
-    def measure_all(seeds: Sequence[int], ran: Sequence[Predictions], group: Group) -> Measurements:
+    def measure_all(group: Group, seeds: Sequence[int], ran: Sequence[Predictions], *more: Any) -> Measurements:
         found = [measure_group(one, labels, owners, group, classes) for one in ran]
-        return Measurements([*seeds], found, np.empty((len(found), 0)))
+        return Measurements([*seeds], found, np.empty((len(found), 0)), *more)
 
-    measured = {arm: [measure_all(*found, group) for group in groups] for arm, found in arms.items()}
+    measured = {arm: [measure_all(group, *found) for group in groups] for arm, found in arms.items()}
     differences = compare_within(measured, groups)
     found = {}
     for arm, own in measured.items():
@@ -119,7 +120,7 @@ def measure_subgroups(
 
 
 def describe_group(group: Group, found: Measurements, less_baseline: GroupDifference | None) -> Subgroup:
-    spreads = {name: spread_of([seed[name] for seed in found.metrics]) for name in found.metrics[0]}
+    spreads = {name: spread_of([seed[name] for seed in found.metrics], found.generators) for name in found.metrics[0]}
     return Subgroup(
         group.attribute, group.value, int(group.rows.sum()), group.patients, spreads.get(MAIN), spreads["accuracy"],
         spreads.get(FALSE_NEGATIVES), spreads.get(FALSE_POSITIVES), less_baseline,
@@ -149,7 +150,7 @@ def less(first: Measurements, second: Measurements, metric: str, level: float) -
     """The first less the second, of the same seeds, with an interval of 1 - level."""
     (values, components), (others, their_components) = first.of(metric), second.of(metric)
     unseen = first.unseen_variance(metric) + second.unseen_variance(metric)
-    found = estimate(values - others, components - their_components, unseen)
+    found = estimate(*over_generators(values - others, components - their_components, first, second), unseen)
     half = found.critical(level) * found.error
     return GroupDifference(found.mean, max(-1.0, found.mean - half), min(1.0, found.mean + half), found.p(), found.p())
 

@@ -51,7 +51,7 @@ def summarise(
     measurements = measure_trials(ended, test, config.resamples, rng)
     differences = compare_arms(config.arms, config.primary, measurements, config.margin)
     groups = {} if test.findings else measure_subgroups(
-        {arm: ([one.seed for one in ran], [*map(read_scores, ran)]) for arm, ran in ended.items()},
+        {arm: (found.seeds, [*map(read_scores, ended[arm])], found.generators) for arm, found in measurements.items()},
         test, len(classes), config.subgroups.split(","),
     )  # fmt: skip
     results = []
@@ -59,7 +59,8 @@ def summarise(
         lost = [seed for name, seed in failed if name == arm.name]
         metrics, of_seeds = {}, {}
         if one := measurements.get(arm.name):
-            metrics = {metric: spread_of([seed[metric] for seed in one.metrics]) for metric in one.metrics[0]}
+            names = one.metrics[0]
+            metrics = {name: spread_of([seed[name] for seed in one.metrics], one.generators) for name in names}
             of_seeds = {
                 seed: {metric: measured.value for metric, measured in trial.items()}
                 for seed, trial in zip(one.seeds, one.metrics, strict=True)
@@ -97,6 +98,7 @@ def measure_trials(
             [trial.seed for trial in ran],
             [measure_trial(trial, test) for trial in ran],
             np.array([next(draws) for _ in ran]),
+            tuple(trial.generator for trial in ran),
         )
         for name, ran in trials.items()
     }
@@ -120,7 +122,7 @@ def inspect_scores(trials: Sequence[Trial], test: TestSet, classes: Sequence[str
         return NOTHING | {"roc": mean_finding_roc(trials, test), "selection_bias": selection_bias(trials)}
     predictions = [read_scores(trial) for trial in trials]
     return {
-        "classes": measure_classes(predictions, test, classes),
+        "classes": measure_classes(predictions, test, classes, [trial.generator for trial in trials]),
         "confusion": confusion(predictions, test, len(classes)),
         "roc": mean_roc(predictions, test),
         "selection_bias": selection_bias(trials),
@@ -153,11 +155,13 @@ def arm_label(arm: Arm) -> str:
     return mix if arm.steps == 100 else f"{mix}, {arm.steps:.3g} % of the steps"
 
 
-def measure_classes(predictions: Sequence[Predictions], test: TestSet, classes: Sequence[str]) -> list[ClassMetrics]:
+def measure_classes(
+    predictions: Sequence[Predictions], test: TestSet, classes: Sequence[str], generators: Sequence[int]
+) -> list[ClassMetrics]:
     labels, patients, found = np.array(test.labels), number_patients(test.patients), []
     for number, name in enumerate(classes):
         seeds = [against_others(one, labels, patients, number) for one in predictions]
-        spreads = {metric: spread_of([seed[metric] for seed in seeds]) for metric in CLASS_METRICS}
+        spreads = {metric: spread_of([seed[metric] for seed in seeds], generators) for metric in CLASS_METRICS}
         found.append(ClassMetrics(name, int((labels == number).sum()), **spreads))
     return found
 

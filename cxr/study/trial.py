@@ -31,6 +31,7 @@ class TrialSpec:
     real: int  # distinct pictures
     synthetic: int
     shuffled: np.ndarray | None = None  # rows whose labels are dealt out anew among them
+    generator: int = 0
 
     @property
     def name(self) -> str:
@@ -115,6 +116,7 @@ class TrialWorker:
         return Trial(
             spec.arm, spec.seed, spec.real, spec.synthetic, spec.steps, trained.best, trained.curve,
             rounded(scores), device_name(), time.monotonic() - start, point.temperature, point.threshold, external,
+            spec.generator,
         )  # fmt: skip
 
 

@@ -100,10 +100,9 @@ def test_a_primary_arm_on_the_command_line_must_be_there(job) -> None:
 def test_sets_of_single_arms_are_named(job) -> None:
     words = ["tiny", "--real", "r", "--out", "o", "--synthetic", "s3://b/x=1", "--synthetic", "limited_10=s3://b/y"]
     places = job.synthetic_places(cli.parse(job.Args, words).synthetic)
-    assert places == {job.MAIN: "s3://b/x=1", "limited_10": "s3://b/y"}
-    for twice in (["a", "b"], ["limited_10=a", "limited_10=b"]):
-        with pytest.raises(BadInput, match="would have two sets"):
-            job.synthetic_places(twice)
+    assert places == (["s3://b/x=1"], {"limited_10": "s3://b/y"})
+    with pytest.raises(BadInput, match="would have two sets"):
+        job.synthetic_places(["limited_10=a", "limited_10=b"])
 
 
 def test_a_dry_run_counts_trials_and_times_a_step(

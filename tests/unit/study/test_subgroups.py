@@ -41,7 +41,7 @@ def predict(test: TestSet, rng: np.random.Generator, worse: dict[str, float] | N
 
 
 def measured(test: TestSet, arms: dict[str, list[Predictions]], attributes=ATTRIBUTES):
-    return measure_subgroups({arm: (SEEDS, ran) for arm, ran in arms.items()}, test, 2, attributes)
+    return measure_subgroups({arm: (SEEDS, ran, None) for arm, ran in arms.items()}, test, 2, attributes)
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
@@ -49,7 +49,7 @@ def test_rates_and_gaps_of_one_trial_are_those_of_fairlearn(attribute: str) -> N
     rng = np.random.default_rng(0)
     test = part(rng)
     [one, *_] = predict(test, rng, {"AP": 0.8})
-    found = measure_subgroups({BASELINE: ((1,), [one])}, test, 2, (attribute,))[BASELINE]
+    found = measure_subgroups({BASELINE: ((1,), [one], None)}, test, 2, (attribute,))[BASELINE]
     features = [", ".join(row) for row in zip(*(test.groups[name] for name in attribute.split("+")), strict=True)]
     frame = MetricFrame(
         metrics={FALSE_NEGATIVES: false_negative_rate, FALSE_POSITIVES: false_positive_rate},
