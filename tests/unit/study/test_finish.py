@@ -68,7 +68,7 @@ def test_each_synthetic_set_is_a_source_of_its_arms_and_one_run_of_a_generator(
     assert told["synthetic"] == (synthetic_set.store.uri, ["limited_25"]) and told["real"][1] == []
     assert told["synthetic of limited_10"] == (own.store.uri, ["limited_10"])
     assert ours.recipe["own"] == {"limited_10": own.digest}
-    lines = describe_generators(ours.sets.sides)
+    lines = describe_generators(ours.sets)
     assert len(lines) == 2 and all(line.startswith("Only one generator run stands behind") for line in lines)
 
 
