@@ -58,6 +58,7 @@ def started(command: str, project: Path, env: dict[str, str], url: str, scratch:
     finally:
         os.killpg(head.pid, signal.SIGTERM)  # with --block it ends what it has started
         head.wait(60)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @pytest.mark.slow
@@ -91,4 +92,3 @@ def test_a_head_both_ways_to_submit_and_metrics_work_as_the_guide_shows_them(pro
         assert all(f"ray_cxr_{name}_total{{" in told for name in ("units", "images", "bytes"))
         sent = [*scratch.glob("session_*/runtime_resources/working_dir_files/*/")]
         assert sent and not [path for folder in sent for path in folder.rglob("my-xrays")]
-    shutil.rmtree(scratch, ignore_errors=True)
