@@ -62,6 +62,7 @@ def started(command: str, project: Path, env: dict[str, str], url: str, scratch:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1000)
 def test_a_head_both_ways_to_submit_and_metrics_work_as_the_guide_shows_them(project: Path) -> None:
     gcs, dashboard, client, agent, metrics = free_ports(5)
     scratch = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets want a short path
