@@ -90,6 +90,9 @@ def main(args: Args) -> int:
     if few := ModelMetrics.read(record).few_steps:
         print(f"samples in {few.steps} steps of one pass each, with guidance {few.guidance:g} in its weights; mse is "
               "the distance to where the base ends")  # fmt: skip
+        if score["mse"] >= before["mse"]:
+            note("it ends farther from where the base ends than the base itself in as few steps: nothing is won yet; "
+                 "train longer (--max-train-steps, --noises), or lower --learning-rate")  # fmt: skip
     uri = store.uri
     print(f"look at {uri}/{finish.CURVES_KEY} and {uri}/{runs.SAMPLES}, read {uri}/{finish.CARD_KEY}")
     return cli.DONE
