@@ -32,7 +32,7 @@ def captions_of(count: int) -> list[str]:
 def distil(work: Path, few: int, seed: int, **fields: object) -> Path:
     """The folder of the model that samples in so many steps; trained, if it is not there."""
     config = recipes.replace_fields(recipes.FINETUNE["distill"](), steps=few, seed=seed, **fields)
-    folder = work / f"distilled-{few}-seed-{seed}"
+    folder = work / f"distilled-{few}-seed-{seed}-{config.noises}-{config.max_train_steps}"
     if (folder / "model_index.json").is_file():
         return folder
     model = base()
@@ -54,7 +54,7 @@ def followed(work: Path, model: DiffusionModel, config: FinetuneConfig, part: st
     numbers, pieces = range(len(asked)), []
     with progress(f"follow, {part}", len(asked), "noises") as advance:
         for piece in batched(numbers, PIECE):
-            kept = work / f"way-{part}-seed-{config.seed}-{piece[0]:06d}.npy"
+            kept = work / f"way-{part}-{len(asked)}-seed-{config.seed}-{piece[0]:06d}.npy"
             if not kept.is_file():
                 noise = draw_noise(config, part, piece, model.latent_shape(config.size, config.size))
                 save_whole(kept, follow_teacher(

@@ -116,7 +116,8 @@ def sampled(work: Path, name: str, way: Way, prompts: list[str]) -> np.ndarray:
     with progress(name, len(prompts), "pictures") as advance:
         for first in range(0, len(prompts), CHUNK):
             some = prompts[first : first + CHUNK]
-            kept = work / f"{name.replace(', ', '-').replace(' ', '-')}-{len(prompts)}-{first:05d}.npy"
+            model = way.folder.name if "distilled" in name else "base"
+            kept = work / f"pictures-{model}-{way.config.steps}-{len(prompts)}-{first:05d}.npy"
             if not kept.is_file():
                 save_whole(kept, sampler(some, [""] * len(some), range(first, first + len(some))))
             parts.append(np.load(kept))
