@@ -31,6 +31,9 @@ class Recalling:
     def __init__(self, known: dict[str, np.ndarray], others: np.ndarray, change: str) -> None:
         self.known, self.others, self.change, self.made = known, others, COPIES[change], 0
 
+    def encode_ahead(self, texts, negatives=()):
+        return {}
+
     def latent_shape(self, height, width):
         return 1, 1, 1
 

@@ -202,8 +202,9 @@ def test_what_would_not_hold_is_refused_before_anything_is_written(
 
 
 def test_a_base_with_batch_norm_is_refused(private, miniature, monkeypatch) -> None:
-    layer = miniature.pipe.unet.conv_norm_out
-    monkeypatch.setattr(miniature.pipe.unet, "conv_norm_out", torch.nn.BatchNorm2d(layer.num_channels))
+    pipe = copy.deepcopy(miniature.pipe)
+    pipe.unet.conv_norm_out = torch.nn.BatchNorm2d(pipe.unet.conv_norm_out.num_channels)
+    monkeypatch.setattr(miniature, "pipe", pipe)
     with pytest.raises(BadInput, match="--epsilon: the base's UNet2DConditionModel has batch norm, by which"):
         private()
 
