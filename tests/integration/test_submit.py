@@ -206,7 +206,7 @@ def test_an_interrupt_stops_the_job_and_a_second_submitter_sees_the_same_one(clu
         (["edn", 0], {}, "no job is called 'edn'; did you mean end?"),
         (["end", "many"], {}, "(--help lists the options)"),
         (["end", 0, "--out", "out/set"], {}, "would stay on a machine of the cluster"),
-        ([], {}, "give a job (audit, compare, end, evaluate"),
+        ([], {}, "give a job (audit, browse, compare, end, evaluate"),
     ],
 )
 def test_what_cannot_be_submitted_is_told_in_one_line(cluster, words, env, told):
