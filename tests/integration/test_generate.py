@@ -83,6 +83,7 @@ def test_each_picture_is_gray_and_carries_its_prompt_and_the_mark_of_generated_m
             assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
 
 
+@pytest.mark.slow
 def test_a_filtered_set_is_the_same_for_any_number_of_workers(
     jobs, small_set, stored_set, shared_ray, contents, tmp_path
 ):
