@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from cxr.diffusion.config import AdapterConfig
-from cxr.diffusion.latent_diffusion import LatentDiffusion, load_pipeline, pack
+from cxr.diffusion.latent_diffusion import LatentDiffusion, load_pipeline, pack, unpack
 from cxr.diffusion.layers import read_json
 from cxr.diffusion.lora_files import Lora
 from cxr.errors import BadInput
@@ -95,3 +95,25 @@ class FrozenTexts(LatentDiffusion):
             if index[part][0]:
                 shutil.copytree(self.folder / part, folder / part)
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+class OneLongText(FrozenTexts):
+    """A transformer reads one text of up to `most_tokens`, padded, and is told which of it is text."""
+
+    most_tokens: ClassVar[int]
+
+    def unpack(self, states: "Tensor") -> "tuple[Tensor, Tensor]":
+        """What the transformer reads, [B, T, width], and which of it is text, [B, T]."""
+        transformer = self.pipe.transformer
+        shapes = [(self.most_tokens, transformer.config.caption_channels), (self.most_tokens,)]
+        hidden, mask = unpack(states, shapes)
+        return hidden.to(transformer.dtype), mask
+
+    def pipeline_texts(self, prompts: Sequence[str], negatives: Sequence[str]) -> "dict[str, Tensor | None]":
+        """The texts as arguments of diffusers' pipeline."""
+        hidden, mask = self.unpack(self.encode_texts(prompts))
+        no_hidden, no_mask = self.unpack(self.encode_texts(negatives, negative=True))
+        return {
+            "prompt_embeds": hidden, "prompt_attention_mask": mask, "negative_prompt": None,
+            "negative_prompt_embeds": no_hidden, "negative_prompt_attention_mask": no_mask,
+        }  # fmt: skip

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from cxr.diffusion.frozen_texts import FrozenTexts
-from cxr.diffusion.latent_diffusion import count_longer, unpack
+from cxr.diffusion.frozen_texts import OneLongText
+from cxr.diffusion.latent_diffusion import count_longer
 from cxr.diffusion.layers import TEXT, TRANSFORMER
 from cxr.diffusion.whole_model import SIDE, VAE, Config, Networks, check_denoising, check_folder
 from cxr.errors import BadInput
@@ -20,9 +20,10 @@ MICRO_CONDITIONS = {"resolution": None, "aspect_ratio": None}  # of PixArt-Alpha
 
 
 @final
-class PixArtSigma(FrozenTexts):
+class PixArtSigma(OneLongText):
     denoiser = TRANSFORMER
     text_parts = (TEXT, "tokenizer")
+    most_tokens = MOST_TOKENS
 
     @staticmethod
     def check_files(folder: Path) -> None:
@@ -36,20 +37,12 @@ class PixArtSigma(FrozenTexts):
         hidden, mask, _, _ = reader.encode_prompt(text, do_classifier_free_guidance=False, clean_caption=False)
         return hidden, mask.to(hidden.dtype)
 
-    def unpack(self, states: "Tensor") -> "tuple[Tensor, Tensor]":
-        """What the transformer reads, [B, T, width], and which of it is text, [B, T]."""
-        hidden, mask = unpack(states, [(MOST_TOKENS, self.pipe.transformer.config.caption_channels), (MOST_TOKENS,)])
-        return hidden.to(self.pipe.transformer.dtype), mask
-
     def sample(
         self, prompts: Sequence[str], negatives: Sequence[str], noise: "Tensor", size: int, steps: int, guidance: float
     ) -> "Tensor":
-        hidden, mask = self.unpack(self.encode_texts(prompts))
-        no_hidden, no_mask = self.unpack(self.encode_texts(negatives, negative=True))
         return self.solver(
-            negative_prompt=None, prompt_embeds=hidden, prompt_attention_mask=mask, negative_prompt_embeds=no_hidden,
-            negative_prompt_attention_mask=no_mask, latents=noise.to(self.device, hidden.dtype), height=size,
-            width=size, num_inference_steps=steps, guidance_scale=guidance, use_resolution_binning=False,
+            **self.pipeline_texts(prompts, negatives), latents=noise.to(self.device, self.pipe.transformer.dtype),
+            height=size, width=size, num_inference_steps=steps, guidance_scale=guidance, use_resolution_binning=False,
             output_type="pt",
         ).images  # fmt: skip
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
-from cxr.diffusion.frozen_texts import FrozenTexts
-from cxr.diffusion.latent_diffusion import count_longer, unpack
+from cxr.diffusion.frozen_texts import OneLongText
+from cxr.diffusion.latent_diffusion import count_longer
 from cxr.diffusion.layers import TEXT, TRANSFORMER
 from cxr.diffusion.lora_files import Lora
 from cxr.diffusion.stable_diffusion_3 import check_flow, refuse_other_channels
@@ -25,9 +25,10 @@ MOST_TOKENS = 300  # of a text; the instruction before it is not counted
 
 
 @final
-class Sana(FrozenTexts):
+class Sana(OneLongText):
     denoiser = TRANSFORMER
     text_parts = (TEXT, "tokenizer")
+    most_tokens = MOST_TOKENS
 
     @staticmethod
     def check_files(folder: Path) -> None:
@@ -61,19 +62,11 @@ class Sana(FrozenTexts):
         )
         return hidden, mask.to(hidden.dtype)
 
-    def unpack(self, states: "Tensor") -> "tuple[Tensor, Tensor]":
-        """What the transformer reads, [B, T, width], and which of it is text, [B, T]."""
-        hidden, mask = unpack(states, [(MOST_TOKENS, self.pipe.transformer.config.caption_channels), (MOST_TOKENS,)])
-        return hidden.to(self.pipe.transformer.dtype), mask
-
     def sample(
         self, prompts: Sequence[str], negatives: Sequence[str], noise: "Tensor", size: int, steps: int, guidance: float
     ) -> "Tensor":
-        hidden, mask = self.unpack(self.encode_texts(prompts))
-        no_hidden, no_mask = self.unpack(self.encode_texts(negatives, negative=True))
         return self.pipe(
-            negative_prompt=None, prompt_embeds=hidden, prompt_attention_mask=mask, negative_prompt_embeds=no_hidden,
-            negative_prompt_attention_mask=no_mask, latents=noise.to(self.device), height=size, width=size,
+            **self.pipeline_texts(prompts, negatives), latents=noise.to(self.device), height=size, width=size,
             num_inference_steps=steps, guidance_scale=guidance, use_resolution_binning=False, output_type="pt",
         ).images  # fmt: skip
 

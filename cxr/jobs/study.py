@@ -67,25 +67,7 @@ def main(args: Args) -> int:
     """Train a classifier on mixes of real and synthetic X-rays, and say with statistics whether the synthetic help."""
     start = time.monotonic()
     config = build_config(args)
-    store = open_store(args.out)
-    store.check()
-    from cxr.data.catalog import read_set
-
-    external = external_places(args.external, args.external_findings)
-    real = read_set(open_store(args.real))
-    main_places, own_places = synthetic_places(args.synthetic)
-    own = {arm: read_set(open_store(uri)) for arm, uri in own_places.items()}
-    mains = [read_set(open_store(uri)) for uri in main_places]
-    main_set, further = (mains[0], mains[1:]) if mains else (None, [])
-    places = [open_store(uri) if uri else None for uri in (args.evaluation, args.audit)]
-    evaluation, audit = ((place, read_record(place)) if place else None for place in places)
-    from cxr.data.lineage_lists import read_lists_option
-    from cxr.study import job  # heavier: only for sets that are there
-
-    lists = read_lists_option("--lineage", args.lineage)
-    weights = resolve_weights(config)
-    elsewhere = {name: (read_set(open_store(uri)), groups) for name, (uri, groups) in external.items()}
-    ready = job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit, elsewhere, further)
+    ready = prepare(args, config)
     if len(config.seeds) < FEWEST_SEEDS:
         named = ", ".join(map(str, config.seeds))
         note(
@@ -98,12 +80,12 @@ def main(args: Args) -> int:
     for line in foresee_no_worth(config):
         note(f"{line} Take back --only or --without to have it")
     if record := ready.take_finished():
-        print(f"already there: {StudyMetrics.read(record).answer}\nlook at {store.uri}/{finish.PAGE_KEY}")
+        print(f"already there: {StudyMetrics.read(record).answer}\nlook at {ready.store.uri}/{finish.PAGE_KEY}")
         return cli.DONE
     if args.dry_run:
         from cxr.study.forecast import forecast
 
-        print(forecast(ready).text(store.uri))
+        print(forecast(ready).text(ready.store.uri))
         return cli.DONE
 
     if args.plan:
@@ -124,13 +106,36 @@ def main(args: Args) -> int:
     record = ready.make(work)
     from cxr.cluster import COMPUTE_USAGE
 
-    print(f"{len(ready.names)} trials, {COMPUTE_USAGE.summary(record.timings['total'])}: {store.uri}")
+    print(f"{len(ready.names)} trials, {COMPUTE_USAGE.summary(record.timings['total'])}: {ready.store.uri}")
     found = StudyMetrics.read(record)
     if found.phantom:
         print("Of phantoms, which say nothing about patients:")
     print("\n- ".join([found.answer, *found.details]))
-    print(f"look at {store.uri}/{finish.PAGE_KEY}, read {store.uri}/{finish.TABLE_KEY}")
+    print(f"look at {ready.store.uri}/{finish.PAGE_KEY}, read {ready.store.uri}/{finish.TABLE_KEY}")
     return cli.DONE
+
+
+def prepare(args: Args, config: StudyConfig) -> "StudyJob":
+    """All that is checked before anything is trained."""
+    store = open_store(args.out)
+    store.check()
+    from cxr.data.catalog import read_set
+
+    external = external_places(args.external, args.external_findings)
+    real = read_set(open_store(args.real))
+    main_places, own_places = synthetic_places(args.synthetic)
+    own = {arm: read_set(open_store(uri)) for arm, uri in own_places.items()}
+    mains = [read_set(open_store(uri)) for uri in main_places]
+    main_set, further = (mains[0], mains[1:]) if mains else (None, [])
+    places = [open_store(uri) if uri else None for uri in (args.evaluation, args.audit)]
+    evaluation, audit = ((place, read_record(place)) if place else None for place in places)
+    from cxr.data.lineage_lists import read_lists_option
+    from cxr.study import job  # heavier: only for sets that are there
+
+    lists = read_lists_option("--lineage", args.lineage)
+    weights = resolve_weights(config)
+    elsewhere = {name: (read_set(open_store(uri)), groups) for name, (uri, groups) in external.items()}
+    return job.prepare(store, config, real, main_set, evaluation, weights, own, lists, audit, elsewhere, further)
 
 
 def plan_study(ready: "StudyJob", args: Args) -> int:
