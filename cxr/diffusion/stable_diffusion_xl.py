@@ -64,8 +64,8 @@ class StableDiffusionXL(LatentDiffusion):
         unet, (hidden, pooled) = self.pipe.unet, self.unpack(states)
         height, width = (side * self.pipe.vae_scale_factor for side in latents.shape[2:])
         sizes = latents.new_tensor([height, width, 0, 0, height, width], dtype=unet.dtype).expand(len(latents), -1)
-        told = {"text_embeds": pooled, "time_ids": sizes}
-        return unet(latents.to(unet.dtype), times, hidden, added_cond_kwargs=told).sample.float()
+        conditions = {"text_embeds": pooled, "time_ids": sizes}
+        return unet(latents.to(unet.dtype), times, hidden, added_cond_kwargs=conditions).sample.float()
 
 
 def refuse_others(folder: Path, configs: Mapping[str, Config]) -> None:
@@ -78,10 +78,12 @@ def refuse_others(folder: Path, configs: Mapping[str, Config]) -> None:
     refuse_other_channels(folder, unet, vae)
     widths = [text.get("hidden_size", 512) for text in texts]
     pooled = texts[1].get("projection_dim", 512)
-    told = unet.get("projection_class_embeddings_input_dim"), unet.get("addition_time_embed_dim")
-    if (width := unet.get("cross_attention_dim", 1280)) != sum(widths) or told[0] != pooled + TIME_IDS * (told[1] or 0):
+    inputs, time_width = unet.get("projection_class_embeddings_input_dim"), unet.get("addition_time_embed_dim")
+    if (width := unet.get("cross_attention_dim", 1280)) != sum(widths) or inputs != pooled + TIME_IDS * (
+        time_width or 0
+    ):
         raise BadInput(
-            f"{folder}: its UNet reads texts {width!r} wide and is told {told[0]!r} numbers, its text encoders write "
+            f"{folder}: its UNet reads texts {width!r} wide and is told {inputs!r} numbers, its text encoders write "
             f"{sum(widths)} and {pooled!r}; they are of two models, fetch one whole model"
         )
 
@@ -95,8 +97,8 @@ def pass_through(networks: Networks) -> None:
         ids = torch.zeros(1, 77, dtype=torch.long)
         first, second = (networks[part](ids, output_hidden_states=True) for part in (TEXT, TEXT_2))
         hidden = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
-        told = {"text_embeds": second.text_embeds, "time_ids": torch.zeros(1, TIME_IDS)}
+        conditions = {"text_embeds": second.text_embeds, "time_ids": torch.zeros(1, TIME_IDS)}
         latents = vae.encode(torch.zeros(1, 3, SIDE, SIDE)).latent_dist.mean
-        noise = unet(latents, torch.zeros(1), hidden, added_cond_kwargs=told).sample
+        noise = unet(latents, torch.zeros(1), hidden, added_cond_kwargs=conditions).sample
         if noise.shape != latents.shape or vae.decode(noise).sample.shape[1] != 3:
             raise ValueError("the UNet gives another shape than it takes")
