@@ -109,6 +109,8 @@ class AuditMetrics(Metrics):
     risks: dict[str, Verdict]
     tests: dict[str, Verdict]  # by name
     summary: list[str]  # what was found of each risk, in words
+    # Share of the images whose nearest patient, by details, is a training one, above that by chance; None: not tested
+    nearest: float | None = None
 
     @property
     def leaks(self) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+DETAILS, FEATURES, KEY_POINTS = "details", "features", "key points"  # what pictures are compared by
 POWER = 0.8  # with which a test finds the least leak that it is said to find
 
 

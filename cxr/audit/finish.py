@@ -14,8 +14,9 @@ from cxr.artifact.kinds import AUDIT
 from cxr.artifact.metrics import AuditMetrics
 from cxr.audit.attacked import AttackedModel
 from cxr.audit.conduct import CopySearch
-from cxr.audit.config import AuditConfig, identity
+from cxr.audit.config import DETAILS, AuditConfig, identity
 from cxr.audit.duplicates import why_too_few
+from cxr.audit.judge import NEAREST
 from cxr.audit.page import page, summarise
 from cxr.audit.results import Audit
 from cxr.audit.sets import RealPictures, why_untestable
@@ -79,8 +80,19 @@ def complete(
             risks=found.risks,
             tests={test.name: test.verdict for test in found.tests},
             summary=summarise(found),
+            nearest=nearest_above_chance(found),
         ).write(),
     )
+
+
+def nearest_above_chance(found: Audit) -> float | None:
+    """What a comparison of studies draws as leakage, because every audit can have it, without a model."""
+    metrics = next((test.metrics for test in found.tests if test.name == NEAREST.format(DETAILS)), None)
+    if not metrics:
+        return None
+    share, expected = metrics["share"], metrics["expected"]
+    assert isinstance(share, float) and isinstance(expected, float)
+    return share - expected
 
 
 def why_unflagged(real: CatalogSet, config: AuditConfig) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tyro.conf import Suppress
 
 from cxr import cli, recipes
-from cxr.audit.config import AuditConfig
+from cxr.audit.config import DETAILS, FEATURES, KEY_POINTS, AuditConfig
 from cxr.errors import BadInput, SomeFailed
 from cxr.progress import note, progress
 from cxr.store import open_store
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cxr.audit.results import AttackResult
     from cxr.audit.sets import RealPictures
 
-DETAILS, FEATURES, KEY_POINTS = "details", "features", "key points"  # what pictures are compared by
 WORDS_STREAM = 200  # of the random numbers of a seed, beside those of `cxr.audit.conduct` and `conduct_model`
 
 

@@ -14,12 +14,18 @@ from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import COMPARISON, STUDY
 from cxr.artifact.metrics import StoredPart, locate_damage
 from cxr.errors import BadInput
-from cxr.report.pages import Table, markdown_table, render
+from cxr.report.pages import Table, embedded, markdown_table, render
 from cxr.store import Store
 from cxr.study.config import BASELINE, Arm
 from cxr.study.differences import primary_pair
+from cxr.study.learning_results import LearningCurve
+from cxr.study.pages.worth_plot import worth_against_leakage
+from cxr.study.results import Leakage
+from cxr.study.sets import SYNTHETIC
+from cxr.study.worth_leakage import HOW, Point, points_of, worth_table
 
 RESULTS_KEY, TABLE_KEY, CSV_KEY = "results.json", "comparison.md", "comparison.csv"
+WORTH_KEY, WORTH = "worth_leakage.png", "Worth against leakage"
 MAIN, NOTHING = "auroc", "-"
 HOW_TO_TEST = (
     "Each study tests its own synthetic pictures against real ones. Whether one generator does better than another is "
@@ -70,6 +76,8 @@ class Results(StoredPart):
     settings: dict[str, str]
     sources: list[SourceOfStudy]
     allowed: tuple[str, ...] = ()
+    learning: LearningCurve | None = None
+    leakage: Leakage | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,13 @@ class FinishedStudy:
         found = self.find(arm)
         changes = found.differences if found else []
         return next((one for one in changes if (one.against, one.metric) == (against, MAIN)), None)
+
+    @property
+    def points(self) -> list[Point]:
+        """Worth and leakage of each arm with pictures of the audited set; of shuffled labels neither is asked."""
+        shuffled = {arm.name for arm in map(Arm.model_validate, self.record.recipe["arms"]) if arm.shuffled}
+        arms = [arm for one in self.results.sources if one.name == SYNTHETIC for arm in one.arms if arm not in shuffled]
+        return points_of(self.name, arms, self.results.learning, self.results.leakage)
 
     @property
     def primary(self) -> tuple[str, str] | None:
@@ -156,15 +171,26 @@ def write(job: CompareJob) -> Record:
     studies = job.studies
     job.begin(pa.table({"study": [one.store.uri for one in studies], "recipe": job.recipe["studies"]}))
     tables = {"The answer of each study": answers(studies), "Each arm less the baseline, AUROC": by_arm(studies)}
+    points = [point for one in studies for point in one.points]
+    figures = {WORTH_KEY: worth_against_leakage(studies[0].results, points)} if points else {}
+    if points:
+        tables[WORTH] = worth_table(points)
     notes = describe_differences(studies)
     lines = answer_lines(studies)
     text = [f"# {title(studies)}", "\n".join(f"- {line}" for line in lines), *(f"> **Note:** {line}" for line in notes)]
     text += [f"## {name}\n\n{markdown_table(*cells)}" for name, cells in tables.items()]
     pieces = {
-        TABLE_KEY: "\n\n".join([*text, HOW_TO_TEST, ""]).encode(),
+        **figures,
+        TABLE_KEY: "\n\n".join([*text, HOW_TO_TEST, *([HOW] if points else []), ""]).encode(),
         CSV_KEY: comma_separated(studies),
         PAGE_KEY: render(
-            "comparison.html", title=title(studies), lines=lines, notes=notes, tables=tables, how=HOW_TO_TEST
+            "comparison.html",
+            title=title(studies),
+            lines=lines,
+            notes=notes,
+            tables=tables,
+            how=HOW_TO_TEST,
+            figures=[(WORTH, HOW, embedded(png), key) for key, png in figures.items()],
         ).encode(),
     }
     objects = [job.store.read_back(PLAN_KEY), *(job.store.put(key, data) for key, data in pieces.items())]

@@ -26,7 +26,7 @@ from cxr.study.pages import table_files as tables
 from cxr.study.pages.grid import draw_grid
 from cxr.study.pages.page import GRID, page
 from cxr.study.plan import POWER_KEY, describe_kept, read_plan
-from cxr.study.results import External, Source, Study, Trial, study_json, trial_key
+from cxr.study.results import External, Leakage, Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import SYNTHETIC, Sets, external_name
 from cxr.study.sets_check import PARTS
 from cxr.study.subgroups import describe_gaps
@@ -106,6 +106,7 @@ def describe_study(job: StudyJob, trials: list[Trial]) -> Study:
         pictures={part: len(sets.part(part)) for part in PARTS} if sets.several else {},
         origins=origins(sets.real, sets.sides) | elsewhere(sets) | audit_verdicts(audits),
         learning=learning,
+        leakage=read_leakage(audits.get(SYNTHETIC)),
         external=external,
     )
 
@@ -152,6 +153,10 @@ def read_audits(job: StudyJob) -> dict[str, AuditMetrics | None]:
     """What attacks on each synthetic set got, by its name; None: it has no audit."""
     found = {SYNTHETIC: AuditMetrics.read(job.audit[1])} if job.audit else {}
     return {name: found.get(name) for name in job.sets.sides}
+
+
+def read_leakage(audit: AuditMetrics | None) -> Leakage | None:
+    return Leakage(audit.verdict, audit.nearest) if audit and audit.nearest is not None else None
 
 
 def audit_verdicts(audits: Mapping[str, AuditMetrics | None]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from cxr.artifact.metrics import Verdict
 from cxr.classify.curve import ValidationPoint
 from cxr.errors import BadInput
 from cxr.store import Store
@@ -199,6 +200,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Leakage:
+    """What an audit of the main synthetic set got, as comparisons of studies draw it."""
+
+    verdict: Verdict  # of all of its tests
+    nearest: float  # share of the pictures whose nearest patient is a training one, above that by chance
+
+
+@dataclass(frozen=True)
 class Study:
     """What `results.json` holds; all that the report says comes from here and from the records of the sources."""
 
@@ -221,6 +230,7 @@ class Study:
     primary: str | None = None  # the arm that was named before the run and is tested alone
     origins: dict[str, str] = field(default_factory=dict)  # what the pictures of each part are, in words
     learning: LearningCurve | None = None  # where the study has real-only arms of enough sizes
+    leakage: Annotated[Leakage | None, Field(exclude_if=operator.not_)] = None  # where an audit could tell
     external: Annotated[list[External], Field(exclude_if=operator.not_)] = field(default_factory=list)
     # by part, where they can show several findings; else each is counted once in `train`, `validation` and `test`
     pictures: Annotated[dict[str, int], Field(exclude_if=operator.not_)] = field(default_factory=dict)

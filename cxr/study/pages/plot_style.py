@@ -5,7 +5,7 @@ An arm's kind has its own colour, hatch and marker, so that it is told apart wit
 
 from collections.abc import Callable, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -101,7 +101,14 @@ def panels(study: Study, title: str, panel: Callable[[Axes, ArmResult], None], x
     return png(study, title, 1.2 + (PANEL + 0.5) * rows, paint)
 
 
-def png(study: Study, title: str, height: float, paint: Callable[[Figure], None]) -> bytes:
+class Shown(Protocol):
+    """What a figure is of."""
+
+    @property
+    def phantom(self) -> bool: ...
+
+
+def png(study: Shown, title: str, height: float, paint: Callable[[Figure], None]) -> bytes:
     """A figure `WIDTH` inches wide; one of phantoms says so in its corner, in a line that is kept free for it."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")

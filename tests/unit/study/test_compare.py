@@ -97,3 +97,41 @@ def test_what_cannot_be_compared(job, write: Write, tmp_path: Path, names: tuple
     with pytest.raises(BadInput, match=why):
         compare(job, tmp_path / "out", *(tmp_path / name for name in names))
     assert not (tmp_path / "out").exists()
+
+
+def learning(**worths: float) -> dict:
+    """A learning curve of 40 to 400 real pictures, and what 100 synthetic ones beside 100 real ones are read as."""
+    readings = [
+        {"arm": arm, "real": 100, "synthetic": 100, "auroc": 0.8, "equivalent": 100 + 100 * worth,
+         "equivalent_low": 80 + 100 * worth, "equivalent_high": 120 + 100 * worth, "worth": worth, "low": worth - 0.2,
+         "high": worth + 0.2}
+        for arm, worth in worths.items()
+    ]  # fmt: skip
+    return {"form": "power", "fit_p": 0.5, "sizes": [40, 100, 200, 400], "aurocs": [0.7, 0.75, 0.8, 0.85],
+            "rise": [0.15, 0.1, 0.2], "reach": [10, 1600], "band": [], "readings": readings}  # fmt: skip
+
+
+def test_what_pictures_are_worth_stands_against_what_they_give_away(job, write: Write, tmp_path: Path) -> None:
+    def told(study: Path, **more: object) -> Path:
+        results = json.loads((study / "results.json").read_text()) | more
+        (study / "results.json").write_text(json.dumps(results))
+        return study
+
+    clean, leaking = ({"verdict": verdict, "nearest": nearest}
+                      for verdict, nearest in (("no leak found at this power", 0.01), ("leak found", 0.2)))  # fmt: skip
+    good = told(write("good", 0.05), learning=learning(synth_100=0.9, own_set=0.5), leakage=clean)
+    copies = told(write("copies", 0.0), learning=learning(synth_100=0.0), leakage=leaking)
+    silent = told(write("silent", 0.0), learning=learning(synth_100=0.3))  # no audit: it has no place to the right
+    assert compare(job, tmp_path / "out", good, copies, silent) == 0
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "| good | synth_100 | 90 (70 to 110) | +1.0 % of pictures | no leak found at this power |" in text
+    assert "| copies | synth_100 | 0 (-20 to 20) | +20.0 % of pictures | leak found |" in text
+    assert "own_set" not in text and "| silent | synth_100 | 30" not in text
+    assert (tmp_path / "out" / "worth_leakage.png").read_bytes().startswith(b"\x89PNG")
+    assert "Near 0 is not" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_without_an_audit_nothing_is_drawn_against_leakage(job, write: Write, tmp_path: Path) -> None:
+    assert compare(job, tmp_path / "out", write("first", 0.02), write("second", 0.01)) == 0
+    assert not (tmp_path / "out" / "worth_leakage.png").exists()
+    assert "<figure>" not in (tmp_path / "out" / "index.html").read_text()
