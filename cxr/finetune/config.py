@@ -23,7 +23,7 @@ class FinetuneConfig(AdapterConfig):
 
     model: str = "tiny"
     """The base: an alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
-    owner/name@revision or s3://bucket/prefix."""
+    a whole Stable Diffusion 1, 2 or XL in one .safetensors file, owner/name@revision or s3://bucket/prefix."""
     lora: str | None = None
     """With --method distill: a LoRA on the base, which is distilled with it."""
     steps: Literal[1, 2, 4, 8] | None = None

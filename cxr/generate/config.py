@@ -20,7 +20,7 @@ class GenerateConfig(Frozen):
 
     model: str = "tiny"
     """an alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
-    owner/name@revision or s3://bucket/prefix."""
+    a whole Stable Diffusion 1, 2 or XL in one .safetensors file, owner/name@revision or s3://bucket/prefix."""
     lora: str | None = None
     """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
     sampler: SamplerConfig = SamplerConfig()

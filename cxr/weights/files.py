@@ -168,6 +168,14 @@ def verify_files(folder: Path, wanted: FileSpec) -> dict[str, str]:
     return hashes
 
 
+def place_exists(spec: str) -> bool:
+    """Whether a name is that of a file or a folder here."""
+    try:
+        return bool(spec.strip()) and Path(spec).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, ~nobody
+        return False
+
+
 def write_digest(folder: Path, wanted: FileSpec = MODEL) -> str:
     """Write the folder's digest beside its files as DIGEST, so that damage is found from then on; returns it."""
     digest = digest_of(file_digests(folder, wanted_files(folder, wanted)).items())

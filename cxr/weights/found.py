@@ -17,6 +17,7 @@ from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DI
 from cxr.weights.hub import from_hub
 from cxr.weights.names import ALIASES, RAD_DINO_ALIAS, kind_of, local, network_and_place
 from cxr.weights.published import INCEPTION, Published, fetch_published, imagenet_file
+from cxr.weights.single_file import convert_single_file, read_single_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,8 @@ class Weights:
     """Weights on this machine.
 
     `path` is a folder in diffusers' or transformers' layout, or the file of a LoRA, an extractor or a classifier;
-    `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded; `source` says
+    `digest` is `digest_of` the (file name below the folder, sha256) pairs of the files that are loaded, or of a whole
+    model in a single file what `convert_single_file` says; `source` says
     in words where they came from, without keys. `lineage` is of the patients whom it was fine-tuned on: nobody
     for what is published, None where no record tells. `sources` are those of the pictures it learned from
     (`lineage.merge_sources`); what is published is its own. `trained` is what it was trained to be asked in; None where
@@ -77,6 +79,9 @@ def resolve(spec: str) -> Weights:
     kind = kind_of(spec, MODEL)
     if kind == "alias":
         return _resolve_alias(spec)
+    if kind == "file" and (file := read_single_file(spec)):
+        folder, digest, source = convert_single_file(file)
+        return Weights(spec, folder, digest, "unstated", source, read_lineage({}), (UNKNOWN_SOURCE,))
     return _resolve(spec, kind, MODEL)
 
 

@@ -140,22 +140,22 @@ def check_index(index: Any, where: object) -> None:
 
 def explain_model_file(path: Path) -> str:
     """What to do with a file that was given for a model."""
-    if path.suffix in (*PICKLES, ".safetensors"):
-        names = read_header(path).shapes if path.suffix == ".safetensors" else {}
+    if path.suffix == ".safetensors":
+        names = read_header(path).shapes
         if is_lora(names):
             return f"{path}: a LoRA; give it with --lora, and with --model the base it was trained on"
-        if found := _among(list(names), (*_MODELS[1:], *_ADDITIONS)):
+        whole = any(name.startswith("model.diffusion_model.") for name in names)
+        if not whole and (found := _among(list(names), (*_MODELS[1:], *_ADDITIONS))):
             advice = _WHOLE if found[1] == _WHOLE else KNOWN_MODELS
-            return f"{path}: {found[0]}, not a model in diffusers' layout; {advice}"
-        is_xl = any(name.startswith("conditioner.embedders.") for name in names)
-        kind, more = (
-            ("StableDiffusionXLPipeline", "") if is_xl else ("StableDiffusionPipeline", ", safety_checker=None")
-        )
+            return f"{path}: {found[0]}, not a whole model; {advice}"
         return (
-            f"{path}: a single file; a folder in diffusers' layout is needed. Convert it once, where there is internet "
-            "or with config='FOLDER OF A MODEL OF ITS KIND' too, if it is Stable Diffusion 1.x, 2.x or XL: "
-            f'python -c "from diffusers import {kind} as P; '
-            f"P.from_single_file('{path.name}'{more}).save_pretrained('FOLDER')\""
+            f"{path}: a single file, but no whole Stable Diffusion 1, 2 or XL under their original names; "
+            "give a model's folder in diffusers' layout"
+        )
+    if path.suffix in PICKLES:
+        return (
+            f"{path}: a pickle, which can run code when loaded; give the same model as .safetensors, or its folder in "
+            "diffusers' layout"
         )
     if path.suffix in (".gguf", ".onnx", ".zip", ".tar", ".gz"):
         return f"{path}: {path.suffix} is not read; give the folder that holds {INDEX}, in diffusers' layout"
@@ -184,6 +184,8 @@ def _folder_hint(folder: Path, names: list[str]) -> str:
     if inner := next((name for name in names if (folder / name / INDEX).is_file()), None):
         return f"give {folder / inner}"
     if file := next((name for name in names if name.endswith((".safetensors", ".gguf", ".onnx", *PICKLES))), None):
+        if file.endswith(".safetensors"):
+            return f"if {file} is a whole model, give {folder / file}; else a model folder in diffusers' layout"
         return f"a model folder in diffusers' layout is needed, here is {file}. " + explain_model_file(folder / file)
     return "give a model folder in diffusers' layout"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from cxr.errors import BadInput, nearest
 from cxr.store import digest_of, open_store
-from cxr.weights.files import CLASSIFIER, CONVERT, LORA, MODEL, FileSpec, one_lora, wanted_files
+from cxr.weights.files import CLASSIFIER, CONVERT, LORA, MODEL, FileSpec, one_lora, place_exists, wanted_files
 from cxr.weights.kinds import explain_model_file, read_header, refuse_not_lora
+from cxr.weights.single_file import read_single_file
 
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>.*))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -119,7 +120,9 @@ def check_spec(spec: str) -> str:
     Raises:
         BadInput: it cannot be meant; a folder is of another layout or another pipeline.
     """
-    return _absolute(spec, kind_of(spec, MODEL))
+    kind = kind_of(spec, MODEL)
+    file = read_single_file(spec) if kind == "file" else None
+    return file.spec if file else _absolute(spec, kind)
 
 
 def check_lora_spec(spec: str) -> str:
@@ -134,7 +137,7 @@ def check_lora_spec(spec: str) -> str:
 def check_extractor_spec(spec: str) -> str:
     """The same for an extractor, `NETWORK` or `NETWORK=PLACE`."""
     network, place = network_and_place(spec)
-    return network if place is None else f"{network}={_absolute(place, 'folder' if _exists(place) else '')}"
+    return network if place is None else f"{network}={_absolute(place, 'folder' if place_exists(place) else '')}"
 
 
 def check_weights_spec(spec: str) -> str:
@@ -148,7 +151,7 @@ def _absolute(spec: str, kind: str) -> str:
 
 
 def kind_of(spec: str, wanted: FileSpec) -> str:
-    """What the name is: `alias`, `s3`, `folder` or `hub`; raises as `check_spec`."""
+    """What the name is: `alias`, `s3`, `file` (a whole model in one), `folder` or `hub`; raises as `check_spec`."""
     if wanted is MODEL and spec in ALIASES:
         return "alias"
     if wanted is MODEL and spec in UNPINNED:
@@ -156,7 +159,9 @@ def kind_of(spec: str, wanted: FileSpec) -> str:
     if spec.startswith("s3://"):
         open_store(spec)
         return "s3"
-    if _exists(spec):
+    if wanted is MODEL and read_single_file(spec):
+        return "file"
+    if place_exists(spec):
         wanted_files(*local(spec, wanted))
         return "folder"
     return _check_hub(spec, wanted)
@@ -189,13 +194,6 @@ def local(spec: str, wanted: FileSpec) -> tuple[Path, FileSpec]:
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: not a .safetensors file; pickles (.bin, .ckpt, .pt) are not accepted, {CONVERT}")
     return path.parent, one_lora(path.name) if wanted is LORA else FileSpec(wanted.noun, (path.name,))
-
-
-def _exists(spec: str) -> bool:
-    try:
-        return bool(spec.strip()) and Path(spec).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, ~nobody
-        return False
 
 
 def _check_hub(spec: str, wanted: FileSpec) -> str:

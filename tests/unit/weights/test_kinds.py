@@ -92,9 +92,6 @@ def test_a_file_or_folder_that_is_no_model_is_told_what_would_help(
 
     lora = kohya(tmp_path / "loras", attention)
     says(lora, "a LoRA; give it with --lora")
-    says(saved(tmp_path / "one.safetensors", {"model.diffusion_model.x": X}), "folder .*from_single_file")
-    xl = {"model.diffusion_model.x": X, "conditioner.embedders.0.x": X}
-    says(saved(tmp_path / "xl.safetensors", xl), "import StableDiffusionXLPipeline as P; P.from_single_file")
     says(saved(tmp_path / "vae.safetensors", {"encoder.conv_in.weight": X}), "an autoencoder")
     for name in ("m.ckpt", "m.gguf", "m.onnx"):
         (tmp_path / name).write_bytes(b"PK")
