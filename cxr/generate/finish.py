@@ -22,7 +22,7 @@ from cxr.generate.filtered import write_filtered_tables
 from cxr.generate.plan import Plan, PlanReader
 from cxr.generate.writer import catalog_row, committed_images, metadata_line, read_pictures, shard_objects
 from cxr.report.contact_sheet import COLUMNS, ROWS, contact_sheet
-from cxr.report.limits import unaudited
+from cxr.report.limits import UNAUDITED, unaudited
 from cxr.report.pages import render
 from cxr.store import Store, StoredObject, digest_of, put_file
 from cxr.weights import Weights
@@ -91,10 +91,11 @@ def finish_filtered(
 def put_sheet(
     store: Store, config: GenerateConfig, first: Mapping[str, Sequence[dict[str, Any]]], counts: Mapping[str, int]
 ) -> StoredObject:
-    """The contact sheet of the first rows of each finding."""
+    """The contact sheet of the first rows of each finding; no audit of the set is there yet, and it says so."""
     pictures = {finding: read_pictures(store, config.layout, rows) for finding, rows in first.items()}
     lora = f" + {Path(config.lora).name}" if config.lora else ""
-    asked = {finding: describe_prompts(rows, f"{Path(config.model).name}{lora}") for finding, rows in first.items()}
+    model = f"{Path(config.model).name}{lora}"
+    asked = {finding: f"{UNAUDITED}, {describe_prompts(rows, model)}" for finding, rows in first.items()}
     return store.put(SHEET_KEY, contact_sheet(pictures, counts, asked))
 
 

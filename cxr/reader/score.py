@@ -19,6 +19,7 @@ from cxr.reader.answers import Answer, findings_seen, read_answers, realism, ver
 from cxr.reader.job import Key, read_key
 from cxr.reader.pictures import draw_areas, draw_curves, read_shown
 from cxr.reader.statistics import BY_CHANCE, Estimate, Figures, areas, difference_of_means, fleiss_kappa, mean_area
+from cxr.report.limits import unaudited
 from cxr.report.pages import Table, embedded, render
 from cxr.store import Store, sha256
 
@@ -173,8 +174,8 @@ def write(job: ScoreJob) -> Record:
         AREAS_KEY: draw_areas(scores.readers, scores.area),
     }
     page = render(
-        "reader_scores.html", lines=lines, readers=reader_table(scores), shown=pictures_of(job, wrong),
-        plots={key: embedded(plot) for key, plot in plots.items()},
+        "reader_scores.html", lines=lines, unaudited=unaudited("the synthetic set"), readers=reader_table(scores),
+        shown=pictures_of(job, wrong), plots={key: embedded(plot) for key, plot in plots.items()},
         tables={name: deceiving_table(some) for name, some in wrong.items()},
     )  # fmt: skip
     figures = {name: [vars(one) for one in getattr(scores, name)] for name in ("area", "accuracy", "realism", "seen")}

@@ -20,6 +20,7 @@ AUDIT_LIMITS = (
     "pieces and even blends are missed. That the flagged pictures are taken out does not undo what the "
     "model has learned of its patients, and does not make a set anonymous."
 )
+UNAUDITED = "unaudited"  # where there is no room for the sentence below
 KINDS = {"images without copies": "images less flagged near-duplicates"}  # as records of version 0.1 call them
 
 

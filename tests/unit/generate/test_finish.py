@@ -102,10 +102,19 @@ def test_the_contact_sheet_shows_the_first_of_each_finding(make_set) -> None:
     assert (corner == 255).all(), "pneumonia has five pictures only"
 
 
+def test_the_contact_sheet_calls_the_set_unaudited(make_set, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        "cxr.generate.finish.contact_sheet", lambda files, totals, about: told.extend(about.values()) or b""
+    )
+    finished(make_set("folder"))
+    assert len(told) == 2 and all(text.startswith("unaudited, ") and ': "' in text for text in told)
+
+
 def test_a_set_of_many_findings_has_a_sheet_of_the_first_20(make_set) -> None:
     made = make_set("folder", tuple(PromptRow(f"p{i}", f"class {i}", "", 1, None) for i in range(25)))
     finished(made)
-    assert Image.open(made.folder / "contact_sheet.png").size == (128, 20 * 168)  # two lines of text
+    assert Image.open(made.folder / "contact_sheet.png").size == (128, 20 * 188)  # three lines of text
 
 
 @pytest.mark.parametrize("layout", ["folder", "shards"])

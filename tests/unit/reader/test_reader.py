@@ -171,6 +171,7 @@ def test_the_page_shows_the_very_pictures_that_deceived_and_says_that_patients_a
     assert run("score", study, *files, "--out", tmp_path / "scores") == 0
     page = (tmp_path / "scores/index.html").read_text()
     assert "This page shows X-rays of patients" in page
+    assert "Unaudited: nothing here tests by attack what the synthetic set gives away" in page
     key, rows = key_of(study), [*csv.DictReader((tmp_path / "scores/cases.csv").open())]
     first = next(row for row in rows if row["is"] == "synthetic")
     case = next(place for place, one in enumerate(key["cases"]) if one["image_id"] == first["image_id"])
