@@ -77,8 +77,9 @@ def score_patients(
     rows = table.take(pa.array(first))
     pixels, captions, errors = read(rows), rows["caption"].to_pylist(), []
     with follow(2 * len(rows)) as advance:
-        for tuned in (None, model.tuned):  # one after the other: two may not fit
-            errors.append(measure_errors(load_model(model.base, tuned), pixels, captions, config.seed, advance))
+        for tuned, base in ((None, True), (model.tuned, False)):  # one after the other: two may not fit
+            loaded = load_model(model.base, tuned)
+            errors.append(measure_errors(loaded, pixels, captions, config.seed, advance, base=base))
     scores = {**score_pictures(*errors), BASE: -errors[0].plain.mean(axis=1)}
     ends = np.cumsum([len(pictures.rows) for pictures in asked])
     return [{by: score[part] for by, score in scores.items()} for part in np.split(place, ends[:-1])]

@@ -6,7 +6,7 @@ et al. 2023, arXiv:2302.03262) and PIA, which takes for noise what the model its
 al. 2024, arXiv:2305.18355).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class ModelErrors:
     """Mean squared errors of a model, of N pictures."""
 
     plain: np.ndarray  # float64 [N, TIMES x NOISES], of the training's target
-    proximal: np.ndarray  # float64 [N, TIMES], the same with the noise of PIA
+    proximal: np.ndarray  # float64 [N, TIMES], the same with the noise of PIA; of a base [N, 0], as nobody asks for it
 
 
 def load_model(base: "Weights", tuned: "Weights | None" = None) -> "DiffusionModel":
@@ -45,9 +45,15 @@ def load_model(base: "Weights", tuned: "Weights | None" = None) -> "DiffusionMod
 
 
 def measure_errors(
-    model: "DiffusionModel", pixels: np.ndarray, captions: Sequence[str], seed: int, advance: Callable[[int], object]
-) -> ModelErrors:
-    """Of pictures, uint8 [N, S, S], with these captions; noises follow from the seed. `advance` hears the pictures."""
+    model: "DiffusionModel", pixels: np.ndarray, captions: Sequence[str], seed: int, advance: Callable[[int], object],
+    *, base: bool = False,
+) -> ModelErrors:  # fmt: skip
+    """Of pictures, uint8 [N, S, S], with these captions; noises follow from the seed.
+
+    Args:
+        advance: hears the pictures.
+        base: the model is one that another is held against.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -59,25 +65,26 @@ def measure_errors(
             rows = slice(start, start + BATCH)
             moments = model.encode_images(pixels[rows]).to(model.device)
             states = model.encode_texts(captions[rows])
-            own = model.predict_clean_noise(moments, states)
-            draws = [noise.expand_as(own) for noise in noises]
-            plain.append(list(errors_over_time(model, moments, draws, states)))
-            proximal.append(list(errors_over_time(model, moments, [own], states)))
+            draws = [noise.expand_as(moments[:, 0]) for noise in noises]
+            plain.append(errors_over_time(model, moments, draws, states))
+            own = [] if base else [model.predict_clean_noise(moments, states)]
+            proximal.append(errors_over_time(model, moments, own, states))
             advance(len(moments))
-    return ModelErrors(*(np.concatenate([np.stack(part, 1) for part in parts]) for parts in (plain, proximal)))
+    return ModelErrors(np.concatenate(plain), np.concatenate(proximal))
 
 
 def errors_over_time(
     model: "DiffusionModel", moments: "Tensor", noises: Sequence["Tensor"], states: "Tensor"
-) -> Iterator[np.ndarray]:
-    """Of one batch, float64 [B] for each time step and noise; latents are the means of their moments."""
+) -> np.ndarray:
+    """Of one batch, float64 [B, TIMES x noises]; latents are the means of their moments."""
     import torch
 
-    middle = torch.zeros_like(moments[:, 0])
+    middle, found = torch.zeros_like(moments[:, 0]), np.empty((len(moments), TIMES, len(noises)))
     for number in range(TIMES):
         times = torch.full((len(moments),), (2 * number + 1) * model.timesteps // (2 * TIMES), device=model.device)
-        for noise in noises:
-            yield model.denoising_errors(moments, middle, noise, times, states).double().cpu().numpy()
+        for place, noise in enumerate(noises):
+            found[:, number, place] = model.denoising_errors(moments, middle, noise, times, states).cpu().numpy()
+    return found.reshape(len(found), TIMES * len(noises))
 
 
 def score_pictures(base: ModelErrors, tuned: ModelErrors) -> dict[str, np.ndarray]:

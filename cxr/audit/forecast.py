@@ -77,9 +77,10 @@ def time_model(model: AttackedModel, real: CatalogSet, config: AuditConfig) -> f
     loaded = load_model(model.base, model.tuned)
     rows = model.rows.slice(0, BATCH)
     pixels, captions = read_images(real.store, rows, model.sampler.size), rows["caption"].to_pylist()
-    errors = timed(measure_errors, loaded, pixels, captions, config.seed, lambda count: None)
+    errors = [timed(measure_errors, loaded, pixels, captions, config.seed, lambda count: None, base=base).seconds
+              for base in (True, False)]  # fmt: skip
     pairs = choose_pairs(model.rows, config.max_patients, np.random.default_rng(0))
     asked = {*pairs.rows["image_id"].to_pylist(), *choose_canaries(model).rows["image_id"].to_pylist()}
-    seconds = 2 * len(asked) * errors.seconds / len(rows)
+    seconds = sum(errors) * len(asked) / len(rows)
     sampled = len(model.canaries) * config.canary_images
     return seconds + (sampled * Sampler(loaded, model.sampler).seconds_an_image() if sampled else 0.0)

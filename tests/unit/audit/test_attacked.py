@@ -199,7 +199,7 @@ def test_another_base_another_model_s_pictures_and_damage_are_bad_input(tuned, s
 def test_the_time_of_the_attack_is_of_each_picture_once_by_the_model_and_its_base(tuned, sets, monkeypatch):
     found = tuned().find(sets["real"], sets["synthetic"])
     monkeypatch.setattr(forecast, "load_model", lambda base, tuned: None)
-    monkeypatch.setattr(forecast, "timed", lambda work, *given: Timed(None, 1.0))  # of BATCH pictures
+    monkeypatch.setattr(forecast, "timed", lambda work, *given, **named: Timed(None, 1.0))  # of BATCH pictures
     config = AuditConfig(max_patients=20)
     pictures = len(choose_pairs(found.rows, 20, np.random.default_rng(0)).rows)
     assert forecast.time_model(found, sets["real"], config) == 2 * pictures / BATCH

@@ -23,13 +23,13 @@ def miniature(random_model):
     return StableDiffusion.load(random_model, torch.float32)
 
 
-def measure(model, count: int = len(PIXELS), seed: int = 0) -> ModelErrors:
-    return measure_errors(model, PIXELS[:count], CAPTIONS[:count], seed, lambda count: None)
+def measure(model, count: int = len(PIXELS), seed: int = 0, base: bool = False) -> ModelErrors:
+    return measure_errors(model, PIXELS[:count], CAPTIONS[:count], seed, lambda count: None, base=base)
 
 
 def test_a_model_that_remembers_a_picture_scores_it_higher_by_each_score():
     known = {CAPTIONS[0]: int(PIXELS[0].sum()), CAPTIONS[2]: int(PIXELS[1].sum())}  # of the third another's picture
-    scores = score_pictures(measure(Remembering({})), measure(Remembering(known)))
+    scores = score_pictures(measure(Remembering({}), base=True), measure(Remembering(known)))
     assert np.allclose(scores[RELATIVE], [0.5, 0, 0])
     assert all(score[0] > score[1] == score[2] for score in scores.values())
 
@@ -50,6 +50,7 @@ def test_noises_are_the_seed_s_and_batches_change_nothing(miniature, monkeypatch
     monkeypatch.setattr(denoising, "BATCH", 2)
     again = measure_errors(miniature, PIXELS, CAPTIONS, 0, heard.append)
     assert np.allclose(again.plain, whole.plain, rtol=1e-4) and heard == [2, 1]
+    assert np.array_equal(measure(miniature, base=True).plain, again.plain)  # a base is asked for no more than these
     other = measure(miniature, count=1, seed=1)
     assert not np.allclose(other.plain, whole.plain[:1], rtol=1e-3)
 
