@@ -12,6 +12,7 @@ from cxr.audit.duplicates import (
     judge_planted,
     judge_scores,
     set_levels,
+    share_independent,
     why_too_few,
 )
 from cxr.audit.exchangeability import (
@@ -148,7 +149,8 @@ def search_copies(
         result = untestable(COPIES.format(by), COPIES_RISKS, COPIES_QUESTION, reason)
         return CopySearch(by, result, None, found.scores, train[found.rows])
     controls = detector.nearest(real.pixels[test], advance=advance).scores
-    levels = set_levels(controls, config.false_alarms, len(synthetic), config.max_p, correlations)
+    independent = share_independent(real.patients[test])
+    levels = set_levels(controls, config.false_alarms, len(synthetic), config.max_p, correlations, independent)
     rng = np.random.default_rng([config.seed, COPIES_STREAM])  # every detector is given the same copies
     planted = {}
     for kind in PLANTED:

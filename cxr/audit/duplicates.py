@@ -54,13 +54,14 @@ class Levels:
     clear: float  # none of a set is above, but by a chance of half the limit
     rank: int
     controls: int
+    independent: float = 1.0  # how many patients of one picture each tell as much as a control, see `share_independent`
 
     def chances(self, pictures: int) -> np.ndarray:
         """float [pictures + 1]: how often k pictures, or more, of a set that has none are above the threshold, for
         each k. The share of them that is above has a Beta distribution, because the threshold is one of the controls'
-        scores (Wilks 1941, Ann. Math. Stat. 12, 91)."""
-        counts = np.arange(pictures + 1)
-        chances = betabinom.pmf(counts, pictures, self.rank, self.controls + 1 - self.rank)
+        scores (Wilks 1941, Ann. Math. Stat. 12, 91); a wider one of the same mean where fewer controls tell as much."""
+        counts, above, below = np.arange(pictures + 1), self.rank, self.controls + 1 - self.rank
+        chances = betabinom.pmf(counts, pictures, above * self.independent, below * self.independent)
         return np.minimum(np.cumsum(chances[::-1])[::-1], 1)
 
 
@@ -104,9 +105,17 @@ def why_too_few(test: int, false_alarms: float) -> str:
     )
 
 
+def share_independent(patients: np.ndarray) -> float:
+    """Of pictures of these patients, str [C], how many patients of one picture each tell as much, over C, where a
+    patient's pictures all tell the same (effective sample size, Kish 1965, Survey Sampling)."""
+    counts = np.unique(patients, return_counts=True)[1]
+    return float(len(patients) / np.sum(counts**2))
+
+
 def set_levels(
-    scores: np.ndarray, false_alarms: float, pictures: int, max_p: float, correlations: bool = False
-) -> Levels:
+    scores: np.ndarray, false_alarms: float, pictures: int, max_p: float, correlations: bool = False,
+    independent: float = 1.0,
+) -> Levels:  # fmt: skip
     """From the scores of test patients' pictures, float [C], C at least `controls_needed(false_alarms)`.
 
     The clear level extrapolates an exponential tail from the highest tenth of the scores (Coles 2001, An Introduction
@@ -115,17 +124,20 @@ def set_levels(
     Args:
         pictures: of the set that is to be judged.
         correlations: the scores are such; their tail, which ends at 1, is extrapolated as Fisher's z, which has no end.
+        independent: `share_independent` of the pictures' patients; 1: each has one picture.
     """
     if correlations:
-        found = set_levels(np.arctanh(np.clip(scores, -0.999, 0.999)), false_alarms, pictures, max_p)
+        scores = np.arctanh(np.clip(scores, -0.999, 0.999))
+        found = set_levels(scores, false_alarms, pictures, max_p, independent=independent)
         return replace(found, threshold=float(np.tanh(found.threshold)), clear=float(np.tanh(found.clear)))
     rank = int(false_alarms * (len(scores) + 1) + 1e-9)
     ordered = np.sort(scores)[::-1]
     count = max(int(TAIL * len(scores)), 1)
     excess = float(np.mean(ordered[:count] - ordered[count]))
-    longest = 2 * count * excess / float(chi2.ppf(1 - CONFIDENCE, 2 * count))
+    seen = 2 * count * independent
+    longest = seen * excess / float(chi2.ppf(1 - CONFIDENCE, seen))
     clear = float(ordered[count]) + longest * np.log(pictures * count / len(scores) / (max_p / 2))
-    return Levels(float(ordered[rank - 1]), max(clear, float(ordered[0])), rank, len(scores))
+    return Levels(float(ordered[rank - 1]), max(clear, float(ordered[0])), rank, len(scores), independent)
 
 
 def judge_scores(scores: np.ndarray, levels: Levels, planted: dict[str, Planted], max_p: float) -> CopyTest:

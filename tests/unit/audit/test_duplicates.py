@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from cxr.audit.duplicates import Found, Planted, controls_needed, judge_planted, judge_scores, set_levels
+from cxr.audit.duplicates import (
+    Found,
+    Planted,
+    controls_needed,
+    judge_planted,
+    judge_scores,
+    set_levels,
+    share_independent,
+)
 
 ALL = {"a": Planted(1.0, 1.0)}
 DRAWS = {"normal": lambda rng, n: rng.normal(size=n), "exponential": lambda rng, n: rng.exponential(size=n),
@@ -20,6 +28,36 @@ def test_innocent_sets_are_failed_within_the_limit(kind: str, controls: int, pic
         too_many = levels.chances(pictures)[(scores > levels.threshold).sum()] < 0.05 / 2
         failed.append(too_many or (scores > levels.clear).any())
     assert np.mean(failed) <= 0.05 + 0.02, np.mean(failed)  # 400 draws of 0.05 scatter by 0.011
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_test_patients_whose_pictures_score_alike_fail_no_more_sets_than_the_limit_says(counted: bool):
+    """Taken for one patient each, their pictures fail 1.5 and 1.3 % of sets by a limit of 1 %."""
+    rng, sizes, pictures, failed = np.random.default_rng(0), np.tile([1, 1, 1, 4], 27), 190, []
+    patients = np.repeat(np.arange(len(sizes)), sizes)
+
+    def draw(shared: np.ndarray) -> np.ndarray:
+        scores = 0.95 * shared + 0.3 * rng.normal(size=len(shared))
+        return np.round(8 + 1.6 * scores + 0.35 * np.maximum(scores, 0) ** 2) if counted else scores
+
+    for _ in range(1500):
+        levels = set_levels(draw(rng.normal(size=len(sizes))[patients]), 0.01, pictures, 0.01,
+                            independent=share_independent(patients))  # fmt: skip
+        if not failed:
+            chances = levels.chances(pictures)
+        scores = draw(rng.normal(size=pictures))
+        failed.append(chances[(scores > levels.threshold).sum()] < 0.01 / 2 or (scores > levels.clear).any())
+    assert np.mean(failed) <= 0.01, np.mean(failed)
+
+
+def test_pictures_of_one_patient_count_as_few():
+    assert share_independent(np.array(list("abcd"))) == 1 and share_independent(np.array(list("aaaa"))) == 0.25
+    assert share_independent(np.array(list("aab"))) == pytest.approx(3 / 5)
+    scores = np.random.default_rng(5).exponential(size=200)
+    alone, alike = (set_levels(scores, 0.01, 100, 0.01, independent=share) for share in (1, 0.5))
+    assert alike.threshold == alone.threshold and alike.clear > alone.clear
+    assert alike.chances(100)[1:].sum() == pytest.approx(alone.chances(100)[1:].sum())  # as many flagged in the mean
+    assert alike.chances(100)[5] > alone.chances(100)[5]
 
 
 def test_one_clear_copy_is_enough_and_many_faint_ones_are_too():
