@@ -3,10 +3,11 @@
 Safetensors only, but for the published files of FID's network and of torchvision's.
 
 A model's name is an alias (`tiny`, `sd15`, ...), a local folder, a whole model in one local file,
-`owner/name@<40-hex commit>` on the Hugging Face hub, or `s3://bucket/prefix`. Of a folder only full-precision files are
-used, never `variant=` ones: fine-tuning needs them, a loader casts them, and a model keeps one digest whatever the
-device. Safety checker and feature extractor are left out. The name of an extractor says which network it is: `tiny`,
-`inception`, `rad-dino`, or `xrv=PLACE` with such a place.
+`owner/name@<40-hex commit>` on the Hugging Face hub, or `s3://bucket/prefix`. Of a folder the full-precision files are
+used: fine-tuning needs them, a loader casts them, and a model keeps one digest whatever the device; of a part without
+them those in half precision (`variant="fp16"`), through links under the usual names. Safety checker and feature
+extractor are left out. The name of an extractor says which network it is: `tiny`, `inception`, `rad-dino`, or
+`xrv=PLACE` with such a place.
 
 names.py           what a name can mean; the aliases with their mirrors and published digests
 found.py           from a name to verified files: `resolve`

@@ -6,7 +6,7 @@ from pathlib import Path
 from cxr.artifact.keys import RECORD_KEY
 from cxr.store import Store, open_store, sha256
 from cxr.store.file_cache import cache_folder
-from cxr.weights.files import DIGEST, INDEX, MODEL, FileSpec, is_wanted, pipeline_parts
+from cxr.weights.files import DIGEST, INDEX, MODEL, FileSpec, is_half, is_wanted, leave_out_halves, pipeline_parts
 from cxr.weights.kept import keep_folder
 
 
@@ -19,7 +19,9 @@ def from_bucket(spec: str, wanted: FileSpec) -> tuple[Path, str]:
     """
     store = open_store(spec)
     store.check(write=False)
-    listed = sorted((key, size) for key, size in store.list() if is_wanted(key, wanted) or key in (RECORD_KEY, DIGEST))
+    sizes = dict(store.list())
+    taken = leave_out_halves(key for key in sizes if is_wanted(key, wanted) or (wanted is MODEL and is_half(key)))
+    listed = sorted((key, sizes[key]) for key in (*taken, *({RECORD_KEY, DIGEST} & sizes.keys())))
     promises = [sha256(store.get(key)) for key, _ in listed if key in (RECORD_KEY, DIGEST)]
     folder = cache_folder() / "s3" / sha256(f"{store.uri} {listed} {promises}".encode())[:32]
     if wanted is MODEL and INDEX in dict(listed):

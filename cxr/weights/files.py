@@ -1,8 +1,10 @@
 """Which files of a model count, their digests (remembered between starts), and what they are checked against."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 
 from cxr.artifact import read_record
@@ -30,6 +32,9 @@ _KINDS = (
     "*.json", "*.txt", "spiece.model", "tokenizer.model", *(f"{name}.safetensors" for name in _WEIGHTS),
     *(f"{name}-?????-of-?????.safetensors" for name in _WEIGHTS),
 )  # fmt: skip
+
+_HALF = ".fp16"  # before the ending of weights that are there in half precision too, or alone
+HALVES = tuple(f"*/{name}{_HALF}{rest}.safetensors" for name in _WEIGHTS for rest in ("", "-?????-of-?????"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,29 @@ def is_wanted(name: str, wanted: FileSpec) -> bool:
     )
 
 
+def leave_out_halves(names: Iterable[str]) -> list[str]:
+    """The names without weights in half precision of parts that have others."""
+    names = list(names)
+    full = {name.partition("/")[0] for name in names if name.endswith(".safetensors") and not is_half(name)}
+    return [name for name in names if not is_half(name) or name.partition("/")[0] not in full]
+
+
+def is_half(name: str) -> bool:
+    """Whether the file (as of `is_wanted`) holds a part's weights in half precision, under diffusers' name for it."""
+    return any(fnmatchcase(name, pattern) for pattern in HALVES)
+
+
+def rename_halves(folder: Path, names: Iterable[str], target: Path) -> None:
+    """Puts links to a model's files into an empty folder, under the names of full precision."""
+    for name in names:
+        plain = target / name.replace(_HALF, "")
+        plain.parent.mkdir(exist_ok=True)
+        if name.endswith(f".index{_HALF}.json"):
+            plain.write_text((folder / name).read_text().replace(f"{_HALF}-", "-"))
+        else:
+            plain.symlink_to((folder / name).resolve())
+
+
 def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
     """The names of the files to load, sorted; `BadInput` if the folder does not hold all of what is wanted."""
     if wanted is LORA:
@@ -81,7 +109,7 @@ def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
         return sorted([*wanted.patterns, *(name for name in wanted.others if (folder / name).is_file())])
     parts = _components(folder)
     found = [f"{part}/{p.name}" for part in parts for p in (folder / part).glob("*") if p.is_file()]
-    names = [name for name in found if is_wanted(name, MODEL)]
+    names = leave_out_halves(name for name in found if is_wanted(name, MODEL) or is_half(name))
     for part in parts:
         held = [name for name in names if name.startswith(f"{part}/")]
         has_weights = not part.startswith(("tokenizer", "scheduler"))
@@ -94,10 +122,10 @@ def wanted_files(folder: Path, wanted: FileSpec) -> list[str]:
 
 def weight_files(part: Path) -> list[Path]:
     """The safetensors files of a part of a model: one, or all shards that its index names; else `BadInput`."""
-    for name in _WEIGHTS:
-        if (whole := part / f"{name}.safetensors").is_file():
+    for half, name in product(("", _HALF), _WEIGHTS):
+        if (whole := part / f"{name}{half}.safetensors").is_file():
             return [whole]
-        if (index := part / f"{name}.safetensors.index.json").is_file():
+        if (index := part / f"{name}.safetensors.index{half}.json").is_file():
             return _shards_of(index)
     raise BadInput(f"{part}: shards without their index (model.safetensors.index.json); fetch the model again")
 

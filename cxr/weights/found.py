@@ -11,10 +11,22 @@ from cxr.data.lineage import PHANTOM, SET_SOURCES, UNKNOWN_SOURCE, Lineage, merg
 from cxr.errors import BadInput
 from cxr.prompts.trained_prompts import TrainedPrompts, trained_prompts
 from cxr.store import digest_of, open_store
-from cxr.store.file_cache import file_digests
+from cxr.store.file_cache import cache_folder, file_digests
 from cxr.weights.bucket import from_bucket
-from cxr.weights.files import CLASSIFIER, DIGEST, EXTRACTOR, LORA, MODEL, RAD_DINO, FileSpec, verify_files
+from cxr.weights.files import (
+    CLASSIFIER,
+    DIGEST,
+    EXTRACTOR,
+    LORA,
+    MODEL,
+    RAD_DINO,
+    FileSpec,
+    is_half,
+    rename_halves,
+    verify_files,
+)
 from cxr.weights.hub import from_hub
+from cxr.weights.kept import keep_folder
 from cxr.weights.names import ALIASES, RAD_DINO_ALIAS, kind_of, local, network_and_place
 from cxr.weights.published import INCEPTION, Published, fetch_published, imagenet_file
 from cxr.weights.single_file import convert_single_file, read_single_file
@@ -175,8 +187,11 @@ def _resolve(spec: str, kind: str, wanted: FileSpec) -> Weights:
 
 def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: str) -> Weights:
     hashes = verify_files(folder, wanted)
-    path = folder if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
-    digest = digest_of(hashes.items())
+    digest, loaded = digest_of(hashes.items()), folder
+    if any(map(is_half, hashes)):
+        loaded = cache_folder() / "half" / digest[:32]
+        keep_folder(loaded, MODEL, str(folder), lambda empty: rename_halves(folder, hashes, empty))
+    path = loaded if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
     if spec in ALIASES:
         return Weights(spec, path, digest, licence, source, (), (PHANTOM if source == "embedded" else source,))
     record = read_record(open_store(str(folder)))

@@ -7,7 +7,7 @@ from cxr.artifact.keys import RECORD_KEY
 from cxr.errors import BadInput, disk_full
 from cxr.store import sha256
 from cxr.store.file_cache import exclusive_lock, file_digests
-from cxr.weights.files import INDEX, MODEL, UNUSED, FileSpec, pipeline_parts, wanted_files
+from cxr.weights.files import HALVES, INDEX, MODEL, UNUSED, FileSpec, pipeline_parts, wanted_files
 
 _PROBE_SECONDS = 5
 _LARGEST_IN_GIT = 10_000_000  # bytes; the hub keeps larger files in LFS
@@ -62,14 +62,21 @@ def _snapshot(mirror: str, wanted: FileSpec, pinned: dict[str, str], offline: bo
         pipeline_parts(
             Path(hf_hub_download(repo, INDEX, revision=commit, local_files_only=offline)).read_bytes(), mirror
         )
-    taken = snapshot_download(
-        repo,
-        revision=commit,
-        local_files_only=offline,
-        allow_patterns=[*wanted.patterns, *wanted.others, RECORD_KEY],
-        ignore_patterns=[f"{name}/*" for name in UNUSED],
-    )
-    folder = Path(taken)
+
+    def take(*more: str) -> Path:
+        return Path(
+            snapshot_download(
+                repo,
+                revision=commit,
+                local_files_only=offline,
+                allow_patterns=[*wanted.patterns, *wanted.others, RECORD_KEY, *more],
+                ignore_patterns=[f"{name}/*" for name in UNUSED],
+            )
+        )
+
+    folder = take()
+    if wanted is MODEL and not _is_whole(folder):  # a part may be there in half precision alone
+        folder = take(*HALVES)
     record = [RECORD_KEY] if (folder / RECORD_KEY).is_file() else []
     hashes = file_digests(folder, [*wanted_files(folder, wanted), *record])
     published = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=commit)}
@@ -81,6 +88,13 @@ def _snapshot(mirror: str, wanted: FileSpec, pinned: dict[str, str], offline: bo
         if pinned.get(name, found) != found:
             raise ValueError(f"{name} is not the published one: sha256 {found[:12]}..., not {pinned[name][:12]}...")
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return bool(wanted_files(folder, MODEL))
+    except BadInput:
+        return False
 
 
 def _blob_ids(path: Path, digest: str) -> set[str]:

@@ -38,6 +38,7 @@ from cxr.weights import (
     resolve_lora,
     write_digest,
 )
+from cxr.weights.files import weight_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LORA = "pytorch_lora_weights.safetensors"
@@ -149,6 +150,31 @@ def test_a_folder_is_its_loaded_files_only(tmp_path):
     assert plain.digest == strewn.digest == _digest(_model()) != other.digest
 
 
+def _halves() -> dict[str, bytes]:
+    """A model whose UNet is there in half precision alone, in two shards, beside an autoencoder in both."""
+    files, half = _model(), "unet/diffusion_pytorch_model.fp16-0000{}-of-00002.safetensors"
+    files |= {half.format(1): save({"a": np.ones(2, np.float16)}), half.format(2): save({"b": np.ones(2, np.float16)})}
+    placed = {"a": Path(half.format(1)).name, "b": Path(half.format(2)).name}
+    index = {"metadata": {}, "weight_map": placed}
+    files["unet/diffusion_pytorch_model.safetensors.index.fp16.json"] = json.dumps(index).encode()
+    del files[UNET]
+    return files
+
+
+def test_half_precision_is_read_where_there_is_no_other(tmp_path):
+    vae = {"vae/diffusion_pytorch_model.fp16.safetensors": b"of no use"}
+    place = _lay(tmp_path / "given", _halves() | vae)
+    found = resolve(check_spec(str(place)))
+    assert found.digest == _digest(_halves()) and found.path != place
+    assert [path.name for path in weight_files(found.path / "unet")] == [
+        "diffusion_pytorch_model-00001-of-00002.safetensors", "diffusion_pytorch_model-00002-of-00002.safetensors"
+    ]  # fmt: skip
+    assert weight_files(found.path / "vae")[0].read_bytes() == _model()["vae/diffusion_pytorch_model.safetensors"]
+    (place / "unet/diffusion_pytorch_model.fp16-00002-of-00002.safetensors").unlink()
+    with pytest.raises(BadInput, match="of 2 shards is missing"):
+        resolve(str(place))
+
+
 def test_a_path_may_be_relative(tmp_path, monkeypatch):
     _lay(tmp_path / "m", _model())
     monkeypatch.chdir(tmp_path)
@@ -159,7 +185,7 @@ def test_a_path_may_be_relative(tmp_path, monkeypatch):
     ("change", "says"),
     [
         ({UNET: None, "unet/diffusion_pytorch_model.bin": b"x"}, "only pickles"),
-        ({UNET: None, "unet/diffusion_pytorch_model.fp16.safetensors": b"x"}, "only a variant"),
+        ({UNET: None, "unet/diffusion_pytorch_model.non_ema.safetensors": b"x"}, "only a variant"),
         ({UNET: None, "unet/config.json": None}, "unet/ is missing"),
         ({"tokenizer/merges.txt": None}, "tokenizer/ is missing"),
         ({"model_index.json": None}, "no model_index.json"),
@@ -352,6 +378,11 @@ def test_a_changed_bucket_is_a_new_copy_and_a_damaged_copy_is_replaced(s3):
     assert second.digest == _digest(_model() | larger) and second.path != first.path
     _flip(second.path / UNET)
     assert resolve("s3://models/base") == second
+
+
+def test_half_precision_is_copied_where_there_is_no_other(s3):
+    found = resolve(_upload(s3, _halves() | {"vae/diffusion_pytorch_model.fp16.safetensors": b"of no use"}))
+    assert found.digest == _digest(_halves()) and found.source == "s3://models/base"
 
 
 def test_a_lora_from_a_bucket(s3):
@@ -577,6 +608,12 @@ def test_a_pinned_commit_is_fetched_once_and_only_what_is_loaded(hub, cache):
     hub.shutdown()
     hub.server_close()
     assert _ask(hub, cache, _spec("own/er")) == first  # no internet any more
+
+
+def test_half_precision_is_fetched_where_there_is_no_other(hub, cache):
+    hub.repos["own/er"] = _halves()
+    found = _ask(hub, cache, _spec("own/er"))
+    assert found["digest"] == _digest(_halves()) and hub.fetched == Counter(list(_halves()))
 
 
 def test_another_commit_is_another_model(hub, cache):

@@ -142,6 +142,17 @@ def test_stable_diffusion_3_does_without_its_t5(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_half_precision_alone_is_loaded(family_folder, tmp_path: Path) -> None:
+    pipe = DiffusionPipeline.from_pretrained(family_folder(XL), local_files_only=True, dtype=torch.float16)
+    for name, variant in (("plain", None), ("variant", "fp16")):
+        pipe.save_pretrained(tmp_path / name, variant=variant, max_shard_size="50KB")
+    found = resolve(check_spec(str(tmp_path / "variant")))
+    assert len([*(tmp_path / "variant" / "unet").glob("*.fp16-*-of-*.safetensors")]) > 1
+    check_networks(found)
+    assert np.array_equal(picture(found.path), picture(tmp_path / "plain"))
+
+
 def test_a_shard_too_few_is_told(family_folder, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     shutil.copytree(family_folder(XL), folder)
