@@ -63,7 +63,9 @@ def build_record(
     return job.new_record(
         Made.of(final.objects),
         objects,
-        inputs={"model": job.model.digest, "data": job.data.digest} | ({"lora": job.lora.digest} if job.lora else {}),
+        inputs=job.model.as_input("model")
+        | {"data": job.data.digest}
+        | ({"lora": job.lora.digest} if job.lora else {}),
         seeds={"seed": job.config.seed},
         device=final.device,
         timings=timings,

@@ -73,7 +73,7 @@ class GenerateJob(Artifact):
     @property
     def inputs(self) -> dict[str, str]:
         return {
-            "model": self.model.digest,
+            **self.model.as_input("model"),
             "plan": self.plan.digest,
             **({"lora": self.lora.digest} if self.lora else {}),
             **({"like": self.like} if self.like else {}),

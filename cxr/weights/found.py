@@ -68,6 +68,11 @@ class Weights:
     trained: TrainedPrompts | None = None
     data: str = ""  # digest of the set that it was fine-tuned on; empty where no record tells
     few_steps: FewSteps | None = None  # of a distilled model
+    file: str = ""  # SHA-256 of the single file that it was converted from
+
+    def as_input(self, role: str) -> dict[str, str]:
+        """For a record: what was read, by digest."""
+        return {role: self.digest} | ({f"{role}_file": self.file} if self.file else {})
 
     @property
     def place(self) -> str:
@@ -92,8 +97,9 @@ def resolve(spec: str) -> Weights:
     if kind == "alias":
         return _resolve_alias(spec)
     if kind == "file" and (file := read_single_file(spec)):
-        folder, digest, source = convert_single_file(file)
-        return Weights(spec, folder, digest, "unstated", source, read_lineage({}), (UNKNOWN_SOURCE,))
+        folder, digest, sha = convert_single_file(file)
+        source = f"{file.path.name}, a single file of SHA-256 {sha}"
+        return Weights(spec, folder, digest, "unstated", source, read_lineage({}), (UNKNOWN_SOURCE,), file=sha)
     return _resolve(spec, kind, MODEL)
 
 

@@ -80,8 +80,8 @@ def read_single_file(spec: str) -> SingleFile | None:
 
 
 def convert_single_file(file: SingleFile) -> tuple[Path, str, str]:
-    """The folder in our cache, the digest and the source in words. The digest is the file's SHA-256 where its tensors
-    tell the rest, else that of both; the source names the SHA-256 in any case.
+    """The folder in our cache, the model's digest, and the file's SHA-256, which is the digest where its tensors tell
+    the rest; else the digest is of both.
 
     Raises:
         BadInput: diffusers' loader makes no whole model of it.
@@ -96,7 +96,7 @@ def convert_single_file(file: SingleFile) -> tuple[Path, str, str]:
         both = digest_of([("file", found), ("layout", _layout_digest(layout))])
         folder = cache_folder() / "single" / both[:32]
         keep_folder(folder, MODEL, str(path), lambda empty: _convert(path, layout, empty))
-    return folder, both if file.like else found, f"{path.name}, a single file of SHA-256 {found}"
+    return folder, both if file.like else found, found
 
 
 def _family_of(path: Path, header: Tensors) -> str:

@@ -1,11 +1,16 @@
 """Every family beside the first through every job: fine-tune, generate, evaluate, audit, study, on a tiny pipeline."""
 
+import hashlib
 import json
 import signal
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import StableDiffusionPipeline
 
+from cxr.weights import resolve
+from tests.single_files import save_single_file
 from tests.tiny_families import FAMILIES, save_family
 
 pytestmark = pytest.mark.slow
@@ -25,7 +30,7 @@ def model(request: pytest.FixtureRequest, once) -> Path:
     return once(request.param, lambda folder: save_family(request.param, folder))
 
 
-def finetune_words(xrays: Path, model: Path, out: Path, *more: str | int) -> tuple[str | Path | int, ...]:
+def finetune_words(xrays: Path, model: str | Path, out: Path, *more: str | int) -> tuple[str | Path | int, ...]:
     return (
         "finetune.py", "tiny", "--data", xrays, "--out", out, "--model", model, "--size", 64, "--batch", 4,
         "--train-text-encoder", False, "--max-train-steps", 4, "--validate-every", 2, "--sampling-steps", 2,
@@ -33,7 +38,7 @@ def finetune_words(xrays: Path, model: Path, out: Path, *more: str | int) -> tup
     )  # fmt: skip
 
 
-def generate_words(model: Path, lora: Path, out: Path, *more: str | int) -> tuple[str | Path | int, ...]:
+def generate_words(model: str | Path, lora: Path, out: Path, *more: str | int) -> tuple[str | Path | int, ...]:
     return (
         "generate.py", "tiny", "--model", model, "--lora", lora, "--out", out, "--findings", TWO, "--per-finding", 30,
         "--size", 64, "--steps", 2, "--batch", 4, *more,
@@ -71,7 +76,9 @@ def test_every_job_takes_the_family(jobs, shared_ray, xrays: Path, model: Path, 
     assert (tmp_path / "study" / "index.html").exists()
 
 
-def test_a_whole_model_is_trained_and_a_killed_driver_goes_on(jobs, xrays, model, tmp_path: Path, contents) -> None:
+def test_a_whole_model_is_trained_and_a_killed_driver_goes_on(
+    jobs, shared_ray, xrays, model, tmp_path: Path, contents
+) -> None:
     place, undisturbed = tmp_path / "killed", tmp_path / "whole"
     words = finetune_words(xrays, model, place, "--method", "dreambooth", "--workers", 1)
     job = jobs.start_job(*words)
@@ -79,8 +86,22 @@ def test_a_whole_model_is_trained_and_a_killed_driver_goes_on(jobs, xrays, model
         assert job.poll() is None, job.communicate()
     job.send_signal(signal.SIGKILL)
     job.communicate()
-    assert jobs.run(*words).returncode == 0
-    assert jobs.run(*[undisturbed if word == place else word for word in words]).returncode == 0
+    assert jobs.call(*words).returncode == 0
+    assert jobs.call(*[undisturbed if word == place else word for word in words]).returncode == 0
     ours, theirs = contents(place), contents(undisturbed)
     weights = [name for name in ours if name.endswith(".safetensors")]
     assert weights and all(ours[name] == theirs[name] for name in weights)
+
+
+def test_a_whole_model_in_one_file_is_trained_and_sampled(
+    jobs, shared_ray, xrays, random_model, tmp_path: Path
+) -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(random_model, local_files_only=True, dtype=torch.float16)
+    file = save_single_file(pipe, tmp_path / "one.safetensors")
+    spec, lora, fakes = f"{random_model}={file}", tmp_path / "lora", tmp_path / "fakes"
+    assert jobs.call(*finetune_words(xrays, spec, lora)).returncode == 0
+    assert jobs.call(*generate_words(spec, lora, fakes, "--per-finding", 4)).returncode == 0
+    named = {"model": resolve(spec).digest, "model_file": hashlib.sha256(file.read_bytes()).hexdigest()}
+    for place in (lora, fakes):
+        assert json.loads((place / "record.json").read_text())["inputs"].items() >= named.items()
+        assert named["model_file"] in (place / "README.md").read_text()

@@ -83,7 +83,8 @@ def test_the_digest_is_the_files_where_its_tensors_tell_the_rest(
     spec = f"sd21={file}" if kind.endswith("2") else str(file)
     found, by_folder = resolve(check_spec(spec)), resolve(check_spec(f"{base}={file}"))
     sha = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert sha in found.source and sha in by_folder.source and by_folder.digest != sha
+    assert sha in found.source and by_folder.as_input("model") == {"model": by_folder.digest, "model_file": sha}
+    assert by_folder.digest != sha
     assert (found.digest == sha) == (kind != "Stable Diffusion 2")
     assert found.path == by_folder.path and found.lineage is None  # one conversion; nobody knows whom it has seen
 
