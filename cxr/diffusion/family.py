@@ -67,8 +67,8 @@ class DiffusionModel(Protocol):
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """[C, h, w] of a picture."""
 
-    def speed_up(self, compile: bool) -> None:
-        """Readies the networks for sampling alone."""
+    def speed_up(self, compile: bool, cuda_graphs: bool) -> None:
+        """Readies the networks for sampling alone, as `SamplerConfig` has it."""
 
     def sample(
         self, prompts: Sequence[str], negatives: Sequence[str], noise: "Tensor", size: int, steps: int, guidance: float

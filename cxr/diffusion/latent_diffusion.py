@@ -61,14 +61,21 @@ class LatentDiffusion(DiffusionModel):
         factor = self.pipe.vae_scale_factor
         return self.pipe.vae.config.latent_channels, height // factor, width // factor
 
-    def speed_up(self, compile: bool) -> None:
+    def speed_up(self, compile: bool, cuda_graphs: bool) -> None:
         import torch
 
-        if self.device.type == "cuda":
-            for name in (self.denoiser, "vae"):
-                getattr(self.pipe, name).to(memory_format=torch.channels_last)
-        if compile:
-            setattr(self.pipe, self.denoiser, torch.compile(getattr(self.pipe, self.denoiser), fullgraph=True))
+        from cxr.diffusion.gpu import decode_in_parts, graph_calls
+
+        network, gpu = getattr(self.pipe, self.denoiser), self.device.type == "cuda"
+        if gpu:
+            for part in (network, self.pipe.vae):
+                part.to(memory_format=torch.channels_last)
+            decode_in_parts(self.pipe.vae)
+        if compile:  # torch then records graphs itself
+            mode = "reduce-overhead" if gpu and cuda_graphs else None
+            setattr(self.pipe, self.denoiser, torch.compile(network, fullgraph=True, mode=mode))
+        elif gpu and cuda_graphs:
+            graph_calls(network)
 
     @property
     def solver(self) -> Any:

@@ -34,7 +34,7 @@ class Sampler:
             torch.set_num_threads(config.threads)
         change = family.read_lora(folder, lora) if lora else None
         model = family.load(folder, pick_dtype(config.precision, "sample", device), change, config.lora_scale)
-        model.speed_up(config.compile)
+        model.speed_up(config.compile, config.cuda_graphs)
         return cls(model, config)
 
     def __call__(

@@ -38,7 +38,7 @@ class Gray(DiffusionModel):
     def latent_shape(self, height, width):
         return 3, height, width
 
-    def speed_up(self, compile):
+    def speed_up(self, compile, cuda_graphs):
         pass
 
     def sample(self, prompts, negatives, noise, size, steps, guidance):
