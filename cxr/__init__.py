@@ -29,5 +29,5 @@ artifact    the life of an artifact: its record, and the commits of one in the m
 store       bytes: a local folder and S3 behind one small interface
 cluster     everything that touches Ray
 report      what pages and plots share
-cli, errors, progress, screen, tables, ranks
+cli, cost, errors, progress, screen, tables, ranks
 """

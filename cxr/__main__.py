@@ -23,7 +23,7 @@ def run(words: list[str]) -> int:
     job = import_job(name, jobs)
     if name == "submit":  # whose options are another job's
         return job.main(rest)
-    return job.main(cli.parse(job.Args, rest, job.main.__doc__))
+    return cli.work(job.main, cli.parse(job.Args, rest, job.main.__doc__))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -27,10 +28,11 @@ from pydantic import BaseModel, ValidationError
 from tyro.conf import FlagConversionOff, OmitArgPrefixes, arg
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from cxr.cost import BudgetSpent, Cost, within_budget
 from cxr.errors import BadInput, SomeFailed, StoreError, disk_full, nearest
 from cxr.screen import in_notebook
 
-DONE, BUG, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, BUG, BAD_INPUT, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 MOST_WORKERS = 10_000
 HELP = ("-h", "--help")
 ENTRY = {"cxr": ("cxr",), "__main__": ("python", "-m", "cxr")}  # what starts us, by the name of its file
@@ -38,11 +40,26 @@ Args = TypeVar("Args")
 Config = TypeVar("Config")
 Recipes = Mapping[str, Callable[[], BaseModel]]
 FromRecipe = Annotated[OmitArgPrefixes[Config], arg(name="recipe")]  # a recipe's fields, each an option
+CostOptions = Annotated[OmitArgPrefixes[Cost], arg(name="cost")]  # --price and --budget
+NO_PRICE = Cost()
 
 
 def run(args: type[Args], job: Callable[[Args], int]) -> None:
     """Parses the command line into `args`, runs the job and exits with its code (docs/scale.md)."""
-    leave(guard(lambda: job(parse(args, sys.argv[1:], job.__doc__ or ""))))
+    leave(guard(lambda: work(job, parse(args, sys.argv[1:], job.__doc__ or ""))))
+
+
+def work(job: Callable[[Args], int], args: Args) -> int:
+    """Runs the job within its budget; its last line is what that cost, where a price is known."""
+    cost: Cost | None = getattr(args, "cost", None)
+    if cost is None:  # of a job that takes no time
+        return job(args)
+    start = time.monotonic()
+    with within_budget(cost) as price:
+        code = job(args)
+    if price and not getattr(args, "dry_run", False):
+        print(f"cost: {price.cost(time.monotonic() - start)}")
+    return code
 
 
 def guard(main: Callable[[], int]) -> int:
@@ -61,11 +78,13 @@ def guard(main: Callable[[], int]) -> int:
     except SomeFailed as error:
         print(error, file=sys.stderr)
         return SOME_FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        spent = isinstance(stop, BudgetSpent)
+        why = str(stop) if spent else "stopped"
         print(
-            f"\n{program()}: stopped; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr
+            f"\n{program()}: {why}; what is stored stays, and the same command goes on:\n  {again()}", file=sys.stderr
         )
-        return INTERRUPTED
+        return BUDGET_SPENT if spent else INTERRUPTED
 
 
 def speak_unicode() -> None:

@@ -5,6 +5,7 @@ not matter whose writing stays; one of them writes the record, and the others ta
 """
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from cxr.artifact.keys import PLAN_KEY, RECORD_KEY
 from cxr.artifact.record import Made, Record, library_versions, read_record, recipe_digest, record_json
 from cxr.artifact.tracking import track
+from cxr.cost import PRICE
 from cxr.errors import BadInput, StoreError
 from cxr.store.base import Store, StoredObject
 from cxr.store.files import parquet
@@ -91,10 +93,11 @@ class Artifact:
         device: str = "",
         timings: dict[str, float] | None = None,
     ) -> Record:
-        """The record of what `work` has made, with recipe and library versions; `make` stores it."""
+        """The record of what `work` has made, with recipe, library versions and price; `make` stores it."""
         return Record(
             kind=self.kind, recipe=self.recipe, recipe_digest=self.digest, inputs=inputs, made=made, objects=objects,
-            seeds=seeds or {}, versions=library_versions(), device=device, timings=timings or {}, metrics=metrics,
+            seeds=seeds or {}, versions=library_versions(), device=device, timings=timings or {},
+            hour_price=os.environ.get(PRICE, ""), metrics=metrics,
         )  # fmt: skip
 
     def _make(self, work: Callable[[], Record]) -> Record:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cxr.artifact.keys import RECORD_KEY
+from cxr.cost import parse_price
 from cxr.errors import BadInput
 from cxr.store.base import Store, StoredObject, check_key, digest_of
 
@@ -47,7 +48,7 @@ class Record(BaseModel):
     """An artifact's `record.json`.
 
     `inputs` maps a name to the digest of what was read. `objects` names every object but `record.json` itself and
-    the images that `catalog.parquet` lists. `timings` are in seconds.
+    the images that `catalog.parquet` lists. `timings` are in seconds, `hour_price` is what an hour cost, where known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,7 @@ class Record(BaseModel):
     versions: dict[str, str] = {}
     device: str = ""
     timings: dict[str, float] = {}
+    hour_price: str = Field("", exclude_if=lambda price: not price)  # as records were before there was one
     metrics: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -79,6 +81,13 @@ class Record(BaseModel):
             if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
                 raise ValueError(f"metrics: {name} is no list of names")
         return metrics
+
+    @field_validator("hour_price")
+    @classmethod
+    def _price_fits(cls, price: str) -> str:
+        if price:
+            parse_price(price)
+        return price
 
     @field_validator("objects")
     @classmethod

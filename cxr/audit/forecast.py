@@ -40,6 +40,7 @@ def forecast(job: AuditJob, detectors: Mapping[str, Search], features: Vectors) 
         f"{(real + synthetic) * config.size**2 / 1e6:,.0f} MB of memory for pictures; for attacks on a model of Stable "
         "Diffusion's size a GPU",
         f"{about(seconds)} on a machine like this one ({device_name()}), as {PROBED} pictures took",
+        seconds,
     )
 
 

@@ -27,4 +27,5 @@ def forecast(job: BrowseJob) -> Forecast:
         f"one page with {job.pictures:,} pictures ({job.recipe['pictures']})",
         f"room for about {takes / 1e6:.1f} MB; no GPU",
         f"{about(seconds)} at most, as {PROBED} pictures of each set took",
+        seconds,
     )

@@ -32,6 +32,7 @@ from cxr.artifact.metrics import (
 from cxr.artifact.public_text import without_place
 from cxr.browse.given import Given
 from cxr.browse.privacy import count_patients
+from cxr.cost import parse_price
 from cxr.data.catalog import CatalogSet
 from cxr.data.labels import shown_findings
 from cxr.data.lineage import describe_patients, phantom_notice, read_lineage
@@ -185,7 +186,11 @@ def tell_readers(one: Given) -> list[str]:
 
 def tell_work(one: Given) -> list[str]:
     total, device = one.record.timings.get("total"), one.record.device
-    return [f"It took {duration(total)}{f' on {device}' if device else ''}."] if total else []
+    if not total:
+        return []
+    price = one.record.hour_price
+    cost = f", which cost {parse_price(price).cost(total)}" if price else ""
+    return [f"It took {duration(total)}{f' on {device}' if device else ''}{cost}."]
 
 
 TELL: dict[str, Callable[[Given], list[str]]] = {

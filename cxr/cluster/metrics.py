@@ -3,7 +3,6 @@
 Ray writes `ray_` before each name. GPU memory is there already: `ray_node_gram_used`.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from typing import Any
 from ray.util.metrics import Counter, Gauge
 
 from cxr.report.words import duration
-
-PRICE = "CXR_HOUR_PRICE"
 
 
 @dataclass
@@ -26,11 +23,10 @@ class ComputeUsage:
     own_seconds: Callable[[], float] = lambda: 0.0  # of a CPU, of this process itself
 
     def summary(self, seconds: float) -> str:
-        """For a job's last line: the time it took, that of its GPUs or else CPUs, what these cost where a price is
-        known, and retries where there were any."""
+        """For a job's last lines: the time it took, that of its GPUs or else CPUs, and retries where there were any."""
         parts = [f"in {duration(seconds)}"]
         if (used := self.gpu_seconds or self.cpu_seconds + self.own_seconds()) >= 1:
-            parts.append(f"{duration(used)} of {'GPU' if self.gpu_seconds else 'CPU'} time{cost_of(used)}")
+            parts.append(f"{duration(used)} of {'GPU' if self.gpu_seconds else 'CPU'} time")
         return ", ".join([*parts, *([f"{self.retries} tried again"] if self.retries else [])])
 
     def add(self, seconds: float, cpus: float, gpus: float) -> None:
@@ -39,19 +35,6 @@ class ComputeUsage:
             self.gpu_seconds += gpus * seconds
         else:
             self.cpu_seconds += cpus * seconds
-
-
-def cost_of(seconds: float) -> str:
-    """In brackets, at the price of an hour of a GPU (of a CPU where there is none) that CXR_HOUR_PRICE names, as
-    `2.50 EUR`; empty where it names none."""
-    price, _, currency = os.environ.get(PRICE, "").strip().partition(" ")
-    try:
-        cost = float(price) * seconds / 3600
-    except ValueError:
-        return f" ({PRICE} {price[:20]!r} is no price; give one as 2.50 EUR)" if price else ""
-    return (
-        f" (about {cost:.2f} {currency} at {price} an hour)" if currency else f" (about {cost:.2f} at {price} an hour)"
-    )
 
 
 COMPUTE_USAGE = ComputeUsage(own_seconds=time.process_time)

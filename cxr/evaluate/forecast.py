@@ -39,6 +39,7 @@ def forecast(job: EvaluateJob, findings: Sequence[str], without: str) -> Forecas
         "pictures; a GPU helps",
         f"{about(seconds)} on one worker like this machine's ({extractor.device}), as {PROBED} pictures and one "
         "measurement of each finding took",
+        seconds,
     )
 
 

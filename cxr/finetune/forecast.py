@@ -59,6 +59,7 @@ def forecast(job: FinetuneJob) -> Forecast:
         "size a GPU",
         f"{about(seconds)}{most} on one worker like this machine's ({device_name()}), as {PROBED} of its steps and two "
         "short batches of samples took",
+        seconds,
     )
 
 

@@ -22,4 +22,5 @@ def forecast(job: GenerateJob) -> Forecast:
         f"({count_words(plan.findings)}), {config.sampler.size} px, seed {config.seed}",
         f"about {size / 1e6:.1f} MB",
         f"{about(seconds)} on one worker like this machine's ({device_name()}), as two short batches took",
+        seconds,
     )

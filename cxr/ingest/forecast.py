@@ -27,6 +27,7 @@ def forecast(job: IngestJob) -> Forecast:
         f"as many PNG files of {config.size} x {config.size} px, {split}, a catalog and a report on the split",
         f"about {size * job.images / 1e6:.1f} MB; no GPU" if probed else "no GPU",
         f"{about(seconds * job.images)} of one CPU, as {probed} of its pictures took" if probed else UNKNOWN_TIME,
+        seconds * job.images if probed else None,
     )
 
 

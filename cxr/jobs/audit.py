@@ -50,6 +50,7 @@ class Args:
     """Where the synthetic set goes without the pictures that a detector flags as near-duplicates."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

@@ -26,6 +26,7 @@ class Args:
     """Whether the page holds each picture at its own size, to be opened, or thumbnails alone."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

@@ -52,6 +52,7 @@ class Args:
     """Workers that look at pictures side by side; by default one for each GPU, without any one for each core."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

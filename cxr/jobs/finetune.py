@@ -49,6 +49,7 @@ class Args:
     """A local folder for TensorBoard's curves (pip install tensorboard)."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

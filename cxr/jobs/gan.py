@@ -36,6 +36,7 @@ class Args:
     """The real pictures: digits, idx:FOLDER, npz:FILE, folder:DIR ..., or a set that `cxr ingest` made."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

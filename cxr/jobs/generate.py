@@ -61,6 +61,7 @@ class Args:
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
     retry_failed: bool = False
     """Try the units again that failed before."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

@@ -53,6 +53,7 @@ class Args:
     """Readers at work side by side; by default one for each core."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

@@ -55,6 +55,7 @@ class Args:
     """Nights to keep; that of `latest` stays in any case."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:
@@ -130,7 +131,7 @@ def forecast(root: Store, config: NightlyConfig, day: str, data: str) -> Forecas
         f"the source {config.source}; latest is {latest.night or 'no night yet'}",
         f"the night of {day}: {words or 'only its report'}" + (f"; there already: {', '.join(there)}" if there else ""),
         "what these steps need; each says it with a --dry-run of its own",
-        forecast_time(root, map(step_name, todo), latest),
+        *forecast_time(root, map(step_name, todo), latest),
     )
 
 

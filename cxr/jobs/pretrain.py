@@ -32,6 +32,7 @@ class Args:
     """tiny: pictures of each finding, and of each combination, in the closing tests of whether text is followed."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

@@ -44,6 +44,7 @@ class Args:
     """The licence of what is published, as cc-by-4.0; without it the card says that the model's holds."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

@@ -61,6 +61,7 @@ class Args:
     """Only train the baseline with the first three seeds, and say what so many seeds and test patients could find."""
     dry_run: bool = False
     """Only say what would be read and made, what it needs and, where that can be told, how long it takes."""
+    cost: cli.CostOptions = cli.NO_PRICE
 
 
 def main(args: Args) -> int:

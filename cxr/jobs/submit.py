@@ -101,9 +101,9 @@ def submission_id(job: str, args: Any) -> str:
     """A name for the work: the same for the same arguments, in whatever order they were given.
 
     Not the recipe's digest: that holds the weights' and the plan's, which only a machine that has them can know.
-    `workers` is left out, because it changes nothing that is made.
+    `workers` and the cost are left out, because they change nothing that is made.
     """
-    asked = {name: value for name, value in option_values(args).items() if name != "workers"}
+    asked = {name: value for name, value in option_values(args).items() if name not in ("workers", "cost")}
     return f"{job}-{hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:12]}"
 
 

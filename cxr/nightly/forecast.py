@@ -14,10 +14,10 @@ NO_NIGHT = (
 )
 
 
-def forecast_time(root: Store, steps: Iterable[str], latest: Pointer) -> str:
-    """In words, of these steps, by the records of the last night that passed."""
+def forecast_time(root: Store, steps: Iterable[str], latest: Pointer) -> tuple[str, float | None]:
+    """Of these steps, in words and in seconds where they are known, by the records of the last night that passed."""
     if not latest.night:
-        return NO_NIGHT
+        return NO_NIGHT, None
     night = f"{NIGHTS}{latest.night}"
     places = {
         "ingest": latest.data, "finetune": latest.model, "generate": latest.set,
@@ -27,4 +27,4 @@ def forecast_time(root: Store, steps: Iterable[str], latest: Pointer) -> str:
     seconds = sum(record.timings["total"] for record in records.values() if record)
     unknown = [step for step, record in records.items() if not record]
     without = f"; of {', '.join(unknown)} it is not known, as that night had none" if unknown else ""
-    return f"{about(seconds)}, as these steps took for the night of {latest.night}{without}"
+    return f"{about(seconds)}, as these steps took for the night of {latest.night}{without}", seconds

@@ -37,14 +37,16 @@ def forecast(config: PretrainConfig | ExtractorConfig, sampler: SamplerConfig, s
     if isinstance(config, ExtractorConfig):
         return forecast_extractor(config)
     made, text, denoiser = config.vae, config.text, config.denoiser
+    seconds = time_stages(config, sampler, samples)
     trained = f"an autoencoder ({made.steps:,} steps of {made.batch} pictures), " if config.start is None else ""
     return Forecast(
         f"{config.start or 'nothing'}; it draws {config.phantoms:,} phantoms of {config.size} px",
         f"{trained}a text encoder ({text.steps:,} steps of {text.batch} captions), a UNet ({denoiser.steps:,} of "
         f"{denoiser.batch}), and {samples:,} pictures to test it",
         f"{config.phantoms * config.size**2 / 1e6:,.0f} MB of memory for pictures; no GPU is used",
-        f"{about(time_stages(config, sampler, samples))} from the start ({device_name()}), as {STEPS} steps of each "
+        f"{about(seconds)} from the start ({device_name()}), as {STEPS} steps of each "
         "stage took; a folder that has some stages already needs less, and the classifiers of the tests come on top",
+        seconds,
     )
 
 
@@ -94,4 +96,5 @@ def forecast_extractor(config: ExtractorConfig) -> Forecast:
         f"a classifier of {len(FINDINGS)} findings, {steps:,} steps, whose features are the extractor",
         f"{2 * shown * config.size**2 / 1e6:,.0f} MB of memory for pictures; a GPU helps",
         f"{about(seconds)} ({device_name()}), as {PROBED} phantoms and some steps took",
+        seconds,
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from cxr.cost import hour_price
 from cxr.report.words import duration
 
 Result = TypeVar("Result")
@@ -13,12 +14,13 @@ UNKNOWN_TIME = "not known beforehand; from its first minute on the job shows the
 
 @dataclass(frozen=True)
 class Forecast:
-    """In words."""
+    """In words, and the seconds that `time` speaks of."""
 
     reads: str
     makes: str
     needs: str
     time: str = UNKNOWN_TIME
+    seconds: float | None = None
 
     def text(self, uri: str) -> str:
         """The lines to print.
@@ -27,9 +29,15 @@ class Forecast:
             uri: where it would go.
         """
         return (
-            f"reads: {self.reads}\nmakes: {self.makes}\nneeds: {self.needs}\ntime: {self.time}\n"
+            f"reads: {self.reads}\nmakes: {self.makes}\nneeds: {self.needs}\ntime: {self.time}\n{self.cost()}"
             f"nothing was written to {uri}"
         )
+
+    def cost(self) -> str:
+        """The line of what so long a time costs, where the price of an hour is known; else nothing."""
+        if (price := hour_price()) is None:
+            return ""
+        return f"cost: {'as the time' if self.seconds is None else f'about {price.cost(self.seconds)}'}\n"
 
 
 def count_words(counts: Mapping[str, int], most: int = 6) -> str:

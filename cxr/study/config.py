@@ -161,7 +161,7 @@ class StudyConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classifier: ClassifyConfig = ClassifyConfig()
-    budget: Budget = "steps"
+    budget: Annotated[Budget, arg(name="training-budget")] = "steps"
     """steps: each arm takes as many optimiser steps as the baseline; epochs: as many epochs."""
     arms_file: Annotated[Path | None, arg(name="arms")] = Field(None, exclude=True)
     """A TOML file with more arms: [[arm]] name, real, synthetic (percent), repeat, order, steps, redraw, shuffled,

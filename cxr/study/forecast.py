@@ -26,4 +26,5 @@ def forecast(job: StudyJob) -> Forecast:
         f"{'a CPU will do' if config.classifier.network == 'cnn' else 'a GPU helps'}",
         f"{about(seconds)} for one trial after another on a machine like this one "
         f"({device_name()}), as {STEPS} steps took; trials run side by side where there is room",
+        seconds,
     )

@@ -128,6 +128,25 @@ def test_a_terminated_job_stops_as_by_ctrl_c(jobs, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_spent_budget_keeps_what_is_stored_and_the_same_command_goes_on(jobs, undisturbed, whole, tmp_path):
+    """At one a second for an hour's price, a budget is a number of seconds: here two thirds of what all takes."""
+    place = tmp_path / "set"
+    took = json.loads((undisturbed / "record.json").read_text())["timings"]["total"]
+    spend = ("--price", "3600 EUR", "--budget", round(2 * took / 3, 2))
+    ended = jobs.generate(place, *LONG, "--workers", 1, *spend)
+    assert ended.returncode == 4 and not ended.stdout, ended.stderr
+    assert "is spent at 3600.00 EUR an hour; what is stored stays" in ended.stderr and f"--out {place}" in ended.stderr
+    assert "Traceback" not in ended.stderr and not (place / "record.json").exists()
+    kept = moments(place)
+    done = jobs.generate(place, *LONG, "--workers", 1, "--price", "0.5 EUR")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "cost: less than 0.01 EUR at 0.50 EUR an hour"
+    assert json.loads((place / "record.json").read_text())["hour_price"] == "0.5 EUR"
+    whole(place)
+    assert kept.items() <= moments(place).items()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("units", [3, UNITS])
 def test_a_killed_driver(jobs, whole, tmp_path, units):
     """In the middle, and while it writes catalog and record."""

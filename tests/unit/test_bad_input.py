@@ -176,7 +176,7 @@ WRONG_STUDY = {
     f"tiny {BOTH} {OUT} --network vgg": "--network",
     f"tiny {BOTH} {OUT} --epochs 0": "--epochs '0'",
     f"tiny {BOTH} {OUT} --size 128": "more than the 64 px",
-    f"tiny {BOTH} {OUT} --budget hours": "--budget",
+    f"tiny {BOTH} {OUT} --training-budget hours": "--training-budget",
     f"tiny {BOTH} {OUT} --trials-per-gpu 0": "--trials-per-gpu 0",
     f"tiny {BOTH} --out {{tmp}}/good.txt": "good.txt is a file, not a folder",
 }

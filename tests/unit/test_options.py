@@ -16,7 +16,9 @@ from cxr.jobs import describe_jobs
 JOBS = [importlib.import_module(f"cxr.jobs.{name}") for name in describe_jobs()]
 WITH_RECIPES = [job for job in JOBS if hasattr(job, "Args") and hasattr(job.Args, "RECIPES")]
 RECIPES = [(job, recipe) for job in WITH_RECIPES for recipe in job.Args.RECIPES]
-ELSEWHERE = {"arms": "arms", "arms_file": "arms", "patients": "patients"}  # given in another form, by these options
+ELSEWHERE = {  # given in another form, or by another name, by these options
+    "arms": "arms", "arms_file": "arms", "patients": "patients", "budget": "training_budget",
+}  # fmt: skip
 NAMED = [f"{job.__name__.rpartition('.')[2]} {recipe}" for job, recipe in RECIPES]
 
 

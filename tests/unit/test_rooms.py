@@ -14,7 +14,7 @@ STAGES = (
 ROOMS = (
     ("__main__",), ("jobs",), ("recipes",), STAGES, ("classify",), ("diffusion",), ("weights",), ("data",),
     ("embedded",), ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",),
-    ("cli", "errors", "progress", "screen", "tables", "ranks"),
+    ("cli", "cost", "errors", "progress", "screen", "tables", "ranks"),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 LOWEST = len(ROOMS) - 1  # whose single files may know one another

@@ -29,6 +29,7 @@ def test_the_same_work_has_one_name_however_it_is_written(submit):
     assert first.startswith("generate-")
     assert name(submit, "generate tiny --steps=5 --seed 1 --out s3://bucket/a") == first
     assert name(submit, "generate tiny --out s3://bucket/a --seed 1 --steps 5 --workers 7") == first
+    assert name(submit, "generate tiny --out s3://bucket/a --seed 1 --steps 5 --price 2 --budget 9") == first
 
 
 @pytest.mark.parametrize(

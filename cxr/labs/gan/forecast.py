@@ -30,6 +30,7 @@ def forecast(job: GanJob) -> Forecast:
         "a CPU will do",
         f"{about(seconds)} on a machine like this one ({config.threads} threads), as {STEPS} steps, as many of LeNet-5 "
         f"and {PROBED} pictures took",
+        seconds,
     )
 
 

@@ -15,11 +15,11 @@ def test_a_night_takes_as_long_as_the_steps_of_the_last_one_that_are_to_do(store
         record = Record(kind=GENERATED_IMAGES, recipe={}, recipe_digest=recipe_digest({}),
                         objects=[], made=Made(count=1, bytes=1, digest="0"), timings={"total": seconds})  # fmt: skip
         commit_record(below(store, place), record)
-    told = forecast_time(store, ["generate", "evaluate"], latest)
+    told, seconds = forecast_time(store, ["generate", "evaluate"], latest)
     assert told == "about 70 s, as these steps took for the night of 2026-11-20"
-    told = forecast_time(store, ["generate", "audit"], latest)
+    told, _ = forecast_time(store, ["generate", "audit"], latest)
     assert told.startswith("about 30 s") and told.endswith("of audit it is not known, as that night had none")
 
 
 def test_before_a_first_night_no_time_is_told(store: Store) -> None:
-    assert forecast_time(store, ["ingest", "generate"], Pointer()) == NO_NIGHT
+    assert forecast_time(store, ["ingest", "generate"], Pointer()) == (NO_NIGHT, None)

@@ -85,7 +85,7 @@ def arms_of(job, *words: str) -> set[str]:
 
 def test_a_budget_on_the_command_line_brings_its_controls(job, tmp_path: Path) -> None:
     """Under equal steps `duplicate_real_100` is the baseline again, and in epochs nothing is shown less often."""
-    steps, epochs = arms_of(job), arms_of(job, "--budget", "epochs")
+    steps, epochs = arms_of(job), arms_of(job, "--training-budget", "epochs")
     assert steps - epochs == {"real_short_67", "real_short_50"} and epochs - steps == {"duplicate_real_100"}
     file = tmp_path / "arms.toml"
     file.write_text('[[arm]]\nname = "quarter"\nsteps = 25\n')
