@@ -331,6 +331,30 @@ def filters() -> StudyConfig:
     return StudyConfig(arms=standard_arms(only=("synth_100", *(arm.name for arm in FILTERS))))
 
 
+# Batch, epochs and rate of probes are a start, tried on features of small networks alone.
+def rad_dino_probe() -> StudyConfig:
+    """All arms with a linear layer on frozen features of RAD-DINO, computed once: the cheapest strong classifier."""
+    return StudyConfig(
+        classifier=ClassifyConfig(
+            network="rad-dino", frozen=True, resize=518, size=518, crop_scale=(1, 1), flip=False, rotation=0, jitter=0,
+            batch=64, learning_rate=1e-3,
+        )
+    )  # fmt: skip
+
+
+def xrv_probe() -> StudyConfig:
+    """The same on torchxrayvision's DenseNet-121, whose weights you have: --weights FILE."""
+    probe = rad_dino_probe()
+    classifier = probe.classifier.model_copy(update={"network": "xrv", "resize": 224, "size": 224})
+    return probe.model_copy(update={"classifier": classifier})
+
+
+def study_rad_dino() -> StudyConfig:
+    """All arms with RAD-DINO, all of it trained further, on GPUs."""
+    classifier = ClassifyConfig(network="rad-dino", resize=518, size=518, batch=32, learning_rate=1e-5, flip=False)
+    return StudyConfig(classifier=classifier)
+
+
 def findings10() -> StudyConfig:
     """One ResNet-18 over all findings of a set, with the report by class; three seeds."""
     classifier = ClassifyConfig(network="resnet18", flip=False)
@@ -355,6 +379,9 @@ STUDY: dict[str, Callable[[], StudyConfig]] = {
     "filters": filters,
     "mnist28": mnist28,
     "findings10": findings10,
+    "rad_dino_probe": rad_dino_probe,
+    "xrv_probe": xrv_probe,
+    "rad_dino": study_rad_dino,
 }
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from cxr.classify.config import ClassifyConfig
+from cxr.classify.config import FOUNDATION, ClassifyConfig
+from cxr.classify.foundation import foundation_features
 from cxr.classify.small_cnn import SmallCnn
 from cxr.errors import BadInput
 from cxr.weights import Weights, read_state, resolve_imagenet
@@ -23,12 +24,19 @@ LAST_LAYERS = {  # where torchvision's networks keep the layer that names classe
 }
 
 
-def build_classifier(config: ClassifyConfig, classes: int) -> nn.Module:
-    """float32 [B, 1, H, W] in [-1, 1] to logits [B, classes]. Initial weights: torch's, or ImageNet's.
+def build_classifier(config: ClassifyConfig, classes: int, features: int | None = None) -> nn.Module:
+    """float32 [B, 1, H, W] in [-1, 1] to logits [B, classes]; where the network is frozen, its features [B, features].
+    Initial weights: torch's, or those that it was trained to elsewhere.
 
     Raises:
-        BadInput: the ImageNet weights are not to be had, or are those of another network.
+        BadInput: these are not to be had, or are those of another network.
     """
+    if config.frozen:
+        assert features is not None
+        return nn.Sequential(nn.BatchNorm1d(features, affine=False), nn.Linear(features, classes))
+    if config.network in FOUNDATION:
+        body = foundation_features(config.extractor)
+        return nn.Sequential(body, nn.Linear(body.width, classes))
     if config.network == "cnn":
         return SmallCnn(classes)
     if config.network == "resnet18_28":

@@ -5,8 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Network = Literal["cnn", "resnet18_28", "resnet18", "resnet50", "densenet121", "efficientnet_b0", "vit_b_16"]
+Network = Literal[
+    "cnn", "resnet18_28", "resnet18", "resnet50", "densenet121", "efficientnet_b0", "vit_b_16", "xrv", "rad-dino"
+]
+FOUNDATION = ("xrv", "rad-dino")  # trained on X-rays by others; extractors of `cxr evaluate` too
 SMALL_NETWORKS = ("cnn", "resnet18_28")  # for small pictures; nobody has trained them on ImageNet
+PATCH = 14  # px of rad-dino's, a square
 MIN_SIZE = 32  # px that the others, which halve a picture five times, need
 
 
@@ -20,7 +24,9 @@ class ClassifyConfig(BaseModel):
     pretrained: bool = True
     """Begin with ImageNet's weights, where the network has such; False: from scratch."""
     weights: str | None = None
-    """Other first weights than the published ones: a safetensors file or s3://bucket/prefix."""
+    """Other first weights than the published ones: a safetensors file or s3://bucket/prefix; of rad-dino a folder."""
+    frozen: bool = False
+    """A linear probe: train a last layer alone, on features of xrv or rad-dino, computed once for all trials."""
     resize: int = Field(256, ge=16, le=1024)
     """Pixels that pictures have in memory; a picture takes resize^2 bytes of memory."""
     size: int = Field(224, ge=16, le=1024)
@@ -55,6 +61,11 @@ class ClassifyConfig(BaseModel):
         """Whether training crops, flips or rotates."""
         return bool(self.size != self.resize or self.crop_scale != (1, 1) or self.flip or self.rotation)
 
+    @property
+    def extractor(self) -> str:
+        """A network that others trained on X-rays, as `--extractor` names it with its weights."""
+        return self.network if self.weights is None else f"{self.network}={self.weights}"
+
     @model_validator(mode="after")
     def _fits_together(self) -> "ClassifyConfig":
         low, high = self.crop_scale
@@ -70,6 +81,15 @@ class ClassifyConfig(BaseModel):
             raise ValueError(
                 f"size {self.size}: {self.network} needs {MIN_SIZE} px; take {' or '.join(SMALL_NETWORKS)}"
             )
+        if self.frozen and (self.network not in FOUNDATION or self.changes_geometry or self.jitter):
+            raise ValueError(
+                "frozen: its features are of pictures as they are; take network xrv or rad-dino, resize as size, "
+                "crop_scale 1 1, no flip, rotation 0 and jitter 0, as recipe rad_dino_probe has it"
+            )
+        if self.network in FOUNDATION and not self.pretrained:
+            raise ValueError(f"pretrained: {self.network} is what it was trained on; leave pretrained true")
+        if self.network == "rad-dino" and self.size % PATCH:
+            raise ValueError(f"size {self.size}: rad-dino sees pictures in patches; give a multiple of {PATCH}, as 518")
         if self.network == "vit_b_16" and self.size != 224:
             raise ValueError(f"size {self.size}: vit_b_16 sees 224 px; give 224 or take another network")
         return self

@@ -24,7 +24,7 @@ TRAINING_ADVICE = "lower --learning-rate, or use --precision fp32"
 class LabelledImages:
     """What a classifier is trained and evaluated on; only read, so that many trainings can share it."""
 
-    pixels: np.ndarray  # uint8 [N, resize, resize]
+    pixels: np.ndarray  # uint8 [N, resize, resize]; where the network is frozen, its features float32 [N, d]
     targets: np.ndarray  # [N] or [N, outputs], what the task learns
     validation: np.ndarray  # rows that choose the best point, int [n]
     test: np.ndarray | None = None  # rows whose AUROC is recorded at each point, and never chosen by
@@ -76,7 +76,7 @@ def train_classifier(
     due, last = validation_steps(total, config.epochs), total - phases[-1].steps
     curve, losses, state = [], [], {}
     with seed_torch(seed):
-        model = start_model(config, task.outputs, seed, ranks)
+        model = start_model(config, task.outputs, pictures.pixels.shape[-1], seed, ranks)
         for step, loss in enumerate(training_steps(model, pictures, phases, config, task, seed, ranks), start=1):
             losses.append(loss)
             point = None
@@ -95,12 +95,14 @@ def train_classifier(
 def predict_probabilities(
     model: nn.Module, pixels: np.ndarray, rows: np.ndarray, config: ClassifyConfig, task: Task
 ) -> np.ndarray:
-    """Of each finding, float32 [n, outputs], of the rows [n] of uint8 [N, resize, resize]."""
+    """Of each finding, float32 [n, outputs], of the rows [n] of `LabelledImages.pixels`."""
     device = next(model.parameters()).device
     model.eval()
     parts = []
     for start in range(0, len(rows), config.batch):
-        shown = center_crop(torch.from_numpy(pixels[rows[start : start + config.batch]]).to(device), config)
+        shown = torch.from_numpy(pixels[rows[start : start + config.batch]]).to(device)
+        if not config.frozen:
+            shown = center_crop(shown, config)
         with autocast(config, device):
             logits = model(shown)
         parts.append(task.probabilities(logits.float()).cpu())
@@ -109,9 +111,11 @@ def predict_probabilities(
 
 def check_inputs(pictures: LabelledImages, phases: Sequence[TrainingPhase], config: ClassifyConfig, task: Task) -> None:
     """`BadInput` unless the validation part can choose; `ValueError` for what only a caller can mend."""
-    shape = pictures.pixels.shape[1:]
-    if pictures.pixels.dtype != np.uint8 or shape != (config.resize, config.resize):
-        raise ValueError(f"{pictures.pixels.dtype} pictures of {shape}, not uint8 of {config.resize} px")
+    dtype, shape = pictures.pixels.dtype, pictures.pixels.shape[1:]
+    if config.frozen and (dtype != np.float32 or len(shape) != 1):
+        raise ValueError(f"{dtype} of {shape}, not features float32 of one dimension")
+    if not config.frozen and (dtype != np.uint8 or shape != (config.resize, config.resize)):
+        raise ValueError(f"{dtype} pictures of {shape}, not uint8 of {config.resize} px")
     if not phases or any(phase.steps < 1 or not len(phase.rows) for phase in phases):
         raise ValueError("a phase without pictures or steps")
     task.check_validation(pictures.targets[pictures.validation])
@@ -132,11 +136,15 @@ def seed_torch(seed: int) -> Iterator[None]:
         yield
 
 
-def start_model(config: ClassifyConfig, outputs: int, seed: int, ranks: Ranks) -> nn.Module:
-    """The network on its device with the first weights, the same on every worker; dropout is each worker's own."""
+def start_model(config: ClassifyConfig, outputs: int, features: int, seed: int, ranks: Ranks) -> nn.Module:
+    """The network on its device with the first weights, the same on every worker; dropout is each worker's own.
+
+    Args:
+        features: how many a picture has, where the network is frozen.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     layout = torch.channels_last if uses_bf16(config, device) else torch.contiguous_format
-    model = build_classifier(config, outputs).to(device).to(memory_format=layout)
+    model = build_classifier(config, outputs, features).to(device).to(memory_format=layout)
     torch.manual_seed(int(np.random.default_rng([seed, DROPOUT_STREAM, ranks.rank]).integers(2**62)))
     return model
 
@@ -196,7 +204,9 @@ def backpropagate(
     """Adds this worker's share of the gradient of the batch's mean loss; returns its share of that loss."""
     device = next(model.parameters()).device
     model.train()
-    shown = augment(torch.from_numpy(pictures.pixels[rows]).to(device), randoms.to(device), config)
+    shown = torch.from_numpy(pictures.pixels[rows]).to(device)
+    if not config.frozen:
+        shown = augment(shown, randoms.to(device), config)
     with autocast(config, device):
         logits = model(shown)
     loss = task.loss(logits.float(), torch.from_numpy(pictures.targets[rows]).to(device)) / config.batch

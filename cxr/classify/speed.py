@@ -10,6 +10,7 @@ from cxr.classify.config import ClassifyConfig
 from cxr.classify.loop import LabelledImages, TrainingPhase, predict_probabilities, train_classifier
 from cxr.classify.task import Task
 
+FEATURES = 1024  # of a frozen network, about
 STEPS = 5  # that are timed; one before them loads and warms up
 
 
@@ -24,7 +25,10 @@ def measure_speed(config: ClassifyConfig, task: Task) -> Speed:
     outputs, times = task.outputs, []
     config = config.model_copy(update={"epochs": 1})
     rows = np.arange(max(config.batch, 2 * outputs))
-    pixels = np.random.default_rng(0).integers(0, 256, (len(rows), config.resize, config.resize), np.uint8)
+    rng = np.random.default_rng(0)
+    pixels: np.ndarray = rng.integers(0, 256, (len(rows), config.resize, config.resize), np.uint8)
+    if config.frozen:
+        pixels = rng.standard_normal((len(rows), FEATURES), np.float32)
     labels = task.targets(np.eye(outputs, dtype=np.float32)[rows % outputs])
     trained = train_classifier(
         LabelledImages(pixels, labels, rows[: 2 * outputs]), [TrainingPhase(rows, STEPS + 1)], config, task, seed=0,

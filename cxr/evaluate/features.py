@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -10,18 +9,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cxr.classify.foundation import RAD_DINO_DEVIATION, RAD_DINO_MEAN, XrvFeatures, dinov2_body, xrv_body
 from cxr.classify.small_cnn import SmallCnn, pixels_to_input
 from cxr.data.images import fit_square
 from cxr.errors import BadInput
 from cxr.weights import PUBLISHED_RAD_DINO, Weights, network_and_place, read_state, resolve_extractor
 
-if TYPE_CHECKING:
-    from transformers import Dinov2Model
-
 TINY_SIZE = 128  # px, of the pictures that the embedded extractor was trained on
-XRV_SIZE, XRV_RANGE = 224, 1024.0  # px; gray values lie between -1024 and 1024
-# As preprocessor_config.json of microsoft/rad-dino has it; mean and deviation are of gray in [0, 1].
-RAD_DINO_SIZE, RAD_DINO_MEAN, RAD_DINO_DEVIATION = 518, 0.5307, 0.2583
+XRV_SIZE = 224  # px
+RAD_DINO_SIZE = 518  # px, as preprocessor_config.json of microsoft/rad-dino has it
 
 
 def ignored(count: int) -> None:
@@ -114,14 +110,14 @@ def xrv_extractor(spec: str) -> Extractor:
         spec: `xrv=PLACE` for a state dict with torchxrayvision's names. Raises as `inception_extractor`.
     """
     found, device = resolve_extractor(spec), _device()
-    network = _xrv(found).to(device)
+    network = XrvFeatures(xrv_body(found)).to(device)
     return Extractor(
         "xrv",
         found.digest,
-        cast(nn.BatchNorm2d, network.norm5).num_features,
+        network.width,
         classes=None,
         prepare=_as_xrv,
-        network=lambda pictures: network(pictures).relu().mean(dim=(2, 3)),
+        network=network,
         head=None,
         device=device,
     )
@@ -137,7 +133,7 @@ def rad_dino_extractor(spec: str = "rad-dino") -> Extractor:
             published files there it is called the same. Raises as `inception_extractor`.
     """
     found, device = resolve_extractor(spec), _device()
-    network = _dinov2(found).to(device)
+    network = dinov2_body(found).to(device)
     return Extractor(
         "rad-dino" if found.digest == PUBLISHED_RAD_DINO else "rad-dino, own weights",
         found.digest,
@@ -189,30 +185,12 @@ def _inception(state: dict[str, Tensor], found: Weights) -> nn.Module:
 
 
 def _as_xrv(pixels: np.ndarray) -> Tensor:
-    """float32 [B, 1, 224, 224]: the middle square, resized as torchxrayvision's networks themselves do."""
+    """float32 [B, 1, 224, 224] in [-1, 1]: the middle square, resized as torchxrayvision's networks themselves do."""
     height, width = pixels.shape[1:]
     side = min(height, width)
     top, left = height // 2 - side // 2, width // 2 - side // 2
-    square = pixels_to_input(pixels[:, top : top + side, left : left + side]) * XRV_RANGE
+    square = pixels_to_input(pixels[:, top : top + side, left : left + side])
     return nn.functional.interpolate(square, size=(XRV_SIZE, XRV_SIZE), mode="bilinear", antialias=True)
-
-
-def _xrv(found: Weights) -> nn.Module:
-    """torchvision's DenseNet-121 up to its last norm, for gray pictures: its names are torchxrayvision's too."""
-    from torchvision.models import densenet121
-
-    network = densenet121(weights=None).features
-    network.conv0 = nn.Conv2d(1, network.conv0.out_channels, kernel_size=7, stride=2, padding=3, bias=False)
-    state = {
-        name.removeprefix("features."): tensor
-        for name, tensor in read_state(found).items()
-        if name.startswith("features.")
-    }
-    try:
-        network.load_state_dict(state)
-    except RuntimeError:
-        raise BadInput(f"{found.path}: not the weights of torchxrayvision's DenseNet-121; give another file") from None
-    return network.eval().requires_grad_(False)
 
 
 def _as_rad_dino(pixels: np.ndarray) -> Tensor:
@@ -227,19 +205,3 @@ def _as_rad_dino(pixels: np.ndarray) -> Tensor:
     )
     colours = [np.repeat(picture[:, :, None], 3, axis=2) for picture in pixels]
     return processor(colours, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
-
-
-def _dinov2(found: Weights) -> "Dinov2Model":
-    from transformers import Dinov2Model
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # else a table of what does not fit precedes our line
-    options = {"local_files_only": True, "dtype": torch.float32, "output_loading_info": True}
-    try:
-        network, loading = Dinov2Model.from_pretrained(found.path, **options)
-        if loading["missing_keys"] or loading["unexpected_keys"]:
-            raise ValueError
-    except Exception:  # whatever somebody's config.json leads to, in json, in huggingface_hub or in torch
-        raise BadInput(f"{found.path}: not the weights of a Dinov2Model of transformers; give another folder") from None
-    return network.eval().requires_grad_(False)

@@ -85,10 +85,9 @@ def describe_fidelity(quality: Quality) -> str:
     )
     if sides is None:
         return f"{sentence}."
-    more = "nearer to training ones by more than parts of the real set differ in 99 %, a sign of memorisation"
-    gap = more if sides.training_is_nearer else "no nearer to training ones than parts of the real set differ"
-    both = f"{number(sides.train)} to training and {number(sides.held_out)} to held-out pictures"
-    return f"{sentence}; of the whole set {both}, {gap}."
+    more = "nearer to training pictures by more than parts of the real set differ in 99 %, a sign of memorisation"
+    gap = more if sides.training_is_nearer else "no nearer to training pictures than parts of the real set differ"
+    return f"{sentence}; {gap}."
 
 
 def describe_labels(quality: Quality) -> str:

@@ -170,7 +170,7 @@ def draw_accuracies(quality: Quality) -> bytes:
     axis.axvline(0.5, color="black", linestyle=":", label="chance")
     axis.set_title("How well a classifier of real pictures tells what was asked (AUROC)", fontsize=15)
     axis.set_yticks(range(len(asked)), [name.replace("_", " ") for _, name in asked])
-    axis.invert_yaxis()
+    axis.set_ylim(len(asked) - 0.5, -0.5)
     axis.set_xlim(right=1.02)
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=12)

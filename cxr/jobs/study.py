@@ -14,12 +14,12 @@ from tyro.conf import Suppress, UseAppendAction
 from cxr import cli, recipes
 from cxr.artifact import read_record
 from cxr.artifact.metrics import StudyMetrics
-from cxr.classify.config import SMALL_NETWORKS
+from cxr.classify.config import FOUNDATION, SMALL_NETWORKS
 from cxr.errors import BadInput, SomeFailed, nearest
 from cxr.progress import grid, note, progress
 from cxr.store import open_store
 from cxr.study.config import StudyConfig
-from cxr.weights import check_weights_spec
+from cxr.weights import check_extractor_spec, check_weights_spec
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
@@ -168,6 +168,11 @@ def run_trials(ready: "StudyJob", args: Args) -> dict[str, str]:
         with progress("pictures", len(ready.used), "pictures") as advance:
             pixels = load(ready.sets, ready.used, size, advance)
         job.begin(ready)  # not before: with what is refused until here changed, --out would be another recipe's
+        if ready.config.classifier.frozen:
+            from cxr.jobs.together.frozen import compute_features
+
+            with progress("features", len(pixels), "pictures") as advance:
+                pixels = compute_features(ready, pixels, advance)
         shared = cluster.share(pixels, ready.sets.labels[ready.used])
         if together > 1:
             messages = cluster.train_trials(todo, together, 1, shared, TOGETHER)
@@ -213,7 +218,10 @@ def build_config(args: Args) -> StudyConfig:
     classifier = args.config.classifier
     if not classifier.weights:
         return args.config
-    weights = check_weights_spec(classifier.weights)
+    if classifier.network in FOUNDATION:
+        weights = check_extractor_spec(classifier.extractor).partition("=")[2]
+    else:
+        weights = check_weights_spec(classifier.weights)
     return args.config.model_copy(update={"classifier": classifier.model_copy(update={"weights": weights})})
 
 
@@ -267,9 +275,11 @@ def external_places(given: Sequence[str], findings: Sequence[str]) -> "dict[str,
 
 def resolve_weights(config: StudyConfig) -> str | None:
     """Digest of the classifier's first weights, which must be there before anything is begun; None: from scratch."""
-    from cxr.weights import resolve_imagenet
+    from cxr.weights import resolve_extractor, resolve_imagenet
 
     classifier = config.classifier
     if not classifier.pretrained or classifier.network in SMALL_NETWORKS:
         return None
+    if classifier.network in FOUNDATION:
+        return resolve_extractor(classifier.extractor).digest
     return resolve_imagenet(classifier.network, classifier.weights).digest

@@ -10,6 +10,7 @@ from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import AUDIT, EVALUATION
 from cxr.artifact.metrics import AuditMetrics, FilterMetrics, StudyMetrics
 from cxr.artifact.quality import read_quality
+from cxr.classify.config import FOUNDATION
 from cxr.data.candidates import describe_filter
 from cxr.report.limits import unaudited
 from cxr.store import Store, StoredObject
@@ -211,7 +212,6 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
     patients, count = job.sets.real.table["patient_id"], len(job.sets.real.table)
     unit = "picture" if patients.null_count == count else "patient"
     unnamed = f" ({patients.null_count:,} of {count:,} name no patient)" if patients.null_count else ""
-    start = "ImageNet weights" if job.recipe["weights"] else "random weights"
     budget = {"steps": "every arm takes the baseline's optimiser steps", "epochs": "every arm takes as many epochs"}
     redrawn = ", ".join(arm.name for arm in config.arms if arm.redraw)
     parts = (f"another with each seed for {redrawn}, else " if redrawn else "") + "the same for every seed"
@@ -219,7 +219,7 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
     by = "by chance, so that findings come together as in the set," if job.sets.several else "by class,"
     return {
         **({"plan": describe_kept(plan, config)} if plan else {}),
-        "classifier": f"{classifier.network}, from {start}",
+        "classifier": f"{classifier.network}, {describe_start(job)}",
         "pictures": f"held at {classifier.resize} px, shown at {classifier.size} px",
         "augmentation": describe_augmentation(job),
         "optimiser": f"AdamW, learning rate {classifier.learning_rate:g} falling as a cosine, weight decay "
@@ -234,6 +234,15 @@ def describe_settings(job: StudyJob) -> dict[str, str]:
         "test": f"no {unit} of the test part is in another{unnamed}; "
         f"bootstrap over {unit}s, {config.resamples} resamples",
     }
+
+
+def describe_start(job: StudyJob) -> str:
+    classifier = job.config.classifier
+    if classifier.frozen:
+        return "frozen: a linear layer on its features, whose mean and variance are taken out first"
+    if classifier.network in FOUNDATION:
+        return "from weights of a training on X-rays"
+    return "from ImageNet weights" if job.recipe["weights"] else "from random weights"
 
 
 def describe_decision(job: StudyJob) -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import Artifact, Record
-from cxr.artifact.keys import PLAN_KEY
+from cxr.artifact.keys import COMMITS, PLAN_KEY
 from cxr.artifact.kinds import STUDY
 from cxr.data.catalog import CatalogSet
 from cxr.data.labels import LabelPolicy
@@ -43,6 +43,7 @@ class StudyJob(Artifact):
     """All that is fixed before the first trial."""
 
     kind = STUDY
+    scratch = (COMMITS,)  # features of a frozen network
 
     config: StudyConfig
     sets: Sets
@@ -140,7 +141,8 @@ def left_out(config: StudyConfig) -> dict[str, Any]:
     """What the recipe does not name: places, and what is as it was before there was a choice."""
     usual = {"labels": True} if config.labels == LabelPolicy() else {}
     usual |= {"subgroups": True} if config.subgroups == SUBGROUPS else {}
-    return {"classifier": {"weights"}, "margin": config.margin is None, **usual}
+    classifier = {"weights"} if config.classifier.frozen else {"weights", "frozen"}
+    return {"classifier": classifier, "margin": config.margin is None, **usual}
 
 
 def prompt_accuracies(sets: Sets, evaluation: tuple[Store, Record] | None) -> dict[str, list[PromptAccuracy]]:

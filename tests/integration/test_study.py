@@ -125,6 +125,25 @@ def test_an_arm_takes_a_set_of_its_own(jobs, study_sets, tmp_path):
 
 
 @pytest.mark.slow
+def test_trials_share_the_features_of_a_frozen_network(jobs, study_sets, tmp_path):
+    from transformers import Dinov2Config, Dinov2Model
+
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 518}
+    Dinov2Model(Dinov2Config(**shape, initializer_range=0.3)).save_pretrained(tmp_path / "dino")
+    real, fake = study_sets
+    words = ("study.py", "rad_dino_probe", "--real", real, "--synthetic", fake, "--allow-unchecked-copies",
+             "--weights", tmp_path / "dino", "--size", 56, "--resize", 56, "--only", "synth_100", "--epochs", 2,
+             "--batch", 16, "--seeds", "1,2", "--out", tmp_path / "out")  # fmt: skip
+    done = jobs.run(*words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["settings"]["classifier"].startswith("rad-dino, frozen: a linear layer")
+    assert all(arm["seeds"] == [1, 2] and not arm["failed"] for arm in found["arms"])
+    assert not list((tmp_path / "out").glob("commits/**/*.npy"))  # swept when the study was there
+    assert jobs.run("verify.py", tmp_path / "out").returncode == 0
+
+
+@pytest.mark.slow
 def test_a_killed_driver_repeats_no_finished_trial(jobs, words, study, tmp_path):
     place = tmp_path / "out"
     job = jobs.start_job(*words, "--out", place, "--selection-bias")

@@ -74,8 +74,12 @@ def test_only_the_cluster_knows_ray() -> None:
 
 
 def test_only_diffusion_and_pretraining_know_its_libraries() -> None:
+    others = {
+        "single_file.py": {"diffusers"},  # converts a whole model in one file
+        "foundation.py": {"transformers"},  # RAD-DINO
+        "features.py": {"transformers"},  # RAD-DINO's processor
+    }
     for path in MODULES:
         if room_of(path) not in ("diffusion", "pretrain"):
             named = {module.split(".")[0] for module in imports(path)} & {"diffusers", "transformers", "peft"}
-            loader = {"diffusers"} if path.name == "single_file.py" else set()  # of a whole model in one file
-            assert named <= ({"transformers"} if path.parent.name == "evaluate" else loader), path  # RAD-DINO
+            assert named <= others.get(path.name, set()), path

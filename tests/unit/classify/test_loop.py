@@ -179,7 +179,7 @@ def test_shares_of_a_batch_add_up_to_the_whole(size: int):
 @pytest.mark.slow
 def test_two_processes_give_the_curve_of_one(tmp_path: Path, monkeypatch):
     mp.spawn(worker, (tmp_path,), nprocs=2)
-    monkeypatch.setattr(loop, "build_classifier", lambda config, classes: Linear(classes))
+    monkeypatch.setattr(loop, "build_classifier", lambda config, classes, features: Linear(classes))
     whole = train_classifier(stripes(), [phase(9)], CONFIG, OneFinding(2), 0).curve
     curves, normed = zip(*(torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)), strict=True)
     assert curves[0] == curves[1] and normed[0] == normed[1]
@@ -193,7 +193,7 @@ def worker(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     normed = train_classifier(stripes(), [phase(18)], CONFIG, OneFinding(2), 0, ranks=Ranks.here()).curve
-    loop.build_classifier = lambda config, classes: Linear(classes)
+    loop.build_classifier = lambda config, classes, features: Linear(classes)
     curve = train_classifier(stripes(), [phase(9)], CONFIG, OneFinding(2), 0, ranks=Ranks.here()).curve
     torch.save((curve, normed), folder / f"{rank}.pt")
 
