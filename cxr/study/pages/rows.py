@@ -195,17 +195,22 @@ def sources(study: Study) -> Table:
     return ["source", "kind", "pictures", "digest of its recipe", "place"], rows
 
 
-def subgroups(study: Study) -> Table:
-    """AUROC of every arm among the test pictures of each view, sex and decade of age that have one in some arm; groups
-    of several attributes are in `group_rows`."""
-    groups = {(g.attribute, g.value): g for arm in study.arms for g in arm.subgroups if "+" not in g.attribute}
-    head = ["arm", *(f"{name} {value}: {g.pictures} pictures" for (name, value), g in groups.items())]
-    rows = []
-    for arm in study.arms:
-        own = {(g.attribute, g.value): g.auroc for g in arm.subgroups}
-        rows.append([arm.label, *(spread(own.get(group), always=True) for group in groups)])
-    head, rows = without_empty(head, rows)
-    return head, rows if len(head) > 1 else []
+def subgroups(study: Study) -> dict[str, Table]:
+    """AUROC of every arm among the test pictures of each view, sex and decade of age that have one in some arm, a table
+    an attribute; groups of several attributes are in `group_rows`."""
+    known = {(g.attribute, g.value): g for arm in study.arms for g in arm.subgroups if "+" not in g.attribute}
+    tables = {}
+    for attribute in dict.fromkeys(name for name, _ in known):
+        groups = {value: group for (name, value), group in known.items() if name == attribute}
+        rows = []
+        for arm in study.arms:
+            own = {g.value: g.auroc for g in arm.subgroups if g.attribute == attribute}
+            rows.append([arm.label, *(spread(own.get(value), always=True) for value in groups)])
+        head = ["arm", *(f"{attribute} {value}: {group.pictures} pictures" for value, group in groups.items())]
+        head, rows = without_empty(head, rows)
+        if len(head) > 1:
+            tables[attribute] = head, rows
+    return tables
 
 
 def external(study: Study, found: External) -> Table:
