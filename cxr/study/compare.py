@@ -14,13 +14,14 @@ from cxr.artifact.keys import PAGE_KEY, PLAN_KEY
 from cxr.artifact.kinds import COMPARISON, STUDY
 from cxr.artifact.metrics import StoredPart, locate_damage
 from cxr.errors import BadInput
+from cxr.report.limits import UNAUDITED
 from cxr.report.pages import Table, embedded, markdown_table, render
 from cxr.store import Store
 from cxr.study.config import BASELINE, Arm
 from cxr.study.differences import primary_pair
 from cxr.study.learning_results import LearningCurve
 from cxr.study.pages.worth_plot import worth_against_leakage
-from cxr.study.results import Leakage
+from cxr.study.results import AUDITED, Leakage
 from cxr.study.sets import SYNTHETIC
 from cxr.study.worth_leakage import HOW, Point, points_of, worth_table
 
@@ -109,10 +110,20 @@ class FinishedStudy:
         arms = [Arm.model_validate(arm) for arm in self.record.recipe["arms"]]
         return primary_pair(arms, self.record.recipe["primary"])
 
-    def generated_by(self, arm: str) -> str:
+    def source_of(self, arm: str) -> SourceOfStudy | None:
         """The set that an arm takes its synthetic pictures from."""
-        found = next((one for one in self.results.sources if arm in one.arms), None)
+        return next((one for one in self.results.sources if arm in one.arms), None)
+
+    def generated_by(self, arm: str) -> str:
+        """That set's name."""
+        found = self.source_of(arm)
         return f"{last_word(found.uri)} ({found.digest[:12]})" if found else NOTHING
+
+    def note_audit(self, arm: str) -> str:
+        """What a table says behind the name, where the study quotes no audit of that set."""
+        found = self.source_of(arm)
+        audited = found and found.name == SYNTHETIC and any(one.name == AUDITED for one in self.results.sources)
+        return "" if found is None or audited else f", {UNAUDITED}"
 
 
 @dataclass(frozen=True)
@@ -230,7 +241,7 @@ def answer_row(one: FinishedStudy) -> list[str]:
     levels = [level(one.find(name)) for name in (BASELINE, arm)]
     p = NOTHING if change is None else "<0.001" if change.p_holm < 0.001 else f"{change.p_holm:.3f}"
     seeds = str(len(found.seeds)) if found else NOTHING
-    return [one.name, one.generated_by(arm), arm, *levels, gain(change), against, p, seeds]
+    return [one.name, one.generated_by(arm) + one.note_audit(arm), arm, *levels, gain(change), against, p, seeds]
 
 
 def by_arm(studies: Sequence[FinishedStudy]) -> Table:

@@ -27,7 +27,7 @@ from cxr.study.pages import table_files as tables
 from cxr.study.pages.grid import draw_grid
 from cxr.study.pages.page import GRID, page
 from cxr.study.plan import POWER_KEY, describe_kept, read_plan
-from cxr.study.results import External, Leakage, Source, Study, Trial, study_json, trial_key
+from cxr.study.results import AUDITED, External, Leakage, Source, Study, Trial, study_json, trial_key
 from cxr.study.sets import SYNTHETIC, Sets, external_name
 from cxr.study.sets_check import PARTS
 from cxr.study.subgroups import describe_gaps
@@ -194,7 +194,7 @@ def list_sources(job: StudyJob) -> dict[str, tuple[Store, Record]]:
     """Every artifact that the study read, and where it lies."""
     others = {external_name(name): found.data for name, found in job.sets.external.items()}
     sets = {"real": job.sets.real, **job.sets.sides, **others}
-    measured = {"evaluation": job.evaluation, "audit": job.audit}
+    measured = {"evaluation": job.evaluation, AUDITED: job.audit}
     return {name: (found.store, found.record) for name, found in sets.items()} | {
         name: found for name, found in measured.items() if found
     }

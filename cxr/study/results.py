@@ -187,6 +187,9 @@ class External:
     arms: list[ExternalArm]
 
 
+AUDITED = "audit"  # what a source that is one is called
+
+
 @dataclass(frozen=True)
 class Source:
     """A set of images, or an artifact, that the study read."""

@@ -30,7 +30,7 @@ def job() -> ModuleType:
 def write(tmp_path: Path) -> Write:
     """`write(name, gain)`: a finished study whose primary arm gained so much."""
 
-    def written(name: str, gain: float, real: str = "r" * 64, classifier: str = "cnn") -> Path:
+    def written(name: str, gain: float, real: str = "r" * 64, classifier: str = "cnn", audited: bool = False) -> Path:
         def arm(called: str, auroc: float, changes: list[dict]) -> dict:
             level = {"mean": auroc, "sd": 0.01, "low": auroc - 0.02, "high": auroc + 0.02}
             return {"arm": called, "title": f"arm {called}", "seeds": [1, 2, 3], "figures": {"auroc": level},
@@ -40,8 +40,10 @@ def write(tmp_path: Path) -> Write:
                   "p": 0.04, "p_holm": 0.04}  # fmt: skip
         source = {"name": "synthetic", "uri": f"/sets/of-{name}", "kind": "generated images", "digest": "d" * 64,
                   "arms": ["synth_100"]}  # fmt: skip
+        audit = {"name": "audit", "uri": "/audit", "kind": "audit", "digest": "a" * 64, "arms": []}
         results = {
-            "answer": f"AUROC {gain:+.3f}.", "phantom": False, "test_patients": 20, "sources": [source],
+            "answer": f"AUROC {gain:+.3f}.", "phantom": False, "test_patients": 20,
+            "sources": [source, *([audit] if audited else [])],
             "arms": [arm("baseline", 0.8, []), arm("synth_100", 0.8 + gain, [change])],
             "settings": {"classifier": classifier, "seeds": "1, 2, 3"}, "allowed": [],
         }  # fmt: skip
@@ -60,12 +62,14 @@ def compare(job: ModuleType, out: Path, *studies: Path) -> int:
 
 
 def test_each_study_has_a_row_with_its_generator_and_its_difference(job, write: Write, tmp_path: Path, capsys) -> None:
-    out, studies = tmp_path / "out", [write("first", 0.02), write("second", -0.03)]
+    out, studies = tmp_path / "out", [write("first", 0.02, audited=True), write("second", -0.03)]
     assert compare(job, out, *studies) == 0
     told = capsys.readouterr().out
     assert "first: AUROC +0.020." in told and "second: AUROC -0.030." in told
     text = (out / "comparison.md").read_text()
-    assert "| second | of-second (dddddddddddd) | synth_100 | 0.800 (0.780 to 0.820) | 0.770 (0.750 to 0.790) |" in text
+    levels = "0.800 (0.780 to 0.820) | 0.770 (0.750 to 0.790)"
+    assert f"| second | of-second (dddddddddddd), unaudited | synth_100 | {levels} |" in text
+    assert "| first | of-first (dddddddddddd) | synth_100 |" in text
     assert "| arm synth_100: synth_100 | +0.020 (+0.010 to +0.030) | -0.030 (-0.040 to -0.020) |" in text
     assert "differ in" not in text and "is not tested here" in text
     rows = list(csv.DictReader(io.StringIO((out / "comparison.csv").read_text())))
