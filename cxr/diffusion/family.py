@@ -168,7 +168,7 @@ def check_solver(folder: Path, solver: Solver, option: str) -> None:
 
 
 def check_networks(found: "Weights") -> None:
-    """`BadInput` unless all parts load and fit together, and every weight is a number. TensorCache by digest."""
+    """`BadInput` unless all parts load and fit together, and every weight is a number. Remembered by digest."""
     if found.source == "embedded" or (found.spec in ALIASES and ALIASES[found.spec].sha256):
         return  # checked against published digests
     checked = json.dumps([found.digest, library_versions()], sort_keys=True)

@@ -14,7 +14,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 class TensorCache(Generic[Key]):
     """A function from keys to one tensor each, [len(keys), ...], that keeps its results where `keep` says so: in main
-    memory, as a hundred thousand captions' states would fill a GPU."""
+    memory, as a hundred thousand captions' states would fill a GPU.
+
+    What is kept is made alone: in company the last bits would depend on who else was missing, and so on where a killed
+    training went on.
+    """
 
     def __init__(self, make: Callable[[list[Key]], Tensor], keep: bool) -> None:
         self.make, self.keep = make, keep
@@ -23,8 +27,9 @@ class TensorCache(Generic[Key]):
     def __call__(self, keys: Sequence[Key]) -> Tensor:
         if not self.keep:
             return self.make(list(keys))
-        if missing := [key for key in dict.fromkeys(keys) if key not in self.kept]:
-            self.kept.update(zip(missing, self.make(missing).cpu(), strict=True))
+        for key in keys:
+            if key not in self.kept:
+                self.kept[key] = self.make([key])[0].cpu()
         return torch.stack([self.kept[key] for key in keys])
 
 
