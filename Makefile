@@ -43,10 +43,13 @@ types: venv  ## static types
 bench: venv  ## what benchmarks/README.md says of speed, measured side by side
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
 
+gpu: venv  ## what benchmarks/README.md says of a GPU, beside the stock ways, in ten minutes: out/gpu/gpu.md
+	PYTHON=$(BIN)/python benchmarks/gpu.sh
+
 s3: venv  ## a real S3 server with a bucket, on loopback; says what to export, and how to stop it
 	@tests/ceph.sh try .s3 7480
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-.PHONY: demo test unit venv image image-test lint fmt types bench s3 help
+.PHONY: demo test unit venv image image-test lint fmt types bench gpu s3 help

@@ -17,22 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 import tyro
 from _side_by_side import TURNS, Sides, side_by_side, verdict
+from _stored import random_inception, stored
 from copies_search import noise
-from safetensors.torch import save_file
-from torchvision.models import inception_v3
 
-from cxr.artifact import Made, Record, recipe_digest
 from cxr.classify.best_of import predict, small_config
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.loop import TrainedClassifier
 from cxr.classify.task import OneFinding
-from cxr.data.catalog import CATALOG, CatalogSet, read_unscaled
-from cxr.data.images import encode_png
-from cxr.data.labels import Labels
+from cxr.data.catalog import read_unscaled
 from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.copies import TrainingImageIndex
@@ -108,26 +103,6 @@ def run(job: str, *words: str) -> float:
 def told(ours: str, sides: Sides, theirs: str) -> None:
     print(f"{ours} {sides.our_median:.3f} s, {theirs} {sides.their_median:.3f} s")
     print(f"  ratio of each turn: {', '.join(f'{ratio:.2f}' for ratio in sides.ratios)}")
-
-
-def random_inception(folder: Path) -> Path:
-    """A file of weights as pytorch-fid's network takes them."""
-    state = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False).state_dict()
-    path = folder / "inception.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
-    return path
-
-
-def stored(place: str, pixels: np.ndarray) -> CatalogSet:
-    """Pictures as a set that has a catalog only."""
-    store, rows = open_store(place), []
-    for number, picture in enumerate(pixels):
-        kept = store.put(f"images/a/{number:04d}.png", encode_png(picture))
-        rows.append({"image_id": f"{number:04d}", "key": kept.key, "finding": "a", "sha256": kept.sha256})
-    table = pa.Table.from_pylist([{**row, **Labels.only("a").as_columns(["a"])} for row in rows], schema=CATALOG)
-    counts = Made(count=len(rows), bytes=0, digest="")
-    record = Record(kind="set", recipe={}, recipe_digest=recipe_digest({}), made=counts, objects=[])
-    return CatalogSet(store, record, table)
 
 
 def classifier() -> Callable[[np.ndarray], np.ndarray]:

@@ -56,13 +56,15 @@ class Script:
     """The script's loop; `STEPS` steps a turn."""
 
     def __init__(self, config: FinetuneConfig, pictures: CaptionedImages, folder: Path) -> None:
-        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        cuda = torch.cuda.is_available()
+        self.accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
         self.pipe = StableDiffusionPipeline.from_pretrained(
             resolve(config.model).path, dtype=torch.float32, safety_checker=None, local_files_only=True
         )
         self.schedule = DDPMScheduler.from_config(self.pipe.scheduler.config)
-        self.pipe.vae.requires_grad_(False)
-        self.pipe.text_encoder.requires_grad_(False)
+        self.dtype = torch.bfloat16 if cuda else torch.float32
+        for frozen in (self.pipe.vae, self.pipe.text_encoder):
+            frozen.requires_grad_(False).to(self.accelerator.device, self.dtype)
         files = [folder / f"{i}.png" for i in range(len(pictures))]
         for file, pixels in zip(files, pictures.pixels, strict=True):
             file.write_bytes(encode_png(pixels))
@@ -82,7 +84,8 @@ class Script:
                 self.step(batch)
 
     def step(self, batch: dict[str, torch.Tensor]) -> None:
-        latents = self.pipe.vae.encode(batch["pixels"]).latent_dist.sample() * self.pipe.vae.config.scaling_factor
+        encoded = self.pipe.vae.encode(batch["pixels"].to(self.dtype)).latent_dist
+        latents = encoded.sample() * self.pipe.vae.config.scaling_factor
         noise = torch.randn_like(latents)
         times = torch.randint(0, self.schedule.config.num_train_timesteps, (len(latents),), device=latents.device)
         noisy = self.schedule.add_noise(latents, noise, times)

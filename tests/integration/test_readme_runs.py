@@ -81,6 +81,7 @@ NOT_HERE = {
     "make demo": ".ci/run runs it",
     "make test": ".ci/run runs it",
     "make bench": "takes hours",
+    "make gpu": "needs a GPU; test_gpu_benchmark.py does it at a tiny size",
     "make image-test": "needs root and Docker",
     "make s3": "runs tests/ceph.sh, and so do the tests of S3",
     "pytest -m slow -s tests/integration/test_under_fire.py": ".ci/run runs it",
