@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CXR = Path(cxr.__file__).parent
 PACKAGE_DATA = (  # what the package has beside code
     "embedded/assets", "prompts/phrases.toml", "publish/croissant_context.json", "report/templates",
+    "weights/clip",
 )  # fmt: skip
 PLACES = ("out", "quarantine")  # arguments that say where a job writes to
 MAGIC = (  # where, what, and whose
