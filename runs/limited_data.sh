@@ -4,7 +4,7 @@
 #
 #   runs/limited_data.sh                                        # phantoms, on a CPU: shows that the way works, no more
 #   SOURCE=folder:my-xrays RECIPE=sd15 TUNE="lora_a100 --captions instance" FINDINGS=normal,pneumonia \
-#     PER_FINDING=2000 CLASSIFIER= runs/limited_data.sh         # X-rays, on GPUs
+#     PER_FINDING=2000 MAKE= EVALUATE=inception CLASSIFIER= runs/limited_data.sh   # X-rays, on GPUs
 #
 # The same command goes on after a crash.
 # shellcheck disable=SC2086  # options are words
@@ -16,7 +16,7 @@ RECIPE=${RECIPE:-tiny}                                # of ingest and generate
 TUNE=${TUNE:-tiny --max-train-steps 150}              # recipe and options of jobs/finetune.py
 FINDINGS=${FINDINGS:-normal,pneumonia}
 PER_FINDING=${PER_FINDING:-270}                       # at least as many as the training part has of each
-MAKE=${MAKE:---steps 20}                              # options of jobs/generate.py
+MAKE=${MAKE---steps 20}                              # options of jobs/generate.py
 EVALUATE=${EVALUATE:-tiny}                            # recipe and options of jobs/evaluate.py
 CLASSIFIER=${CLASSIFIER---network cnn --pretrained False --size 64 --resize 64 --epochs 10 --batch 32 --learning-rate 2e-3}
 OUT=${OUT:-out/limited}

@@ -3,8 +3,8 @@
 # the same fine-tuned on the training patients.
 #
 #   runs/two_generators.sh                               # phantoms, on a CPU, about 15 minutes: shows that the way works
-#   SOURCE=folder:my-xrays FINDINGS=normal,pneumonia RECIPE=sd15 TUNE="lora_a100 --captions instance" PER_FINDING=2000 \
-#     MAKE= EVALUATE=inception STUDY=standard runs/two_generators.sh                              # X-rays, on GPUs
+#   SOURCE=folder:my-xrays SPLIT= FINDINGS=normal,pneumonia RECIPE=sd15 TUNE="lora_a100 --captions instance" \
+#     PER_FINDING=2000 MAKE= EVALUATE=inception STUDY=standard runs/two_generators.sh             # X-rays, on GPUs
 #
 # The same command goes on after a crash.
 # shellcheck disable=SC2086  # options are words
