@@ -7,7 +7,7 @@ recipes     named complete configurations
 
 ingest      from a source of real X-rays to a split set
 pretrain    the embedded base model and extractor, trained on phantoms
-finetune    DreamBooth and LoRA on a base model: batches, objective, loop, validation, checkpoints
+finetune    DreamBooth, LoRA and distillation of a base model: batches, objective, loop, validation, checkpoints
 generate    plan, writer, finish: from prompts to a labelled set
 evaluate    how good, how diverse, how many near-copies: metrics with intervals and references, pages
 audit       is it safe to share: attacks with their power and limits, a page for a data-protection officer

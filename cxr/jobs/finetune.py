@@ -53,7 +53,7 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Fine-tune a diffusion model on a set of X-rays, fully or as a LoRA, on any number of workers."""
+    """Fine-tune a diffusion model on a set of X-rays, fully or as a LoRA, or distil one, on any number of workers."""
     start = time.monotonic()
     share, names = parse_patients(args.patients) if args.patients else (None, None)
     config, store = build_config(args, share), open_store(args.out)

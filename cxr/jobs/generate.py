@@ -65,7 +65,7 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Generate labelled X-rays from prompts with Stable Diffusion, spread over workers, into a folder or a bucket."""
+    """Generate labelled X-rays from prompts with a diffusion model, on any number of workers, to a folder or bucket."""
     start = time.monotonic()
     config = build_config(args)
     store = open_store(output_place(args, config))

@@ -34,7 +34,7 @@ class Args:
     source: str
     """KIND:PLACE. folder:, table:, dicom:, npz:, idx: and a path; a public set as downloaded: nih14:, chexpert:,
     mimic-cxr-jpg:, padchest:, vindr:, rsna:, brax:, kermany:, covid-radiography:, openi: and its folder;
-    hub:owner/name@revision; phantom:count."""
+    hub:owner/name@revision; phantom:count, digits:count."""
     out: str
     """Where the set goes: a local folder or s3://bucket/prefix."""
     columns: str = ""
