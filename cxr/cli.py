@@ -227,11 +227,32 @@ def out_of_range(error: ValidationError) -> BadInput:
     return BadInput(f"--{fields[-1].replace('_', '-')} {str(first['input'])[:60]!r}: {why}")
 
 
+TOLD: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [  # what tyro says, and what we do
+    (r"Missing from [^:]+: (.*\(required\))", lambda found: f"missing: {name_missing(found[1])};"),
+    (r" \(applied to [^)]*\)", ""),
+    (r"Unrecognized (?:or misplaced )?options:", "unknown:"),
+    (r" Arguments are applied to .*?Available subcommands: ([\w-]+(?:, [\w-]+)*).*", r"; begin with one of: \1"),
+    (r" (?:Perhaps you meant|Arguments similar to [^:]*): (-[\w-]+).*", r"; did you mean \1?"),
+    (r"Error parsing (-[\w-]+): invalid literal for int\(\) with base 10: (.*)", r"\1 \2: give a whole number"),
+    (r"Error parsing (-[\w-]+): could not convert string to float: (.*)", r"\1 \2: give a number"),
+]
+
+
 def plain(text: str) -> str:
-    """A boxed, coloured message as one line of words, without its title and the option's help."""
-    text = re.sub(r"\x1b\[[0-9;]*m|╭.*╮", "", text)
+    """A boxed, coloured message of tyro as one line of words, without its title and the options' help."""
+    text = re.sub(r"\x1b\[[0-9;]*m|╭.*╮|^.*-{10,}$", "", text, flags=re.M)  # its frame, also that of ASCII
     text = re.sub(r"[╰╯│─]+|Got errors:|(Argument helptext:|For full helptext,? (see|run)).*", " ", text, flags=re.S)
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    for pattern, words in TOLD:
+        line = re.sub(pattern, words, line)
+    return line.removesuffix(";")
+
+
+def name_missing(described: str) -> str:
+    """The options of a list of required ones, each with its help; of a word without a name what it is."""
+    each = [one.strip() for one in described.split("(required)")[:-1]]
+    named = [one.split()[0] if one.startswith("-") else re.split(r"[,:.] ", one.partition(" ")[2])[0] for one in each]
+    return ", ".join(name if name.startswith("-") else name[:1].lower() + name[1:].rstrip(".") for name in named)
 
 
 def check_workers(workers: int | None) -> None:

@@ -20,7 +20,7 @@ KEEPS_WORDS = """#!/bin/sh
 printf '%s\\0' "$@" '' >> "$WORDS"
 """
 LAST = {  # of the others the study
-    "demo": "jobs/browse.py", "several_findings": "jobs/evaluate.py", "audit_nih": "jobs/audit.py",
+    "demo": "jobs/browse.py", "audit_nih": "jobs/audit.py",
     "two_generators": "jobs/compare.py",
 }  # fmt: skip
 SMALLER = {
@@ -104,18 +104,25 @@ def test_make_demo_runs_the_first_of_them() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1000)
 def test_several_findings_go_the_whole_way(jobs, tmp_path: Path) -> None:
-    """What is asked for has the labels of the training part, and the evaluation speaks of each finding."""
+    """What is asked for has the labels of the training part, and evaluation and study speak of each finding."""
     tune = "tiny --size 64 --batch 4 --max-train-steps 2 --validate-every 2 --validation-images 4 --sampling-steps 2"
-    small = {**SMALLER, "SOURCE": "phantom:240,7,several", "IMAGES": "60", "TUNE": tune}
+    small = {
+        **SMALLER,
+        "SOURCE": "phantom:240,7,several",
+        "IMAGES": "180",
+        "TUNE": tune,
+        "STUDY": f"tiny {SMALLER['CLASSIFIER']}",
+    }
     env = jobs.env({**small, "OUT": str(tmp_path), "PYTHON": sys.executable})
     done = subprocess.run([ROOT / "runs" / "several_findings.sh"], env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "prompts: as" in done.stderr and "of its" in done.stderr
     record = json.loads((tmp_path / "synthetic" / "record.json").read_text())
-    assert record["made"]["count"] == 60 and set(record["inputs"]) == {"model", "lora", "plan", "like"}
+    assert record["made"]["count"] == 180 and set(record["inputs"]) == {"model", "lora", "plan", "like"}
     findings = ["cardiomegaly", "effusion", "nodule"]
     assert (record["metrics"]["vocabulary"], record["metrics"]["exclusive"]) == (findings, False)
     assert (tmp_path / "quality" / "quality.json").is_file()
+    assert json.loads((tmp_path / "study" / "results.json").read_text())["classes"] == findings
 
 
 @pytest.mark.slow

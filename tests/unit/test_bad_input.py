@@ -191,17 +191,30 @@ WRONG_NIGHTLY = {
     f"tiny {OUT} --date 2026-11-21 --generate tinny": "--generate 'tinny': no recipe is called 'tinny'",
     f"tiny {OUT} --date 2026-11-21 --max-copy-rate 2": "--max-copy-rate '2",
 }
-CASES = [("generate.py", typed, told) for typed, told in WRONG.items()] + [
-    (job, typed, told)
-    for job, wrong in (
-        ("ingest.py", WRONG_INGEST),
-        ("finetune.py", WRONG_FINETUNE),
-        ("study.py", WRONG_STUDY),
-        ("evaluate.py", WRONG_EVALUATE),
-        ("nightly.py", WRONG_NIGHTLY),
-    )
-    for typed, told in wrong.items()
+# Short and plain: no more of the options' help than the reader needs.
+WRONG_WORDS = [
+    ("study.py", "tiny --foo 1", r"^study\.py: missing: --real, --out; unknown: --foo 1 \(--help"),
+    ("reader.py", "tiny --real a", r"^reader\.py: unknown: tiny --real a; begin with one of: prepare, score \(--help"),
+    ("publish.py", "", r"^publish\.py: missing: what to publish, --to \(--help"),
+    ("generate.py", f"tiny {OUT} --step 3", r"^generate\.py: unknown: --step, 3; did you mean --steps\? \(--help"),
+    ("study.py", f"tiny --real a {OUT} --epochs x", r"^study\.py: --epochs 'x': give a whole number \(--help"),
+    ("study.py", f"tiny --real a {OUT} --learning-rate x", r"^study\.py: --learning-rate 'x': give a number \(--help"),
 ]
+CASES = (
+    WRONG_WORDS
+    + [("generate.py", typed, told) for typed, told in WRONG.items()]
+    + [
+        (job, typed, told)
+        for job, wrong in (
+            ("ingest.py", WRONG_INGEST),
+            ("finetune.py", WRONG_FINETUNE),
+            ("study.py", WRONG_STUDY),
+            ("evaluate.py", WRONG_EVALUATE),
+            ("nightly.py", WRONG_NIGHTLY),
+        )
+        for typed, told in wrong.items()
+    ]
+)
 
 
 @pytest.fixture
