@@ -128,7 +128,7 @@ def _refuse(path: Path, family: str, kinds: tuple[str, ...]) -> SingleFile:
     if kinds:
         raise BadInput(
             f"{path}: of {family}, and does not say whether it was trained on noise or on velocity; "
-            f"give sd21={path.name} (noise, as 2.1-base at 512 px) or sd21_768={path.name} (velocity, as 2.1 at 768 px)"
+            f"give sd21={path} (noise, as 2.1-base at 512 px) or sd21_768={path} (velocity, as 2.1 at 768 px)"
         )
     raise BadInput(f"{path}: of {family}, but trained on velocity; {_ASK}")
 

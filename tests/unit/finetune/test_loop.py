@@ -13,7 +13,6 @@ from cxr.errors import BadInput
 from cxr.finetune.batches import CaptionedImages
 from cxr.finetune.config import FinetuneConfig
 from cxr.finetune.loop import Trainer, load_checkpoint, save_checkpoint, train
-from cxr.finetune.losses import TensorCache
 from cxr.ranks import Ranks
 
 LORA, DREAMBOOTH = {"method": "lora", "train_text_encoder": True}, {"method": "dreambooth"}
@@ -40,12 +39,6 @@ def test_kept_latents_are_drawn_anew_each_time(trainer, bars) -> None:
     assert not torch.equal(first.posterior, second.posterior)
     errors = [alone.objective.errors(b) for b in (first, copy_with(first, posterior=second.posterior))]
     assert not torch.equal(*errors)
-
-
-def test_what_is_kept_does_not_depend_on_the_batch_that_it_first_came_in() -> None:
-    """Else a killed training, which meets them in other batches, would go on with other last bits."""
-    kept = TensorCache(lambda keys: torch.full((len(keys), 1), float(len(keys))), keep=True)  # by how many there were
-    assert kept(["a", "b", "a"]).tolist() == [[1.0]] * 3 and kept(["c", "a"]).tolist() == [[1.0]] * 2
 
 
 def copy_with(batch, **fields):

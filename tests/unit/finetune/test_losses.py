@@ -71,7 +71,13 @@ def test_each_key_is_made_once_where_results_are_kept() -> None:
     keeping, not_keeping = TensorCache(make, keep=True), TensorCache(make, keep=False)
     for keys in ([3, 1, 3], [1, 2]):
         assert torch.equal(keeping(keys), not_keeping(keys))
-    assert asked == [[3, 1], [3, 1, 3], [2], [1, 2]]
+    assert asked == [[3], [1], [3, 1, 3], [2], [1, 2]]
+
+
+def test_what_is_kept_does_not_depend_on_the_batch_that_it_first_came_in() -> None:
+    """Else a killed training, which meets them in other batches, would go on with other last bits."""
+    kept = TensorCache(lambda keys: torch.full((len(keys), 1), float(len(keys))), keep=True)  # by how many there were
+    assert kept(["a", "b", "a"]).tolist() == [[1.0]] * 3 and kept(["c", "a"]).tolist() == [[1.0]] * 2
 
 
 def test_mirrored_pictures_have_moments_of_their_own(trainer) -> None:
