@@ -89,9 +89,13 @@ def test_a_whole_model_is_trained_and_a_killed_driver_goes_on(
     assert jobs.call(*words).returncode == 0
     assert jobs.call(*[undisturbed if word == place else word for word in words]).returncode == 0
     ours, theirs = contents(place), contents(undisturbed)
-    assert ours["history.jsonl"] == theirs["history.jsonl"]
+    assert curve(ours["history.jsonl"]) == curve(theirs["history.jsonl"])
     weights = [name for name in ours if name.endswith(".safetensors")]
     assert weights and not [name for name in weights if ours[name] != theirs[name]]
+
+
+def curve(history: bytes) -> list[dict[str, float]]:
+    return [{**json.loads(line), "seconds": 0} for line in history.decode().splitlines()]
 
 
 def test_a_whole_model_in_one_file_is_trained_and_sampled(
