@@ -15,7 +15,10 @@ from tests.tiny_families import FAMILIES, save_family
 
 pytestmark = pytest.mark.slow
 TWO = "normal,pneumonia"
-STUDY = ("--size", 32, "--resize", 32, "--epochs", 1, "--batch", 8, "--seeds", "1,2")
+STUDY = (
+    "--allow-unchecked-copies", "--allow-seen-patients", "--only", "synth_50",
+    "--size", 32, "--resize", 32, "--epochs", 1, "--batch", 8, "--seeds", "1,2",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +41,12 @@ def finetune_words(xrays: Path, model: str | Path, out: Path, *more: str | int) 
     )  # fmt: skip
 
 
-def generate_words(model: str | Path, lora: Path, out: Path, *more: str | int) -> tuple[str | Path | int, ...]:
+def generate_words(
+    model: str | Path, lora: Path, out: Path, *, workers: int = 1, count: int = 30
+) -> tuple[str | Path | int, ...]:
     return (
-        "generate.py", "tiny", "--model", model, "--lora", lora, "--out", out, "--findings", TWO, "--per-finding", 30,
-        "--size", 64, "--steps", 2, "--batch", 4, *more,
+        "generate.py", "tiny", "--model", model, "--lora", lora, "--out", out, "--findings", TWO, "--size", 64,
+        "--per-finding", count, "--steps", 2, "--batch", 4, "--workers", workers,
     )  # fmt: skip
 
 
@@ -51,8 +56,8 @@ def test_every_job_takes_the_family(jobs, shared_ray, xrays: Path, model: Path, 
     assert jobs.call(*finetune_words(xrays, model, lora, *prior)).returncode == 0
     metrics = json.loads((lora / "record.json").read_text())["metrics"]
     assert set(metrics["validation"]) == {"mse", "ssim", "psnr", "kid"}
-    assert jobs.call(*generate_words(model, lora, fakes, "--workers", 1)).returncode == 0
-    assert jobs.call(*generate_words(model, lora, again, "--workers", 2)).returncode == 0
+    assert jobs.call(*generate_words(model, lora, fakes, workers=1)).returncode == 0
+    assert jobs.call(*generate_words(model, lora, again, workers=2)).returncode == 0
     assert contents(fakes) == contents(again)  # the same bytes for any number of workers
     sets = ("--real", xrays, "--synthetic", fakes)
     words = ("evaluate.py", "tiny", *sets, "--size", 32, "--min-samples", 12, "--resamples", 10)
@@ -62,17 +67,7 @@ def test_every_job_takes_the_family(jobs, shared_ray, xrays: Path, model: Path, 
     assert jobs.call(*words, "--out", tmp_path / "audit").returncode == 0
     tests = json.loads((tmp_path / "audit" / "record.json").read_text())["metrics"]["tests"]
     assert tests
-    words = (
-        "study.py",
-        "tiny",
-        *sets,
-        "--allow-unchecked-copies",
-        "--allow-seen-patients",
-        "--only",
-        "synth_50",
-        *STUDY,
-    )
-    assert jobs.call(*words, "--out", tmp_path / "study").returncode == 0
+    assert jobs.call("study.py", "tiny", *sets, *STUDY, "--out", tmp_path / "study").returncode == 0
     assert (tmp_path / "study" / "index.html").exists()
 
 
@@ -105,7 +100,7 @@ def test_a_whole_model_in_one_file_is_trained_and_sampled(
     file = save_single_file(pipe, tmp_path / "one.safetensors")
     spec, lora, fakes = f"{random_model}={file}", tmp_path / "lora", tmp_path / "fakes"
     assert jobs.call(*finetune_words(xrays, spec, lora)).returncode == 0
-    assert jobs.call(*generate_words(spec, lora, fakes, "--per-finding", 4)).returncode == 0
+    assert jobs.call(*generate_words(spec, lora, fakes, count=4)).returncode == 0
     named = {"model": resolve(spec).digest, "model_file": hashlib.sha256(file.read_bytes()).hexdigest()}
     for place in (lora, fakes):
         assert json.loads((place / "record.json").read_text())["inputs"].items() >= named.items()
