@@ -240,7 +240,8 @@ TOLD: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [  # what tyro sa
 
 def plain(text: str) -> str:
     """A boxed, coloured message of tyro as one line of words, without its title and the options' help."""
-    text = re.sub(r"\x1b\[[0-9;]*m|╭.*╮|^.*-{10,}$", "", text, flags=re.M)  # its frame, also that of ASCII
+    frame = r"\x1b\[[0-9;]*m|╭.*╮|^(?: [A-Z][\w ]*\n)?[ ]*-{10,}[ ]*$"  # the last where a terminal has ASCII alone
+    text = re.sub(frame, "", text, flags=re.M)
     text = re.sub(r"[╰╯│─]+|Got errors:|(Argument helptext:|For full helptext,? (see|run)).*", " ", text, flags=re.S)
     line = " ".join(text.split())
     for pattern, words in TOLD:
