@@ -16,7 +16,7 @@ class AuditConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     extractor: str = "tiny"
-    """tiny, inception or rad-dino; or one of these or xrv, = and where its weights are: a folder, a file, s3://..."""
+    """tiny, inception or rad-dino; or inception, rad-dino or xrv, = and where its weights are: a folder, a file, s3://"""
     size: int = Field(128, ge=64, le=1024)
     """Pixels at which pictures are compared; each takes size^2 bytes of memory."""
     max_p: float = Field(0.01, gt=0, le=0.1)

@@ -19,7 +19,7 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     extractor: str = "tiny"
-    """tiny, inception or rad-dino; or one of these or xrv, = and where its weights are: a folder, a file, s3://..."""
+    """tiny, inception or rad-dino; or inception, rad-dino or xrv, = and where its weights are: a folder, a file, s3://"""
     size: int = Field(128, ge=32, le=1024)
     """Pixels at which copies, prompt accuracy and MS-SSIM see pictures; a real one takes size^2 bytes of memory."""
     against: Literal["held-out", "test", "train", "all"] = HELD_OUT

@@ -19,7 +19,7 @@ class GenerateConfig(Frozen):
     """The recipe of a generated set; with the digests of model and prompts it fixes every byte."""
 
     model: str = "tiny"
-    """an alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
+    """An alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
     a whole Stable Diffusion 1, 2 or XL in one .safetensors file, owner/name@revision or s3://bucket/prefix."""
     lora: str | None = None
     """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
@@ -28,7 +28,7 @@ class GenerateConfig(Frozen):
     """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas; of
     A+B each picture has both."""
     per_finding: int = Field(1, ge=1, le=100_000)  # the templates hold more than twice as many
-    """Pictures of each finding: of the prompt that its model was trained with, or each of another of the templates."""
+    """Pictures of each finding: all of the prompt that the model was trained with, or each of another template."""
     templates: bool = False
     """Prompts from the templates, also for a model that was trained with others."""
     seed: int = Field(0, ge=0, lt=2**63)
