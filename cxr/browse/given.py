@@ -1,7 +1,6 @@
 """From places to the finished artifacts there, each with a name that no other has."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +28,7 @@ from cxr.artifact.kinds import (
 from cxr.data.catalog import CatalogSet, read_set
 from cxr.errors import BadInput
 from cxr.progress import note
+from cxr.report.words import call_apart
 from cxr.store import Store, open_store, sha256
 
 ORDER = (
@@ -128,24 +128,6 @@ def refuse_newer(store: Store) -> None:
         newer = False
     if newer:
         raise BadInput(f"{store.uri}: was made by cxr {theirs}, and this is {ours}; update cxr")
-
-
-def is_digest(place: str) -> bool:
-    """Whether its last word is a sha256."""
-    return re.fullmatch(r"[0-9a-f]{64}", place.rpartition("/")[2]) is not None
-
-
-def call_apart(uris: Sequence[str]) -> list[str]:
-    """Names of places: of each as many of its last words as tell it apart from all others; two of one that is called by
-    a digest, as data and models of nights are."""
-    parts = [[word[:8] if is_digest(word) else word for word in uri.rstrip("/").split("/")] for uri in uris]
-    names = ["/".join(words[-2 if is_digest(uri) else -1 :]) for words, uri in zip(parts, uris, strict=True)]
-    for length in range(2, 1 + max(map(len, parts))):
-        names = [
-            name if names.count(name) == 1 else "/".join(words[-length:])
-            for name, words in zip(names, parts, strict=True)
-        ]
-    return names
 
 
 def read_object(given: Given, key: str) -> bytes | None:

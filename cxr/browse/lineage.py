@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from cxr.artifact import Record
 from cxr.artifact.kinds import FINE_TUNED_MODEL, NIGHT
-from cxr.browse.given import Given, is_digest
+from cxr.browse.given import Given
 from cxr.report.limits import kind as kind_in_words
+from cxr.report.words import is_digest
 from cxr.store import digest_of
 from cxr.weights.files import MODEL, is_wanted
 from cxr.weights.kinds import LORA_FILE

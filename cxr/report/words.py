@@ -1,4 +1,7 @@
-"""How metrics are called and numbers written, on every page alike."""
+"""How metrics and places are called and numbers written, on every page alike."""
+
+import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,3 +34,21 @@ def duration(seconds: float) -> str:
 def percent(share: float, low: float, high: float) -> str:
     """A share with its interval."""
     return f"{100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def is_digest(place: str) -> bool:
+    """Whether its last word is a sha256."""
+    return re.fullmatch(r"[0-9a-f]{64}", place.rpartition("/")[2]) is not None
+
+
+def call_apart(uris: Sequence[str]) -> list[str]:
+    """Names of places: of each as many of its last words as tell it apart from all others; two of one that is called by
+    a digest, as data and models of nights are."""
+    parts = [[word[:8] if is_digest(word) else word for word in uri.rstrip("/").split("/")] for uri in uris]
+    names = ["/".join(words[-2 if is_digest(uri) else -1 :]) for words, uri in zip(parts, uris, strict=True)]
+    for length in range(2, 1 + max(map(len, parts))):
+        names = [
+            name if names.count(name) == 1 else "/".join(words[-length:])
+            for name, words in zip(names, parts, strict=True)
+        ]
+    return names

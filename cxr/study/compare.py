@@ -16,6 +16,7 @@ from cxr.artifact.metrics import StoredPart, locate_damage
 from cxr.errors import BadInput
 from cxr.report.limits import UNAUDITED
 from cxr.report.pages import Table, embedded, markdown_table, render
+from cxr.report.words import call_apart
 from cxr.store import Store
 from cxr.study.config import BASELINE, Arm
 from cxr.study.differences import primary_pair
@@ -139,7 +140,10 @@ def prepare(store: Store, places: Sequence[Store]) -> CompareJob:
     """Raises `BadInput` unless these are two or more finished studies of one real set, and the place is free."""
     if len(places) < 2:
         raise BadInput("give two studies or more, each the --out of jobs/study.py")
-    studies = [read_study(place, name) for place, name in zip(places, call_apart(places), strict=True)]
+    uris = [place.uri for place in places]
+    if len(set(uris)) < len(uris):
+        raise BadInput("a study is given twice; give each once")
+    studies = [read_study(place, name) for place, name in zip(places, call_apart(uris), strict=True)]
     first = studies[0]
     for other in studies[1:]:
         if other.record.recipe["real"] != first.record.recipe["real"]:
@@ -161,16 +165,6 @@ def read_study(store: Store, name: str) -> FinishedStudy:
         return FinishedStudy(name, store, record, Results.model_validate_json(store.get(RESULTS_KEY)))
     except ValidationError as error:
         raise BadInput(f"{store.uri}/{RESULTS_KEY}: is damaged: {locate_damage(error)}; restore it") from None
-
-
-def call_apart(places: Sequence[Store]) -> list[str]:
-    """Names of places, no two alike: the last word of each, or all of them whole."""
-    names = [last_word(place.uri) for place in places]
-    if len(set(names)) == len(names):
-        return names
-    if len({place.uri for place in places}) < len(places):
-        raise BadInput("a study is given twice; give each once")
-    return [place.uri for place in places]
 
 
 def last_word(uri: str) -> str:

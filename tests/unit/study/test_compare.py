@@ -14,6 +14,7 @@ from cxr import cli
 from cxr.artifact import Made, Record, read_record, recipe_digest, verify
 from cxr.artifact.lifecycle import commit_record
 from cxr.errors import BadInput
+from cxr.report.words import call_apart
 from cxr.store import open_store
 from cxr.study.config import StudyConfig, standard_arms
 
@@ -101,6 +102,18 @@ def test_what_cannot_be_compared(job, write: Write, tmp_path: Path, names: tuple
     with pytest.raises(BadInput, match=why):
         compare(job, tmp_path / "out", *(tmp_path / name for name in names))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (("/out/a/first", "/out/b/second"), ["first", "second"]),
+        (("/out/base/study", "/out/tuned/study"), ["base/study", "tuned/study"]),
+        (("s3://lake/study", "s3://lake/new/study"), ["lake/study", "new/study"]),
+    ],
+)
+def test_studies_are_called_by_what_tells_them_apart(places: tuple, names: list) -> None:
+    assert call_apart(places) == names
 
 
 def learning(**worths: float) -> dict:
