@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from cxr.errors import BadInput
-from cxr.evaluate.diversity import diversity, draw_pairs, scales_for, similarity
+from cxr.evaluate.diversity import BETAS, diversity, draw_pairs, scales_for, similarity
 
 
 def pictures(count: int, side: int, noise: float) -> np.ndarray:
@@ -18,15 +19,24 @@ def test_equal_pictures_are_alike_and_the_more_they_differ_the_less():
     assert means[0] == pytest.approx(1, abs=1e-5) and means[0] > means[1] > means[2] > 0
 
 
-@pytest.mark.parametrize(("side", "scales"), [(256, 5), (128, 4), (64, 3), (32, 2), (16, 1)])
-def test_small_pictures_get_fewer_scales_and_batches_do_not_matter(side, scales):
-    shown = pictures(5, side, 30)
-    pairs = draw_pairs(5, 7, np.random.default_rng(3))
-    one, many = (similarity(shown, pairs, batch) for batch in (1, 7))
+@pytest.mark.parametrize(("side", "scales"), [(256, 5), (136, 4), (64, 3), (40, 2), (16, 1)])
+def test_small_pictures_get_fewer_scales_and_each_pair_is_what_torchmetrics_says(side, scales):
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
+
+    shown = np.concatenate([pictures(3, side, 30), pictures(2, side, 3), pictures(2, side, 90)])[:, :, : side - 3]
+    scales = scales_for(side - 3)
+    pairs = draw_pairs(7, 12, np.random.default_rng(3))
+    first, second = (torch.from_numpy(shown[rows]).float()[:, None] for rows in pairs.T)
+    betas = tuple(beta / sum(BETAS[:scales]) for beta in BETAS[:scales])
+    expected = ms_ssim(first, second, data_range=255.0, betas=betas, reduction="none").numpy()
     found = diversity(shown, pairs, np.random.default_rng(0))
-    assert (found.scales, found.pairs) == (scales, 7)
-    assert np.allclose(one, many, atol=1e-5)
-    assert found.value == pytest.approx(one.mean())
+    np.testing.assert_allclose(similarity(shown, pairs), expected, atol=2e-5)
+    assert (found.scales, found.pairs) == (scales, 12) and found.value == pytest.approx(expected.mean(), abs=2e-5)
+
+
+def test_pictures_that_are_opposites_are_not_alike_at_all():
+    shown = pictures(1, 64, 30)
+    assert similarity(np.concatenate([shown, 255 - shown]), np.array([[1, 0]]))[0] == 0
 
 
 @pytest.mark.parametrize(
