@@ -25,12 +25,23 @@ def train_best_of(
     seed: int,
     advance: Callable[[], object] = lambda: None,
 ) -> Predict:
-    """Of `TRIES` networks with other first weights and orders, the one that does best on the validation part."""
-    pixels, _ = train_part
-    config = best_of_config(len(pixels), pixels.shape[1])
-    tries = [train_one(train_part, validation, config, task, seed + number, advance) for number in range(TRIES)]
-    best = max(tries, key=lambda found: task.rank(found.curve[found.best]))
+    """What the classifier of `train_best` predicts."""
+    config = best_of_config(len(train_part[0]), train_part[0].shape[1])
+    best = train_best(train_part, validation, task, seed, advance)
     return lambda pictures: predict(best, pictures, config, task)
+
+
+def train_best(
+    train_part: LabelledArrays,
+    validation: LabelledArrays,
+    task: Task,
+    seed: int,
+    advance: Callable[[], object] = lambda: None,
+) -> TrainedClassifier:
+    """Of `TRIES` networks with other first weights and orders, the one that does best on the validation part."""
+    config = best_of_config(len(train_part[0]), train_part[0].shape[1])
+    tries = [train_one(train_part, validation, config, task, seed + number, advance) for number in range(TRIES)]
+    return max(tries, key=lambda found: task.rank(found.curve[found.best]))
 
 
 def train_one(

@@ -68,7 +68,7 @@ class EvaluationResult:
     quality: Quality
     copies: pa.Table
     pictures: dict[str, bytes]  # by key
-    features: list[StoredObject]  # that are stored already
+    kept: list[StoredObject]  # features and classifiers, which are stored already
 
 
 def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: dict[str, float]) -> Record:
@@ -82,7 +82,7 @@ def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: di
         **found.pictures,
     }
     written = (job.store.put(key, data) for key, data in pieces.items())
-    objects = [job.store.read_back(PLAN_KEY), *written, *found.features]
+    objects = [job.store.read_back(PLAN_KEY), *written, *found.kept]
     return job.new_record(
         Made.of(objects),
         objects,

@@ -8,7 +8,7 @@ pictures lies below `commits/` until the record is written. What is stored is no
 import functools
 import pickle
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # with pages and plots, which no worker draws
     from cxr.evaluate.finish import EvaluateJob
 
 UNIT = 256  # pictures
+CLASSIFIERS = "classifiers/"
 COLUMNS = ["image_id", "key", "sha256"]  # of the catalog, that a worker needs
 INSPECTED = pa.schema(
     [("score", pa.float32()), ("row", pa.int32()), ("mirrored", pa.bool_()), ("predicted", pa.list_(pa.float32()))]
@@ -55,10 +56,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Earlier:
-    """A finished evaluation whose features are used again."""
+    """A finished evaluation whose features and classifiers are used again."""
 
     store: Store
     digests: dict[str, str]  # sha256 of each object of features, by its key
+    classifiers: dict[str, str] = field(default_factory=dict)  # the same of classifiers of the real set
 
 
 def read_earlier(job: "EvaluateJob", store: Store) -> Earlier:
@@ -66,8 +68,11 @@ def read_earlier(job: "EvaluateJob", store: Store) -> Earlier:
     record = read_record(store)
     if record is None or record.kind != EVALUATION:
         raise BadInput(f"--features {store.uri}: holds no finished evaluation; give one, or leave it out")
-    found = {stored.key: stored.sha256 for stored in record.objects if stored.key.startswith(features_folder(job))}
-    return Earlier(store, found)
+    features, classifiers = (
+        {stored.key: stored.sha256 for stored in record.objects if stored.key.startswith(folder)}
+        for folder in (features_folder(job), CLASSIFIERS)
+    )
+    return Earlier(store, features, classifiers)
 
 
 def features_folder(job: "EvaluateJob") -> str:

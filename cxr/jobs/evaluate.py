@@ -6,7 +6,7 @@ Exit code 0: all there. 2: bad input. 3: all there but the set of --quarantine, 
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from tyro.conf import Suppress
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cxr.artifact import Record
     from cxr.evaluate.calibration import CopyCalibration
     from cxr.evaluate.finish import EvaluateJob
+    from cxr.evaluate.kept_classifiers import KeptClassifiers
     from cxr.evaluate.label_classifier import Classifiers
     from cxr.evaluate.sets import ImageSet
     from cxr.evaluate.worker import Earlier, Unit
@@ -45,7 +46,8 @@ class Args:
     quarantine: str | None = None
     """Where the synthetic set goes without the pictures that are flagged as near-copies."""
     features: str | None = None
-    """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again."""
+    """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again, and its
+    classifiers of the same real set."""
     lineage: str | None = None
     """Models that --synthetic was made with, separated by commas, where this machine does not know whom they saw."""
     workers: int | None = None
@@ -129,19 +131,24 @@ def evaluate_sets(
     from cxr.evaluate import finish
     from cxr.evaluate.conclude import conclude
     from cxr.evaluate.features import extractor_of
+    from cxr.evaluate.kept_classifiers import KeptClassifiers
     from cxr.evaluate.worker import units_of
 
-    extractor = extractor_of(job.config.extractor)
-    calibration, classifiers = prepare_real_set(job, findings)
+    extractor, kept = extractor_of(job.config.extractor), KeptClassifiers(job.store, earlier)
+    calibration, classifiers = prepare_real_set(job, findings, kept)
     finish.begin(job)
+    stored = [job.store.put(key, data) for key, data in kept.found.items()]
     units = units_of(job)
     inspect_units(job, [*units.real, *units.synthetic], earlier, calibration, classifiers, workers)
     with progress("metrics", len(findings) + 1, "findings") as advance:
         concluded = conclude(job, units, findings, calibration, classifiers, extractor, left_out, advance)
+    concluded = replace(concluded, kept=[*concluded.kept, *stored])
     return finish.complete(job, concluded, extractor.device, {"total": time.monotonic() - start})
 
 
-def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[CopyCalibration, Classifiers]":
+def prepare_real_set(
+    job: "EvaluateJob", findings: tuple[str, ...], kept: "KeptClassifiers"
+) -> "tuple[CopyCalibration, Classifiers]":
     """What synthetic pictures are compared with, from the real set: its training pictures and classifiers of it."""
     import numpy as np
 
@@ -157,16 +164,19 @@ def prepare_real_set(job: "EvaluateJob", findings: tuple[str, ...]) -> "tuple[Co
         calibration = calibrate(real, config.calibration, rng, advance)
     trainings = 2 if label_attributes(job.real, job.synthetic, config).real.names else 1
     with progress("classifier", trainings * count_steps(len(real.part("train"))), "steps") as advance:
-        return calibration, train_classifiers(job, real, findings, advance)
+        return calibration, train_classifiers(job, real, findings, kept, advance)
 
 
 def train_classifiers(
-    job: "EvaluateJob", real: "ImageSet", findings: tuple[str, ...], advance: Callable[[], object]
+    job: "EvaluateJob",
+    real: "ImageSet",
+    findings: tuple[str, ...],
+    kept: "KeptClassifiers",
+    advance: Callable[[int], object],
 ) -> "Classifiers":
     """Of the real set's findings, and of the attributes that both sets name."""
     import numpy as np
 
-    from cxr.classify.best_of import train_best_of
     from cxr.classify.task import task_of
     from cxr.evaluate.label_classifier import Classifiers, LabelClassifier, Labelled, Predict, train_label_classifier
     from cxr.evaluate.sets import Labelling, label_attributes
@@ -177,7 +187,7 @@ def train_classifiers(
         def learn(training: Labelled, validation: Labelled) -> Predict:
             task = task_of(training[1].shape[1], exclusive)
             parts = [(pixels, task.targets(values)) for pixels, values in (training, validation)]
-            return train_best_of(parts[0], parts[1], task, seed, advance)
+            return kept.train(parts[0], parts[1], task, seed, advance)
 
         rng = np.random.default_rng([seed, ACCURACY_STREAM])
         return train_label_classifier(real, labels, exclusive, compared, learn, rng)
