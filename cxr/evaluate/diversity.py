@@ -41,7 +41,7 @@ def similarity(pixels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     scales = scales_for(min(pixels.shape[1:]))
     weights = np.array(BETAS[:scales]) / sum(BETAS[:scales])
-    found = [compare(*pixels[pair].astype(np.float32), scales) for pair in pairs]
+    found = [compare(pixels[a].astype(np.float32), pixels[b].astype(np.float32), scales) for a, b in pairs]
     return np.prod(np.maximum(found, 0) ** weights, axis=1).astype(np.float32)
 
 

@@ -40,18 +40,18 @@ def kept_in(store: Store, kept: KeptClassifiers) -> Earlier:
 
 def test_it_is_trained_once_and_then_taken_from_where_it_is_kept(parts, tmp_path, monkeypatch) -> None:
     first, steps = KeptClassifiers(open_store(str(tmp_path / "new")), None), []
-    predict = first.train(*parts, TASK, SEED, steps.append)
-    expected = train_best_of(*parts, TASK, SEED)(parts[1][0])
+    predict = first.train(parts[0], parts[1], TASK, SEED, steps.append)
+    expected = train_best_of(parts[0], parts[1], TASK, SEED)(parts[1][0])
     assert np.array_equal(predict(parts[1][0]), expected) and sum(steps) == count_steps(64)
 
     earlier = kept_in(open_store(str(tmp_path / "earlier")), first)
     monkeypatch.setattr(kept_classifiers, "train_best", lambda *_: pytest.fail("it is trained again"))
     steps.clear()
     again = KeptClassifiers(open_store(str(tmp_path / "other")), earlier)
-    assert np.array_equal(again.train(*parts, TASK, SEED, steps.append)(parts[1][0]), expected)
+    assert np.array_equal(again.train(parts[0], parts[1], TASK, SEED, steps.append)(parts[1][0]), expected)
     assert again.found == first.found and sum(steps) == count_steps(64)
     begun = KeptClassifiers(earlier.store, None)  # as after a crash
-    assert np.array_equal(begun.train(*parts, TASK, SEED, steps.append)(parts[1][0]), expected)
+    assert np.array_equal(begun.train(parts[0], parts[1], TASK, SEED, steps.append)(parts[1][0]), expected)
 
 
 @pytest.mark.parametrize("change", ["pixels", "labels", "seed", "task", "validation"])
@@ -71,14 +71,16 @@ def test_one_that_would_come_out_otherwise_is_another(parts, change: str) -> Non
 
 def test_what_is_not_what_its_record_names_is_refused_and_half_a_file_of_ours_is_made_anew(parts, tmp_path) -> None:
     first = KeptClassifiers(open_store(str(tmp_path / "new")), None)
-    first.train(*parts, TASK, SEED, lambda count: None)
+    first.train(parts[0], parts[1], TASK, SEED, lambda count: None)
     earlier = kept_in(open_store(str(tmp_path / "earlier")), first)
     (key,) = first.found
     earlier.store.put(key, first.found[key][:-4] + b"else")
     with pytest.raises(BadInput, match=f"{key} is not what its record names"):
-        KeptClassifiers(open_store(str(tmp_path / "other")), earlier).train(*parts, TASK, SEED, lambda count: None)
+        KeptClassifiers(open_store(str(tmp_path / "other")), earlier).train(
+            parts[0], parts[1], TASK, SEED, lambda count: None
+        )
     own = open_store(str(tmp_path / "own"))
     own.put(key, first.found[key][:100])
     anew = KeptClassifiers(own, None)
-    anew.train(*parts, TASK, SEED, lambda count: None)
+    anew.train(parts[0], parts[1], TASK, SEED, lambda count: None)
     assert anew.found == first.found
