@@ -7,7 +7,7 @@ one set of 200, so that one clear copy is enough to find a leak.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -119,25 +119,25 @@ def set_levels(
     """From the scores of test patients' pictures, float [C], C at least `controls_needed(false_alarms)`.
 
     The clear level extrapolates an exponential tail from the highest tenth of the scores (Coles 2001, An Introduction
-    to Statistical Modeling of Extreme Values, chapter 4, with shape 0), whose mean is taken at its upper bound.
+    to Statistical Modeling of Extreme Values, chapter 4, with shape 0), whose mean is taken at its upper bound. Counts
+    that are alike hide how long the tail is, so a count stands for up to half of one more (continuity correction).
 
     Args:
         pictures: of the set that is to be judged.
         correlations: the scores are such; their tail, which ends at 1, is extrapolated as Fisher's z, which has no end.
+            Others are counts.
         independent: `share_independent` of the pictures' patients; 1: each has one picture.
     """
-    if correlations:
-        scores = np.arctanh(np.clip(scores, -0.999, 0.999))
-        found = set_levels(scores, false_alarms, pictures, max_p, independent=independent)
-        return replace(found, threshold=float(np.tanh(found.threshold)), clear=float(np.tanh(found.clear)))
+    ordered = np.sort(np.arctanh(np.clip(scores, -0.999, 0.999)) if correlations else scores)[::-1]
     rank = int(false_alarms * (len(scores) + 1) + 1e-9)
-    ordered = np.sort(scores)[::-1]
     count = max(int(TAIL * len(scores)), 1)
-    excess = float(np.mean(ordered[:count] - ordered[count]))
+    excess = float(np.mean(ordered[:count] - ordered[count])) + (0 if correlations else 0.5)
     seen = 2 * count * independent
     longest = seen * excess / float(chi2.ppf(1 - CONFIDENCE, seen))
     clear = float(ordered[count]) + longest * np.log(pictures * count / len(scores) / (max_p / 2))
-    return Levels(float(ordered[rank - 1]), max(clear, float(ordered[0])), rank, len(scores), independent)
+    levels = float(ordered[rank - 1]), max(clear, float(ordered[0]))
+    threshold, highest = map(float, np.tanh(levels)) if correlations else levels
+    return Levels(threshold, highest, rank, len(scores), independent)
 
 
 def judge_scores(scores: np.ndarray, levels: Levels, planted: dict[str, Planted], max_p: float) -> CopyTest:

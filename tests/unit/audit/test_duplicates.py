@@ -15,7 +15,8 @@ from cxr.audit.duplicates import (
 
 ALL = {"a": Planted(1.0, 1.0)}
 DRAWS = {"normal": lambda rng, n: rng.normal(size=n), "exponential": lambda rng, n: rng.exponential(size=n),
-         "counts": lambda rng, n: rng.poisson(6, n).astype(float)}  # fmt: skip
+         "counts": lambda rng, n: rng.poisson(6, n).astype(float),
+         "seldom any": lambda rng, n: np.where(rng.random(n) < 0.02, 3.0 + rng.geometric(0.6, n), 0)}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", DRAWS)
