@@ -4,7 +4,7 @@
 # the training part, what it shows of each finding, measured, and whether it helps a classifier of all findings.
 #
 #   runs/several_findings.sh                          # phantoms of three independent findings, on a CPU: the way works
-#   SOURCE=nih14:my-nih RECIPE=sd15 TUNE=lora_a100 IMAGES=20000 MAKE= EVALUATE=inception STUDY=standard \
+#   SOURCE=nih14:my-nih RECIPE=sd15 TUNE=lora_a100 IMAGES=80000 MAKE= EVALUATE=inception STUDY=standard \
 #     runs/several_findings.sh
 #
 # Read out/several/real/split_report.md before you believe a result. The same command goes on after a crash.
