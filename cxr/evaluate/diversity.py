@@ -34,7 +34,7 @@ def diversity(pixels: np.ndarray, pairs: np.ndarray, rng: np.random.Generator) -
 def similarity(pixels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """MS-SSIM float32 [P], 1 for equal pictures, of pairs int [P, 2] of uint8 [N, H, W], as `draw_pairs` gives them.
 
-    As torchmetrics has it, but for rounding, in a fiftieth of its time: there the window is no product of two.
+    As torchmetrics has it, but for rounding, in a tenth of its time: there the window is no product of two.
 
     Raises:
         BadInput: pictures too small for one window.

@@ -128,22 +128,24 @@ def test_a_terminated_job_stops_as_by_ctrl_c(jobs, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_spent_budget_keeps_what_is_stored_and_the_same_command_goes_on(jobs, undisturbed, whole, tmp_path):
-    """At one a second for an hour's price, a budget is a number of seconds: here two thirds of what all takes."""
-    place = tmp_path / "set"
-    took = json.loads((undisturbed / "record.json").read_text())["timings"]["total"]
-    spend = ("--price", "3600 EUR", "--budget", round(2 * took / 3, 2))
-    ended = jobs.generate(place, *LONG, "--workers", 1, *spend)
-    assert ended.returncode == 4 and not ended.stdout, ended.stderr
-    assert "is spent at 3600.00 EUR an hour; what is stored stays" in ended.stderr and f"--out {place}" in ended.stderr
-    assert "Traceback" not in ended.stderr and not (place / "record.json").exists()
-    kept = moments(place)
-    done = jobs.generate(place, *LONG, "--workers", 1, "--price", "0.5 EUR")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "cost: less than 0.01 EUR at 0.50 EUR an hour"
-    assert json.loads((place / "record.json").read_text())["hour_price"] == "0.5 EUR"
+def test_a_spent_budget_keeps_what_is_stored_and_the_same_command_goes_on(jobs, whole, tmp_path):
+    """At a price of one a second a budget is a number of seconds: the first is too short, and each next one twice as
+    long, until the set is whole."""
+    place, kept = tmp_path / "set", {}
+    for seconds in (8, 16, 32, 64, 128, 256):
+        done = jobs.generate(place, *LONG, "--workers", 1, "--price", "3600 EUR", "--budget", seconds)
+        assert kept.items() <= moments(place).items()
+        if not done.returncode:
+            break
+        assert done.returncode == 4 and not done.stdout, done.stderr
+        assert "is spent at 3600.00 EUR an hour; what is stored stays" in done.stderr
+        assert f"--out {place}" in done.stderr and "Traceback" not in done.stderr
+        assert not (place / "record.json").exists()
+        kept = moments(place)
+    assert seconds > 8 and done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(" EUR at 3600.00 EUR an hour")
+    assert json.loads((place / "record.json").read_text())["hour_price"] == "3600 EUR"
     whole(place)
-    assert kept.items() <= moments(place).items()
 
 
 @pytest.mark.slow
