@@ -6,6 +6,7 @@ tests/gpu runs among it. On a machine without a network `benchmarks/gpu.sh` brin
 `--smoke` does all of it at a tiny size on a CPU, in about a minute, so that it works where a GPU is lent for minutes.
 """
 
+import gc
 import platform
 import re
 import subprocess
@@ -72,6 +73,7 @@ def main(out: Path = Path("out/gpu"), smoke: bool = False, minutes: float = 9.0)
             traceback.print_exc()
             found = f"{type(error).__name__}: {error}"
         kept.add(name, found, time.monotonic() - began)
+        gc.collect()  # what a recorded network holds goes in a circle
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         print(f"{time.monotonic() - start:5.0f} s  {name}: {found}", flush=True)

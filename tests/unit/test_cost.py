@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from cxr import cli
 from cxr.artifact import Made
 from cxr.artifact.lifecycle import Artifact
 from cxr.artifact.record import record_json
+from cxr.browse.words import tell_work
 from cxr.cost import PRICE, Cost, HourPrice, hour_price, parse_price, within_budget
 from cxr.errors import BadInput
 from cxr.jobs import describe_jobs
@@ -99,6 +101,15 @@ def test_a_record_keeps_the_price_where_there_is_one(tmp_path) -> None:
     assert "hour_price" not in json.loads(record_json(job.new_record(made, [], {}, inputs={})))
     with within_budget(Cost(price="2.50 EUR")):
         assert job.new_record(made, [], {}, inputs={}).hour_price == "2.50 EUR"
+
+
+def test_a_page_over_a_record_tells_what_it_cost() -> None:
+    record = SimpleNamespace(timings={"total": 300.0}, device="CPU, x86_64", hour_price="2.50 EUR")
+    assert tell_work(SimpleNamespace(record=record)) == [
+        "It took 5 min on CPU, x86_64, which cost 0.21 EUR at 2.50 EUR an hour."
+    ]
+    record.hour_price = ""
+    assert tell_work(SimpleNamespace(record=record)) == ["It took 5 min on CPU, x86_64."]
 
 
 def test_a_budget_is_a_time_at_the_price() -> None:
