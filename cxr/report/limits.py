@@ -9,7 +9,7 @@ NOT_LOOKED_FOR = (
     "Nothing else was: no crops, no pictures turned by more than 2 degrees, no half copies, none that are inverted, "
     "pasted into another or blended with one. Nor was anything that a model keeps of its training without repeating a "
     "picture, membership in its training, or whether a patient can be recognised: a model that plainly memorised its "
-    "30 patients had 0 of 96 pictures flagged. That nothing is flagged does not make a set anonymous. This is a quick "
+    "few patients had 0 of 96 pictures flagged. That nothing is flagged does not make a set anonymous. This is a quick "
     "screen: jobs/audit.py adds a second detector, which finds most of these, and attacks the set and its model."
 )
 NOT_TOLD = "Whether the set repeats training pictures is not known."
