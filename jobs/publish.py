@@ -1,4 +1,4 @@
-"""Hand a synthetic set on: `python jobs/publish.py SET --to DIR --audit URI`."""
+"""Hand a synthetic set or a model on: `python jobs/publish.py SET --to DIR --audit URI`."""
 
 from cxr import cli
 from cxr.jobs.publish import Args, main
