@@ -73,7 +73,7 @@ GENERATE: dict[str, Callable[[], GenerateConfig]] = {
 
 
 def base_model() -> PretrainConfig:
-    """The embedded base model, about 1.5 hours on 2 cores."""
+    """The embedded base model: hours on 2 cores."""
     return PretrainConfig()
 
 

@@ -102,7 +102,7 @@ def find_attacked(
     if lineage is None:
         return (
             "nobody knows whom its base was trained on, because that has no record; fine-tune from an alias (tiny, "
-            "sd15, sd21), or from a model that cxr made"
+            "sd15, sdxl and the others of docs/models.md), or from a model that cxr made"
         )
     shown = find_shown(lineage, real.table, lists)
     if shown is None:

@@ -1,6 +1,6 @@
 """Make what the package embeds, from phantoms; `cxr pretrain RECIPE --out FOLDER`.
 
-`tiny` is the base model (about 1.5 hours on 2 cores; goes on after its last finished stage when started again with the
+`tiny` is the base model (hours, as --dry-run tells; goes on after its last finished stage when started again with the
 same folder), `extractor` the network behind the embedded distances (minutes).
 """
 
