@@ -12,6 +12,7 @@ from PIL import Image
 
 from cxr.embedded.phantoms import draw_phantom
 from cxr.prompts.findings import BINARY
+from runs import privacy_curve
 from tests.integration.test_readme import ROOT, check_command
 
 RUNS = sorted((ROOT / "runs").glob("*.sh"))
@@ -50,7 +51,7 @@ def commands_of(script: Path, tmp_path: Path, ends: str = "") -> list[list[str]]
     run_dry(script, tmp_path, ends).check_returncode()
     words = tmp_path / "words"
     commands = [command.split("\0") for command in words.read_text().removesuffix("\0\0").split("\0\0")]
-    return [command for command in commands if command[0] != "-c"]
+    return [command for command in commands if command[0].startswith("jobs/")]
 
 
 @pytest.mark.parametrize("script", RUNS, ids=lambda script: script.name)
@@ -79,6 +80,28 @@ def test_who_has_images_with_wrong_labels_is_told_how_to_go_on(tmp_path: Path) -
     assert done.returncode == 2 and "Open " not in done.stdout and done.stderr.count("\n") == 1
     assert f'TUNE="tiny --max-train-steps 1000 --captions instance" OUT={tmp_path}/out-longer' in done.stderr
     assert 'STUDY="tiny --allow-unfaithful-labels"' in done.stderr
+
+
+def test_the_privacy_curve_is_of_each_promise_from_the_strictest_to_none(tmp_path: Path, capsys) -> None:
+    for name, right in (("none", 27), ("8", 17), ("1", 15)):
+        promise = {} if name == "none" else {"privacy": {"epsilon": float(name), "sigma": 8 / float(name)}}
+        quality = {"validation": {"mse": right / 100, "kid": 1.5}, "base": {"mse": 0.4, "kid": 5.0}, **promise}
+        found = {"auc": right / 30, "auc_low": right / 30 - 0.1, "auc_high": right / 30 + 0.1}
+        guessed = {"right": right, "guesses": 30, "p": 0.5, "epsilon": 0.25}
+        tests = [{"name": privacy_curve.MEMBERSHIP, "metrics": found},
+                 {"name": "extraction of canaries, by details", "metrics": {}},
+                 {"name": "canaries: patients left in or out by a coin", "metrics": guessed}]  # fmt: skip
+        for key, data in {"model/record.json": {"metrics": quality}, "audit/audit.json": {"tests": tests}}.items():
+            file = tmp_path / f"epsilon-{name}" / key
+            file.parent.mkdir(parents=True)
+            file.write_text(json.dumps(data))
+    privacy_curve.main(tmp_path)
+    _, _, *rows, base = capsys.readouterr().out.splitlines()
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["1", "8", "none"]
+    assert rows[1] == "| 8 | 1 | 0.170 | 1.5 | 0.567 (0.467 to 0.667) | 17 of 30, p = 0.5 | 0.25 |"
+    assert base == "of the base: error 0.400, kernel distance 5.0"
+    with Image.open(tmp_path / "privacy_curve.png") as picture:
+        assert min(picture.size) > 400
 
 
 def test_the_audit_of_real_x_rays_is_skipped_where_there_are_none(tmp_path: Path) -> None:
