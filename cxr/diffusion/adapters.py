@@ -41,14 +41,16 @@ def make_trainable(
     for module in pipe.components.values():
         if isinstance(module, nn.Module):
             module.requires_grad_(False).eval()
-    for number, (name, layers) in enumerate(family_of(pipe).trained.items()):
+    family = family_of(pipe)
+    for number, (name, layers) in enumerate(family.trained.items()):
         module = getattr(pipe, name)
         if config.trains_lora:
             module.to(precision)
         if name not in trained_parts(pipe, config):
             continue
         if config.trains_lora:
-            lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(layers))
+            chosen = family.distilled if config.distills else layers
+            lora = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(chosen))
             _add_new_lora(module, lora, lora_seed(number))
         else:
             module.requires_grad_(True)

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 CLIP_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
+# A UNet that is to sample in few steps changes in its convolutions too: the layers of LCM-LoRA, as diffusers'
+# examples/consistency_distillation/train_lcm_distill_lora_sd_wds.py has them.
+UNET_LAYERS = (
+    *ATTENTION, "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2", "conv_shortcut",
+    "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class Family:
     trained: dict[str, tuple[str, ...]]  # parts that can be trained, the denoiser first; the layers of a new LoRA
     optional: tuple[str, ...] = ()  # parts that a folder may be without
     solvers: tuple[str, ...] = ("dpm",)  # that its models are sampled by; those of "ddim" can be distilled
+    distilled: tuple[str, ...] = ()  # of those: the denoiser's layers of a new LoRA that distils
 
 
 T5_TOKENIZER = ("T5Tokenizer", "T5TokenizerFast")
@@ -37,6 +44,7 @@ FAMILIES = {
         },
         {"unet": ATTENTION, "text_encoder": CLIP_ATTENTION},
         solvers=("dpm", "ddim", "lcm"),
+        distilled=UNET_LAYERS,
     ),
     "StableDiffusionXLPipeline": Family(
         "Stable Diffusion XL",

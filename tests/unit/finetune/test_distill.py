@@ -220,6 +220,14 @@ def test_workers_share_the_ways_that_one_alone_would_follow(worker, miniature, m
     assert np.array_equal(alone.latents, together.latents) and len(alone) == 3
 
 
+def test_a_lora_that_distils_changes_convolutions_too(teacher: StableDiffusion) -> None:
+    config = FinetuneConfig(**SMALL | {"method": "distill_lora", "rank": 2})
+    trained = teacher.make_trainable(config, lambda number: number)
+    layers = {name.split(".lora_")[0].rpartition(".")[2] for name in trained}
+    assert {"conv1", "conv2", "time_emb_proj", "to_q"} <= layers and "conv_in" not in layers
+    assert all(".lora_" in name and name.startswith("unet.") for name in trained)
+
+
 @pytest.mark.slow
 def test_a_distilled_lora_is_left_that_says_how_it_is_sampled(worker) -> None:
     made, ready = worker(method="distill_lora")
