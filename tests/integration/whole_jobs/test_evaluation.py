@@ -166,7 +166,7 @@ def test_findings_that_exclude_each_other_give_the_figures_of_version_0_1(sets, 
 
 
 def assert_holds(found: object, known: object) -> None:
-    """What was known is found: the same words and numbers, whatever else there is."""
+    """What was known is found: the same words and numbers, but for MS-SSIM's rounding, whatever else there is."""
     if isinstance(known, dict):
         for name, value in known.items():
             assert_holds(found[name], value)
@@ -174,7 +174,7 @@ def assert_holds(found: object, known: object) -> None:
         for one, other in zip(found, known, strict=True):
             assert_holds(one, other)
     else:
-        assert found == (pytest.approx(known, rel=1e-5, abs=1e-7) if isinstance(known, float) else known)
+        assert found == (pytest.approx(known, rel=1e-5, abs=2e-5) if isinstance(known, float) else known)
 
 
 def counted(extractor: Extractor) -> tuple[Extractor, list[int]]:
