@@ -1,6 +1,5 @@
 """Features of a frozen network, computed once for all trials of a study."""
 
-import functools
 import io
 import json
 from collections.abc import Callable
@@ -12,13 +11,11 @@ import numpy as np
 from cxr import cluster
 from cxr.artifact import listed_units, unit_key
 from cxr.artifact.keys import COMMITS
-from cxr.evaluate.features import extractor_of
+from cxr.evaluate.worker import extractor_here
 from cxr.store import Store, sha256
 from cxr.study.job import StudyJob
 
 UNIT = 256  # pictures
-
-extractor_here = functools.cache(extractor_of)  # of a worker's process
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from itertools import cycle
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr.study.pages.plot_style import BLACK, BLUE, GRAY, GREEN, ORANGE, RED, SKY, Shown, png
+from cxr.study.pages.learning_plot import STYLES
+from cxr.study.pages.plot_style import BLACK, GRAY, Shown, png
 from cxr.study.worth_leakage import Point
 
-STYLES = ((BLUE, "o"), (RED, "D"), (GREEN, "^"), (ORANGE, "v"), (SKY, "P"), (BLACK, "s"))
+LOOKS = (*STYLES, (BLACK, "s"))
 LEAST, MOST = -100, 150  # real pictures, that the figure reaches to at least
 APART = 0.4  # percentage points between arms of one study, which have one leakage
 
@@ -18,7 +19,7 @@ def worth_against_leakage(shown: Shown, points: Sequence[Point]) -> bytes:
     """A colour a study; filled where its audit found a leak. An interval that goes on beyond what can be told, or
     beyond the figure, ends in an arrow."""
     studies = list(dict.fromkeys(point.study for point in points))
-    looks = dict(zip(studies, cycle(STYLES), strict=False))
+    looks = dict(zip(studies, cycle(LOOKS), strict=False))
     worths = [100 * point.worth.worth for point in points]
     limits = min(LEAST, *(1.5 * worth for worth in worths)), max(MOST, *(1.5 * worth for worth in worths))
 

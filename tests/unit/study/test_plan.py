@@ -14,10 +14,10 @@ from cxr.data.catalog import CatalogSet
 from cxr.errors import BadInput
 from cxr.store import open_store
 from cxr.study.config import BASELINE, StudyConfig
-from cxr.study.finish import describe_settings
 from cxr.study.influence import MetricWithInfluence
 from cxr.study.job import StudyJob, begin, pending_trials, prepare
 from cxr.study.plan import Pilot, expected, make_plan, plan_table, read_pilot
+from cxr.study.protocol_words import describe_settings
 from cxr.study.statistics import LEVEL
 from tests.unit.study.test_null_studies import Design, measured
 
