@@ -80,7 +80,7 @@ def test_filtered_pictures_are_those_of_the_unfiltered_without_the_refused(real_
 def test_what_is_dropped_at_random_is_compared_with_what_the_filter_drops() -> None:
     pairs = list_pairs(CONFIG.arms)
     assert ("filtered_100", "random_drop_100") in pairs and ("unfiltered_100", "real_short_50") in pairs
-    assert recipes.filters().primary == "synth_100"
+    assert recipes.STUDY["filters"]().primary == "synth_100"
     assert {arm.name for arm in standard_arms()}.isdisjoint(NAMES[1:])
     labels = [arm_label(arm).partition("synthetic")[2] for arm in CONFIG.arms if arm.filter]
     assert labels == [" as made", " less the refused", " less as many at random as are refused"]

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 
-from cxr.recipes import worth as worth_recipe
+from cxr.recipes.studies import worth as worth_recipe
 from cxr.study.config import BASELINE, Arm, StudyConfig, standard_arms
 from cxr.study.influence import auroc
 from cxr.study.learning_curve import MonotoneCurves, PowerLaws, choose_form, fit_p
