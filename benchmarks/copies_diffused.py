@@ -14,13 +14,14 @@ import tyro
 from _side_by_side import verdict
 from diffusers import StableDiffusionImg2ImgPipeline
 
-from cxr.audit.duplicates import Matches, judge_planted, set_levels
-from cxr.audit.keypoints import KeyPointIndex
+from cxr.audit.detectors.details import TrainingImageIndex
+from cxr.audit.detectors.keypoints import KeyPointIndex
+from cxr.audit.detectors.matches import Matches
+from cxr.audit.duplicates import judge_planted, set_levels
 from cxr.data.images import fit_square, read_gray
 from cxr.diffusion.latents import to_signal
 from cxr.diffusion.sampler import to_gray
 from cxr.diffusion.stable_diffusion import StableDiffusion
-from cxr.evaluate.copies import TrainingImageIndex
 from cxr.weights import resolve
 
 GOAL, STRENGTHS, STEPS = 0.95, (0.1, 0.2, 0.3, 0.4, 0.5), 20

@@ -9,8 +9,9 @@ ingest      from a source of real X-rays to a split set
 pretrain    the embedded base model and extractor, trained on phantoms
 finetune    DreamBooth, LoRA and distillation of a base model: batches, objective, loop, validation, checkpoints
 generate    plan, writer, finish: from prompts to a labelled set
-evaluate    how good, how diverse, how many near-copies: metrics with intervals and references, pages
-audit       is it safe to share: attacks with their power and limits, a page for a data-protection officer
+evaluate    how good, how diverse, how many near-duplicates: metrics with intervals and references, pages
+audit       is it safe to share: attacks with their power and limits, a page for a data-protection officer;
+            its detectors of near-duplicates are a room below the stages, as evaluate calls them too
 study       does it help: arms, trials, statistics over seeds and patients, the answer in words, its pages
 nightly     one night after another: lease, gate, and the pointer that readers follow
 reader      a blind reader study: cases, a page a reader, a key, and what the answers say

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr.audit.config import AuditConfig
+from cxr.audit.config import DETAILS, KEY_POINTS, AuditConfig
+from cxr.audit.detectors.details import TrainingImageIndex
+from cxr.audit.detectors.keypoints import KeyPointIndex
+from cxr.audit.detectors.matches import Detector
 from cxr.audit.duplicates import (
     CopyTest,
-    Detector,
     judge_planted,
     judge_scores,
     set_levels,
@@ -46,7 +48,7 @@ from cxr.audit.sets import RealPictures
 Advance = Callable[[int], object]
 Search = Callable[[np.ndarray], Detector]  # makes pictures, uint8 [N, S, S], ready to be searched
 Vectors = Callable[[np.ndarray], np.ndarray]  # float32 [N, d] of uint8 [N, S, S]
-NEAREST_STREAM, LINKS_STREAM, COPIES_STREAM = 0, 50, 100  # of random numbers of a seed
+NEAREST_STREAM, LINKS_STREAM, COPIES_STREAM, WORDS_STREAM = 0, 50, 100, 200  # of random numbers of a seed
 PLANTED = ("the same", "blurred 3 px", "noise 20", "turned 10 degrees", "cropped 20 %", "half", "inverted", "mirrored")
 
 
@@ -126,6 +128,14 @@ def run_link_test(
 
     (linked, found), (_, placebo) = test("train"), test("validation")
     return judge_links(by, vectors, linked, len(synthetic), found, placebo, config)
+
+
+def detectors(config: AuditConfig) -> dict[str, Search]:
+    """What makes pictures ready to be searched for near-duplicates, by name."""
+    return {
+        DETAILS: lambda pixels: TrainingImageIndex(pixels, range(len(pixels))),
+        KEY_POINTS: lambda pixels: KeyPointIndex(pixels, np.random.default_rng([config.seed, WORDS_STREAM])),
+    }
 
 
 def search_copies(

@@ -6,44 +6,16 @@ a picture is shown as a near-duplicate, and a much higher one that no picture of
 one set of 200, so that one clear copy is enough to find a leak.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.stats import betabinom, binom, chi2
 
 from cxr.audit.config import POWER
+from cxr.audit.detectors.matches import Matches
 
 TAIL = 0.1  # share of the highest scores whose tail is extrapolated
 CONFIDENCE = 0.95  # that the tail is no longer than assumed
-
-
-class Matches(Protocol):
-    """For each query its best match among the training pictures."""
-
-    @property
-    def scores(self) -> np.ndarray:
-        """float [Q], higher where more alike."""
-
-    @property
-    def rows(self) -> np.ndarray:
-        """int [Q], of the training picture."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The same, as detectors of this room give it."""
-
-    scores: np.ndarray
-    rows: np.ndarray
-
-
-class Detector(Protocol):
-    """The training pictures, ready to be searched."""
-
-    def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object]) -> Matches:
-        """Of uint8 [Q, H, W]; `advance` hears how many were looked up."""
 
 
 @dataclass(frozen=True)

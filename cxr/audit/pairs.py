@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from cxr.audit.conduct import CopySearch
-from cxr.audit.keypoints import SIDE, Fit, best_fit
+from cxr.audit.detectors.keypoints import SIDE, Fit, best_fit
 from cxr.audit.results import Pair
 from cxr.audit.sets import RealPictures
 from cxr.data.images import fit_square

@@ -4,26 +4,27 @@ label     a classifier of the real train part names what was asked for. Of findi
           one is the most probable; of several each that was asked for is seen, and where none was, the likeliest is
           less likely than validation pictures with any finding are.
 realism   its features are as near to the nearest real picture's as most real pictures' are to another patient's.
-copies    the search for near-copies of whole training pictures (`cxr.evaluate.copies`) does not flag it.
-parts     a search of the audit's, which the caller brings, does not.
+copies    the search for near-duplicates of whole training pictures (`cxr.audit.detectors.details`) does not flag it.
+parts     the search for parts of them (`cxr.audit.detectors.keypoints`) does not.
 
 The real set has to come without its test part: then nothing that is found of it later was chosen for.
 """
 
 import pickle
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import unit_key
+from cxr.audit.detectors.details import TrainingImageIndex
+from cxr.audit.detectors.matches import Detector
 from cxr.data.candidates import VERDICT, VERDICTS
 from cxr.data.catalog import read_unscaled
 from cxr.data.images import fit_square
 from cxr.data.labels import LabelPolicy, label_matrix
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.label_classifier import FittedClassifier
 from cxr.evaluate.prdc import nearest_distances, prdc
 from cxr.evaluate.worker import extractor_here
@@ -31,13 +32,6 @@ from cxr.store import Store, parquet
 
 NEIGHBOURS, DRAWS = 5, 20  # of precision, recall, density and coverage; of as many pictures from all that were made
 DRAWS_STREAM = 1_000_007  # of random numbers of a seed
-
-
-class Search(Protocol):
-    """Training pictures, ready to be searched."""
-
-    def nearest(self, pixels: np.ndarray) -> Any:
-        """Of uint8 [Q, H, W] the best matches, with `scores`, float [Q]."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Judge:
     classifier: FittedClassifier | None = None
     none: float = 0.0  # of a picture without a finding: by how much the likeliest may exceed its threshold
     copies: tuple[TrainingImageIndex, float] | None = None  # with the likeness above which one is flagged
-    parts: tuple[Search, float] | None = None
+    parts: tuple[Detector, float] | None = None
 
 
 def excess(classifier: FittedClassifier, predicted: np.ndarray) -> np.ndarray:
@@ -77,7 +71,7 @@ def judge_pictures(judge: Judge, rows: pa.Table, pixels: np.ndarray, features: n
         measured["likeness"] = judge.copies[0].nearest(pixels, threads=1).scores
         refused["copies"] = measured["likeness"] > judge.copies[1]
     if judge.parts:
-        measured["parts"] = np.asarray(judge.parts[0].nearest(pixels).scores)
+        measured["parts"] = judge.parts[0].nearest(pixels).scores
         refused["parts"] = measured["parts"] > judge.parts[1]
     reasons = [next((test for test in judge.tests if refused[test][row]), None) for row in range(len(rows))]
     columns = {

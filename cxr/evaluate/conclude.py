@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 
+from cxr.audit.detectors.details import DetailMatches
 from cxr.errors import BadInput
 from cxr.evaluate import measure, plots, results
 from cxr.evaluate.calibration import CopyCalibration, count_copies, why_too_few
 from cxr.evaluate.config import ALL
-from cxr.evaluate.copies import Matches
 from cxr.evaluate.features import Extractor
 from cxr.evaluate.finish import EvaluateJob, EvaluationResult, copies_table
 from cxr.evaluate.frechet import Moments, moments
@@ -132,7 +132,7 @@ def read_features(store: Store, unit: Unit) -> tuple[np.ndarray, StoredObject]:
     return values, StoredObject(unit.features, len(data), sha256(data))
 
 
-def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> tuple[Matches, np.ndarray]:
+def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> tuple[DetailMatches, np.ndarray]:
     """Of all synthetic pictures the nearest training picture and what classifiers predict, float32 [M, K].
 
     Args:
@@ -151,4 +151,4 @@ def gather_inspected(store: Store, units: Iterable[Unit], train: np.ndarray) -> 
     *found, predicted = pa.concat_tables(tables).columns
     scores, rows, mirrored = (column.to_numpy() for column in found)
     flat = pa.concat_arrays(predicted.chunks).flatten().to_numpy()
-    return Matches(scores, train[rows], mirrored), flat.reshape(len(scores), -1)
+    return DetailMatches(scores, train[rows], mirrored), flat.reshape(len(scores), -1)

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import COMMITS, COPIES_KEY, PAGE_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import EVALUATION
+from cxr.audit.detectors.details import DetailMatches
 from cxr.data.catalog import CatalogSet, list_compared
 from cxr.evaluate.calibration import flag_copies
 from cxr.evaluate.config import EvaluateConfig, identity
-from cxr.evaluate.copies import Matches
 from cxr.evaluate.page import page, summarise
 from cxr.evaluate.results import Quality
 from cxr.evaluate.sets import ImageSet, compared_with
@@ -118,7 +118,7 @@ def record_metrics(quality: Quality) -> dict[str, Any]:
     }
 
 
-def copies_table(real: ImageSet, synthetic: ImageSet, found: Matches, threshold: float | None) -> pa.Table:
+def copies_table(real: ImageSet, synthetic: ImageSet, found: DetailMatches, threshold: float | None) -> pa.Table:
     """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether it is flagged
     as a near-copy, null where that cannot be told."""
     return pa.table(

@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cxr.audit.detectors.matches import Detector
 from cxr.classify.best_of import count_steps, train_best_of
 from cxr.classify.task import task_of
 from cxr.data.candidates import FilterConfig
 from cxr.data.catalog import CatalogSet, read_unscaled
 from cxr.data.labels import NO_FINDING, LabelPolicy, Vocabulary, label_matrix
 from cxr.errors import BadInput
-from cxr.evaluate.accept import Judge, Search, excess
+from cxr.evaluate.accept import Judge, excess
 from cxr.evaluate.calibration import calibrate, count_lookups, why_too_few
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.features import extractor_of
@@ -92,7 +93,7 @@ def prepare_judge(
     real: CatalogSet,
     filter: FilterConfig,
     seed: int,
-    find_parts: Callable[[np.ndarray, np.ndarray], tuple[Search, float]],
+    find_parts: Callable[[np.ndarray, np.ndarray], tuple[Detector, float]],
 ) -> Judge:
     """From real pictures without their test part.
 

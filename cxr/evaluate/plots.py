@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
+from cxr.audit.detectors.details import DetailMatches
 from cxr.data.images import fit_square
 from cxr.evaluate.config import ALL
-from cxr.evaluate.copies import Matches
 from cxr.evaluate.label_classifier import SeenFindings
 from cxr.evaluate.measure import Features
 from cxr.evaluate.prdc import densities, nearest_distances
@@ -48,7 +48,7 @@ def draw_plots(
     synthetic: ImageSet,
     shown: Shown,
     features: tuple[Features, Features],
-    matched: tuple[Matches, np.ndarray],
+    matched: tuple[DetailMatches, np.ndarray],
     neighbours: int,
 ) -> dict[str, bytes]:
     """All pictures of an evaluation, by key.
@@ -102,7 +102,7 @@ def best_and_worst(synthetic: ImageSet, rows: np.ndarray, density: np.ndarray, d
     )
 
 
-def copied_pairs(real: ImageSet, synthetic: ImageSet, found: Matches, threshold: float | None) -> bytes:
+def copied_pairs(real: ImageSet, synthetic: ImageSet, found: DetailMatches, threshold: float | None) -> bytes:
     """The pairs that are most alike, each synthetic picture beside its training picture, turned as the match has it."""
     order = np.argsort(-found.scores, kind="stable")[:PAIRS]
     rows = []
@@ -119,12 +119,12 @@ def copied_pairs(real: ImageSet, synthetic: ImageSet, found: Matches, threshold:
     return sheet(rows)
 
 
-def pair_of_tiles(real: ImageSet, synthetic: ImageSet, found: Matches, query: int) -> list[Image.Image]:
+def pair_of_tiles(real: ImageSet, synthetic: ImageSet, found: DetailMatches, query: int) -> list[Image.Image]:
     (picture,), (original,) = synthetic.read(np.array([query])), real.read(found.rows[[query]])
     return tiles([picture, original[:, ::-1] if found.mirrored[query] else original])
 
 
-def captions_of(found: Matches, query: int, threshold: float | None) -> list[str]:
+def captions_of(found: DetailMatches, query: int, threshold: float | None) -> list[str]:
     score = found.scores[query]
     decision = "" if threshold is None else ": flagged" if score > threshold else ": not flagged"
     return [f"{score:.3f}{decision}", "training, mirrored" if found.mirrored[query] else "training"]

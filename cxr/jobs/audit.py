@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cxr.artifact import Record
-    from cxr.audit.conduct import CopySearch, Search, Vectors
+    from cxr.audit.conduct import CopySearch, Vectors
     from cxr.audit.finish import AuditJob
     from cxr.audit.results import AttackResult
     from cxr.audit.sets import RealPictures
-
-WORDS_STREAM = 200  # of the random numbers of a seed, beside those of `cxr.audit.conduct` and `conduct_model`
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ def main(args: Args) -> int:
     if record := job.take_finished():
         print(f"already there: {job.store.uri}/{finish.PAGE_KEY}")
     elif args.dry_run:
+        from cxr.audit.conduct import detectors
         from cxr.audit.forecast import forecast
         from cxr.evaluate.features import extractor_of
 
@@ -152,6 +151,7 @@ def audit_sets(job: "AuditJob", generator: str, start: float) -> "Record":
 
 def attack_the_model(job: "AuditJob") -> "list[AttackResult]":
     """The attacks on the model, if there is one that can be attacked."""
+    from cxr.audit.conduct import detectors
     from cxr.audit.conduct_model import attack_model, extract_canaries
     from cxr.audit.judge_extraction import untested_extraction
     from cxr.audit.judge_model import untested_canaries, untested_membership, untested_promise
@@ -191,26 +191,13 @@ def compare_patients(
 
 def search_for_copies(synthetic: "np.ndarray", real: "RealPictures", config: AuditConfig) -> "list[CopySearch]":
     """The search for near-duplicates, by each detector of the training pictures."""
-    from cxr.audit.conduct import count_lookups, search_copies
+    from cxr.audit.conduct import count_lookups, detectors, search_copies
 
     pixels, found = real.pixels[real.rows("train")], []
     for by, search in detectors(config).items():
         with progress(f"copies by {by}", count_lookups(len(synthetic), real, config), "pictures") as advance:
             found.append(search_copies(by, search(pixels), by == DETAILS, synthetic, real, config, advance))
     return found
-
-
-def detectors(config: AuditConfig) -> "dict[str, Search]":
-    """What makes pictures ready to be searched for copies, by name."""
-    import numpy as np
-
-    from cxr.audit.keypoints import KeyPointIndex
-    from cxr.evaluate.copies import TrainingImageIndex
-
-    return {
-        DETAILS: lambda pixels: TrainingImageIndex(pixels, range(len(pixels))),
-        KEY_POINTS: lambda pixels: KeyPointIndex(pixels, np.random.default_rng([config.seed, WORDS_STREAM])),
-    }
 
 
 def build_config(args: Args) -> AuditConfig:

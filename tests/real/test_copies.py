@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.data.images import fit_square, read_gray
 from cxr.evaluate.calibration import threshold
-from cxr.evaluate.copies import TrainingImageIndex
 from tests.copies import COPIES as SHARED
 
 NIH = Path(__file__).parents[2].parent / "shared" / "data" / "nih-cxr"

@@ -10,11 +10,11 @@ import pyarrow as pa
 from cxr import cluster
 from cxr.artifact import Record
 from cxr.audit.config import AuditConfig
+from cxr.audit.detectors.keypoints import KeyPointIndex
 from cxr.audit.duplicates import set_levels
-from cxr.audit.keypoints import KeyPointIndex
 from cxr.data.catalog import CatalogSet
 from cxr.errors import SomeFailed
-from cxr.evaluate.accept import AcceptWorker, Search, measure_diversity
+from cxr.evaluate.accept import AcceptWorker, measure_diversity
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.judge import prepare_judge
 from cxr.generate import filtered, job, quota
@@ -68,7 +68,7 @@ def generate_accepted(
     return job.complete(ready, device, {"total": time.monotonic() - start}, measure)
 
 
-def search_parts(training: np.ndarray, validation: np.ndarray) -> tuple[Search, float]:
+def search_parts(training: np.ndarray, validation: np.ndarray) -> tuple[KeyPointIndex, float]:
     """The audit's search for copies of parts of training pictures, and the score that 1 % of validation pictures pass;
     both uint8 [N, S, S]."""
     audit = AuditConfig()

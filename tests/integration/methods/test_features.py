@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.data.images import fit_square
 from cxr.embedded.phantoms import Phantom, draw_phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features
 from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
-from cxr.evaluate.copies import TrainingImageIndex
 from cxr.evaluate.features import Extractor, extractor_of, inception_extractor, tiny_extractor
 from cxr.evaluate.finish import EvaluateJob
 from cxr.evaluate.frechet import frechet_distance

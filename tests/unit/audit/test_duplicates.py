@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cxr.audit.detectors.matches import Matches
 from cxr.audit.duplicates import (
-    Found,
     Planted,
     controls_needed,
     judge_planted,
@@ -96,7 +96,7 @@ def test_the_share_of_copies_that_it_says_it_finds_is_found():
 
 def test_a_planted_copy_counts_with_its_own_original_only():
     levels = set_levels(np.arange(100.0), 0.01, 10, 0.01)
-    found = Found(np.array([levels.threshold + 1, levels.threshold + 1, 0.0, 1e6]), np.array([0, 5, 2, 3]))
+    found = Matches(np.array([levels.threshold + 1, levels.threshold + 1, 0.0, 1e6]), np.array([0, 5, 2, 3]))
     assert judge_planted(found, np.arange(4), levels) == Planted(0.5, 0.25)
 
 

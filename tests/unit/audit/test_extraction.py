@@ -12,8 +12,9 @@ import pytest
 
 from cxr.audit import conduct_model
 from cxr.audit.attacked import AttackedModel, ExtractionTargets
+from cxr.audit.conduct import detectors
 from cxr.audit.config import AuditConfig
-from cxr.audit.duplicates import Found
+from cxr.audit.detectors.matches import Matches
 from cxr.audit.extraction import compare_sides, match_own
 from cxr.audit.planted import COPIES
 from cxr.audit.results import AttackResult
@@ -55,9 +56,9 @@ class PlainSearch:
     def __init__(self, pixels: np.ndarray) -> None:
         self.vectors = unit(pixels)
 
-    def nearest(self, pixels, *, advance) -> Found:
+    def nearest(self, pixels, *, advance) -> Matches:
         likeness = unit(pixels) @ self.vectors.T
-        return Found(likeness.max(axis=1), likeness.argmax(axis=1))
+        return Matches(likeness.max(axis=1), likeness.argmax(axis=1))
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:
@@ -169,8 +170,8 @@ def test_chance_is_called_a_leak_at_the_nominal_rate():
     class Chance(PlainSearch):
         def __init__(self, pixels) -> None: ...
 
-        def nearest(self, pixels, *, advance) -> Found:
-            return Found(np.tanh(rng.normal(0.5, 0.2, len(pixels))), np.arange(len(pixels)))
+        def nearest(self, pixels, *, advance) -> Matches:
+            return Matches(np.tanh(rng.normal(0.5, 0.2, len(pixels))), np.arange(len(pixels)))
 
     for _ in range(200):
         kept = np.zeros(len(canary), bool)
@@ -234,7 +235,7 @@ def test_both_detectors_see_phantoms_come_out(extract):
         return np.stack([draw_phantom(seed, 3 * number, size=128).pixels for number in range(count)])
 
     pixels, others = draw(31, CANARIES + TEST), draw(32, 2 * CANARIES)
-    searches = importlib.import_module("cxr.jobs.audit").detectors(CONFIG)
+    searches = detectors(CONFIG)
     ours = {"pixels": pixels, "others": others, "searches": searches, "change": "noise 20"}
     found, none = (extract(count, **ours) for count in (20, 0))
     for name in found:

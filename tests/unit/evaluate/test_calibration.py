@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cxr.audit.detectors.matches import Matches
 from cxr.evaluate.calibration import Chance, chance_of, threshold, why_too_few
-from cxr.evaluate.copies import Matches
 
 SETS = (100, 300, 1000, 3000, 12_000)
 
@@ -14,7 +14,7 @@ SETS = (100, 300, 1000, 3000, 12_000)
 def calibrated(scores: np.ndarray) -> tuple[float, Chance]:
     """Of calibration pictures that are alike to nobody twice."""
     count, level = len(scores), threshold(scores)
-    found = Matches(scores, np.arange(count, 2 * count), np.zeros(count, bool))
+    found = Matches(scores, np.arange(count, 2 * count))
     return level, chance_of(found, np.arange(count), np.arange(2 * count), level)
 
 
@@ -65,7 +65,7 @@ def test_two_that_are_each_others_nearest_are_one_piece_of_evidence():
     scores[-4:] = [0.9, 0.899, 0.8, 0.799]
     rows = np.arange(300, 600)
     rows[-4:] = [297, 296, 299, 298]  # of each pair the other one
-    found, level = Matches(scores, rows, np.zeros(300, bool)), threshold(scores)
+    found, level = Matches(scores, rows), threshold(scores)
     chance = chance_of(found, np.arange(300), np.arange(600), level)
     alone = chance_of(replace(found, rows=np.arange(300, 600)), np.arange(300), np.arange(600), level)
     assert chance.flagged == 2 and alone.flagged == 3

@@ -11,7 +11,6 @@ examples, along their main axes, and pictures that share rare ones come first (S
 example is there in all views, so that the words of a picture in another view are known without a search.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from cxr.audit.duplicates import Found
+from cxr.audit.detectors.matches import Matches, pool
 from cxr.data.images import fit_square
 
 SIDE = 192  # px that pictures are looked at with
@@ -77,7 +76,7 @@ class KeyPointIndex:
 
     def __init__(self, pixels: np.ndarray, rng: np.random.Generator) -> None:
         """Of uint8 [N, H, W], N at least 1; `rng` draws the descriptors that are words."""
-        with pool() as threads:
+        with product_pool() as threads:
             self.points = list(threads.map(find_key_points, pixels))
             every = np.concatenate([one.descriptors for one in self.points])
             drawn = every[np.sort(rng.permutation(len(every))[:EXAMPLES])]
@@ -108,17 +107,17 @@ class KeyPointIndex:
         shown = np.concatenate(words)
         return csr_array((np.ones(len(shown), np.float32), shown, ends), shape=(len(words), self.words.shape[1]))
 
-    def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object] = lambda count: None) -> Found:
+    def nearest(self, pixels: np.ndarray, *, advance: Callable[[int], object] = lambda count: None) -> Matches:
         """Of queries uint8 [Q, H, W], the picture with which each shares most; scores are matched key points."""
         found: list[tuple[int, int]] = []
-        with pool() as threads:
+        with product_pool() as threads:
             for start in range(0, len(pixels), QUERIES):
                 points = list(threads.map(find_key_points, pixels[start : start + QUERIES]))
                 nominated = self.nominate(list(threads.map(self.find_words, points)))
                 found += threads.map(self.best, points, nominated)
                 advance(len(points))
         scores, rows = np.array(found).reshape(-1, 2).T
-        return Found(scores.astype(np.float32), rows)
+        return Matches(scores.astype(np.float32), rows)
 
     def nominate(self, words: Sequence[np.ndarray]) -> np.ndarray:
         """int [Q, K, 2]: rows and views of the pictures that share the rarest words with queries."""
@@ -140,10 +139,9 @@ class KeyPointIndex:
 
 
 @contextmanager
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Pictures are looked at side by side; threads of OpenCV and of matrix products would wait for each other."""
-    cv2.setNumThreads(1)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+def product_pool() -> Iterator[ThreadPoolExecutor]:
+    """For matrix products, whose own threads would wait for each other too."""
+    with threadpool_limits(1, "blas"), pool() as threads:
         yield threads
 
 

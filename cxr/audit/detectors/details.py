@@ -18,15 +18,14 @@ Nothing else is looked for: `cxr.report.limits` says what is not, on every page.
 patients passes this search (0 of 96 pictures flagged).
 """
 
-import os
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.fft import rfft2
 
+from cxr.audit.detectors.matches import Matches, pool
 from cxr.data.images import fit_square
 
 SIDE = 128  # px that pictures are compared at
@@ -44,11 +43,9 @@ CORRECTED = 0.9  # of the noise, so that noisy pictures of other patients are no
 
 
 @dataclass(frozen=True)
-class Matches:
-    """For each query the training picture that is most like it."""
+class DetailMatches(Matches):
+    """Scores are correlations of aligned details; -1 where every training picture was left out."""
 
-    scores: np.ndarray  # float32 [Q], correlation of aligned details; -1 where every training picture was left out
-    rows: np.ndarray  # int [Q], of the training picture
     mirrored: np.ndarray  # bool [Q]
 
 
@@ -79,7 +76,7 @@ class TrainingImageIndex:
         groups: Sequence[Hashable | None] | None = None,
         advance: Callable[[int], object] = lambda count: None,
         threads: int | None = None,
-    ) -> Matches:
+    ) -> DetailMatches:
         """Of queries uint8 [Q, H, W], Q at least 1, whose own group is left out where `groups` names it; on so many
         threads, by default one for each core."""
         own = np.array([self.numbers.get(group, -1) for group in groups or [None] * len(pixels)])
@@ -90,7 +87,7 @@ class TrainingImageIndex:
                 views, clear = zip(*at_work.map(examine_query, pixels[part]), strict=True)
                 found += at_work.map(self.best, pixels[part], clear, *self.nominate(np.stack(views), own[part]))
                 advance(len(pixels[part]))
-        return Matches(*(np.array(column) for column in zip(*found, strict=True)))
+        return DetailMatches(*(np.array(column) for column in zip(*found, strict=True)))
 
     def nominate(self, queries: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows int [Q, K] of the training pictures with the nearest spectra, and whether mirrored, bool [Q, K].
@@ -150,11 +147,6 @@ class TrainingImageIndex:
             original = cv2.dft(self.details[row].astype(np.float32))
             scores.append(max((at_shifts(original, view) / self.spreads[row]).max() for view in views[flip]))
         return np.array(scores, np.float32)
-
-
-def pool(threads: int | None = None) -> ThreadPoolExecutor:
-    cv2.setNumThreads(1)  # pictures are looked at side by side, and OpenCV's own threads would wait for each other
-    return ThreadPoolExecutor(threads or os.cpu_count())
 
 
 def detail(picture: np.ndarray) -> np.ndarray:
