@@ -1,4 +1,4 @@
-"""How good, how diverse, how many near-copies: `jobs/evaluate.py RECIPE --real URI --synthetic URI --out URI`."""
+"""How good, how diverse, how many near-duplicates: `jobs/evaluate.py RECIPE --real URI --synthetic URI --out URI`."""
 
 from cxr import cli
 from cxr.jobs.evaluate import Args, main

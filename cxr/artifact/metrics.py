@@ -100,7 +100,7 @@ class FilterMetrics(Metrics):
 
 
 class EvaluationMetrics(Metrics):
-    copies: int | None = None  # synthetic images flagged as near-copies; None: could not be told
+    copies: int | None = None  # synthetic images flagged as near-duplicates; None: could not be told
     summary: list[str] = []  # what was found, in words
 
 

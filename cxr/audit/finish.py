@@ -96,14 +96,14 @@ def nearest_above_chance(found: Audit) -> float | None:
 
 
 def why_unflagged(real: CatalogSet, config: AuditConfig) -> str:
-    """Why no picture can be flagged as a near-copy; empty if pictures can."""
+    """Why no picture can be flagged as a near-duplicate; empty if pictures can."""
     known = real.table.filter(pc.is_valid(real.table["patient_id"]))
     return why_untestable(real) or why_too_few(known["split"].to_pylist().count("test"), config.false_alarms)
 
 
 def read_flagged(job: AuditJob) -> pa.Table:
-    """Of a finished audit, the pictures that either detector flags as near-copies, and their scores; names no training
-    picture."""
+    """Of a finished audit, the pictures that either detector flags as near-duplicates, and their scores; names no
+    training picture."""
     table = read_parquet(job.store.get(PICTURES_KEY))
     flags = [table[name] for name in table.column_names if name.startswith("copied_")]
     scores = [name for name in table.column_names if name.startswith("score_")]

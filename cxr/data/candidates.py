@@ -20,7 +20,7 @@ VERDICTS = "verdicts/"  # of a set in the making: an object a unit
 TESTS = {
     "label": "a classifier of real pictures sees what was asked for",
     "realism": "as near to a real picture as real pictures are to those of other patients",
-    "copies": "no near-copy of a whole training picture",
+    "copies": "no near-duplicate of a whole training picture",
     "parts": "no copy of a part of a training picture, by key points",
 }
 MOST = 100_000  # pictures of a finding that are made at most
@@ -145,7 +145,7 @@ def describe_filter(found: Filtered) -> list[str]:
 
 def warn_of_choice(found: Filtered | None) -> list[str]:
     """What an evaluation of a filtered set can no longer tell; nothing of one that was not filtered."""
-    chosen_by = {"label": "prompt accuracy", "realism": "distances to real pictures", "copies": "near-copies"}
+    chosen_by = {"label": "prompt accuracy", "realism": "distances to real pictures", "copies": "near-duplicates"}
     told = [what for test, what in chosen_by.items() if found and test in found.tests]
     if not told:
         return []

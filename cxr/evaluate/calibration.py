@@ -1,4 +1,4 @@
-"""Which likeness flags a near-copy, how often a picture that is none is flagged, and whether a set has more of them.
+"""Which likeness flags a near-duplicate, how often one that is none is flagged, and whether a set has more of them.
 
 The threshold is a quantile of a sample, so the share of innocent pictures above it is not 1 % but unknown, with a Beta
 distribution: over 300 pictures 0.2 to 2.4 %. And one threshold serves every set that is compared with the same training
@@ -29,7 +29,7 @@ LOWER = 0.10, 0.35  # quantiles of likeness that pairs of one patient hardly rea
 
 @dataclass(frozen=True)
 class Chance:
-    """How often a picture that is no near-copy is flagged: a Beta distribution, in pictures that have been seen."""
+    """How often a picture that is no near-duplicate is flagged: a Beta distribution, in pictures that were seen."""
 
     flagged: float
     others: float
@@ -71,7 +71,7 @@ class Copies:
     expected: float  # pictures that would be flagged by chance
     most_by_chance: int
     originals: int  # training pictures
-    copied: int  # of these, how many have a near-copy
+    copied: int  # of these, how many have a near-duplicate
     calibrated_on: int  # training pictures, of which 1 % are as like one of another patient
     held_out: Rate | None  # the same of real pictures that are in no train part; they cannot be copies
     same_patient: Rate | None  # of training pictures, to another of the same patient
@@ -115,8 +115,8 @@ def calibrate(
 
 
 def why_too_few(train: int) -> str:
-    """Why near-copies of so many training pictures cannot be told; empty if they can."""
-    reason = f"{train} training pictures, where telling near-copies takes {LEAST_TRAIN}"
+    """Why near-duplicates of so many training pictures cannot be told; empty if they can."""
+    reason = f"{train} training pictures, where telling near-duplicates takes {LEAST_TRAIN}"
     return reason if train < LEAST_TRAIN else ""
 
 

@@ -37,7 +37,7 @@ class EvaluateConfig(BaseModel):
     pairs: int = Field(200, ge=10, le=100_000)
     """Of pictures of a finding, for MS-SSIM."""
     calibration: int = Field(1000, ge=LEAST_TRAIN, le=100_000)
-    """Real pictures at most that say what is no near-copy."""
+    """Real pictures at most that say what is no near-duplicate."""
     infinite: bool = False
     """Extrapolate the Fréchet distance to infinitely many synthetic pictures."""
     labels: LabelPolicy = LabelPolicy()

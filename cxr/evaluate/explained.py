@@ -30,7 +30,7 @@ SIDES = (
     "The same synthetic pictures against training pictures and against as many held-out ones of the same findings. "
     "What has not memorised is as far from both. The last column is how much two parts of the real set differ, drawn "
     "at random with no patient in both (98 % of them): a gap above it, which 1 % of sets come to by chance, is a "
-    "sign of memorisation, also where no near-copy is flagged."
+    "sign of memorisation, also where no near-duplicate is flagged."
 )
 COPYING = (
     "A picture is flagged where its details correlate with those of a training picture by more than those of 99 % of "

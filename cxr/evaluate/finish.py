@@ -95,7 +95,7 @@ def complete(job: EvaluateJob, found: EvaluationResult, device: str, timings: di
 
 
 def read_flagged(job: EvaluateJob) -> pa.Table:
-    """Of a finished evaluation, the pictures that it flags as near-copies and their scores; names no training
+    """Of a finished evaluation, the pictures that it flags as near-duplicates and their scores; names no training
     picture."""
     copies = read_parquet(job.store.get(COPIES_KEY)).filter(pc.field("copied"))
     return copies.select(["image_id", "finding", "score"])
@@ -120,7 +120,7 @@ def record_metrics(quality: Quality) -> dict[str, Any]:
 
 def copies_table(real: ImageSet, synthetic: ImageSet, found: DetailMatches, threshold: float | None) -> pa.Table:
     """A row for each synthetic picture, in the catalog's order: its nearest training picture, and whether it is flagged
-    as a near-copy, null where that cannot be told."""
+    as a near-duplicate, null where that cannot be told."""
     return pa.table(
         {
             "image_id": synthetic.ids.tolist(),

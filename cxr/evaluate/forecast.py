@@ -24,11 +24,11 @@ PROBED = 24  # pictures
 def forecast(job: EvaluateJob, findings: Sequence[str], without: str) -> Forecast:
     """Args:
     findings: that can be compared.
-    without: why near-copies cannot be told; empty if they can.
+    without: why near-duplicates cannot be told; empty if they can.
     """
     config, real, synthetic = job.config, len(job.real.table), len(job.synthetic.table)
     compared = len(rows_of(splits_of(job.real), job.against))
-    search = f"no search for near-copies ({without})" if without else "a search for near-copies"
+    search = f"no search for near-duplicates ({without})" if without else "a search for near-duplicates"
     memory = real * config.size**2 / 1e6
     extractor = extractor_of(config.extractor)
     seconds = time_pictures(job, extractor) + time_metrics(job, findings, extractor)
@@ -44,7 +44,7 @@ def forecast(job: EvaluateJob, findings: Sequence[str], without: str) -> Forecas
 
 
 def time_pictures(job: EvaluateJob, extractor: Extractor) -> float:
-    """Seconds of reading all pictures, their features, the search for near-copies, and classifiers of labels."""
+    """Seconds of reading all pictures, their features, the search for near-duplicates, and classifiers of labels."""
     config, real, synthetic = job.config, len(job.real.table), len(job.synthetic.table)
     rows = job.real.table.slice(0, PROBED)
     read = timed(read_unscaled, job.real.store, rows)

@@ -40,7 +40,7 @@ PARTS_CALLED = {
     HELD_OUT: "its held-out pictures", "test": "its test pictures", "train": "its training pictures",
     ALL: "all of its pictures (training ones among them)",
 }  # fmt: skip
-TITLE = "How good, how diverse, how many near-copies"
+TITLE = "How good, how diverse, how many near-duplicates"
 
 
 def page(quality: Quality, template: str) -> bytes:
@@ -64,13 +64,13 @@ def describe_sets(quality: Quality) -> str:
     return (
         f"{synthetic.pictures:,} pictures of {synthetic.name} ({limits.kind(synthetic.kind)}), asked for {findings}, "
         f"against {real.pictures:,} of {real.name} ({limits.kind(real.kind)}): distances to "
-        f"{PARTS_CALLED[quality.against]}, labels by a classifier of it, near-copies of its training pictures."
+        f"{PARTS_CALLED[quality.against]}, labels by a classifier of it, near-duplicates of its training pictures."
     )
 
 
 def summarise(quality: Quality) -> list[str]:
-    """What was found of fidelity, of labels and of near-copies: a sentence each, which begins with the verdict."""
-    return [describe_fidelity(quality), describe_labels(quality), describe_near_copies(quality)]
+    """What was found of fidelity, of labels and of near-duplicates: a sentence each, which begins with the verdict."""
+    return [describe_fidelity(quality), describe_labels(quality), describe_near_duplicates(quality)]
 
 
 def describe_fidelity(quality: Quality) -> str:
@@ -119,13 +119,13 @@ def describe_worst(found: SeenFindings, real: SeenFindings) -> str:
     )
 
 
-def describe_near_copies(quality: Quality) -> str:
+def describe_near_duplicates(quality: Quality) -> str:
     copies = quality.copies
     if copies is None:
-        return f"Near-copies: not possible to tell, because there are {quality.copies_reason}."
+        return f"Near-duplicates: not possible to tell, because there are {quality.copies_reason}."
     decision = "more than chance gives: do not publish them" if copies.beyond_chance else "no more than chance gives"
     return (
-        f"Near-copies: {copies.rate.count} of {copies.rate.total} look like near-copies of a training picture, "
+        f"Near-duplicates: {copies.rate.count} of {copies.rate.total} look like near-duplicates of a training picture, "
         f"{decision}; {rounded(copies.expected)} would by chance, {copies.most_by_chance} at most. Nothing but "
         f"{limits.SEARCH} was looked for."
     )
@@ -158,10 +158,10 @@ def tables(quality: Quality) -> Iterator[tuple[str, str, Table]]:
     if quality.attribute_accuracy:
         yield "Attribute accuracy", ATTRIBUTES, accuracy_table("attribute", quality.attribute_accuracy)
     if quality.copies:
-        yield "Near-copies", f"{COPYING} {limits.LIMITS}", near_copies_table(quality.copies)
+        yield "Near-duplicates", f"{COPYING} {limits.LIMITS}", near_duplicates_table(quality.copies)
     else:
         reason = f"Not possible, because there are {quality.copies_reason}. {limits.NOT_TOLD}"
-        yield "Near-copies", reason, (["pictures", "flagged"], [["synthetic, all", "not told"]])
+        yield "Near-duplicates", reason, (["pictures", "flagged"], [["synthetic, all", "not told"]])
 
 
 def fidelity_table(quality: Quality) -> Table:
@@ -244,14 +244,14 @@ def confusion_table(known: tuple[str, ...], found: SeenFindings) -> Table:
     return ["", *known, "accuracy"], [*rows, ["all", *("" for _ in known), rate_cell(found.accuracy)]]
 
 
-def near_copies_table(copies: Copies) -> Table:
+def near_duplicates_table(copies: Copies) -> Table:
     worst_first = sorted(copies.findings.items(), key=lambda row: -row[1].low)
     rows = [*((f"synthetic, {name}", found) for name, found in worst_first), ("synthetic, all", copies.rate)]
     rows += [("real, in no train part", copies.held_out)] if copies.held_out else []
     rows += [("real train part, to the same patient", copies.same_patient)] if copies.same_patient else []
     cells = [[name, f"{found.count} of {found.total}", rate_cell(found)] for name, found in rows]
     cells.append(["by chance, of all synthetic", rounded(copies.expected), f"{copies.most_by_chance} at most"])
-    cells.append(["training pictures with a near-copy", f"{copies.copied} of {copies.originals}", ""])
+    cells.append(["training pictures with a near-duplicate", f"{copies.copied} of {copies.originals}", ""])
     return ["pictures", f"flagged (above {copies.threshold:.3f})", "share"], cells
 
 

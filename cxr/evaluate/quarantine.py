@@ -1,4 +1,4 @@
-"""A set less the near-copies that were flagged: a new artifact, so that catalog, card and record of both stay true."""
+"""A set less the flagged near-duplicates: a new artifact, so that catalog, card and record of both stay true."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ def write_set(quarantine: QuarantineJob, copies: pa.Table, accuracies: list[Prom
         )
     taken = record.metrics["quarantined"]
     labels = f"; labels: {judge_labels(accuracies)}" if any(one.mostly_wrong for one in accuracies) else ""
-    return f"{record.made.count} pictures less {taken} flagged as near-copies{labels}: {quarantine.store.uri}"
+    return f"{record.made.count} pictures less {taken} flagged as near-duplicates{labels}: {quarantine.store.uri}"
 
 
 def without_copies(

@@ -88,7 +88,7 @@ class Quality:
     prompt_accuracy: Annotated[PromptAccuracies | None, Field(serialization_alias="agreement")]
     attribute_accuracy: PromptAccuracies | None  # of view, sex and age
     copies: Copies | None
-    copies_reason: str  # why there is nothing on near-copies; empty where there is
+    copies_reason: str  # why there is nothing on near-duplicates; empty where there is
     notes: list[str]
 
     def metric_label(self, metric: str) -> str:
@@ -158,12 +158,12 @@ def notes_of(
     if near and near.training_is_nearer:
         notes.append(
             "the synthetic pictures are nearer to the training pictures than to held-out ones, by more than parts of "
-            "the real set differ in 99 %: a sign of memorisation, also where no near-copy is flagged"
+            "the real set differ in 99 %: a sign of memorisation, also where no near-duplicate is flagged"
         )
     if copies and not copies.patients_known:
         notes.append(
             "the real set names no patients: pictures of one patient look alike and would lift the threshold of "
-            "near-copies, so it is extrapolated from the less alike ones; that chance flags 1 % is assumed, not "
+            "near-duplicates, so it is extrapolated from the less alike ones; that chance flags 1 % is assumed, not "
             "measured"
         )
     if copies and copies.held_out is None:

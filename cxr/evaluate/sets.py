@@ -147,8 +147,8 @@ def comparable_findings(
     """The findings that both sets show often enough, and a line on each that is left out. Reads no picture.
 
     Raises:
-        BadInput: there is none, or the real set has no train part, among which near-copies are looked for, or both sets
-            are the same.
+        BadInput: there is none, or the real set has no train part, among which near-duplicates are looked for, or both
+            sets are the same.
     """
     if real.digest == synthetic.digest:
         raise BadInput(f"--synthetic {synthetic.store.uri}: is the same set as --real; give the set to measure")
@@ -210,7 +210,7 @@ def describe_part(real: CatalogSet, against: str, config: EvaluateConfig) -> lis
     why = why or "the real set has no validation or test part, "
     why = why if against != config.against else ""
     which = "and training pictures are among them" if against == ALL else "which are training pictures"
-    return [f"{why}so distances are to {against} real pictures, {which}: near-copies of these improve them"]
+    return [f"{why}so distances are to {against} real pictures, {which}: near-duplicates of these improve them"]
 
 
 def count_pictures(synthetic: CatalogSet, config: EvaluateConfig) -> Counter[str]:

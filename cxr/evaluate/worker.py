@@ -1,4 +1,4 @@
-"""Both sets in units, and what a worker does with one: features, near-copies and labels of its pictures.
+"""Both sets in units, and what a worker does with one: features, near-duplicates and labels of its pictures.
 
 A unit's pictures are read once for everything that is asked of them. Their features lie below `features/`, named by
 what they are of, and stay with the evaluation, so that another one can use them again; what else was seen in synthetic

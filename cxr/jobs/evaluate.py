@@ -1,4 +1,4 @@
-"""How good, how diverse, how many near-copies: `cxr evaluate RECIPE --real URI --synthetic URI --out URI`.
+"""How good, how diverse, how many near-duplicates: `cxr evaluate RECIPE --real URI --synthetic URI --out URI`.
 
 Exit code 0: all there. 2: bad input. 3: all there but the set of --quarantine, which too few training pictures forbid.
 """
@@ -44,7 +44,7 @@ class Args:
     out: str
     """Where the evaluation goes: a folder or s3://bucket/prefix."""
     quarantine: str | None = None
-    """Where the synthetic set goes without the pictures that are flagged as near-copies."""
+    """Where the synthetic set goes without the pictures that are flagged as near-duplicates."""
     features: str | None = None
     """An earlier evaluation, a folder or s3://...: its features of the same pictures are used again, and its
     classifiers of the same real set."""
@@ -58,9 +58,9 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Measure synthetic X-rays against real ones: fidelity, diversity, prompt accuracy, near-copies.
+    """Measure synthetic X-rays against real ones: fidelity, diversity, prompt accuracy, near-duplicates.
 
-    Of near-copies whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
+    Of near-duplicates whole pictures alone are looked for: no crops, no turned or inverted ones, no other memorisation.
     """
     start = time.monotonic()
     config = build_config(args)
@@ -113,7 +113,7 @@ def main(args: Args) -> int:
         print(quarantine.write_set(clean, finish.read_flagged(job), accuracies))
     if args.quarantine and reason:
         raise SomeFailed(
-            f"--quarantine {args.quarantine}: not written: near-copies cannot be told, as --real has {reason}; all "
+            f"--quarantine {args.quarantine}: not written: near-duplicates cannot be told, as --real has {reason}; all "
             "else is there. Ingest more, or give study the whole set with --allow-unchecked-copies"
         )
     return cli.DONE

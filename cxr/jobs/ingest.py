@@ -106,8 +106,8 @@ def describe_later_needs(found: "CatalogSet") -> list[str]:
     lines = []
     if len(train) < LEAST_TRAIN:
         lines.append(
-            f"too small for some of what comes: with {len(train)} training pictures evaluate cannot tell near-copies "
-            f"({LEAST_TRAIN} needed) and does the rest; study then asks for --allow-unchecked-copies"
+            f"too small for some of what comes: with {len(train)} training pictures evaluate cannot tell "
+            f"near-duplicates ({LEAST_TRAIN} needed) and does the rest; study then asks for --allow-unchecked-copies"
         )
     if few := [f"{name} {held_out[name]}" for name in sorted(shown) if held_out[name] < asked.min_samples]:
         lines.append(

@@ -36,7 +36,7 @@ class NightlyConfig(BaseModel):
     max_accuracy_drop: float = Field(0.1, ge=0, le=1)
     """Gate: that share over all findings may be lower than last night's by so much."""
     max_copy_rate: float = Field(0.05, ge=0, le=1)
-    """Gate: share of pictures that are flagged as near-copies of training pictures, at most."""
+    """Gate: share of pictures that are flagged as near-duplicates of training pictures, at most."""
     max_copy_rise: float = Field(0.03, ge=0, le=1)
     """Gate: that share may be higher than last night's by so much."""
 

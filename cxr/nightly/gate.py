@@ -45,7 +45,7 @@ class GateMetrics(Frozen):
     worst_finding: str = ""  # the finding with the lowest lower bound
     worst_accuracy: float | None = None  # lower 95 % bound of its prompt accuracy
     prompt_accuracy: float | None  # share of synthetic pictures in which the classifier sees the asked finding
-    copy_rate: float | None  # share of synthetic pictures that are flagged as near-copies of a training picture
+    copy_rate: float | None  # share of synthetic pictures that are flagged as near-duplicates of a training picture
     beyond_chance: bool | None  # more of them than unrelated real pictures would give
     distance_quotient: float | None = None  # nights of version 0.1 were judged by it
     audit: str | None = None  # its verdict; None: there is none
@@ -112,8 +112,8 @@ def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics |
             found.worst_accuracy,
             config.min_prompt_accuracy,
         ),
-        at_most("share of near-copies", found.copy_rate, config.max_copy_rate),
-        at_most("near-copies beyond chance", beyond, 0.0),
+        at_most("share of near-duplicates", found.copy_rate, config.max_copy_rate),
+        at_most("near-duplicates beyond chance", beyond, 0.0),
     ]
     if found.audit is not None:
         checks.append(at_most("number of leaks that the audit found", found.leaks, 0.0))
@@ -129,7 +129,7 @@ def check_metrics(found: GateMetrics, config: NightlyConfig, last: GateMetrics |
             -config.max_accuracy_drop,
         ),
         at_most(
-            "share of near-copies, less last night's,",
+            "share of near-duplicates, less last night's,",
             difference_from(found.copy_rate, last.copy_rate),
             config.max_copy_rise,
         ),

@@ -39,7 +39,7 @@ class Panel(NamedTuple):
 PANELS = (
     Panel("excess_distance", "Fréchet distance, less that of real halves", 0, "lower is better"),
     Panel("worst_accuracy", "prompt accuracy of the worst finding, lower bound", 1, "higher is better"),
-    Panel("copy_rate", "share of near-copies", 2, "lower is better"),
+    Panel("copy_rate", "share of near-duplicates", 2, "lower is better"),
 )
 
 
@@ -70,7 +70,7 @@ def build_table(nights: Sequence[Report]) -> Table:
     """A night a row, the newest first."""
     frechet = metric_label(nights[-1].metrics.extractor, FRECHET)
     head = ["night", "gate", "pictures", frechet, "less real halves'"]
-    head += ["worst prompt accuracy", "prompt accuracy", "near-copies", "audit"]
+    head += ["worst prompt accuracy", "prompt accuracy", "near-duplicates", "audit"]
     names = ("frechet_distance", "excess_distance", "worst_accuracy", "prompt_accuracy", "copy_rate")
     rows = [
         [

@@ -1,4 +1,4 @@
-"""What the search for near-copies looks for and what it does not: the same words on every page, card and file."""
+"""What the search for near-duplicates looks for and what it does not: the same words on every page, card and file."""
 
 SEARCH = "near-duplicates of training pictures"
 LOOKED_FOR = (

@@ -86,7 +86,9 @@ def unchecked_copies(real: CatalogSet, synthetic: CatalogSet, evaluation: Record
     if evaluation is not None and compares(evaluation, real, synthetic):
         copies = EvaluationMetrics.read(evaluation).copies
         if copies is None:
-            return "near-copies could not be told: the evaluation had too few training pictures; give more real ones"
+            return (
+                "near-duplicates could not be told: the evaluation had too few training pictures; give more real ones"
+            )
         if copies:
             return (
                 f"{copies} of its pictures are like training pictures; give the set without them, which --quarantine "

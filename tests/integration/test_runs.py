@@ -63,7 +63,7 @@ def test_every_command_of_a_run_can_be_read(script: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["own_xrays", "two_generators"])
-def test_too_few_x_rays_for_near_copies_do_not_end_a_run(name: str, tmp_path: Path) -> None:
+def test_too_few_x_rays_for_near_duplicates_do_not_end_a_run(name: str, tmp_path: Path) -> None:
     """An evaluation then ends with exit code 3, and the study takes the whole set; every other code ends the run."""
     script, few = ROOT / "runs" / f"{name}.sh", '[ "$1" != jobs/evaluate.py ] || exit 3\n'
     for ends, taken in ((few, "synthetic"), ("", "clean")):
@@ -166,7 +166,7 @@ def test_few_real_data_with_a_generator_for_each_arm(jobs, tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(1000)
 def test_a_folder_of_few_x_rays_goes_the_whole_way(jobs, tmp_path: Path) -> None:
-    """The student's way: nothing but two folders. Near-copies cannot be told among so few, and the study says so."""
+    """The student's way: nothing but two folders. Near-duplicates cannot be told among so few, and study says so."""
     for number in range(120):
         drawn = draw_phantom(3, number, BINARY, 64)
         file = tmp_path / "my x-rays" / drawn.attributes.findings[0] / f"IM_{number // 2:03d}_{number % 2}.png"
@@ -179,11 +179,11 @@ def test_a_folder_of_few_x_rays_goes_the_whole_way(jobs, tmp_path: Path) -> None
     env = jobs.env({**SMALLER, **asked})
     done = subprocess.run([ROOT / "runs" / "own_xrays.sh"], env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
-    assert "evaluate cannot tell near-copies (100 needed)" in done.stdout and "no patient" not in done.stderr
+    assert "evaluate cannot tell near-duplicates (100 needed)" in done.stdout and "no patient" not in done.stderr
     assert 'prompts: "chest X-ray showing normal", "chest X-ray showing pneumonia", with which' in done.stderr
-    assert "clean: not written: near-copies cannot be told" in done.stderr
+    assert "clean: not written: near-duplicates cannot be told" in done.stderr
     results = json.loads((tmp_path / "out" / "study" / "results.json").read_text())
-    assert results["primary"] == "synth_50" and "near-copies could not be told" in results["allowed"][0]
+    assert results["primary"] == "synth_50" and "near-duplicates could not be told" in results["allowed"][0]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What people read claims no more of the search for near-copies than it did, and says what it did not look for."""
+"""What people read claims no more of the search for near-duplicates than it did, and says what it did not look for."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Is a synthetic picture a near-copy of a training picture? The most similar are nominated, aligned and correlated.
+"""Is a synthetic picture a near-duplicate of a training picture? The most similar are nominated, aligned, correlated.
 
 Amplitude spectra nominate: they do not move with the picture, and dividing by their length takes contrast out. What is
 correlated are details, a picture less a blurred one, which leaves out what all chests share; the best of a window of

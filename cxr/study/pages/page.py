@@ -114,10 +114,10 @@ def quality_table(quality: Quality) -> Table:
             both = [between(side.aurocs[worst]) for side in (seen.synthetic, seen.real)]
             found.append([f"AUROC of a classifier, asked for {worst} or not, the worst finding", *both, rows.NOTHING])
     if (copies := quality.copies) is None:
-        found.append(["flagged as near-copies: not possible to tell", *[rows.NOTHING] * 3])
+        found.append(["flagged as near-duplicates: not possible to tell", *[rows.NOTHING] * 3])
     else:
         held_out = rate(copies.held_out) if copies.held_out else rows.NOTHING
-        found.append(["flagged as near-copies of a training picture", rate(copies.rate), held_out, rows.NOTHING])
+        found.append(["flagged as near-duplicates of a training picture", rate(copies.rate), held_out, rows.NOTHING])
     return head, found
 
 

@@ -158,7 +158,7 @@ def test_page_and_tables_show_every_figure_and_picture(evaluated):
 
 def test_findings_that_exclude_each_other_give_the_figures_of_version_0_1(sets, grid_extractor, tmp_path):
     """Measured by version 0.1 of the same two sets, with fewer pictures in metrics than there are; the threshold of
-    near-copies by the search that allows for noise, which came later."""
+    near-duplicates by the search that allows for noise, which came later."""
     evaluation = Evaluation(sets, str(tmp_path / "out"), max_samples=60)
     evaluation.look(grid_extractor)
     quality, _ = evaluation.complete(grid_extractor)
@@ -281,7 +281,11 @@ def test_the_set_without_copies_is_whole_and_says_what_is_missing(evaluated, set
     rows = np.flatnonzero(np.isin(kept.ids, clean.table["image_id"].to_pylist()))
     assert np.array_equal(read_images(place, clean.table, 64), kept.read(rows))
     card = place.get("README.md").decode()
-    assert f"{taken} flagged as near-copies taken out" in card and PHANTOM_NOTICE in card and clean.sources == [PHANTOM]
+    assert (
+        f"{taken} flagged as near-duplicates taken out" in card
+        and PHANTOM_NOTICE in card
+        and clean.sources == [PHANTOM]
+    )
     lines = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert {line["image_id"] for line in lines} >= set(evaluated.planted) and "original" not in lines[0]
     described = {line["image_id"]: line for line in map(json.loads, place.get("images/metadata.jsonl").splitlines())}
@@ -314,7 +318,7 @@ def test_the_set_without_copies_tells_nobody_whom_the_generator_was_shown(evalua
     assert record.metrics["lineage"] is None
 
 
-def test_with_few_training_pictures_the_rest_is_measured_and_near_copies_are_not_told(
+def test_with_few_training_pictures_the_rest_is_measured_and_near_duplicates_are_not_told(
     sets, stored_set, made_pictures, grid_extractor, tmp_path
 ):
     few = made_pictures("few", 60)
@@ -323,23 +327,23 @@ def test_with_few_training_pictures_the_rest_is_measured_and_near_copies_are_not
     evaluation = Evaluation((real, sets[1]), str(tmp_path / "out"))
     evaluation.look(grid_extractor)
     _, record = evaluation.complete(grid_extractor)
-    store, reason = evaluation.job.store, "72 training pictures, where telling near-copies takes 100"
+    store, reason = evaluation.job.store, "72 training pictures, where telling near-duplicates takes 100"
     told = json.loads(store.get("quality.json"))
     assert told["copies"] is None and told["copies_reason"] == reason and told["groups"][0]["figures"]
     assert record.metrics["copies"] is None and record.metrics["copies_beyond_chance"] is None
-    assert f"Near-copies: not possible to tell, because there are {reason}." in record.metrics["summary"]
+    assert f"Near-duplicates: not possible to tell, because there are {reason}." in record.metrics["summary"]
     for key in ("index.html", "quality.md"):
         assert f"not possible to tell, because there are {reason}" in store.get(key).decode()
     assert set(pq.read_table(io.BytesIO(store.get("copies.parquet")))["copied"].to_pylist()) == {None}
-    assert quality_table(read_quality(store))[1][-1][0] == "flagged as near-copies: not possible to tell"
+    assert quality_table(read_quality(store))[1][-1][0] == "flagged as near-duplicates: not possible to tell"
 
 
 def test_page_and_card_open_with_what_was_found_and_print_what_was_not_looked_for(evaluated, tmp_path):
     store = evaluated.job.store
     page = store.get("quality.md").decode()
     first = [line for line in page.splitlines() if line.startswith("- ")]
-    assert [line.split(":")[0] for line in first] == ["- Fidelity", "- Labels", "- Near-copies"]
-    assert "look like near-copies of a training picture, " in first[2] and "would by chance" in first[2]
+    assert [line.split(":")[0] for line in first] == ["- Fidelity", "- Labels", "- Near-duplicates"]
+    assert "look like near-duplicates of a training picture, " in first[2] and "would by chance" in first[2]
     assert "80 pictures of synthetic" in page and "of real (set): distances to its held-out pictures" in page
     quarantined(evaluated.job, open_store(str(tmp_path / "clean")), print)
     card = (tmp_path / "clean" / "README.md").read_text()

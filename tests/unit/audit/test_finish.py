@@ -48,7 +48,7 @@ def test_pictures_that_either_detector_flags_are_taken_out_and_no_training_pictu
     clean = prepare(place, audited, audited.real, audited.synthetic, "it was not checked")
     wrong = [PromptAccuracy("a", 0, 60, 0.9, 0.1)]
     written = write_set(clean, read_flagged(audited), wrong)
-    assert "2 pictures less 2 flagged as near-copies; labels: mostly wrong for a, so do not train" in written
+    assert "2 pictures less 2 flagged as near-duplicates; labels: mostly wrong for a, so do not train" in written
     assert read_set(place).table["image_id"].to_pylist() == ["synthetic-0002", "synthetic-0003"]
     taken = [json.loads(line) for line in place.get("quarantined.jsonl").splitlines()]
     assert [sorted(row) for row in taken] == [["finding", "image_id", "score_details", "score_key_points"]] * 2

@@ -1,4 +1,4 @@
-"""The search for near-copies fails no more innocent sets than it says, and still finds planted ones."""
+"""The search for near-duplicates fails no more innocent sets than it says, and still finds planted ones."""
 
 from dataclasses import replace
 
@@ -90,4 +90,4 @@ def test_without_ids_pairs_of_one_patient_do_not_lift_the_threshold():
 
 
 def test_fewer_training_pictures_than_a_hundred_cannot_tell():
-    assert why_too_few(84) == "84 training pictures, where telling near-copies takes 100" and why_too_few(100) == ""
+    assert why_too_few(84) == "84 training pictures, where telling near-duplicates takes 100" and why_too_few(100) == ""

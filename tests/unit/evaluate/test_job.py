@@ -73,7 +73,7 @@ def test_a_dry_run_says_what_too_few_training_pictures_leave_out(job, places, tm
     given = {"real": places["small"], "synthetic": places["synthetic"], "out": tmp_path / "out", "dry_run": True}
     assert job.main(parse_options(job, recipe="tiny", **given)) == 0
     told = capsys.readouterr().out
-    assert "no search for near-copies (60 training pictures, where telling near-copies takes 100)" in told
+    assert "no search for near-duplicates (60 training pictures, where telling near-duplicates takes 100)" in told
     assert "reads: 60 real pictures" in told and not list(tmp_path.iterdir())
     assert "\ntime: about" in told and "as 24 pictures and one measurement of each finding took" in told
 

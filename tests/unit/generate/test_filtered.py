@@ -139,7 +139,7 @@ def test_fewer_than_wanted_are_said(ready: GenerateJob, tmp_path: Path, monkeypa
     chosen = FilterMetrics.read(record).filter
     assert chosen.accepted == {"Medical_Devices": 1, "Normal_Anatomy": 2} and chosen.short == {"Medical_Devices": 1}
     card = (tmp_path / "set/README.md").read_text()
-    assert "| Medical_Devices | 6 | 1, fewer than 2 |" in card and "| copies | no near-copy" in card
+    assert "| Medical_Devices | 6 | 1, fewer than 2 |" in card and "| copies | no near-duplicate" in card
     assert "Of 10 pictures that were made, 3 passed all tests" in card and "# 3 synthetic chest X-rays" in card
 
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_asked(fields: dict, why: str) -> None:
 
 def test_an_evaluation_says_what_the_filter_flatters(ready: GenerateJob) -> None:
     chosen = FilterMetrics.read(finish(ready, 0, 1, 3, 4)).filter
-    assert "prompt accuracy, near-copies, so that these flatter it" in warn_of_choice(chosen)[0]
+    assert "prompt accuracy, near-duplicates, so that these flatter it" in warn_of_choice(chosen)[0]
     assert warn_of_choice(None) == [] == warn_of_choice(chosen.model_copy(update={"tests": ["parts"]}))
 
 

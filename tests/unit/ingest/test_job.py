@@ -66,7 +66,7 @@ def test_a_small_set_is_told_what_later_jobs_need(job, stored_set) -> None:
         return job.describe_later_needs(read_set(found.store))
 
     small = "\n".join(lines(40))
-    assert "with 20 training pictures evaluate cannot tell near-copies (100 needed)" in small
+    assert "with 20 training pictures evaluate cannot tell near-duplicates (100 needed)" in small
     assert "here are a 10, b 10: give --min-samples" in small
     assert lines(240) == [
         "the training part has a 60, b 60: study's synth_100 takes as many synthetic pictures of each"

@@ -28,12 +28,12 @@ def test_a_set_within_its_limits_passes() -> None:
     [
         ({"excess_distance": 10.01}, "Fréchet distance (tiny), less that of real halves,"),
         ({"worst_accuracy": 0.59}, WORST),
-        ({"copy_rate": 0.051}, "share of near-copies"),
-        ({"beyond_chance": True}, "near-copies beyond chance"),
+        ({"copy_rate": 0.051}, "share of near-duplicates"),
+        ({"beyond_chance": True}, "near-duplicates beyond chance"),
         ({"excess_distance": None}, "Fréchet distance (tiny), less that of real halves,"),
         ({"worst_accuracy": None}, WORST),
-        ({"copy_rate": None}, "share of near-copies"),
-        ({"beyond_chance": None}, "near-copies beyond chance"),
+        ({"copy_rate": None}, "share of near-duplicates"),
+        ({"beyond_chance": None}, "near-duplicates beyond chance"),
     ],
 )
 def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: str) -> None:
@@ -45,7 +45,7 @@ def test_a_figure_beyond_its_limit_or_not_measured_fails(changes: dict, name: st
     [
         ({"frechet_distance": 25.1}, "Fréchet distance (tiny), times last night's,"),
         ({"prompt_accuracy": 0.69}, "prompt accuracy, less last night's,"),
-        ({"copy_rate": 0.045}, "share of near-copies, less last night's,"),
+        ({"copy_rate": 0.045}, "share of near-duplicates, less last night's,"),
     ],
 )
 def test_a_figure_within_its_limit_but_worse_than_last_night_fails(changes: dict, name: str) -> None:
@@ -136,7 +136,7 @@ def test_a_gate_judges_the_worst_finding_not_all_together(store: Store) -> None:
 def test_copies_that_could_not_be_told_fail_the_gate_as_not_measured(store: Store) -> None:
     found = evaluated(store, {}, copies=None, frechet=9.0)
     assert (found.copy_rate, found.beyond_chance) == (None, None)
-    assert failed(found) == ["share of near-copies", "near-copies beyond chance"]
+    assert failed(found) == ["share of near-duplicates", "near-duplicates beyond chance"]
     assert all("was not measured" in str(check) for check in check_metrics(found, CONFIG, None) if not check.passed)
 
 

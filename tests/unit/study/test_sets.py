@@ -189,19 +189,19 @@ def test_an_evaluation_that_found_copies_does_not_clear_the_set(
     sets = match_sets(real_set, synthetic_set, CONFIG)
     with pytest.raises(BadInput, match=r"3 of its pictures are like training pictures; give the set without them"):
         check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=3))
-    with pytest.raises(BadInput, match="near-copies could not be told"):
+    with pytest.raises(BadInput, match="near-duplicates could not be told"):
         check_protocol(sets, CONFIG, evaluation_of(real_set, synthetic_set, copies=None))
     allowed = CONFIG.model_copy(update={"allow_unchecked_copies": True})
     [said] = check_protocol(sets, allowed, evaluation_of(real_set, synthetic_set, copies=3))
     assert "3 of its pictures" in said
 
 
-def test_an_evaluation_that_could_not_tell_near_copies_has_not_looked(
+def test_an_evaluation_that_could_not_tell_near_duplicates_has_not_looked(
     real_set: CatalogSet, synthetic_set: CatalogSet
 ) -> None:
     sets, evaluation = match_sets(real_set, synthetic_set, CONFIG), evaluation_of(real_set, synthetic_set)
     untold = evaluation.model_copy(update={"metrics": {**evaluation.metrics, "copies": None}})
-    with pytest.raises(BadInput, match=r"near-copies could not be told.*--allow-unchecked-copies"):
+    with pytest.raises(BadInput, match=r"near-duplicates could not be told.*--allow-unchecked-copies"):
         check_protocol(sets, CONFIG, untold)
 
 
