@@ -6,6 +6,7 @@ What is appended only makes it smaller, by the place that the command writes to;
 as it is shown.
 """
 
+import json
 import re
 import struct
 import subprocess
@@ -45,7 +46,8 @@ SMALLER = {
     "out/like": f"--images 12 {GENERATE} --lora $PWD/out/lora",
     "out/canaries": f"{FINETUNE} --canaries 20",
     "out/private": FINETUNE,
-    "out/real": "--source phantom:160,7,normal+pneumonia --size 64",
+    "out/of-canaries": f"--per-finding 6 {GENERATE} --lora $PWD/out/canaries",
+    "out/real": "--source phantom:180,7,normal+pneumonia --size 64",
     "out/synthetic": f"--per-finding 66 {GENERATE}",
     "out/quality": EVALUATE,
     "out/readers": "--cases 20",
@@ -199,6 +201,14 @@ def test_a_shown_command_runs(walk, page: str, line: str) -> None:
     whole = f"{DOTS}{line[3:]}" if line.startswith("...") else line
     done = walk(page, f"{whole} {SMALLER.get(place_of(line), '')}")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_audit_guide_in_their_order_attack_a_model_and_its_canaries(walk) -> None:
+    read = "import json; print(json.dumps(json.load(open('out/audit-model/audit.json'))['tests']))"
+    tests = json.loads(walk("docs/guides/audit.md", f'python -c "{read}"').stdout)
+    made = {test["name"].partition(",")[0].partition(":")[0] for test in tests if test["result"]}
+    assert made >= {"nearest patient", "membership inference on the model", "canaries", "extraction of canaries"}
 
 
 @pytest.mark.slow
