@@ -6,10 +6,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from cxr.store import open_store
 
@@ -76,8 +80,8 @@ def test_a_reader_never_sees_a_record_before_what_it_names(small_set):
 def whole(jobs, undisturbed, contents) -> Callable[..., None]:
     """Checks that a place holds the undisturbed run's bytes, that verify agrees, and that no debris is left."""
 
-    def check(place: str | Path, env: dict[str, str] | None = None) -> None:
-        made, expected = contents(place), contents(undisturbed)
+    def check(place: str | Path, env: dict[str, str] | None = None, like: Path = undisturbed) -> None:
+        made, expected = contents(place), contents(like)
         assert sorted(made) == sorted(expected)
         assert [key for key in made if made[key] != expected[key]] == []
         checked = jobs.run("verify.py", place, env=env)
@@ -165,6 +169,56 @@ def test_a_killed_driver(jobs, whole, tmp_path, units):
     whole(place)
     after = moments(place)
     assert {key for key in before if before[key] != after[key]}.isdisjoint(kept)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """A set that keeps the accepted pictures alone, as one worker makes it undisturbed."""
+
+    place: Path
+    words: tuple[str | int | Path, ...]
+    seconds: float  # from the first picture to the record
+
+
+@pytest.fixture(scope="module")
+def filtered(jobs, small_set, stored_set, tmp_path_factory) -> Filtered:
+    """Judged by pictures of the same model, so that about half are refused and several rounds are made."""
+    rows = pq.read_table(small_set / "catalog.parquet").to_pylist()
+    pixels = np.stack([np.asarray(Image.open(small_set / row["key"])) for row in rows])
+    split = ["train" if number % 2 else "validation" for number in range(len(rows))]
+    judge = stored_set("judge", pixels, finding=[row["finding"] for row in rows], split=split)
+    asked = ("--findings", "Normal_Anatomy,Medical_Devices", "--accept", "realism", "--quota", 12, "--tries", 8)
+    words = (*asked, "--real", judge.store.uri, "--max-percentile", 60, "--steps", 20, "--batch", 4, "--workers", 1)
+    place = tmp_path_factory.mktemp("filtered") / "set"
+    job = jobs.start(place, *words)
+    await_commits(job, place, 1)
+    start = time.monotonic()
+    said = job.communicate(timeout=240)
+    assert job.returncode == 0, said
+    return Filtered(place, words, time.monotonic() - start)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["at random", "at random again", "once refused pictures are put aside"])
+def test_a_filtered_set_whose_driver_is_killed(jobs, whole, filtered, tmp_path, point):
+    """Each time it is run somewhere else: while pictures are made, judged, or sorted into the set and out of it."""
+    place = tmp_path / "set"
+    job = jobs.start(place, *filtered.words)
+    await_commits(job, place, 1)
+    if point.startswith("at random"):
+        job_ends = time.monotonic() + np.random.default_rng().uniform(0, filtered.seconds)
+        while job.poll() is None and time.monotonic() < job_ends:
+            time.sleep(0.01)
+    else:
+        while job.poll() is None and not any(place.glob("refused/*/*.png")):
+            time.sleep(0.001)
+    end_driver(job, signal.SIGKILL)
+    left = {name: len([*place.glob(f"{name}/*")]) for name in ("commits", "verdicts", "refused")}
+    print(f"killed {point}: {left}, record {(place / 'record.json').exists()}")  # pytest -rP shows it
+
+    done = jobs.generate(place, *filtered.words)
+    assert done.returncode == 0, done.stderr
+    whole(place, like=filtered.place)
 
 
 @pytest.fixture

@@ -147,27 +147,3 @@ def test_one_of_ten_arms_is_found_other_by_chance_in_7_percent_at_most(design: D
 @pytest.mark.slow
 def test_welch_alone_errs_where_seeds_agree():
     assert rates(Design(seed_sd=0.03, seeds=5), 1000).welch > 0.1
-
-
-def share_within(design: Design, margin: float, studies: int) -> float:
-    """Of studies that find the arms equivalent at the margin."""
-    rng, found = np.random.default_rng(0), []
-    for _ in range(studies):
-        values, components, patients = measured(design, rng)
-        one = estimate(values[1] - values[0], components[1] - components[0], not_shown(values, patients))
-        found.append(one.p_within(margin) < 0.05)
-    return float(np.mean(found))
-
-
-@pytest.mark.parametrize("studies", [100, pytest.param(1000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("gain", [0.2, -0.2])
-def test_of_studies_whose_difference_is_the_margin_at_most_5_percent_find_it_within(studies: int, gain: float):
-    design = Design(gain=gain)
-    first, second = design.truth
-    assert share_within(design, abs(second - first), studies) <= stats.binom.ppf(0.995, studies, 0.05) / studies
-
-
-@pytest.mark.parametrize("studies", [100, pytest.param(1000, marks=pytest.mark.slow)])
-def test_equal_arms_are_found_within_a_margin_that_the_study_can_see(studies: int):
-    assert share_within(Design(arm_sd=0.0, seed_sd=0.05), 0.08, studies) > 0.8
-    assert share_within(Design(arm_sd=0.0), 0.005, studies) <= stats.binom.ppf(0.995, studies, 0.05) / studies

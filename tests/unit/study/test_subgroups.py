@@ -5,16 +5,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, false_negative_rate, false_positive_rate
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from cxr.classify.operating_point import OperatingPoint, Predictions
 from cxr.study.config import BASELINE, StudyConfig
 from cxr.study.job import left_out
 from cxr.study.results import MAIN, TestSet
+from cxr.study.statistics import LEVEL
 from cxr.study.subgroups import FALSE_NEGATIVES, FALSE_POSITIVES, describe_gaps, measure_subgroups
 
 ATTRIBUTES = ("view", "sex", "view+sex")
 SEEDS = (1, 2, 3)
+MANY = pytest.param(1000, marks=pytest.mark.slow)
 
 
 def part(rng: np.random.Generator, patients: int = 300, names: tuple[str, ...] = ("AP", "PA")) -> TestSet:
@@ -26,15 +29,21 @@ def part(rng: np.random.Generator, patients: int = 300, names: tuple[str, ...] =
     return TestSet([str(row) for row in range(count)], rng.integers(0, 2, count).tolist(), owners, groups)
 
 
-def predict(test: TestSet, rng: np.random.Generator, worse: dict[str, float] | None = None) -> list[Predictions]:
-    """Of three seeds; pictures of some views are told apart less well, by so much."""
+def predict(
+    test: TestSet, rng: np.random.Generator, worse: dict[str, float] | None = None, own: np.ndarray | float = 0.0
+) -> list[Predictions]:
+    """Of three seeds; pictures of some views are told apart less well, by so much.
+
+    Args:
+        own: what every arm sees in a picture.
+    """
     labels, views = np.array(test.labels), test.groups["view"]
     clear = 1.5 - np.array([(worse or {}).get(view, 0.0) for view in views])
     owners = np.unique(test.patients, return_inverse=True)[1]
     common = 0.5 * rng.normal(size=owners.max() + 1)[owners] + rng.normal(size=len(labels))
     found = []
     for _ in SEEDS:
-        light = clear * (labels - 0.5) + common + 0.3 * rng.normal(size=len(labels))
+        light = clear * (labels - 0.5) + own + common + 0.3 * rng.normal(size=len(labels))
         shares = 1 / (1 + np.exp(-light))
         found.append(OperatingPoint(1.0, 0.45).read(np.stack([1 - shares, shares], axis=1)))
     return found
@@ -77,14 +86,29 @@ def test_a_group_that_is_told_apart_less_well_is_the_worst_and_its_gap_is_found(
     assert next(one for one in found.gaps if (one.attribute, one.metric) == ("sex", MAIN)).low < 0
 
 
-def test_gaps_of_groups_that_do_not_differ_are_seldom_found() -> None:
+@pytest.mark.parametrize("studies", [30, MANY])
+def test_gaps_of_groups_that_do_not_differ_are_seldom_found(studies: int) -> None:
     """Of six views, of which the two that differ most are chosen; uncorrected, it would be in a third of studies."""
-    rng, found, studies = np.random.default_rng(2), 0, 60
+    rng, found = np.random.default_rng(2), 0
     for _ in range(studies):
         test = part(rng, 240, tuple("abcdef"))
         result = measured(test, {BASELINE: predict(test, rng)}, ("view",))[BASELINE]
         found += next(one for one in result.gaps if one.metric == MAIN).low > 0
-    assert found <= 6  # of 5 %, two standard errors above
+    assert found <= stats.binom.ppf(0.995, studies, 0.05)
+
+
+@pytest.mark.parametrize("studies", [6, MANY])
+def test_arms_that_do_in_every_group_what_the_baseline_does_are_seldom_found_to_differ_in_one(studies: int) -> None:
+    """Three arms in two views, in one of which all do worse: one family of six."""
+    rng, found = np.random.default_rng(5), 0
+    for _ in range(studies):
+        test = part(rng, 150)
+        own = 0.5 * rng.normal(size=len(test.labels))
+        arms = {name: predict(test, rng, {"AP": 0.8}, own) for name in (BASELINE, "one", "two", "three")}
+        results = measured(test, arms, ("view",))
+        within = [one.less_baseline for name in ("one", "two", "three") for one in results[name].subgroups]
+        found += min(one.p_holm for one in within) < LEVEL
+    assert found <= stats.binom.ppf(0.995, studies, 0.05)
 
 
 def test_an_arm_that_helps_in_one_view_is_found_there_and_not_in_the_other() -> None:
