@@ -80,7 +80,6 @@ DESIGNS = [  # and margin
     (replace(SAME, patients=1000), 0.02),
     (replace(SAME, patients=1000), 0.01),
     (DIFFER, 0.05),
-    (replace(DIFFER, patients=1000), 0.05),
     (replace(DIFFER, seed_sd=0.6), 0.05),
 ]
 
