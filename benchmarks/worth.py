@@ -80,7 +80,7 @@ def main(studies: int, place: str | None) -> None:
     right = {kind: sum(holds(one, curve, TRUE[kind]) for one, curve in found[kind]) for kind in TRUE}
     for kind, read in found.items():
         below, above = (sum(holds_all(one, curve, side) for one, curve in read) for side in (-1, 1))
-        least, middle, most = np.quantile([one.worth for one, _ in read], [0, 0.5, 1])
+        least, middle, most = np.quantile([one.worth for one, _ in read] or [np.nan], [0, 0.5, 1])
         print(
             f"{kind}: worth {middle:.2f} (median of {len(read)}, {least:.2f} to {most:.2f}); interval below 0 in "
             f"{below}, above 0 in {above}"
