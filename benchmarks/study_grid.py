@@ -75,17 +75,17 @@ def prepared(real: CatalogSet, out: str, config: StudyConfig = CONFIG) -> job.St
     return job.prepare(open_store(out), config, real, synthetic=None, evaluation=None, weights=None)
 
 
-def shared(ready: job.StudyJob) -> list:
-    """The study's pictures and labels, decoded into what all trials read."""
+def pictures(ready: job.StudyJob) -> tuple[np.ndarray, np.ndarray]:
+    """The study's, decoded into what all trials read, and their labels."""
     pixels = load(ready.sets, ready.used, ready.config.classifier.resize, lambda count: None)
-    return cluster.share(pixels, ready.sets.labels[ready.used])
+    return pixels, ready.sets.labels[ready.used]
 
 
 def ours(real: CatalogSet) -> None:
     with tempfile.TemporaryDirectory() as out:
         ready = prepared(real, out)
         job.begin(ready)
-        for _ in cluster.run_trials(job.pending_trials(ready, 1), 1, 1, shared(ready)):
+        for _ in cluster.run_trials(job.pending_trials(ready, 1), 1, 1, cluster.share(*pictures(ready))):
             pass
         if len(job.read_trials(ready)) < len(ready.names):
             raise RuntimeError("a trial failed")
