@@ -1,4 +1,4 @@
-"""Claim: on 2 cores, two workers generate at least 0.95 as fast as two plain processes do, a thread each, started before.
+"""Claim: on 2 cores, two workers generate at least 0.95 as fast as two plain processes, a thread each, started before.
 
 In turns the whole job's stages with one worker and with two, Ray being up, and two processes without Ray that sample,
 encode and store the same units, one after another. A worker's rate is counted from the end of its first unit, which
