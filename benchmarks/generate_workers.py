@@ -34,7 +34,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {"one": [], "two": [], "plain": []}
     with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder, cluster.session():
         ready = job.prepare(open_store(out), CONFIG, template_rows(CONFIG), Path(folder), lambda line: None)
-        pending = list(job.begin(ready, retry_failed=False).pending)
+        pending = job.begin(ready, retry_failed=False).pending.to_pylist()
         maker = job.GeneratorFactory(ready.store, CONFIG, ready.model.digest)
         keeper = job.UnitWriter(ready.store, CONFIG.layout, job.provenance(ready))
         halves = [partial(prepare, maker, keeper, pending[start::2]) for start in (0, 1)]

@@ -22,7 +22,8 @@ class GenerateConfig(Frozen):
     """An alias (tiny, sd15, sd21, sdxl, sd35_medium, pixart_sigma, sana_600m), a diffusers folder,
     a whole Stable Diffusion 1, 2 or XL in one .safetensors file, owner/name@revision or s3://bucket/prefix."""
     lora: str | None = None
-    """LoRA weights on top: a file or folder, owner/name@revision or s3://bucket/prefix."""
+    """LoRA weights on top: tiny_fast (of tiny, for few steps), a file or folder, owner/name@revision or
+    s3://bucket/prefix."""
     sampler: SamplerConfig = SamplerConfig()
     findings: str = "all"
     """`all` that the model was trained on (the templates' ten where no record tells), or some separated by commas; of

@@ -112,7 +112,7 @@ def prepare(
     check_solver(model.path, sampler.solver, f"--solver {sampler.solver}")
     notes += check_values(changed) if changed else []  # shown once nothing is wrong: bad input gets one line
     size, trained = config.sampler.size, lora or model
-    if model.source == "embedded" and not lora and size != TINY_SIZE:
+    if model.source == trained.source == "embedded" and size != TINY_SIZE:
         notes.append(f"--size {size}: tiny was trained at {TINY_SIZE} px, and at another size it draws no whole chests")
     if asked is None:
         asked_rows = ask_for_findings(config, trained, notes.append)

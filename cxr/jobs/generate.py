@@ -22,7 +22,7 @@ from cxr.prompts.findings import BINARY, FINDINGS
 from cxr.prompts.lists import PromptRow, parse_asked_findings, read_prompts, typed_prompt
 from cxr.store import Store, open_store, sha256
 from cxr.weights import check_extractor_spec, check_lora_spec, check_spec
-from cxr.weights.names import ALIASES
+from cxr.weights.names import ALIASES, EMBEDDED_LORAS
 
 if TYPE_CHECKING:
     from cxr.artifact import Record
@@ -181,7 +181,8 @@ def build_config(args: Args) -> GenerateConfig:
     extractor = check_extractor_spec(args.config.filter.extractor)
     filtered = args.config.filter.model_copy(update={"extractor": extractor})
     config = args.config.with_candidates.model_copy(update={"filter": filtered})
-    if config.lora is None and config.model in ALIASES and config.findings != "all":  # others: when a record tells
+    known = config.model in ALIASES and config.lora in (None, *EMBEDDED_LORAS)  # of others a record tells
+    if known and config.findings != "all":
         parse_asked_findings(config.findings, FINDINGS + BINARY if config.model == "tiny" else ())
     places = {"model": check_spec(config.model), "lora": check_lora_spec(config.lora) if config.lora else None}
     check_prompts(args)

@@ -183,8 +183,8 @@ def verify_files(folder: Path, wanted: FileSpec) -> dict[str, str]:
         if name.endswith(".safetensors"):
             read_header(folder / name)  # raises
     hashes = file_digests(folder, names)
-    sealed = folder / DIGEST
-    if wanted in (MODEL, EXTRACTOR) and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
+    sealed = folder / DIGEST if wanted in (MODEL, EXTRACTOR, LORA) else None
+    if sealed and sealed.is_file() and sealed.read_text().strip() != digest_of(hashes.items()):
         raise BadInput(f"{folder}: damaged, its files are not those of {DIGEST}; fetch or install it again")
     record = read_record(open_store(str(folder)))
     promised = {stored.key: stored.sha256 for stored in record.objects} if record else hashes

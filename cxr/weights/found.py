@@ -1,7 +1,7 @@
 """From a name to verified files on this machine."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).parents[1] / "embedded" / "assets"
 TINY = ASSETS / "tiny"
 TINY_EXTRACTOR = ASSETS / "extractor"
+TINY_FAST, ITS_STEPS = ASSETS / "tiny_fast", FewSteps(steps=4, solver="ddim", guidance=3.0)  # a LoRA on TINY
 XRV_ONCE = (
     "xrv: torchxrayvision publishes its weights as a pickled module, which can run code when loaded, so they are not "
     "read here; where torchxrayvision is installed, convert them once, and give xrv=xrv.safetensors: "
@@ -104,11 +105,14 @@ def resolve(spec: str) -> Weights:
 
 
 def resolve_lora(spec: str) -> Weights:
-    """The LoRA: diffusers' or peft's file of a folder, or its only one, or one given by its path. Raises as `resolve`.
+    """The LoRA: the embedded one, diffusers' or peft's file of a folder, its only one, or one given by its path. Raises
+    as `resolve`.
 
     Whether it is one, and one for this base, `read_lora` says.
     """
-    return _resolve(spec, kind_of(spec, LORA), LORA)
+    if (kind := kind_of(spec, LORA)) == "embedded":
+        return replace(_weights(spec, TINY_FAST, LORA, "Apache-2.0", "embedded"), few_steps=ITS_STEPS)
+    return _resolve(spec, kind, LORA)
 
 
 def resolve_extractor(spec: str) -> Weights:
@@ -198,7 +202,7 @@ def _weights(spec: str, folder: Path, wanted: FileSpec, licence: str, source: st
         loaded = cache_folder() / "half" / digest[:32]
         keep_folder(loaded, MODEL, str(folder), lambda empty: rename_halves(folder, hashes, empty))
     path = loaded if wanted.is_folder else folder / next(name for name in hashes if name.endswith(".safetensors"))
-    if spec in ALIASES:
+    if spec in ALIASES or source == "embedded":
         return Weights(spec, path, digest, licence, source, (), (PHANTOM if source == "embedded" else source,))
     record = read_record(open_store(str(folder)))
     metrics = record.metrics if record else {}

@@ -91,6 +91,7 @@ ALIASES = {
         {},
     ),
 }
+EMBEDDED_LORAS = ("tiny_fast",)
 # Known, but by no commit that a public repository states: named with what helps.
 UNPINNED = {
     "roentgen2": (
@@ -126,7 +127,8 @@ def check_spec(spec: str) -> str:
 
 
 def check_lora_spec(spec: str) -> str:
-    """The same for a LoRA: a folder or file, `owner/name@commit`, `s3://bucket/prefix`; of a file the names inside."""
+    """The same for a LoRA: an embedded one, a folder or file, `owner/name@commit`, `s3://bucket/prefix`; of a file the
+    names inside."""
     if (kind := kind_of(spec, LORA)) == "folder":
         folder, wanted = local(spec, LORA)
         path = folder / next(name for name in wanted_files(folder, wanted) if name.endswith(".safetensors"))
@@ -151,9 +153,12 @@ def _absolute(spec: str, kind: str) -> str:
 
 
 def kind_of(spec: str, wanted: FileSpec) -> str:
-    """What the name is: `alias`, `s3`, `file` (a whole model in one), `folder` or `hub`; raises as `check_spec`."""
+    """What the name is: `alias`, `embedded` (a LoRA), `s3`, `file` (a whole model in one), `folder` or `hub`; raises as
+    `check_spec`."""
     if wanted is MODEL and spec in ALIASES:
         return "alias"
+    if wanted is LORA and spec in EMBEDDED_LORAS:
+        return "embedded"
     if wanted is MODEL and spec in UNPINNED:
         raise BadInput(f"{spec}: {UNPINNED[spec]}")
     if spec.startswith("s3://"):

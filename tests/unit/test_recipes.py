@@ -22,7 +22,8 @@ def test_every_recipe_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("tinny", "tiny"), ("SD15", "sd15"), ("sd-21", "sd21"), ("quux", "known: tiny, sd15, sd21")]
+    ("name", "hint"),
+    [("tinny", "tiny"), ("SD15", "sd15"), ("sd-21", "sd21"), ("quux", "known: tiny, tiny_fast, sd15")],
 )
 def test_an_unknown_recipe_is_refused_with_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(BadInput, match=f"no recipe is called '{name}'; .*{hint}"):

@@ -22,8 +22,10 @@ from moto.server import ThreadedMotoServer
 from safetensors.numpy import save
 
 import cxr.weights.hub
+from cxr import recipes
 from cxr.artifact import Made, Record, commit_record, recipe_digest
 from cxr.data.lineage import PHANTOM, UNKNOWN_SOURCE, TrainingPatients
+from cxr.diffusion.lora_files import read_lora
 from cxr.errors import BadInput, StoreError
 from cxr.store import StoredObject, digest_of, open_store
 from cxr.weights import (
@@ -269,6 +271,26 @@ def test_a_lora_is_a_folder_or_a_file(tmp_path):
         resolve_lora(str(tmp_path / "old.bin"))
     with pytest.raises(BadInput, match=f"no {LORA}"):
         resolve_lora(str(_lay(tmp_path / "m", _model())))
+
+
+def test_the_embedded_lora_is_what_its_card_names_fits_its_base_and_says_how_it_is_sampled(tmp_path, monkeypatch):
+    (spec,) = names.EMBEDDED_LORAS
+    assert check_lora_spec(spec) == spec
+    weights = resolve_lora(spec)
+    assert (weights.lineage, weights.sources, weights.source) == ((), (PHANTOM,), "embedded")
+    assert weights.digest in (weights.path.parent / "README.md").read_text()
+    assert read_lora(weights.path, resolve("tiny").path).changes
+    sampler = recipes.tiny_fast().sampler
+    assert (sampler.steps, sampler.solver) == (weights.few_steps.steps, weights.few_steps.solver)
+    monkeypatch.setattr(found, "TINY_FAST", shutil.copytree(weights.path.parent, tmp_path / "fast"))
+    _flip(tmp_path / "fast" / LORA)
+    with pytest.raises(BadInput, match="damaged"):
+        resolve_lora(spec)
+
+
+def test_what_the_package_embeds_stays_small():
+    sizes = [path.stat().st_size for path in found.ASSETS.rglob("*") if path.is_file()]
+    assert sum(sizes) <= 12e6
 
 
 # extractors

@@ -69,3 +69,15 @@ def test_recipe_names_and_card_of_a_set_say_how_it_was_sampled(tmp_path: Path, r
     card = finish.card(few.config, few.plan, "folder", "", "")
     assert "- Sampler: DDIM (first order, trailing spacing), 4 steps, guidance 1.0" in card
     assert "distilled to 4 steps with guidance 3 folded in" in finish.describe_part(replace(few.model, sources=()))
+
+
+def test_the_embedded_model_is_sampled_in_few_steps_by_its_own_recipe(tmp_path: Path) -> None:
+    config, notes = recipes.replace_fields(recipes.tiny_fast(), findings="Cardiac_Findings"), []
+    made = job.prepare(open_store(str(tmp_path / "set")), config, None, tmp_path, notes.append, usual=config.sampler)
+    sampler = made.recipe["sampler"]
+    assert (sampler["steps"], sampler["guidance"], sampler["solver"]) == (4, 1.0, "ddim")
+    assert made.recipe["lora"] == made.lora.digest != made.recipe["model"] and made.applied["layers"]["unet"] > 32
+    assert any(line.startswith("tiny_fast was distilled for 4 steps") for line in notes)
+    assert any("which the embedded model was made for" in line for line in notes)
+    assert set(made.plan.findings) == {"Cardiac_Findings"}
+    assert "distilled to 4 steps with guidance 3 folded in" in finish.describe_training(made.model, made.lora)
