@@ -44,6 +44,11 @@ class SamplerConfig(Frozen):
     lora_scale: float = Field(1.0, ge=0.0, le=4.0)
     """Strength of --lora; 0: none."""
 
+    @property
+    def passes(self) -> int:
+        """Through the denoiser, a picture: with guidance each step takes two."""
+        return self.steps * (2 if self.guidance > 1 else 1)
+
 
 class AdapterConfig(Frozen):
     """Which weights of a model are trained: all of the denoiser, or a LoRA; those of the text encoder too if asked."""

@@ -1,5 +1,6 @@
 """What generating would make and take, without making it."""
 
+from cxr.diffusion.config import SamplerConfig
 from cxr.generate.job import GenerateJob
 from cxr.report.forecast import Forecast, about, count_words
 
@@ -21,6 +22,14 @@ def forecast(job: GenerateJob) -> Forecast:
         f"{plan.images} images{most} in {plan.units} units, {len(plan.findings)} findings "
         f"({count_words(plan.findings)}), {config.sampler.size} px, seed {config.seed}",
         f"about {size / 1e6:.1f} MB",
-        f"{about(seconds)} on one worker like this machine's ({device_name()}), as two short batches took",
+        f"{about(seconds)} on one worker like this machine's ({device_name()}), as two short batches took: "
+        f"{describe_passes(config.sampler)}",
         seconds,
+    )
+
+
+def describe_passes(config: SamplerConfig) -> str:
+    """What of a picture's time counts most."""
+    return f"{config.passes} passes through the denoiser a picture, of {config.steps} steps" + (
+        " with guidance" if config.guidance > 1 else ""
     )
