@@ -46,7 +46,8 @@ class Way:
     def name(self) -> str:
         """Of its files."""
         model = self.lora.parent.name if self.lora else "base"
-        return f"{model}-{self.config.steps}" + ("-interval" if self.guided else "")
+        precision = "" if self.config.precision == "auto" else f"-{self.config.precision}"
+        return f"{model}-{self.config.steps}" + precision + ("-interval" if self.guided else "")
 
     def load(self) -> Sampler:
         sampler = Sampler.load(resolve("tiny").path, self.lora, self.config)
