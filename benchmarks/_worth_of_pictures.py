@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr.classify.config import ClassifyConfig
+from cxr.data.images import fit_square
 from cxr.jobs.pretrain import labelled_phantoms
 from cxr.progress import progress
 from cxr.store import open_store
@@ -33,7 +34,8 @@ def read_worths(work: Path, made: Mapping[str, np.ndarray], asked: np.ndarray, c
     """
     count, size = len(asked), next(iter(made.values())).shape[1]
     parts = [labelled_phantoms(SERIES + number, rows, size) for number, rows in enumerate((count, VALIDATION, TEST))]
-    pixels = np.concatenate([part for part, _ in parts] + list(made.values()))
+    pixels = np.stack([fit_square(one, CLASSIFIER.resize, "square")
+                       for series in (*(part for part, _ in parts), *made.values()) for one in series])  # fmt: skip
     labels = np.concatenate([named for _, named in parts] + [asked] * len(made))
     validation, test = np.arange(count, count + VALIDATION), np.arange(count + VALIDATION, count + VALIDATION + TEST)
     worker = TrialWorker(
@@ -44,10 +46,13 @@ def read_worths(work: Path, made: Mapping[str, np.ndarray], asked: np.ndarray, c
     with progress("worth", len(specs), "trials") as advance:
         for spec in specs:
             replace(worker, spec=spec)(lambda news: None, pixels, labels)
-            trials.append(read_trial(worker.store, trial_key(spec.arm, spec.seed), worker.recipe))
+            trial = read_trial(worker.store, trial_key(spec.arm, spec.seed), worker.recipe)
+            if trial is None:
+                raise RuntimeError(f"trial {spec.name} failed")
+            trials.append(trial)
             advance(1)
     ids, patients = [f"{row}" for row in test], [f"{row // VIEWS}" for row in range(TEST)]
-    measured = measure_auroc([trial for trial in trials if trial], TestSet(ids, labels[test].tolist(), patients, {}))
+    measured = measure_auroc(trials, TestSet(ids, labels[test].tolist(), patients, {}))
     mixes = [Mix(name, 0, count, measured[name]) for name in made]
     return learn({count // part: measured[f"real-{part}"] for part in PARTS}, mixes, np.random.default_rng(0))
 
