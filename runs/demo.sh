@@ -12,14 +12,14 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
 
 # Ten findings, eight images each, and every byte of them read back.
-$PYTHON jobs/generate.py tiny --out out/demo --per-finding 8
+$PYTHON jobs/generate.py tiny_fast --out out/demo --per-finding 8
 $PYTHON jobs/verify.py out/demo
 
 # "Real" X-rays of two findings, split by patient: few to train on, and many to test on, so that an effect can be seen.
 # And synthetic ones of the same.
 FINDINGS=Normal_Anatomy+Structural_Lesions
 $PYTHON jobs/ingest.py tiny --source phantom:540,7,$FINDINGS --train 0.2 --validation 0.1 --test 0.7 --out out/study/real
-$PYTHON jobs/generate.py tiny --findings ${FINDINGS/+/,} --per-finding 65 --steps 12 --out out/study/synthetic
+$PYTHON jobs/generate.py tiny_fast --findings ${FINDINGS/+/,} --per-finding 65 --out out/study/synthetic
 
 # How good and how diverse are they? Those flagged as near-duplicates of training images stay out of out/study/clean.
 $PYTHON jobs/evaluate.py tiny --real out/study/real --synthetic out/study/synthetic \

@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from cxr.errors import BadInput
 
-DECODED_AT_ONCE = 8  # latents: a decoder's memory grows with each, its speed hardly any more
+# Latents: on a GPU a decoder's memory grows with each, its speed hardly any more; a CPU's caches hold few.
+DECODED_AT_ONCE = {"cuda": 8, "cpu": 4}
 WARM_UPS = 3  # calls before a recording, in which libraries choose kernels and take their memory
 
 Work = Callable[[], Any]
@@ -91,7 +92,7 @@ def graph_calls(network: nn.Module, record: Record = record_cuda_graph) -> None:
     network.forward = GraphedCalls(network.forward, device, record)  # type: ignore[method-assign]
 
 
-def decode_in_parts(autoencoder: Any, most: int = DECODED_AT_ONCE) -> None:
+def decode_in_parts(autoencoder: Any, most: int) -> None:
     """From now on the autoencoder decodes at most so many latents at once: a batch's pictures need no more memory."""
     decode = autoencoder.decode
 

@@ -64,13 +64,12 @@ class LatentDiffusion(DiffusionModel):
     def speed_up(self, compile: bool, cuda_graphs: bool) -> None:
         import torch
 
-        from cxr.diffusion.gpu import decode_in_parts, graph_calls
+        from cxr.diffusion.gpu import DECODED_AT_ONCE, decode_in_parts, graph_calls
 
         network, gpu = getattr(self.pipe, self.denoiser), self.device.type == "cuda"
-        if gpu:
-            for part in (network, self.pipe.vae):
-                part.to(memory_format=torch.channels_last)
-            decode_in_parts(self.pipe.vae)
+        for part in (network, self.pipe.vae):
+            part.to(memory_format=torch.channels_last)
+        decode_in_parts(self.pipe.vae, DECODED_AT_ONCE[self.device.type])
         if compile:  # torch then records graphs itself
             mode = "reduce-overhead" if gpu and cuda_graphs else None
             setattr(self.pipe, self.denoiser, torch.compile(network, fullgraph=True, mode=mode))

@@ -81,7 +81,7 @@ def lora_sana_a100() -> FinetuneConfig:
 def distill() -> FinetuneConfig:
     """The embedded model, or another (--model), made to sample in few steps without guidance (--steps)."""
     return FinetuneConfig(
-        model="tiny", method="distill", steps=4, size=128, batch=32, max_train_steps=240, warmup=20,
+        model="tiny", method="distill", steps=4, size=128, batch=32, max_train_steps=960, warmup=20,
         learning_rate=4e-4, ema=0.99, validate_every=40, guidance=3.0,
     )  # fmt: skip
 
