@@ -10,7 +10,7 @@ def tiny_lora() -> FinetuneConfig:
     """A LoRA on the embedded model: minutes on a CPU."""
     return FinetuneConfig(
         model="tiny", size=128, rank=16, alpha=16, train_text_encoder=True, max_train_steps=200, warmup=10,
-        learning_rate=1e-3, validate_every=50, validation_images=8, sampling_steps=20, guidance=3.0,
+        learning_rate=1e-3, validate_every=50, validation_images=8, sampling_steps=12, guidance=3.0,
     )  # fmt: skip
 
 
