@@ -58,6 +58,10 @@ SMALLER = {
     "out/pm-quality": f"{EVALUATE} --size 32",
     "out/pm-study": STUDY,
     "out/nih-cnn": f"{STUDY} --size 32 --resize 32",
+    "out/nih-usual": f"{FINETUNE} --canaries 20",
+    "out/nih-500": f"--per-finding 66 {GENERATE} --model $PWD/out/nih-usual",
+    "out/nih-study": f"{STUDY} --size 32 --resize 32",
+    "out/pm-worth": STUDY,
     "out/nih-lora": FINETUNE,
     "out/nih-own": f"--per-finding 66 {GENERATE} --lora $PWD/out/nih-lora",
     "out/nih-quality": EVALUATE,
@@ -72,7 +76,14 @@ SMALLER = {
 
 FETCHED = "of what it begins with, each needs the internet, and better a GPU: Stable Diffusion, a set of the hub"
 HEAD = "a head of its own would stay; test_submit.py starts and ends one"
+FILTERS = "a quota of bad pictures takes minutes; test_generate.py fills one, tests/unit/study compares filters"
 NOT_HERE = {
+    ".venv/bin/python jobs/ingest.py tiny --source phantom:540,7,Normal_Anatomy+Structural_Lesions --train 0.3 "
+    "--validation 0.1 --test 0.6 --out out/few": FILTERS,
+    ".venv/bin/python jobs/generate.py tiny --findings Normal_Anatomy,Structural_Lesions --steps 8 --guidance 1 "
+    "--accept label --quota 85 --tries 4 --real out/few --out out/chosen": FILTERS,
+    ".venv/bin/python jobs/study.py filters --network cnn --pretrained False --resize 64 --size 64 --epochs 25 --batch 32 "
+    "--learning-rate 2e-3 --real out/few --synthetic out/chosen --allow-unchecked-copies True --out out/filters": FILTERS,
     "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(openssl rand -hex 16)": HEAD,
     "PATH=$PWD/.venv/bin:$PATH ray start --head --disable-usage-stats --metrics-export-port 8080": HEAD,
     "RAY_ADDRESS=http://127.0.0.1:8265 .venv/bin/python jobs/submit.py generate tiny --out $PWD/out/submitted": HEAD,
@@ -95,6 +106,9 @@ NOT_HERE = {
     'NIH=FOLDER MAKE="--steps 20 --workers 1" runs/audit_nih.sh': "needs the NIH pictures; test_runs.py reads it",
     "python benchmarks/combinations.py": "takes a quarter of an hour",
     "python benchmarks/worth.py": "takes a quarter of an hour",
+    "python benchmarks/worth.py --studies 2 --synthetic SET": "takes a quarter of an hour",
+    "python benchmarks/fast_sampling.py": "takes an hour and a half",
+    "python benchmarks/fast_sampling.py --work FOLDER": "takes an hour and a half",
     ".venv/bin/pytest -s -m slow tests/integration/methods/test_external.py": ".ci/run runs it",
     "python benchmarks/model_memory.py": "computes for half a minute, of no machine",
     ".venv/bin/pytest -s -m slow tests/real/test_audit.py": "needs the NIH pictures, and takes minutes",
