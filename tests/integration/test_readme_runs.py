@@ -82,8 +82,9 @@ NOT_HERE = {
     "--validation 0.1 --test 0.6 --out out/few": FILTERS,
     ".venv/bin/python jobs/generate.py tiny --findings Normal_Anatomy,Structural_Lesions --steps 8 --guidance 1 "
     "--accept label --quota 85 --tries 4 --real out/few --out out/chosen": FILTERS,
-    ".venv/bin/python jobs/study.py filters --network cnn --pretrained False --resize 64 --size 64 --epochs 25 --batch 32 "
-    "--learning-rate 2e-3 --real out/few --synthetic out/chosen --allow-unchecked-copies True --out out/filters": FILTERS,
+    ".venv/bin/python jobs/study.py filters --network cnn --pretrained False --resize 64 --size 64 --epochs 25 "
+    "--batch 32 --learning-rate 2e-3 --real out/few --synthetic out/chosen --allow-unchecked-copies True "
+    "--out out/filters": FILTERS,
     "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(openssl rand -hex 16)": HEAD,
     "PATH=$PWD/.venv/bin:$PATH ray start --head --disable-usage-stats --metrics-export-port 8080": HEAD,
     "RAY_ADDRESS=http://127.0.0.1:8265 .venv/bin/python jobs/submit.py generate tiny --out $PWD/out/submitted": HEAD,
