@@ -6,10 +6,11 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: venv  ## labelled pictures of ten findings; then the whole way from X-rays to both questions' answers, on phantoms
 	PYTHON=$(BIN)/python runs/demo.sh
 
-# Two tests at a time on two cores: with two threads each they would fight for them.
+# One thread a test: with more, tests side by side would fight for the cores.
 test: export OMP_NUM_THREADS = 1
 test: venv  ## the tests but the slow ones, with local Ray, a real S3 server and a real browser where they are installed
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not docker"
+# Three at a time on two cores: a third of their time tests wait, for Ray, a server or a browser to start.
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not docker"
 
 unit: export OMP_NUM_THREADS = 1
 unit: venv  ## the unit tests: no Ray, no server

@@ -40,7 +40,7 @@ PROMPT_FILES: dict[str, bytes] = {
 
 # What a user types behind the program's name -> what the one line must say. {tmp} is the test's folder.
 WRONG = {
-    "": "give a recipe first: tiny, sd15, sd21",
+    "": "give a recipe first: tiny, tiny_fast, sd15, sd21",
     "--out {tmp}/out tiny": "give a recipe first",
     "tiny": "--out: missing; give a local folder",
     "tinny --out {tmp}/out": "did you mean tiny",

@@ -59,7 +59,7 @@ def test_failed_nights_and_limits_are_drawn(nights: list[Report]) -> None:
 
 
 def test_each_panel_draws_the_limit_of_its_own_figure() -> None:
-    for panel, words in zip(trend.PANELS, ("real halves", "prompt accuracy", "copies"), strict=True):
+    for panel, words in zip(trend.PANELS, ("real halves", "prompt accuracy", "near-duplicates"), strict=True):
         check = judged("2026-11-01").checks[panel.check]
         assert words in check.name and words in panel.name
         assert check.at_most is (panel.better == "lower is better")
