@@ -28,7 +28,7 @@ from cxr.report.pages import markdown_table
 from cxr.study.worth_words import count_of_100, describe_worth
 
 GOAL = 8.0
-TURNS = 3
+TURNS = 7
 USUAL = "30 steps, guidance 3"
 
 
