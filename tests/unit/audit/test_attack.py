@@ -1,13 +1,14 @@
-"""The whole attack: a model that was over-fitted on a few phantoms is found, one of a usual training is not; by its
-canaries too."""
+"""The whole attack: of a model over-fitted on a few phantoms, and one of as many steps on all of them, the first is
+found by its errors and its canaries; version 0.1's search for near-duplicates finds nothing in either.
+
+Nor does the nearest patient's test: phantoms of 64 px are too alike (65 % of the over-fitted model's pictures are
+nearest to a training patient, p = 0.07). On X-rays it does (docs/audit.md); what it finds is planted in
+test_exchangeability.py.
+"""
 
 import importlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,34 +19,29 @@ from cxr.store import open_store
 from tests.words import parse_options
 
 pytestmark = pytest.mark.slow
-TRAIN, VALIDATION, TEST, SIZE = 24, 4, 24, 64
-FEW = {"size": SIZE, "false_alarms": 0.1, "permutations": 101, "resamples": 500, "planted": 5, "shown": 0}
-TRAININGS = {
-    "over-fitted": {"method": "dreambooth", "max_train_steps": 320, "learning_rate": 1e-3, "schedule": "constant"},
-    "usual": {"method": "lora", "max_train_steps": 12, "learning_rate": 1e-3},
-}
-LONGER = {"over-fitted": {"max_train_steps": 480}}  # with canaries
-CANARIES, COINS = 40, 7  # by this seed 19 of them are left in, about as many of each finding
+TRAIN, VALIDATION, TEST, SIZE = 112, 8, 60, 64
+CANARIES, COINS = 36, 7  # by this seed the coin leaves about half of them in, of either model
+PICTURES = 96
+SHARES = {"over-fitted": 45, "usual": 100}  # percent of the training patients
+TRAINING = {"method": "dreambooth", "max_train_steps": 800, "learning_rate": 1e-3, "schedule": "constant", "warmup": 20}
+FEW = {
+    "size": SIZE, "false_alarms": 0.02, "permutations": 501, "resamples": 500, "planted": 5, "shown": 0,
+    "canary_images": 0, "max_patients": 30,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def sets(stored_set) -> dict[str, CatalogSet]:
-    """Phantoms of as many patients; the same with more to train on, for canaries; others in the place of synthetic
-    ones."""
+def real(stored_set) -> CatalogSet:
+    """Phantoms, each of another patient."""
     from cxr.embedded.phantoms import draw_phantom
 
-    def draw(name: str, train: int) -> CatalogSet:
-        count = train + VALIDATION + TEST
-        pixels = np.stack([draw_phantom(21, 3 * number, size=SIZE).pixels for number in range(count)])
-        columns = {
-            "finding": ["a", "b"] * (count // 2), "patient_id": [f"patient-{row}" for row in range(count)],
-            "view": ["PA"] * count, "split": ["train"] * train + ["validation"] * VALIDATION + ["test"] * TEST,
-        }  # fmt: skip
-        return stored_set(name, pixels, **columns)
-
-    others = np.stack([draw_phantom(22, 3 * number, size=SIZE).pixels for number in range(12)])
-    synthetic = stored_set("other", others, finding=["a"] * 12)
-    return {"real": draw("real", TRAIN), "canaried": draw("canaried", CANARIES + 4), "synthetic": synthetic}
+    count = TRAIN + VALIDATION + TEST
+    pixels = np.stack([draw_phantom(21, 3 * number, size=SIZE).pixels for number in range(count)])
+    columns = {
+        "finding": ["a", "b"] * (count // 2), "patient_id": [f"patient-{row}" for row in range(count)],
+        "view": ["PA"] * count, "split": ["train"] * TRAIN + ["validation"] * VALIDATION + ["test"] * TEST,
+    }  # fmt: skip
+    return stored_set("real", pixels, **columns)
 
 
 def train(real: CatalogSet, place: Path, **fields: object) -> None:
@@ -62,63 +58,88 @@ def train(real: CatalogSet, place: Path, **fields: object) -> None:
     ready.make(lambda: finish.complete(ready, {"total": 1.0}))
 
 
+def sample(model: Path, name: str, stored_set) -> CatalogSet:
+    from cxr.diffusion.config import SamplerConfig
+    from cxr.diffusion.sampler import Sampler
+
+    findings = ["a", "b"] * (PICTURES // 2)
+    sampler = Sampler.load(model, None, SamplerConfig(size=SIZE, steps=20, guidance=1.0))
+    pixels = sampler([f"chest X-ray showing {finding}" for finding in findings], [""] * PICTURES, range(PICTURES))
+    return stored_set(name, pixels, finding=findings)
+
+
 @pytest.fixture(scope="module")
-def audits(sets, tmp_path_factory) -> dict[str, Path]:
-    """An audit of each training."""
+def synthetic(real, stored_set, tmp_path_factory) -> dict[str, tuple[Path, CatalogSet]]:
+    """Each model, and pictures that it made."""
+    made = {}
+    for name, share in SHARES.items():
+        place = tmp_path_factory.mktemp("models") / name
+        train(real, place, patients=share, canaries=CANARIES, seed=COINS, **TRAINING)
+        made[name] = place, sample(place, name, stored_set)
+    return made
+
+
+@pytest.fixture(scope="module")
+def audits(real, synthetic, tmp_path_factory) -> dict[str, Path]:
+    """An audit of each."""
     audit, found = importlib.import_module("cxr.jobs.audit"), {}
-    for name, fields in TRAININGS.items():
-        place, found[name] = tmp_path_factory.mktemp("models") / name, tmp_path_factory.mktemp("audits") / name
-        train(sets["real"], place, **fields)
-        uris = {name: sets[name].store.uri for name in ("real", "synthetic")}
-        audit.main(parse_options(audit, **uris, model=place, out=found[name], **FEW))
+    for name, (model, pictures) in synthetic.items():
+        found[name] = tmp_path_factory.mktemp("audits") / name
+        uris = {"real": real.store.uri, "synthetic": pictures.store.uri, "model": model, "out": found[name]}
+        audit.main(parse_options(audit, **uris, **FEW))
     return found
 
 
-def read_tests(place: Path) -> dict[str, dict]:
-    tests = json.loads((place / "audit.json").read_text(encoding="utf-8"))["tests"]
-    return {test["name"].partition(", by ")[2]: test for test in tests if "membership" in test["name"]}
+@pytest.fixture(scope="module")
+def results(audits) -> dict[str, dict[str, dict]]:
+    """Of each audit every test by its name."""
+    found = {name: json.loads((place / "audit.json").read_text("utf-8"))["tests"] for name, place in audits.items()}
+    for name, tests in found.items():
+        for test in tests:
+            print(name, test["name"], test["verdict"], test["reason"], test["result"])
+    return {name: {test["name"]: test for test in tests} for name, tests in found.items()}
 
 
-def test_the_over_fitted_model_is_found_and_the_usual_one_is_not(audits):
-    found, usual = (read_tests(audits[name]) for name in TRAININGS)
-    for by, test in (found | {f"usual {by}": test for by, test in usual.items()}).items():
-        print(by, test["verdict"], test["result"])
+def test_its_errors_tell_the_over_fitted_model(results):
+    found, usual = (
+        {by: results[name][f"membership inference on the model, by {by}"] for by in ("error against the base's", "PIA")}
+        for name in SHARES
+    )
     best = "error against the base's"
     assert found[best]["verdict"] == "leak found" and found[best]["metrics"]["auc"] > 0.75
     assert {test["verdict"] for test in usual.values()} == {"not decided at this power"}
     assert usual[best]["metrics"]["auc"] < 0.7
-    assert all(0.25 < test["metrics"]["placebo_auc"] < 0.75 for test in (found | usual).values())
+    assert all(0.25 < test["metrics"]["placebo_auc"] < 0.75 for test in [*found.values(), *usual.values()])
 
 
-def test_canaries_of_the_over_fitted_model_bound_epsilon_and_those_of_the_usual_one_do_not(sets, tmp_path):
-    from cxr.audit.attacked import AttackedModel, find_attacked
-    from cxr.audit.conduct_model import attack_model
-    from cxr.audit.config import AuditConfig
-    from cxr.data.catalog import read_images
-    from cxr.data.lineage_lists import read_lists_option
+def test_its_canaries_bound_its_epsilon(results):
+    found, usual = (results[name]["canaries: patients left in or out by a coin"] for name in SHARES)
+    assert found["verdict"] == "leak found" and found["metrics"]["epsilon"] > 0.2
+    assert usual["verdict"] == "no leak found at this power" and usual["metrics"]["epsilon"] < 0.2
 
-    @contextmanager
-    def follow(count: int) -> Iterator:
-        yield lambda done: None
 
-    found, real = {}, sets["canaried"]
-    unknown = SimpleNamespace(record=SimpleNamespace(inputs={}))  # a synthetic set of whose model nothing is known
-    for name, fields in TRAININGS.items():
-        place = str(tmp_path / name)
-        train(real, Path(place), canaries=CANARIES, seed=COINS, **{**fields, **LONGER.get(name, {})})
-        model = find_attacked(place, None, real, unknown, read_lists_option("--model", place))
-        assert isinstance(model, AttackedModel) and sum(model.canaries.values()) == 19
-        results = attack_model(model, AuditConfig(resamples=100), partial(read_images, real.store, size=SIZE), follow)
-        found[name] = next(test for test in results if test.name.startswith("canaries"))
-    assert found["over-fitted"].verdict == "leak found" and found["over-fitted"].metrics["epsilon"] > 0.2
-    assert found["usual"].verdict == "no leak found at this power" and found["usual"].metrics["epsilon"] == 0
+def test_the_search_of_version_0_1_tells_nothing_of_either(real, synthetic):
+    """Today's quick screen of an evaluation."""
+    from cxr.evaluate.calibration import calibrate, count_copies
+    from cxr.evaluate.config import EvaluateConfig
+    from cxr.evaluate.sets import load_images
+
+    config = EvaluateConfig(size=SIZE)
+    ours = load_images(real, config, lambda count: None)
+    known = calibrate(ours, config.calibration, np.random.default_rng(0))
+    found = {}
+    for name, (_, pictures) in synthetic.items():
+        made = load_images(pictures, config, lambda count: None)
+        found[name] = count_copies(known, made.labels, known.index.nearest(made.read(np.arange(PICTURES))))
+        print(name, found[name].rate, found[name].most_by_chance)
+    assert not any(copies.beyond_chance for copies in found.values())
 
 
 def test_the_audit_is_whole_and_its_summary_names_nobody(audits):
     for place in audits.values():
         assert verify(open_store(str(place))).clean
         page = (place / "index.html").read_text(encoding="utf-8")
-        assert "membership inference on the model, by PIA" in page and "24 patients a side" in page
+        assert "membership inference on the model, by PIA" in page and "patients a side" in page
         assert "patient-" not in (place / "summary.json").read_text(encoding="utf-8")
     assert (
         json.loads((audits["over-fitted"] / "summary.json").read_text())["risks"]["inference"]["verdict"]
