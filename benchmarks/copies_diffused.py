@@ -14,11 +14,11 @@ import tyro
 from _side_by_side import verdict
 from diffusers import StableDiffusionImg2ImgPipeline
 
-from cxr.audit.detectors.details import TrainingImageIndex
-from cxr.audit.detectors.keypoints import KeyPointIndex
-from cxr.audit.detectors.matches import Matches
 from cxr.audit.duplicates import judge_planted, set_levels
 from cxr.data.images import fit_square, read_gray
+from cxr.detectors.details import TrainingImageIndex
+from cxr.detectors.keypoints import KeyPointIndex
+from cxr.detectors.matches import Matches
 from cxr.diffusion.latents import to_signal
 from cxr.diffusion.sampler import to_gray
 from cxr.diffusion.stable_diffusion import StableDiffusion

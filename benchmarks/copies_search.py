@@ -15,9 +15,9 @@ import numpy as np
 import tyro
 from _side_by_side import verdict
 
-from cxr.audit.detectors.details import TrainingImageIndex
-from cxr.audit.detectors.keypoints import KeyPointIndex
-from cxr.audit.detectors.matches import Detector
+from cxr.detectors.details import TrainingImageIndex
+from cxr.detectors.keypoints import KeyPointIndex
+from cxr.detectors.matches import Detector
 
 GOAL = 180.0
 SIDE, CORES = 128, 2

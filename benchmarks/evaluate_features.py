@@ -23,12 +23,12 @@ from _side_by_side import TURNS, Sides, side_by_side, verdict
 from _stored import random_inception, stored
 from copies_search import noise
 
-from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.classify.best_of import predict, small_config
 from cxr.classify.classifiers import build_classifier
 from cxr.classify.loop import TrainedClassifier
 from cxr.classify.task import OneFinding
 from cxr.data.catalog import read_unscaled
+from cxr.detectors.details import TrainingImageIndex
 from cxr.evaluate.conclude import gather_features
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.finish import EvaluateJob

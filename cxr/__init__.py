@@ -10,8 +10,7 @@ pretrain    the embedded base model and extractor, trained on phantoms
 finetune    DreamBooth, LoRA and distillation of a base model: batches, objective, loop, validation, checkpoints
 generate    plan, writer, finish: from prompts to a labelled set
 evaluate    how good, how diverse, how many near-duplicates: metrics with intervals and references, pages
-audit       is it safe to share: attacks with their power and limits, a page for a data-protection officer;
-            its detectors of near-duplicates are a room below the stages, as evaluate calls them too
+audit       is it safe to share: attacks with their power and limits, a page for a data-protection officer
 study       does it help: arms, trials, statistics over seeds and patients, the answer in words, its pages
 nightly     one night after another: lease, gate, and the pointer that readers follow
 reader      a blind reader study: cases, a page a reader, a key, and what the answers say
@@ -19,6 +18,7 @@ browse      one static page over any artifacts: galleries, records in words, wha
 publish     a set or a model handed on, to a folder, a bucket or the hub: what may leave, forms, cards
 labs        a GAN and LeNet-5 on 28 px pictures: not X-rays
 
+detectors   of near-duplicates, by details and by key points: the audit, evaluate and generate's filter call them
 classify    a classifier: networks, augmentation on batches, one loop that validation chooses from, scores
 diffusion   all that knows a text-to-image pipeline: loading, LoRA layers, latents, sampling, saving
 weights     from a name to verified files: pinned, verified, fetched once

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr.audit.config import DETAILS, KEY_POINTS, AuditConfig
-from cxr.audit.detectors.details import TrainingImageIndex
-from cxr.audit.detectors.keypoints import KeyPointIndex
-from cxr.audit.detectors.matches import Detector
 from cxr.audit.duplicates import (
     CopyTest,
     judge_planted,
@@ -44,6 +41,9 @@ from cxr.audit.reidentify import FEWEST as SEVERAL
 from cxr.audit.reidentify import embed_patients, keep_linked
 from cxr.audit.results import AttackResult
 from cxr.audit.sets import RealPictures
+from cxr.detectors.details import TrainingImageIndex
+from cxr.detectors.keypoints import KeyPointIndex
+from cxr.detectors.matches import Detector
 
 Advance = Callable[[int], object]
 Search = Callable[[np.ndarray], Detector]  # makes pictures, uint8 [N, S, S], ready to be searched

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import betabinom, binom, chi2
 
 from cxr.audit.config import POWER
-from cxr.audit.detectors.matches import Matches
+from cxr.detectors.matches import Matches
 
 TAIL = 0.1  # share of the highest scores whose tail is extrapolated
 CONFIDENCE = 0.95  # that the tail is no longer than assumed

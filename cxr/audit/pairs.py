@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from cxr.audit.conduct import CopySearch
-from cxr.audit.detectors.keypoints import SIDE, Fit, best_fit
 from cxr.audit.results import Pair
 from cxr.audit.sets import RealPictures
 from cxr.data.images import fit_square
+from cxr.detectors.keypoints import SIDE, Fit, best_fit
 
 SCALE, GAP = 2, 16  # px of the drawing for one px of a picture; px between the two
 LINES = 40  # of a pair, at most

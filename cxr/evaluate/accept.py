@@ -4,8 +4,8 @@ label     a classifier of the real train part names what was asked for. Of findi
           one is the most probable; of several each that was asked for is seen, and where none was, the likeliest is
           less likely than validation pictures with any finding are.
 realism   its features are as near to the nearest real picture's as most real pictures' are to another patient's.
-copies    the search for near-duplicates of whole training pictures (`cxr.audit.detectors.details`) does not flag it.
-parts     the search for parts of them (`cxr.audit.detectors.keypoints`) does not.
+copies    the search for near-duplicates of whole training pictures (`cxr.detectors.details`) does not flag it.
+parts     the search for parts of them (`cxr.detectors.keypoints`) does not.
 
 The real set has to come without its test part: then nothing that is found of it later was chosen for.
 """
@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from cxr.artifact import unit_key
-from cxr.audit.detectors.details import TrainingImageIndex
-from cxr.audit.detectors.matches import Detector
 from cxr.data.candidates import VERDICT, VERDICTS
 from cxr.data.catalog import read_unscaled
 from cxr.data.images import fit_square
 from cxr.data.labels import LabelPolicy, label_matrix
+from cxr.detectors.details import TrainingImageIndex
+from cxr.detectors.matches import Detector
 from cxr.evaluate.config import EvaluateConfig
 from cxr.evaluate.label_classifier import FittedClassifier
 from cxr.evaluate.prdc import nearest_distances, prdc

@@ -16,8 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import beta, binom, norm
 
-from cxr.audit.detectors.details import TrainingImageIndex
-from cxr.audit.detectors.matches import Matches
+from cxr.detectors.details import TrainingImageIndex
+from cxr.detectors.matches import Matches
 from cxr.evaluate.config import FALSE_ALARMS, HELD_OUT, LEAST_TRAIN, PARTS
 from cxr.evaluate.rates import Rate, rate
 from cxr.evaluate.sets import ImageSet, Labelling

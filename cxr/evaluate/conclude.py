@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pyarrow as pa
 
-from cxr.audit.detectors.details import DetailMatches
+from cxr.detectors.details import DetailMatches
 from cxr.errors import BadInput
 from cxr.evaluate import measure, plots, results
 from cxr.evaluate.calibration import CopyCalibration, count_copies, why_too_few

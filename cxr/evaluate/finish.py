@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from cxr.artifact import Artifact, Made, Record
 from cxr.artifact.keys import COMMITS, COPIES_KEY, PAGE_KEY, PLAN_KEY, QUALITY_KEY
 from cxr.artifact.kinds import EVALUATION
-from cxr.audit.detectors.details import DetailMatches
 from cxr.data.catalog import CatalogSet, list_compared
+from cxr.detectors.details import DetailMatches
 from cxr.evaluate.calibration import flag_copies
 from cxr.evaluate.config import EvaluateConfig, identity
 from cxr.evaluate.page import page, summarise

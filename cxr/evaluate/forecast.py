@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.classify.best_of import TRIES, best_of_config
 from cxr.classify.speed import measure_speed
 from cxr.classify.task import task_of
 from cxr.data.catalog import read_unscaled
 from cxr.data.images import fit_square
+from cxr.detectors.details import TrainingImageIndex
 from cxr.evaluate.calibration import count_lookups
 from cxr.evaluate.diversity import draw_pairs, similarity
 from cxr.evaluate.features import Extractor, extractor_of

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxr.audit.detectors.matches import Detector
 from cxr.classify.best_of import count_steps, train_best_of
 from cxr.classify.task import task_of
 from cxr.data.candidates import FilterConfig
 from cxr.data.catalog import CatalogSet, read_unscaled
 from cxr.data.labels import NO_FINDING, LabelPolicy, Vocabulary, label_matrix
+from cxr.detectors.matches import Detector
 from cxr.errors import BadInput
 from cxr.evaluate.accept import Judge, excess
 from cxr.evaluate.calibration import calibrate, count_lookups, why_too_few

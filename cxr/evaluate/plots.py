@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from cxr.audit.detectors.details import DetailMatches
 from cxr.data.images import fit_square
+from cxr.detectors.details import DetailMatches
 from cxr.evaluate.config import ALL
 from cxr.evaluate.label_classifier import SeenFindings
 from cxr.evaluate.measure import Features

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from cxr.artifact import read_record, unit_key
 from cxr.artifact.keys import COMMITS
 from cxr.artifact.kinds import EVALUATION
-from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.data.catalog import read_unscaled
 from cxr.data.images import fit_square
+from cxr.detectors.details import TrainingImageIndex
 from cxr.errors import BadInput
 from cxr.evaluate.features import extractor_of
 from cxr.evaluate.label_classifier import Predict

@@ -30,8 +30,8 @@ def nih() -> tuple[np.ndarray, np.ndarray]:
 
 def make_detectors(pixels: np.ndarray, patients: np.ndarray) -> list:
     """Of details and of key points."""
-    from cxr.audit.detectors.details import TrainingImageIndex
-    from cxr.audit.detectors.keypoints import KeyPointIndex
+    from cxr.detectors.details import TrainingImageIndex
+    from cxr.detectors.keypoints import KeyPointIndex
 
     return [TrainingImageIndex(pixels, patients.tolist()), KeyPointIndex(pixels, np.random.default_rng(1))]
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.data.images import fit_square, read_gray
+from cxr.detectors.details import TrainingImageIndex
 from cxr.evaluate.calibration import threshold
 from tests.copies import COPIES as SHARED
 

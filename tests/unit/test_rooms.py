@@ -12,12 +12,11 @@ STAGES = (
     "browse", "labs",
 )  # fmt: skip
 ROOMS = (
-    ("__main__",), ("jobs",), ("recipes",), STAGES, ("audit.detectors",), ("classify",), ("diffusion",), ("weights",),
+    ("__main__",), ("jobs",), ("recipes",), STAGES, ("detectors",), ("classify",), ("diffusion",), ("weights",),
     ("data",), ("embedded",), ("prompts",), ("artifact",), ("store",), ("cluster",), ("report",),
     ("cli", "cost", "errors", "progress", "screen", "tables", "ranks"),
 )  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-INNER = tuple(room for room in LEVEL if "." in room)  # rooms of their own in another
 LOWEST = len(ROOMS) - 1  # whose single files may know one another
 HEAVY = ("torch", "diffusers", "transformers")
 MODULES = sorted(path for path in CXR.rglob("*.py") if path != CXR / "__init__.py")
@@ -33,12 +32,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def room_of(path: Path) -> str:
-    return room_of_module(".".join(["cxr", *path.relative_to(CXR).with_suffix("").parts]))
-
-
-def room_of_module(module: str) -> str:
-    inside = module.removeprefix("cxr.")
-    return next((room for room in INNER if f"{inside}.".startswith(f"{room}.")), inside.split(".")[0])
+    return path.relative_to(CXR).parts[0].removesuffix(".py")
 
 
 def upward(path: Path) -> list[str]:
@@ -47,7 +41,7 @@ def upward(path: Path) -> list[str]:
     for module in imports(path):
         if not module.startswith("cxr."):
             continue
-        room = room_of_module(module)
+        room = module.split(".")[1]
         below = LEVEL[room] > LEVEL[here] or LEVEL[room] == LOWEST
         if room != here and (not below or (room == "cluster" and here != "jobs")):
             found.append(module)
@@ -62,17 +56,17 @@ def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
 def test_an_import_that_runs_upward_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = {
         "data": "from cxr.study import job", "generate": "from cxr import cluster",
-        "evaluate": "from cxr.audit import judge\nfrom cxr.audit.detectors import details",
-        "audit/detectors": "from cxr.audit.duplicates import Levels",
+        "evaluate": "from cxr.audit import judge\nfrom cxr.detectors import details",
+        "detectors": "from cxr.audit.duplicates import Levels",
     }  # fmt: skip
     for name, line in lines.items():
-        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name).mkdir()
         (tmp_path / name / "a.py").write_text(line)
     monkeypatch.setitem(globals(), "CXR", tmp_path)
     assert upward(tmp_path / "data" / "a.py") == ["cxr.study"]
     assert upward(tmp_path / "generate" / "a.py") == ["cxr.cluster"]
     assert upward(tmp_path / "evaluate" / "a.py") == ["cxr.audit"]
-    assert upward(tmp_path / "audit" / "detectors" / "a.py") == ["cxr.audit.duplicates"]
+    assert upward(tmp_path / "detectors" / "a.py") == ["cxr.audit.duplicates"]
 
 
 @pytest.mark.parametrize("path", sorted(CXR.rglob("config.py")), ids=lambda path: path.parent.name)

@@ -10,9 +10,9 @@ import pyarrow as pa
 from cxr import cluster
 from cxr.artifact import Record
 from cxr.audit.config import AuditConfig
-from cxr.audit.detectors.keypoints import KeyPointIndex
 from cxr.audit.duplicates import set_levels
 from cxr.data.catalog import CatalogSet
+from cxr.detectors.keypoints import KeyPointIndex
 from cxr.errors import SomeFailed
 from cxr.evaluate.accept import AcceptWorker, measure_diversity
 from cxr.evaluate.config import EvaluateConfig

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr.audit.detectors.details import TrainingImageIndex
+from cxr.detectors.details import TrainingImageIndex
 from cxr.embedded.phantoms import draw_phantom, sample_visit
 from cxr.evaluate.calibration import calibrate, count_copies, count_lookups, threshold
 from cxr.evaluate.sets import ImageSet

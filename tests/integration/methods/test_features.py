@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cxr.audit.detectors.details import TrainingImageIndex
 from cxr.data.images import fit_square
+from cxr.detectors.details import TrainingImageIndex
 from cxr.embedded.phantoms import Phantom, draw_phantom
 from cxr.errors import BadInput
 from cxr.evaluate import features

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from cxr.audit.detectors.matches import Matches
 from cxr.audit.duplicates import (
     Planted,
     controls_needed,
@@ -12,6 +11,7 @@ from cxr.audit.duplicates import (
     set_levels,
     share_independent,
 )
+from cxr.detectors.matches import Matches
 
 ALL = {"a": Planted(1.0, 1.0)}
 DRAWS = {"normal": lambda rng, n: rng.normal(size=n), "exponential": lambda rng, n: rng.exponential(size=n),

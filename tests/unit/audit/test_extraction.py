@@ -14,10 +14,10 @@ from cxr.audit import conduct_model
 from cxr.audit.attacked import AttackedModel, ExtractionTargets
 from cxr.audit.conduct import detectors
 from cxr.audit.config import AuditConfig
-from cxr.audit.detectors.matches import Matches
 from cxr.audit.extraction import compare_sides, match_own
 from cxr.audit.planted import COPIES
 from cxr.audit.results import AttackResult
+from cxr.detectors.matches import Matches
 from cxr.diffusion.config import SamplerConfig
 
 CANARIES, TEST, SIDE = 40, 24, 64

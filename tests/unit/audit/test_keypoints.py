@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxr.audit.detectors.keypoints import SIDE, VIEWS, KeyPointIndex, best_fit, find_key_points, fit
+from cxr.detectors.keypoints import SIDE, VIEWS, KeyPointIndex, best_fit, find_key_points, fit
 
 
 @pytest.mark.parametrize(

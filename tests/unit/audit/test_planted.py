@@ -26,8 +26,8 @@ COUNT = 4
 
 @pytest.fixture(scope="module")
 def detectors(real):
-    from cxr.audit.detectors.details import TrainingImageIndex
-    from cxr.audit.detectors.keypoints import KeyPointIndex
+    from cxr.detectors.details import TrainingImageIndex
+    from cxr.detectors.keypoints import KeyPointIndex
 
     train = real.rows("train")
     details = TrainingImageIndex(real.pixels[train], real.patients[train].tolist())

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr.audit.detectors.matches import Matches
+from cxr.detectors.matches import Matches
 from cxr.evaluate.calibration import Chance, chance_of, threshold, why_too_few
 
 SETS = (100, 300, 1000, 3000, 12_000)

@@ -21,8 +21,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from cxr.audit.detectors.matches import Matches, pool
 from cxr.data.images import fit_square
+from cxr.detectors.matches import Matches, pool
 
 SIDE = 192  # px that pictures are looked at with
 KEY_POINTS = 250  # the strongest of a picture

@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 from scipy.fft import rfft2
 
-from cxr.audit.detectors.matches import Matches, pool
 from cxr.data.images import fit_square
+from cxr.detectors.matches import Matches, pool
 
 SIDE = 128  # px that pictures are compared at
 SMOOTH, BLUR = 1.0, 5.0  # px; details are what lies between
