@@ -6,13 +6,11 @@ import tarfile
 import zlib
 from pathlib import Path
 
-import boto3
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from cxr import cli
@@ -214,20 +212,11 @@ def test_an_undecided_audit_passes_and_the_card_has_its_verdict(generated, tmp_p
     assert "| membership | not decided at this power |" in card_of(tmp_path / "out")[1]
 
 
-def test_a_set_goes_to_a_bucket_as_to_a_folder(generated, audit, tmp_path, monkeypatch):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://{}:{}".format(*server.get_host_and_port()))
-    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(f"AWS_{name}", "canarykey")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    boto3.client("s3").create_bucket(Bucket="handed-on")
+def test_a_set_goes_to_a_bucket_as_to_a_folder(generated, audit, tmp_path, s3):
     assert run(generated.uri, "--to", tmp_path / "out", "--as", "webdataset", "--audit", audit) == 0
-    assert run(generated.uri, "--to", "s3://handed-on/a", "--as", "webdataset", "--audit", audit) == 0
-    store = open_store("s3://handed-on/a")
-    found = {key: store.get(key) for key, _ in store.list()}
-    server.stop()
-    assert found == contents(tmp_path / "out")
+    assert run(generated.uri, "--to", "s3://bucket/a", "--as", "webdataset", "--audit", audit) == 0
+    store = open_store("s3://bucket/a")
+    assert {key: store.get(key) for key, _ in store.list()} == contents(tmp_path / "out")
 
 
 def test_what_cannot_be_published_is_refused(generated, audit, tmp_path):
