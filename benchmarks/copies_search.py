@@ -2,7 +2,7 @@
 
 With all that it takes: the training pictures made ready, for details spectra and the ten most similar ones aligned in
 three sizes and both orientations, for key points words and movements in four views. Pictures are smoothed noise of 128
-px: what they show does not change how long it takes. On a busy machine the CPU time over both cores says what an idle
+px with as many key points as are ever looked at. On a busy machine the CPU time over both cores says what an idle
 one would need.
 """
 
@@ -51,9 +51,9 @@ def measure(
 
 
 def noise(rng: np.random.Generator, count: int) -> np.ndarray:
-    """uint8 [count, SIDE, SIDE] with details of about the size and contrast that ribs have."""
+    """uint8 [count, SIDE, SIDE] with details of about the size and contrast that the finest of X-rays have."""
     pictures = (rng.standard_normal((SIDE, SIDE), np.float32) for _ in range(count))
-    return np.stack([np.clip(128 + 300 * cv2.GaussianBlur(p, (0, 0), 3), 0, 255).astype(np.uint8) for p in pictures])
+    return np.stack([np.clip(128 + 300 * cv2.GaussianBlur(p, (0, 0), 2), 0, 255).astype(np.uint8) for p in pictures])
 
 
 if __name__ == "__main__":

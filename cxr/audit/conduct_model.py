@@ -79,6 +79,7 @@ def score_patients(
     with follow(2 * len(rows)) as advance:
         for tuned, base in ((None, True), (model.tuned, False)):  # one after the other: two may not fit
             loaded = load_model(model.base, tuned)
+            loaded.speed_up(compile=False, cuda_graphs=False)
             errors.append(measure_errors(loaded, pixels, captions, config.seed, advance, base=base))
     scores = {**score_pictures(*errors), BASE: -errors[0].plain.mean(axis=1)}
     ends = np.cumsum([len(pictures.rows) for pictures in asked])

@@ -1,13 +1,17 @@
 """What every detector of near-duplicates does: it looks up a picture's best match among the training pictures."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
+
+QUERIES = 32  # that one thread looks up at once
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,15 @@ class Detector(Protocol):
         """Of uint8 [Q, H, W], Q at least 1; `advance` hears how many were looked up."""
 
 
-def pool(threads: int | None = None) -> ThreadPoolExecutor:
-    """Of so many threads, by default one for each core: pictures are looked at side by side, and OpenCV's own threads
-    would wait for each other."""
+@contextmanager
+def pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Of so many threads, by default one for each core: pictures are looked at side by side, and the own threads of
+    OpenCV and of matrix products would wait for each other."""
     cv2.setNumThreads(1)
-    return ThreadPoolExecutor(threads or os.cpu_count())
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads or os.cpu_count()) as at_work:
+        yield at_work
+
+
+def in_parts(count: int) -> list[slice]:
+    """The places of so many queries, in parts that a thread looks up at once."""
+    return [slice(start, start + QUERIES) for start in range(0, count, QUERIES)]

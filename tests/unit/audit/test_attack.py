@@ -1,10 +1,6 @@
 """The whole attack: of a model over-fitted on a few phantoms, and one of as many steps on all of them, the first is
-found by its errors and its canaries; version 0.1's search for near-duplicates finds nothing in either.
-
-Nor does the nearest patient's test: phantoms of 64 px are too alike (65 % of the over-fitted model's pictures are
-nearest to a training patient, p = 0.07). On X-rays it does (docs/audit.md); what it finds is planted in
-test_exchangeability.py.
-"""
+found by the patients nearest to its pictures, by its errors and by its canaries; version 0.1's search for
+near-duplicates finds nothing in either."""
 
 import importlib
 import json
@@ -13,17 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxr.artifact import verify
+from cxr.artifact import read_record, verify
 from cxr.data.catalog import CatalogSet
+from cxr.data.lineage import LINEAGE
 from cxr.store import open_store
 from tests.words import parse_options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 TRAIN, VALIDATION, TEST, SIZE = 112, 8, 60, 64
 CANARIES, COINS = 36, 7  # by this seed the coin leaves about half of them in, of either model
-PICTURES = 96
+PICTURES = 192
 SHARES = {"over-fitted": 45, "usual": 100}  # percent of the training patients
-TRAINING = {"method": "dreambooth", "max_train_steps": 800, "learning_rate": 1e-3, "schedule": "constant", "warmup": 20}
+TRAINING = {
+    "method": "dreambooth",
+    "max_train_steps": 1000,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "warmup": 20,
+}
 FEW = {
     "size": SIZE, "false_alarms": 0.02, "permutations": 501, "resamples": 500, "planted": 5, "shown": 0,
     "canary_images": 0, "max_patients": 30,
@@ -65,7 +68,8 @@ def sample(model: Path, name: str, stored_set) -> CatalogSet:
     findings = ["a", "b"] * (PICTURES // 2)
     sampler = Sampler.load(model, None, SamplerConfig(size=SIZE, steps=20, guidance=1.0))
     pixels = sampler([f"chest X-ray showing {finding}" for finding in findings], [""] * PICTURES, range(PICTURES))
-    return stored_set(name, pixels, finding=findings)
+    lineage = read_record(open_store(str(model))).metrics[LINEAGE]  # as cxr generate writes it: who was shown
+    return stored_set(name, pixels, finding=findings, metrics={LINEAGE: lineage})
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,13 @@ def results(audits) -> dict[str, dict[str, dict]]:
         for test in tests:
             print(name, test["name"], test["verdict"], test["reason"], test["result"])
     return {name: {test["name"]: test for test in tests} for name, tests in found.items()}
+
+
+def test_the_nearest_patients_tell_the_over_fitted_model(results):
+    found, usual = (results[name]["nearest patient, by details"] for name in SHARES)
+    assert found["verdict"] == "leak found" and found["metrics"]["share"] > 0.7
+    assert usual["verdict"] == "no leak found at this power" and usual["metrics"]["share"] < 0.7
+    assert all(test["metrics"]["placebo_p"] > 0.01 for test in (found, usual))
 
 
 def test_its_errors_tell_the_over_fitted_model(results):
