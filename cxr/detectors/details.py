@@ -145,13 +145,10 @@ class TrainingImageIndex:
         patches = patches - patches.mean(axis=(1, 2), keepdims=True)
         patches /= np.linalg.norm(patches, axis=(1, 2))[:, None, None]
         padding = (0, 0), (0, SIDE - PATCH), (0, SIDE - PATCH)
-        views = [rfft2(np.pad(patches[:, :, ::step], padding)).conj() for step in (1, -1)]
-        scores = []
-        for row, flip in zip(rows.tolist(), mirrored.tolist(), strict=True):
-            original = rfft2(self.details[row].astype(np.float32))
-            at_shifts = (DOWN @ (original * views[flip]) @ ACROSS).real
-            scores.append((at_shifts / self.spreads[row]).max())
-        return np.array(scores, np.float32)
+        views = np.stack([rfft2(np.pad(patches[:, :, ::step], padding)).conj() for step in (1, -1)])
+        originals = rfft2(self.details[rows].astype(np.float32))
+        at_shifts = (DOWN @ (originals[:, None] * views[mirrored.astype(int)]) @ ACROSS).real
+        return (at_shifts / self.spreads[rows][:, None]).max(axis=(1, 2, 3))
 
 
 def detail(picture: np.ndarray) -> np.ndarray:

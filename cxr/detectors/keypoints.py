@@ -67,7 +67,7 @@ class Fit:
     @property
     def score(self) -> int:
         """Distinct places in both: one place can have several key points."""
-        return min(len(np.unique(places, axis=0)) for places in (self.query, self.original))
+        return min(len({*map(tuple, places.tolist())}) for places in (self.query, self.original))
 
 
 NOTHING = Fit(np.empty((0, 2), np.float32), np.empty((0, 2), np.float32))
