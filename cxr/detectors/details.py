@@ -140,15 +140,18 @@ class TrainingImageIndex:
         Args:
             patches: float32 [Z, PATCH, PATCH], as `zoomed` gives them.
         """
-        if patches.std(axis=(1, 2)).min() < MIN_CONTRAST:
+        if not len(rows) or patches.std(axis=(1, 2)).min() < MIN_CONTRAST:
             return np.zeros(len(rows), np.float32)
         patches = patches - patches.mean(axis=(1, 2), keepdims=True)
         patches /= np.linalg.norm(patches, axis=(1, 2))[:, None, None]
         padding = (0, 0), (0, SIDE - PATCH), (0, SIDE - PATCH)
         views = np.stack([rfft2(np.pad(patches[:, :, ::step], padding)).conj() for step in (1, -1)])
-        originals = rfft2(self.details[rows].astype(np.float32))
-        at_shifts = (DOWN @ (originals[:, None] * views[mirrored.astype(int)]) @ ACROSS).real
-        return (at_shifts / self.spreads[rows][:, None]).max(axis=(1, 2, 3))
+        scores = []
+        for part in in_parts(len(rows)):
+            originals = rfft2(self.details[rows[part]].astype(np.float32))
+            at_shifts = (DOWN @ (originals[:, None] * views[mirrored[part].astype(int)]) @ ACROSS).real
+            scores.append((at_shifts / self.spreads[rows[part]][:, None]).max(axis=(1, 2, 3)))
+        return np.concatenate(scores)
 
 
 def detail(picture: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from cxr.detectors.matches import Matches, in_parts, pool
 SIDE = 192  # px that pictures are looked at with
 KEY_POINTS = 200  # the strongest of a picture
 FAINTEST = 0.02  # contrast of a key point, as SIFT counts it
-EXAMPLES = 4096  # descriptors that are words, each in all views: words 4n to 4n + 3; with 2,048, crops by 30 % lose 4 %
+EXAMPLES = 4096  # descriptors that are words, each in all views: words 4n to 4n + 3; with 2,048, turned crops lose 7 %
 AXES = 32  # along which words are compared
 NEAREST = 3  # words of each descriptor of a query, one of a training picture's: with one, some crops lose 4 %
 NOMINATED = 16  # pictures, each in one view, that are matched in full
@@ -74,7 +74,7 @@ NOTHING = Fit(np.empty((0, 2), np.float32), np.empty((0, 2), np.float32))
 
 
 class KeyPointIndex:
-    """Pictures ready to be searched, about 130 kB each. Never written to, so threads can share it."""
+    """Pictures ready to be searched, about 105 kB each. Never written to, so threads can share it."""
 
     def __init__(self, pixels: np.ndarray, rng: np.random.Generator) -> None:
         """Of uint8 [N, H, W], N at least 1; `rng` draws the descriptors that are words."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-QUERIES = 32  # that one thread looks up at once
+AT_ONCE = 32  # pictures that one thread takes at a time
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,5 @@ def pool(threads: int | None = None) -> Iterator[ThreadPoolExecutor]:
 
 
 def in_parts(count: int) -> list[slice]:
-    """The places of so many queries, in parts that a thread looks up at once."""
-    return [slice(start, start + QUERIES) for start in range(0, count, QUERIES)]
+    """The places of so many pictures, in parts that one thread takes at a time."""
+    return [slice(start, start + AT_ONCE) for start in range(0, count, AT_ONCE)]
