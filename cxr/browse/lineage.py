@@ -23,7 +23,7 @@ BESIDE = ("set", "evaluation", "audit")  # what lies beside a night's report, of
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 172, 52, 56, 16, 8  # px of a box, and between boxes
 PASSING = 10  # px of height of a line that passes a column
 CHOSEN = ' class="here"'
-FITS, WORDS_FIT = 20, 26  # letters of a name in a box, and of a kind
+FITS, WORDS_FIT = 20, 24  # letters of a name in a box, and of a kind
 
 
 @dataclass(frozen=True)
@@ -77,23 +77,31 @@ class Graph:
 
 def connect(given: Sequence[Given]) -> Graph:
     """All that is given, and what it was made from that is not."""
-    known = {digest: f"a{place}" for place, one in enumerate(given) for digest in digests_of(one)}
+    known: dict[str, list[str]] = {}
+    for place, one in enumerate(given):
+        for digest in digests_of(one):
+            known.setdefault(digest, []).append(f"a{place}")
     at = {one.store.uri: f"a{place}" for place, one in enumerate(given)}
     nodes = {f"a{place}": Node(one.name, kind_in_words(one.kind), place) for place, one in enumerate(given)}
     edges: set[tuple[str, str]] = set()
+    unsure: list[tuple[list[str], str]] = []
     for place, one in enumerate(given):
         made = f"a{place}"
         for role, digests in named_inputs(one.record):
-            used = next((known[digest] for digest in digests if digest in known), None)
-            if used is None and role in ROLES:
-                used = f"x{digests[0]}"
-                nodes[used] = Node(f"{ROLES[role]}, {digests[0][:8]}", "not in this page", None)
-            if used is not None and used != made:
+            used = min((known[digest] for digest in digests if digest in known), key=len, default=[])
+            if not used and role in ROLES:
+                used = [f"x{digests[0]}"]
+                nodes[used[0]] = Node(f"{ROLES[role]}, {digests[0][:8]}", "not in this page", None)
+            if used and used != [made]:
                 known |= {digest: used for digest in digests if digest not in known}
-                edges.add((used, made))
+                unsure.append((used, made))
         if one.kind == NIGHT:
             places = [f"{one.store.uri.rpartition('/')[0]}/{name}" for name in BESIDE]
             edges |= {(at[uri], made) for uri in places if uri in at}
+    # A set of which nothing was left out is the same as what it was made from: of such, nothing is made from its own.
+    for used, made in sorted(unsure, key=lambda pair: len(pair[0])):
+        later = {made} | Graph(nodes, frozenset(edges)).reach(made, forward=True)
+        edges |= {(one, made) for one in [one for one in used if one not in later][-1:]}
     return Graph(nodes, frozenset(edges))
 
 

@@ -6,12 +6,21 @@ from xml.etree import ElementTree
 import pytest
 
 from cxr.artifact.keys import CATALOG_KEY
-from cxr.artifact.kinds import AUDIT, FINE_TUNED_MODEL, GENERATED_IMAGES, NIGHT, PUBLISHED_IMAGES
+from cxr.artifact.kinds import (
+    AUDIT,
+    EVALUATION,
+    FINE_TUNED_MODEL,
+    GENERATED_IMAGES,
+    IMAGES_WITHOUT_COPIES,
+    NIGHT,
+    PUBLISHED_IMAGES,
+)
 from cxr.artifact.metrics import NightMetrics
 from cxr.browse.given import find_artifacts
 from cxr.browse.lineage import ACROSS, WIDTH, connect, draw_graph, lay_out
 from cxr.browse.words import describe_artifact
-from cxr.store import StoredObject
+from cxr.data.catalog import read_set
+from cxr.store import StoredObject, open_store
 from tests.unit.browse.conftest import HOME, PATIENT, draw, store_real, store_record, store_set, told_in
 
 
@@ -88,6 +97,20 @@ def test_records_are_told_in_words(given):
     everything = repr(told)
     assert HOME not in everything and PATIENT not in everything
     assert ["base", "(a local path, left out)"] in told["synthetic"].settings[1]
+
+
+def test_a_set_of_which_nothing_was_left_out_is_not_what_itself_was_made_from(tmp_path):
+    """It has the digest of the set before: what judged that one did not judge this one, what came after may have."""
+    same = {"image_id": ["one", "two"]}
+    store_set(tmp_path / "synthetic", GENERATED_IMAGES, draw(2, 0), told_in, **same)
+    digest = read_set(open_store(str(tmp_path / "synthetic"))).digest
+    judged = store_record(tmp_path / "quality", EVALUATION, synthetic=digest)
+    made_from = {"set": digest, "evaluation": judged.recipe_digest}
+    store_set(tmp_path / "clean", IMAGES_WITHOUT_COPIES, draw(2, 0), told_in, inputs=made_from, **same)
+    store_record(tmp_path / "audit", AUDIT, planted=5, synthetic=digest)
+    assert named_edges(find_artifacts([str(tmp_path)])) == {
+        ("synthetic", "quality"), ("synthetic", "clean"), ("quality", "clean"), ("clean", "audit"),
+    }  # fmt: skip
 
 
 def test_kinds_are_in_the_order_in_which_one_is_made_from_another(given):
