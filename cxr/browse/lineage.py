@@ -20,10 +20,10 @@ ROLES = {
     "set": "a set", "like": "a set to be like", "evaluation": "an evaluation", "audit": "an audit",
 }  # fmt: skip
 BESIDE = ("set", "evaluation", "audit")  # what lies beside a night's report, of the same night
-WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 172, 52, 56, 16, 8  # px of a box, and between boxes
+WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 156, 52, 40, 16, 8  # px of a box, and between boxes
 PASSING = 10  # px of height of a line that passes a column
 CHOSEN = ' class="here"'
-FITS, WORDS_FIT = 20, 24  # letters of a name in a box, and of a kind
+FITS, WORDS_FIT = 18, 22  # letters of a name in a box, and of a kind
 
 
 @dataclass(frozen=True)
