@@ -138,7 +138,7 @@ def test_evaluate_reads_what_the_gan_leaves(jobs, tmp_path: Path) -> None:
     assert jobs.run("gan.py", "digits", "--data", real, "--out", made, *words).returncode == 0
     sets = ("--real", real, "--synthetic", made, "--out", out, "--quarantine", tmp_path / "clean")
     done = jobs.run("evaluate.py", "tiny", *sets, "--size", 32, "--resamples", 10)
-    assert done.returncode == 0 and "of real pictures the true one is seen in" in done.stdout, done.stderr
+    assert done.returncode == 0 and "of real pictures it sees the true one in" in done.stdout, done.stderr
     assert jobs.verify(out).returncode == jobs.verify(tmp_path / "clean").returncode == 0
 
 
