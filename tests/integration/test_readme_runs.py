@@ -86,6 +86,7 @@ NOT_HERE = {
     "--batch 32 --learning-rate 2e-3 --real out/few --synthetic out/chosen --allow-unchecked-copies True "
     "--out out/filters": FILTERS,
     "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=$(openssl rand -hex 16)": HEAD,
+    "ray start --metrics-export-port 8080": HEAD,
     "PATH=$PWD/.venv/bin:$PATH ray start --head --disable-usage-stats --metrics-export-port 8080": HEAD,
     "RAY_ADDRESS=http://127.0.0.1:8265 .venv/bin/python jobs/submit.py generate tiny --out $PWD/out/submitted": HEAD,
     ".venv/bin/python jobs/compare.py out/study out/study-2 --out out/compared": "test_compare.py compares studies",
