@@ -94,12 +94,15 @@ def connect(given: Sequence[Given]) -> Graph:
                 nodes[used[0]] = Node(f"{ROLES[role]}, {digests[0][:8]}", "not in this page", None)
             if used and used != [made]:
                 known |= {digest: used for digest in digests if digest not in known}
-                unsure.append((used, made))
+                if len(used) > 1:
+                    unsure.append((used, made))
+                else:
+                    edges.add((used[0], made))
         if one.kind == NIGHT:
             places = [f"{one.store.uri.rpartition('/')[0]}/{name}" for name in BESIDE]
             edges |= {(at[uri], made) for uri in places if uri in at}
     # A set of which nothing was left out is the same as what it was made from: of such, nothing is made from its own.
-    for used, made in sorted(unsure, key=lambda pair: len(pair[0])):
+    for used, made in unsure:
         later = {made} | Graph(nodes, frozenset(edges)).reach(made, forward=True)
         edges |= {(one, made) for one in [one for one in used if one not in later][-1:]}
     return Graph(nodes, frozenset(edges))

@@ -7,8 +7,9 @@ pictures are found, of which the correlation of whole pictures knows nothing; wh
 
 Inverting a picture, or mirroring it, only reorders the numbers of a descriptor, so both are looked for without being
 drawn. Pictures to match in full are nominated by words: each descriptor stands for the nearest of a few thousand
-examples, along their main axes, and pictures that share rare ones come first (Sivic and Zisserman 2003, ICCV). Each
-example is there in all views, so that the words of a picture in another view are known without a search.
+examples, a query's for the three nearest, along their main axes, and pictures that share rare ones come first (Sivic
+and Zisserman 2003, ICCV). Each example is there in all views, so that the words of a picture in another view are known
+without a search.
 """
 
 from collections.abc import Callable, Sequence
